@@ -1,0 +1,1 @@
+"""The verbs of `core` over dask arrays, on whatever scheduler is active."""

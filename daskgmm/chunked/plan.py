@@ -1,0 +1,66 @@
+"""The chunk plan: where rows are cut. It looks at the data alone, never at the workers, so that results do not either."""
+
+from __future__ import annotations
+
+from math import ceil, prod
+from typing import Literal
+
+ChunkBytes = int | Literal["auto"]
+
+_TARGET = 8 * 2**20
+_MIN_CHUNKS, _MAX_CHUNKS = 16, 1024
+_MIN_BYTES, _MAX_BYTES = 64 * 2**10, 256 * 2**20
+
+
+def target_bytes(total_bytes: int, chunk_bytes: ChunkBytes) -> int:
+    """Return the size that a chunk should have.
+
+    `auto` aims at clamp(total / 8 MiB, 16, 1024) chunks of 64 KiB to 256 MiB: 100 kB make 2 chunks, 16 MiB make 16 of
+    1 MiB, 4 GiB make 512 of 8 MiB, 100 GiB make 1024 of 100 MiB, 1 TiB makes 4096 of 256 MiB.
+    """
+    if chunk_bytes != "auto":
+        return chunk_bytes
+    n_chunks = min(max(total_bytes // _TARGET, _MIN_CHUNKS), _MAX_CHUNKS)
+    return min(max(ceil(total_bytes / n_chunks), _MIN_BYTES), _MAX_BYTES)
+
+
+def plan_chunks(
+    grid: tuple[int, ...], row_bytes: int, stored: tuple[int, ...] | None, chunk_bytes: ChunkBytes = "auto"
+) -> tuple[int, ...]:
+    """Return the chunk shape over the grid of rows: whole stored chunks, grown from the last axis to the first.
+
+    grid is the shape of the leading axes, row_bytes the size of one row, stored the chunk shape in the store (None where
+    any cut is as good). A stored chunk over 256 MiB is split along its first axis.
+
+    >>> plan_chunks((1000, 180, 360), 16, (1, 90, 90))  # 8 MiB hold 8.1 steps of 180 x 360 cells
+    (8, 180, 360)
+    """
+    target_rows = max(target_bytes(prod(grid) * row_bytes, chunk_bytes) // row_bytes, 1)
+    sizes = [min(s, g) for s, g in zip(stored or (1,) * len(grid), grid, strict=True)]
+    for axis in reversed(range(len(grid))):
+        growth = max(target_rows // max(prod(sizes), 1), 1)
+        sizes[axis] = min(sizes[axis] * growth, grid[axis])
+        if sizes[axis] < grid[axis]:
+            break
+    most_rows = max(_MAX_BYTES // row_bytes, 1)
+    for axis in range(len(grid)):
+        sizes[axis] = max(min(sizes[axis], sizes[axis] * most_rows // max(prod(sizes), 1)), 1)
+    return tuple(sizes)
+
+
+def keep_or_plan(
+    chunks: tuple[tuple[int, ...], ...], row_bytes: int, chunk_bytes: ChunkBytes
+) -> tuple[tuple[int, ...], ...] | tuple[int, ...]:
+    """Return the chunks that a user's array brings, unless they are far too small (merged) or too big (split).
+
+    Far too small: under a sixteenth of the target on average. Too big: the largest over 256 MiB.
+    """
+    grid = tuple(sum(sizes) for sizes in chunks)
+    n_chunks, total = prod(len(sizes) for sizes in chunks), prod(grid) * row_bytes
+    largest = prod(max(sizes, default=0) for sizes in chunks) * row_bytes
+    target = target_bytes(total, chunk_bytes)
+    if n_chunks > 1 and total / n_chunks < target / 16:
+        return plan_chunks(grid, row_bytes, tuple(max(sizes) for sizes in chunks), chunk_bytes)
+    if largest > _MAX_BYTES:
+        return plan_chunks(grid, row_bytes, None, _MAX_BYTES)
+    return chunks

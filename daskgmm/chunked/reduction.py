@@ -1,0 +1,53 @@
+"""One task for each block, then a tree of combinations in the order of the blocks, never of arrival."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
+from dask.task_spec import DataNode, List, Task, TaskRef
+from numpy.typing import NDArray
+
+from .rows import Rows
+
+_FAN_IN = 8
+
+ChunkFunction = Callable[..., Any]  # (rows (m, d), weights (m,) or None, argument shared by all, own argument) -> value
+
+
+def map_reduce(
+    rows: Rows, chunk: ChunkFunction, combine: Callable[[list[Any]], Any], shared: Any, own: Sequence[Any], name: str
+) -> Delayed:
+    """Return, lazily, combine over all blocks of chunk(rows, weights, shared, own of the block).
+
+    `shared` enters the graph once, as a task of its own; on a cluster each worker fetches it once.
+    """
+    name = f"{name}-{uuid4().hex}"
+    shared_key = f"{name}-shared"
+    layer: dict[Any, Any] = {shared_key: DataNode(shared_key, shared)}
+    keys: list[Any] = []
+    for number, ((block, weights), argument) in enumerate(zip(rows.block_keys, own, strict=True)):
+        key = (f"{name}-chunk", number)
+        weights_ref = None if weights is None else TaskRef(weights)
+        layer[key] = Task(key, _on_block, chunk, TaskRef(block), weights_ref, TaskRef(shared_key), argument)
+        keys.append(key)
+    level = 0
+    while len(keys) > 1 or level == 0:
+        level += 1
+        groups = [keys[at : at + _FAN_IN] for at in range(0, len(keys), _FAN_IN)]
+        keys = [(f"{name}-combine", level, number) for number in range(len(groups))]
+        for key, group in zip(keys, groups, strict=True):
+            layer[key] = Task(key, combine, List(*(TaskRef(one) for one in group)))
+    collections = [rows.array] if rows.weights is None else [rows.array, rows.weights]
+    return Delayed(keys[0], HighLevelGraph.from_collections(name, layer, dependencies=collections), layer=name)
+
+
+def _on_block(
+    chunk: ChunkFunction, block: NDArray[Any], weights: NDArray[Any] | None, shared: Any, own: Any
+) -> Any:
+    flat = np.asarray(block).reshape(-1, block.shape[-1])
+    return chunk(flat, None if weights is None else np.asarray(weights).reshape(-1), shared, own)

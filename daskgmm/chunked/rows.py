@@ -1,0 +1,131 @@
+"""Rows: the data of a fit as a dask array of blocks, with weights and the grid that the rows came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+from math import prod
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+from dask.highlevelgraph import HighLevelGraph
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from .plan import ChunkBytes, keep_or_plan, plan_chunks
+
+Region = tuple[slice, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """N rows of d features: an array (*grid, d) with one chunk along d, and row weights (*grid) with the same chunks.
+
+    A block of the array holds its rows in C order. Rows are numbered block by block, blocks in C order; for arrays
+    (n, d) that is the order of the rows.
+    """
+
+    array: da.Array  # (*grid, d)
+    weights: da.Array | None = None  # (*grid)
+
+    @classmethod
+    def of(cls, array: da.Array, weights: da.Array | None = None, chunk_bytes: ChunkBytes = "auto") -> Rows:
+        """Return rows of a dask array (*grid, d) of known chunks, rechunked where its chunks do not serve."""
+        grid_chunks, row_bytes = array.chunks[:-1], array.shape[-1] * array.dtype.itemsize
+        planned = keep_or_plan(grid_chunks, max(row_bytes, 1), chunk_bytes)
+        array = array.rechunk((*planned, array.shape[-1]))
+        if weights is not None:
+            _check_weights(array, weights)
+            weights = weights.rechunk(array.chunks[:-1])
+        return cls(*_optimized(array, weights))
+
+    @classmethod
+    def of_memory(
+        cls, array: NDArray[Any], weights: NDArray[Any] | None = None, chunk_bytes: ChunkBytes = "auto"
+    ) -> Rows:
+        """Return rows of a NumPy array (*grid, d) in views of it, without a copy."""
+        row_bytes = max(array.shape[-1] * array.dtype.itemsize, 1)
+        chunks = plan_chunks(array.shape[:-1], row_bytes, None, chunk_bytes)
+        blocks = da.core.normalize_chunks((*chunks, array.shape[-1]), shape=array.shape)
+        rows = cls(_views(array, blocks))
+        if weights is not None:
+            rows = replace(rows, weights=_views(np.asarray(weights), blocks[:-1]))
+            _check_weights(rows.array, rows.weights)
+        return rows
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        return self.array.shape[:-1]
+
+    @property
+    def n_features(self) -> int:
+        return int(self.array.shape[-1])
+
+    @property
+    def n_rows(self) -> int:
+        return prod(self.grid)
+
+    @property
+    def n_bytes(self) -> int:
+        return self.array.nbytes + (0 if self.weights is None else self.weights.nbytes)
+
+    @property
+    def regions(self) -> list[Region]:
+        """The part of the grid that each block holds, in the order of the blocks."""
+        edges = [np.concatenate([[0], np.cumsum(sizes)]).tolist() for sizes in self.array.chunks[:-1]]
+        slices = [[slice(a, b) for a, b in zip(e[:-1], e[1:], strict=True)] for e in edges]
+        return list(product(*slices))
+
+    @property
+    def block_sizes(self) -> list[int]:
+        """The number of rows of each block."""
+        return [prod(sizes) for sizes in product(*self.array.chunks[:-1])]
+
+    @property
+    def block_keys(self) -> list[tuple[Any, Any]]:
+        """The keys of each block and of its weights (None without), in the order of the blocks."""
+        indices = list(product(*(range(len(sizes)) for sizes in self.array.chunks[:-1])))
+        weights = [None if self.weights is None else (self.weights.name, *index) for index in indices]
+        return [((self.array.name, *index, 0), weight) for index, weight in zip(indices, weights, strict=True)]
+
+    def place(self, row: int) -> tuple[int, ...]:
+        """Return the grid index of a row number."""
+        ends = np.cumsum(self.block_sizes)
+        block = int(np.searchsorted(ends, row, side="right"))
+        region = self.regions[block]
+        within = np.unravel_index(row - (ends[block] - self.block_sizes[block]), [s.stop - s.start for s in region])
+        return tuple(s.start + int(i) for s, i in zip(region, within, strict=True))
+
+    def persisted(self) -> Rows:
+        """Return the same rows held in the memory of the scheduler's workers."""
+        if self.weights is None:
+            return Rows(*dask.persist(self.array))
+        return Rows(*dask.persist(self.array, self.weights))
+
+
+def _optimized(array: da.Array, weights: da.Array | None) -> tuple[da.Array, da.Array | None]:
+    """Fuse the reading of each block once, since every pass builds on this graph."""
+    if weights is None:
+        return dask.optimize(array)[0], None
+    optimized: tuple[da.Array, da.Array] = dask.optimize(array, weights)
+    return optimized
+
+
+def _views(array: NDArray[Any], chunks: tuple[tuple[int, ...], ...]) -> da.Array:
+    """Return a dask array whose blocks are views of `array` (da.from_array copies it)."""
+    name = "rows-" + dask.base.tokenize(id(array), array.shape, chunks)
+    layer = {
+        (name, *index): array[part]
+        for index, part in zip(
+            product(*(range(len(sizes)) for sizes in chunks)), da.core.slices_from_chunks(chunks), strict=True
+        )
+    }
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=[])
+    return da.Array(graph, name, chunks, dtype=array.dtype)
+
+
+def _check_weights(array: da.Array, weights: da.Array | None) -> None:
+    if weights is not None and weights.shape != array.shape[:-1]:
+        raise DataError(f"weights have the shape {weights.shape}, but the rows have {array.shape[:-1]}: give one each")

@@ -1,0 +1,23 @@
+"""Restarts raced on the sample, in parallel on the active scheduler."""
+
+from __future__ import annotations
+
+import dask
+import numpy as np
+from dask.delayed import Delayed, delayed
+
+from ..core.mixture import Mixture
+from ..core.seeding import SeedOptions, heat, ranked, refine, restart
+
+
+def race(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...]:
+    """Return the n_finalists best mixtures found on the sample, best first.
+
+    All restarts run on the first part of the sample; the finalists go on over the whole of it.
+    """
+    seeds = [int(one) for one in np.random.SeedSequence(seed).generate_state(options.n_init)]
+    first = delayed(heat, pure=False)(sample)
+    heats = dask.compute(*(delayed(restart, pure=False)(first, options, one) for one in seeds))
+    finalists = [trial.mixture for trial in ranked(heats)[: options.n_finalists]]
+    finals = dask.compute(*(delayed(refine, pure=False)(sample, options, mixture) for mixture in finalists))
+    return tuple(trial.mixture for trial in ranked(finals))

@@ -1,0 +1,110 @@
+"""The survey pass and the sample, drawn together in one read of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
+from typing import Any
+
+import dask
+import numpy as np
+from dask.delayed import Delayed, delayed
+from numpy.typing import NDArray
+
+from ..core.seeding import in_memory
+from ..core.survey import Survey, survey
+from ..errors import DataError
+from .reduction import map_reduce
+from .rows import Rows
+
+SampleSpec = tuple[int, int]  # number of rows, seed
+
+
+def survey_and_sample(rows: Rows, size: int, seed: int) -> tuple[Survey, Delayed]:
+    """Return the survey of all rows, and a uniform sample of them that stays where it was drawn.
+
+    The sample is a lazy `core.Expectation` over min(size, n) rows in random order, held in the workers' memory. Raises
+    DataError where values or weights cannot be used.
+    """
+    surveyed, sample = dask.persist(_survey(rows), _sample(rows, size, seed))
+    result: Survey = surveyed.compute()
+    check(result, rows)
+    return result, sample
+
+
+def check(result: Survey, rows: Rows) -> None:
+    """Raise DataError, naming the first place, where the surveyed rows hold faults."""
+    if result.first_nonfinite is not None:
+        row, column = result.first_nonfinite
+        raise DataError(
+            f"{result.n_nonfinite} values are not finite, the first in {_name(rows, row)}, column {column}: "
+            "fill or drop them, or give those rows the weight 0"
+        )
+    if result.first_bad_weight is not None:
+        row, value = result.first_bad_weight
+        raise DataError(
+            f"{result.n_bad_weights} row weights are negative or not finite, the first ({value}) of "
+            f"{_name(rows, row)}: weights must be 0 or more"
+        )
+    if result.n_rows == 0:
+        raise DataError("there are no rows of positive weight: nothing can be fitted")
+
+
+def _name(rows: Rows, row: int) -> str:
+    place = rows.place(row)
+    return f"row {place[0]}" if len(place) == 1 else f"row {place}"
+
+
+def _survey(rows: Rows) -> Delayed:
+    firsts = np.concatenate([[0], np.cumsum(rows.block_sizes)[:-1]]).tolist()
+    return map_reduce(rows, _survey_chunk, _survey_combine, None, firsts, "survey")
+
+
+def _survey_chunk(block: NDArray[Any], weights: NDArray[Any] | None, shared: None, first_row: int) -> Survey:
+    return survey(block, weights, first_row)
+
+
+def _survey_combine(parts: list[Survey]) -> Survey:
+    return reduce(add, parts)
+
+
+Drawn = tuple[NDArray[Any], NDArray[Any] | None]
+
+
+def _sample(rows: Rows, size: int, seed: int) -> Delayed:
+    drawn = map_reduce(rows, _take_chunk, _take_combine, None, _draw(rows.block_sizes, size, seed), "sample")
+    return delayed(_shuffled, pure=False)(drawn, seed)
+
+
+def _draw(block_sizes: Sequence[int], size: int, seed: int) -> list[NDArray[np.int64] | None]:
+    """Return for each block the numbers of its drawn rows, None for all of them."""
+    total = sum(block_sizes)
+    if size >= total:
+        return [None] * len(block_sizes)
+    drawn = np.sort(np.random.default_rng(seed).choice(total, size, replace=False, shuffle=False))
+    ends = np.cumsum(block_sizes)
+    parts = np.split(drawn, np.searchsorted(drawn, ends[:-1]))
+    return [part - (end - n) for part, end, n in zip(parts, ends, block_sizes, strict=True)]
+
+
+def _take_chunk(
+    block: NDArray[Any], weights: NDArray[Any] | None, shared: None, chosen: NDArray[np.int64] | None
+) -> Drawn:
+    everything = slice(None) if chosen is None else chosen
+    taken = None if weights is None else weights[everything]
+    return block[everything], taken
+
+
+def _take_combine(parts: list[Drawn]) -> Drawn:
+    weights = [weights for _, weights in parts if weights is not None]
+    return np.concatenate([rows for rows, _ in parts]), np.concatenate(weights) if weights else None
+
+
+def _shuffled(drawn: Drawn, seed: int) -> Any:
+    rows, weights = drawn
+    order = np.random.default_rng([seed, 1]).permutation(len(rows))
+    if weights is not None:
+        order = order[weights[order] > 0]
+        return in_memory(rows[order], weights[order])
+    return in_memory(rows[order], None)

@@ -1,0 +1,199 @@
+"""A mixture made ready for a pass: natural parameters, or whitened own centres where those lose precision.
+
+In the frame's coordinates z, with P_k = Sigma_k^-1 and m_k the mean,
+
+    log w_k N(x|k) = c_k + (P_k m_k) . z - z^T P_k z / 2,
+    c_k = log w_k - m_k^T P_k m_k / 2 - log det(2 pi Sigma_k) / 2           (Sigma_k of x: densities are those of x)
+
+The terms of this sum cancel. Where rows of a component lie, |z_i| <= a_i = |m_ki| + sqrt(Sigma_kii), the terms have size
+a^T |P_k| a, and so the rounding error of a log-density, and of a covariance estimated from sums of z z^T relative to the
+covariance, is about eps a^T |P_k| a. Above `MAX_ERROR` the kernels with own centres take over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from scipy.linalg import solve_triangular
+
+from . import kernels
+from .features import Array, FeatureMap, pack_coefficients
+from .frame import Frame
+from .mixture import Mixture
+from .statistics import Statistics
+from .structures import check_variances, cholesky
+from .survey import Survey
+
+MAX_ERROR = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-4}
+_LOG_ZERO = -1e30  # log weight of an empty component: finite, so that it stays out of every product as a number
+_FLUSH = {np.dtype(np.float64): np.log(1e-30), np.dtype(np.float32): np.log(1e-20)}  # above the denormals of each type
+_NO_WEIGHTS = np.empty(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussians:
+    """The components in the coordinates of a frame; spread and precision are (k, d, d), or (k, d) where diagonal."""
+
+    means: Array  # (k, d)
+    spread: Array
+    whitening: Array  # W with W^T W = precision: (k, d, d) lower triangular, or (k, d)
+    log_constants: Array  # (k,), log w_k - log det(2 pi Sigma_k) / 2, Sigma_k of x
+
+    @classmethod
+    def of(cls, mixture: Mixture, frame: Frame) -> Gaussians:
+        """Return the mixture's components in the frame; raise SingularCovarianceError where a density has no bound."""
+        k, d = mixture.means.shape
+        spread = mixture.structure.in_frame(mixture.covariances, (k, d), frame)
+        if spread.ndim == 3:
+            factors = cholesky(spread[:1] if mixture.covariance_type == "tied" else spread)
+            inverse = np.stack([solve_triangular(factor, np.eye(d), lower=True) for factor in factors])
+            whitening = np.broadcast_to(inverse, (k, d, d))
+            log_det = 2 * np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+        else:
+            check_variances(spread)
+            whitening = 1 / np.sqrt(spread)
+            log_det = np.log(spread).sum(axis=1)
+        log_det_x = log_det + 2 * np.log(frame.scale).sum()
+        with np.errstate(divide="ignore"):
+            log_weights = np.maximum(np.log(mixture.weights), _LOG_ZERO)
+        log_constants = log_weights - (d * np.log(2 * np.pi) + log_det_x) / 2
+        return cls(frame.to_z(mixture.means), spread, whitening, log_constants)
+
+    @property
+    def precisions(self) -> Array:
+        """Sigma_k^-1 in the frame's coordinates, (k, d, d) or (k, d)."""
+        if self.whitening.ndim == 2:
+            return self.whitening**2
+        return np.swapaxes(self.whitening, 1, 2) @ self.whitening
+
+    @property
+    def cancellation(self) -> float:
+        """Largest a^T |P_k| a over the components: by how much the terms of a log-density exceed 1."""
+        reach = np.abs(self.means) + np.sqrt(self.spread if self.spread.ndim == 2 else self.spread.diagonal(0, 1, 2))
+        precisions = np.abs(self.precisions)
+        if precisions.ndim == 2:
+            return float((reach**2 * precisions).sum(axis=1).max())
+        return float(np.einsum("ki,kij,kj->k", reach, precisions, reach, optimize=True).max())
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """A mixture for the kernels with a shared centre: Theta (k, F) over one feature map."""
+
+    frame: Frame
+    feature_map: FeatureMap
+    theta: NDArray[np.floating]
+
+    def expect(self, rows: NDArray[np.floating], row_weights: Array | None) -> Statistics:
+        weights = _NO_WEIGHTS if row_weights is None else row_weights
+        sums, log_likelihood, weight_sum = kernels.expect_shared(rows, weights, self._setting(), self.theta)
+        entropy = log_likelihood - float(np.vdot(self.theta, sums))
+        return Statistics(sums, log_likelihood, entropy, weight_sum, centred=False)
+
+    def predict(self, rows: NDArray[np.floating], outputs: kernels.Outputs) -> None:
+        kernels.predict_shared(rows, self._setting(), self.theta, outputs)
+
+    def _setting(self) -> kernels.Setting:
+        return _setting(self.frame, self.feature_map, self.theta.shape[1], self.theta.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Centred:
+    """A mixture for the kernels with own centres."""
+
+    frame: Frame
+    feature_map: FeatureMap
+    mixture: kernels.Centred
+
+    def expect(self, rows: NDArray[np.floating], row_weights: Array | None) -> Statistics:
+        weights = _NO_WEIGHTS if row_weights is None else row_weights
+        n_columns = self.feature_map.n_columns(self.frame.n_features)
+        sums, log_likelihood, weight_sum = kernels.expect_centred(
+            rows, weights, self._setting(), self.mixture, n_columns
+        )
+        entropy = log_likelihood - self._expected_joint(sums)
+        return Statistics(sums, log_likelihood, entropy, weight_sum, centred=True)
+
+    def predict(self, rows: NDArray[np.floating], outputs: kernels.Outputs) -> None:
+        kernels.predict_centred(rows, self._setting(), self.mixture, outputs)
+
+    def _expected_joint(self, sums: Array) -> float:
+        """Return sum_n sum_k r_nk log(w_k N(x_n|k)), which is linear in the statistics."""
+        whitening, constants = self.mixture.whitening.astype(float), self.mixture.constants.astype(float)
+        if self.feature_map is FeatureMap.FULL:
+            quadratic = -np.swapaxes(whitening, 1, 2) @ whitening / 2
+        else:
+            quadratic = -(whitening[:, 0, :] ** 2) / 2
+        linear = np.zeros(self.mixture.means.shape)
+        coefficients = _pack(self.feature_map, constants, linear, quadratic, self.frame)
+        return float(np.vdot(coefficients, sums))
+
+    def _setting(self) -> kernels.Setting:
+        d = self.frame.n_features
+        return _setting(self.frame, self.feature_map, d, self.mixture.means.dtype)
+
+
+Coefficients = Shared | Centred
+
+
+def prepare(mixture: Mixture, survey: Survey, dtype: DTypeLike = np.float64) -> Coefficients:
+    """Return the mixture's coefficients for a pass over the surveyed rows, computed in `dtype`.
+
+    For the tied structure the quadratic term common to all components enters as its mean over the rows,
+    -tr(P S) / 2N: wrong row by row, right in the sum over the surveyed rows.
+    """
+    frame, structure = survey.frame, mixture.structure
+    gaussians = Gaussians.of(mixture, frame)
+    if _loses_precision(gaussians, dtype):
+        return _centred(gaussians, frame, structure.centred_map, dtype)
+    if structure.feature_map is FeatureMap.LINEAR:
+        share = -np.vdot(gaussians.precisions[0], survey.pooled) / 2
+        return _shared(gaussians, frame, FeatureMap.LINEAR, dtype, float(share))
+    return _shared(gaussians, frame, structure.feature_map, dtype)
+
+
+def prepare_prediction(mixture: Mixture) -> Coefficients:
+    """Return the mixture's coefficients for rows that nobody surveyed: right row by row, in float64."""
+    frame, structure = mixture.frame, mixture.structure
+    gaussians = Gaussians.of(mixture, frame)
+    if _loses_precision(gaussians, np.float64):
+        return _centred(gaussians, frame, structure.centred_map, np.float64)
+    return _shared(gaussians, frame, structure.centred_map, np.float64)
+
+
+def _loses_precision(gaussians: Gaussians, dtype: DTypeLike) -> bool:
+    error = np.finfo(dtype).eps * gaussians.cancellation
+    return bool(error > MAX_ERROR[np.dtype(dtype)])
+
+
+def _shared(
+    gaussians: Gaussians, frame: Frame, feature_map: FeatureMap, dtype: DTypeLike, share: float = 0.0
+) -> Shared:
+    precisions, means = gaussians.precisions, gaussians.means
+    linear = means * precisions if precisions.ndim == 2 else np.einsum("kij,kj->ki", precisions, means)
+    constant = gaussians.log_constants - (means * linear).sum(axis=1) / 2 + share
+    theta = _pack(feature_map, constant, linear, -precisions / 2, frame)
+    return Shared(frame, feature_map, np.ascontiguousarray(theta, dtype=dtype))
+
+
+def _centred(gaussians: Gaussians, frame: Frame, feature_map: FeatureMap, dtype: DTypeLike) -> Centred:
+    whitening = gaussians.whitening if gaussians.whitening.ndim == 3 else gaussians.whitening[:, None, :]
+    arrays = (gaussians.log_constants, gaussians.means, whitening)
+    return Centred(frame, feature_map, kernels.Centred(*(np.ascontiguousarray(a, dtype=dtype) for a in arrays)))
+
+
+def _pack(feature_map: FeatureMap, constant: Array, linear: Array, quadratic: Array, frame: Frame) -> Array:
+    """Return the coefficients (k, F) of constant + linear . z + z^T quadratic z; quadratic (k, d, d) or its diagonals."""
+    if feature_map is FeatureMap.LINEAR:
+        quadratic = quadratic.reshape(len(quadratic), -1)[:, :0]
+    elif feature_map is FeatureMap.SPHERICAL:
+        quadratic = (quadratic / frame.metric)[:, :1]
+    return pack_coefficients(constant, linear, quadratic)
+
+
+def _setting(frame: Frame, feature_map: FeatureMap, n_columns: int, dtype: np.dtype[Any]) -> kernels.Setting:
+    tile = kernels.tile_rows(n_columns)
+    return kernels.Setting(frame.centre, frame.scale, frame.metric, int(feature_map), tile, float(_FLUSH[dtype]))

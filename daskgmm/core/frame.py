@@ -1,0 +1,44 @@
+"""The frame: the coordinates z = (x - centre) / scale in which the kernels compute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .features import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One centre and one scale for a whole data set, each (d,), in the units of the features."""
+
+    centre: Array
+    scale: Array
+
+    @classmethod
+    def from_variance(cls, centre: Array, variance: Array) -> Frame:
+        """Return the frame whose scale is the standard deviation, and 1 where a feature is constant."""
+        return cls(centre, np.sqrt(np.where(variance > 0, variance, 1.0)))
+
+    @property
+    def n_features(self) -> int:
+        return len(self.centre)
+
+    @property
+    def unit(self) -> float:
+        """Mean squared scale: the unit of an isotropic variance."""
+        return float(np.mean(self.scale**2))
+
+    @property
+    def metric(self) -> Array:
+        """g (d,), with sum_i g_i z_i^2 = |x - centre|^2 / unit: an isotropic form in a scaled frame."""
+        return self.scale**2 / self.unit
+
+    def to_z(self, points: Array) -> Array:
+        """Return points (..., d) in the frame's coordinates."""
+        return (points - self.centre) / self.scale
+
+    def to_x(self, points: Array) -> Array:
+        """Return points (..., d), given in the frame's coordinates, in the units of the features."""
+        return self.centre + self.scale * points

@@ -1,0 +1,407 @@
+"""The compiled kernels: E-step and statistics of a block of rows, without the GIL, one tile of rows at a time.
+
+A tile is held transposed, features x rows, so that every inner loop runs along contiguous rows and vectorises.
+With Z the tile in the frame's coordinates, one pass over it is
+
+    shared centre                              own centres (for each component k, D = Z - m_k)
+    L   = Theta phi(Z)^T                       L_k = constant_k - |W_k D|^2 / 2
+    R   = softmax over components of L, times the row weights
+    T  += R phi(Z)                             T_k += R_k phi(D)
+
+Both products of the left column are matrix products over all components. The right column costs twice the arithmetic
+and as many small products as there are components, and keeps its precision however far the components are from
+the frame's centre and however narrow they are (see `coefficients.py` for the choice between the two).
+
+Tiles depend on the shape alone, so that the same rows always give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+LINEAR, SPHERICAL, DIAGONAL, FULL = range(4)  # FeatureMap, as the constants that compiled code sees
+
+# contract: fused multiply-add. reassoc, nsz: sums along a tile may be split over vector lanes. NaN and infinity keep
+# their meaning.
+_compiled: Callable[..., Any] = njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+_exact: Callable[..., Any] = njit(nogil=True, cache=True, fastmath={"contract"})
+
+MAX_TILE = 256  # rows; measured best or within 10% of it from (d, k) = (2, 3) to (128, 16)
+_TILE_BYTES = 32 * 2**20  # phi of one tile at most, for very wide data
+_Z_LIMIT = 1e70  # squares and products of z stay finite
+
+
+class Setting(NamedTuple):
+    """What a kernel is told besides the rows and the mixture: the frame, the map, the tile and the flush bound."""
+
+    centre: NDArray[np.float64]  # (d,)
+    scale: NDArray[np.float64]  # (d,)
+    metric: NDArray[np.float64]  # (d,), of the spherical map
+    feature_map: int
+    tile: int  # rows
+    flush: float  # log responsibilities (relative to the largest) below it are exactly 0
+
+
+class Centred(NamedTuple):
+    """A mixture for the kernels with own centres."""
+
+    constants: NDArray[Any]  # (k,), log w_k - log det(2 pi Sigma_k) / 2
+    means: NDArray[Any]  # (k, d)
+    whitening: NDArray[Any]  # (k, d, d), or (k, 1, d) for diagonal covariances: reciprocal standard deviations
+
+
+class Outputs(NamedTuple):
+    """Where prediction writes; an array without rows is not wanted."""
+
+    labels: NDArray[np.int32]  # (n,)
+    resp: NDArray[np.float64]  # (n, k) or (0, k)
+    log_prob: NDArray[np.float64]  # (n,) or (0,)
+
+
+def tile_rows(n_columns: int) -> int:
+    """Return how many rows a tile has: a power of two from 16 to 256, fewer when phi has very many columns."""
+    tile = MAX_TILE
+    while tile > 16 and tile * n_columns * 8 > _TILE_BYTES:
+        tile //= 2
+    return tile
+
+
+@intrinsic  # type: ignore[misc] # numba is not typed
+def _bits(typing_context: Any, value: Any) -> Any:
+    """Return the 64 bits of a float as an integer."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(64))
+
+    return types.int64(types.float64), codegen
+
+
+@intrinsic  # type: ignore[misc] # numba is not typed
+def _from_bits(typing_context: Any, value: Any) -> Any:
+    """Return the float that has these 64 bits."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.DoubleType())
+
+    return types.float64(types.int64), codegen
+
+
+_LOG2_E = 1.4426950408889634
+_LN2 = 0.6931471805599453
+_LN2_HIGH = 6.93147180369123816490e-01  # ln 2 = high + low, high with 21 trailing zero bits (fdlibm e_exp.c)
+_LN2_LOW = 1.90821492927058770002e-10
+_ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer, left in the low bits
+_EXPONENT_ONE = 0x3FF0000000000000
+_SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
+
+
+@_exact
+def exp_flushed(x: float, flush: float) -> float:
+    """Return exp(x) for x <= 0 to 4e-16 relative, and exactly 0 below `flush` >= -700.
+
+    exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln(2) / 2, exp(r) by its Taylor polynomial of degree 13. Written
+    out because a call of the C library's exp would keep the loop around it from vectorising.
+    """
+    x_safe = max(x, flush)
+    shifted = x_safe * _LOG2_E + _ROUND
+    n = shifted - _ROUND
+    r = (x_safe - n * _LN2_HIGH) - n * _LN2_LOW
+    p = 1.0 / 6227020800.0
+    p = p * r + 1.0 / 479001600.0
+    p = p * r + 1.0 / 39916800.0
+    p = p * r + 1.0 / 3628800.0
+    p = p * r + 1.0 / 362880.0
+    p = p * r + 1.0 / 40320.0
+    p = p * r + 1.0 / 5040.0
+    p = p * r + 1.0 / 720.0
+    p = p * r + 1.0 / 120.0
+    p = p * r + 1.0 / 24.0
+    p = p * r + 1.0 / 6.0
+    p = p * r + 0.5
+    p = p * r + 1.0
+    p = p * r + 1.0
+    power_of_two = _from_bits((_bits(shifted) << 52) + _EXPONENT_ONE)
+    return p * power_of_two if x > flush else 0.0
+
+
+@_exact
+def log_normal(x: float) -> float:
+    """Return log(x) of a positive normal number to 1e-15 absolute.
+
+    x = 2^e m with m in [sqrt(1/2), sqrt(2)), log m = 2 artanh((m - 1) / (m + 1)) by its series to the 21st power.
+    """
+    bits = _bits(x)
+    exponent = (bits - _SQRT_HALF_BITS) >> 52
+    m = _from_bits(bits - (exponent << 52))
+    f = (m - 1.0) / (m + 1.0)
+    g = f * f
+    p = 2.0 / 21.0
+    p = p * g + 2.0 / 19.0
+    p = p * g + 2.0 / 17.0
+    p = p * g + 2.0 / 15.0
+    p = p * g + 2.0 / 13.0
+    p = p * g + 2.0 / 11.0
+    p = p * g + 2.0 / 9.0
+    p = p * g + 2.0 / 7.0
+    p = p * g + 2.0 / 5.0
+    p = p * g + 2.0 / 3.0
+    p = p * g + 2.0
+    return p * f + exponent * _LN2
+
+
+@_compiled
+def load_tile(rows: Any, start: int, setting: Any, z: Any) -> int:
+    """Fill z (d, tile) with the rows from `start` on, zeros behind the last; return how many rows there were."""
+    d, tile = z.shape
+    n = min(tile, rows.shape[0] - start)
+    for i in range(d):
+        centre, inverse = setting.centre[i], 1.0 / setting.scale[i]
+        for b in range(n):
+            z[i, b] = min(max((rows[start + b, i] - centre) * inverse, -_Z_LIMIT), _Z_LIMIT)
+        for b in range(n, tile):
+            z[i, b] = 0.0
+    return n
+
+
+@_compiled
+def load_weights(row_weights: Any, start: int, n: int, z: Any, weights: Any) -> float:
+    """Fill weights (tile,), 1 where none are given and 0 behind the last row; return their sum.
+
+    A row of weight 0 is absent: it becomes z = 0, so that it may hold anything, NaN too.
+    """
+    for b in range(n):
+        weights[b] = row_weights[start + b] if len(row_weights) else 1.0
+    for b in range(n, len(weights)):
+        weights[b] = 0.0
+    if len(row_weights):
+        for b in range(n):
+            if weights[b] == 0.0:
+                for i in range(z.shape[0]):
+                    z[i, b] = 0.0
+    return weights.sum()  # type: ignore[no-any-return]
+
+
+@_compiled
+def build_features(feature_map: int, metric: Any, z: Any, phi: Any) -> None:
+    """Fill phi (F, tile) with the columns of the map; row 0, the ones, is the caller's."""
+    d, tile = z.shape
+    for i in range(d):
+        for b in range(tile):
+            phi[1 + i, b] = z[i, b]
+    f = 1 + d
+    if feature_map == FULL:
+        for i in range(d):
+            for j in range(i, d):
+                for b in range(tile):
+                    phi[f, b] = z[i, b] * z[j, b]
+                f += 1
+    elif feature_map == DIAGONAL:
+        for i in range(d):
+            for b in range(tile):
+                phi[f + i, b] = z[i, b] * z[i, b]
+    elif feature_map == SPHERICAL:
+        phi[f, :] = 0.0
+        for i in range(d):
+            for b in range(tile):
+                phi[f, b] += metric[i] * z[i, b] * z[i, b]
+
+
+@_compiled
+def softmax(joint: Any, flush: float, log_prob: Any, total: Any) -> None:
+    """Turn joint_log_prob (k, tile) into exp(joint - max), with its sums in `total`, and fill log_prob (tile,)."""
+    k, tile = joint.shape
+    for b in range(tile):
+        log_prob[b] = joint[0, b]
+        total[b] = 0.0
+    for c in range(1, k):
+        for b in range(tile):
+            log_prob[b] = max(log_prob[b], joint[c, b])
+    for c in range(k):
+        for b in range(tile):
+            e = exp_flushed(joint[c, b] - log_prob[b], flush)
+            joint[c, b] = e
+            total[b] += e
+    for b in range(tile):
+        log_prob[b] += log_normal(total[b])
+
+
+@_compiled
+def weigh(joint: Any, total: Any, weights: Any, log_prob: Any) -> float:
+    """Turn the output of `softmax` into weighted responsibilities; return sum_n weight_n log p(x_n)."""
+    k, tile = joint.shape
+    log_likelihood = 0.0
+    for b in range(tile):
+        log_likelihood += weights[b] * log_prob[b]
+        total[b] = weights[b] / total[b]
+    for c in range(k):
+        for b in range(tile):
+            joint[c, b] *= total[b]
+    return log_likelihood
+
+
+@_compiled
+def add_to(sums: Any, part: Any) -> None:
+    """Add part to sums, both (k, F); sums are float64 whatever the tile was computed in."""
+    for c in range(sums.shape[0]):
+        for f in range(sums.shape[1]):
+            sums[c, f] += part[c, f]
+
+
+@_compiled
+def expect_shared(rows: Any, row_weights: Any, setting: Any, theta: Any) -> Any:
+    """Return T (k, F), sum_n weight_n log p(x_n) and sum_n weight_n of rows (n, d), by the shared centre.
+
+    row_weights is (n,), or (0,) for none. The products are computed in the precision of theta (k, F).
+    """
+    d, (k, n_columns) = rows.shape[1], theta.shape
+    z = np.empty((d, setting.tile), theta.dtype)
+    phi = np.ones((n_columns, setting.tile), theta.dtype)
+    joint = np.empty((k, setting.tile), theta.dtype)
+    part = np.empty((k, n_columns), theta.dtype)
+    weights, log_prob, total = np.empty(setting.tile), np.empty(setting.tile), np.empty(setting.tile)
+    sums = np.zeros((k, n_columns))
+    log_likelihood, weight_sum = 0.0, 0.0
+    for start in range(0, len(rows), setting.tile):
+        n = load_tile(rows, start, setting, z)
+        weight_sum += load_weights(row_weights, start, n, z, weights)
+        build_features(setting.feature_map, setting.metric, z, phi)
+        np.dot(theta, phi, joint)
+        softmax(joint, setting.flush, log_prob, total)
+        log_likelihood += weigh(joint, total, weights, log_prob)
+        np.dot(joint, phi.T, part)
+        add_to(sums, part)
+    return sums, log_likelihood, weight_sum
+
+
+@_compiled
+def subtract(z: Any, mean: Any, difference: Any) -> None:
+    """Fill difference (d, tile) with z - mean."""
+    for i in range(z.shape[0]):
+        for b in range(z.shape[1]):
+            difference[i, b] = z[i, b] - mean[i]
+
+
+@_compiled
+def centred_joint(z: Any, mixture: Any, difference: Any, white: Any, joint: Any) -> None:
+    """Fill joint (k, tile) with constant_k - |W_k (z - m_k)|^2 / 2; `difference` and `white` (d, tile) are scratch."""
+    d, tile = z.shape
+    for c in range(len(mixture.constants)):
+        subtract(z, mixture.means[c], difference)
+        if mixture.whitening.shape[1] == d:
+            np.dot(mixture.whitening[c], difference, white)
+        else:
+            for i in range(d):
+                for b in range(tile):
+                    white[i, b] = mixture.whitening[c, 0, i] * difference[i, b]
+        joint[c, :] = mixture.constants[c]
+        for i in range(d):
+            for b in range(tile):
+                joint[c, b] -= 0.5 * white[i, b] * white[i, b]
+
+
+@_compiled
+def centred_part(setting: Any, difference: Any, resp: Any, white: Any, outer: Any, part: Any) -> None:
+    """Fill part (F,) with sum_n resp_n phi(difference_n) of one component; white (d, tile), outer (d, d) are scratch."""
+    d, tile = difference.shape
+    part[:] = 0.0
+    for b in range(tile):
+        part[0] += resp[b]
+    for i in range(d):
+        first, second = 0.0, 0.0
+        for b in range(tile):
+            white[i, b] = resp[b] * difference[i, b]
+            first += white[i, b]
+            second += white[i, b] * difference[i, b]
+        part[1 + i] = first
+        if setting.feature_map == DIAGONAL:
+            part[1 + d + i] = second
+        elif setting.feature_map == SPHERICAL:
+            part[1 + d] += setting.metric[i] * second
+    if setting.feature_map == FULL:
+        np.dot(white, difference.T, outer)
+        f = 1 + d
+        for i in range(d):
+            for j in range(i, d):
+                part[f] = outer[i, j]
+                f += 1
+
+
+@_compiled
+def expect_centred(rows: Any, row_weights: Any, setting: Any, mixture: Any, n_columns: int) -> Any:
+    """Return what `expect_shared` returns, with T_k = sum_n r_nk phi(z_n - m_k): moments about each own mean."""
+    d, k = rows.shape[1], len(mixture.constants)
+    z = np.empty((d, setting.tile), mixture.means.dtype)
+    difference, white, outer = np.empty_like(z), np.empty_like(z), np.empty((d, d), mixture.means.dtype)
+    joint = np.empty((k, setting.tile), mixture.means.dtype)
+    part = np.empty((k, n_columns))
+    weights, log_prob, total = np.empty(setting.tile), np.empty(setting.tile), np.empty(setting.tile)
+    sums = np.zeros((k, n_columns))
+    log_likelihood, weight_sum = 0.0, 0.0
+    for start in range(0, len(rows), setting.tile):
+        n = load_tile(rows, start, setting, z)
+        weight_sum += load_weights(row_weights, start, n, z, weights)
+        centred_joint(z, mixture, difference, white, joint)
+        softmax(joint, setting.flush, log_prob, total)
+        log_likelihood += weigh(joint, total, weights, log_prob)
+        for c in range(k):
+            subtract(z, mixture.means[c], difference)
+            centred_part(setting, difference, joint[c], white, outer, part[c])
+        add_to(sums, part)
+    return sums, log_likelihood, weight_sum
+
+
+@_compiled
+def emit(start: int, n: int, joint: Any, log_prob: Any, total: Any, outputs: Any) -> None:
+    """Write the results of a tile of n rows from the output of `softmax`."""
+    k = joint.shape[0]
+    for b in range(n):
+        best = 0
+        for c in range(1, k):
+            if joint[c, b] > joint[best, b]:
+                best = c
+        outputs.labels[start + b] = best
+    if len(outputs.resp):
+        for b in range(n):
+            for c in range(k):
+                outputs.resp[start + b, c] = joint[c, b] / total[b]
+    if len(outputs.log_prob):
+        for b in range(n):
+            outputs.log_prob[start + b] = log_prob[b]
+
+
+@_compiled
+def predict_shared(rows: Any, setting: Any, theta: Any, outputs: Any) -> None:
+    """Fill the outputs for rows (n, d), by the shared centre."""
+    d, (k, n_columns) = rows.shape[1], theta.shape
+    z = np.empty((d, setting.tile), theta.dtype)
+    phi = np.ones((n_columns, setting.tile), theta.dtype)
+    joint = np.empty((k, setting.tile), theta.dtype)
+    log_prob, total = np.empty(setting.tile), np.empty(setting.tile)
+    for start in range(0, len(rows), setting.tile):
+        n = load_tile(rows, start, setting, z)
+        build_features(setting.feature_map, setting.metric, z, phi)
+        np.dot(theta, phi, joint)
+        softmax(joint, setting.flush, log_prob, total)
+        emit(start, n, joint, log_prob, total, outputs)
+
+
+@_compiled
+def predict_centred(rows: Any, setting: Any, mixture: Any, outputs: Any) -> None:
+    """Fill the outputs for rows (n, d), from the distances to each component's own centre."""
+    d, k = rows.shape[1], len(mixture.constants)
+    z = np.empty((d, setting.tile), mixture.means.dtype)
+    difference, white = np.empty_like(z), np.empty_like(z)
+    joint = np.empty((k, setting.tile), mixture.means.dtype)
+    log_prob, total = np.empty(setting.tile), np.empty(setting.tile)
+    for start in range(0, len(rows), setting.tile):
+        n = load_tile(rows, start, setting, z)
+        centred_joint(z, mixture, difference, white, joint)
+        softmax(joint, setting.flush, log_prob, total)
+        emit(start, n, joint, log_prob, total, outputs)

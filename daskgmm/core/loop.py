@@ -1,0 +1,141 @@
+"""The EM loop as a pure function of values: `advance(state, statistics, options) -> state`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import numpy as np
+
+from .criteria import Criteria, criteria
+from .expectation import Expect
+from .maximization import maximize
+from .mixture import Mixture
+from .statistics import Statistics
+from .survey import Survey
+
+
+class StopReason(Enum):
+    """Why a trial stopped; the value is a sentence for a person."""
+
+    CONVERGED = "converged: the estimated remaining gain is below tol"
+    MAX_ITER = "stopped at max_iter before convergence: raise max_iter, or tol if the gain left is small enough for you"
+    OVERTAKEN = "given up: its estimated limit is below another finalist's log-likelihood"
+
+
+@dataclass(frozen=True)
+class EMOptions:
+    """When to stop, and the regularisation of the M-step."""
+
+    tol: float = 1e-4  # estimated remaining gain of the mean log-likelihood, nats per row
+    max_iter: int = 200  # M-steps
+    reg_covar: float = 1e-6  # in units of each feature's variance over all rows
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One mixture on its way; once a pass has been made, `statistics` are those of the last evaluated mixture."""
+
+    mixture: Mixture
+    history: tuple[float, ...] = ()  # mean log-likelihood of each evaluated mixture, nats per row
+    statistics: Statistics | None = None  # of the mixture that gave history[-1]
+    stop: StopReason | None = None
+
+    @property
+    def n_iter(self) -> int:
+        """Number of M-steps that led to the last evaluated mixture."""
+        return max(len(self.history) - 1, 0)
+
+    @property
+    def gain(self) -> float:
+        """What the last M-step added to the mean log-likelihood; NaN before there were two passes."""
+        return self.history[-1] - self.history[-2] if len(self.history) > 1 else float("nan")
+
+    @property
+    def remaining_gain(self) -> float:
+        """Estimated gain of the mean log-likelihood still to come; infinite while nothing can be said."""
+        return remaining_gain(self.history)
+
+    @property
+    def criteria(self) -> Criteria:
+        """AIC, BIC and ICL of the last evaluated mixture."""
+        assert self.statistics is not None, "criteria need a pass"
+        done = self.statistics
+        return criteria(done.log_likelihood, done.entropy, self.mixture.n_parameters, done.weight_sum)
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Where a fit stands: enough to go on from, bit for bit."""
+
+    survey: Survey
+    trials: tuple[Trial, ...]
+    iteration: int = 0  # passes made
+
+    @property
+    def live(self) -> tuple[Trial, ...]:
+        return tuple(trial for trial in self.trials if trial.stop is None)
+
+    @property
+    def best(self) -> Trial:
+        """The trial with the highest log-likelihood so far; the first of equals."""
+        return max(self.trials, key=lambda trial: trial.history[-1] if trial.history else -np.inf)
+
+
+def advance(state: State, statistics: tuple[Statistics, ...], options: EMOptions) -> State:
+    """Return the state after a pass that gave `statistics` of the live trials' mixtures, in their order."""
+    passed = iter(statistics)
+    trials = tuple(trial if trial.stop else _evaluate(trial, next(passed), options) for trial in state.trials)
+    best = max(trial.history[-1] for trial in trials)
+    trials = tuple(_step(_give_up(trial, best), state.survey, options) for trial in trials)
+    return replace(state, trials=trials, iteration=state.iteration + 1)
+
+
+def iterate(
+    state: State, expect: Expect, options: EMOptions, listen: Callable[[State], None] = lambda state: None
+) -> State:
+    """Return the state in which every trial has stopped; `listen` hears of each state on the way."""
+    while state.live:
+        statistics = expect(tuple(trial.mixture for trial in state.live))
+        state = advance(state, statistics, options)
+        listen(state)
+    return state
+
+
+def remaining_gain(history: tuple[float, ...]) -> float:
+    """Return Aitken's estimate of what the log-likelihood still has to gain: gain x ratio / (1 - ratio).
+
+    The gains of a converging EM shrink by a constant ratio in the end (Boehning et al. 1994; McLachlan and Peel 2000,
+    2.11). The larger of the last two ratios is taken, since the first step after a start often gains out of the ordinary;
+    with a ratio of 1 or more (leaving a saddle) there is no estimate, and it is infinite. A gain within rounding is 0.
+    """
+    if len(history) < 2:
+        return float("inf")
+    gains = np.diff(history[-4:])
+    if gains[-1] <= 1e-13 * max(1.0, abs(history[-1])):
+        return 0.0
+    if len(gains) < 3 or min(gains) <= 0:
+        return float("inf")
+    ratio = max(gains[1:] / gains[:-1])
+    return float(gains[-1] * ratio / (1 - ratio)) if ratio < 1 else float("inf")
+
+
+def _evaluate(trial: Trial, statistics: Statistics, options: EMOptions) -> Trial:
+    trial = replace(trial, history=(*trial.history, statistics.mean_log_likelihood), statistics=statistics)
+    if trial.remaining_gain < options.tol:
+        return replace(trial, stop=StopReason.CONVERGED)
+    if trial.n_iter >= options.max_iter:
+        return replace(trial, stop=StopReason.MAX_ITER)
+    return trial
+
+
+def _give_up(trial: Trial, best: float) -> Trial:
+    beaten = trial.stop is None and trial.history[-1] + trial.remaining_gain < best
+    return replace(trial, stop=StopReason.OVERTAKEN) if beaten else trial
+
+
+def _step(trial: Trial, survey: Survey, options: EMOptions) -> Trial:
+    if trial.stop is not None or trial.statistics is None:
+        return trial
+    return replace(trial, mixture=maximize(trial.mixture, trial.statistics, survey, options.reg_covar))

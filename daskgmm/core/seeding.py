@@ -1,0 +1,195 @@
+"""Starts: mixtures made on a sample in memory and improved there by EM; the best go on to the full data."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+from ..errors import SingularCovarianceError
+from .expectation import Expectation, Rows
+from .features import Array, FeatureMap
+from .loop import EMOptions, State, Trial, iterate
+from .mixture import Mixture
+from .structures import STRUCTURES, Scatter
+from .survey import survey
+
+InitParams = Literal["kmeans", "k-means++", "random", "random_from_data"]
+Labels = NDArray[np.intp]
+
+_HEAT_ROWS = 25_000
+_KMEANS_STEPS = 30  # Lloyd steps: EM goes on from there
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Parameters that the user gives; what is None is estimated."""
+
+    weights: Array | None = None  # (k,)
+    means: Array | None = None  # (k, d)
+    covariances: Array | None = None  # shape by covariance_type
+
+
+@dataclass(frozen=True, eq=False)
+class SeedOptions:
+    """How mixtures are started."""
+
+    n_components: int
+    covariance_type: str = "full"
+    init_params: InitParams = "kmeans"
+    n_init: int = 4  # restarts on the sample
+    n_finalists: int = 1  # how many of them go on to the full data
+    em: EMOptions = field(default_factory=EMOptions)
+    given: Given = field(default_factory=Given)
+
+
+Restart = Trial | SingularCovarianceError
+
+
+def sample_size(n_components: int, n_features: int, covariance_type: str) -> int:
+    """Return how many rows a sample should have.
+
+    A maximum likelihood fit on m rows falls short on other rows by about n_parameters / 2m nats per row: 20 rows per
+    parameter leave 0.025, which a few passes over the full data make up.
+    """
+    k, d = n_components, n_features
+    n_parameters = k - 1 + k * d + STRUCTURES[covariance_type].n_parameters(k, d)
+    return min(max(50_000, 20 * n_parameters), max(200_000, 2**24 // d))
+
+
+def in_memory(rows: Rows, row_weights: Rows | None, dtype: DTypeLike = np.float64) -> Expectation:
+    """Return the pass over rows in memory, with their survey."""
+    return Expectation(rows, row_weights, survey(rows, row_weights), dtype)
+
+
+def heat(sample: Expectation) -> Expectation:
+    """Return the first quarter of the sample, but no fewer rows than 25,000: where restarts are raced first."""
+    n = max(_HEAT_ROWS, len(sample.rows) // 4)
+    if n >= len(sample.rows):
+        return sample
+    weights = None if sample.row_weights is None else sample.row_weights[:n]
+    return in_memory(sample.rows[:n], weights, sample.dtype)
+
+
+def ranked(restarts: Sequence[Restart]) -> list[Trial]:
+    """Return the trials, best first and equals in order; raise the first failure where all failed."""
+    trials = [one for one in restarts if isinstance(one, Trial)]
+    if not trials:
+        raise next(one for one in restarts if isinstance(one, SingularCovarianceError))
+    return sorted(trials, key=lambda trial: -trial.history[-1])
+
+
+def restart(sample: Expectation, options: SeedOptions, seed: int) -> Restart:
+    """Return the trial to which EM on the sample leads from one seeded start, or why there is none."""
+    try:
+        return refine(sample, options, start(sample, options, np.random.default_rng(seed)))
+    except SingularCovarianceError as error:
+        return error
+
+
+def refine(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Restart:
+    """Return the trial to which EM on the sample leads from the mixture, or why there is none."""
+    try:
+        return iterate(State(sample.survey, (Trial(mixture),)), sample, options.em).best
+    except SingularCovarianceError as error:
+        return error
+
+
+def start(sample: Expectation, options: SeedOptions, rng: np.random.Generator) -> Mixture:
+    """Return the mixture of a partition of the sample into k parts, given parameters in place of estimated ones."""
+    z = sample.survey.frame.to_z(np.asarray(sample.rows, dtype=np.float64))
+    weights = np.ones(len(z)) if sample.row_weights is None else np.asarray(sample.row_weights, dtype=np.float64)
+    given = options.given
+    if given.means is not None:
+        labels = nearest(z, sample.survey.frame.to_z(given.means))
+    else:
+        points = z if rng.random() < 0.5 else whiten(z, sample.survey.pooled)
+        labels = partition(points, weights, options, rng)
+    mixture = mixture_of_parts(sample, z, weights, labels, options, rng)
+    replaced = {name: value for name, value in vars(given).items() if value is not None}
+    return replace(mixture, **replaced)
+
+
+def partition(points: Array, weights: Array, options: SeedOptions, rng: np.random.Generator) -> Labels:
+    """Return the part, 0 to k - 1, of each of the points (n, d)."""
+    k = options.n_components
+    seed = int(rng.integers(2**31))
+    match options.init_params:
+        case "random":
+            return rng.integers(k, size=len(points))
+        case "random_from_data":
+            chosen = rng.choice(len(points), size=k, replace=len(points) < k, p=weights / weights.sum())
+            return nearest(points, points[chosen])
+        case "k-means++":
+            centres, _ = kmeans_plusplus(points, k, sample_weight=weights, random_state=seed)
+            return nearest(points, centres)
+        case "kmeans":
+            return _kmeans(points, weights, k, seed)
+
+
+def _kmeans(points: Array, weights: Array, k: int, seed: int) -> Labels:
+    estimator = KMeans(k, n_init=1, max_iter=_KMEANS_STEPS, random_state=seed)
+    with threadpool_limits(1), warnings.catch_warnings():  # one thread: its sums depend on the number of threads
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than k: parts stay empty
+        return estimator.fit(points, sample_weight=weights).labels_.astype(np.intp)
+
+
+def nearest(points: Array, centres: Array) -> Labels:
+    """Return the number of the nearest of centres (k, d) for each of points (n, d), in blocks of rows."""
+    labels = np.empty(len(points), np.intp)
+    half_norms = (centres**2).sum(axis=1) / 2
+    for at in range(0, len(points), 4096):
+        block = slice(at, at + 4096)
+        labels[block] = np.argmin(half_norms - points[block] @ centres.T, axis=1)
+    return labels
+
+
+def whiten(z: Array, pooled: Array) -> Array:
+    """Return z (n, d) in the principal axes of the pooled covariance, each scaled to variance 1; null axes dropped."""
+    variances, axes = np.linalg.eigh(pooled)
+    kept = variances > 1e-9 * variances[-1]
+    return z @ (axes[:, kept] / np.sqrt(variances[kept]))
+
+
+def mixture_of_parts(
+    sample: Expectation, z: Array, weights: Array, labels: Labels, options: SeedOptions, rng: np.random.Generator
+) -> Mixture:
+    """Return the mixture whose components are the weights, means and covariances of the parts.
+
+    Each covariance gets d + 1 rows' worth of the pooled covariance within parts, so that small parts have one too; an
+    empty part is put on a row at random.
+    """
+    frame, structure = sample.survey.frame, STRUCTURES[options.covariance_type]
+    k, d = options.n_components, frame.n_features
+    unit = weights.sum() / len(weights)
+    means = z[rng.integers(len(z), size=k)]
+    counts, second = np.zeros(k), []
+    for part in range(k):
+        own, own_weights = z[labels == part], weights[labels == part]
+        counts[part] = own_weights.sum()
+        if counts[part] > 0:
+            means[part] = own_weights @ own / counts[part]
+        second.append(_second(own - means[part], own_weights, structure.centred_map, frame.metric))
+    scatter = np.array(second)
+    prior = (d + 1) * unit
+    blended = (scatter + prior * scatter.sum(axis=0) / counts.sum())
+    blended /= (counts + prior).reshape(-1, *[1] * (scatter.ndim - 1))
+    counts = counts + unit
+    parts = Scatter(counts, np.zeros((k, d)), blended, sample.survey.pooled)
+    covariances = structure.estimate(parts, frame, options.em.reg_covar)
+    return Mixture(options.covariance_type, counts / counts.sum(), frame.to_x(means), covariances)
+
+
+def _second(differences: Array, weights: Array, feature_map: FeatureMap, metric: Array) -> Array:
+    if feature_map is FeatureMap.FULL:
+        dense: Array = (differences.T * weights) @ differences
+        return dense
+    squares: Array = weights @ differences**2
+    return squares if feature_map is FeatureMap.DIAGONAL else np.array([squares @ metric])
