@@ -15,7 +15,7 @@ from ..core.expectation import expect
 from ..core.mixture import Mixture
 from ..core.statistics import Statistics
 from ..core.survey import Survey
-from .reduction import map_reduce
+from .reduction import compute, map_reduce
 from .rows import Rows
 
 Parts = tuple[Statistics, ...]
@@ -32,9 +32,9 @@ class Expectation:
     def __call__(self, mixtures: tuple[Mixture, ...]) -> Parts:
         coefficients = tuple(prepare(mixture, self.survey, self.dtype) for mixture in mixtures)
         own = [None] * len(self.rows.block_sizes)
-        total = map_reduce(self.rows, _expect_chunk, _expect_combine, coefficients, own, "expect")
-        result: Parts = total.compute()
-        return result
+        (total,) = compute(map_reduce(self.rows, _expect_chunk, _expect_combine, coefficients, own, "expect"))
+        statistics: Parts = total
+        return statistics
 
 
 def _expect_chunk(

@@ -1,19 +1,36 @@
-"""Whether rows stay in memory between passes."""
+"""How rows are cut and kept in memory, and what a job will take."""
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
 
 import psutil
+from annotated_types import Ge
 from distributed import get_client
 
+from ..core.blocks import block_rows
+from ..core.kernels import tile_rows
+from ..core.structures import STRUCTURES
 from .rows import Rows
 
 Persist = bool | Literal["auto"]
 
 
+@dataclass(frozen=True)
+class ComputeOptions:
+    """How rows are cut and kept."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    persist: Persist = "auto"
+    """Keep the rows in memory between passes; auto does where they take at most half of what is there."""
+    chunk_bytes: Annotated[int, Ge(1024)] | Literal["auto"] = "auto"
+    """Size of a chunk; auto aims at 16 to 1024 chunks of 8 MiB or more, 256 MiB at most."""
+
+
 def available_bytes() -> int:
-    """Return the memory that rows could take: the cluster's workers' limits, or what this machine has left."""
+    """Return the memory that rows could take: the limits of the cluster's workers, or what this machine has left."""
     try:
         client = get_client()
     except ValueError:
@@ -27,3 +44,35 @@ def fits(rows: Rows, persist: Persist) -> bool:
     if persist != "auto":
         return persist
     return rows.n_bytes <= available_bytes() / 2
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a pass takes, by arithmetic; bytes."""
+
+    n_chunks: int
+    n_tasks: int  # of one pass
+    largest_chunk: int
+    rows_held: int  # by all workers together: the persisted rows, 0 where they are streamed
+    per_thread: int  # of each worker thread, beside that: a chunk, its decoded source, the kernel's tiles
+
+
+def estimate(rows: Rows, persist: Persist, n_components: int, covariance_type: str) -> Estimate:
+    """Return the estimate for a pass over rows with one mixture."""
+    d, structure = rows.n_features, STRUCTURES[covariance_type]
+    n_columns = structure.feature_map.n_columns(d)
+    largest = max(rows.block_sizes) * d * rows.array.dtype.itemsize
+    persisted = fits(rows, persist)
+    tile = tile_rows(n_columns) * (n_columns + 2 * n_components + d) * 8
+    sums = 3 * n_components * n_columns * 8
+    n_combine, level = 0, len(rows.block_sizes)
+    while level > 1:
+        level = -(-level // 16)
+        n_combine += level
+    return Estimate(
+        n_chunks=len(rows.block_sizes),
+        n_tasks=len(rows.block_sizes) + max(n_combine, 1) + 1,
+        largest_chunk=largest,
+        rows_held=rows.n_bytes if persisted else 0,
+        per_thread=(0 if persisted else 2 * largest) + block_rows(d) * d * 8 + tile + sums,
+    )

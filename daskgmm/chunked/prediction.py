@@ -13,7 +13,7 @@ from ..core.coefficients import Coefficients, prepare_prediction
 from ..core.expectation import Prediction, Wanted, predict
 from ..core.features import Array
 from ..core.mixture import Mixture
-from .reduction import map_reduce
+from .reduction import compute, map_reduce
 from .rows import Region, Rows
 
 Write = Callable[[Region, Prediction], None]
@@ -28,7 +28,8 @@ def predict_to(rows: Rows, mixture: Mixture, wanted: Wanted, write: Write) -> ND
     shared = (prepare_prediction(mixture), mixture.n_components, wanted, write)
     firsts = np.concatenate([[0], np.cumsum(rows.block_sizes)[:-1]]).tolist()
     own = list(zip(rows.regions, firsts, strict=True))
-    counts: NDArray[np.int64] = map_reduce(rows, _predict_chunk, _add, shared, own, "predict").compute()
+    (total,) = compute(map_reduce(rows, _predict_chunk, _add, shared, own, "predict"))
+    counts: NDArray[np.int64] = total
     return counts
 
 

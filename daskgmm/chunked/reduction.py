@@ -6,15 +6,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
+import dask
 import numpy as np
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import DataNode, List, Task, TaskRef
 from numpy.typing import NDArray
 
+from ..core.blas import single_threaded
 from .rows import Rows
 
-_FAN_IN = 8
+_FAN_IN = 16
 
 ChunkFunction = Callable[..., Any]  # (rows (m, d), weights (m,) or None, argument shared by all, own argument) -> value
 
@@ -44,6 +46,16 @@ def map_reduce(
             layer[key] = Task(key, combine, List(*(TaskRef(one) for one in group)))
     collections = [rows.array] if rows.weights is None else [rows.array, rows.weights]
     return Delayed(keys[0], HighLevelGraph.from_collections(name, layer, dependencies=collections), layer=name)
+
+
+def compute(*results: Delayed) -> tuple[Any, ...]:
+    """Return the values of lazy results, computed together by the active scheduler.
+
+    BLAS is held to one thread from outside the tasks: theirs is then a mere count, where they run in this process.
+    """
+    with single_threaded():
+        values: tuple[Any, ...] = dask.compute(*results)
+    return values
 
 
 def _on_block(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dask
 import numpy as np
 from dask.delayed import Delayed, delayed
 
 from ..core.mixture import Mixture
 from ..core.seeding import SeedOptions, heat, ranked, refine, restart
+from .reduction import compute
 
 
 def race(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...]:
@@ -17,7 +17,7 @@ def race(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...
     """
     seeds = [int(one) for one in np.random.SeedSequence(seed).generate_state(options.n_init)]
     first = delayed(heat, pure=False)(sample)
-    heats = dask.compute(*(delayed(restart, pure=False)(first, options, one) for one in seeds))
+    heats = compute(*(delayed(restart, pure=False)(first, options, one) for one in seeds))
     finalists = [trial.mixture for trial in ranked(heats)[: options.n_finalists]]
-    finals = dask.compute(*(delayed(refine, pure=False)(sample, options, mixture) for mixture in finalists))
+    finals = compute(*(delayed(refine, pure=False)(sample, options, mixture) for mixture in finalists))
     return tuple(trial.mixture for trial in ranked(finals))

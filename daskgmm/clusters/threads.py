@@ -1,0 +1,32 @@
+"""kind: threads - the threads of this process share the rows in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import dask
+from annotated_types import Ge
+from dask.system import CPU_COUNT
+
+from .connection import Connection
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Threads of this process."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    kind: Literal["threads"] = "threads"
+    n_workers: Annotated[int, Ge(1)] | None = None
+    """Number of threads; all the cores that this process may use if left out."""
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """Make the threaded scheduler the active one."""
+        n_workers = self.n_workers or CPU_COUNT
+        with dask.config.set(scheduler="threads", num_workers=n_workers):
+            yield Connection(f"{n_workers} threads of this process")

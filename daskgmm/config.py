@@ -1,0 +1,134 @@
+"""The configuration file: composes the option classes that the layers own, and reads YAML with overrides."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from .chunked.memory import ComputeOptions
+from .clusters import ClusterOptions, Threads
+from .core.options import FitOptions, ModelOptions
+from .errors import ConfigurationError
+from .storage.run import OutputOptions
+from .storage.sources import DataOptions
+
+
+class Config(BaseModel):
+    """A job: what is read, fitted and written, and where it computes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    data: DataOptions
+    """Where the rows are."""
+    model: ModelOptions = ModelOptions()
+    """What is fitted."""
+    fit: FitOptions = FitOptions()
+    """How it is fitted."""
+    cluster: Annotated[ClusterOptions, Field(discriminator="kind")] = Threads()
+    """Where it computes."""
+    compute: ComputeOptions = ComputeOptions()
+    """How rows are cut and kept."""
+    output: OutputOptions = OutputOptions()
+    """What is written, and where."""
+
+    def to_yaml(self) -> str:
+        """Return the resolved configuration, defaults included."""
+        text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        return text
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1, with 1e-4 read as a number (1.1 asks for 1.0e-4)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Return the configuration in a YAML file with `key.path=value` overrides; raise ConfigurationError in one line."""
+    try:
+        text = Path(path).read_text()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the configuration {str(path)!r}: {error.strerror or error}") from None
+    return parse_config(text, overrides, str(path))
+
+
+def parse_config(text: str, overrides: Sequence[str] = (), name: str = "configuration") -> Config:
+    """Return the configuration in a YAML text with overrides."""
+    document = _parse_yaml(text, name)
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{name} must be a mapping of sections, not {type(document).__name__}")
+    for override in overrides:
+        _apply(document, override)
+    try:
+        return Config.model_validate(document)
+    except ValidationError as error:
+        raise ConfigurationError(f"{name}: " + "; ".join(_explain(one) for one in error.errors())) from None
+
+
+def config_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the configuration, for editors."""
+    return Config.model_json_schema()
+
+
+def _parse_yaml(text: str, name: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 # _Loader is a SafeLoader
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def _apply(document: dict[str, Any], override: str) -> None:
+    keys, equals, value = override.partition("=")
+    path = keys.split(".")
+    if not equals or not all(path):
+        raise ConfigurationError(f"override {override!r} is not of the form key.path=value, as in model.n_components=8")
+    for key in path[:-1]:
+        inner = document.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise ConfigurationError(f"override {override!r}: {key} is a value, not a section")
+        document = inner
+    document[path[-1]] = _parse_yaml(value, f"override {override!r}")
+
+
+def _explain(error: ErrorDetails) -> str:
+    location = [str(part) for part in error["loc"] if not str(part).startswith(("function-", "tagged-union"))]
+    section = location[0] if location else ""
+    if section == "cluster" and len(location) > 1:
+        location.pop(1)  # the kind, which pydantic puts in the path
+    path = ".".join(location)
+    if error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+        return f"unknown key {path}{_nearest(location, error)}"
+    if error["type"] == "missing":
+        return f"{path} is missing"
+    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}, got {error['input']!r}"
+
+
+def _nearest(location: list[str], error: ErrorDetails) -> str:
+    known = _known_keys(location[:-1], error)
+    close = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
+    return f", did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
+
+
+def _known_keys(section: list[str], error: ErrorDetails) -> list[str]:
+    if not section:
+        return list(Config.model_fields)
+    if section == ["cluster"]:
+        kind = error["loc"][1]
+        choices = {option.kind: option for option in get_args(ClusterOptions)}
+        return list(TypeAdapter(choices[kind]).json_schema()["properties"])
+    properties = config_schema()["$defs"]
+    keys: dict[str, Any] = config_schema()["properties"]
+    for name in section:
+        reference = keys[name]["$ref"].rsplit("/", 1)[-1]
+        keys = properties[reference]["properties"]
+    return list(keys)

@@ -1,0 +1,49 @@
+"""A fitted model: the mixture, the names of its features, and how it came about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .loop import StopReason, Trial
+from .mixture import Mixture
+
+
+@dataclass(frozen=True)
+class FitSummary:
+    """How a model came about."""
+
+    log_likelihood: float  # mean, nats per row
+    weight_sum: float  # of the rows; their number without row weights
+    aic: float
+    bic: float
+    icl: float
+    n_iter: int
+    converged: bool
+    stop_reason: str
+    empty_components: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, trial: Trial) -> FitSummary:
+        """Return the summary of a trial that has stopped."""
+        assert trial.statistics is not None and trial.stop is not None, "the trial has not stopped"
+        criteria = trial.criteria
+        return cls(
+            log_likelihood=trial.history[-1],
+            weight_sum=trial.statistics.weight_sum,
+            aic=criteria.aic,
+            bic=criteria.bic,
+            icl=criteria.icl,
+            n_iter=trial.n_iter,
+            converged=trial.stop is StopReason.CONVERGED,
+            stop_reason=trial.stop.value,
+            empty_components=trial.mixture.empty,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A fitted mixture with its context."""
+
+    mixture: Mixture
+    feature_names: tuple[str, ...] | None
+    summary: FitSummary

@@ -1,0 +1,79 @@
+"""The options of the model and of its fit; the configuration file has a section for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Gt
+
+from .loop import EMOptions
+from .seeding import Given, InitParams, SeedOptions, sample_size
+
+CovarianceType = Literal["full", "tied", "diag", "spherical"]
+ComputeDtype = Literal["auto", "float64", "float32"]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What is fitted."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    n_components: Annotated[int, Ge(1)] = 8
+    """Number of Gaussians, k."""
+    covariance_type: CovarianceType = "full"
+    """full: each component its own matrix; tied: one for all; diag: own variances; spherical: one variance each."""
+    reg_covar: Annotated[float, Ge(0)] = 1e-6
+    """Added to each variance, in units of that feature's variance over all rows."""
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How it is fitted."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    tol: Annotated[float, Gt(0)] = 1e-4
+    """Stop when the estimated remaining gain of the mean log-likelihood is below this, in nats per row."""
+    max_iter: Annotated[int, Ge(1)] = 200
+    """Most EM iterations over the full data."""
+    n_init: Annotated[int, Ge(1)] = 4
+    """Restarts on the sample; the best goes on."""
+    init_params: InitParams = "kmeans"
+    """How a restart partitions the sample: kmeans, k-means++, random or random_from_data."""
+    sample_size: Annotated[int, Ge(1)] | Literal["auto"] = "auto"
+    """Rows of the sample; auto takes 20 for each parameter of the model, 50,000 at least."""
+    n_finalists: Annotated[int, Ge(1)] = 1
+    """How many of the restarts go on to the full data, sharing each read of it."""
+    random_state: Annotated[int, Ge(0)] = 0
+    """Seed of the sample and the restarts; the same seed, data and chunks give the same model bit for bit."""
+    dtype: ComputeDtype = "auto"
+    """Precision of the products in the kernel; sums are float64 in any case. auto is float64."""
+
+    @property
+    def compute_dtype(self) -> str:
+        """The NumPy name of the precision of the products."""
+        return "float64" if self.dtype == "auto" else self.dtype
+
+    def em(self, model: ModelOptions) -> EMOptions:
+        """Return the options of the EM loop."""
+        return EMOptions(self.tol, self.max_iter, model.reg_covar)
+
+    def seeding(self, model: ModelOptions, given: Given | None = None) -> SeedOptions:
+        """Return the options of the starts; EM on the sample goes ten times closer to its limit than on the full data."""
+        return SeedOptions(
+            model.n_components,
+            model.covariance_type,
+            self.init_params,
+            self.n_init,
+            min(self.n_finalists, self.n_init),
+            EMOptions(self.tol / 10, 10 * self.max_iter, model.reg_covar),
+            given or Given(),
+        )
+
+    def n_sample(self, model: ModelOptions, n_features: int) -> int:
+        """Return the number of rows to sample."""
+        if self.sample_size != "auto":
+            return self.sample_size
+        return sample_size(model.n_components, n_features, model.covariance_type)

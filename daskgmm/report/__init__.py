@@ -1,0 +1,1 @@
+"""What a person looks at. It listens to events; compute code does not know that it exists."""

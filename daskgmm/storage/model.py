@@ -1,0 +1,103 @@
+"""model.zarr: a fitted mixture with what is known of its fit. Plain arrays and JSON attributes; nothing is executed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from ..core.mixture import Mixture
+from ..core.model import FitSummary, Model
+from ..core.structures import STRUCTURES
+from ..errors import DataError
+from .schema import (
+    FORMAT_VERSION,
+    MODEL_COVARIANCES,
+    MODEL_MEANS,
+    MODEL_WEIGHTS,
+    ArraySpec,
+    check_version,
+    written_whole,
+)
+
+
+def save_model(model: Model, path: str | Path) -> None:
+    """Write the model to a zarr group at `path`, replacing what is there once the new one is complete."""
+    mixture = model.mixture
+    attributes = {
+        "daskgmm_kind": "model",
+        "daskgmm_format": FORMAT_VERSION,
+        "daskgmm_version": version("daskgmm"),
+        "covariance_type": mixture.covariance_type,
+        "feature_names": list(model.feature_names) if model.feature_names else None,
+        "summary": asdict(model.summary),
+    }
+    with written_whole(Path(path)) as temporary:
+        group = zarr.create_group(str(temporary), attributes=attributes)
+        for spec, values in (
+            (MODEL_WEIGHTS, mixture.weights),
+            (MODEL_MEANS, mixture.means),
+            (MODEL_COVARIANCES[mixture.covariance_type], mixture.covariances),
+        ):
+            data = np.ascontiguousarray(values, dtype=spec.dtype)
+            group.create_array(spec.name, data=data, chunks=data.shape, dimension_names=spec.dims)
+
+
+def load_model(path: str | Path) -> Model:
+    """Return the model at `path`: a model.zarr, or a run directory that holds one. Raises DataError where it is none."""
+    path = Path(path)
+    if (path / "model.zarr").is_dir():
+        path = path / "model.zarr"
+    if not path.is_dir():
+        raise DataError(f"there is no model at {path}")
+    try:
+        group = zarr.open_group(str(path), mode="r")
+        attributes = dict(group.attrs)
+    except Exception as error:  # zarr raises errors of many classes for a store that is none
+        raise DataError(f"{path} cannot be opened as a model: {error}") from None
+    check_version(attributes, path, "model")
+    try:
+        return _read(group, attributes)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is damaged: {error}") from None
+
+
+def _read(group: zarr.Group, attributes: dict[str, Any]) -> Model:
+    structure = STRUCTURES[attributes["covariance_type"]]
+    means_spec = _array(group, MODEL_MEANS)
+    if means_spec.ndim != 2 or 0 in means_spec.shape:
+        raise ValueError(f"means have the shape {means_spec.shape}")
+    k, d = means_spec.shape
+    weights = _values(group, MODEL_WEIGHTS, (k,))
+    covariances = _values(group, MODEL_COVARIANCES[structure.name], structure.shape(k, d))
+    mixture = Mixture(structure.name, weights, _values(group, MODEL_MEANS, (k, d)), covariances)
+    if (weights < 0).any() or not np.isclose(weights.sum(), 1.0):
+        raise ValueError(f"weights must be 0 or more and sum to 1, not to {weights.sum()}")
+    names = attributes["feature_names"]
+    if names is not None and len(names) != d:
+        raise ValueError(f"{len(names)} feature names for {d} features")
+    summary = dict(attributes["summary"])
+    summary["empty_components"] = tuple(summary["empty_components"])
+    return Model(mixture, tuple(str(name) for name in names) if names else None, FitSummary(**summary))
+
+
+def _array(group: zarr.Group, spec: ArraySpec) -> zarr.Array[Any]:
+    array = group.get(spec.name)
+    if not isinstance(array, zarr.Array):
+        raise ValueError(f"the array {spec.name!r} is missing")
+    return array
+
+
+def _values(group: zarr.Group, spec: ArraySpec, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    array = _array(group, spec)
+    if array.shape != shape or array.dtype != np.dtype(spec.dtype):
+        raise ValueError(f"{spec.name} is {array.dtype} of shape {array.shape}, expected {spec.dtype} of {shape}")
+    values = np.asarray(array[...], dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{spec.name} holds values that are not finite")
+    return values

@@ -1,0 +1,176 @@
+"""Arrays that are read where they are sliced: picklable, with `shape`, `dtype` and `[slices]`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from annotated_types import Ge
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import DataError
+
+Slices = tuple[slice, ...]
+
+
+class Readable(Protocol):
+    """What a source hands on: an array that reads what is sliced from it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    @property
+    def ndim(self) -> int: ...
+
+    def __getitem__(self, slices: Slices) -> NDArray[Any]: ...
+
+
+@dataclass(frozen=True)
+class NpyReader:
+    """A .npy file, memory-mapped where it is read."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def open(cls, path: Path) -> NpyReader:
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise DataError(f"{path} cannot be read as .npy: {error}") from None
+        return cls(str(path), array.shape, array.dtype)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __getitem__(self, slices: Slices) -> NDArray[Any]:
+        array: NDArray[Any] = np.load(self.path, mmap_mode="r", allow_pickle=False)[slices]
+        return array
+
+
+@dataclass(frozen=True)
+class ImageReader:
+    """A PNG or JPEG as (height, width, bands), decoded once in each process that reads it."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def open(cls, path: Path) -> ImageReader:
+        try:
+            with Image.open(path) as image:
+                bands, dtype = _bands(image)
+                return cls(str(path), (image.height, image.width, bands), np.dtype(dtype))
+        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+            raise DataError(f"{path} cannot be read as an image: {error}") from None
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __getitem__(self, slices: Slices) -> NDArray[Any]:
+        return _decoded(self.path)[slices]
+
+
+@lru_cache(maxsize=1)
+def _decoded(path: str) -> NDArray[Any]:
+    try:
+        with Image.open(path) as image:
+            bands, _ = _bands(image)
+            pixels = np.asarray(image if bands == 1 else image.convert("RGB"))
+    except OSError as error:
+        raise DataError(f"{path} cannot be decoded: {error}") from None
+    return pixels.reshape(*pixels.shape[:2], bands)
+
+
+def _bands(image: Image.Image) -> tuple[int, str]:
+    """Return the number of bands that the pixels are read with, and their dtype: grey stays grey, the rest is RGB."""
+    if image.mode == "L":
+        return 1, "uint8"
+    if image.mode.startswith("I;16"):
+        return 1, "uint16"
+    return 3, "uint8"
+
+
+@dataclass(frozen=True)
+class SyntheticOptions:
+    """A mixture of Gaussians whose rows are made where they are read; used by `path: sample:synthetic`."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    n_samples: Annotated[int, Ge(1)] = 1_000_000
+    """Rows."""
+    n_features: Annotated[int, Ge(1)] = 8
+    """Columns."""
+    n_components: Annotated[int, Ge(1)] = 8
+    """Gaussians in the mixture."""
+    separation: Annotated[float, Ge(0)] = 3.0
+    """Standard deviation of the means along each feature, in units of a component's own."""
+    seed: Annotated[int, Ge(0)] = 0
+    """Seed of the mixture and of the rows."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Type of the rows."""
+
+
+_PAGE = 65_536  # rows with a generator of their own: a row does not depend on how the array is sliced
+
+
+@dataclass(frozen=True)
+class SyntheticReader:
+    """Rows of a random mixture, made when they are read."""
+
+    options: SyntheticOptions
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.options.n_samples, self.options.n_features)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.options.dtype)
+
+    @property
+    def ndim(self) -> int:
+        return 2
+
+    def __getitem__(self, slices: Slices) -> NDArray[Any]:
+        start, stop, _ = slices[0].indices(self.options.n_samples)
+        rows = np.empty((stop - start, self.options.n_features), self.dtype)
+        for page in range(start // _PAGE, -(-stop // _PAGE)):
+            first = page * _PAGE
+            a, b = max(start, first), min(stop, first + _PAGE)
+            rows[a - start : b - start] = self._page(page)[a - first : b - first]
+        return rows[(slice(None), *slices[1:])]
+
+    def _page(self, page: int) -> NDArray[Any]:
+        means, factors, weights = _parameters(self.options)
+        rng = np.random.default_rng([self.options.seed, 1, page])
+        labels = rng.choice(len(weights), size=_PAGE, p=weights)
+        noise = rng.standard_normal((_PAGE, self.options.n_features), dtype=np.float32)
+        rows = np.empty_like(noise)
+        for component in range(len(weights)):
+            own = labels == component
+            rows[own] = noise[own] @ factors[component].T + means[component]
+        return rows.astype(self.dtype, copy=False)
+
+
+@lru_cache(maxsize=4)
+def _parameters(options: SyntheticOptions) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return means (k, d), lower factors of the covariances (k, d, d), float32, and weights (k,)."""
+    k, d = options.n_components, options.n_features
+    rng = np.random.default_rng([options.seed, 0])
+    means = options.separation * rng.standard_normal((k, d))
+    factors = np.tril(rng.standard_normal((k, d, d)) * 0.5 / np.sqrt(d), k=-1)
+    factors += np.eye(d) * rng.uniform(0.5, 1.5, (k, 1, d))
+    weights = rng.dirichlet(np.full(k, 5.0))
+    return means.astype(np.float32), factors.astype(np.float32), weights

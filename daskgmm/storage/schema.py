@@ -1,0 +1,85 @@
+"""Every array that is written: name, dimensions, type, fill value; one format version for all of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+
+from ..errors import DataError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """How one array is written; `grid` among its dimensions stands for the axes of the data's grid."""
+
+    name: str
+    dims: tuple[str, ...]
+    dtype: str
+    fill_value: float = float("nan")
+
+
+MODEL_WEIGHTS = ArraySpec("weights", ("component",), "float64")
+MODEL_MEANS = ArraySpec("means", ("component", "feature"), "float64")
+MODEL_COVARIANCES = {
+    "full": ArraySpec("covariances", ("component", "feature", "feature_2"), "float64"),
+    "tied": ArraySpec("covariances", ("feature", "feature_2"), "float64"),
+    "diag": ArraySpec("covariances", ("component", "feature"), "float64"),
+    "spherical": ArraySpec("covariances", ("component",), "float64"),
+}
+PROBABILITIES = ArraySpec("probabilities", ("grid", "component"), "float32")
+LOG_DENSITY = ArraySpec("log_density", ("grid",), "float64")
+
+
+def labels_spec(n_components: int) -> ArraySpec:
+    """Return the array of labels in the smallest signed integer type that holds them; -1 is not (yet) labelled."""
+    smallest = next(t for t in ("int8", "int16", "int32") if n_components - 1 <= np.iinfo(t).max)
+    return ArraySpec("labels", ("grid",), smallest, -1)
+
+
+def check_version(attributes: dict[str, Any], path: Path, kind: str) -> None:
+    """Raise DataError unless the attributes are those of a `kind` in the format that is read here."""
+    version = attributes.get("daskgmm_format")
+    if attributes.get("daskgmm_kind") != kind or not isinstance(version, int):
+        raise DataError(f"{path} is not a daskgmm {kind}: it lacks the attributes of one")
+    if version != FORMAT_VERSION:
+        raise DataError(
+            f"{path} has format version {version}, and this daskgmm reads version {FORMAT_VERSION}: "
+            "use the daskgmm that wrote it, or a newer one"
+        )
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; rename it to `path` at the end, or remove it after an error."""
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
+    try:
+        yield temporary
+        replace_path(temporary, path)
+    except BaseException:
+        remove(temporary)
+        raise
+
+
+def replace_path(source: Path, target: Path) -> None:
+    """Rename a file or directory over what may be at the target."""
+    if target.is_dir():
+        shutil.rmtree(target)
+    os.replace(source, target)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a directory, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
