@@ -25,3 +25,9 @@ class DataError(DaskGMMError, ValueError):
 
 class SingularCovarianceError(DataError):
     """A component's covariance is not positive definite."""
+
+
+class ClusterLostError(DaskGMMError):
+    """The cluster that computed is gone, or lost a task with every worker that tried it."""
+
+    exit_code: ClassVar[int] = 5

@@ -49,3 +49,13 @@ Listener = Callable[[Event], None]
 
 def ignore(event: Event) -> None:
     """Listen to nothing."""
+
+
+def to_all(*listeners: Listener) -> Listener:
+    """Return a listener that hands each event to all of these."""
+
+    def listen(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return listen

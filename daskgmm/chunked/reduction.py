@@ -11,9 +11,13 @@ import numpy as np
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import DataNode, List, Task, TaskRef
+from distributed import KilledWorker
+from distributed.client import FutureCancelledError
+from distributed.comm import CommClosedError
 from numpy.typing import NDArray
 
 from ..core.blas import single_threaded
+from ..errors import ClusterLostError
 from .rows import Rows
 
 _FAN_IN = 16
@@ -52,9 +56,15 @@ def compute(*results: Delayed) -> tuple[Any, ...]:
     """Return the values of lazy results, computed together by the active scheduler.
 
     BLAS is held to one thread from outside the tasks: theirs is then a mere count, where they run in this process.
+    Raises ClusterLostError where workers or scheduler are gone.
     """
-    with single_threaded():
-        values: tuple[Any, ...] = dask.compute(*results)
+    try:
+        with single_threaded():
+            values: tuple[Any, ...] = dask.compute(*results)
+    except KilledWorker as error:
+        raise ClusterLostError(f"a task was lost with each worker that ran it (out of memory?): {error}") from error
+    except (FutureCancelledError, CommClosedError) as error:
+        raise ClusterLostError(f"the connection to the scheduler was lost: {error}") from error
     return values
 
 

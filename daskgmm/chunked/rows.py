@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from typing import Any
+from uuid import uuid4
 
 import dask
 import dask.array as da
@@ -54,6 +55,27 @@ class Rows:
             rows = replace(rows, weights=_views(np.asarray(weights), blocks[:-1]))
             _check_weights(rows.array, rows.weights)
         return rows
+
+    @classmethod
+    def of_readable(
+        cls, array: Any, stored: tuple[int, ...] | None, weights: Any | None = None, chunk_bytes: ChunkBytes = "auto"
+    ) -> Rows:
+        """Return rows of anything with shape, dtype and [slices]; each block is one read of whole stored chunks.
+
+        An array of one axis holds one feature. `stored` is the chunk shape over the grid in the store, None where any
+        cut is as good.
+        """
+        if isinstance(array, np.ndarray):
+            return cls.of_memory(array if array.ndim > 1 else array[:, None], weights, chunk_bytes)
+        grid, n_features = (array.shape, 1) if array.ndim == 1 else (array.shape[:-1], array.shape[-1])
+        chunks = plan_chunks(grid, max(n_features * array.dtype.itemsize, 1), stored, chunk_bytes)
+        read = _lazy(array, chunks if array.ndim == 1 else (*chunks, n_features))
+        if array.ndim == 1:
+            read = read[:, None]
+        if weights is not None:
+            _check_weights(read, weights)
+            weights = _lazy(weights, chunks)
+        return cls(*_optimized(read, weights))
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -113,9 +135,13 @@ def _optimized(array: da.Array, weights: da.Array | None) -> tuple[da.Array, da.
     return optimized
 
 
+def _lazy(array: Any, chunks: tuple[int, ...]) -> da.Array:
+    return da.from_array(array, chunks=chunks, name=f"read-{uuid4().hex}", asarray=True)
+
+
 def _views(array: NDArray[Any], chunks: tuple[tuple[int, ...], ...]) -> da.Array:
     """Return a dask array whose blocks are views of `array` (da.from_array copies it)."""
-    name = "rows-" + dask.base.tokenize(id(array), array.shape, chunks)
+    name = f"rows-{uuid4().hex}"
     layer = {
         (name, *index): array[part]
         for index, part in zip(
@@ -126,6 +152,6 @@ def _views(array: NDArray[Any], chunks: tuple[tuple[int, ...], ...]) -> da.Array
     return da.Array(graph, name, chunks, dtype=array.dtype)
 
 
-def _check_weights(array: da.Array, weights: da.Array | None) -> None:
-    if weights is not None and weights.shape != array.shape[:-1]:
+def _check_weights(array: da.Array, weights: Any) -> None:
+    if weights.shape != array.shape[:-1]:
         raise DataError(f"weights have the shape {weights.shape}, but the rows have {array.shape[:-1]}: give one each")

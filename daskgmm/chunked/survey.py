@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..core.seeding import in_memory
 from ..core.survey import Survey, survey
 from ..errors import DataError
-from .reduction import map_reduce
+from .reduction import compute, map_reduce
 from .rows import Rows
 
 SampleSpec = tuple[int, int]  # number of rows, seed
@@ -28,7 +28,7 @@ def survey_and_sample(rows: Rows, size: int, seed: int) -> tuple[Survey, Delayed
     DataError where values or weights cannot be used.
     """
     surveyed, sample = dask.persist(_survey(rows), _sample(rows, size, seed))
-    result: Survey = surveyed.compute()
+    (result,) = compute(surveyed)
     check(result, rows)
     return result, sample
 

@@ -1,0 +1,43 @@
+"""What is refused, and what is said, before a fit or a prediction begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .core.model import Model
+from .core.options import ModelOptions
+from .core.survey import Survey
+from .errors import DataError
+from .events import Listener, Notice
+
+
+def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | None, listen: Listener) -> None:
+    """Raise DataError where the surveyed rows cannot carry the model; tell of constant and duplicate columns."""
+    if survey.n_rows < model.n_components:
+        raise DataError(
+            f"{survey.n_rows} rows of positive weight cannot be split into {model.n_components} components: "
+            "decrease model.n_components"
+        )
+    for column in survey.constant:
+        _degenerate(f"{_name(names, column)} is constant", model, listen)
+    if model.covariance_type in {"full", "tied"}:
+        for first, second in survey.duplicates:
+            _degenerate(f"{_name(names, second)} is a linear copy of {_name(names, first)}", model, listen)
+
+
+def check_features(model: Model, n_features: int, path: str) -> None:
+    """Raise DataError unless the data have as many features as the model was fitted on."""
+    expected = model.mixture.n_features
+    if n_features != expected:
+        names = f" ({', '.join(model.feature_names)})" if model.feature_names else ""
+        raise DataError(f"{path} has {n_features} features, but the model was fitted on {expected}{names}")
+
+
+def _degenerate(what: str, model: ModelOptions, listen: Listener) -> None:
+    if model.reg_covar == 0:
+        raise DataError(f"{what} and model.reg_covar is 0, so covariances are singular: drop it, or set reg_covar to 1e-6")
+    listen(Notice(f"{what}: only model.reg_covar = {model.reg_covar:g} keeps the covariances regular; consider dropping it"))
+
+
+def _name(names: Sequence[str] | None, column: int) -> str:
+    return f"column {column}" + (f" ({names[column]})" if names else "")

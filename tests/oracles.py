@@ -1,0 +1,200 @@
+"""Slow and obvious: the equations of DESIGN section 1 as loops over rows and components. Nothing here is from daskgmm.
+
+Differences, exponentials and sums are in np.longdouble (64-bit mantissa on x86), so that an oracle has the right answer
+where float64 has lost it; only the solution of the small linear systems is in float64.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+LONG = np.longdouble
+STRUCTURES = ("full", "tied", "diag", "spherical")
+
+
+class Parameters(NamedTuple):
+    """A mixture in the order of the arguments of daskgmm's Mixture."""
+
+    covariance_type: str
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+
+
+class Step(NamedTuple):
+    """What one EM iteration makes of rows and a mixture."""
+
+    resp: np.ndarray  # (n, k), r_nk without row weights
+    log_prob: np.ndarray  # (n,), log p(x_n)
+    log_likelihood: float
+    entropy: float
+    parameters: Parameters  # after the M-step
+
+
+def step(rows, row_weights, parameters, reg_covar=0.0) -> Step:
+    """Return the E-step and M-step of rows (n, d) with weights (n,) or None; rows of weight 0 are not looked at."""
+    rows = np.asarray(rows).astype(LONG)
+    row_weights = np.ones(len(rows), LONG) if row_weights is None else np.asarray(row_weights).astype(LONG)
+    kept = row_weights != 0
+    rows, row_weights = rows[kept], row_weights[kept]
+    joint = joint_log_prob(rows, parameters)
+    log_prob = np.array([log_sum_exp(one) for one in joint])
+    resp = np.exp(joint - log_prob[:, None])
+    return Step(
+        resp,
+        log_prob,
+        float(sum(w * one for w, one in zip(row_weights, log_prob, strict=True))),
+        float(sum(w * entropy(one) for w, one in zip(row_weights, resp, strict=True))),
+        m_step(rows, row_weights, resp, parameters.covariance_type, reg_covar),
+    )
+
+
+def joint_log_prob(rows, parameters) -> np.ndarray:
+    """Return log w_k N(x_n | mu_k, Sigma_k), (n, k); minus infinity where w_k = 0."""
+    rows = np.asarray(rows).astype(LONG)
+    dense = dense_covariances(parameters)
+    k, d = parameters.means.shape
+    joint = np.empty((len(rows), k), LONG)
+    for c in range(k):
+        # In units of the component's own standard deviations, so that features of any unit are solved well.
+        scale = np.sqrt(np.diagonal(dense[c]))
+        correlation = np.asarray(dense[c] / np.outer(scale, scale), float)
+        log_det = LONG(np.linalg.slogdet(correlation)[1]) + 2 * np.log(scale).sum()
+        for n, row in enumerate(rows):
+            z = np.asarray((row - parameters.means[c].astype(LONG)) / scale, float)
+            square = LONG(z @ np.linalg.solve(correlation, z))
+            joint[n, c] = -(d * np.log(2 * LONG(np.pi)) + log_det + square) / 2
+        joint[:, c] += np.log(LONG(parameters.weights[c])) if parameters.weights[c] > 0 else LONG(-np.inf)
+    return joint
+
+
+def log_sum_exp(values):
+    """Return log sum exp of values that are not all minus infinity."""
+    largest = max(values)
+    return largest + np.log(sum(np.exp(value - largest) for value in values))
+
+
+def entropy(resp):
+    """Return -sum_k r_k log r_k, with 0 log 0 = 0."""
+    return -sum(r * np.log(r) for r in resp if r > 0)
+
+
+def m_step(rows, row_weights, resp, covariance_type, reg_covar=0.0) -> Parameters:
+    """Return the mixture that maximises the expected log-likelihood, plus reg_covar x variance of each feature."""
+    (n, d), k = rows.shape, resp.shape[1]
+    total = sum(row_weights)
+    counts = np.array([sum(row_weights[i] * resp[i, c] for i in range(n)) for c in range(k)])
+    means, scatters = np.zeros((k, d), LONG), np.zeros((k, d, d), LONG)
+    for c in range(k):
+        for i in range(n):
+            means[c] += row_weights[i] * resp[i, c] * rows[i] / counts[c]
+        for i in range(n):
+            scatters[c] += row_weights[i] * resp[i, c] * np.outer(rows[i] - means[c], rows[i] - means[c]) / counts[c]
+    added = reg_covar * variance(rows, row_weights)
+    match covariance_type:
+        case "full":
+            covariances = np.array([scatter + np.diag(added) for scatter in scatters])
+        case "tied":
+            covariances = sum(counts[c] * scatters[c] for c in range(k)) / total + np.diag(added)
+        case "diag":
+            covariances = np.array([np.diagonal(scatter) + added for scatter in scatters])
+        case "spherical":
+            covariances = np.array([np.trace(scatter) / d + added.mean() for scatter in scatters])
+    return Parameters(covariance_type, counts / total, means, covariances)
+
+
+def variance(rows, row_weights=None):
+    """Return the variance of each feature over all rows, (d,)."""
+    rows = np.asarray(rows).astype(LONG)
+    row_weights = np.ones(len(rows), LONG) if row_weights is None else np.asarray(row_weights).astype(LONG)
+    mean = sum(w * row for w, row in zip(row_weights, rows, strict=True)) / sum(row_weights)
+    return sum(w * (row - mean) ** 2 for w, row in zip(row_weights, rows, strict=True)) / sum(row_weights)
+
+
+def dense_covariances(parameters) -> np.ndarray:
+    """Return the covariance matrix of each component, (k, d, d), whatever the structure."""
+    (k, d), covariances = parameters.means.shape, np.asarray(parameters.covariances).astype(LONG)
+    match parameters.covariance_type:
+        case "full":
+            return covariances
+        case "tied":
+            return np.array([covariances] * k)
+        case "diag":
+            return np.array([np.diag(one) for one in covariances])
+        case "spherical":
+            return np.array([one * np.eye(d, dtype=LONG) for one in covariances])
+
+
+def feature_sums(feature_map, points, row_weights, resp, metric) -> np.ndarray:
+    """Return T_k = sum_n weight_n r_nk phi(z_n), (k, F), of points z (n, d), or (k, n, d) where each has its own."""
+    k = resp.shape[1]
+    points = np.broadcast_to(points, (k, *np.shape(points)[-2:])).astype(LONG)
+    return np.array(
+        [
+            sum(
+                row_weights[n] * resp[n, c] * np.array(columns(feature_map, points[c, n], metric))
+                for n in range(len(resp))
+            )
+            for c in range(k)
+        ]
+    )
+
+
+def columns(feature_map, z, metric) -> list:
+    """Return phi(z), as DESIGN section 2 tabulates it."""
+    d = len(z)
+    second = {
+        "linear": [],
+        "spherical": [sum(metric[i] * z[i] ** 2 for i in range(d))],
+        "diagonal": [z[i] ** 2 for i in range(d)],
+        "full": [z[i] * z[j] for i in range(d) for j in range(i, d)],
+    }
+    return [1, *z, *second[feature_map]]
+
+
+def random_parameters(covariance_type, k, d, seed=0, spread=3.0) -> Parameters:
+    """Return a mixture of overlapping components of unit size, whose means are `spread` apart."""
+    rng = np.random.default_rng(seed)
+    roots = rng.normal(size=(k, d, d)) / np.sqrt(d) + np.eye(d)
+    matrices = roots @ roots.transpose(0, 2, 1)
+    covariances = {
+        "full": matrices,
+        "tied": matrices[0],
+        "diag": np.diagonal(matrices, axis1=1, axis2=2).copy(),
+        "spherical": np.trace(matrices, axis1=1, axis2=2) / d,
+    }
+    return Parameters(
+        covariance_type, rng.dirichlet(np.full(k, 5.0)), spread * rng.normal(size=(k, d)), covariances[covariance_type]
+    )
+
+
+def draw(parameters, n, seed=0) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows (n, d) drawn from the mixture, and the component of each."""
+    rng = np.random.default_rng([seed, 1])
+    labels = rng.choice(len(parameters.weights), size=n, p=parameters.weights)
+    dense = dense_covariances(parameters).astype(float)
+    return np.array([rng.multivariate_normal(parameters.means[c], dense[c]) for c in labels]), labels
+
+
+def assert_agree(actual, expected, rtol) -> None:
+    """Assert that two mixtures agree: weights to rtol, means and covariances to rtol standard deviations.
+
+    Entry i, j of a covariance is compared to sqrt(Sigma_ii Sigma_jj), so that features of any unit count alike.
+    """
+    assert actual.covariance_type == expected.covariance_type
+    np.testing.assert_allclose(np.asarray(actual.weights, float), np.asarray(expected.weights, float), rtol=rtol)
+    dense = dense_covariances(expected)
+    scale = np.sqrt(np.diagonal(dense, axis1=1, axis2=2))
+    shift = (np.asarray(actual.means).astype(LONG) - expected.means) / scale
+    np.testing.assert_allclose(shift.astype(float), 0, atol=rtol, err_msg="means, in standard deviations")
+    np.testing.assert_allclose(covariance_error(actual, expected), 0, atol=rtol, err_msg="covariances, relative")
+
+
+def covariance_error(actual, expected) -> float:
+    """Return the largest relative error of the covariances."""
+    dense = dense_covariances(expected)
+    scale = np.sqrt(np.diagonal(dense, axis1=1, axis2=2))
+    error = (dense_covariances(actual) - dense) / (scale[:, :, None] * scale[:, None, :])
+    return float(np.abs(error).max())
