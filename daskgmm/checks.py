@@ -35,8 +35,14 @@ def check_features(model: Model, n_features: int, path: str) -> None:
 
 def _degenerate(what: str, model: ModelOptions, listen: Listener) -> None:
     if model.reg_covar == 0:
-        raise DataError(f"{what} and model.reg_covar is 0, so covariances are singular: drop it, or set reg_covar to 1e-6")
-    listen(Notice(f"{what}: only model.reg_covar = {model.reg_covar:g} keeps the covariances regular; consider dropping it"))
+        raise DataError(
+            f"{what} and model.reg_covar is 0, so covariances are singular: drop it, or set reg_covar to 1e-6"
+        )
+    listen(
+        Notice(
+            f"{what}: only model.reg_covar = {model.reg_covar:g} keeps the covariances regular; consider dropping it"
+        )
+    )
 
 
 def _name(names: Sequence[str] | None, column: int) -> str:

@@ -6,7 +6,6 @@ import json
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -70,7 +69,9 @@ def main() -> None:
 @main.command()
 @click.argument("config", type=click.Path())
 @_OVERRIDES
-@click.option("--dry-run", is_flag=True, help="Show the resolved configuration, shape, chunks and memory; write nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show the resolved configuration, shape, chunks and memory; write nothing."
+)
 @click.option("--strict", is_flag=True, help="Exit with 4 when the fit stops before convergence.")
 @_OVERWRITE
 @_QUIET

@@ -1,6 +1,6 @@
 """The jobs: the data flow from a configuration to a run directory.
 
-    open source -> survey -> sample + seed -> [ pass -> M-step ] x iterations -> save model -> predict pass
+open source -> survey -> sample + seed -> [ pass -> M-step ] x iterations -> save model -> predict pass
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The chunk plan: where rows are cut. It looks at the data alone, never at the workers, so that results do not either."""
+"""The chunk plan: where rows are cut. It looks at the data alone, never at the workers: results must not either."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def plan_chunks(
 ) -> tuple[int, ...]:
     """Return the chunk shape over the grid of rows: whole stored chunks, grown from the last axis to the first.
 
-    grid is the shape of the leading axes, row_bytes the size of one row, stored the chunk shape in the store (None where
-    any cut is as good). A stored chunk over 256 MiB is split along its first axis.
+    grid is the shape of the leading axes, row_bytes the size of one row, stored the chunk shape in the store (None
+    where any cut is as good). A stored chunk over 256 MiB is split along its first axis.
 
     >>> plan_chunks((1000, 180, 360), 16, (1, 90, 90))  # 8 MiB hold 8.1 steps of 180 x 360 cells
     (8, 180, 360)

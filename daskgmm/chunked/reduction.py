@@ -68,8 +68,6 @@ def compute(*results: Delayed) -> tuple[Any, ...]:
     return values
 
 
-def _on_block(
-    chunk: ChunkFunction, block: NDArray[Any], weights: NDArray[Any] | None, shared: Any, own: Any
-) -> Any:
+def _on_block(chunk: ChunkFunction, block: NDArray[Any], weights: NDArray[Any] | None, shared: Any, own: Any) -> Any:
     flat = np.asarray(block).reshape(-1, block.shape[-1])
     return chunk(flat, None if weights is None else np.asarray(weights).reshape(-1), shared, own)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 from typing import Any
 from uuid import uuid4
@@ -79,7 +79,8 @@ class Rows:
 
     @property
     def grid(self) -> tuple[int, ...]:
-        return self.array.shape[:-1]
+        grid: tuple[int, ...] = self.array.shape[:-1]
+        return grid
 
     @property
     def n_features(self) -> int:
@@ -91,13 +92,13 @@ class Rows:
 
     @property
     def n_bytes(self) -> int:
-        return self.array.nbytes + (0 if self.weights is None else self.weights.nbytes)
+        return int(self.array.nbytes) + (0 if self.weights is None else int(self.weights.nbytes))
 
     @property
     def regions(self) -> list[Region]:
         """The part of the grid that each block holds, in the order of the blocks."""
         edges = [np.concatenate([[0], np.cumsum(sizes)]).tolist() for sizes in self.array.chunks[:-1]]
-        slices = [[slice(a, b) for a, b in zip(e[:-1], e[1:], strict=True)] for e in edges]
+        slices = [[slice(a, b) for a, b in pairwise(e)] for e in edges]
         return list(product(*slices))
 
     @property

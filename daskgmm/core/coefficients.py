@@ -5,9 +5,9 @@ In the frame's coordinates z, with P_k = Sigma_k^-1 and m_k the mean,
     log w_k N(x|k) = c_k + (P_k m_k) . z - z^T P_k z / 2,
     c_k = log w_k - m_k^T P_k m_k / 2 - log det(2 pi Sigma_k) / 2           (Sigma_k of x: densities are those of x)
 
-The terms of this sum cancel. Where rows of a component lie, |z_i| <= a_i = |m_ki| + sqrt(Sigma_kii), the terms have size
-a^T |P_k| a, and so the rounding error of a log-density, and of a covariance estimated from sums of z z^T relative to the
-covariance, is about eps a^T |P_k| a. Above `MAX_ERROR` the kernels with own centres take over.
+The terms of this sum cancel. Where rows of a component lie, |z_i| <= a_i = |m_ki| + sqrt(Sigma_kii), the terms have
+size a^T |P_k| a, and so the rounding error of a log-density, and of a covariance estimated from sums of z z^T relative
+to the covariance, is about eps a^T |P_k| a. Above `MAX_ERROR` the kernels with own centres take over.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def _centred(gaussians: Gaussians, frame: Frame, feature_map: FeatureMap, dtype:
 
 
 def _pack(feature_map: FeatureMap, constant: Array, linear: Array, quadratic: Array, frame: Frame) -> Array:
-    """Return the coefficients (k, F) of constant + linear . z + z^T quadratic z; quadratic (k, d, d) or its diagonals."""
+    """Return the coefficients (k, F) of constant + linear . z + z^T quadratic z, quadratic dense or its diagonals."""
     if feature_map is FeatureMap.LINEAR:
         quadratic = quadratic.reshape(len(quadratic), -1)[:, :0]
     elif feature_map is FeatureMap.SPHERICAL:

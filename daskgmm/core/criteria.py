@@ -13,7 +13,7 @@ class Criteria:
 
     aic: float  # 2 p - 2 log L (Akaike 1974)
     bic: float  # p log n - 2 log L (Schwarz 1978)
-    icl: float  # BIC + 2 x entropy of the responsibilities (Biernacki, Celeux and Govaert 2000; McLachlan and Peel 6.10.3)
+    icl: float  # BIC + 2 x entropy of the responsibilities (Biernacki, Celeux and Govaert 2000)
 
 
 def criteria(log_likelihood: float, entropy: float, n_parameters: int, weight_sum: float) -> Criteria:

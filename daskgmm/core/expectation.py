@@ -64,7 +64,9 @@ class Prediction:
     log_density: Array | None  # (n,), log p(x_n) in nats
 
 
-def predict(rows: Rows, coefficients: Coefficients, n_components: int, wanted: Wanted, first_row: int = 0) -> Prediction:
+def predict(
+    rows: Rows, coefficients: Coefficients, n_components: int, wanted: Wanted, first_row: int = 0
+) -> Prediction:
     """Return the prediction for rows (n, d), of which the first is row number `first_row` in messages.
 
     The coefficients are those of `prepare_prediction`. Raises DataError at a value that is not finite.
@@ -79,7 +81,8 @@ def predict(rows: Rows, coefficients: Coefficients, n_components: int, wanted: W
     with single_threaded():
         for block, _ in blocks(rows, None):
             _refuse_nonfinite(block, first_row + at)
-            part = Outputs(*(array[at : at + len(block)] for array in outputs))
+            own = slice(at, at + len(block))
+            part = Outputs(outputs.labels[own], outputs.resp[own], outputs.log_prob[own])
             coefficients.predict(block, part)
             at += len(block)
     return Prediction(

@@ -32,7 +32,7 @@ class Frame:
 
     @property
     def metric(self) -> Array:
-        """g (d,), with sum_i g_i z_i^2 = |x - centre|^2 / unit: an isotropic form in a scaled frame."""
+        """G (d,), with sum_i g_i z_i^2 = |x - centre|^2 / unit: an isotropic form in a scaled frame."""
         return self.scale**2 / self.unit
 
     def to_z(self, points: Array) -> Array:

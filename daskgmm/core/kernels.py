@@ -30,6 +30,7 @@ LINEAR, SPHERICAL, DIAGONAL, FULL = range(4)  # FeatureMap, as the constants tha
 
 # contract: fused multiply-add. reassoc, nsz: sums along a tile may be split over vector lanes. NaN and infinity keep
 # their meaning.
+_intrinsic: Callable[..., Any] = intrinsic
 _compiled: Callable[..., Any] = njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
 _exact: Callable[..., Any] = njit(nogil=True, cache=True, fastmath={"contract"})
 
@@ -73,7 +74,7 @@ def tile_rows(n_columns: int) -> int:
     return tile
 
 
-@intrinsic  # type: ignore[misc] # numba is not typed
+@_intrinsic
 def _bits(typing_context: Any, value: Any) -> Any:
     """Return the 64 bits of a float as an integer."""
 
@@ -83,7 +84,7 @@ def _bits(typing_context: Any, value: Any) -> Any:
     return types.int64(types.float64), codegen
 
 
-@intrinsic  # type: ignore[misc] # numba is not typed
+@_intrinsic
 def _from_bits(typing_context: Any, value: Any) -> Any:
     """Return the float that has these 64 bits."""
 
@@ -103,7 +104,7 @@ _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 
 
 @_exact
-def exp_flushed(x: float, flush: float) -> float:
+def exp_flushed(x: float, flush: float) -> Any:
     """Return exp(x) for x <= 0 to 4e-16 relative, and exactly 0 below `flush` >= -700.
 
     exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln(2) / 2, exp(r) by its Taylor polynomial of degree 13. Written
@@ -132,7 +133,7 @@ def exp_flushed(x: float, flush: float) -> float:
 
 
 @_exact
-def log_normal(x: float) -> float:
+def log_normal(x: float) -> Any:
     """Return log(x) of a positive normal number to 1e-15 absolute.
 
     x = 2^e m with m in [sqrt(1/2), sqrt(2)), log m = 2 artanh((m - 1) / (m + 1)) by its series to the 21st power.
@@ -157,7 +158,7 @@ def log_normal(x: float) -> float:
 
 
 @_compiled
-def load_tile(rows: Any, start: int, setting: Any, z: Any) -> int:
+def load_tile(rows: Any, start: int, setting: Any, z: Any) -> Any:
     """Fill z (d, tile) with the rows from `start` on, zeros behind the last; return how many rows there were."""
     d, tile = z.shape
     n = min(tile, rows.shape[0] - start)
@@ -171,7 +172,7 @@ def load_tile(rows: Any, start: int, setting: Any, z: Any) -> int:
 
 
 @_compiled
-def load_weights(row_weights: Any, start: int, n: int, z: Any, weights: Any) -> float:
+def load_weights(row_weights: Any, start: int, n: int, z: Any, weights: Any) -> Any:
     """Fill weights (tile,), 1 where none are given and 0 behind the last row; return their sum.
 
     A row of weight 0 is absent: it becomes z = 0, so that it may hold anything, NaN too.
@@ -185,11 +186,11 @@ def load_weights(row_weights: Any, start: int, n: int, z: Any, weights: Any) -> 
             if weights[b] == 0.0:
                 for i in range(z.shape[0]):
                     z[i, b] = 0.0
-    return weights.sum()  # type: ignore[no-any-return]
+    return weights.sum()
 
 
 @_compiled
-def build_features(feature_map: int, metric: Any, z: Any, phi: Any) -> None:
+def build_features(feature_map: int, metric: Any, z: Any, phi: Any) -> None:  # noqa: C901 # four maps, one branch each
     """Fill phi (F, tile) with the columns of the map; row 0, the ones, is the caller's."""
     d, tile = z.shape
     for i in range(d):
@@ -233,7 +234,7 @@ def softmax(joint: Any, flush: float, log_prob: Any, total: Any) -> None:
 
 
 @_compiled
-def weigh(joint: Any, total: Any, weights: Any, log_prob: Any) -> float:
+def weigh(joint: Any, total: Any, weights: Any, log_prob: Any) -> Any:
     """Turn the output of `softmax` into weighted responsibilities; return sum_n weight_n log p(x_n)."""
     k, tile = joint.shape
     log_likelihood = 0.0
@@ -308,7 +309,7 @@ def centred_joint(z: Any, mixture: Any, difference: Any, white: Any, joint: Any)
 
 @_compiled
 def centred_part(setting: Any, difference: Any, resp: Any, white: Any, outer: Any, part: Any) -> None:
-    """Fill part (F,) with sum_n resp_n phi(difference_n) of one component; white (d, tile), outer (d, d) are scratch."""
+    """Fill part (F,) with sum_n resp_n phi(difference_n) of one component; white and outer are scratch."""
     d, tile = difference.shape
     part[:] = 0.0
     for b in range(tile):

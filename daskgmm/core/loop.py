@@ -107,15 +107,17 @@ def remaining_gain(history: tuple[float, ...]) -> float:
     """Return Aitken's estimate of what the log-likelihood still has to gain: gain x ratio / (1 - ratio).
 
     The gains of a converging EM shrink by a constant ratio in the end (Boehning et al. 1994; McLachlan and Peel 2000,
-    2.11). The larger of the last two ratios is taken, since the first step after a start often gains out of the ordinary;
-    with a ratio of 1 or more (leaving a saddle) there is no estimate, and it is infinite. A gain within rounding is 0.
+    2.11). The larger of the last two ratios is taken, since the first step after a start often gains out of the
+    ordinary; with a ratio of 1 or more (leaving a saddle) there is no estimate, and it is infinite. A gain within
+    rounding is 0.
+    Sizes of gains are taken, since with reg_covar > 0 and a component narrower than that the last ones can be negative.
     """
     if len(history) < 2:
         return float("inf")
-    gains = np.diff(history[-4:])
+    gains = np.abs(np.diff(history[-4:]))
     if gains[-1] <= 1e-13 * max(1.0, abs(history[-1])):
         return 0.0
-    if len(gains) < 3 or min(gains) <= 0:
+    if len(gains) < 3 or min(gains) == 0:
         return float("inf")
     ratio = max(gains[1:] / gains[:-1])
     return float(gains[-1] * ratio / (1 - ratio)) if ratio < 1 else float("inf")

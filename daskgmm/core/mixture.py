@@ -27,11 +27,11 @@ class Mixture:
 
     @property
     def n_components(self) -> int:
-        return self.means.shape[0]
+        return len(self.means)
 
     @property
     def n_features(self) -> int:
-        return self.means.shape[1]
+        return int(self.means.shape[1])
 
     @property
     def structure(self) -> Structure:
@@ -41,7 +41,7 @@ class Mixture:
     def n_parameters(self) -> int:
         """Number of free parameters: k - 1 weights, k d means and those of the covariances."""
         k, d = self.means.shape
-        return k - 1 + k * d + self.structure.n_parameters(k, d)
+        return int(k - 1 + k * d) + self.structure.n_parameters(k, d)
 
     @property
     def empty(self) -> tuple[int, ...]:
@@ -56,7 +56,7 @@ class Mixture:
         return Frame.from_variance(mean, self.weights @ spread)
 
     def sample(self, n_samples: int, random_state: np.random.Generator) -> tuple[Array, NDArray[np.int64]]:
-        """Return rows (n_samples, d) drawn from the mixture, in order of component, and their components (n_samples,)."""
+        """Return rows (n_samples, d) drawn from the mixture, in order of component, and their components."""
         counts = random_state.multinomial(n_samples, self.weights / self.weights.sum())
         labels = np.repeat(np.arange(self.n_components), counts)
         unit = Frame(np.zeros(self.n_features), np.ones(self.n_features))

@@ -25,7 +25,8 @@ class FitSummary:
     @classmethod
     def of(cls, trial: Trial) -> FitSummary:
         """Return the summary of a trial that has stopped."""
-        assert trial.statistics is not None and trial.stop is not None, "the trial has not stopped"
+        assert trial.statistics is not None, "the trial has not been evaluated"
+        assert trial.stop is not None, "the trial has not stopped"
         criteria = trial.criteria
         return cls(
             log_likelihood=trial.history[-1],

@@ -61,7 +61,7 @@ class FitOptions:
         return EMOptions(self.tol, self.max_iter, model.reg_covar)
 
     def seeding(self, model: ModelOptions, given: Given | None = None) -> SeedOptions:
-        """Return the options of the starts; EM on the sample goes ten times closer to its limit than on the full data."""
+        """Return the options of the starts; on the sample EM goes ten times closer to its limit than on all rows."""
         return SeedOptions(
             model.n_components,
             model.covariance_type,

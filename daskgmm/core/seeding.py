@@ -138,7 +138,8 @@ def _kmeans(points: Array, weights: Array, k: int, seed: int) -> Labels:
     estimator = KMeans(k, n_init=1, max_iter=_KMEANS_STEPS, random_state=seed)
     with threadpool_limits(1), warnings.catch_warnings():  # one thread: its sums depend on the number of threads
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than k: parts stay empty
-        return estimator.fit(points, sample_weight=weights).labels_.astype(np.intp)
+        labels: Labels = estimator.fit(points, sample_weight=weights).labels_.astype(np.intp)
+    return labels
 
 
 def nearest(points: Array, centres: Array) -> Labels:
@@ -155,7 +156,8 @@ def whiten(z: Array, pooled: Array) -> Array:
     """Return z (n, d) in the principal axes of the pooled covariance, each scaled to variance 1; null axes dropped."""
     variances, axes = np.linalg.eigh(pooled)
     kept = variances > 1e-9 * variances[-1]
-    return z @ (axes[:, kept] / np.sqrt(variances[kept]))
+    white: Array = z @ (axes[:, kept] / np.sqrt(variances[kept]))
+    return white
 
 
 def mixture_of_parts(
@@ -179,7 +181,7 @@ def mixture_of_parts(
         second.append(_second(own - means[part], own_weights, structure.centred_map, frame.metric))
     scatter = np.array(second)
     prior = (d + 1) * unit
-    blended = (scatter + prior * scatter.sum(axis=0) / counts.sum())
+    blended = scatter + prior * scatter.sum(axis=0) / counts.sum()
     blended /= (counts + prior).reshape(-1, *[1] * (scatter.ndim - 1))
     counts = counts + unit
     parts = Scatter(counts, np.zeros((k, d)), blended, sample.survey.pooled)

@@ -100,10 +100,8 @@ class Tied:
     def estimate(self, scatter: Scatter, frame: Frame, reg_covar: float) -> Array:
         share = scatter.counts / scatter.counts.sum()
         between = np.einsum("k,kij->ij", share, _outer(scatter.shift))
-        if scatter.second.ndim == 3:  # moments about own means
-            total = np.einsum("k,kij->ij", share, scatter.second)
-        else:
-            total = scatter.pooled
+        about_own_means = scatter.second.ndim == 3
+        total = np.einsum("k,kij->ij", share, scatter.second) if about_own_means else scatter.pooled
         return _to_x(total - between, frame, reg_covar)
 
 
@@ -148,10 +146,11 @@ class Spherical:
         return np.broadcast_to(covariances[:, None], shape)
 
     def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Array:
-        return covariances[:, None] / frame.scale**2
+        variances: Array = covariances[:, None] / frame.scale**2
+        return variances
 
     def estimate(self, scatter: Scatter, frame: Frame, reg_covar: float) -> Array:
-        squares = scatter.second[:, 0] - scatter.shift**2 @ frame.metric
+        squares: Array = scatter.second[:, 0] - scatter.shift**2 @ frame.metric
         variances: Array = (squares / frame.n_features + reg_covar) * frame.unit
         return variances
 

@@ -26,12 +26,13 @@ def summary_line(summary: FitSummary) -> str:
 
 def _facts(model: Model) -> Table:
     mixture, summary = model.mixture, model.summary
+    total = summary.log_likelihood * summary.weight_sum
     table = Table(show_header=False, box=None)
     facts = {
         "mixture": f"{mixture.n_components} components, {mixture.covariance_type} covariance, "
         f"{mixture.n_features} features, {mixture.n_parameters} parameters",
         "rows (weight)": f"{summary.weight_sum:,.12g}",
-        "log-likelihood": f"{summary.log_likelihood:.6f} nats/row, {summary.log_likelihood * summary.weight_sum:,.3f} in all",
+        "log-likelihood": f"{summary.log_likelihood:.6f} nats/row, {total:,.3f} in all",
         "AIC, BIC, ICL": f"{summary.aic:,.3f}, {summary.bic:,.3f}, {summary.icl:,.3f}",
         "iterations": f"{summary.n_iter}; {summary.stop_reason}",
     }

@@ -14,7 +14,7 @@ _WIDEST = 1600  # pixels of the two side by side
 
 
 def segmentation(original: NDArray[Any], labels: NDArray[np.integer], means: NDArray[np.float64]) -> Image.Image:
-    """Return the original (height, width, bands) and, to its right, its labels (height, width) in their mean colours."""
+    """Return the original (height, width, bands) and, to its right, its labels (height, width) as mean colours."""
     means_as_pixels = np.clip(np.rint(means), 0, np.iinfo(original.dtype).max).astype(original.dtype)
     pair = np.full((original.shape[0], 2 * original.shape[1] + _GAP, original.shape[2]), np.iinfo(original.dtype).max)
     pair[:, : original.shape[1]] = original

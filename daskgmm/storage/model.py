@@ -49,7 +49,7 @@ def save_model(model: Model, path: str | Path) -> None:
 
 
 def load_model(path: str | Path) -> Model:
-    """Return the model at `path`: a model.zarr, or a run directory that holds one. Raises DataError where it is none."""
+    """Return the model at `path`, a model.zarr or a run directory that holds one; raise DataError where it is none."""
     path = Path(path)
     if (path / "model.zarr").is_dir():
         path = path / "model.zarr"

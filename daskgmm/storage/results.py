@@ -30,7 +30,11 @@ class ResultLayout:
     def specs(self) -> list[ArraySpec]:
         """The arrays that are wanted."""
         wanted = (self.labels, self.probabilities, self.log_density)
-        return [s for s, want in zip((labels_spec(self.n_components), PROBABILITIES, LOG_DENSITY), wanted, strict=True) if want]
+        return [
+            s
+            for s, want in zip((labels_spec(self.n_components), PROBABILITIES, LOG_DENSITY), wanted, strict=True)
+            if want
+        ]
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class DataOptions:
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
     path: str
-    """A zarr group or array, a .npy file, a PNG or JPEG, or sample:china, sample:iris, sample:blue-marble, sample:synthetic."""
+    """A zarr group or array, a .npy file, a PNG or JPEG, or sample:china, :iris, :blue-marble, :synthetic."""
     format: Format = "auto"
     """auto goes by the path."""
     array: str | None = None
@@ -71,7 +71,9 @@ def _guess(path: str) -> str:
         return "zarr"
     if not Path(path).exists():
         raise DataError(f"data.path {path!r} does not exist (working directory {Path.cwd()})")
-    raise DataError(f"data.path {path!r} has no format that is known by its name: set data.format to zarr, npy or image")
+    raise DataError(
+        f"data.path {path!r} has no format that is known by its name: set data.format to zarr, npy or image"
+    )
 
 
 def _open_zarr(options: DataOptions) -> Source:
