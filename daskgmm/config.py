@@ -69,6 +69,8 @@ def parse_config(text: str, overrides: Sequence[str] = (), name: str = "configur
         raise ConfigurationError(f"{name} must be a mapping of sections, not {type(document).__name__}")
     for override in overrides:
         _apply(document, override)
+    if isinstance(document.get("cluster"), dict):
+        document["cluster"].setdefault("kind", Threads.kind)
     try:
         return Config.model_validate(document)
     except ValidationError as error:

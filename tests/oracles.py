@@ -145,13 +145,16 @@ def feature_sums(feature_map, points, row_weights, resp, metric) -> np.ndarray:
 def columns(feature_map, z, metric) -> list:
     """Return phi(z), as DESIGN section 2 tabulates it."""
     d = len(z)
-    second = {
-        "linear": [],
-        "spherical": [sum(metric[i] * z[i] ** 2 for i in range(d))],
-        "diagonal": [z[i] ** 2 for i in range(d)],
-        "full": [z[i] * z[j] for i in range(d) for j in range(i, d)],
-    }
-    return [1, *z, *second[feature_map]]
+    match feature_map:
+        case "linear":
+            second = []
+        case "spherical":
+            second = [sum(metric[i] * z[i] ** 2 for i in range(d))]
+        case "diagonal":
+            second = [z[i] ** 2 for i in range(d)]
+        case "full":
+            second = [z[i] * z[j] for i in range(d) for j in range(i, d)]
+    return [1, *z, *second]
 
 
 def random_parameters(covariance_type, k, d, seed=0, spread=3.0) -> Parameters:

@@ -13,11 +13,11 @@ to the covariance, is about eps a^T |P_k| a. Above `MAX_ERROR` the kernels with 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from scipy.linalg import solve_triangular
 
 from . import kernels
 from .features import Array, FeatureMap, pack_coefficients
@@ -49,8 +49,7 @@ class Gaussians:
         spread = mixture.structure.in_frame(mixture.covariances, (k, d), frame)
         if spread.ndim == 3:
             factors = cholesky(spread[:1] if mixture.covariance_type == "tied" else spread)
-            inverse = np.stack([solve_triangular(factor, np.eye(d), lower=True) for factor in factors])
-            whitening = np.broadcast_to(inverse, (k, d, d))
+            whitening = np.broadcast_to(np.tril(np.linalg.inv(factors)), (k, d, d))
             log_det = 2 * np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
         else:
             check_variances(spread)
@@ -62,7 +61,7 @@ class Gaussians:
         log_constants = log_weights - (d * np.log(2 * np.pi) + log_det_x) / 2
         return cls(frame.to_z(mixture.means), spread, whitening, log_constants)
 
-    @property
+    @cached_property
     def precisions(self) -> Array:
         """Sigma_k^-1 in the frame's coordinates, (k, d, d) or (k, d)."""
         if self.whitening.ndim == 2:

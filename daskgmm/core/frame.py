@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,12 +26,12 @@ class Frame:
     def n_features(self) -> int:
         return len(self.centre)
 
-    @property
+    @cached_property
     def unit(self) -> float:
         """Mean squared scale: the unit of an isotropic variance."""
         return float(np.mean(self.scale**2))
 
-    @property
+    @cached_property
     def metric(self) -> Array:
         """G (d,), with sum_i g_i z_i^2 = |x - centre|^2 / unit: an isotropic form in a scaled frame."""
         return self.scale**2 / self.unit

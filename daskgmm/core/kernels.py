@@ -34,8 +34,8 @@ _intrinsic: Callable[..., Any] = intrinsic
 _compiled: Callable[..., Any] = njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
 _exact: Callable[..., Any] = njit(nogil=True, cache=True, fastmath={"contract"})
 
-MAX_TILE = 256  # rows; measured best or within 10% of it from (d, k) = (2, 3) to (128, 16)
-_TILE_BYTES = 32 * 2**20  # phi of one tile at most, for very wide data
+_TILE_BYTES = 12 * 2**20  # phi of one tile at most, for very wide data
+_STRIP = 16  # rows that are transposed together: a loop of known length becomes shuffles, 3 times faster
 _Z_LIMIT = 1e70  # squares and products of z stay finite
 
 
@@ -67,8 +67,8 @@ class Outputs(NamedTuple):
 
 
 def tile_rows(n_columns: int) -> int:
-    """Return how many rows a tile has: a power of two from 16 to 256, fewer when phi has very many columns."""
-    tile = MAX_TILE
+    """Return how many rows a tile has: 512 where that was measured faster, else 256, and fewer for very wide data."""
+    tile = 512 if 300 <= n_columns < 4200 else 256
     while tile > 16 and tile * n_columns * 8 > _TILE_BYTES:
         tile //= 2
     return tile
@@ -162,10 +162,17 @@ def load_tile(rows: Any, start: int, setting: Any, z: Any) -> Any:
     """Fill z (d, tile) with the rows from `start` on, zeros behind the last; return how many rows there were."""
     d, tile = z.shape
     n = min(tile, rows.shape[0] - start)
+    own = rows[start : start + n]
+    whole = n - n % _STRIP
+    for first in range(0, whole, _STRIP):
+        for i in range(d):
+            centre, inverse = setting.centre[i], 1.0 / setting.scale[i]
+            for b in range(_STRIP):
+                z[i, first + b] = min(max((own[first + b, i] - centre) * inverse, -_Z_LIMIT), _Z_LIMIT)
     for i in range(d):
         centre, inverse = setting.centre[i], 1.0 / setting.scale[i]
-        for b in range(n):
-            z[i, b] = min(max((rows[start + b, i] - centre) * inverse, -_Z_LIMIT), _Z_LIMIT)
+        for b in range(whole, n):
+            z[i, b] = min(max((own[b, i] - centre) * inverse, -_Z_LIMIT), _Z_LIMIT)
         for b in range(n, tile):
             z[i, b] = 0.0
     return n
@@ -249,10 +256,10 @@ def weigh(joint: Any, total: Any, weights: Any, log_prob: Any) -> Any:
 
 @_compiled
 def add_to(sums: Any, part: Any) -> None:
-    """Add part to sums, both (k, F); sums are float64 whatever the tile was computed in."""
-    for c in range(sums.shape[0]):
-        for f in range(sums.shape[1]):
-            sums[c, f] += part[c, f]
+    """Add part to sums, matrices of one shape; sums are float64 whatever the tile was computed in."""
+    for i in range(sums.shape[0]):
+        for j in range(sums.shape[1]):
+            sums[i, j] += part[i, j]
 
 
 @_compiled
@@ -265,9 +272,9 @@ def expect_shared(rows: Any, row_weights: Any, setting: Any, theta: Any) -> Any:
     z = np.empty((d, setting.tile), theta.dtype)
     phi = np.ones((n_columns, setting.tile), theta.dtype)
     joint = np.empty((k, setting.tile), theta.dtype)
-    part = np.empty((k, n_columns), theta.dtype)
+    part = np.empty((n_columns, k), theta.dtype)  # T^T: BLAS takes the long side first up to twice as fast
     weights, log_prob, total = np.empty(setting.tile), np.empty(setting.tile), np.empty(setting.tile)
-    sums = np.zeros((k, n_columns))
+    sums = np.zeros((n_columns, k))
     log_likelihood, weight_sum = 0.0, 0.0
     for start in range(0, len(rows), setting.tile):
         n = load_tile(rows, start, setting, z)
@@ -276,9 +283,9 @@ def expect_shared(rows: Any, row_weights: Any, setting: Any, theta: Any) -> Any:
         np.dot(theta, phi, joint)
         softmax(joint, setting.flush, log_prob, total)
         log_likelihood += weigh(joint, total, weights, log_prob)
-        np.dot(joint, phi.T, part)
+        np.dot(phi, joint.T, part)
         add_to(sums, part)
-    return sums, log_likelihood, weight_sum
+    return np.ascontiguousarray(sums.T), log_likelihood, weight_sum
 
 
 @_compiled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,16 +58,16 @@ class Survey:
     def n_features(self) -> int:
         return len(self.mean)
 
-    @property
+    @cached_property
     def variance(self) -> Array:
         """Variance of each feature, (d,); exactly 0 for a constant one."""
         return np.where(self.minimum < self.maximum, np.diagonal(self.scatter), 0.0) / max(self.weight_sum, 1e-300)
 
-    @property
+    @cached_property
     def frame(self) -> Frame:
         return Frame.from_variance(self.mean, self.variance)
 
-    @property
+    @cached_property
     def pooled(self) -> Array:
         """Covariance of all rows in the frame's coordinates, (d, d): the correlations."""
         scale = self.frame.scale

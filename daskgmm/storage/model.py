@@ -11,6 +11,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from ..core.coefficients import prepare_prediction
 from ..core.mixture import Mixture
 from ..core.model import FitSummary, Model
 from ..core.structures import STRUCTURES
@@ -78,6 +79,7 @@ def _read(group: zarr.Group, attributes: dict[str, Any]) -> Model:
     mixture = Mixture(structure.name, weights, _values(group, MODEL_MEANS, (k, d)), covariances)
     if (weights < 0).any() or not np.isclose(weights.sum(), 1.0):
         raise ValueError(f"weights must be 0 or more and sum to 1, not to {weights.sum()}")
+    prepare_prediction(mixture)  # raises where a covariance is not positive definite
     names = attributes["feature_names"]
     if names is not None and len(names) != d:
         raise ValueError(f"{len(names)} feature names for {d} features")

@@ -1,0 +1,21 @@
+"""Run benchmarks by name: python -m tests.benchmarks kernel passes structures memory [--tiny]."""
+
+import argparse
+
+from . import kernel, memory, passes, structures
+
+BENCHMARKS = {"kernel": kernel, "passes": passes, "structures": structures, "memory": memory}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="default: all")
+    parser.add_argument("--tiny", action="store_true", help="small sizes, to see that they run; figures mean nothing")
+    arguments = parser.parse_args()
+    for name in arguments.names or BENCHMARKS:
+        doc = BENCHMARKS[name].__doc__
+        print(f"{name}: {doc.strip() if doc else ''}\n{BENCHMARKS[name].run(arguments.tiny)}\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

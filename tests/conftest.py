@@ -1,0 +1,49 @@
+"""What all tests share: warnings are errors, hypothesis is seeded, the two small data sets, and a fit in few words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from daskgmm.chunked.expectation import Expectation
+from daskgmm.chunked.seeding import race
+from daskgmm.chunked.survey import survey_and_sample
+from daskgmm.core.loop import State, Trial, iterate
+from daskgmm.core.options import FitOptions
+
+DATA = Path(__file__).parent / "data"
+
+settings.register_profile("daskgmm", deadline=None, derandomize=True, max_examples=30)
+settings.load_profile("daskgmm")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("filterwarnings", "error")
+
+
+@pytest.fixture(scope="session")
+def faithful():
+    """272 eruptions of Old Faithful: duration and waiting time, minutes."""
+    return np.loadtxt(DATA / "faithful.csv", delimiter=",")
+
+
+@pytest.fixture(scope="session")
+def galaxies():
+    """Velocities of 82 galaxies, 1000 km/s, (82, 1)."""
+    return np.loadtxt(DATA / "galaxies.csv")[:, None] / 1000
+
+
+@pytest.fixture(scope="session")
+def fit():
+    """The data flow of DESIGN section 3 up to the model, with the options that a user gives; returns the best trial."""
+
+    def fit(rows, model, options=FitOptions()):
+        survey, sample = survey_and_sample(rows, options.n_sample(model, rows.n_features), options.random_state)
+        mixtures = race(sample, options.seeding(model), options.random_state)
+        state = State(survey, tuple(Trial(mixture) for mixture in mixtures))
+        return iterate(state, Expectation(rows, survey), options.em(model)).best
+
+    return fit

@@ -1,0 +1,72 @@
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from daskgmm.config import Config, config_schema, load_config, parse_config
+from daskgmm.errors import ConfigurationError
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+MINIMAL = "data: {path: 'sample:iris'}"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_configuration_of_the_project_is_valid(path):
+    config = load_config(path)
+    assert parse_config(config.to_yaml()) == config
+    jsonschema.validate(yaml.safe_load(config.to_yaml()), config_schema())
+
+
+def test_there_are_configurations():
+    assert {"quickstart.yaml", "blue-marble.yaml", "synthetic-large.yaml"} <= {path.name for path in CONFIGS}
+
+
+def test_overrides_win_and_keep_their_types():
+    overrides = ("model.n_components=3", "fit.tol=1e-6", "data.synthetic.n_samples=1e8", "cluster.kind=local")
+    config = parse_config(MINIMAL, overrides)
+    assert config.model.n_components == 3
+    assert config.fit.tol == 1e-6
+    assert config.data.synthetic.n_samples == 100_000_000
+    assert config.cluster.kind == "local"
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "message"),
+    [
+        ("data: {path: x, pth: y}", (), "unknown key data.pth, did you mean path?"),
+        (MINIMAL + "\nmodle: {}", (), "unknown key modle, did you mean model?"),
+        (MINIMAL, ("model.n_component=3",), "unknown key model.n_component, did you mean n_components?"),
+        (MINIMAL, ("cluster.n_wrkers=3",), "unknown key cluster.n_wrkers, did you mean n_workers?"),
+        (MINIMAL, ("data.synthetic.rows=3",), "unknown key data.synthetic.rows"),
+        (MINIMAL, ("model.n_components=eight",), "model.n_components: input should be a valid integer"),
+        (MINIMAL, ("model.n_components=0",), "model.n_components: input should be greater than or equal to 1, got 0"),
+        (MINIMAL, ("model.covariance_type=ful",), "model.covariance_type: input should be 'full', 'tied', 'diag'"),
+        (MINIMAL, ("cluster.kind=slrum",), "cluster: input tag 'slrum'"),
+        (MINIMAL, ("n_components",), "is not of the form key.path=value"),
+        (MINIMAL, ("data.path.x=1",), "path is a value, not a section"),
+        ("model: {}", (), "data is missing"),
+        ("[1, 2]", (), "must be a mapping"),
+        ("a: [", (), "is not YAML"),
+        ("data: {path: !!python/object/apply:os.getcwd []}", (), "is not YAML"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_key(text, overrides, message):
+    with pytest.raises(ConfigurationError) as caught:
+        parse_config(text, overrides)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(ConfigurationError, match="cannot read the configuration 'nowhere.yaml'"):
+        load_config("nowhere.yaml")
+
+
+def test_the_schema_documents_every_key():
+    schema = json.loads(json.dumps(config_schema()))
+    for name, definition in schema["$defs"].items():
+        for key, value in definition["properties"].items():
+            assert key == "kind" or "description" in value, f"{name}.{key} has no description"
+    assert set(schema["properties"]) == set(Config.model_fields)
