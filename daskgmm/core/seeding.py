@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from ..errors import SingularCovarianceError
+from .blas import single_threaded
 from .expectation import Expectation, Rows
 from .features import Array, FeatureMap
 from .loop import EMOptions, State, Trial, iterate
@@ -136,7 +137,8 @@ def partition(points: Array, weights: Array, options: SeedOptions, rng: np.rando
 
 def _kmeans(points: Array, weights: Array, k: int, seed: int) -> Labels:
     estimator = KMeans(k, n_init=1, max_iter=_KMEANS_STEPS, random_state=seed)
-    with threadpool_limits(1), warnings.catch_warnings():  # one thread: its sums depend on the number of threads
+    # One thread, since its sums depend on how many there are; OpenMP's number is that of the calling thread.
+    with single_threaded(), threadpool_limits(1, user_api="openmp"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than k: parts stay empty
         labels: Labels = estimator.fit(points, sample_weight=weights).labels_.astype(np.intp)
     return labels

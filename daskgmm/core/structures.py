@@ -161,9 +161,10 @@ STRUCTURES: dict[str, Structure] = {s.name: s for s in (Full(), Tied(), Diagonal
 def cholesky(covariances: Array) -> Array:
     """Return the lower Cholesky factors (k, d, d); raise SingularCovarianceError, naming the component."""
     try:
-        return np.linalg.cholesky(covariances)
+        factors = np.linalg.cholesky(covariances)
     except np.linalg.LinAlgError:
         raise SingularCovarianceError(_singular(covariances)) from None
+    return factors.astype(np.float64, copy=False)
 
 
 def check_variances(variances: Array) -> None:
