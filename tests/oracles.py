@@ -39,9 +39,7 @@ def step(rows, row_weights, parameters, reg_covar=0.0) -> Step:
     row_weights = np.ones(len(rows), LONG) if row_weights is None else np.asarray(row_weights).astype(LONG)
     kept = row_weights != 0
     rows, row_weights = rows[kept], row_weights[kept]
-    joint = joint_log_prob(rows, parameters)
-    log_prob = np.array([log_sum_exp(one) for one in joint])
-    resp = np.exp(joint - log_prob[:, None])
+    resp, log_prob = e_step(rows, parameters)
     return Step(
         resp,
         log_prob,
@@ -49,6 +47,13 @@ def step(rows, row_weights, parameters, reg_covar=0.0) -> Step:
         float(sum(w * entropy(one) for w, one in zip(row_weights, resp, strict=True))),
         m_step(rows, row_weights, resp, parameters.covariance_type, reg_covar),
     )
+
+
+def e_step(rows, parameters) -> tuple[np.ndarray, np.ndarray]:
+    """Return r_nk, (n, k), and log p(x_n), (n,)."""
+    joint = joint_log_prob(rows, parameters)
+    log_prob = np.array([log_sum_exp(one) for one in joint])
+    return np.exp(joint - log_prob[:, None]), log_prob
 
 
 def joint_log_prob(rows, parameters) -> np.ndarray:

@@ -60,7 +60,7 @@ def test_a_mistake_is_one_line_that_names_the_key(text, overrides, message):
 
 
 def test_a_missing_file_is_named():
-    with pytest.raises(ConfigurationError, match="cannot read the configuration 'nowhere.yaml'"):
+    with pytest.raises(ConfigurationError, match=r"cannot read the configuration 'nowhere\.yaml'"):
         load_config("nowhere.yaml")
 
 

@@ -33,7 +33,7 @@ def run(tiny: bool = False) -> str:
     lines = ["   d    k     rows  daskgmm ns/row  scikit-learn  ratio    oneDAL  ratio"]
     with threadpool_limits(1):
         for d, k in shapes:
-            lines.append(_line(d, k, n_rows(d, k, tiny), rounds=1 if tiny else 7))
+            lines.append(_line(d, k, n_rows(d, k, tiny), rounds=1 if tiny else 5))
     return "\n".join(lines)
 
 

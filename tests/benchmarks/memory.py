@@ -57,9 +57,8 @@ def run(tiny: bool = False) -> str:
     lines = [f"streamed from {streamed_bytes / 2**20:,.0f} MiB of zarr: peak {peak / 2**20:,.0f} MiB"]
     for n in in_memory_rows:
         peak, data = _peak(_IN_MEMORY.format(n=n)), n * 16 * 8
-        lines.append(
-            f"in memory, {data / 2**20:,.0f} MiB: peak {peak / 2**20:,.0f} MiB, {(peak - data) / 1e6:,.0f} MB over the data"
-        )
+        over = (peak - data) / 1e6
+        lines.append(f"in memory, {data / 2**20:,.0f} MiB: peak {peak / 2**20:,.0f} MiB, {over:,.0f} MB over the data")
     return "\n".join(lines)
 
 

@@ -23,8 +23,5 @@ def problem(d: int, k: int, n: int, covariance_type: str = "full", seed: int = 0
 
 
 def n_rows(d: int, k: int, tiny: bool) -> int:
-    """Return how many rows give a pass of about 50 ms in our kernel."""
-    if tiny:
-        return 600
-    flops_per_row = 4 * k * (1 + d + d * (d + 1) // 2) + 100 * k + 200
-    return int(min(max(2.5e9 / flops_per_row, 4 * 1024), 1_000_000))
+    """Return how many rows make 50 MB: more than caches hold, as data do that somebody wants to fit on a cluster."""
+    return 600 if tiny else min(50_000_000 // (8 * d), 2**24 // k)

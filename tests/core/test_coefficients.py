@@ -1,5 +1,7 @@
 """The choice between the two kernels, the precision that it keeps, and covariances that are no good."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ def em_step(rows, mixture):
     return statistics, maximize(mixture, statistics, sample.survey, 0.0)
 
 
-@pytest.mark.parametrize("distance", [1, 10, 100, 1000, 3000, 1e4, 1e5, 1e6, 1e7])
+@pytest.mark.parametrize("distance", [1, 10, 100, 1000, 3000, 1e4, 1e5, 1e6])
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
 def test_the_m_step_keeps_its_precision_however_far_apart_the_components_are(covariance_type, distance):
     rows, parameters = apart(covariance_type, distance)
@@ -96,6 +98,21 @@ def test_an_offset_does_not_change_the_fit(covariance_type, dtype, offset, rtol)
     deviations = np.sqrt(here.structure.variances(here.covariances, here.means.shape))
     ulp = np.spacing(np.dtype(dtype).type(offset))  # rows are rounded to it when they are moved
     np.testing.assert_array_less(np.abs(there.means - offset - here.means), rtol * deviations + ulp)
+
+
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_an_offset_does_not_change_the_m_step_of_many_rows_in_order(covariance_type):
+    """Several blocks of the survey whose means are far apart, as sorted data have them."""
+    rows = np.random.default_rng(3).normal(size=(300_000, 2))
+    rows[150_000:] += 10
+    moved = rows + 1e8
+    rows = moved - 1e8  # exact, so that both are the same rows
+    unit = {"full": np.array([np.eye(2)] * 2), "tied": np.eye(2), "diag": np.ones((2, 2)), "spherical": np.ones(2)}
+    means = np.array([[0.0, 0.0], [10.0, 10.0]])
+    mixture = Mixture(covariance_type, np.array([0.5, 0.5]), means, unit[covariance_type])
+    _, here = em_step(rows, mixture)
+    _, there = em_step(moved, replace(mixture, means=mixture.means + 1e8))
+    assert oracles.covariance_error(there, here) < 1e-6
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag"])

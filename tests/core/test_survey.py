@@ -54,6 +54,15 @@ def test_the_scatter_keeps_its_digits_at_an_offset(weighted):
     np.testing.assert_allclose(found.mean - 1e8, expected.mean, atol=3e-8)  # two ulp
 
 
+def test_rows_in_order_keep_their_scatter_at_an_offset():
+    """Three blocks, whose means are far apart: what is wrong in a block's mean is multiplied by that distance."""
+    rows = np.random.default_rng(3).normal(size=(3 * block_rows(2), 2))
+    rows[len(rows) // 2 :] += 10
+    moved = rows + 1e8
+    found, expected = survey(moved), survey(moved - 1e8)
+    np.testing.assert_allclose(found.scatter, expected.scatter, rtol=3e-8)  # two ulp of 1e8
+
+
 @pytest.mark.parametrize("offset", OFFSETS)
 @pytest.mark.parametrize("weighted", [False, True])
 @given(cuts=st.sets(st.integers(1, 199), max_size=30))

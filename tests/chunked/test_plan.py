@@ -1,0 +1,114 @@
+"""The chunk plan."""
+
+import doctest
+from math import prod
+
+import dask.array as da
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daskgmm.chunked import plan
+from daskgmm.chunked.plan import keep_or_plan, plan_chunks, target_bytes
+
+MIB = 2**20
+
+
+@st.composite
+def stores(draw):
+    """Return a grid, the size of a row, the chunks in the store and the size that chunks should have."""
+    grid = tuple(draw(st.lists(st.integers(1, 3000), min_size=1, max_size=3)))
+    stored = tuple(draw(st.integers(1, size + 10)) for size in grid)
+    row_bytes = draw(st.sampled_from([1, 3, 8, 24, 1000]))
+    return grid, row_bytes, draw(st.none() | st.just(stored)), draw(st.just("auto") | st.integers(1024, 300 * MIB))
+
+
+def n_bytes(chunk, row_bytes):
+    return prod(chunk) * row_bytes
+
+
+@given(stores())
+def test_chunks_cover_the_grid_once(store):
+    grid, row_bytes, stored, chunk_bytes = store
+    chunk = plan_chunks(grid, row_bytes, stored, chunk_bytes)
+    assert all(1 <= size <= axis for size, axis in zip(chunk, grid, strict=True))
+    blocks = da.core.normalize_chunks(chunk, shape=grid)
+    assert tuple(sum(sizes) for sizes in blocks) == grid
+    assert all(size > 0 for sizes in blocks for size in sizes)
+
+
+@given(stores())
+def test_chunks_hold_whole_stored_chunks(store):
+    """So that no stored chunk is read twice in a pass."""
+    grid, row_bytes, stored, chunk_bytes = store
+    stored = stored or (1,) * len(grid)
+    chunk = plan_chunks(grid, row_bytes, stored, chunk_bytes)
+    for size, one, axis in zip(chunk, stored, grid, strict=True):
+        assert size % min(one, axis) == 0 or size == axis
+
+
+@given(stores())
+def test_chunks_respect_the_target_and_are_no_smaller_than_half_of_it(store):
+    grid, row_bytes, stored, chunk_bytes = store
+    target = target_bytes(prod(grid) * row_bytes, chunk_bytes)
+    chunk = plan_chunks(grid, row_bytes, stored, chunk_bytes)
+    one = tuple(min(size, axis) for size, axis in zip(stored or (1,) * len(grid), grid, strict=True))
+    assert n_bytes(chunk, row_bytes) <= max(target, n_bytes(one, row_bytes), row_bytes)
+    assert chunk == grid or 2 * n_bytes(chunk, row_bytes) > min(target, 256 * MIB) - row_bytes
+
+
+@pytest.mark.parametrize("chunk_bytes", [256 * MIB + 12_345, 300 * MIB, 2**30])
+def test_a_target_above_the_largest_chunk_still_gives_whole_stored_chunks(chunk_bytes):
+    (size,) = plan_chunks((10**9,), 16, (1000,), chunk_bytes)
+    assert size % 1000 == 0
+    assert size * 16 <= 256 * MIB
+
+
+def test_a_stored_chunk_that_is_too_big_is_split():
+    chunk = plan_chunks((1000, 1000, 1000), 8, (1000, 1000, 1000))
+    assert n_bytes(chunk, 8) <= 256 * MIB
+    assert chunk[1:] == (1000, 1000)
+
+
+@pytest.mark.parametrize(
+    ("total", "n_chunks"), [(100_000, 2), (16 * MIB, 16), (4 * 2**30, 512), (100 * 2**30, 1024), (2**40, 4096)]
+)
+def test_auto_makes_the_number_of_chunks_that_its_docstring_tells(total, n_chunks):
+    assert -(-total // target_bytes(total, "auto")) == n_chunks
+
+
+@pytest.mark.parametrize("total", [0, 1, 2**10, 10 * MIB, 10 * 2**30, 2**42])
+def test_auto_keeps_to_its_bounds(total):
+    assert 64 * 2**10 <= target_bytes(total, "auto") <= 256 * MIB
+
+
+def test_the_examples_of_the_docstrings_are_right():
+    results = doctest.testmod(plan)
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+def test_the_plan_of_no_rows_is_a_chunk():
+    assert plan_chunks((0,), 8, None) == (1,)
+
+
+def test_the_chunks_of_a_user_are_kept():
+    chunks = ((300_000, 400_000, 300_000),)
+    assert keep_or_plan(chunks, 16, "auto") is chunks
+
+
+def test_chunks_that_are_far_too_small_are_merged():
+    planned = keep_or_plan(((10,) * 10_000,), 16, "auto")
+    assert planned == plan_chunks((100_000,), 16, (10,))
+    assert planned[0] > 1000
+    assert planned[0] % 10 == 0
+
+
+def test_a_single_small_chunk_is_kept():
+    chunks = ((10,),)
+    assert keep_or_plan(chunks, 16, "auto") is chunks
+
+
+def test_chunks_that_are_too_big_are_split():
+    (planned,) = keep_or_plan(((10**8, 10),), 8, "auto")
+    assert planned * 8 <= 256 * MIB

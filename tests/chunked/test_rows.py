@@ -1,0 +1,152 @@
+"""Rows: blocks, their numbering, their regions of the grid."""
+
+from math import prod
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daskgmm.chunked.reduction import compute, map_reduce
+from daskgmm.chunked.rows import Rows
+from daskgmm.errors import DataError
+
+
+@st.composite
+def chunkings(draw, max_axes=3, max_chunks=4, max_size=5):
+    """Return the chunks of a grid."""
+    sizes = st.lists(st.integers(1, max_size), min_size=1, max_size=max_chunks)
+    return tuple(tuple(draw(sizes)) for _ in range(draw(st.integers(1, max_axes))))
+
+
+def numbered(chunks):
+    """Return rows whose two features are the C-order number of their grid cell and its negative, and the grid."""
+    grid = tuple(sum(sizes) for sizes in chunks)
+    cells = np.arange(prod(grid), dtype=float).reshape(grid)
+    return Rows(da.from_array(np.stack([cells, -cells], axis=-1), chunks=(*chunks, 2))), cells
+
+
+def blocks_of(rows):
+    """Return the blocks and their weights, in order, through a task for each."""
+    own = [None] * len(rows.block_sizes)
+    (blocks,) = compute(map_reduce(rows, lambda *arguments: [arguments[:2]], lambda parts: sum(parts, []), None, own, "x"))
+    return blocks
+
+
+@given(chunkings())
+def test_the_place_of_a_row_number_is_its_grid_index(chunks):
+    rows, cells = numbered(chunks)
+    in_order = np.concatenate([block[:, 0] for block, _ in blocks_of(rows)])
+    assert len(in_order) == rows.n_rows == cells.size
+    for row, value in enumerate(in_order):
+        assert cells[rows.place(row)] == value
+
+
+@given(chunkings())
+def test_the_regions_are_the_parts_of_the_grid_that_the_blocks_hold(chunks):
+    rows, cells = numbered(chunks)
+    seen = np.zeros(rows.grid, int)
+    for region, size, (block, _) in zip(rows.regions, rows.block_sizes, blocks_of(rows), strict=True):
+        seen[region] += 1
+        assert cells[region].size == size
+        np.testing.assert_array_equal(cells[region].ravel(), block[:, 0])
+    assert (seen == 1).all()
+
+
+def test_arrays_of_two_axes_keep_the_order_of_their_rows():
+    rows, cells = numbered(((3, 1, 4),))
+    np.testing.assert_array_equal(np.concatenate([block[:, 0] for block, _ in blocks_of(rows)]), cells)
+    assert [rows.place(row) for row in range(8)] == [(row,) for row in range(8)]
+
+
+@pytest.mark.parametrize("shape", [(100, 2), (7, 9, 2), (3, 4, 5, 2)])
+def test_rows_in_memory_are_views_without_a_copy(shape):
+    array = np.random.default_rng(0).normal(size=shape)
+    row_weights = np.random.default_rng(1).uniform(size=shape[:-1])
+    rows = Rows.of_memory(array, row_weights, chunk_bytes=1024)
+    assert len(rows.block_sizes) > 1 or prod(shape) < 128
+    assert (rows.grid, rows.n_features, rows.n_rows) == (shape[:-1], 2, prod(shape[:-1]))
+    assert rows.n_bytes == array.nbytes + row_weights.nbytes
+    for region, (block, weights) in zip(rows.regions, blocks_of(rows), strict=True):
+        np.testing.assert_array_equal(block, array[region].reshape(-1, 2))
+        np.testing.assert_array_equal(weights, row_weights[region].ravel())
+    first = dask.compute(rows.array.to_delayed().ravel()[0])[0]
+    assert np.shares_memory(first, array)
+
+
+def test_rows_of_the_same_memory_with_other_values_are_other_rows():
+    """A scheduler that still holds blocks under their old names must not hand those out."""
+    array = np.zeros((100, 2))
+    before = Rows.of_memory(array)
+    array[:] = 1
+    assert Rows.of_memory(array).array.name != before.array.name
+
+
+def test_a_dask_array_keeps_its_chunks_and_its_weights_get_them():
+    array = da.zeros((300_000, 4), chunks=((100_000, 150_000, 50_000), (1, 3)))
+    rows = Rows.of(array, da.ones(300_000, chunks=7_000))
+    assert rows.array.chunks == ((100_000, 150_000, 50_000), (4,))
+    assert rows.weights.chunks == ((100_000, 150_000, 50_000),)
+
+
+def test_chunks_that_are_far_too_small_are_merged():
+    rows = Rows.of(da.zeros((10_000, 2), chunks=(1, 2)))
+    assert len(rows.block_sizes) < 100
+    assert rows.n_rows == 10_000
+
+
+def test_a_readable_of_one_axis_holds_one_feature():
+    rows = Rows.of_readable(np.arange(10.0), None)
+    assert (rows.grid, rows.n_features) == ((10,), 1)
+
+
+class Readable:
+    """As a zarr array: shape, dtype and slices, counting what is read."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype, self.ndim = array, array.shape, array.dtype, array.ndim
+        self.reads = []
+
+    def __getitem__(self, index):
+        self.reads.append(index)
+        return self.array[index]
+
+
+@pytest.mark.parametrize("shape", [(60,), (60, 2), (6, 10, 3)])
+def test_a_readable_is_read_once_for_each_block_and_not_before(shape):
+    array = np.random.default_rng(0).normal(size=shape)
+    readable = Readable(array)
+    stored = (10,) if len(shape) < 3 else (2, 10)
+    rows = Rows.of_readable(readable, stored, chunk_bytes=480)
+    assert readable.reads == []
+    grid = shape[:1] if len(shape) == 1 else shape[:-1]
+    assert rows.grid == grid
+    blocks = [block for block, _ in blocks_of(rows)]
+    assert len(readable.reads) == len(rows.block_sizes) > 1
+    expected = array.reshape(*grid, -1)
+    for region, block in zip(rows.regions, blocks, strict=True):
+        np.testing.assert_array_equal(block, expected[region].reshape(-1, rows.n_features))
+
+
+def test_weights_of_a_readable_are_read_with_its_chunks():
+    array, row_weights = np.arange(120.0).reshape(60, 2), np.arange(60.0)
+    rows = Rows.of_readable(Readable(array), (10,), Readable(row_weights), chunk_bytes=480)
+    np.testing.assert_array_equal(np.concatenate([weights for _, weights in blocks_of(rows)]), row_weights)
+
+
+@pytest.mark.parametrize("build", [Rows.of_memory, lambda array, weights: Rows.of(da.asarray(array), da.asarray(weights))])
+def test_weights_of_another_shape_are_an_error_that_names_both(build):
+    with pytest.raises(DataError, match=r"\(9,\).*\(10,\)"):
+        build(np.zeros((10, 2)), np.ones(9))
+
+
+def test_persisted_rows_are_the_same_rows_without_their_source():
+    array = np.random.default_rng(0).normal(size=(60, 2))
+    readable = Readable(array)
+    rows = Rows.of_readable(readable, (10,), Readable(np.arange(60.0)), chunk_bytes=480).persisted()
+    n_reads = len(readable.reads)
+    for _ in range(2):
+        np.testing.assert_array_equal(np.concatenate([block for block, _ in blocks_of(rows)]), array)
+    assert len(readable.reads) == n_reads

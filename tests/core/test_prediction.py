@@ -1,0 +1,130 @@
+"""Predictions for rows in memory."""
+
+import numpy as np
+import pytest
+
+from daskgmm.core import coefficients
+from daskgmm.core.blocks import block_rows
+from daskgmm.core.coefficients import Centred, Shared, prepare_prediction
+from daskgmm.core.expectation import Wanted, predict
+from daskgmm.core.mixture import Mixture
+from daskgmm.errors import DataError
+from tests import oracles
+
+ALL = Wanted(probabilities=True, log_density=True)
+
+
+def score(rows, mixture, wanted=ALL, first_row=0):
+    return predict(rows, prepare_prediction(mixture), mixture.n_components, wanted, first_row)
+
+
+@pytest.fixture(params=["shared", "centred"])
+def kernel(request, monkeypatch):
+    bound, kind = {"shared": (np.inf, Shared), "centred": (-1.0, Centred)}[request.param]
+    monkeypatch.setattr(coefficients, "MAX_ERROR", dict.fromkeys(coefficients.MAX_ERROR, bound))
+    return kind
+
+
+@pytest.mark.parametrize("shape", [(300, 3, 3), (257, 1, 2), (40, 2, 1), (30, 4, 5)])
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_labels_probabilities_and_densities_equal_the_oracles(covariance_type, shape, kernel):
+    n, d, k = shape
+    parameters = oracles.random_parameters(covariance_type, k, d, seed=1, spread=1.0)
+    rows, _ = oracles.draw(parameters, n)
+    resp, log_prob = oracles.e_step(rows, parameters)
+    mixture = Mixture(*parameters)
+    assert type(prepare_prediction(mixture)) is kernel
+    found = score(rows, mixture)
+    np.testing.assert_array_equal(found.labels, resp.argmax(axis=1))
+    np.testing.assert_allclose(found.probabilities, resp.astype(float), rtol=1e-10, atol=1e-30)  # the flush
+    np.testing.assert_allclose(found.log_density, log_prob.astype(float), rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-14)
+
+
+@pytest.mark.usefixtures("kernel")
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_rows_far_from_all_components_are_scored_right(covariance_type):
+    parameters = oracles.random_parameters(covariance_type, 3, 2, seed=2)
+    rows = np.array([[100.0, -80.0], [-300.0, 20.0], [1e3, 1e3]])
+    resp, log_prob = oracles.e_step(rows, parameters)
+    found = score(rows, Mixture(*parameters))
+    np.testing.assert_array_equal(found.labels, resp.argmax(axis=1))
+    np.testing.assert_allclose(found.log_density, log_prob.astype(float), rtol=1e-10)
+
+
+@pytest.mark.usefixtures("kernel")
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_an_empty_component_gets_no_row(covariance_type):
+    parameters = oracles.random_parameters(covariance_type, 3, 2, seed=3, spread=1.0)
+    parameters = parameters._replace(weights=np.array([0.6, 0.0, 0.4]))
+    rows, _ = oracles.draw(parameters, 300)
+    _, log_prob = oracles.e_step(rows, parameters)
+    found = score(rows, Mixture(*parameters))
+    assert 1 not in found.labels
+    np.testing.assert_array_equal(found.probabilities[:, 1], 0)
+    np.testing.assert_allclose(found.log_density, log_prob.astype(float), rtol=1e-10, atol=1e-10)
+
+
+def test_only_what_is_wanted_is_returned():
+    parameters = oracles.random_parameters("full", 3, 2)
+    rows, _ = oracles.draw(parameters, 50)
+    whole = score(rows, Mixture(*parameters))
+    for wanted in (Wanted(), Wanted(probabilities=True), Wanted(log_density=True)):
+        found = score(rows, Mixture(*parameters), wanted)
+        np.testing.assert_array_equal(found.labels, whole.labels)
+        assert found.labels.dtype == np.int32
+        for ours, theirs, asked in (
+            (found.probabilities, whole.probabilities, wanted.probabilities),
+            (found.log_density, whole.log_density, wanted.log_density),
+        ):
+            assert (ours is not None) == asked
+            if asked:
+                np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float16", "float32", ">f8"])
+def test_rows_of_any_type_are_scored_as_float64(dtype):
+    rows = np.random.default_rng(4).integers(0, 100, size=(block_rows(3) + 10, 3))
+    mixture = Mixture("full", np.array([0.5, 0.5]), np.array([[20.0] * 3, [70.0] * 3]), np.array([np.eye(3) * 400] * 2))
+    found, expected = score(rows.astype(dtype), mixture), score(rows.astype(float), mixture)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, rtol=1e-10, atol=1e-30)
+    np.testing.assert_allclose(found.log_density, expected.log_density, rtol=1e-10)
+
+
+@pytest.mark.parametrize("layout", [np.asfortranarray, lambda rows: np.repeat(rows, 2, axis=1)[:, ::2]])
+def test_rows_of_any_layout_are_scored_alike(layout):
+    parameters = oracles.random_parameters("full", 3, 2)
+    rows, _ = oracles.draw(parameters, 500)
+    found, expected = score(layout(rows), Mixture(*parameters)), score(rows, Mixture(*parameters))
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+    np.testing.assert_array_equal(found.log_density, expected.log_density)
+
+
+def test_no_rows_have_no_labels():
+    found = score(np.empty((0, 2)), Mixture(*oracles.random_parameters("full", 3, 2)))
+    assert found.labels.shape == found.log_density.shape == (0,)
+    assert found.probabilities.shape == (0, 3)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["float64", "float32", ">f8"])
+def test_a_value_that_is_not_finite_is_an_error_that_names_row_and_column(bad, dtype):
+    rows = np.zeros((2 * block_rows(2) + 9, 2), dtype)
+    rows[block_rows(2) + 3, 1] = rows[block_rows(2) + 5, 0] = bad
+    row = 7000 + block_rows(2) + 3
+    with pytest.raises(DataError, match=f"row {row}, column 1 is {bad}"):
+        score(rows, Mixture(*oracles.random_parameters("full", 3, 2)), first_row=7000)
+
+
+def test_infinities_of_both_signs_are_an_error_too():
+    rows = np.zeros((10, 2))
+    rows[3, 1], rows[4, 0] = np.inf, -np.inf
+    with pytest.raises(DataError, match="row 3, column 1"):
+        score(rows, Mixture(*oracles.random_parameters("full", 3, 2)))
+
+
+def test_the_largest_numbers_are_finite():
+    rows = np.full((10, 2), 1e308)
+    found = score(rows, Mixture(*oracles.random_parameters("full", 3, 2)), Wanted())
+    assert len(found.labels) == 10
