@@ -1,0 +1,133 @@
+"""The prediction pass: each block is scored and handed to a writer."""
+
+from threading import Lock
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+
+from daskgmm.chunked.prediction import predict_to
+from daskgmm.chunked.rows import Rows
+from daskgmm.core.expectation import Wanted
+from daskgmm.core.mixture import Mixture
+from daskgmm.errors import DataError
+from tests import oracles
+
+ALL = Wanted(probabilities=True, log_density=True)
+
+
+class Writer:
+    """Puts each region's results in its place, and counts how often each cell is written."""
+
+    def __init__(self, grid, k):
+        self.grid, self.lock = grid, Lock()
+        self.labels, self.times = np.full(grid, -1), np.zeros(grid, int)
+        self.probabilities, self.log_density = np.full((*grid, k), np.nan), np.full(grid, np.nan)
+
+    def __call__(self, region, prediction):
+        with self.lock:
+            shape = self.labels[region].shape
+            self.times[region] += 1
+            self.labels[region] = prediction.labels.reshape(shape)
+            if prediction.probabilities is not None:
+                self.probabilities[region] = prediction.probabilities.reshape(*shape, -1)
+            if prediction.log_density is not None:
+                self.log_density[region] = prediction.log_density.reshape(shape)
+
+
+def example(covariance_type, grid, d=2, k=3):
+    parameters = oracles.random_parameters(covariance_type, k, d, seed=1, spread=1.5)
+    rows, _ = oracles.draw(parameters, int(np.prod(grid)))
+    return rows, Mixture(*parameters)
+
+
+@pytest.mark.parametrize(
+    ("grid", "chunks"),
+    [((60,), (17,)), ((60,), (1,)), ((6, 10), (4, 3)), ((6, 10), (6, 1)), ((3, 4, 5), (2, 3, 2)), ((1, 60), (1, 60))],
+)
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_results_of_grids_equal_the_oracles_cell_by_cell(covariance_type, grid, chunks):
+    flat, mixture = example(covariance_type, grid)
+    resp, log_prob = oracles.e_step(flat, mixture)
+    write = Writer(grid, 3)
+    counts = predict_to(Rows(da.from_array(flat.reshape(*grid, 2), chunks=(*chunks, 2))), mixture, ALL, write)
+    assert (write.times == 1).all()
+    np.testing.assert_array_equal(write.labels.ravel(), resp.argmax(axis=1))
+    np.testing.assert_allclose(write.probabilities.reshape(-1, 3), resp.astype(float), rtol=1e-10, atol=1e-30)
+    np.testing.assert_allclose(write.log_density.ravel(), log_prob.astype(float), rtol=1e-10, atol=1e-10)
+    np.testing.assert_array_equal(counts, np.bincount(resp.argmax(axis=1), minlength=3))
+
+
+def test_only_labels_are_handed_on_where_nothing_else_is_wanted():
+    flat, mixture = example("full", (20,))
+    seen = []
+    predict_to(Rows.of_memory(flat), mixture, Wanted(), lambda region, prediction: seen.append(prediction))
+    assert all(one.probabilities is None and one.log_density is None for one in seen)
+    assert sum(len(one.labels) for one in seen) == 20
+
+
+def test_a_component_without_rows_is_counted_as_zero():
+    flat, mixture = example("diag", (20,))
+    far = Mixture("diag", mixture.weights, mixture.means + [[0, 0], [0, 0], [1e6, 0]], mixture.covariances)
+    counts = predict_to(Rows.of_memory(flat), far, Wanted(), lambda region, prediction: None)
+    assert counts.shape == (3,)
+    assert counts[2] == 0
+    assert counts.sum() == 20
+
+
+def test_chunks_without_rows_do_no_harm():
+    flat, mixture = example("full", (20,))
+    write = Writer((20,), 3)
+    rows = Rows(da.from_array(flat, chunks=((0, 8, 0, 12, 0), 2)))
+    counts = predict_to(rows, mixture, ALL, write)
+    assert counts.sum() == 20
+    np.testing.assert_array_equal(write.labels, oracles.e_step(flat, mixture)[0].argmax(axis=1))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("chunk", [60, 17, 1])
+def test_a_value_that_is_not_finite_is_named_by_row_and_column(bad, chunk):
+    flat, mixture = example("full", (60,))
+    flat[41, 1] = bad
+    rows = Rows(da.from_array(flat, chunks=(chunk, 2)))
+    with pytest.raises(DataError, match=f"row 41, column 1 is {bad}"):
+        predict_to(rows, mixture, Wanted(), lambda region, prediction: None)
+
+
+def test_a_value_that_is_not_finite_is_named_by_its_place_in_a_grid():
+    """As the survey names it; a number that counts block by block would be found by nobody."""
+    flat, mixture = example("full", (6, 10))
+    grid = flat.reshape(6, 10, 2)
+    grid[4, 7, 1] = np.nan
+    rows = Rows(da.from_array(grid, chunks=(4, 3, 2)))
+    with pytest.raises(DataError, match=r"row \(4, 7\), column 1 is nan"):
+        predict_to(rows, mixture, Wanted(), lambda region, prediction: None)
+
+
+def test_rows_with_fewer_features_than_the_mixture_are_an_error():
+    flat, mixture = example("full", (20,), d=3)
+    with pytest.raises(DataError, match="2.*3|3.*2"):
+        predict_to(Rows.of_memory(flat[:, :2]), mixture, Wanted(), lambda region, prediction: None)
+
+
+def test_an_error_of_the_writer_is_not_lost():
+    flat, mixture = example("full", (20,))
+
+    def full_disk(region, prediction):
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space left"):
+        predict_to(Rows.of_memory(flat), mixture, Wanted(), full_disk)
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
+def test_results_are_the_same_bits_on_any_scheduler(scheduler):
+    flat, mixture = example("full", (300,))
+    rows = Rows(da.from_array(flat, chunks=(37, 2)))
+    expected, write = Writer((300,), 3), Writer((300,), 3)
+    predict_to(rows, mixture, ALL, expected)
+    with dask.config.set(scheduler=scheduler, num_workers=4):
+        predict_to(rows, mixture, ALL, write)
+    np.testing.assert_array_equal(write.probabilities, expected.probabilities)
+    np.testing.assert_array_equal(write.log_density, expected.log_density)

@@ -1,0 +1,57 @@
+"""Restarts raced on the sample."""
+
+import numpy as np
+import pytest
+
+from daskgmm.chunked.rows import Rows
+from daskgmm.chunked.seeding import race
+from daskgmm.chunked.survey import survey_and_sample
+from daskgmm.core.loop import EMOptions
+from daskgmm.core.seeding import SeedOptions
+from daskgmm.errors import SingularCovarianceError
+from tests import oracles
+
+
+def sample_of(array, size=10_000, seed=0):
+    return survey_and_sample(Rows.of_memory(array, chunk_bytes=2048), size, seed)[1]
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return sample_of(oracles.draw(oracles.random_parameters("full", 3, 2, seed=1), 600)[0])
+
+
+def score(sample, mixture):
+    return sample.compute()((mixture,))[0].mean_log_likelihood
+
+
+@pytest.mark.parametrize("n_finalists", [1, 2, 4])
+def test_the_finalists_are_the_best_of_the_restarts_best_first(sample, n_finalists):
+    options = SeedOptions(3, init_params="random_from_data", n_init=4, em=EMOptions(tol=1e-7, max_iter=500))
+    every = race(sample, SeedOptions(3, init_params="random_from_data", n_init=4, n_finalists=4, em=options.em), 5)
+    levels = [score(sample, mixture) for mixture in every]
+    assert levels == sorted(levels, reverse=True)
+    found = race(sample, SeedOptions(3, init_params="random_from_data", n_init=4, n_finalists=n_finalists, em=options.em), 5)
+    assert len(found) == n_finalists
+    np.testing.assert_array_equal(found[0].means, every[0].means)
+
+
+def test_the_same_seed_gives_the_same_mixtures_and_another_seed_others(sample):
+    options = SeedOptions(3, init_params="random", n_init=2, em=EMOptions(max_iter=3))
+    first, again, other = (race(sample, options, seed)[0] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.means, again.means)
+    assert not np.array_equal(first.means, other.means)
+
+
+def test_more_restarts_never_end_lower(sample):
+    levels = [
+        score(sample, race(sample, SeedOptions(3, "diag", "random", n_init, em=EMOptions(tol=1e-6)), 0)[0])
+        for n_init in (1, 2, 4, 8)
+    ]
+    assert np.diff(levels).min() >= -1e-12
+
+
+def test_the_error_of_restarts_that_all_collapse_reaches_the_caller():
+    array = np.column_stack([np.random.default_rng(0).normal(size=100), np.full(100, 2.0)])
+    with pytest.raises(SingularCovarianceError, match="increase reg_covar"):
+        race(sample_of(array), SeedOptions(2, em=EMOptions(reg_covar=0.0)), 0)
