@@ -1,4 +1,4 @@
-"""What all tests share: warnings are errors, hypothesis is seeded, the two small data sets, and a fit in few words."""
+"""What all tests share: seeded properties, the two small data sets, and a fit in few words."""
 
 from __future__ import annotations
 
@@ -20,10 +20,6 @@ settings.register_profile("daskgmm", deadline=None, derandomize=True, max_exampl
 settings.load_profile("daskgmm")
 
 
-def pytest_configure(config):
-    config.addinivalue_line("filterwarnings", "error")
-
-
 @pytest.fixture(scope="session")
 def faithful():
     """272 eruptions of Old Faithful: duration and waiting time, minutes."""
@@ -40,7 +36,8 @@ def galaxies():
 def fit():
     """The data flow of DESIGN section 3 up to the model, with the options that a user gives; returns the best trial."""
 
-    def fit(rows, model, options=FitOptions()):
+    def fit(rows, model, options=None):
+        options = options or FitOptions()
         survey, sample = survey_and_sample(rows, options.n_sample(model, rows.n_features), options.random_state)
         mixtures = race(sample, options.seeding(model), options.random_state)
         state = State(survey, tuple(Trial(mixture) for mixture in mixtures))

@@ -35,7 +35,8 @@ def plan_chunks(
     >>> plan_chunks((1000, 180, 360), 16, (1, 90, 90))  # 8 MiB hold 8.1 steps of 180 x 360 cells
     (8, 180, 360)
     """
-    target_rows = max(target_bytes(prod(grid) * row_bytes, chunk_bytes) // row_bytes, 1)
+    target = min(target_bytes(prod(grid) * row_bytes, chunk_bytes), _MAX_BYTES)
+    target_rows = max(target // row_bytes, 1)
     sizes = [min(s, g) for s, g in zip(stored or (1,) * len(grid), grid, strict=True)]
     for axis in reversed(range(len(grid))):
         growth = max(target_rows // max(prod(sizes), 1), 1)

@@ -14,7 +14,7 @@ from ..core.expectation import Prediction, Wanted, predict
 from ..core.features import Array
 from ..core.mixture import Mixture
 from .reduction import compute, map_reduce
-from .rows import Region, Rows
+from .rows import Region, Rows, name_row, place_in
 
 Write = Callable[[Region, Prediction], None]
 
@@ -26,9 +26,7 @@ def predict_to(rows: Rows, mixture: Mixture, wanted: Wanted, write: Write) -> ND
     the rows do not fit the mixture.
     """
     shared = (prepare_prediction(mixture), mixture.n_components, wanted, write)
-    firsts = np.concatenate([[0], np.cumsum(rows.block_sizes)[:-1]]).tolist()
-    own = list(zip(rows.regions, firsts, strict=True))
-    (total,) = compute(map_reduce(rows, _predict_chunk, _add, shared, own, "predict"))
+    (total,) = compute(map_reduce(rows, _predict_chunk, _add, shared, rows.regions, "predict"))
     counts: NDArray[np.int64] = total
     return counts
 
@@ -37,11 +35,10 @@ def _predict_chunk(
     block: NDArray[Any],
     weights: NDArray[Any] | None,
     shared: tuple[Coefficients, int, Wanted, Write],
-    own: tuple[Region, int],
+    region: Region,
 ) -> NDArray[np.int64]:
     coefficients, n_components, wanted, write = shared
-    region, first_row = own
-    prediction = predict(block, coefficients, n_components, wanted, first_row)
+    prediction = predict(block, coefficients, n_components, wanted, lambda row: name_row(place_in(region, row)))
     write(region, prediction)
     return np.bincount(prediction.labels, minlength=n_components)
 

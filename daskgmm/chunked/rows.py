@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise, product
 from math import prod
 from typing import Any
@@ -47,14 +47,12 @@ class Rows:
         cls, array: NDArray[Any], weights: NDArray[Any] | None = None, chunk_bytes: ChunkBytes = "auto"
     ) -> Rows:
         """Return rows of a NumPy array (*grid, d) in views of it, without a copy."""
+        if weights is not None:
+            _check_weights(array, np.asarray(weights))
         row_bytes = max(array.shape[-1] * array.dtype.itemsize, 1)
         chunks = plan_chunks(array.shape[:-1], row_bytes, None, chunk_bytes)
         blocks = da.core.normalize_chunks((*chunks, array.shape[-1]), shape=array.shape)
-        rows = cls(_views(array, blocks))
-        if weights is not None:
-            rows = replace(rows, weights=_views(np.asarray(weights), blocks[:-1]))
-            _check_weights(rows.array, rows.weights)
-        return rows
+        return cls(_views(array, blocks), None if weights is None else _views(np.asarray(weights), blocks[:-1]))
 
     @classmethod
     def of_readable(
@@ -117,15 +115,24 @@ class Rows:
         """Return the grid index of a row number."""
         ends = np.cumsum(self.block_sizes)
         block = int(np.searchsorted(ends, row, side="right"))
-        region = self.regions[block]
-        within = np.unravel_index(row - (ends[block] - self.block_sizes[block]), [s.stop - s.start for s in region])
-        return tuple(s.start + int(i) for s, i in zip(region, within, strict=True))
+        return place_in(self.regions[block], int(row - (ends[block] - self.block_sizes[block])))
 
     def persisted(self) -> Rows:
         """Return the same rows held in the memory of the scheduler's workers."""
         if self.weights is None:
             return Rows(*dask.persist(self.array))
         return Rows(*dask.persist(self.array, self.weights))
+
+
+def place_in(region: Region, row: int) -> tuple[int, ...]:
+    """Return the grid index of a row of the block that holds a region."""
+    within = np.unravel_index(row, [one.stop - one.start for one in region])
+    return tuple(one.start + int(i) for one, i in zip(region, within, strict=True))
+
+
+def name_row(place: tuple[int, ...]) -> str:
+    """Return what a message calls the row at a grid index."""
+    return f"row {place[0]}" if len(place) == 1 else f"row {place}"
 
 
 def _optimized(array: da.Array, weights: da.Array | None) -> tuple[da.Array, da.Array | None]:
@@ -153,6 +160,6 @@ def _views(array: NDArray[Any], chunks: tuple[tuple[int, ...], ...]) -> da.Array
     return da.Array(graph, name, chunks, dtype=array.dtype)
 
 
-def _check_weights(array: da.Array, weights: Any) -> None:
+def _check_weights(array: Any, weights: Any) -> None:
     if weights.shape != array.shape[:-1]:
         raise DataError(f"weights have the shape {weights.shape}, but the rows have {array.shape[:-1]}: give one each")

@@ -16,7 +16,7 @@ from ..core.seeding import in_memory
 from ..core.survey import Survey, survey
 from ..errors import DataError
 from .reduction import compute, map_reduce
-from .rows import Rows
+from .rows import Rows, name_row
 
 SampleSpec = tuple[int, int]  # number of rows, seed
 
@@ -38,22 +38,17 @@ def check(result: Survey, rows: Rows) -> None:
     if result.first_nonfinite is not None:
         row, column = result.first_nonfinite
         raise DataError(
-            f"{result.n_nonfinite} values are not finite, the first in {_name(rows, row)}, column {column}: "
+            f"{result.n_nonfinite} values are not finite, the first in {name_row(rows.place(row))}, column {column}: "
             "fill or drop them, or give those rows the weight 0"
         )
     if result.first_bad_weight is not None:
         row, value = result.first_bad_weight
         raise DataError(
             f"{result.n_bad_weights} row weights are negative or not finite, the first ({value}) of "
-            f"{_name(rows, row)}: weights must be 0 or more"
+            f"{name_row(rows.place(row))}: weights must be 0 or more"
         )
     if result.n_rows == 0:
         raise DataError("there are no rows of positive weight: nothing can be fitted")
-
-
-def _name(rows: Rows, row: int) -> str:
-    place = rows.place(row)
-    return f"row {place[0]}" if len(place) == 1 else f"row {place}"
 
 
 def _survey(rows: Rows) -> Delayed:
@@ -73,12 +68,25 @@ Drawn = tuple[NDArray[Any], NDArray[Any] | None]
 
 
 def _sample(rows: Rows, size: int, seed: int) -> Delayed:
-    drawn = map_reduce(rows, _take_chunk, _take_combine, None, _draw(rows.block_sizes, size, seed), "sample")
+    chosen = _draw(_positive_rows(rows), size, seed)
+    drawn = map_reduce(rows, _take_chunk, _take_combine, None, chosen, "sample")
     return delayed(_shuffled, pure=False)(drawn, seed)
 
 
+def _positive_rows(rows: Rows) -> list[int]:
+    """Return the number of rows of positive weight of each block; only the weights are read for it."""
+    if rows.weights is None:
+        return rows.block_sizes
+    positive = rows.weights.map_blocks(_count_positive, dtype=np.int64, chunks=(1,) * rows.weights.ndim)
+    return [int(n) for n in np.asarray(positive.compute()).ravel()]
+
+
+def _count_positive(weights: NDArray[Any]) -> NDArray[np.int64]:
+    return np.full((1,) * weights.ndim, np.count_nonzero(weights > 0))
+
+
 def _draw(block_sizes: Sequence[int], size: int, seed: int) -> list[NDArray[np.int64] | None]:
-    """Return for each block the numbers of its drawn rows, None for all of them."""
+    """Return for each block which of its rows of positive weight are drawn, None for all of them."""
     total = sum(block_sizes)
     if size >= total:
         return [None] * len(block_sizes)
@@ -91,9 +99,11 @@ def _draw(block_sizes: Sequence[int], size: int, seed: int) -> list[NDArray[np.i
 def _take_chunk(
     block: NDArray[Any], weights: NDArray[Any] | None, shared: None, chosen: NDArray[np.int64] | None
 ) -> Drawn:
-    everything = slice(None) if chosen is None else chosen
-    taken = None if weights is None else weights[everything]
-    return block[everything], taken
+    taken: Any = slice(None) if chosen is None else chosen
+    if weights is None:
+        return block[taken], None
+    positive = np.flatnonzero(weights > 0)[taken]
+    return block[positive], weights[positive]
 
 
 def _take_combine(parts: list[Drawn]) -> Drawn:
@@ -104,7 +114,4 @@ def _take_combine(parts: list[Drawn]) -> Drawn:
 def _shuffled(drawn: Drawn, seed: int) -> Any:
     rows, weights = drawn
     order = np.random.default_rng([seed, 1]).permutation(len(rows))
-    if weights is not None:
-        order = order[weights[order] > 0]
-        return in_memory(rows[order], weights[order])
-    return in_memory(rows[order], None)
+    return in_memory(rows[order], None if weights is None else weights[order])

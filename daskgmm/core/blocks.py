@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from .features import Array
 
-_BLOCK_BYTES = 2 * 2**20  # of a converted block: it stays in the second-level cache
-_TILES = 256  # blocks hold whole tiles, so that cutting does not change the sums
+_BLOCK_BYTES = 2 * 2**20  # of a block: a converted one stays in the second-level cache
+_TILE = 512  # blocks are whole tiles
 
 
 def native_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -21,18 +21,20 @@ def native_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def blocks(
-    rows: NDArray[np.number], row_weights: NDArray[np.number] | None, *, whole: bool = True
+    rows: NDArray[np.number], row_weights: NDArray[np.number] | None
 ) -> Iterator[tuple[NDArray[np.floating], Array | None]]:
-    """Yield (block (m, d), weights (m,) float64 or None); rows that need no conversion are one block if `whole`."""
-    dtype = native_dtype(rows.dtype)
-    ready = rows.dtype == dtype and rows.flags.c_contiguous and rows.dtype.isnative
-    step = max(len(rows), 1) if ready and whole else block_rows(rows.shape[1])
-    for start in range(0, len(rows), step):
-        block = np.ascontiguousarray(rows[start : start + step], dtype=dtype)
+    """Yield (block (m, d), weights (m,) float64 or None), a view where no conversion is needed.
+
+    The cut depends on the shape alone, so that type and layout do not change the order of sums. No rows are one block
+    of none.
+    """
+    dtype, step = native_dtype(rows.dtype), block_rows(rows.shape[1])
+    for start in range(0, max(len(rows), 1), step):
+        block = np.require(rows[start : start + step], dtype, ["C_CONTIGUOUS", "ALIGNED"])
         weights = None if row_weights is None else np.ascontiguousarray(row_weights[start : start + step], dtype=float)
         yield block, weights
 
 
 def block_rows(n_features: int) -> int:
-    """Return the number of rows of a converted block: whole tiles, about 2 MiB."""
-    return max(_BLOCK_BYTES // (8 * n_features * _TILES), 1) * _TILES
+    """Return the number of rows of a block: whole tiles, about 2 MiB."""
+    return max(_BLOCK_BYTES // (8 * n_features * _TILE), 1) * _TILE

@@ -25,7 +25,7 @@ Expect = Callable[[tuple[Mixture, ...]], tuple[Statistics, ...]]
 
 
 def expect(rows: Rows, row_weights: Rows | None, coefficients: tuple[Coefficients, ...]) -> tuple[Statistics, ...]:
-    """Return the statistics of rows (n, d), n >= 1, one for each mixture; row_weights is (n,) or None."""
+    """Return the statistics of rows (n, d), one for each mixture; row_weights is (n,) or None."""
     with single_threaded():
         parts = [
             tuple(one.expect(block, weights) for one in coefficients) for block, weights in blocks(rows, row_weights)
@@ -65,11 +65,15 @@ class Prediction:
 
 
 def predict(
-    rows: Rows, coefficients: Coefficients, n_components: int, wanted: Wanted, first_row: int = 0
+    rows: Rows,
+    coefficients: Coefficients,
+    n_components: int,
+    wanted: Wanted,
+    name_row: Callable[[int], str] = "row {}".format,
 ) -> Prediction:
-    """Return the prediction for rows (n, d), of which the first is row number `first_row` in messages.
+    """Return the prediction for rows (n, d), with the coefficients that `prepare_prediction` returned.
 
-    The coefficients are those of `prepare_prediction`. Raises DataError at a value that is not finite.
+    Raises DataError at a value that is not finite; `name_row` says there which row that is.
     """
     n = len(rows)
     outputs = Outputs(
@@ -80,7 +84,7 @@ def predict(
     at = 0
     with single_threaded():
         for block, _ in blocks(rows, None):
-            _refuse_nonfinite(block, first_row + at)
+            _refuse_nonfinite(block, at, name_row)
             own = slice(at, at + len(block))
             part = Outputs(outputs.labels[own], outputs.resp[own], outputs.log_prob[own])
             coefficients.predict(block, part)
@@ -92,12 +96,14 @@ def predict(
     )
 
 
-def _refuse_nonfinite(block: NDArray[np.floating], first_row: int) -> None:
-    if np.isfinite(block.sum(dtype=np.float64)):
-        return
+def _refuse_nonfinite(block: NDArray[np.floating], first_row: int, name_row: Callable[[int], str]) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(block.sum(dtype=np.float64)):  # most often, and much cheaper than to look at each value
+            return
     bad = np.argwhere(~np.isfinite(block))
     if len(bad):
         row, column = bad[0]
         raise DataError(
-            f"row {first_row + row}, column {column} is {block[row, column]}: fill or drop values that are not finite"
+            f"{name_row(first_row + int(row))}, column {column} is {block[row, column]}: "
+            "fill or drop values that are not finite"
         )

@@ -19,8 +19,13 @@ class Frame:
 
     @classmethod
     def from_variance(cls, centre: Array, variance: Array) -> Frame:
-        """Return the frame whose scale is the standard deviation, and 1 where a feature is constant."""
-        return cls(centre, np.sqrt(np.where(variance > 0, variance, 1.0)))
+        """Return the frame whose scale is the standard deviation.
+
+        A constant feature gets the mean variance of the others, so that units stay out of it, and 1 where all are.
+        """
+        varies = variance > 0
+        other = variance[varies].mean() if varies.any() else 1.0
+        return cls(centre, np.sqrt(np.where(varies, variance, other)))
 
     @property
     def n_features(self) -> int:

@@ -109,13 +109,14 @@ def remaining_gain(history: tuple[float, ...]) -> float:
     The gains of a converging EM shrink by a constant ratio in the end (Boehning et al. 1994; McLachlan and Peel 2000,
     2.11). The larger of the last two ratios is taken, since the first step after a start often gains out of the
     ordinary; with a ratio of 1 or more (leaving a saddle) there is no estimate, and it is infinite. A gain within
-    rounding is 0.
+    rounding is 0, and so are gains that change sign within the error of the kernels.
     Sizes of gains are taken, since with reg_covar > 0 and a component narrower than that the last ones can be negative.
     """
     if len(history) < 2:
         return float("inf")
-    gains = np.abs(np.diff(history[-4:]))
-    if gains[-1] <= 1e-13 * max(1.0, abs(history[-1])):
+    differences, unit = np.diff(history[-4:]), max(1.0, abs(history[-1]))
+    gains = np.abs(differences)
+    if gains[-1] <= 1e-13 * unit or (gains[-1] <= 1e-8 * unit and min(differences[-2:]) < 0):
         return 0.0
     if len(gains) < 3 or min(gains) == 0:
         return float("inf")

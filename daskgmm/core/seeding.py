@@ -157,6 +157,8 @@ def nearest(points: Array, centres: Array) -> Labels:
 def whiten(z: Array, pooled: Array) -> Array:
     """Return z (n, d) in the principal axes of the pooled covariance, each scaled to variance 1; null axes dropped."""
     variances, axes = np.linalg.eigh(pooled)
+    if variances[-1] <= 0:  # all rows are the same
+        return z
     kept = variances > 1e-9 * variances[-1]
     white: Array = z @ (axes[:, kept] / np.sqrt(variances[kept]))
     return white

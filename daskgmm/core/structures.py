@@ -155,16 +155,22 @@ class Spherical:
         return variances
 
 
+_SMALLEST_PIVOT = 1e-13  # share of a variance that the features before it leave: below it is rounding
+
 STRUCTURES: dict[str, Structure] = {s.name: s for s in (Full(), Tied(), Diagonal(), Spherical())}
 
 
 def cholesky(covariances: Array) -> Array:
     """Return the lower Cholesky factors (k, d, d); raise SingularCovarianceError, naming the component."""
     try:
-        factors = np.linalg.cholesky(covariances)
+        factors = np.linalg.cholesky(covariances).astype(np.float64, copy=False)
     except np.linalg.LinAlgError:
         raise SingularCovarianceError(_singular(covariances)) from None
-    return factors.astype(np.float64, copy=False)
+    pivots = np.diagonal(factors, axis1=1, axis2=2) ** 2
+    regular = pivots > _SMALLEST_PIVOT * np.diagonal(covariances, axis1=1, axis2=2)
+    if not regular.all():
+        raise SingularCovarianceError(_singular(covariances, int(np.argmin(regular.all(axis=1)))))
+    return factors
 
 
 def check_variances(variances: Array) -> None:
@@ -175,12 +181,12 @@ def check_variances(variances: Array) -> None:
         raise SingularCovarianceError(_message(component, float(variances[component].min())))
 
 
-def _singular(covariances: Array) -> str:
-    if not np.isfinite(covariances).all():
-        component = int(np.argmin(np.isfinite(covariances).all(axis=(1, 2))))
-        return _message(component, float("nan"))
+def _singular(covariances: Array, component: int | None = None) -> str:
+    finite = np.isfinite(covariances).all(axis=(1, 2))
+    if not finite.all():
+        return _message(int(np.argmin(finite)), float("nan"))
     smallest = np.linalg.eigvalsh(covariances)[:, 0]
-    component = int(np.argmin(smallest))
+    component = int(np.argmin(smallest)) if component is None else component
     return _message(component, float(smallest[component]))
 
 

@@ -17,12 +17,14 @@ from .frame import Frame
 class Survey:
     """Count, weight, mean, scatter, range and faults of rows; rows of weight 0 are not looked at.
 
-    Merges by the pairwise update of Chan, Golub and LeVeque (1979), which keeps its precision at any offset.
+    Merges by the pairwise update of Chan, Golub and LeVeque (1979). The mean is kept as one of the rows plus the small
+    difference to it: differences of rows are exact where they are close, so an offset of all rows costs no digits.
     """
 
     n_rows: int  # rows of positive weight
     weight_sum: float
-    mean: Array  # (d,)
+    origin: Array  # (d,), the first of the rows
+    lead: Array  # (d,), mean - origin
     scatter: Array  # (d, d), sum_n weight_n (x_n - mean)(x_n - mean)^T
     minimum: Array  # (d,)
     maximum: Array  # (d,)
@@ -35,16 +37,19 @@ class Survey:
     def zero(cls, n_features: int) -> Survey:
         """Return the survey of no rows."""
         d = n_features
-        return cls(0, 0.0, np.zeros(d), np.zeros((d, d)), np.full(d, np.inf), np.full(d, -np.inf))
+        return cls(0, 0.0, np.zeros(d), np.zeros(d), np.zeros((d, d)), np.full(d, np.inf), np.full(d, -np.inf))
 
     def __add__(self, other: Survey) -> Survey:
         weight_sum = self.weight_sum + other.weight_sum
         share = other.weight_sum / weight_sum if weight_sum > 0 else 0.0
-        shift = other.mean - self.mean
+        origin = self.origin if self.n_rows else other.origin
+        lead = (other.origin - origin) + other.lead
+        shift = lead - self.lead
         return Survey(
             self.n_rows + other.n_rows,
             weight_sum,
-            self.mean + share * shift,
+            origin,
+            self.lead + share * shift,
             self.scatter + other.scatter + self.weight_sum * share * np.outer(shift, shift),
             np.minimum(self.minimum, other.minimum),
             np.maximum(self.maximum, other.maximum),
@@ -56,7 +61,12 @@ class Survey:
 
     @property
     def n_features(self) -> int:
-        return len(self.mean)
+        return len(self.origin)
+
+    @property
+    def mean(self) -> Array:
+        """Mean of each feature, (d,)."""
+        return self.origin + self.lead
 
     @cached_property
     def variance(self) -> Array:
@@ -88,7 +98,7 @@ class Survey:
 def survey(rows: NDArray[np.number], row_weights: NDArray[np.number] | None = None, first_row: int = 0) -> Survey:
     """Return the survey of rows (n, d) with weights (n,) or None, the first of which is row number `first_row`."""
     result = Survey.zero(rows.shape[1])
-    for block, weights in blocks(rows, row_weights, whole=False):
+    for block, weights in blocks(rows, row_weights):
         result = result + _survey_block(block, weights, first_row)
         first_row += len(block)
     return result
@@ -102,12 +112,14 @@ def _survey_block(block: NDArray[np.floating], weights: Array | None, first_row:
         block, weights = block[weights > 0], weights[weights > 0]
     if not len(block):
         return Survey.zero(block.shape[1])
-    values = block.astype(np.float64, copy=False)
+    origin = block[0].astype(np.float64)
+    values = block - origin
     weight_sum = float(len(values) if weights is None else weights.sum())
-    mean = values.mean(axis=0) if weights is None else weights @ values / weight_sum
-    centred = values - mean
-    scatter = (centred.T if weights is None else centred.T * weights) @ centred
-    return Survey(len(values), weight_sum, mean, scatter, values.min(axis=0), values.max(axis=0))
+    lead = values.mean(axis=0) if weights is None else weights @ values / weight_sum
+    minimum, maximum = block.min(axis=0).astype(np.float64), block.max(axis=0).astype(np.float64)
+    values -= lead
+    scatter = (values.T if weights is None else values.T * weights) @ values
+    return Survey(len(block), weight_sum, origin, lead, scatter, minimum, maximum)
 
 
 def _faults(block: NDArray[np.floating], weights: Array | None, first_row: int) -> Survey | None:

@@ -46,7 +46,8 @@ def assert_like_in_memory(rows, array, row_weights, kernel_mixtures=MIXTURES):
 def test_any_chunking_gives_the_same_answer(chunks, weighted, kernel):
     row_weights = WEIGHTS if weighted else None
     rows = Rows(
-        da.from_array(ROWS, chunks=(chunks, 2)), None if row_weights is None else da.from_array(WEIGHTS, chunks=(chunks,))
+        da.from_array(ROWS, chunks=(chunks, 2)),
+        None if row_weights is None else da.from_array(WEIGHTS, chunks=(chunks,)),
     )
     bound = {"shared": np.inf, "centred": -1.0}[kernel]
     with pytest.MonkeyPatch.context() as patch:

@@ -90,9 +90,7 @@ def test_integer_weights_fit_as_repeated_rows_do(faithful, fit, covariance_type)
     order = [np.argsort(trial.mixture.means[:, 0]) for trial in (weighted, repeated)]
     assert weighted.statistics.weight_sum == repeated.statistics.weight_sum == times.sum()
     assert weighted.history[-1] == pytest.approx(repeated.history[-1], rel=1e-8)
-    np.testing.assert_allclose(
-        weighted.mixture.means[order[0]], repeated.mixture.means[order[1]], rtol=1e-4
-    )
+    np.testing.assert_allclose(weighted.mixture.means[order[0]], repeated.mixture.means[order[1]], rtol=1e-4)
 
 
 def test_an_image_of_small_integers_is_a_grid_of_rows(fit):

@@ -1,6 +1,5 @@
 """The chunk plan."""
 
-import doctest
 from math import prod
 
 import dask.array as da
@@ -8,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daskgmm.chunked import plan
 from daskgmm.chunked.plan import keep_or_plan, plan_chunks, target_bytes
 
 MIB = 2**20
@@ -80,12 +78,6 @@ def test_auto_makes_the_number_of_chunks_that_its_docstring_tells(total, n_chunk
 @pytest.mark.parametrize("total", [0, 1, 2**10, 10 * MIB, 10 * 2**30, 2**42])
 def test_auto_keeps_to_its_bounds(total):
     assert 64 * 2**10 <= target_bytes(total, "auto") <= 256 * MIB
-
-
-def test_the_examples_of_the_docstrings_are_right():
-    results = doctest.testmod(plan)
-    assert results.attempted > 0
-    assert results.failed == 0
 
 
 def test_the_plan_of_no_rows_is_a_chunk():

@@ -21,7 +21,7 @@ class Writer:
     """Puts each region's results in its place, and counts how often each cell is written."""
 
     def __init__(self, grid, k):
-        self.grid, self.lock = grid, Lock()
+        self.k, self.lock = k, Lock()
         self.labels, self.times = np.full(grid, -1), np.zeros(grid, int)
         self.probabilities, self.log_density = np.full((*grid, k), np.nan), np.full(grid, np.nan)
 
@@ -31,7 +31,7 @@ class Writer:
             self.times[region] += 1
             self.labels[region] = prediction.labels.reshape(shape)
             if prediction.probabilities is not None:
-                self.probabilities[region] = prediction.probabilities.reshape(*shape, -1)
+                self.probabilities[region] = prediction.probabilities.reshape(*shape, self.k)
             if prediction.log_density is not None:
                 self.log_density[region] = prediction.log_density.reshape(shape)
 
@@ -69,7 +69,8 @@ def test_only_labels_are_handed_on_where_nothing_else_is_wanted():
 
 def test_a_component_without_rows_is_counted_as_zero():
     flat, mixture = example("diag", (20,))
-    far = Mixture("diag", mixture.weights, mixture.means + [[0, 0], [0, 0], [1e6, 0]], mixture.covariances)
+    away = np.array([[0, 0], [0, 0], [1e6, 0]])
+    far = Mixture("diag", mixture.weights, mixture.means + away, mixture.covariances)
     counts = predict_to(Rows.of_memory(flat), far, Wanted(), lambda region, prediction: None)
     assert counts.shape == (3,)
     assert counts[2] == 0
@@ -107,7 +108,7 @@ def test_a_value_that_is_not_finite_is_named_by_its_place_in_a_grid():
 
 def test_rows_with_fewer_features_than_the_mixture_are_an_error():
     flat, mixture = example("full", (20,), d=3)
-    with pytest.raises(DataError, match="2.*3|3.*2"):
+    with pytest.raises(DataError, match=r"2.*3|3.*2"):
         predict_to(Rows.of_memory(flat[:, :2]), mixture, Wanted(), lambda region, prediction: None)
 
 

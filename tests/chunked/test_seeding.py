@@ -31,7 +31,9 @@ def test_the_finalists_are_the_best_of_the_restarts_best_first(sample, n_finalis
     every = race(sample, SeedOptions(3, init_params="random_from_data", n_init=4, n_finalists=4, em=options.em), 5)
     levels = [score(sample, mixture) for mixture in every]
     assert levels == sorted(levels, reverse=True)
-    found = race(sample, SeedOptions(3, init_params="random_from_data", n_init=4, n_finalists=n_finalists, em=options.em), 5)
+    found = race(
+        sample, SeedOptions(3, init_params="random_from_data", n_init=4, n_finalists=n_finalists, em=options.em), 5
+    )
     assert len(found) == n_finalists
     np.testing.assert_array_equal(found[0].means, every[0].means)
 

@@ -1,6 +1,6 @@
 """BLAS on one thread, whichever threads enter and leave, in whatever order.
 
-The order matters: threadpoolctl 3.8 lets one thread alone set the limits of a process, and ignores all others in silence.
+The order matters: threadpoolctl 3.8 lets one thread alone set the limits of a process, and ignores others in silence.
 """
 
 from concurrent.futures import ThreadPoolExecutor

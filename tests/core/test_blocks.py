@@ -24,12 +24,11 @@ def test_other_types_become_float64(name):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64", ">f8"])
-@pytest.mark.parametrize("whole", [True, False])
-def test_blocks_hold_every_row_and_weight_once_and_in_order(dtype, whole):
+def test_blocks_hold_every_row_and_weight_once_and_in_order(dtype):
     n = block_rows(200) * 2 + 3
     rows = np.random.default_rng(0).integers(0, 200, size=(n, 200)).astype(dtype)
     weights = np.arange(n, dtype=np.float32)
-    parts = list(blocks(rows, weights, whole=whole))
+    parts = list(blocks(rows, weights))
     np.testing.assert_array_equal(np.concatenate([block for block, _ in parts]), rows)
     np.testing.assert_array_equal(np.concatenate([own for _, own in parts]), weights)
     for block, own in parts:
@@ -46,6 +45,15 @@ def test_rows_that_need_no_conversion_are_not_copied():
 def test_a_converted_block_is_small():
     rows = np.zeros((300_000, 16), np.uint8)
     assert max(block.nbytes for block, _ in blocks(rows, None)) <= 2 * 2**20
+
+
+def test_the_cut_does_not_depend_on_type_or_layout():
+    rows = np.zeros((2 * block_rows(3) + 5, 3))
+    cuts = [
+        [len(block) for block, _ in blocks(one, None)]
+        for one in (rows, rows.astype(np.uint8), np.asfortranarray(rows), rows.astype(">f8"))
+    ]
+    assert cuts == [cuts[0]] * 4
 
 
 def test_weights_stay_absent():

@@ -52,10 +52,10 @@ def test_tiles_are_powers_of_two_that_shrink_for_very_wide_data(n_columns):
 
 
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
-@pytest.mark.parametrize("n", [1, 17, 255, 256, 257, 511, 512, 513, 1025])
+@pytest.mark.parametrize("n", [1, 17, 256, 257, 513])
 def test_rows_at_the_edges_of_tiles_count_once(covariance_type, n):
     parameters = oracles.random_parameters(covariance_type, 3, 2)
-    rows, _ = oracles.draw(parameters, 1025)
+    rows, _ = oracles.draw(parameters, 513)
     coefficients = (prepare(Mixture(*parameters), survey(rows)),)
     (together,) = expect(rows[:n], None, coefficients)
     alone = [expect(rows[i : i + 1], None, coefficients)[0] for i in range(n)]

@@ -47,7 +47,9 @@ def test_an_empty_component_is_never_drawn():
 def test_features_of_any_unit_are_sampled():
     units = np.array([1e-8, 1.0, 1e8])
     parameters = oracles.random_parameters("full", 2, 3)
-    scaled = parameters._replace(means=parameters.means * units, covariances=parameters.covariances * np.outer(units, units))
+    scaled = parameters._replace(
+        means=parameters.means * units, covariances=parameters.covariances * np.outer(units, units)
+    )
     rows, _ = Mixture(*parameters).sample(100, np.random.default_rng(0))
     scaled_rows, _ = Mixture(*scaled).sample(100, np.random.default_rng(0))
     np.testing.assert_allclose(scaled_rows / units, rows, rtol=1e-9, atol=1e-9)

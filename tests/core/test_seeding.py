@@ -173,7 +173,8 @@ def assert_unit_invariant(options, units, rows=None, columns=(0, 1)):
     )
     # Not their covariances' last digits, but their labels.
     labels = [
-        oracles.joint_log_prob(one[::10], mixture).argmax(axis=1) for one, mixture in ((rows, here), (rows * units, there))
+        oracles.joint_log_prob(one[::10], mixture).argmax(axis=1)
+        for one, mixture in ((rows, here), (rows * units, there))
     ]
     np.testing.assert_array_equal(*labels)
 

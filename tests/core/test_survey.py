@@ -1,5 +1,7 @@
 """The survey of rows."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -70,7 +72,7 @@ def test_any_cut_merges_to_the_same_survey(cuts, weighted, offset):
     rows, row_weights = example(offset=offset, weighted=weighted)
     edges = [0, *sorted(cuts), 200]
     total = Survey.zero(3)
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         total = total + survey(rows[start:stop], None if row_weights is None else row_weights[start:stop], start)
     # At an offset of 1e8 the mean of each part is rounded to 1.5e-8 of a deviation.
     assert_same(total, survey(rows, row_weights), 1e-10 if offset == 0 else 1e-7)
