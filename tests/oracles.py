@@ -182,8 +182,9 @@ def draw(parameters, n, seed=0) -> tuple[np.ndarray, np.ndarray]:
     """Return rows (n, d) drawn from the mixture, and the component of each."""
     rng = np.random.default_rng([seed, 1])
     labels = rng.choice(len(parameters.weights), size=n, p=parameters.weights)
-    dense = dense_covariances(parameters).astype(float)
-    return np.array([rng.multivariate_normal(parameters.means[c], dense[c]) for c in labels]), labels
+    roots = np.linalg.cholesky(dense_covariances(parameters).astype(float))
+    noise = rng.normal(size=(n, parameters.means.shape[1]))
+    return parameters.means[labels] + np.einsum("nij,nj->ni", roots[labels], noise), labels
 
 
 def assert_agree(actual, expected, rtol) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .features import Array
 
 _BLOCK_BYTES = 2 * 2**20  # of a block: a converted one stays in the second-level cache
+_PLAIN = ["C_CONTIGUOUS", "ALIGNED"]  # so that compiled code has one form, and sums one order
 _TILE = 512  # blocks are whole tiles
 
 
@@ -30,9 +31,9 @@ def blocks(
     """
     dtype, step = native_dtype(rows.dtype), block_rows(rows.shape[1])
     for start in range(0, max(len(rows), 1), step):
-        block = np.require(rows[start : start + step], dtype, ["C_CONTIGUOUS", "ALIGNED"])
-        weights = None if row_weights is None else np.ascontiguousarray(row_weights[start : start + step], dtype=float)
-        yield block, weights
+        part = slice(start, start + step)
+        weights = None if row_weights is None else np.require(row_weights[part], np.float64, _PLAIN)
+        yield np.require(rows[part], dtype, _PLAIN), weights
 
 
 def block_rows(n_features: int) -> int:

@@ -26,16 +26,18 @@ def score(sample, mixture):
 
 
 @pytest.mark.parametrize("n_finalists", [1, 2, 4])
-def test_the_finalists_are_the_best_of_the_restarts_best_first(sample, n_finalists):
-    options = SeedOptions(3, init_params="random_from_data", n_init=4, em=EMOptions(tol=1e-7, max_iter=500))
-    every = race(sample, SeedOptions(3, init_params="random_from_data", n_init=4, n_finalists=4, em=options.em), 5)
-    levels = [score(sample, mixture) for mixture in every]
-    assert levels == sorted(levels, reverse=True)
-    found = race(
-        sample, SeedOptions(3, init_params="random_from_data", n_init=4, n_finalists=n_finalists, em=options.em), 5
-    )
+def test_finalists_are_restarts_refined_best_first(sample, n_finalists):
+    """On a sample that is one heat, so that refining one of them does not depend on the others."""
+
+    def finalists(n):
+        em = EMOptions(tol=1e-3, max_iter=500)
+        return race(sample, SeedOptions(3, "full", "random_from_data", n_init=4, n_finalists=n, em=em), 5)
+
+    every, found = finalists(4), finalists(n_finalists)
+    levels = [score(sample, mixture) for mixture in found]
     assert len(found) == n_finalists
-    np.testing.assert_array_equal(found[0].means, every[0].means)
+    assert levels == sorted(levels, reverse=True)
+    assert all(any(np.array_equal(one.means, other.means) for other in every) for one in found)
 
 
 def test_the_same_seed_gives_the_same_mixtures_and_another_seed_others(sample):

@@ -19,10 +19,14 @@ def test_the_metric_gives_the_squared_distance_in_units_of_the_mean_square_scale
     np.testing.assert_allclose(FRAME.to_z(points) ** 2 @ FRAME.metric * FRAME.unit, distance, rtol=1e-13)
 
 
-def test_a_constant_feature_has_the_scale_one():
+def test_the_scale_is_the_deviation_and_that_of_the_others_where_a_feature_is_constant():
     frame = Frame.from_variance(np.zeros(3), np.array([4.0, 0.0, 1e-20]))
-    np.testing.assert_array_equal(frame.scale, [2.0, 1.0, 1e-10])
+    np.testing.assert_allclose(frame.scale, [2.0, np.sqrt(2), 1e-10], rtol=1e-14)
     assert frame.n_features == 3
+
+
+def test_the_scale_is_one_where_all_features_are_constant():
+    np.testing.assert_array_equal(Frame.from_variance(np.ones(2), np.zeros(2)).scale, [1.0, 1.0])
 
 
 def test_the_unit_is_the_mean_squared_scale():
