@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from .features import Array
 
 _BLOCK_BYTES = 2 * 2**20  # of a block: a converted one stays in the second-level cache
-_PLAIN = ["C_CONTIGUOUS", "ALIGNED"]  # so that compiled code has one form, and sums one order
 _TILE = 512  # blocks are whole tiles
 
 
@@ -32,8 +31,13 @@ def blocks(
     dtype, step = native_dtype(rows.dtype), block_rows(rows.shape[1])
     for start in range(0, max(len(rows), 1), step):
         part = slice(start, start + step)
-        weights = None if row_weights is None else np.require(row_weights[part], np.float64, _PLAIN)
-        yield np.require(rows[part], dtype, _PLAIN), weights
+        weights = None if row_weights is None else _plain(row_weights[part], np.dtype(np.float64))
+        yield _plain(rows[part], dtype), weights
+
+
+def _plain(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return the array in the form that the kernels are compiled for, itself where it has it."""
+    return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
 
 
 def block_rows(n_features: int) -> int:

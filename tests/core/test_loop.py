@@ -151,7 +151,7 @@ def test_a_trial_stops_at_max_iter_with_the_mixture_that_was_evaluated_last(max_
 @pytest.mark.parametrize("tol", [1e-4, 1e-6])
 def test_a_converged_trial_has_about_tol_left_to_gain(covariance_type, tol):
     """From the mixture that the rows were drawn from: past all saddles, where no estimate sees what is to come."""
-    parameters = oracles.random_parameters(covariance_type, 3, 2, seed=3, spread=1.5)
+    parameters = oracles.random_parameters(covariance_type, 3, 2, seed=3, spread=3.0)
     sample, mixture = in_memory(oracles.draw(parameters, 300)[0], None), Mixture(*parameters)
     trial = iterate(start(sample, mixture), sample, EMOptions(tol, 1000, 0.0)).best
     assert trial.stop is StopReason.CONVERGED
