@@ -1,10 +1,9 @@
-"""What is refused, and what is said, before a fit or a prediction begins."""
+"""What is refused, and what is said, before a fit begins."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .core.model import Model
 from .core.options import ModelOptions
 from .core.survey import Survey
 from .errors import DataError
@@ -23,14 +22,6 @@ def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | N
     if model.covariance_type in {"full", "tied"}:
         for first, second in survey.duplicates:
             _degenerate(f"{_name(names, second)} is a linear copy of {_name(names, first)}", model, listen)
-
-
-def check_features(model: Model, n_features: int, path: str) -> None:
-    """Raise DataError unless the data have as many features as the model was fitted on."""
-    expected = model.mixture.n_features
-    if n_features != expected:
-        names = f" ({', '.join(model.feature_names)})" if model.feature_names else ""
-        raise DataError(f"{path} has {n_features} features, but the model was fitted on {expected}{names}")
 
 
 def _degenerate(what: str, model: ModelOptions, listen: Listener) -> None:

@@ -5,16 +5,14 @@ open source -> survey -> sample + seed -> [ pass -> M-step ] x iterations -> sav
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from math import isfinite
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import zarr
 
-from .checks import check_features, check_fittable
+from .checks import check_fittable
 from .chunked.expectation import Expectation
 from .chunked.memory import ComputeOptions, fits
 from .chunked.prediction import predict_to
@@ -26,12 +24,13 @@ from .config import Config
 from .core.expectation import Wanted
 from .core.loop import State, Trial, iterate
 from .core.model import FitSummary, Model
-from .events import Connected, Iteration, Listener, Notice, Phase, ignore, to_all
+from .events import Connected, Listener, Notice, Phase, ignore, to_all
 from .report.picture import write_segmentation
 from .storage.model import save_model
 from .storage.results import ResultLayout, result_writer
 from .storage.run import METRICS, MODEL, PICTURE, OutputOptions, RunDirectory, metrics_writer
 from .storage.sources import Source, open_source
+from .telling import iteration_teller
 
 
 def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False) -> Model:
@@ -65,7 +64,6 @@ def predict(config: Config, model: Model, listen: Listener = ignore, *, overwrit
     source = open_source(config.data)
     with connected(config.cluster, listen):
         rows = open_rows(source, config.compute, listen)
-        check_features(model, rows.n_features, config.data.path)
         with directory.begun(config.to_yaml()):
             write_results(rows, source, model, config.output, directory, listen)
 
@@ -87,31 +85,6 @@ def open_rows(source: Source, compute: ComputeOptions, listen: Listener) -> Rows
     what = f"{source.description}: {shape} rows x {rows.n_features} features ({rows.array.dtype})"
     listen(Phase("read", f"{what}, {len(rows.block_sizes)} chunks, {how}"))
     return rows.persisted() if keep else rows
-
-
-def iteration_teller(n_rows: int, listen: Listener) -> Callable[[State], None]:
-    """Return a function that tells of each state that it is given as an iteration, timed since the one before."""
-    last = perf_counter()
-
-    def tell(state: State) -> None:
-        nonlocal last
-        now, best = perf_counter(), state.best
-        seconds, last = now - last, now
-        gain, remaining = (value if isfinite(value) else None for value in (best.gain, best.remaining_gain))
-        listen(
-            Iteration(
-                iteration=state.iteration,
-                log_likelihood=best.history[-1],
-                gain=gain,
-                remaining_gain=remaining,
-                seconds=seconds,
-                rows_per_second=n_rows / seconds,
-                n_live=len(state.live),
-                empty_components=best.mixture.empty,
-            )
-        )
-
-    return tell
 
 
 def write_results(

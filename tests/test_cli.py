@@ -192,7 +192,7 @@ def test_degenerate_columns_work_with_reg_covar_and_are_told(job, rows, spoil):
 def test_bad_rows_at_predict_leave_nothing(job, rows):
     run("fit", "job.yaml")
     np.save("narrow.npy", rows[:, :2])
-    assert "narrow.npy has 2 features, but the model was fitted on 3" in refused(
+    assert "the data have 2 features, but the model was fitted on 3" in refused(
         "predict", "run", "data.path=narrow.npy", code=3
     )
     spoil_nan(rows)

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 import psutil
 from annotated_types import Ge
-from distributed import get_client
+from distributed import default_client
 
 from ..core.blocks import block_rows
 from ..core.kernels import tile_rows
@@ -32,7 +32,7 @@ class ComputeOptions:
 def available_bytes() -> int:
     """Return the memory that rows could take: the limits of the cluster's workers, or what this machine has left."""
     try:
-        client = get_client()
+        client = default_client()
     except ValueError:
         return int(psutil.virtual_memory().available)
     workers = client.scheduler_info(n_workers=-1)["workers"].values()

@@ -52,20 +52,28 @@ def map_reduce(
     return Delayed(keys[0], HighLevelGraph.from_collections(name, layer, dependencies=collections), layer=name)
 
 
-def compute(*results: Delayed) -> tuple[Any, ...]:
+def compute(*results: Any) -> tuple[Any, ...]:
     """Return the values of lazy results, computed together by the active scheduler.
 
     BLAS is held to one thread from outside the tasks: theirs is then a mere count, where they run in this process.
     Raises ClusterLostError where workers or scheduler are gone.
     """
+    return _on_the_scheduler(dask.compute, results)
+
+
+def persist(*results: Any) -> tuple[Any, ...]:
+    """Return lazy results that are computed, or being computed, and kept where they are; raise as `compute`."""
+    return _on_the_scheduler(dask.persist, results)
+
+
+def _on_the_scheduler(call: Callable[..., tuple[Any, ...]], results: tuple[Any, ...]) -> tuple[Any, ...]:
     try:
         with single_threaded():
-            values: tuple[Any, ...] = dask.compute(*results)
+            return call(*results)
     except KilledWorker as error:
         raise ClusterLostError(f"a task was lost with each worker that ran it (out of memory?): {error}") from error
     except (FutureCancelledError, CommClosedError) as error:
         raise ClusterLostError(f"the connection to the scheduler was lost: {error}") from error
-    return values
 
 
 def _on_block(chunk: ChunkFunction, block: NDArray[Any], weights: NDArray[Any] | None, shared: Any, own: Any) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 from dask.delayed import Delayed, delayed
 
 from ..core.mixture import Mixture
-from ..core.seeding import SeedOptions, heat, ranked, refine, restart
+from ..core.seeding import SeedOptions, heat, ranked, refine, restart, start
 from .reduction import compute
 
 
@@ -15,9 +15,17 @@ def race(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...
 
     All restarts run on the first part of the sample; the finalists go on over the whole of it.
     """
-    seeds = [int(one) for one in np.random.SeedSequence(seed).generate_state(options.n_init)]
     first = delayed(heat, pure=False)(sample)
-    heats = compute(*(delayed(restart, pure=False)(first, options, one) for one in seeds))
+    heats = compute(*(delayed(restart, pure=False)(first, options, one) for one in _seeds(options, seed)))
     finalists = [trial.mixture for trial in ranked(heats)[: options.n_finalists]]
     finals = compute(*(delayed(refine, pure=False)(sample, options, mixture) for mixture in finalists))
     return tuple(trial.mixture for trial in ranked(finals))
+
+
+def starts(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...]:
+    """Return n_init mixtures of partitions of the sample, without any EM on it."""
+    return compute(*(delayed(start, pure=False)(sample, options, one) for one in _seeds(options, seed)))
+
+
+def _seeds(options: SeedOptions, seed: int) -> list[int]:
+    return [int(one) for one in np.random.SeedSequence(seed).generate_state(options.n_init)]

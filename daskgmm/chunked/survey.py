@@ -7,7 +7,6 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-import dask
 import numpy as np
 from dask.delayed import Delayed, delayed
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from ..core.seeding import in_memory
 from ..core.survey import Survey, survey
 from ..errors import DataError
-from .reduction import compute, map_reduce
+from .reduction import compute, map_reduce, persist
 from .rows import Rows, name_row
 
 SampleSpec = tuple[int, int]  # number of rows, seed
@@ -27,7 +26,7 @@ def survey_and_sample(rows: Rows, size: int, seed: int) -> tuple[Survey, Delayed
     The sample is a lazy `core.Expectation` over min(size, n) rows in random order, held in the workers' memory. Raises
     DataError where values or weights cannot be used.
     """
-    surveyed, sample = dask.persist(_survey(rows), _sample(rows, size, seed))
+    surveyed, sample = persist(_survey(rows), _sample(rows, size, seed))
     (result,) = compute(surveyed)
     check(result, rows)
     return result, sample
@@ -78,7 +77,8 @@ def _positive_rows(rows: Rows) -> list[int]:
     if rows.weights is None:
         return rows.block_sizes
     positive = rows.weights.map_blocks(_count_positive, dtype=np.int64, chunks=(1,) * rows.weights.ndim)
-    return [int(n) for n in np.asarray(positive.compute()).ravel()]
+    (counts,) = compute(positive)
+    return [int(n) for n in np.asarray(counts).ravel()]
 
 
 def _count_positive(weights: NDArray[Any]) -> NDArray[np.int64]:

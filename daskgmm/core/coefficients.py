@@ -138,6 +138,15 @@ class Centred:
 Coefficients = Shared | Centred
 
 
+def check_regular(mixture: Mixture, frame: Frame) -> None:
+    """Raise SingularCovarianceError unless every covariance is positive definite beyond rounding."""
+    spread = mixture.structure.in_frame(mixture.covariances, mixture.means.shape, frame)
+    if spread.ndim == 2:
+        check_variances(spread)
+    else:
+        cholesky(spread[:1] if mixture.covariance_type == "tied" else spread)
+
+
 def prepare(mixture: Mixture, survey: Survey, dtype: DTypeLike = np.float64) -> Coefficients:
     """Return the mixture's coefficients for a pass over the surveyed rows, computed in `dtype`.
 

@@ -8,6 +8,8 @@ from enum import Enum
 
 import numpy as np
 
+from ..errors import SingularCovarianceError
+from .coefficients import check_regular
 from .criteria import Criteria, criteria
 from .expectation import Expect
 from .maximization import maximize
@@ -22,6 +24,10 @@ class StopReason(Enum):
     CONVERGED = "converged: the estimated remaining gain is below tol"
     MAX_ITER = "stopped at max_iter before convergence: raise max_iter, or tol if the gain left is small enough for you"
     OVERTAKEN = "given up: its estimated limit is below another finalist's log-likelihood"
+    COLLAPSED = (
+        "stopped before a covariance became singular, where the likelihood has no bound: increase reg_covar or "
+        "decrease n_components"
+    )
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,11 @@ class Trial:
         return remaining_gain(self.history)
 
     @property
+    def merit(self) -> tuple[bool, float]:
+        """What trials are compared by: log-likelihood, after whether it means something (no component collapsed)."""
+        return self.stop is not StopReason.COLLAPSED, self.history[-1] if self.history else -np.inf
+
+    @property
     def criteria(self) -> Criteria:
         """AIC, BIC and ICL of the last evaluated mixture."""
         assert self.statistics is not None, "criteria need a pass"
@@ -79,15 +90,15 @@ class State:
 
     @property
     def best(self) -> Trial:
-        """The trial with the highest log-likelihood so far; the first of equals."""
-        return max(self.trials, key=lambda trial: trial.history[-1] if trial.history else -np.inf)
+        """The best trial so far; the first of equals."""
+        return max(self.trials, key=lambda trial: trial.merit)
 
 
 def advance(state: State, statistics: tuple[Statistics, ...], options: EMOptions) -> State:
     """Return the state after a pass that gave `statistics` of the live trials' mixtures, in their order."""
     passed = iter(statistics)
     trials = tuple(trial if trial.stop else _evaluate(trial, next(passed), options) for trial in state.trials)
-    best = max(trial.history[-1] for trial in trials)
+    best = max(trials, key=lambda trial: trial.merit).history[-1]
     trials = tuple(_step(_give_up(trial, best), state.survey, options) for trial in trials)
     return replace(state, trials=trials, iteration=state.iteration + 1)
 
@@ -141,4 +152,9 @@ def _give_up(trial: Trial, best: float) -> Trial:
 def _step(trial: Trial, survey: Survey, options: EMOptions) -> Trial:
     if trial.stop is not None or trial.statistics is None:
         return trial
-    return replace(trial, mixture=maximize(trial.mixture, trial.statistics, survey, options.reg_covar))
+    mixture = maximize(trial.mixture, trial.statistics, survey, options.reg_covar)
+    try:
+        check_regular(mixture, survey.frame)
+    except SingularCovarianceError:
+        return replace(trial, stop=StopReason.COLLAPSED)
+    return replace(trial, mixture=mixture)

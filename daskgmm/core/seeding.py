@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -10,7 +9,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from sklearn.cluster import KMeans, kmeans_plusplus
-from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from ..errors import SingularCovarianceError
@@ -27,6 +25,7 @@ Labels = NDArray[np.intp]
 
 _HEAT_ROWS = 25_000
 _KMEANS_STEPS = 30  # Lloyd steps: EM goes on from there
+_ROWS_PER_PART = 4  # times d + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +35,12 @@ class Given:
     weights: Array | None = None  # (k,)
     means: Array | None = None  # (k, d)
     covariances: Array | None = None  # shape by covariance_type
+
+    def mixture(self, covariance_type: str) -> Mixture | None:
+        """Return the mixture that the parameters make, None unless all are given."""
+        if self.weights is None or self.means is None or self.covariances is None:
+            return None
+        return Mixture(covariance_type, self.weights, self.means, self.covariances)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +89,13 @@ def ranked(restarts: Sequence[Restart]) -> list[Trial]:
     trials = [one for one in restarts if isinstance(one, Trial)]
     if not trials:
         raise next(one for one in restarts if isinstance(one, SingularCovarianceError))
-    return sorted(trials, key=lambda trial: -trial.history[-1])
+    return sorted(trials, key=lambda trial: trial.merit, reverse=True)
 
 
 def restart(sample: Expectation, options: SeedOptions, seed: int) -> Restart:
     """Return the trial to which EM on the sample leads from one seeded start, or why there is none."""
     try:
-        return refine(sample, options, start(sample, options, np.random.default_rng(seed)))
+        return refine(sample, options, start(sample, options, seed))
     except SingularCovarianceError as error:
         return error
 
@@ -103,8 +108,13 @@ def refine(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Resta
         return error
 
 
-def start(sample: Expectation, options: SeedOptions, rng: np.random.Generator) -> Mixture:
+def start(sample: Expectation, options: SeedOptions, seed: int) -> Mixture:
     """Return the mixture of a partition of the sample into k parts, given parameters in place of estimated ones."""
+    with single_threaded():
+        return _start(sample, options, np.random.default_rng(seed))
+
+
+def _start(sample: Expectation, options: SeedOptions, rng: np.random.Generator) -> Mixture:
     z = sample.survey.frame.to_z(np.asarray(sample.rows, dtype=np.float64))
     weights = np.ones(len(z)) if sample.row_weights is None else np.asarray(sample.row_weights, dtype=np.float64)
     given = options.given
@@ -119,12 +129,18 @@ def start(sample: Expectation, options: SeedOptions, rng: np.random.Generator) -
 
 
 def partition(points: Array, weights: Array, options: SeedOptions, rng: np.random.Generator) -> Labels:
-    """Return the part, 0 to k - 1, of each of the points (n, d)."""
+    """Return the part of each of the points (n, d), 0 to k - 1, or -1 where a point is left out.
+
+    A random partition is one of few points: parts of many would have the same mean, a saddle of the likelihood.
+    """
     k = options.n_components
     seed = int(rng.integers(2**31))
     match options.init_params:
         case "random":
-            return rng.integers(k, size=len(points))
+            labels = np.full(len(points), -1)
+            chosen = rng.permutation(len(points))[: k * _ROWS_PER_PART * (points.shape[1] + 1)]
+            labels[chosen] = rng.integers(k, size=len(chosen))
+            return labels
         case "random_from_data":
             chosen = rng.choice(len(points), size=k, replace=len(points) < k, p=weights / weights.sum())
             return nearest(points, points[chosen])
@@ -136,10 +152,12 @@ def partition(points: Array, weights: Array, options: SeedOptions, rng: np.rando
 
 
 def _kmeans(points: Array, weights: Array, k: int, seed: int) -> Labels:
-    estimator = KMeans(k, n_init=1, max_iter=_KMEANS_STEPS, random_state=seed)
+    """Return the parts that k-means finds from k-means++ centres; fewer than k where fewer points are distinct."""
+    centres, _ = kmeans_plusplus(points, k, sample_weight=weights, random_state=seed)
+    _, first = np.unique(centres, axis=0, return_index=True)
+    estimator = KMeans(len(first), init=centres[np.sort(first)], n_init=1, max_iter=_KMEANS_STEPS)
     # One thread, since its sums depend on how many there are; OpenMP's number is that of the calling thread.
-    with single_threaded(), threadpool_limits(1, user_api="openmp"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than k: parts stay empty
+    with threadpool_limits(1, user_api="openmp"):
         labels: Labels = estimator.fit(points, sample_weight=weights).labels_.astype(np.intp)
     return labels
 

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from .blas import single_threaded
 from .blocks import blocks
 from .features import Array
 from .frame import Frame
@@ -98,9 +99,10 @@ class Survey:
 def survey(rows: NDArray[np.number], row_weights: NDArray[np.number] | None = None, first_row: int = 0) -> Survey:
     """Return the survey of rows (n, d) with weights (n,) or None, the first of which is row number `first_row`."""
     result = Survey.zero(rows.shape[1])
-    for block, weights in blocks(rows, row_weights):
-        result = result + _survey_block(block, weights, first_row)
-        first_row += len(block)
+    with single_threaded():
+        for block, weights in blocks(rows, row_weights):
+            result = result + _survey_block(block, weights, first_row)
+            first_row += len(block)
     return result
 
 

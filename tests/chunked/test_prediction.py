@@ -7,7 +7,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from daskgmm.chunked.prediction import predict_to
+from daskgmm.chunked.prediction import predict_lazily, predict_to
 from daskgmm.chunked.rows import Rows
 from daskgmm.core.expectation import Wanted
 from daskgmm.core.mixture import Mixture
@@ -106,12 +106,6 @@ def test_a_value_that_is_not_finite_is_named_by_its_place_in_a_grid():
         predict_to(rows, mixture, Wanted(), lambda region, prediction: None)
 
 
-def test_rows_with_fewer_features_than_the_mixture_are_an_error():
-    flat, mixture = example("full", (20,), d=3)
-    with pytest.raises(DataError, match=r"2.*3|3.*2"):
-        predict_to(Rows.of_memory(flat[:, :2]), mixture, Wanted(), lambda region, prediction: None)
-
-
 def test_an_error_of_the_writer_is_not_lost():
     flat, mixture = example("full", (20,))
 
@@ -132,3 +126,13 @@ def test_results_are_the_same_bits_on_any_scheduler(scheduler):
         predict_to(rows, mixture, ALL, write)
     np.testing.assert_array_equal(write.probabilities, expected.probabilities)
     np.testing.assert_array_equal(write.log_density, expected.log_density)
+
+
+@pytest.mark.parametrize("d", [1, 2, 4])
+def test_rows_that_do_not_fit_the_mixture_are_an_error(d):
+    _, mixture = example("full", (20,), d=3)
+    wrong = np.zeros((20, d))
+    with pytest.raises(DataError, match=f"{d} features, but the model was fitted on 3"):
+        predict_to(Rows.of_memory(wrong), mixture, Wanted(), lambda region, prediction: None)
+    with pytest.raises(DataError, match=f"{d} features, but the model was fitted on 3"):
+        predict_lazily(da.from_array(wrong), mixture, "labels")

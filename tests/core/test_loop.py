@@ -151,7 +151,7 @@ def test_a_trial_stops_at_max_iter_with_the_mixture_that_was_evaluated_last(max_
 @pytest.mark.parametrize("tol", [1e-4, 1e-6])
 def test_a_converged_trial_has_about_tol_left_to_gain(covariance_type, tol):
     """From the mixture that the rows were drawn from: past all saddles, where no estimate sees what is to come."""
-    parameters = oracles.random_parameters(covariance_type, 3, 2, seed=3, spread=3.0)
+    parameters = oracles.random_parameters(covariance_type, 3, 2, seed=2, spread=3.0)
     sample, mixture = in_memory(oracles.draw(parameters, 300)[0], None), Mixture(*parameters)
     trial = iterate(start(sample, mixture), sample, EMOptions(tol, 1000, 0.0)).best
     assert trial.stop is StopReason.CONVERGED
@@ -204,6 +204,36 @@ def test_a_trial_that_still_accelerates_is_not_given_up():
     slow = Trial(mixture, history=(-9.0, -8.9, -8.7))
     state = State(sample.survey, (settled(mixture, -4.0, 0.1), slow), iteration=3)
     passed = tuple(replace(statistics, log_likelihood=level * statistics.weight_sum) for level in (-4.0, -8.3))
+    assert advance(state, passed, EMOptions()).trials[1].stop is None
+
+
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_a_trial_stops_before_a_covariance_becomes_singular(covariance_type):
+    """With as many components as distinct rows the likelihood has no bound."""
+    sample = in_memory(np.repeat(np.array([[0.0, 1], [2, 3], [5, 1]]), 10, axis=0), None)
+    unit = {"full": np.array([np.eye(2)] * 3), "tied": np.eye(2), "diag": np.ones((3, 2)), "spherical": np.ones(3)}
+    mixture = Mixture(covariance_type, np.full(3, 1 / 3), sample.rows[::10] + 0.1, unit[covariance_type])
+    trial = iterate(start(sample, mixture), sample, NEVER).best
+    assert trial.stop is StopReason.COLLAPSED
+    assert np.isfinite(trial.history).all()
+    (statistics,) = sample((trial.mixture,))  # the mixture that was evaluated last is regular
+    assert statistics.mean_log_likelihood == trial.history[-1]
+
+
+def test_a_collapsed_trial_is_not_the_best_however_high_its_likelihood():
+    sample, mixture = example()
+    collapsed = Trial(mixture, history=(50.0,), stop=StopReason.COLLAPSED)
+    sound = Trial(mixture, history=(-4.0,))
+    assert State(sample.survey, (collapsed, sound)).best is sound
+    assert State(sample.survey, (collapsed,)).best is collapsed
+
+
+def test_a_collapsed_trial_overtakes_no_other():
+    sample, mixture = example()
+    (statistics,) = sample((mixture,))
+    collapsed = Trial(mixture, history=(50.0,), statistics=statistics, stop=StopReason.COLLAPSED)
+    state = State(sample.survey, (collapsed, settled(mixture, -4.0, 0.1)), iteration=3)
+    passed = (replace(statistics, log_likelihood=-4.0 * statistics.weight_sum),)
     assert advance(state, passed, EMOptions()).trials[1].stop is None
 
 

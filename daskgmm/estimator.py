@@ -1,0 +1,378 @@
+"""GaussianMixture: the engine behind scikit-learn's interface."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from copy import copy
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from rich.console import Console
+from sklearn.base import BaseEstimator, DensityMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from .chunked.expectation import Expectation
+from .chunked.memory import fits
+from .chunked.prediction import Result, predict_lazily
+from .chunked.rows import Rows
+from .chunked.seeding import race, starts
+from .chunked.survey import survey_and_sample
+from .core.criteria import Criteria, criteria
+from .core.features import Array
+from .core.loop import EMOptions, State, StopReason, Trial, iterate
+from .core.mixture import Mixture
+from .core.options import FitOptions, ModelOptions
+from .core.seeding import Given
+from .core.structures import cholesky
+from .errors import SingularCovarianceError
+from .given import given_parameters
+from .inputs import Input, is_lazy, lazy_input, memory_input
+from .report.progress import plain
+from .telling import iteration_teller
+
+_SINGULAR = (
+    "Fitting the mixture model failed because some components have ill-defined empirical covariance (for instance "
+    "caused by singleton or collapsed samples). Try to decrease the number of components, increase reg_covar, or scale "
+    "the input data."
+)
+_NOT_CONVERGED = (
+    "Best performing initialization did not converge. Try different init parameters, or increase max_iter, tol, or "
+    "check for degenerate data."
+)
+
+
+class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn is not typed
+    """Gaussian mixture fitted by EM, on NumPy, dask, xarray or zarr data of any size.
+
+    The objective is the mean log-likelihood (1 / N) sum_n log sum_k weights_k N(x_n | means_k, covariances_k).
+
+    Parameters are scikit-learn's. Where the meaning differs, it does on purpose:
+
+    * Stopping: when Aitken's estimate of the gain still to come is below `tol` (nats per row; Boehning et al. 1994),
+      not when the last gain is. The default is 1e-4, and with it a fit ends closer to its limit than scikit-learn's.
+    * `n_init` restarts (default 4) run on a sample of `sample_size` rows where there are more than that, and the best
+      `n_finalists` of them go on to all rows; with fewer rows, all restarts run on all rows at once.
+    * `reg_covar` is in units of each feature's variance, so that fits do not depend on the units of the columns.
+    * `max_iter` counts M-steps over all rows; `lower_bound_` is that of the returned parameters themselves.
+    * `fit` and `score` take row weights.
+
+    Parameters
+    ----------
+    n_components, covariance_type, tol, reg_covar, max_iter, n_init, init_params, weights_init, means_init,
+    precisions_init, random_state, warm_start, verbose, verbose_interval
+        As in sklearn.mixture.GaussianMixture, but for the points above.
+    sample_size : int or "auto"
+        Rows of the sample; "auto" takes 20 for each parameter of the model, 50,000 at least.
+    n_finalists : int
+        Restarts that go on from the sample to all rows, sharing each pass.
+    dtype : {"auto", "float64", "float32"}
+        Precision of the products in the kernel; sums are float64 in any case, and "auto" is float64.
+    persist : bool or "auto"
+        Keep lazy rows in memory between passes; "auto" does where they take at most half of what is there.
+
+    Attributes
+    ----------
+    weights_ : (n_components,)
+    means_ : (n_components, n_features)
+    covariances_, precisions_, precisions_cholesky_ : by covariance_type
+
+        ========== ==========================================
+        full       (n_components, n_features, n_features)
+        tied       (n_features, n_features)
+        diag       (n_components, n_features)
+        spherical  (n_components,)
+        ========== ==========================================
+    converged_ : bool
+    n_iter_ : int, M-steps of the best trial
+    lower_bound_ : float, mean log-likelihood of the returned parameters
+    lower_bounds_ : list of float, mean log-likelihood at the start and after each M-step
+    n_features_in_, feature_names_in_ : as scikit-learn's
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import numpy as np
+    >>> from daskgmm import GaussianMixture
+    >>> rng = np.random.default_rng(0)
+    >>> rows = np.concatenate([rng.normal(size=(500, 2)), rng.normal(size=(500, 2)) + 6])
+    >>> X = da.from_array(rows, chunks=(250, 2))
+    >>> model = GaussianMixture(n_components=2, random_state=0).fit(X)
+    >>> np.sort(model.means_.round().astype(int), axis=0).tolist()
+    [[0, 0], [6, 6]]
+    >>> labels = model.predict(X)
+    >>> labels.chunks
+    ((250, 250, 250, 250),)
+    >>> int((labels == labels[0]).sum().compute())
+    500
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "covariance_type": [StrOptions({"full", "tied", "diag", "spherical"})],
+        "tol": [Interval(Real, 0.0, None, closed="left")],
+        "reg_covar": [Interval(Real, 0.0, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "init_params": [StrOptions({"kmeans", "k-means++", "random", "random_from_data"})],
+        "weights_init": ["array-like", None],
+        "means_init": ["array-like", None],
+        "precisions_init": ["array-like", None],
+        "sample_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "n_finalists": [Interval(Integral, 1, None, closed="left")],
+        "dtype": [StrOptions({"auto", "float64", "float32"})],
+        "persist": ["boolean", StrOptions({"auto"})],
+        "random_state": ["random_state"],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(  # noqa: D107 # the class documents its parameters
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        tol: float = 1e-4,
+        reg_covar: float = 1e-6,
+        max_iter: int = 200,
+        n_init: int = 4,
+        init_params: str = "kmeans",
+        weights_init: Any = None,
+        means_init: Any = None,
+        precisions_init: Any = None,
+        sample_size: int | str = "auto",
+        n_finalists: int = 1,
+        dtype: str = "auto",
+        persist: bool | str = "auto",
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.sample_size = sample_size
+        self.n_finalists = n_finalists
+        self.dtype = dtype
+        self.persist = persist
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # as above
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:
+        """Fit the mixture to rows X (n, d), or an array (*grid, d), with weights (n,) or (*grid); return self."""
+        rows = self._rows(X, sample_weight)
+        given = given_parameters(
+            self.n_components,
+            rows.n_features,
+            self.covariance_type,
+            self.weights_init,
+            self.means_init,
+            self.precisions_init,
+        )
+        try:
+            best = self._search(rows, given)
+        except SingularCovarianceError as error:
+            raise ValueError(_SINGULAR) from error
+        self._keep(best)
+        if not self.converged_ and self.max_iter > 0:
+            warnings.warn(_NOT_CONVERGED, ConvergenceWarning, stacklevel=2)
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """Fit, and return the labels of X, as `fit(X).predict(X)` does."""
+        return self.fit(X, y, sample_weight=sample_weight).predict(X)
+
+    def predict(self, X: Any) -> Any:
+        """Return the most probable component of each row, (n,) or (*grid)."""
+        return self._score(X, "labels")
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return the probability of each component for each row, (n, k) or (*grid, k)."""
+        return self._score(X, "probabilities")
+
+    def score_samples(self, X: Any) -> Any:
+        """Return the log-density of each row, (n,) or (*grid), in nats."""
+        return self._score(X, "log_density")
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Return the mean log-density of the rows, in nats, weighted if weights (n,) are given."""
+        log_density = self.score_samples(X)
+        values = np.asarray(log_density, dtype=np.float64).ravel()
+        weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64).ravel()
+        return np.average(values, weights=weights)
+
+    def bic(self, X: Any) -> float:
+        """Return the Bayesian information criterion on X; smaller is better."""
+        return self._criteria(X).bic
+
+    def aic(self, X: Any) -> float:
+        """Return Akaike's information criterion on X; smaller is better."""
+        return self._criteria(X).aic
+
+    def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
+        """Return rows (n_samples, d) drawn from the mixture, in order of component, and their components."""
+        check_is_fitted(self)
+        if n_samples < 1:
+            raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        return self._mixture().sample(n_samples, np.random.default_rng(seed))
+
+    def to_sklearn(self) -> SklearnGaussianMixture:
+        """Return a scikit-learn GaussianMixture that predicts the same."""
+        check_is_fitted(self)
+        shared = set(SklearnGaussianMixture().get_params())
+        other = SklearnGaussianMixture(**{name: value for name, value in self.get_params().items() if name in shared})
+        return _copy_fitted(self, other)
+
+    @classmethod
+    def from_sklearn(cls, model: SklearnGaussianMixture) -> GaussianMixture:
+        """Return the estimator with the parameters and the fitted attributes of a scikit-learn GaussianMixture."""
+        check_is_fitted(model)
+        own: GaussianMixture = _copy_fitted(model, cls(**model.get_params()))
+        return own
+
+    def _rows(self, X: Any, sample_weight: Any) -> Rows:
+        """Check X and the weights, and return them as rows."""
+        if is_lazy(X):
+            rows = self._lazy(X, reset=True).rows(sample_weight)
+        else:
+            X = validate_data(self, X, dtype="numeric", ensure_min_samples=2)
+            weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
+            rows = Rows.of_memory(X, weights)
+        if rows.n_rows < self.n_components:
+            raise ValueError(
+                "Expected n_samples >= n_components but got "
+                f"n_components = {self.n_components}, n_samples = {rows.n_rows}"
+            )
+        return rows.persisted() if is_lazy(X) and fits(rows, self.persist) else rows  # type: ignore[arg-type]
+
+    def _search(self, rows: Rows, given: Given) -> Trial:
+        """Return the best trial of EM over all rows."""
+        model = ModelOptions(self.n_components, self.covariance_type, self.reg_covar)  # type: ignore[arg-type]
+        options = FitOptions(
+            n_init=self.n_init,
+            init_params=self.init_params,  # type: ignore[arg-type]
+            sample_size=self.sample_size,  # type: ignore[arg-type]
+            n_finalists=self.n_finalists,
+            dtype=self.dtype,  # type: ignore[arg-type]
+        )
+        n_sample = options.n_sample(model, rows.n_features)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        survey, sample = survey_and_sample(rows, n_sample, seed)
+        if self.warm_start and hasattr(self, "converged_"):
+            trials: tuple[Trial, ...] = (Trial(self._mixture(), history=tuple(self.lower_bounds_[:-1])),)
+        elif (complete := given.mixture(self.covariance_type)) is not None:
+            trials = (Trial(complete),)
+        else:
+            search = race if n_sample < rows.n_rows else starts
+            trials = tuple(Trial(one) for one in search(sample, options.seeding(model, given), seed))
+        carried = len(trials[0].history)
+        em = EMOptions(self.tol, self.max_iter + carried, self.reg_covar)
+        expect = Expectation(rows, survey, options.compute_dtype)
+        best = iterate(State(survey, trials), expect, em, self._teller(rows.n_rows)).best
+        self.n_iter_ = best.n_iter - carried
+        return best
+
+    def _keep(self, best: Trial) -> None:
+        """Set the fitted attributes."""
+        mixture = best.mixture
+        self.weights_, self.means_, self.covariances_ = mixture.weights, mixture.means, mixture.covariances
+        self.precisions_cholesky_ = _precisions_cholesky(mixture)
+        self.precisions_ = _precisions(mixture.covariance_type, self.precisions_cholesky_)
+        self.converged_ = best.stop is StopReason.CONVERGED
+        self.lower_bounds_ = list(best.history)
+        self.lower_bound_ = best.history[-1]
+
+    def _mixture(self) -> Mixture:
+        return Mixture(self.covariance_type, self.weights_, self.means_, self.covariances_)
+
+    def _score(self, X: Any, result: Result) -> Any:
+        check_is_fitted(self)
+        if is_lazy(X):
+            data = self._lazy(X, reset=False)
+        else:
+            data = memory_input(validate_data(self, X, dtype="numeric", reset=False))
+        return data.wrap(predict_lazily(data.array, self._mixture(), result))
+
+    def _lazy(self, X: Any, *, reset: bool) -> Input:
+        """Return lazy data as input, after the checks of features that `validate_data` makes for NumPy."""
+        data = lazy_input(X)
+        if data.array.ndim < 2:
+            raise ValueError(
+                f"Expected rows with features along the last axis, got an array of shape {data.array.shape}"
+            )
+        validate_data(self, data.header, reset=reset, skip_check_array=True)
+        return data
+
+    def _n_parameters(self) -> int:
+        """Return the number of free parameters, under the name that scikit-learn's users know."""
+        return self._mixture().n_parameters
+
+    def _criteria(self, X: Any) -> Criteria:
+        log_density = self.score_samples(X)
+        values = np.asarray(log_density, dtype=np.float64)
+        return criteria(float(values.sum()), 0.0, self._n_parameters(), values.size)
+
+    def _teller(self, n_rows: int) -> Callable[[State], None]:
+        """Return a listener that prints every `verbose_interval`-th iteration if verbose, each one if verbose > 1."""
+        if not self.verbose:
+            return lambda state: None
+        every = 1 if self.verbose > 1 else self.verbose_interval
+        tell = iteration_teller(n_rows, plain(Console(highlight=False, soft_wrap=True)))
+        return lambda state: tell(state) if state.iteration % every == 0 or not state.live else None
+
+
+def _precisions_cholesky(mixture: Mixture) -> Array:
+    """Return what scikit-learn calls so: upper triangular U with U U^T = precision, or reciprocal deviations."""
+    covariances = mixture.covariances
+    if mixture.covariance_type in {"diag", "spherical"}:
+        return 1 / np.sqrt(covariances)
+    inverse = np.linalg.inv(cholesky(covariances if covariances.ndim == 3 else covariances[None]))
+    upper: Array = np.triu(np.swapaxes(inverse, 1, 2))
+    return upper if covariances.ndim == 3 else upper[0]
+
+
+def _precisions(covariance_type: str, precisions_cholesky: Array) -> Array:
+    if covariance_type in {"diag", "spherical"}:
+        return precisions_cholesky**2
+    precisions: Array = precisions_cholesky @ np.swapaxes(precisions_cholesky, -1, -2)
+    return precisions
+
+
+_FITTED = [
+    "weights_",
+    "means_",
+    "covariances_",
+    "precisions_",
+    "precisions_cholesky_",
+    "converged_",
+    "n_iter_",
+    "lower_bound_",
+    "lower_bounds_",
+    "n_features_in_",
+    "feature_names_in_",
+]
+
+
+def _copy_fitted(source: Any, target: Any) -> Any:
+    for name in _FITTED:
+        if hasattr(source, name):
+            setattr(target, name, copy(getattr(source, name)))
+    return target

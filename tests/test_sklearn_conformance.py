@@ -1,0 +1,69 @@
+"""scikit-learn's own tests and checks, pointed at our GaussianMixture."""
+
+import inspect
+import warnings
+
+import pytest
+import sklearn.mixture.tests.test_gaussian_mixture as theirs
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from daskgmm import GaussianMixture
+
+# Their tests that are not ours to pass, with the reason.
+NOT_OURS = {
+    "test_gaussian_mixture_precisions_init": "calls the private _initialize and _set_parameters",
+    "test_gaussian_mixture_precisions_init_diag": "starts from their private _estimate_gaussian_parameters; our starts "
+    "blend covariances with the pooled one",
+    "test_gaussian_mixture_all_init_does_not_estimate_gaussian_parameters": "counts calls of their private function",
+    "test_gaussian_mixture_array_api_compliance": "array API input is not offered",
+    "test_gaussian_mixture_raises_where_array_api_not_implemented": "array API input is not offered",
+    "test_check_weights": "expects a message that calls the smallest weight 'max value' and the largest 'min value'",
+    "test_monotonic_likelihood": "expects the diagonal fit to stop within 600 iterations by the size of the last gain; "
+    "Aitken's estimate sees that 70 times tol is still to be gained",
+}
+PUBLIC = {
+    name: test
+    for name, test in vars(theirs).items()
+    if name.startswith("test_") and "GaussianMixture" in inspect.getsource(test) and name not in NOT_OURS
+}
+
+
+def arguments(test):
+    """Return the values that each of their parametrize marks gives, for one case of each."""
+    cases = [{}]
+    for mark in getattr(test, "pytestmark", []):
+        if mark.name == "parametrize":
+            names = [one.strip() for one in mark.args[0].split(",")]
+            rows = [row if len(names) > 1 else (row,) for row in mark.args[1]]
+            cases = [case | dict(zip(names, row, strict=True)) for case in cases for row in rows]
+    return cases
+
+
+FIXTURES = {"global_dtype": "float64", "global_random_seed": 42}
+CASES = [
+    pytest.param(test, case, id="-".join([name, *map(str, case.values())]))
+    for name, test in PUBLIC.items()
+    for case in arguments(test)
+]
+
+
+@pytest.mark.parametrize(("test", "case"), CASES)
+def test_their_test_passes(test, case, monkeypatch):
+    monkeypatch.setattr(theirs, "GaussianMixture", GaussianMixture)
+    wanted = inspect.signature(test).parameters
+    fixtures = {name: value for name, value in FIXTURES.items() if name in wanted}
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # as in their own runs
+        test(**case, **fixtures)
+
+
+def test_what_is_left_out_exists():
+    assert set(NOT_OURS) <= set(vars(theirs))
+    assert len(PUBLIC) >= 25
+
+
+@parametrize_with_checks([GaussianMixture(), GaussianMixture(n_init=2, max_iter=5)])
+def test_scikit_learns_checks_pass(estimator, check):
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # as in check_estimator
+        check(estimator)
