@@ -58,7 +58,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
       not when the last gain is. The default is 1e-4, and with it a fit ends closer to its limit than scikit-learn's.
     * `n_init` restarts (default 4) run on a sample of `sample_size` rows where there are more than that, and the best
       `n_finalists` of them go on to all rows; with fewer rows, all restarts run on all rows at once.
-    * `reg_covar` is in units of each feature's variance, so that fits do not depend on the units of the columns.
+    * `reg_covar` is in units of each feature's mean variance within components, so that fits do not depend on the
+      units of the columns.
     * `max_iter` counts M-steps over all rows; `lower_bound_` is that of the returned parameters themselves.
     * `fit` and `score` take row weights.
 

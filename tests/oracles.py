@@ -87,7 +87,7 @@ def entropy(resp):
 
 
 def m_step(rows, row_weights, resp, covariance_type, reg_covar=0.0) -> Parameters:
-    """Return the mixture that maximises the expected log-likelihood, plus reg_covar x variance of each feature."""
+    """Return the mixture that maximises the expected log-likelihood, plus reg_covar x mean variance within components."""
     (n, d), k = rows.shape, resp.shape[1]
     total = sum(row_weights)
     counts = np.array([sum(row_weights[i] * resp[i, c] for i in range(n)) for c in range(k)])
@@ -97,7 +97,10 @@ def m_step(rows, row_weights, resp, covariance_type, reg_covar=0.0) -> Parameter
             means[c] += row_weights[i] * resp[i, c] * rows[i] / counts[c]
         for i in range(n):
             scatters[c] += row_weights[i] * resp[i, c] * np.outer(rows[i] - means[c], rows[i] - means[c]) / counts[c]
-    added = reg_covar * variance(rows, row_weights)
+    within = sum(counts[c] * np.diagonal(scatters[c]) for c in range(k)) / total
+    if covariance_type == "spherical":
+        within = np.full(d, within.mean())
+    added = reg_covar * within
     match covariance_type:
         case "full":
             covariances = np.array([scatter + np.diag(added) for scatter in scatters])

@@ -36,7 +36,7 @@ class EMOptions:
 
     tol: float = 1e-4  # estimated remaining gain of the mean log-likelihood, nats per row
     max_iter: int = 200  # M-steps
-    reg_covar: float = 1e-6  # in units of each feature's variance over all rows
+    reg_covar: float = 1e-6  # in units of each feature's mean variance within components
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ class ModelOptions:
     covariance_type: CovarianceType = "full"
     """full: each component its own matrix; tied: one for all; diag: own variances; spherical: one variance each."""
     reg_covar: Annotated[float, Ge(0)] = 1e-6
-    """Added to each variance, in units of that feature's variance over all rows."""
+    """Added to each variance, in units of that feature's mean variance within components."""
 
 
 @dataclass(frozen=True)

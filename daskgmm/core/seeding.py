@@ -17,7 +17,7 @@ from .expectation import Expectation, Rows
 from .features import Array, FeatureMap
 from .loop import EMOptions, State, Trial, iterate
 from .mixture import Mixture
-from .structures import STRUCTURES, Scatter
+from .structures import STRUCTURES, Scatter, regularised
 from .survey import survey
 
 InitParams = Literal["kmeans", "k-means++", "random", "random_from_data"]
@@ -207,7 +207,7 @@ def mixture_of_parts(
     blended /= (counts + prior).reshape(-1, *[1] * (scatter.ndim - 1))
     counts = counts + unit
     parts = Scatter(counts, np.zeros((k, d)), blended, sample.survey.pooled)
-    covariances = structure.estimate(parts, frame, options.em.reg_covar)
+    covariances = regularised(structure, structure.estimate(parts, frame), counts, sample.survey, options.em.reg_covar)
     return Mixture(options.covariance_type, counts / counts.sum(), frame.to_x(means), covariances)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import SingularCovarianceError
 from .features import Array, FeatureMap
 from .frame import Frame
+from .survey import Survey
 
 
 class Scatter(NamedTuple):
@@ -44,8 +45,11 @@ class Structure(Protocol):
     def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Array:
         """Return the covariances of z for each component, dense (k, d, d) or, where diagonal, (k, d)."""
 
-    def estimate(self, scatter: Scatter, frame: Frame, reg_covar: float) -> Array:
-        """Return the covariances of x that maximise the expected log-likelihood, plus reg_covar x scale^2."""
+    def estimate(self, scatter: Scatter, frame: Frame) -> Array:
+        """Return the covariances of x that maximise the expected log-likelihood."""
+
+    def add(self, covariances: Array, variances: Array) -> Array:
+        """Return the covariances with variances (d,) added to those of each feature."""
 
 
 class Full:
@@ -67,8 +71,11 @@ class Full:
     def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Array:
         return covariances / np.outer(frame.scale, frame.scale)
 
-    def estimate(self, scatter: Scatter, frame: Frame, reg_covar: float) -> Array:
-        return _to_x(scatter.second - _outer(scatter.shift), frame, reg_covar)
+    def estimate(self, scatter: Scatter, frame: Frame) -> Array:
+        return _to_x(scatter.second - _outer(scatter.shift), frame)
+
+    def add(self, covariances: Array, variances: Array) -> Array:
+        return covariances + np.diag(variances)
 
 
 class Tied:
@@ -97,12 +104,15 @@ class Tied:
         k, d = shape
         return np.broadcast_to(covariances / np.outer(frame.scale, frame.scale), (k, d, d))
 
-    def estimate(self, scatter: Scatter, frame: Frame, reg_covar: float) -> Array:
+    def estimate(self, scatter: Scatter, frame: Frame) -> Array:
         share = scatter.counts / scatter.counts.sum()
         between = np.einsum("k,kij->ij", share, _outer(scatter.shift))
         about_own_means = scatter.second.ndim == 3
         total = np.einsum("k,kij->ij", share, scatter.second) if about_own_means else scatter.pooled
-        return _to_x(total - between, frame, reg_covar)
+        return _to_x(total - between, frame)
+
+    def add(self, covariances: Array, variances: Array) -> Array:
+        return covariances + np.diag(variances)
 
 
 class Diagonal:
@@ -124,9 +134,12 @@ class Diagonal:
     def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Array:
         return covariances / frame.scale**2
 
-    def estimate(self, scatter: Scatter, frame: Frame, reg_covar: float) -> Array:
-        variances: Array = (scatter.second - scatter.shift**2 + reg_covar) * frame.scale**2
+    def estimate(self, scatter: Scatter, frame: Frame) -> Array:
+        variances: Array = (scatter.second - scatter.shift**2) * frame.scale**2
         return variances
+
+    def add(self, covariances: Array, variances: Array) -> Array:
+        return covariances + variances
 
 
 class Spherical:
@@ -149,15 +162,36 @@ class Spherical:
         variances: Array = covariances[:, None] / frame.scale**2
         return variances
 
-    def estimate(self, scatter: Scatter, frame: Frame, reg_covar: float) -> Array:
+    def estimate(self, scatter: Scatter, frame: Frame) -> Array:
         squares: Array = scatter.second[:, 0] - scatter.shift**2 @ frame.metric
-        variances: Array = (squares / frame.n_features + reg_covar) * frame.unit
+        variances: Array = squares / frame.n_features * frame.unit
         return variances
+
+    def add(self, covariances: Array, variances: Array) -> Array:
+        total: Array = covariances + variances.mean()
+        return total
 
 
 _SMALLEST_PIVOT = 1e-13  # share of a variance that the features before it leave: below it is rounding
 
 STRUCTURES: dict[str, Structure] = {s.name: s for s in (Full(), Tied(), Diagonal(), Spherical())}
+
+
+_NARROWEST = 1e-8  # of a feature's variance over all rows: the least unit of reg_covar
+
+
+def regularised(structure: Structure, covariances: Array, counts: Array, survey: Survey, reg_covar: float) -> Array:
+    """Return the covariances with reg_covar times the mean variance within components added to each variance.
+
+    That unit follows the units of the columns, and it is that of the components however far apart they or single rows
+    lie: up to 1e4 standard deviations; from there on it is 1e-8 of the variance over all rows. It is the frame's in a
+    constant column.
+    """
+    frame = survey.frame
+    variances = structure.variances(covariances, (len(counts), frame.n_features)) / frame.scale**2
+    within = counts @ variances / counts.sum()
+    unit = np.where(survey.variance > 0, np.maximum(within, _NARROWEST), 1.0)
+    return structure.add(covariances, reg_covar * unit * frame.scale**2)
 
 
 def cholesky(covariances: Array) -> Array:
@@ -201,8 +235,6 @@ def _outer(shift: Array) -> Array:
     return shift[:, :, None] * shift[:, None, :]
 
 
-def _to_x(covariances_z: Array, frame: Frame, reg_covar: float) -> Array:
-    d = frame.n_features
-    regularised = covariances_z + reg_covar * np.eye(d)
-    scaled: Array = regularised * np.outer(frame.scale, frame.scale)
+def _to_x(covariances_z: Array, frame: Frame) -> Array:
+    scaled: Array = covariances_z * np.outer(frame.scale, frame.scale)
     return scaled
