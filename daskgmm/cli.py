@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from . import job
 from .config import Config, config_schema, load_config
-from .errors import DaskGMMError
+from .errors import ConfigurationError, DaskGMMError
 from .events import ignore
 from .planning import plan
 from .report.inspection import inspection, summary_line
@@ -39,6 +40,7 @@ def _errors_in_one_line(command: Callable[..., None]) -> Callable[..., None]:
     @_DEBUG
     @wraps(command)
     def run(*args: Any, debug: bool, **options: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
         try:
             command(*args, **options)
         except (click.ClickException, click.exceptions.Exit):
@@ -115,6 +117,11 @@ def predict(run_dir: str, overrides: tuple[str, ...], overwrite: bool, quiet: bo
 
 
 def _prediction_config(run_dir: Path, overrides: tuple[str, ...]) -> Config:
+    for override in overrides:
+        if override.split(".")[0] not in {"data", "cluster", "compute", "output"}:
+            raise ConfigurationError(
+                f"override {override!r}: a prediction takes data, cluster, compute and output only"
+            )
     default = f"output.directory={json.dumps(str(run_dir / 'predictions'))}"
     return load_config(run_dir / CONFIG, (default, *overrides))
 

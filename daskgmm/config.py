@@ -59,6 +59,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         text = Path(path).read_text()
     except OSError as error:
         raise ConfigurationError(f"cannot read the configuration {str(path)!r}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"the configuration {str(path)!r} is not UTF-8 text") from None
     return parse_config(text, overrides, str(path))
 
 
@@ -74,7 +76,8 @@ def parse_config(text: str, overrides: Sequence[str] = (), name: str = "configur
     try:
         return Config.model_validate(document)
     except ValidationError as error:
-        raise ConfigurationError(f"{name}: " + "; ".join(_explain(one) for one in error.errors())) from None
+        lines = dict.fromkeys(_explain(one) for one in error.errors())  # one for each, in order
+        raise ConfigurationError(f"{name}: " + "; ".join(lines)) from None
 
 
 def config_schema() -> dict[str, Any]:
@@ -102,8 +105,11 @@ def _apply(document: dict[str, Any], override: str) -> None:
     document[path[-1]] = _parse_yaml(value, f"override {override!r}")
 
 
+_UNION_MEMBERS = {"int", "float", "bool", "str"}  # pydantic puts the member of a union that it tried in the path
+
+
 def _explain(error: ErrorDetails) -> str:
-    location = [str(part) for part in error["loc"] if not str(part).startswith(("function-", "tagged-union"))]
+    location = [str(part) for part in error["loc"] if str(part).isidentifier() and part not in _UNION_MEMBERS]
     section = location[0] if location else ""
     if section == "cluster" and len(location) > 1:
         location.pop(1)  # the kind, which pydantic puts in the path

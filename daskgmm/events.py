@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class Phase:
     """A part of the job begins."""
 
-    name: str  # survey, seed, fit, save, predict
+    name: str  # read, seed, fit, predict
     detail: str = ""
 
 

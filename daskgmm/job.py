@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import zarr
 
 from .checks import check_fittable
 from .chunked.expectation import Expectation
@@ -24,10 +25,11 @@ from .config import Config
 from .core.expectation import Wanted
 from .core.loop import State, Trial, iterate
 from .core.model import FitSummary, Model
+from .errors import ConfigurationError
 from .events import Connected, Listener, Notice, Phase, ignore, to_all
 from .report.picture import write_segmentation
 from .storage.model import save_model
-from .storage.results import ResultLayout, result_writer
+from .storage.results import ResultLayout, read_result, result_writer
 from .storage.run import METRICS, MODEL, PICTURE, OutputOptions, RunDirectory, metrics_writer
 from .storage.sources import Source, open_source
 from .telling import iteration_teller
@@ -60,8 +62,14 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False) -
 def predict(config: Config, model: Model, listen: Listener = ignore, *, overwrite: bool = False) -> None:
     """Score the data of the configuration with a fitted model; write what `output` names to its directory."""
     directory = RunDirectory(Path(config.output.directory))
+    if directory.holds_model:
+        raise ConfigurationError(
+            f"output.directory {config.output.directory!r} holds a fitted model: choose another one"
+        )
+    if not (config.output.labels or config.output.probabilities or config.output.log_density):
+        raise ConfigurationError("nothing is to be written: set output.labels, probabilities or log_density to true")
     directory.check_writable(overwrite)
-    source = open_source(config.data)
+    source = open_source(replace(config.data, weights=None))  # weights are for fits
     with connected(config.cluster, listen):
         rows = open_rows(source, config.compute, listen)
         with directory.begun(config.to_yaml()):
@@ -97,11 +105,13 @@ def write_results(
     listen(Phase("predict", f"labels and densities of {rows.n_rows:,} rows"))
     chunks = tuple(sizes[0] for sizes in rows.array.chunks[:-1])
     layout = ResultLayout(rows.grid, chunks, k, output.labels, output.probabilities, output.log_density)
-    with result_writer(directory.path, layout, {"source": source.description}) as write:
+    with result_writer(
+        directory.path, layout, {"source": source.description, "daskgmm_version": version("daskgmm")}
+    ) as write:
         counts = predict_to(rows, model.mixture, wanted, write)
     for component in np.flatnonzero(counts == 0):
         listen(Notice(f"no row is labelled {component}: the component overlaps others or is empty"))
     if source.is_image and output.labels:
-        labels = np.asarray(zarr.open_array(str(directory.path / "labels.zarr"), path="labels", mode="r")[...])
         everything = (slice(None),) * 3
+        labels = read_result(directory.path, "labels")
         write_segmentation(directory.path / PICTURE, source.array[everything], labels, model.mixture.means)

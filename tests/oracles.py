@@ -87,7 +87,7 @@ def entropy(resp):
 
 
 def m_step(rows, row_weights, resp, covariance_type, reg_covar=0.0) -> Parameters:
-    """Return the mixture that maximises the expected log-likelihood, plus reg_covar x mean variance within components."""
+    """Return the mixture of the M-step; reg_covar x mean variance within components is added to each variance."""
     (n, d), k = rows.shape, resp.shape[1]
     total = sum(row_weights)
     counts = np.array([sum(row_weights[i] * resp[i, c] for i in range(n)) for c in range(k)])
@@ -111,14 +111,6 @@ def m_step(rows, row_weights, resp, covariance_type, reg_covar=0.0) -> Parameter
         case "spherical":
             covariances = np.array([np.trace(scatter) / d + added.mean() for scatter in scatters])
     return Parameters(covariance_type, counts / total, means, covariances)
-
-
-def variance(rows, row_weights=None):
-    """Return the variance of each feature over all rows, (d,)."""
-    rows = np.asarray(rows).astype(LONG)
-    row_weights = np.ones(len(rows), LONG) if row_weights is None else np.asarray(row_weights).astype(LONG)
-    mean = sum(w * row for w, row in zip(row_weights, rows, strict=True)) / sum(row_weights)
-    return sum(w * (row - mean) ** 2 for w, row in zip(row_weights, rows, strict=True)) / sum(row_weights)
 
 
 def dense_covariances(parameters) -> np.ndarray:

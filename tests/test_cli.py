@@ -1,4 +1,5 @@
 import json
+import signal
 import subprocess
 import sys
 
@@ -154,6 +155,14 @@ def spoil_weights(rows):
     np.save("w.npy", np.where(np.arange(len(rows)) == 7, -1.0, 1.0))
 
 
+def spoil_text_weights(rows):
+    np.save("w.npy", np.full(len(rows), "a"))
+
+
+def spoil_huge(rows):
+    rows *= 1e300
+
+
 def spoil_constant(rows):
     rows[:, 2] = 5.0
 
@@ -168,7 +177,9 @@ def spoil_copy(rows):
         (spoil_nan, (), "2 values are not finite, the first in row 412, column 1"),
         (spoil_weights, ("data.weights=w.npy",), "1 row weights are negative or not finite, the first (-1.0) of row 7"),
         (spoil_constant, ("model.reg_covar=0",), "column 2 is constant and model.reg_covar is 0"),
-        (spoil_copy, ("model.reg_covar=0",), "column 2 is a linear copy of column 0 and model.reg_covar is 0"),
+        (spoil_copy, ("model.reg_covar=0",), "is not positive definite"),
+        (spoil_huge, (), "values are too large"),
+        (spoil_text_weights, ("data.weights=w.npy",), "'w.npy' holds <U1, not numbers"),
         (None, ("model.n_components=601",), "600 rows of positive weight cannot be split into 601 components"),
         (None, ("data.path=nowhere.npy",), "'nowhere.npy' does not exist"),
     ],
@@ -220,3 +231,72 @@ def test_the_console_script_runs_in_a_process_of_its_own(job):
     assert done.returncode == 0, done.stderr
     assert "results in run" in done.stdout
     assert done.stderr == ""
+
+
+def test_a_failed_run_brings_the_earlier_one_back(job, rows):
+    run("fit", "job.yaml")
+    before = load_model("run").summary
+    bad = rows.copy()
+    bad[:, 2] = 2 * bad[:, 0]
+    np.save("bad.npy", bad)
+    refused("fit", "job.yaml", "--overwrite", "data.path=bad.npy", "model.reg_covar=0", code=3)
+    run("predict", "run")
+    np.save("nan.npy", np.full_like(rows, np.nan))
+    refused("predict", "run", "--overwrite", "data.path=nan.npy", code=3)
+    assert load_model("run").summary == before
+    assert zarr.open_array("run/predictions/labels.zarr", path="labels").shape == (600,)
+    assert not [one for one in (job / "run").rglob("*") if one.name.startswith(".before")]
+
+
+def test_predictions_do_not_go_where_a_model_is(job):
+    run("fit", "job.yaml")
+    assert "holds a fitted model" in refused("predict", "run", "output.directory=run", "--overwrite", code=2)
+    assert load_model("run").summary.converged
+
+
+def test_a_prediction_refuses_what_it_would_ignore(job):
+    run("fit", "job.yaml")
+    assert "takes data, cluster, compute and output only" in refused("predict", "run", "model.n_components=7", code=2)
+    assert "nothing is to be written" in refused("predict", "run", "output.labels=false", code=2)
+
+
+def test_rows_without_weights_are_scored_by_a_weighted_fit(job, rows):
+    np.save("w.npy", np.ones(len(rows)))
+    run("fit", "job.yaml", "data.weights=w.npy")
+    np.save("other.npy", rows[:100])
+    run("predict", "run", "data.path=other.npy")
+    assert zarr.open_array("run/predictions/labels.zarr", path="labels").shape == (100,)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_fit_and_leaves_nothing(job, number, code):
+    slow = (
+        "data.path=sample:synthetic",
+        "data.synthetic.n_samples=3e7",
+        "compute.persist=false",
+        "fit.sample_size=1000",
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "daskgmm", "fit", "job.yaml", *slow],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for line in process.stdout:
+            if line.startswith("fit:"):
+                break
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == code
+    assert "Traceback" not in errors
+    assert not (job / "run").exists()
+
+
+def test_a_worker_memory_that_is_too_small_is_refused(job):
+    local = ("cluster.kind=local", "cluster.n_workers=1")
+    assert "less than the 400" in refused("fit", "job.yaml", *local, "cluster.memory_limit=50MiB", code=2)
+    assert "is not a size" in refused("fit", "job.yaml", *local, "cluster.memory_limit=abc", code=2)

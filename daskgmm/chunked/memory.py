@@ -21,12 +21,16 @@ Persist = bool | Literal["auto"]
 class ComputeOptions:
     """How rows are cut and kept."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__: ClassVar[dict[str, object]] = {
+        "extra": "forbid",
+        "use_attribute_docstrings": True,
+        "allow_inf_nan": False,
+    }
 
     persist: Persist = "auto"
     """Keep the rows in memory between passes; auto does where they take at most half of what is there."""
     chunk_bytes: Annotated[int, Ge(1024)] | Literal["auto"] = "auto"
-    """Size of a chunk; auto aims at 16 to 1024 chunks of 8 MiB or more, 256 MiB at most."""
+    """Size of a chunk in bytes; auto aims at 16 to 1024 chunks of about 8 MiB, and takes 64 KiB to 256 MiB."""
 
 
 def available_bytes() -> int:

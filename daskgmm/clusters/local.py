@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
+import dask
 from annotated_types import Ge
 from dask.system import CPU_COUNT
+from dask.utils import format_bytes, parse_bytes
 from distributed import Client, LocalCluster
 
+from ..errors import ConfigurationError
 from .connection import Connection
+
+_LEAST_MEMORY = 400 * 2**20  # what a worker takes for itself, before any rows
+_NO_WORKERS_TIMEOUT = "60s"  # tasks that wait for a worker longer than this fail
 
 
 @dataclass(frozen=True)
 class Local:
     """A LocalCluster."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__: ClassVar[dict[str, object]] = {
+        "extra": "forbid",
+        "use_attribute_docstrings": True,
+        "allow_inf_nan": False,
+    }
 
     kind: Literal["local"] = "local"
     n_workers: Annotated[int, Ge(1)] | None = None
@@ -36,7 +47,9 @@ class Local:
     def connect(self) -> Iterator[Connection]:
         """Start the cluster, make it the active scheduler, and close both at the end."""
         n_workers = self.n_workers or max(CPU_COUNT // self.threads_per_worker, 1)
+        _check_memory(self.memory_limit)
         with (
+            dask.config.set({"distributed.scheduler.no-workers-timeout": _NO_WORKERS_TIMEOUT}),
             LocalCluster(
                 n_workers=n_workers,
                 threads_per_worker=self.threads_per_worker,
@@ -45,8 +58,24 @@ class Local:
                 host="127.0.0.1",
                 dashboard_address=self.dashboard_address,
                 local_directory=self.local_directory,
+                silence_logs=logging.CRITICAL,
             ) as cluster,
             Client(cluster),
         ):
             description = f"{n_workers} local workers with {self.threads_per_worker} threads each"
             yield Connection(description, cluster.dashboard_link if self.dashboard_address else None)
+
+
+def _check_memory(memory_limit: str) -> None:
+    """Raise ConfigurationError for a limit that is no size, or one in which no worker can start."""
+    if memory_limit == "auto":
+        return
+    try:
+        size = parse_bytes(memory_limit)
+    except ValueError:
+        raise ConfigurationError(f"cluster.memory_limit {memory_limit!r} is not a size, such as 4GiB") from None
+    if size < _LEAST_MEMORY:
+        raise ConfigurationError(
+            f"cluster.memory_limit {memory_limit!r} is less than the {format_bytes(_LEAST_MEMORY)} that a worker takes "
+            "for itself: raise it"
+        )

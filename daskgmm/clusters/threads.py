@@ -18,7 +18,11 @@ from .connection import Connection
 class Threads:
     """Threads of this process."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__: ClassVar[dict[str, object]] = {
+        "extra": "forbid",
+        "use_attribute_docstrings": True,
+        "allow_inf_nan": False,
+    }
 
     kind: Literal["threads"] = "threads"
     n_workers: Annotated[int, Ge(1)] | None = None

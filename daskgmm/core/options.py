@@ -18,7 +18,11 @@ ComputeDtype = Literal["auto", "float64", "float32"]
 class ModelOptions:
     """What is fitted."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__: ClassVar[dict[str, object]] = {
+        "extra": "forbid",
+        "use_attribute_docstrings": True,
+        "allow_inf_nan": False,
+    }
 
     n_components: Annotated[int, Ge(1)] = 8
     """Number of Gaussians, k."""
@@ -32,7 +36,11 @@ class ModelOptions:
 class FitOptions:
     """How it is fitted."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__: ClassVar[dict[str, object]] = {
+        "extra": "forbid",
+        "use_attribute_docstrings": True,
+        "allow_inf_nan": False,
+    }
 
     tol: Annotated[float, Gt(0)] = 1e-4
     """Stop when the estimated remaining gain of the mean log-likelihood is below this, in nats per row."""
@@ -75,5 +83,5 @@ class FitOptions:
     def n_sample(self, model: ModelOptions, n_features: int) -> int:
         """Return the number of rows to sample."""
         if self.sample_size != "auto":
-            return self.sample_size
+            return max(self.sample_size, model.n_components)
         return sample_size(model.n_components, n_features, model.covariance_type)

@@ -99,7 +99,7 @@ class Survey:
 def survey(rows: NDArray[np.number], row_weights: NDArray[np.number] | None = None, first_row: int = 0) -> Survey:
     """Return the survey of rows (n, d) with weights (n,) or None, the first of which is row number `first_row`."""
     result = Survey.zero(rows.shape[1])
-    with single_threaded():
+    with single_threaded(), np.errstate(over="ignore", invalid="ignore"):  # of squares: the scatter then shows it
         for block, weights in blocks(rows, row_weights):
             result = result + _survey_block(block, weights, first_row)
             first_row += len(block)

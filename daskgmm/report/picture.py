@@ -16,11 +16,12 @@ _WIDEST = 1600  # pixels of the two side by side
 def segmentation(original: NDArray[Any], labels: NDArray[np.integer], means: NDArray[np.float64]) -> Image.Image:
     """Return the original (height, width, bands) and, to its right, its labels (height, width) as mean colours."""
     means_as_pixels = np.clip(np.rint(means), 0, np.iinfo(original.dtype).max).astype(original.dtype)
-    pair = np.full((original.shape[0], 2 * original.shape[1] + _GAP, original.shape[2]), np.iinfo(original.dtype).max)
-    pair[:, : original.shape[1]] = original
-    pair[:, original.shape[1] + _GAP :] = means_as_pixels[labels]
-    eight_bits = pair.astype(np.uint8) if original.dtype == np.uint8 else (pair >> 8).astype(np.uint8)
-    image = Image.fromarray(eight_bits[..., 0] if original.shape[2] == 1 else eight_bits)
+    height, width, bands = original.shape
+    pair = np.full((height, 2 * width + _GAP, bands), np.iinfo(original.dtype).max, original.dtype)
+    pair[:, :width] = original
+    pair[:, width + _GAP :] = means_as_pixels[labels]
+    eight_bits = pair if original.dtype == np.uint8 else (pair >> 8).astype(np.uint8)
+    image = Image.fromarray(eight_bits[..., 0] if bands == 1 else eight_bits)
     if image.width > _WIDEST:
         image = image.resize((_WIDEST, round(image.height * _WIDEST / image.width)), Image.Resampling.LANCZOS)
     return image

@@ -64,13 +64,16 @@ class ImageReader:
     path: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    stamp: tuple[int, int]  # time of change and size: another picture under the same name is decoded anew
 
     @classmethod
     def open(cls, path: Path) -> ImageReader:
         try:
             with Image.open(path) as image:
                 bands, dtype = _bands(image)
-                return cls(str(path), (image.height, image.width, bands), np.dtype(dtype))
+                status = path.stat()
+                stamp = (status.st_mtime_ns, status.st_size)
+                return cls(str(path), (image.height, image.width, bands), np.dtype(dtype), stamp)
         except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
             raise DataError(f"{path} cannot be read as an image: {error}") from None
 
@@ -79,23 +82,35 @@ class ImageReader:
         return len(self.shape)
 
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
-        return _decoded(self.path)[slices]
+        return _decoded(self.path, self.stamp)[slices]
+
+
+_GREY = {"1", "L", "LA"}
 
 
 @lru_cache(maxsize=1)
-def _decoded(path: str) -> NDArray[Any]:
+def _decoded(path: str, stamp: tuple[int, int]) -> NDArray[Any]:
     try:
         with Image.open(path) as image:
             bands, _ = _bands(image)
-            pixels = np.asarray(image if bands == 1 else image.convert("RGB"))
+            pixels = np.asarray(_converted(image))
     except OSError as error:
         raise DataError(f"{path} cannot be decoded: {error}") from None
     return pixels.reshape(*pixels.shape[:2], bands)
 
 
+def _converted(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return image
+    if image.mode in _GREY:
+        return image.convert("L")
+    has_palette_alpha = image.mode == "P" and "transparency" in image.info
+    return (image.convert("RGBA") if has_palette_alpha else image).convert("RGB")
+
+
 def _bands(image: Image.Image) -> tuple[int, str]:
     """Return the number of bands that the pixels are read with, and their dtype: grey stays grey, the rest is RGB."""
-    if image.mode == "L":
+    if image.mode in _GREY:
         return 1, "uint8"
     if image.mode.startswith("I;16"):
         return 1, "uint16"
@@ -106,7 +121,11 @@ def _bands(image: Image.Image) -> tuple[int, str]:
 class SyntheticOptions:
     """A mixture of Gaussians whose rows are made where they are read; used by `path: sample:synthetic`."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__: ClassVar[dict[str, object]] = {
+        "extra": "forbid",
+        "use_attribute_docstrings": True,
+        "allow_inf_nan": False,
+    }
 
     n_samples: Annotated[int, Ge(1)] = 1_000_000
     """Rows."""

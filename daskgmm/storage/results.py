@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zarr
 from numpy.typing import NDArray
 
@@ -61,6 +62,11 @@ def result_writer(directory: Path, layout: ResultLayout, attributes: dict[str, A
             _create(path, spec, layout, attributes)
             arrays.append((spec.name, str(path)))
         yield ResultWriter(tuple(arrays))
+
+
+def read_result(directory: Path, name: str) -> NDArray[Any]:
+    """Return a whole result from a directory of results."""
+    return np.asarray(zarr.open_array(str(directory / f"{name}.zarr"), path=name, mode="r")[...])
 
 
 def _create(path: Path, spec: ArraySpec, layout: ResultLayout, attributes: dict[str, Any]) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
+from uuid import uuid4
 
-from ..errors import ConfigurationError, DataError
+from ..errors import ConfigurationError
 from ..events import Event, Iteration
 from .schema import remove, written_whole
 
@@ -19,7 +21,11 @@ from .schema import remove, written_whole
 class OutputOptions:
     """What is written, and where."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__: ClassVar[dict[str, object]] = {
+        "extra": "forbid",
+        "use_attribute_docstrings": True,
+        "allow_inf_nan": False,
+    }
 
     directory: str = "runs/fit"
     """The run directory."""
@@ -42,39 +48,59 @@ class RunDirectory:
     path: Path
 
     @property
+    def holds_model(self) -> bool:
+        """Whether a fitted model is there."""
+        return (self.path / MODEL).exists()
+
+    @property
     def holds_run(self) -> bool:
         """Whether results of a run are there."""
         return any((self.path / name).exists() for name in _CONTENT)
 
     def check_writable(self, overwrite: bool) -> None:
-        """Raise before any work where the job could not write: results that are there, or no permission."""
+        """Raise before any work where the job could not write: results that are there, or a place that takes none."""
         if self.holds_run and not overwrite:
             raise ConfigurationError(
                 f"output.directory {str(self.path)!r} already holds a run: choose another one, or give --overwrite"
             )
-        parent = next(one for one in (self.path, *self.path.absolute().parents) if one.exists())
-        if not parent.is_dir() or not os.access(parent, os.W_OK):
-            raise ConfigurationError(f"output.directory {str(self.path)!r}: {parent} cannot be written to")
+        try:
+            existed = self.path.exists()
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            reason = error.strerror or error
+            raise ConfigurationError(f"output.directory {str(self.path)!r} cannot be written to: {reason}") from None
+        if not existed:
+            self.path.rmdir()
 
     @contextmanager
     def begun(self, config_yaml: str) -> Iterator[RunDirectory]:
-        """Clear an earlier run, write config.yaml, and take away again what an error leaves incomplete."""
+        """Set an earlier run aside, write config.yaml, and bring the earlier run back if the new one does not end."""
         made = not self.path.exists()
-        self._clear()
+        self.path.mkdir(parents=True, exist_ok=True)
+        aside = self.path / f".before-{uuid4().hex[:8]}"
+        self._move(self.path, aside)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
             with written_whole(self.path / CONFIG) as temporary:
                 temporary.write_text(config_yaml)
             yield self
-        except DataError:
-            self._clear()
-            if made and self.path.is_dir() and not any(self.path.iterdir()):
+        except BaseException:
+            for name in _CONTENT:
+                remove(self.path / name)
+            self._move(aside, self.path)
+            if made and not any(self.path.iterdir()):
                 self.path.rmdir()
             raise
+        finally:
+            remove(aside)
 
-    def _clear(self) -> None:
+    @staticmethod
+    def _move(source: Path, target: Path) -> None:
         for name in _CONTENT:
-            remove(self.path / name)
+            if (source / name).exists():
+                target.mkdir(exist_ok=True)
+                os.replace(source / name, target / name)
 
 
 @contextmanager

@@ -23,7 +23,11 @@ Format = Literal["auto", "zarr", "npy", "image", "sample"]
 class DataOptions:
     """Where the rows are."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__: ClassVar[dict[str, object]] = {
+        "extra": "forbid",
+        "use_attribute_docstrings": True,
+        "allow_inf_nan": False,
+    }
 
     path: str
     """A zarr group or array, a .npy file, a PNG or JPEG, or sample:china, :iris, :blue-marble, :synthetic."""
@@ -42,7 +46,7 @@ class Source:
     """Rows that can be read: the last axis of `array` holds the features, the axes before it are the grid."""
 
     array: Readable | NDArray[Any]
-    description: str
+    description: str  # what a person calls it
     stored_chunks: tuple[int, ...] | None = None  # of the grid's axes, as they lie in the store
     weights: Readable | NDArray[Any] | None = None  # (*grid)
     feature_names: tuple[str, ...] | None = None
@@ -55,7 +59,7 @@ def open_source(options: DataOptions) -> Source:
     if kind != "sample" and not Path(options.path).exists():
         raise DataError(f"data.path {options.path!r} does not exist (working directory {Path.cwd()})")
     source = _OPENERS[kind](options)
-    _check(source, options)
+    _check(source, options, kind)
     return source
 
 
@@ -90,7 +94,7 @@ def _open_zarr(options: DataOptions) -> Source:
             raise DataError(f"{options.path} is a single zarr array: data.weights needs a group that holds both")
         weights = _array_in(node, options.weights, options.path)
     stored = array.shards or array.chunks
-    return Source(array, f"zarr {array.name}".strip(), stored[: max(array.ndim - 1, 1)], weights)
+    return Source(array, f"{options.path}{array.name}".rstrip("/"), stored[: max(array.ndim - 1, 1)], weights)
 
 
 def _array_in(group: zarr.Group, name: str | None, path: str) -> zarr.Array[Any]:
@@ -110,13 +114,13 @@ def _open_npy(options: DataOptions) -> Source:
         if not Path(options.weights).exists():
             raise DataError(f"data.weights {options.weights!r} does not exist (working directory {Path.cwd()})")
         weights = NpyReader.open(Path(options.weights))
-    return Source(NpyReader.open(Path(options.path)), "npy", weights=weights)
+    return Source(NpyReader.open(Path(options.path)), options.path, weights=weights)
 
 
 def _open_image(options: DataOptions) -> Source:
     reader = ImageReader.open(Path(options.path))
     names = ("red", "green", "blue") if reader.shape[-1] == 3 else ("grey",)
-    return Source(reader, "image", feature_names=names, is_image=True)
+    return Source(reader, options.path, feature_names=names, is_image=True)
 
 
 def _open_sample(options: DataOptions) -> Source:
@@ -164,13 +168,17 @@ _OPENERS: dict[str, Callable[[DataOptions], Source]] = {
 }
 
 
-def _check(source: Source, options: DataOptions) -> None:
+def _check(source: Source, options: DataOptions, kind: str) -> None:
     if options.weights is not None and source.weights is None:
         raise DataError(f"data.weights: {source.description} has no row weights; they come with zarr groups and .npy")
-    if options.array is not None and source.description[:4] != "zarr":
+    if options.array is not None and kind != "zarr":
         raise DataError(f"data.array names an array in a zarr group, but {options.path} is none: leave it out")
+    if source.weights is not None and np.dtype(source.weights.dtype).kind not in "iufb":
+        raise DataError(f"data.weights {options.weights!r} holds {source.weights.dtype}, not numbers")
     shape, dtype = source.array.shape, np.dtype(source.array.dtype)
     if dtype.kind not in "iufb":
         raise DataError(f"{options.path} holds {dtype}, not numbers: name a numeric array")
-    if not shape or 0 in shape:
+    if not shape:
+        raise DataError(f"{options.path} is a single number: rows need at least one axis")
+    if 0 in shape:
         raise DataError(f"{options.path} is empty: its shape is {shape}")

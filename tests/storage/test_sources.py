@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import zarr
@@ -64,6 +66,8 @@ def test_npy_is_memory_mapped_with_weights_beside_it(tmp_path, values):
         ("RGBA", "png", ("red", "green", "blue"), "uint8"),
         ("P", "png", ("red", "green", "blue"), "uint8"),
         ("L", "png", ("grey",), "uint8"),
+        ("LA", "png", ("grey",), "uint8"),
+        ("1", "png", ("grey",), "uint8"),
         ("I;16", "png", ("grey",), "uint16"),
     ],
 )
@@ -167,3 +171,13 @@ def test_a_group_with_several_arrays_asks_for_a_name(tmp_path, values):
         open_source(DataOptions(str(tmp_path / "a.zarr")))
     with pytest.raises(DataError, match=r"there is no array 'three'; the group holds one, two"):
         open_source(DataOptions(str(tmp_path / "a.zarr"), array="three"))
+
+
+def test_another_picture_under_the_same_name_is_read_anew(tmp_path):
+    path = tmp_path / "p.png"
+    seen = []
+    for colour in ((10, 20, 30), (200, 100, 50)):
+        Image.new("RGB", (3, 2), colour).save(path)
+        os.utime(path, ns=(len(seen), len(seen)))
+        seen.append(tuple(int(value) for value in ImageReader.open(path)[(slice(None),) * 3][0, 0]))
+    assert seen == [(10, 20, 30), (200, 100, 50)]
