@@ -1,10 +1,10 @@
-"""Run benchmarks by name: python -m tests.benchmarks kernel passes structures memory [--tiny]."""
+"""Run benchmarks by name: python -m tests.benchmarks kernel passes structures memory estimator [--tiny]."""
 
 import argparse
 
-from . import kernel, memory, passes, structures
+from . import estimator, kernel, memory, passes, structures
 
-BENCHMARKS = {"kernel": kernel, "passes": passes, "structures": structures, "memory": memory}
+BENCHMARKS = {"kernel": kernel, "passes": passes, "structures": structures, "memory": memory, "estimator": estimator}
 
 
 def main() -> None:
