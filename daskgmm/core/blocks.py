@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .features import Array
 
-_BLOCK_BYTES = 2 * 2**20  # of a block: a converted one stays in the second-level cache
+_BLOCK_BYTES = 4 * 2**20  # of a block in float64: few calls for each chunk, and little memory for converted ones
 _TILE = 512  # blocks are whole tiles
 
 
@@ -41,5 +41,5 @@ def _plain(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def block_rows(n_features: int) -> int:
-    """Return the number of rows of a block: whole tiles, about 2 MiB."""
+    """Return the number of rows of a block: whole tiles, about 4 MiB."""
     return max(_BLOCK_BYTES // (8 * n_features * _TILE), 1) * _TILE
