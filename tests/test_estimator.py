@@ -1,7 +1,10 @@
 import pickle
+import tracemalloc
+import warnings
 
 import dask
 import dask.array as da
+import joblib
 import numpy as np
 import pytest
 import zarr
@@ -305,3 +308,23 @@ def test_a_collapse_without_reg_covar_says_what_to_do():
 def test_one_axis_is_refused_with_its_shape():
     with pytest.raises(ValueError, match="along the last axis"):
         GaussianMixture().fit(da.zeros(10, chunks=5))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_fit_of_numpy_rows_makes_no_copy_of_them(dtype):
+    rows = np.random.default_rng(3).normal(size=(2_000_000, 8)).astype(dtype)
+    estimator = GaussianMixture(2, sample_size=1000, max_iter=2, random_state=0)
+    tracemalloc.start()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            estimator.fit(rows)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < rows.nbytes / 2
+
+
+def test_joblib_keeps_a_fit(model, rows, tmp_path):
+    joblib.dump(model, tmp_path / "model.joblib")
+    np.testing.assert_array_equal(joblib.load(tmp_path / "model.joblib").predict(rows), model.predict(rows))
