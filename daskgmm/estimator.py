@@ -8,6 +8,7 @@ from copy import copy
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
+import dask.array as da
 import numpy as np
 from rich.console import Console
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
@@ -20,6 +21,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from .chunked.expectation import Expectation
 from .chunked.memory import fits
 from .chunked.prediction import Result, predict_lazily
+from .chunked.reduction import compute
 from .chunked.rows import Rows
 from .chunked.seeding import race, starts
 from .chunked.survey import survey_and_sample
@@ -32,7 +34,7 @@ from .core.seeding import Given
 from .core.structures import cholesky
 from .errors import SingularCovarianceError
 from .given import given_parameters
-from .inputs import Input, is_lazy, lazy_input, memory_input
+from .inputs import Input, Wrap, is_lazy, lazy_input, lazy_weights, memory_input
 from .report.progress import plain
 from .telling import iteration_teller
 
@@ -213,11 +215,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         return self._score(X, "log_density")
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return the mean log-density of the rows, in nats, weighted if weights (n,) are given."""
-        log_density = self.score_samples(X)
-        values = np.asarray(log_density, dtype=np.float64).ravel()
-        weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64).ravel()
-        return np.average(values, weights=weights)
+        """Return the mean log-density of the rows, in nats, weighted if weights (n,) or (*grid) are given."""
+        total, weight_sum = self._log_likelihood(X, sample_weight)
+        return total / weight_sum
 
     def bic(self, X: Any) -> float:
         """Return the Bayesian information criterion on X; smaller is better."""
@@ -262,7 +262,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
                 "Expected n_samples >= n_components but got "
                 f"n_components = {self.n_components}, n_samples = {rows.n_rows}"
             )
-        return rows.persisted() if is_lazy(X) and fits(rows, self.persist) else rows  # type: ignore[arg-type]
+        return rows.persisted() if fits(rows, self.persist) else rows  # type: ignore[arg-type]
 
     def _search(self, rows: Rows, given: Given) -> Trial:
         """Return the best trial of EM over all rows."""
@@ -305,12 +305,17 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         return Mixture(self.covariance_type, self.weights_, self.means_, self.covariances_)
 
     def _score(self, X: Any, result: Result) -> Any:
+        lazy, wrap = self._result(X, result)
+        return wrap(lazy)
+
+    def _result(self, X: Any, result: Result) -> tuple[da.Array, Wrap]:
+        """Return a result as a lazy array, and the way to what the user gets."""
         check_is_fitted(self)
         if is_lazy(X):
             data = self._lazy(X, reset=False)
         else:
             data = memory_input(validate_data(self, X, dtype="numeric", reset=False))
-        return data.wrap(predict_lazily(data.array, self._mixture(), result))
+        return predict_lazily(data.array, self._mixture(), result), data.wrap
 
     def _lazy(self, X: Any, *, reset: bool) -> Input:
         """Return lazy data as input, after the checks of features that `validate_data` makes for NumPy."""
@@ -326,10 +331,18 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         """Return the number of free parameters, under the name that scikit-learn's users know."""
         return self._mixture().n_parameters
 
+    def _log_likelihood(self, X: Any, sample_weight: Any = None) -> tuple[float, float]:
+        """Return the sum of the rows' log-densities and that of their weights, added up where the rows are."""
+        log_density = self._result(X, "log_density")[0]
+        weights = da.ones_like(log_density) if sample_weight is None else lazy_weights(sample_weight)
+        if sample_weight is not None and not np.isnan(log_density.shape).any():
+            weights = weights.rechunk(log_density.chunks)
+        total, weight_sum = compute((log_density * weights).sum(), weights.sum())
+        return float(total), float(weight_sum)
+
     def _criteria(self, X: Any) -> Criteria:
-        log_density = self.score_samples(X)
-        values = np.asarray(log_density, dtype=np.float64)
-        return criteria(float(values.sum()), 0.0, self._n_parameters(), values.size)
+        total, n_rows = self._log_likelihood(X)
+        return criteria(total, 0.0, self._n_parameters(), n_rows)
 
     def _teller(self, n_rows: int) -> Callable[[State], None]:
         """Return a listener that prints every `verbose_interval`-th iteration if verbose, each one if verbose > 1."""

@@ -36,7 +36,7 @@ class Input:
     def rows(self, weights: Any = None) -> Rows:
         """Return the rows for a fit, with weights (*grid) or None."""
         array = _with_known_chunks(self.array)
-        return Rows.of(array, None if weights is None else _weights(weights, array))
+        return Rows.of(array, None if weights is None else lazy_weights(weights))
 
 
 def is_lazy(data: Any) -> bool:
@@ -59,6 +59,13 @@ def lazy_input(data: Any) -> Input:
 def memory_input(data: np.ndarray[Any, Any]) -> Input:
     """Return a NumPy array (n, d) as input; results are computed at once."""
     return Input(Rows.of_memory(data).array, None, lambda result: result.compute())
+
+
+def lazy_weights(weights: Any) -> da.Array:
+    """Return row weights of any kind as a lazy array of known chunks."""
+    values = weights.data if _is_xarray(weights) else weights
+    lazy: da.Array = _with_known_chunks(values) if isinstance(values, da.Array) else da.asarray(np.asarray(values))
+    return lazy
 
 
 def _xarray_input(data: Any) -> Input:
@@ -97,9 +104,3 @@ def _with_known_chunks(array: da.Array) -> da.Array:
     if any(np.isnan(size) for sizes in array.chunks for size in sizes):
         array = array.copy().compute_chunk_sizes()
     return array
-
-
-def _weights(weights: Any, array: da.Array) -> da.Array:
-    values = getattr(weights, "data", weights) if _is_xarray(weights) else weights
-    lazy: da.Array = _with_known_chunks(values) if isinstance(values, da.Array) else da.asarray(np.asarray(values))
-    return lazy

@@ -187,6 +187,18 @@ def test_integer_weights_are_repeated_rows(rows):
     assert weighted.score(rows, sample_weight=weights) == pytest.approx(repeated.lower_bound_, rel=1e-9)
 
 
+def test_score_and_criteria_of_lazy_rows_are_those_of_numpy(rows, model):
+    weights = np.random.default_rng(2).integers(0, 4, len(rows))
+    lazy = da.from_array(rows, chunks=(250, 3))
+    unknown = lazy[lazy[:, 0] > -100]
+    for data in (lazy, unknown):
+        assert model.score(data) == pytest.approx(model.score(rows), rel=1e-12)
+        assert model.bic(data) == pytest.approx(model.bic(rows), rel=1e-12)
+    expected = np.average(model.score_samples(rows), weights=weights)
+    for form in (weights, da.from_array(weights, chunks=70)):
+        assert model.score(lazy, sample_weight=form) == pytest.approx(expected, rel=1e-12)
+
+
 def test_negative_weights_are_refused(rows):
     weights = np.ones(len(rows))
     weights[17] = -1
@@ -279,7 +291,9 @@ def test_the_active_client_computes(rows, model):
     with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as client:
         fitted = GaussianMixture(3, random_state=0).fit(lazy)
         ran = client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.transition_counter)
+        from_memory = GaussianMixture(3, random_state=0).fit(rows)
     assert ran > 0
+    assert_same_fit(from_memory, model)
     np.testing.assert_array_equal(fitted.means_, GaussianMixture(3, random_state=0).fit(lazy).means_)
 
 
