@@ -18,6 +18,9 @@ def plan(config: Config) -> str:
     n_sample = min(config.fit.n_sample(config.model, rows.n_features), rows.n_rows)
     needs = estimate(rows, config.compute.persist, config.model.n_components, config.model.covariance_type)
     sample_bytes = n_sample * rows.n_features * 8 * _SAMPLE_COPIES
+    per_thread = needs.per_thread
+    if config.output.probabilities:
+        per_thread += max(rows.block_sizes) * config.model.n_components * 8
     kept = "kept in memory" if needs.rows_held else "streamed from the source at each pass"
     facts = {
         "source": source.description,
@@ -27,6 +30,6 @@ def plan(config: Config) -> str:
         "tasks": f"{needs.n_tasks} in each pass",
         "sample": f"{n_sample:,} rows, about {sample_bytes / _MIB:.0f} MiB while it is fitted",
         "rows in memory": f"{needs.rows_held / _MIB:.1f} MiB over all workers ({kept})",
-        "memory": f"{needs.per_thread / _MIB:.1f} MiB for each worker thread, beside about 300 MiB for each process",
+        "memory": f"{per_thread / _MIB:.1f} MiB for each worker thread, beside about 300 MiB for each process",
     }
     return "\n".join(f"{name + ':':16s}{value}" for name, value in facts.items())

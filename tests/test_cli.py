@@ -108,6 +108,17 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would_take(job):
         assert shown in out
 
 
+def test_a_dry_run_counts_the_probabilities(job):
+    def memory(*overrides):
+        out = run(
+            "fit", "job.yaml", "--dry-run", "compute.chunk_bytes=1048576", "model.n_components=200", *overrides
+        ).output
+        return float(next(line for line in out.splitlines() if line.startswith("memory:")).split()[1])
+
+    probabilities = 600 * 200 * 8 / 2**20
+    assert memory("output.probabilities=true") - memory() == pytest.approx(probabilities, abs=0.1)
+
+
 def test_predict_scores_other_data(job, rows):
     run("fit", "job.yaml")
     np.save("other.npy", rows[::2])

@@ -12,6 +12,7 @@ from distributed import default_client
 from ..core.blocks import block_rows
 from ..core.kernels import tile_rows
 from ..core.structures import STRUCTURES
+from .reduction import FAN_IN
 from .rows import Rows
 
 Persist = bool | Literal["auto"]
@@ -71,7 +72,7 @@ def estimate(rows: Rows, persist: Persist, n_components: int, covariance_type: s
     sums = 3 * n_components * n_columns * 8
     n_combine, level = 0, len(rows.block_sizes)
     while level > 1:
-        level = -(-level // 16)
+        level = -(-level // FAN_IN)
         n_combine += level
     return Estimate(
         n_chunks=len(rows.block_sizes),

@@ -20,7 +20,7 @@ from ..core.blas import single_threaded
 from ..errors import ClusterLostError
 from .rows import Rows
 
-_FAN_IN = 16
+FAN_IN = 16
 
 ChunkFunction = Callable[..., Any]  # (rows (m, d), weights (m,) or None, argument shared by all, own argument) -> value
 
@@ -44,7 +44,7 @@ def map_reduce(
     level = 0
     while len(keys) > 1 or level == 0:
         level += 1
-        groups = [keys[at : at + _FAN_IN] for at in range(0, len(keys), _FAN_IN)]
+        groups = [keys[at : at + FAN_IN] for at in range(0, len(keys), FAN_IN)]
         keys = [(f"{name}-combine", level, number) for number in range(len(groups))]
         for key, group in zip(keys, groups, strict=True):
             layer[key] = Task(key, combine, List(*(TaskRef(one) for one in group)))
