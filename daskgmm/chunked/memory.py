@@ -11,6 +11,7 @@ from distributed import default_client
 
 from ..core.blocks import block_rows
 from ..core.kernels import tile_rows
+from ..core.section import STRICT
 from ..core.structures import STRUCTURES
 from .reduction import FAN_IN
 from .rows import Rows
@@ -22,11 +23,7 @@ Persist = bool | Literal["auto"]
 class ComputeOptions:
     """How rows are cut and kept."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = {
-        "extra": "forbid",
-        "use_attribute_docstrings": True,
-        "allow_inf_nan": False,
-    }
+    __pydantic_config__: ClassVar = STRICT
 
     persist: Persist = "auto"
     """Keep the rows in memory between passes; auto does where they take at most half of what is there."""

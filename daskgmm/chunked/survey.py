@@ -17,8 +17,6 @@ from ..errors import DataError
 from .reduction import compute, map_reduce, persist
 from .rows import Rows, name_row
 
-SampleSpec = tuple[int, int]  # number of rows, seed
-
 
 def survey_and_sample(rows: Rows, size: int, seed: int) -> tuple[Survey, Delayed]:
     """Return the survey of all rows, and a uniform sample of them that stays where it was drawn.

@@ -14,6 +14,7 @@ from dask.system import CPU_COUNT
 from dask.utils import format_bytes, parse_bytes
 from distributed import Client, LocalCluster
 
+from ..core.section import STRICT
 from ..errors import ConfigurationError
 from .connection import Connection
 
@@ -25,11 +26,7 @@ _NO_WORKERS_TIMEOUT = "60s"  # tasks that wait for a worker longer than this fai
 class Local:
     """A LocalCluster."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = {
-        "extra": "forbid",
-        "use_attribute_docstrings": True,
-        "allow_inf_nan": False,
-    }
+    __pydantic_config__: ClassVar = STRICT
 
     kind: Literal["local"] = "local"
     n_workers: Annotated[int, Ge(1)] | None = None

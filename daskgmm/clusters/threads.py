@@ -11,6 +11,7 @@ import dask
 from annotated_types import Ge
 from dask.system import CPU_COUNT
 
+from ..core.section import STRICT
 from .connection import Connection
 
 
@@ -18,11 +19,7 @@ from .connection import Connection
 class Threads:
     """Threads of this process."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = {
-        "extra": "forbid",
-        "use_attribute_docstrings": True,
-        "allow_inf_nan": False,
-    }
+    __pydantic_config__: ClassVar = STRICT
 
     kind: Literal["threads"] = "threads"
     n_workers: Annotated[int, Ge(1)] | None = None

@@ -47,13 +47,12 @@ class Gaussians:
         """Return the mixture's components in the frame; raise SingularCovarianceError where a density has no bound."""
         k, d = mixture.means.shape
         spread = mixture.structure.in_frame(mixture.covariances, (k, d), frame)
+        factors = _factors(mixture, spread)
         if spread.ndim == 3:
-            factors = cholesky(spread[:1] if mixture.covariance_type == "tied" else spread)
             whitening = np.broadcast_to(np.tril(np.linalg.inv(factors)), (k, d, d))
             log_det = 2 * np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
         else:
-            check_variances(spread)
-            whitening = 1 / np.sqrt(spread)
+            whitening = 1 / factors
             log_det = np.log(spread).sum(axis=1)
         log_det_x = log_det + 2 * np.log(frame.scale).sum()
         with np.errstate(divide="ignore"):
@@ -140,11 +139,16 @@ Coefficients = Shared | Centred
 
 def check_regular(mixture: Mixture, frame: Frame) -> None:
     """Raise SingularCovarianceError unless every covariance is positive definite beyond rounding."""
-    spread = mixture.structure.in_frame(mixture.covariances, mixture.means.shape, frame)
-    if spread.ndim == 2:
-        check_variances(spread)
-    else:
-        cholesky(spread[:1] if mixture.covariance_type == "tied" else spread)
+    _factors(mixture, mixture.structure.in_frame(mixture.covariances, mixture.means.shape, frame))
+
+
+def _factors(mixture: Mixture, spread: Array) -> Array:
+    """Return Cholesky factors (k, d, d), one where tied, or deviations (k, d); raise SingularCovarianceError."""
+    if spread.ndim == 3:
+        return cholesky(spread[:1] if mixture.covariance_type == "tied" else spread)
+    check_variances(spread)
+    deviations: Array = np.sqrt(spread)
+    return deviations
 
 
 def prepare(mixture: Mixture, survey: Survey, dtype: DTypeLike = np.float64) -> Coefficients:

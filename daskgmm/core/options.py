@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Ge, Gt
 
 from .loop import EMOptions
+from .section import STRICT
 from .seeding import Given, InitParams, SeedOptions, sample_size
 
 CovarianceType = Literal["full", "tied", "diag", "spherical"]
@@ -18,11 +19,7 @@ ComputeDtype = Literal["auto", "float64", "float32"]
 class ModelOptions:
     """What is fitted."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = {
-        "extra": "forbid",
-        "use_attribute_docstrings": True,
-        "allow_inf_nan": False,
-    }
+    __pydantic_config__: ClassVar = STRICT
 
     n_components: Annotated[int, Ge(1)] = 8
     """Number of Gaussians, k."""
@@ -36,11 +33,7 @@ class ModelOptions:
 class FitOptions:
     """How it is fitted."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = {
-        "extra": "forbid",
-        "use_attribute_docstrings": True,
-        "allow_inf_nan": False,
-    }
+    __pydantic_config__: ClassVar = STRICT
 
     tol: Annotated[float, Gt(0)] = 1e-4
     """Stop when the estimated remaining gain of the mean log-likelihood is below this, in nats per row."""

@@ -12,6 +12,7 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from ..core.section import STRICT
 from ..errors import DataError
 
 Slices = tuple[slice, ...]
@@ -121,11 +122,7 @@ def _bands(image: Image.Image) -> tuple[int, str]:
 class SyntheticOptions:
     """A mixture of Gaussians whose rows are made where they are read; used by `path: sample:synthetic`."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = {
-        "extra": "forbid",
-        "use_attribute_docstrings": True,
-        "allow_inf_nan": False,
-    }
+    __pydantic_config__: ClassVar = STRICT
 
     n_samples: Annotated[int, Ge(1)] = 1_000_000
     """Rows."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 from uuid import uuid4
 
+from ..core.section import STRICT
 from ..errors import ConfigurationError
 from ..events import Event, Iteration
 from .schema import remove, written_whole
@@ -21,11 +22,7 @@ from .schema import remove, written_whole
 class OutputOptions:
     """What is written, and where."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = {
-        "extra": "forbid",
-        "use_attribute_docstrings": True,
-        "allow_inf_nan": False,
-    }
+    __pydantic_config__: ClassVar = STRICT
 
     directory: str = "runs/fit"
     """The run directory."""

@@ -13,6 +13,7 @@ import zarr
 from numpy.typing import NDArray
 from sklearn.datasets import load_iris, load_sample_image
 
+from ..core.section import STRICT
 from ..errors import ConfigurationError, DataError
 from .readers import ImageReader, NpyReader, Readable, SyntheticOptions, SyntheticReader
 
@@ -23,11 +24,7 @@ Format = Literal["auto", "zarr", "npy", "image", "sample"]
 class DataOptions:
     """Where the rows are."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = {
-        "extra": "forbid",
-        "use_attribute_docstrings": True,
-        "allow_inf_nan": False,
-    }
+    __pydantic_config__: ClassVar = STRICT
 
     path: str
     """A zarr group or array, a .npy file, a PNG or JPEG, or sample:china, :iris, :blue-marble, :synthetic."""
