@@ -1,4 +1,4 @@
-"""What is refused, and what is said, before a fit begins."""
+"""What is refused, and what is said, before a job begins."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 
 from .core.options import ModelOptions
 from .core.survey import Survey
-from .errors import DataError
+from .errors import ConfigurationError, DataError
 from .events import Listener, Notice
+from .storage.run import OutputOptions, RunDirectory
 
 
 def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | None, listen: Listener) -> None:
@@ -31,6 +32,23 @@ def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | N
     if model.covariance_type in {"full", "tied"}:
         for first, second in survey.duplicates:
             _tell(f"{_name(names, second)} is a linear copy of {_name(names, first)}, or nearly", model, listen)
+
+
+def check_predictable(directory: RunDirectory, output: OutputOptions) -> None:
+    """Raise ConfigurationError where a prediction would harm a fit, or write nothing."""
+    if directory.holds_model:
+        raise ConfigurationError(f"output.directory {output.directory!r} holds a fitted model: choose another one")
+    if not output.has_results:
+        raise ConfigurationError("nothing is to be written: set output.labels, probabilities or log_density to true")
+
+
+def check_same_features(names: Sequence[str] | None, fitted: Sequence[str] | None) -> None:
+    """Raise DataError where the features of data to be scored have other names than those of the fit."""
+    if names and fitted and tuple(names) != tuple(fitted):
+        raise DataError(
+            f"the data have the features {', '.join(names)}, but the model was fitted on {', '.join(fitted)}: "
+            "name them in that order in data.columns or data.arrays"
+        )
 
 
 def _tell(what: str, model: ModelOptions, listen: Listener) -> None:

@@ -8,7 +8,6 @@ import sys
 import traceback
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import click
@@ -22,6 +21,7 @@ from .planning import plan
 from .report.inspection import inspection, summary_line
 from .report.progress import listening
 from .storage.model import load_model
+from .storage.places import place
 from .storage.run import CONFIG
 
 _OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY.PATH=VALUE]...")
@@ -101,29 +101,30 @@ def fit(config: str, overrides: tuple[str, ...], dry_run: bool, strict: bool, ov
 @main.command()
 @click.argument("run_dir", type=click.Path())
 @_OVERRIDES
+@click.option("--resume", is_flag=True, help="Go on with an interrupted prediction: score only what is missing.")
 @_OVERWRITE
 @_QUIET
 @_errors_in_one_line
-def predict(run_dir: str, overrides: tuple[str, ...], overwrite: bool, quiet: bool) -> None:
+def predict(run_dir: str, overrides: tuple[str, ...], resume: bool, overwrite: bool, quiet: bool) -> None:
     """Score data with the model in RUN_DIR; results go to RUN_DIR/predictions unless output.directory is given.
 
     Example: daskgmm predict runs/quickstart data.path=other.png output.directory=runs/other
     """
     model = load_model(run_dir)
-    settings = _prediction_config(Path(run_dir), overrides)
+    settings = _prediction_config(run_dir, overrides)
     with listening(_console(quiet), settings.fit.max_iter) as listen:
-        job.predict(settings, model, ignore if quiet else listen, overwrite=overwrite)
+        job.predict(settings, model, ignore if quiet else listen, overwrite=overwrite, resume=resume)
     _console(quiet).print(f"results in {settings.output.directory}")
 
 
-def _prediction_config(run_dir: Path, overrides: tuple[str, ...]) -> Config:
+def _prediction_config(run_dir: str, overrides: tuple[str, ...]) -> Config:
     for override in overrides:
         if override.split(".")[0] not in {"data", "cluster", "compute", "output"}:
             raise ConfigurationError(
                 f"override {override!r}: a prediction takes data, cluster, compute and output only"
             )
-    default = f"output.directory={json.dumps(str(run_dir / 'predictions'))}"
-    return load_config(run_dir / CONFIG, (default, *overrides))
+    default = f"output.directory={json.dumps(str(place(run_dir) / 'predictions'))}"
+    return load_config(str(place(run_dir) / CONFIG), (default, *overrides))
 
 
 @main.command()

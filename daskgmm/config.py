@@ -16,6 +16,7 @@ from .chunked.memory import ComputeOptions
 from .clusters import ClusterOptions, Threads
 from .core.options import FitOptions, ModelOptions
 from .errors import ConfigurationError
+from .storage.places import place
 from .storage.run import OutputOptions
 from .storage.sources import DataOptions
 
@@ -39,9 +40,25 @@ class Config(BaseModel):
     """What is written, and where."""
 
     def to_yaml(self) -> str:
-        """Return the resolved configuration, defaults included."""
-        text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        """Return the resolved configuration, defaults included; secrets of storage_options stay out."""
+        sections = self.model_dump(mode="json")
+        for section in sections.values():
+            if "storage_options" in section:
+                section["storage_options"] = _without_secrets(section["storage_options"])
+        text: str = yaml.safe_dump(sections, sort_keys=False)
         return text
+
+
+_NO_SECRETS = {"anon", "client_kwargs", "endpoint_url", "region_name", "requester_pays", "use_ssl", "project"}
+
+
+def _without_secrets(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the storage options that are known to hold no secret; whoever reads the file has keys of his own."""
+    return {
+        name: _without_secrets(value) if isinstance(value, dict) else value
+        for name, value in options.items()
+        if name in _NO_SECRETS
+    }
 
 
 class _Loader(yaml.SafeLoader):
@@ -56,7 +73,7 @@ _Loader.add_implicit_resolver(
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Return the configuration in a YAML file with `key.path=value` overrides; raise ConfigurationError in one line."""
     try:
-        text = Path(path).read_text()
+        text = place(path).read_text()
     except OSError as error:
         raise ConfigurationError(f"cannot read the configuration {str(path)!r}: {error.strerror or error}") from None
     except UnicodeDecodeError:

@@ -8,36 +8,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 
-from .checks import check_fittable
+from .checks import check_fittable, check_predictable, check_same_features
 from .chunked.expectation import Expectation
 from .chunked.memory import ComputeOptions, fits
-from .chunked.prediction import predict_to
+from .chunked.prediction import log_density_counts, predict_to
 from .chunked.rows import Rows
 from .chunked.seeding import race
 from .chunked.survey import survey_and_sample
 from .clusters import ClusterOptions
 from .config import Config
-from .core.expectation import Wanted
 from .core.loop import State, Trial, iterate
-from .core.model import FitSummary, Model
-from .errors import ConfigurationError
+from .core.model import Anomaly, FitSummary, Model
 from .events import Connected, Listener, Notice, Phase, ignore, to_all
+from .opening import rows_of
 from .report.picture import write_segmentation
+from .results import results_of
 from .storage.model import save_model
-from .storage.results import ResultLayout, read_result, result_writer
-from .storage.run import METRICS, MODEL, PICTURE, OutputOptions, RunDirectory, metrics_writer
+from .storage.places import place
+from .storage.results import read_result
+from .storage.run import CONFIG, METRICS, MODEL, PICTURE, OutputOptions, RunDirectory, metrics_writer
 from .storage.sources import Source, open_source
+from .storage.unfinished import unfinished_results
 from .telling import iteration_teller
 
 
 def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False) -> Model:
     """Run the fit that the configuration describes; return the model, which the run directory then holds."""
-    directory = RunDirectory(Path(config.output.directory))
+    directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     directory.check_writable(overwrite)
     source = open_source(config.data)
     with connected(config.cluster, listen):
@@ -45,35 +45,34 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False) -
         n_sample, seed = config.fit.n_sample(config.model, rows.n_features), config.fit.random_state
         survey, sample = survey_and_sample(rows, n_sample, seed)
         check_fittable(survey, config.model, source.feature_names, listen)
-        listen(Phase("seed", f"{config.fit.n_init} restarts on {min(n_sample, rows.n_rows):,} rows"))
+        listen(Phase("seed", f"{config.fit.n_init} restarts on {min(n_sample, survey.n_rows):,} rows"))
         mixtures = race(sample, config.fit.seeding(config.model), seed)
         with directory.begun(config.to_yaml()), metrics_writer(directory.path / METRICS) as metrics:
-            listen(Phase("fit", f"EM on all {rows.n_rows:,} rows"))
+            listen(Phase("fit", f"EM on all {survey.n_rows:,} rows"))
             state = State(survey, tuple(Trial(mixture) for mixture in mixtures))
             expect = Expectation(rows, survey, config.fit.compute_dtype)
-            tell = iteration_teller(rows.n_rows, to_all(listen, metrics))
+            tell = iteration_teller(survey.n_rows, to_all(listen, metrics))
             best = iterate(state, expect, config.fit.em(config.model), tell).best
             model = Model(best.mixture, source.feature_names, FitSummary.of(best))
+            model = with_anomaly(model, rows, config.output, listen)
             save_model(model, directory.path / MODEL)
-            write_results(rows, source, model, config.output, directory, listen)
+            write_results(rows, source, model, config, listen)
     return model
 
 
-def predict(config: Config, model: Model, listen: Listener = ignore, *, overwrite: bool = False) -> None:
+def predict(
+    config: Config, model: Model, listen: Listener = ignore, *, overwrite: bool = False, resume: bool = False
+) -> None:
     """Score the data of the configuration with a fitted model; write what `output` names to its directory."""
-    directory = RunDirectory(Path(config.output.directory))
-    if directory.holds_model:
-        raise ConfigurationError(
-            f"output.directory {config.output.directory!r} holds a fitted model: choose another one"
-        )
-    if not (config.output.labels or config.output.probabilities or config.output.log_density):
-        raise ConfigurationError("nothing is to be written: set output.labels, probabilities or log_density to true")
-    directory.check_writable(overwrite)
+    directory = RunDirectory(place(config.output.directory, config.output.storage_options))
+    check_predictable(directory, config.output)
+    directory.check_writable(overwrite, resume)
     source = open_source(replace(config.data, weights=None))  # weights are for fits
+    check_same_features(source.feature_names, model.feature_names)
     with connected(config.cluster, listen):
         rows = open_rows(source, config.compute, listen)
-        with directory.begun(config.to_yaml()):
-            write_results(rows, source, model, config.output, directory, listen)
+        model = with_anomaly(model, rows, config.output, listen)
+        write_results(rows, source, model, config, listen, resume=resume)
 
 
 @contextmanager
@@ -86,7 +85,7 @@ def connected(cluster: ClusterOptions, listen: Listener) -> Iterator[None]:
 
 def open_rows(source: Source, compute: ComputeOptions, listen: Listener) -> Rows:
     """Return the source's rows, in the workers' memory where they are to be kept."""
-    rows = Rows.of_readable(source.array, source.stored_chunks, source.weights, compute.chunk_bytes)
+    rows = rows_of(source, compute)
     keep = fits(rows, compute.persist)
     how = "kept in memory" if keep else "streamed at each pass"
     shape = " x ".join(f"{size:,}" for size in rows.grid)
@@ -95,23 +94,34 @@ def open_rows(source: Source, compute: ComputeOptions, listen: Listener) -> Rows
     return rows.persisted() if keep else rows
 
 
+def with_anomaly(model: Model, rows: Rows, output: OutputOptions, listen: Listener) -> Model:
+    """Return the model with the threshold of the wanted quantile: that of its fit, else of these rows, by a pass."""
+    quantile = output.anomaly_quantile
+    if quantile is None or (model.anomaly is not None and model.anomaly.quantile == quantile):
+        return model
+    listen(Phase("density", f"the {quantile:g} quantile of the log-density of {rows.n_rows:,} rows"))
+    threshold = log_density_counts(rows, model.mixture).quantile(quantile)
+    listen(Notice(f"rows of a log-density below {threshold:.6g} are flagged as anomalies"))
+    return replace(model, anomaly=Anomaly(quantile, threshold))
+
+
 def write_results(
-    rows: Rows, source: Source, model: Model, output: OutputOptions, directory: RunDirectory, listen: Listener
+    rows: Rows, source: Source, model: Model, config: Config, listen: Listener, *, resume: bool = False
 ) -> None:
     """Write the wanted results of all rows, and for an image its segmentation beside the original."""
-    k, wanted = model.mixture.n_components, Wanted(output.probabilities, output.log_density)
-    if not (output.labels or output.probabilities or output.log_density):
+    output, directory = config.output, place(config.output.directory, config.output.storage_options)
+    if not output.has_results:
         return
     listen(Phase("predict", f"labels and densities of {rows.n_rows:,} rows"))
-    chunks = tuple(sizes[0] for sizes in rows.array.chunks[:-1])
-    layout = ResultLayout(rows.grid, chunks, k, output.labels, output.probabilities, output.log_density)
-    with result_writer(
-        directory.path, layout, {"source": source.description, "daskgmm_version": version("daskgmm")}
-    ) as write:
-        counts = predict_to(rows, model.mixture, wanted, write)
-    for component in np.flatnonzero(counts == 0):
+    results = results_of(rows, source, model, config)
+    with unfinished_results(directory, results.plan, resume) as work:
+        (work.path / CONFIG).write_text(config.to_yaml())
+        if work.going_on:
+            listen(Notice(f"{len(work.done):,} chunks of results were finished before"))
+        wanted, write = results.kinds.wanted, results.writer(work)
+        counts = predict_to(rows, model.mixture, wanted, write, results.strip, work.is_done)
+    for component in np.flatnonzero(counts == 0) if not work.going_on else ():
         listen(Notice(f"no row is labelled {component}: the component overlaps others or is empty"))
     if source.is_image and output.labels:
-        everything = (slice(None),) * 3
-        labels = read_result(directory.path, "labels")
-        write_segmentation(directory.path / PICTURE, source.array[everything], labels, model.mixture.means)
+        pixels, labels = source.array[(slice(None),) * 3], read_result(directory, "labels")
+        write_segmentation(directory / PICTURE, pixels, labels, model.mixture.means)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .chunked.memory import estimate
-from .chunked.rows import Rows
 from .config import Config
+from .opening import rows_of
+from .results import written_at_once
 from .storage.sources import open_source
 
 _MIB = 2**20
@@ -14,13 +15,11 @@ _SAMPLE_COPIES = 4  # the sample as read, in random order, standardised, and as 
 def plan(config: Config) -> str:
     """Return the plan as text, from the source's shape alone: no row is read and nothing is written."""
     source = open_source(config.data)
-    rows = Rows.of_readable(source.array, source.stored_chunks, source.weights, config.compute.chunk_bytes)
+    rows = rows_of(source, config.compute)
     n_sample = min(config.fit.n_sample(config.model, rows.n_features), rows.n_rows)
     needs = estimate(rows, config.compute.persist, config.model.n_components, config.model.covariance_type)
     sample_bytes = n_sample * rows.n_features * 8 * _SAMPLE_COPIES
-    per_thread = needs.per_thread
-    if config.output.probabilities:
-        per_thread += max(rows.block_sizes) * config.model.n_components * 8
+    per_thread = needs.per_thread + written_at_once(rows, config)
     kept = "kept in memory" if needs.rows_held else "streamed from the source at each pass"
     facts = {
         "source": source.description,

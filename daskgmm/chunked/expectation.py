@@ -31,7 +31,7 @@ class Expectation:
 
     def __call__(self, mixtures: tuple[Mixture, ...]) -> Parts:
         coefficients = tuple(prepare(mixture, self.survey, self.dtype) for mixture in mixtures)
-        own = [None] * len(self.rows.block_sizes)
+        own = dict.fromkeys(range(len(self.rows.block_sizes)))
         (total,) = compute(map_reduce(self.rows, _expect_chunk, _expect_combine, coefficients, own, "expect"))
         statistics: Parts = total
         return statistics

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from math import ceil, prod
+from math import ceil, isqrt, prod
 from typing import Literal
 
 ChunkBytes = int | Literal["auto"]
+Stored = tuple[int, ...] | tuple[tuple[int, ...]] | None  # chunk shape of the grid; sizes of pieces of rows; any cut
 
 _TARGET = 8 * 2**20
 _MIN_CHUNKS, _MAX_CHUNKS = 16, 1024
@@ -25,18 +26,23 @@ def target_bytes(total_bytes: int, chunk_bytes: ChunkBytes) -> int:
 
 
 def plan_chunks(
-    grid: tuple[int, ...], row_bytes: int, stored: tuple[int, ...] | None, chunk_bytes: ChunkBytes = "auto"
-) -> tuple[int, ...]:
+    grid: tuple[int, ...], row_bytes: int, stored: Stored, chunk_bytes: ChunkBytes = "auto"
+) -> tuple[int, ...] | tuple[tuple[int, ...]]:
     """Return the chunk shape over the grid of rows: whole stored chunks, grown from the last axis to the first.
 
     grid is the shape of the leading axes, row_bytes the size of one row, stored the chunk shape in the store (None
-    where any cut is as good). A stored chunk over 256 MiB is split along its first axis.
+    where any cut is as good). A stored chunk over 256 MiB is split along its first axis. Rows that are stored in
+    pieces of several sizes, as in tables, have these as `stored`, and their chunks are whole pieces too.
 
     >>> plan_chunks((1000, 180, 360), 16, (1, 90, 90))  # 8 MiB hold 8.1 steps of 180 x 360 cells
     (8, 180, 360)
+    >>> plan_chunks((1000,), 16, ((300, 300, 300, 100),), chunk_bytes=8192)  # 512 rows, cut between pieces
+    ((600, 400),)
     """
     target = min(target_bytes(prod(grid) * row_bytes, chunk_bytes), _MAX_BYTES)
     target_rows = max(target // row_bytes, 1)
+    if stored and isinstance(stored[0], tuple):
+        return (_gather(stored[0], target_rows, max(_MAX_BYTES // row_bytes, 1)),)
     sizes = [min(s, g) for s, g in zip(stored or (1,) * len(grid), grid, strict=True)]
     for axis in reversed(range(len(grid))):
         growth = max(target_rows // max(prod(sizes), 1), 1)
@@ -47,6 +53,37 @@ def plan_chunks(
     for axis in range(len(grid)):
         sizes[axis] = max(min(sizes[axis], sizes[axis] * most_rows // max(prod(sizes), 1)), 1)
     return tuple(sizes)
+
+
+def _gather(pieces: tuple[int, ...], target_rows: int, most_rows: int) -> tuple[int, ...]:
+    """Return sizes of chunks that are whole pieces, as near to the target as their order allows; huge ones are cut."""
+    chunks = [0]
+    for piece in pieces:
+        if chunks[-1] and chunks[-1] + piece - target_rows > target_rows - chunks[-1]:
+            chunks.append(0)
+        chunks[-1] += piece
+        while chunks[-1] > most_rows:
+            chunks.append(chunks[-1] - most_rows)
+            chunks[-2] = most_rows
+    return tuple(size for size in chunks if size) or (0,)
+
+
+_STRIP_BYTES = 64 * 2**20
+
+
+def strip_length(length: int, step_bytes: int) -> int:
+    """Return how many steps of a block's first axis are written at once: a divisor of its length, about 64 MiB.
+
+    Strips of all blocks are then chunks of one array. A length without a fitting divisor is taken a little larger.
+
+    >>> strip_length(65536, 4000), strip_length(1000, 10)  # 1000 probabilities of each row; a label of each
+    (16384, 1000)
+    """
+    target = max(_STRIP_BYTES // step_bytes, 1)
+    divisors = [n for n in range(1, isqrt(length) + 1) if length % n == 0]
+    divisors += [length // n for n in divisors]
+    below = max(n for n in divisors if n <= target)
+    return below if 8 * below >= min(target, length) else min(n for n in divisors if n > target)
 
 
 def keep_or_plan(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import reduce
+from math import prod
+from operator import add
 from typing import Any, Literal
 
 import dask.array as da
@@ -12,9 +15,10 @@ from dask.delayed import delayed
 from numpy.typing import NDArray
 
 from ..core.coefficients import Coefficients, prepare_prediction
-from ..core.expectation import Prediction, Wanted, predict
 from ..core.features import Array
 from ..core.mixture import Mixture
+from ..core.prediction import Prediction, Wanted, predict
+from ..core.quantile import Counts
 from ..errors import DataError
 from .reduction import compute, map_reduce
 from .rows import Region, Rows, name_row, place_in
@@ -22,15 +26,45 @@ from .rows import Region, Rows, name_row, place_in
 Write = Callable[[Region, Prediction], None]
 
 
-def predict_to(rows: Rows, mixture: Mixture, wanted: Wanted, write: Write) -> NDArray[np.int64]:
-    """Score all rows, calling write(region of the grid, prediction) in the task of each block; return the label counts.
+@dataclass(frozen=True, eq=False)
+class Scoring:
+    """What a prediction pass does with each block; one value for all of them."""
 
-    `write` must bear being pickled, and being called again for a region when a worker is lost. Raises DataError where
-    the rows do not fit the mixture.
+    coefficients: Coefficients
+    n_components: int
+    wanted: Wanted
+    write: Write
+    strip: int | None  # steps of the first axis that are scored and written at once; None: a block
+
+    def strips(self, region: Region) -> list[Region]:
+        """Return the parts of a block's region that are written at once."""
+        first, *others = region
+        step = self.strip or max(first.stop - first.start, 1)
+        cuts = range(first.start, first.stop, step)
+        return [(slice(at, min(at + step, first.stop)), *others) for at in cuts]
+
+
+def predict_to(
+    rows: Rows,
+    mixture: Mixture,
+    wanted: Wanted,
+    write: Write,
+    strip: int | None = None,
+    done: Callable[[Region], bool] = lambda region: False,
+) -> NDArray[np.int64]:
+    """Score all rows, calling write(region of the grid, prediction) in tasks; return the label counts.
+
+    A region is a strip of a block, a whole one where `strip` is None. Blocks whose strips are all `done` are neither
+    read nor counted. Rows of weight 0 are absent. `write` must bear being pickled, and being called again for a region
+    when a worker is lost. Raises DataError where the rows do not fit the mixture.
     """
     _check_features(rows.n_features, mixture)
-    shared = (prepare_prediction(mixture), mixture.n_components, wanted, write)
-    (total,) = compute(map_reduce(rows, _predict_chunk, _add, shared, rows.regions, "predict"))
+    scoring = Scoring(prepare_prediction(mixture), mixture.n_components, wanted, write, strip)
+    regions = dict(enumerate(rows.regions))
+    todo = {number: region for number, region in regions.items() if not all(map(done, scoring.strips(region)))}
+    if not todo:
+        return np.zeros(mixture.n_components, np.int64)
+    (total,) = compute(map_reduce(rows, _predict_chunk, _add, scoring, todo, "predict"))
     counts: NDArray[np.int64] = total
     return counts
 
@@ -41,15 +75,47 @@ def _check_features(n_features: int, mixture: Mixture) -> None:
 
 
 def _predict_chunk(
-    block: NDArray[Any],
-    weights: NDArray[Any] | None,
-    shared: tuple[Coefficients, int, Wanted, Write],
-    region: Region,
+    block: NDArray[Any], weights: NDArray[Any] | None, scoring: Scoring, region: Region
 ) -> NDArray[np.int64]:
-    coefficients, n_components, wanted, write = shared
-    prediction = predict(block, coefficients, n_components, wanted, lambda row: name_row(place_in(region, row)))
-    write(region, prediction)
-    return np.bincount(prediction.labels, minlength=n_components)
+    counts, at = np.zeros(scoring.n_components, np.int64), 0
+    for strip in scoring.strips(region):
+        own = slice(at, at + prod(one.stop - one.start for one in strip))
+        prediction = predict(
+            block[own],
+            None if weights is None else weights[own],
+            scoring.coefficients,
+            scoring.n_components,
+            scoring.wanted,
+            lambda row, strip=strip: name_row(place_in(strip, row)),  # type: ignore[misc]
+        )
+        scoring.write(strip, prediction)
+        counts += np.bincount(prediction.labels[prediction.labels >= 0], minlength=scoring.n_components)
+        at = own.stop
+    return counts
+
+
+def log_density_counts(rows: Rows, mixture: Mixture) -> Counts:
+    """Return how the log-densities of the rows are distributed, from a pass over them."""
+    _check_features(rows.n_features, mixture)
+    shared = (prepare_prediction(mixture), mixture.n_components)
+    regions = dict(enumerate(rows.regions))
+    (total,) = compute(map_reduce(rows, _density_chunk, _density_combine, shared, regions, "density"))
+    counts: Counts = total
+    return counts
+
+
+def _density_chunk(
+    block: NDArray[Any], weights: NDArray[Any] | None, shared: tuple[Coefficients, int], region: Region
+) -> Counts:
+    named = predict(
+        block, weights, *shared, Wanted(log_density=True), lambda row: name_row(place_in(region, row))
+    ).log_density
+    assert named is not None
+    return Counts.of(named, weights)
+
+
+def _density_combine(parts: list[Counts]) -> Counts:
+    return reduce(add, parts)
 
 
 def _add(parts: list[Array]) -> Array:
@@ -80,6 +146,6 @@ def predict_lazily(array: da.Array, mixture: Mixture, result: Result) -> da.Arra
 def _score_block(block: NDArray[Any], coefficients: Coefficients, n_components: int, result: Result) -> NDArray[Any]:
     wanted = Wanted(probabilities=result == "probabilities", log_density=result == "log_density")
     flat = np.asarray(block).reshape(-1, block.shape[-1])
-    values: NDArray[Any] = getattr(predict(flat, coefficients, n_components, wanted), result)
+    values: NDArray[Any] = getattr(predict(flat, None, coefficients, n_components, wanted), result)
     shaped = values.reshape(block.shape[:-1] + values.shape[1:])
     return shaped.astype(np.int64) if result == "labels" else shaped

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -26,9 +26,16 @@ ChunkFunction = Callable[..., Any]  # (rows (m, d), weights (m,) or None, argume
 
 
 def map_reduce(
-    rows: Rows, chunk: ChunkFunction, combine: Callable[[list[Any]], Any], shared: Any, own: Sequence[Any], name: str
+    rows: Rows,
+    chunk: ChunkFunction,
+    combine: Callable[[list[Any]], Any],
+    shared: Any,
+    own: Mapping[int, Any],
+    name: str,
 ) -> Delayed:
-    """Return, lazily, combine over all blocks of chunk(rows, weights, shared, own of the block).
+    """Return, lazily, combine over blocks of chunk(rows, weights, shared, own of the block).
+
+    `own` names the blocks that are taken by their numbers, in rising order: all or some.
 
     `shared` enters the graph once, as a task of its own; on a cluster each worker fetches it once.
     """
@@ -36,7 +43,9 @@ def map_reduce(
     shared_key = f"{name}-shared"
     layer: dict[Any, Any] = {shared_key: DataNode(shared_key, shared)}
     keys: list[Any] = []
-    for number, ((block, weights), argument) in enumerate(zip(rows.block_keys, own, strict=True)):
+    block_keys = rows.block_keys
+    for number, argument in own.items():
+        block, weights = block_keys[number]
         key = (f"{name}-chunk", number)
         weights_ref = None if weights is None else TaskRef(weights)
         layer[key] = Task(key, _on_block, chunk, TaskRef(block), weights_ref, TaskRef(shared_key), argument)

@@ -14,8 +14,9 @@ import numpy as np
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
+from ..core.presence import presence
 from ..errors import DataError
-from .plan import ChunkBytes, keep_or_plan, plan_chunks
+from .plan import ChunkBytes, Stored, keep_or_plan, plan_chunks
 
 Region = tuple[slice, ...]
 
@@ -56,24 +57,36 @@ class Rows:
 
     @classmethod
     def of_readable(
-        cls, array: Any, stored: tuple[int, ...] | None, weights: Any | None = None, chunk_bytes: ChunkBytes = "auto"
+        cls,
+        array: Any,
+        stored: Stored = None,
+        weights: Any | None = None,
+        valid: Any | None = None,
+        fill_value: float | None = None,
+        chunk_bytes: ChunkBytes = "auto",
     ) -> Rows:
         """Return rows of anything with shape, dtype and [slices]; each block is one read of whole stored chunks.
 
-        An array of one axis holds one feature. `stored` is the chunk shape over the grid in the store, None where any
-        cut is as good.
+        An array of one axis holds one feature. Rows are left out where `valid` (*grid) is False, and where a feature
+        equals `fill_value` (NaN: is NaN). For `stored` see `plan_chunks`.
         """
+        for what in (weights, valid):
+            if what is not None:
+                _check_weights(array, what)
+        masked = valid is not None or fill_value is not None
         if isinstance(array, np.ndarray):
-            return cls.of_memory(array if array.ndim > 1 else array[:, None], weights, chunk_bytes)
+            array = array if array.ndim > 1 else array[:, None]
+            weights = presence(array, weights, _read(valid), fill_value) if masked else weights
+            return cls.of_memory(array, weights, chunk_bytes)
         grid, n_features = (array.shape, 1) if array.ndim == 1 else (array.shape[:-1], array.shape[-1])
         chunks = plan_chunks(grid, max(n_features * array.dtype.itemsize, 1), stored, chunk_bytes)
         read = _lazy(array, chunks if array.ndim == 1 else (*chunks, n_features))
         if array.ndim == 1:
             read = read[:, None]
-        if weights is not None:
-            _check_weights(read, weights)
-            weights = _lazy(weights, chunks)
-        return cls(*_optimized(read, weights))
+        lazy_weights, lazy_valid = (None if one is None else _lazy(one, chunks) for one in (weights, valid))
+        if masked:
+            lazy_weights = _presence(read, lazy_weights, lazy_valid, fill_value)
+        return cls(*_optimized(read, lazy_weights))
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -143,7 +156,24 @@ def _optimized(array: da.Array, weights: da.Array | None) -> tuple[da.Array, da.
     return optimized
 
 
-def _lazy(array: Any, chunks: tuple[int, ...]) -> da.Array:
+def _presence(read: da.Array, weights: da.Array | None, valid: da.Array | None, fill_value: float | None) -> da.Array:
+    """Return `core.presence` of each block, lazily."""
+    axes = tuple(range(read.ndim))
+    grid = axes[:-1]
+    pairs = [part for one in (weights, valid) for part in ((one, None) if one is None else (one, grid))]
+    dtype = np.dtype(bool) if weights is None else weights.dtype
+    lazy: da.Array = da.blockwise(
+        presence, grid, read, axes, *pairs, fill_value, None, dtype=dtype, concatenate=True, meta=np.empty((), dtype)
+    )
+    return lazy
+
+
+def _read(array: Any | None) -> NDArray[Any] | None:
+    """Return the whole of what is read where it is sliced, None for None."""
+    return None if array is None else np.asarray(array[(slice(None),) * array.ndim])
+
+
+def _lazy(array: Any, chunks: tuple[Any, ...]) -> da.Array:
     return da.from_array(array, chunks=chunks, name=f"read-{uuid4().hex}", asarray=True)
 
 
@@ -161,5 +191,6 @@ def _views(array: NDArray[Any], chunks: tuple[tuple[int, ...], ...]) -> da.Array
 
 
 def _check_weights(array: Any, weights: Any) -> None:
-    if weights.shape != array.shape[:-1]:
-        raise DataError(f"weights have the shape {weights.shape}, but the rows have {array.shape[:-1]}: give one each")
+    grid = array.shape if array.ndim == 1 else array.shape[:-1]
+    if weights.shape != grid:
+        raise DataError(f"weights or mask have the shape {weights.shape}, but the rows have {grid}: give one each")

@@ -36,7 +36,7 @@ def check(result: Survey, rows: Rows) -> None:
         row, column = result.first_nonfinite
         raise DataError(
             f"{result.n_nonfinite} values are not finite, the first in {name_row(rows.place(row))}, column {column}: "
-            "fill or drop them, or give those rows the weight 0"
+            "fill or drop them, or give those rows the weight 0 (in a job: data.mask: nan)"
         )
     if result.first_bad_weight is not None:
         row, value = result.first_bad_weight
@@ -50,7 +50,7 @@ def check(result: Survey, rows: Rows) -> None:
 
 def _survey(rows: Rows) -> Delayed:
     firsts = np.concatenate([[0], np.cumsum(rows.block_sizes)[:-1]]).tolist()
-    return map_reduce(rows, _survey_chunk, _survey_combine, None, firsts, "survey")
+    return map_reduce(rows, _survey_chunk, _survey_combine, None, dict(enumerate(firsts)), "survey")
 
 
 def _survey_chunk(block: NDArray[Any], weights: NDArray[Any] | None, shared: None, first_row: int) -> Survey:
@@ -66,7 +66,7 @@ Drawn = tuple[NDArray[Any], NDArray[Any] | None]
 
 def _sample(rows: Rows, size: int, seed: int) -> Delayed:
     chosen = _draw(_positive_rows(rows), size, seed)
-    drawn = map_reduce(rows, _take_chunk, _take_combine, None, chosen, "sample")
+    drawn = map_reduce(rows, _take_chunk, _take_combine, None, dict(enumerate(chosen)), "sample")
     return delayed(_shuffled, pure=False)(drawn, seed)
 
 
@@ -101,7 +101,7 @@ def _take_chunk(
     if weights is None:
         return block[taken], None
     positive = np.flatnonzero(weights > 0)[taken]
-    return block[positive], weights[positive]
+    return block[positive], None if weights.dtype == bool else weights[positive]  # what a mask leaves weighs the same
 
 
 def _take_combine(parts: list[Drawn]) -> Drawn:

@@ -21,14 +21,14 @@ def native_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def blocks(
-    rows: NDArray[np.number], row_weights: NDArray[np.number] | None
+    rows: NDArray[np.number], row_weights: NDArray[np.number] | None, width: int = 0
 ) -> Iterator[tuple[NDArray[np.floating], Array | None]]:
     """Yield (block (m, d), weights (m,) float64 or None), a view where no conversion is needed.
 
-    The cut depends on the shape alone, so that type and layout do not change the order of sums. No rows are one block
-    of none.
+    `width` is the number of values that are made of a row, where that is more than d. The cut depends on the shape
+    alone, so that type and layout do not change the order of sums. No rows are one block of none.
     """
-    dtype, step = native_dtype(rows.dtype), block_rows(rows.shape[1])
+    dtype, step = native_dtype(rows.dtype), block_rows(max(rows.shape[1], width))
     for start in range(0, max(len(rows), 1), step):
         part = slice(start, start + step)
         weights = None if row_weights is None else _plain(row_weights[part], np.dtype(np.float64))
@@ -40,6 +40,6 @@ def _plain(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
 
 
-def block_rows(n_features: int) -> int:
-    """Return the number of rows of a block: whole tiles, about 4 MiB."""
-    return max(_BLOCK_BYTES // (8 * n_features * _TILE), 1) * _TILE
+def block_rows(width: int) -> int:
+    """Return the number of rows of a block of `width` values each: whole tiles, about 4 MiB."""
+    return max(_BLOCK_BYTES // (8 * width * _TILE), 1) * _TILE

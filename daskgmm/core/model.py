@@ -41,6 +41,14 @@ class FitSummary:
         )
 
 
+@dataclass(frozen=True)
+class Anomaly:
+    """Which rows are anomalies: those of a log-density below the threshold."""
+
+    quantile: float  # share of the rows that the threshold was taken from
+    threshold: float  # log p(x), nats
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A fitted mixture with its context."""
@@ -48,3 +56,4 @@ class Model:
     mixture: Mixture
     feature_names: tuple[str, ...] | None
     summary: FitSummary
+    anomaly: Anomaly | None = None  # of the fitted rows, where it was asked for

@@ -14,8 +14,12 @@ _WIDEST = 1600  # pixels of the two side by side
 
 
 def segmentation(original: NDArray[Any], labels: NDArray[np.integer], means: NDArray[np.float64]) -> Image.Image:
-    """Return the original (height, width, bands) and, to its right, its labels (height, width) as mean colours."""
-    means_as_pixels = np.clip(np.rint(means), 0, np.iinfo(original.dtype).max).astype(original.dtype)
+    """Return the original (height, width, bands) and, to its right, its labels (height, width) as mean colours.
+
+    Pixels that are left out, of label -1, are black.
+    """
+    colours = np.concatenate([means, np.zeros((1, means.shape[1]))])  # the last is that of label -1: black
+    means_as_pixels = np.clip(np.rint(colours), 0, np.iinfo(original.dtype).max).astype(original.dtype)
     height, width, bands = original.shape
     pair = np.full((height, 2 * width + _GAP, bands), np.iinfo(original.dtype).max, original.dtype)
     pair[:, :width] = original
@@ -31,4 +35,5 @@ def write_segmentation(
     path: Path, original: NDArray[Any], labels: NDArray[np.integer], means: NDArray[np.float64]
 ) -> None:
     """Write the picture of `segmentation` as PNG."""
-    segmentation(original, labels, means).save(path, optimize=True)
+    with path.open("wb") as file:
+        segmentation(original, labels, means).save(file, format="PNG", optimize=True)

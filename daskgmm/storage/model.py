@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,11 @@ from numpy.typing import NDArray
 
 from ..core.coefficients import prepare_prediction
 from ..core.mixture import Mixture
-from ..core.model import FitSummary, Model
+from ..core.model import Anomaly, FitSummary, Model
 from ..core.structures import STRUCTURES
 from ..errors import DataError
-from .schema import (
-    FORMAT_VERSION,
-    MODEL_COVARIANCES,
-    MODEL_MEANS,
-    MODEL_WEIGHTS,
-    ArraySpec,
-    check_version,
-    written_whole,
-)
+from .places import place, writing, written_whole, zarr_store
+from .schema import FORMAT_VERSION, MODEL_COVARIANCES, MODEL_MEANS, MODEL_WEIGHTS, ArraySpec, check_version
 
 
 def save_model(model: Model, path: str | Path) -> None:
@@ -37,9 +31,11 @@ def save_model(model: Model, path: str | Path) -> None:
         "covariance_type": mixture.covariance_type,
         "feature_names": list(model.feature_names) if model.feature_names else None,
         "summary": asdict(model.summary),
+        "anomaly": asdict(model.anomaly) if model.anomaly else None,
     }
-    with written_whole(Path(path)) as temporary:
-        group = zarr.create_group(str(temporary), attributes=attributes)
+    path = place(path)
+    with writing(path), written_whole(path) as temporary:
+        group = zarr.create_group(**zarr_store(temporary), attributes=attributes)
         for spec, values in (
             (MODEL_WEIGHTS, mixture.weights),
             (MODEL_MEANS, mixture.means),
@@ -51,14 +47,16 @@ def save_model(model: Model, path: str | Path) -> None:
 
 def load_model(path: str | Path) -> Model:
     """Return the model at `path`, a model.zarr or a run directory that holds one; raise DataError where it is none."""
-    path = Path(path)
-    if (path / "model.zarr").is_dir():
-        path = path / "model.zarr"
-    if not path.is_dir():
-        raise DataError(f"there is no model at {path}")
+    path = place(path)
     try:
-        group = zarr.open_group(str(path), mode="r")
+        if (path / "model.zarr").is_dir():
+            path = path / "model.zarr"
+        if not path.is_dir():
+            raise DataError(f"there is no model at {path}")
+        group = zarr.open_group(**zarr_store(path), mode="r")
         attributes = dict(group.attrs)
+    except DataError:
+        raise
     except Exception as error:  # zarr raises errors of many classes for a store that is none
         raise DataError(f"{path} cannot be opened as a model: {error}") from None
     check_version(attributes, path, "model")
@@ -85,7 +83,22 @@ def _read(group: zarr.Group, attributes: dict[str, Any]) -> Model:
         raise ValueError(f"{len(names)} feature names for {d} features")
     summary = dict(attributes["summary"])
     summary["empty_components"] = tuple(summary["empty_components"])
-    return Model(mixture, tuple(str(name) for name in names) if names else None, FitSummary(**summary))
+    anomaly = attributes.get("anomaly")
+    return Model(
+        mixture,
+        tuple(str(name) for name in names) if names else None,
+        FitSummary(**summary),
+        None if anomaly is None else Anomaly(float(anomaly["quantile"]), float(anomaly["threshold"])),
+    )
+
+
+def fingerprint(model: Model) -> str:
+    """Return a short name of the mixture's parameters: equal for equal bits."""
+    mixture, digest = model.mixture, sha256()
+    digest.update(mixture.covariance_type.encode())
+    for values in (mixture.weights, mixture.means, mixture.covariances):
+        digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _array(group: zarr.Group, spec: ArraySpec) -> zarr.Array[Any]:

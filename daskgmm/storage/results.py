@@ -1,10 +1,9 @@
-"""labels.zarr, probabilities.zarr, log_density.zarr: created empty, filled region by region, renamed when complete."""
+"""labels, probabilities, log_density and anomaly as zarr: created empty, filled region by region."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,74 +11,141 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from ..core.expectation import Prediction
-from .schema import FORMAT_VERSION, LOG_DENSITY, PROBABILITIES, ArraySpec, labels_spec, written_whole
+from ..core.prediction import Prediction, Wanted
+from .coordinates import Coordinate
+from .places import writing, zarr_store
+from .run import OutputOptions
+from .schema import (
+    ANOMALY,
+    FORMAT_VERSION,
+    LOG_DENSITY,
+    PROBABILITIES,
+    TOP_PROBABILITIES,
+    ArraySpec,
+    components_spec,
+    labels_spec,
+)
+from .unfinished import Region, Unfinished, mark_done
 
 
 @dataclass(frozen=True)
-class ResultLayout:
-    """The shape of the results."""
+class ResultKinds:
+    """Which results are written of each row."""
 
-    grid: tuple[int, ...]
-    chunks: tuple[int, ...]  # of the grid: the blocks in which regions are written
     n_components: int
-    labels: bool
-    probabilities: bool
-    log_density: bool
+    labels: bool = True
+    probabilities: bool = False
+    top: int | None = None  # of the probabilities, those of this many components
+    log_density: bool = False
+    threshold: float | None = None  # of the log-density; rows below it are anomalies
+
+    @classmethod
+    def of(cls, output: OutputOptions, n_components: int, threshold: float | None) -> ResultKinds:
+        """Return the results that the options name."""
+        top = None if output.top_m is None else min(output.top_m, n_components)
+        return cls(n_components, output.labels, output.has_probabilities, top, output.log_density, threshold)
 
     @property
-    def specs(self) -> list[ArraySpec]:
-        """The arrays that are wanted."""
-        wanted = (self.labels, self.probabilities, self.log_density)
-        return [
-            s
-            for s, want in zip((labels_spec(self.n_components), PROBABILITIES, LOG_DENSITY), wanted, strict=True)
-            if want
-        ]
+    def wanted(self) -> Wanted:
+        """What a prediction must hold for it."""
+        return Wanted(self.probabilities, self.log_density or self.threshold is not None, self.top, np.float32)
+
+    @property
+    def specs(self) -> dict[str, list[ArraySpec]]:
+        """The arrays of each result."""
+        by_rank = [TOP_PROBABILITIES, components_spec(self.n_components)]
+        kinds = {
+            "labels": [labels_spec(self.n_components)] if self.labels else [],
+            "probabilities": (by_rank if self.top else [PROBABILITIES]) if self.probabilities else [],
+            "log_density": [LOG_DENSITY] if self.log_density else [],
+            "anomaly": [] if self.threshold is None else [ANOMALY],
+        }
+        return {name: specs for name, specs in kinds.items() if specs}
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row's results."""
+        return sum(np.dtype(spec.dtype).itemsize * self.width(spec) for specs in self.specs.values() for spec in specs)
+
+    def width(self, spec: ArraySpec) -> int:
+        """Return how many values an array holds of each row."""
+        return {"component": self.n_components, "rank": self.top or 1}.get(spec.dims[-1], 1)
+
+    def values(self, spec: ArraySpec, prediction: Prediction) -> NDArray[Any]:
+        """Return an array's values of a prediction, in its dtype."""
+        if spec is ANOMALY:
+            assert prediction.log_density is not None
+            assert self.threshold is not None
+            return prediction.log_density < self.threshold  # NaN, of a row that is left out, is not below
+        values: NDArray[Any] = getattr(prediction, spec.name)
+        return values.astype(spec.dtype, copy=False)
 
 
 @dataclass(frozen=True)
-class ResultWriter:
+class GridLayout:
+    """How results lie on the grid of the rows."""
+
+    grid: tuple[int, ...]
+    chunks: tuple[int, ...]  # the regions that are written
+    dims: tuple[str, ...] | None = None  # names of the grid's axes
+    coordinates: Mapping[str, Coordinate] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the grid's axes: those of the source, or made up."""
+        if self.dims:
+            return self.dims
+        return ("row",) if len(self.grid) == 1 else tuple(f"axis_{i}" for i in range(len(self.grid)))
+
+
+@dataclass(frozen=True)
+class ZarrWriter:
     """Writes the results of a region from wherever it runs; regions are whole chunks, so writers never meet."""
 
-    arrays: tuple[tuple[str, str], ...]  # (name, path of its group)
+    folder: Path
+    kinds: ResultKinds
 
-    def __call__(self, region: tuple[slice, ...], prediction: Prediction) -> None:
+    @classmethod
+    def create(cls, work: Unfinished, kinds: ResultKinds, layout: GridLayout, attributes: dict[str, Any]) -> ZarrWriter:
+        """Return the writer to arrays that are made for it, or that an interrupted job left."""
+        if not work.going_on:
+            for name, specs in kinds.specs.items():
+                _create(work.path / f"{name}.zarr", name, specs, kinds, layout, attributes)
+        return cls(work.path, kinds)
+
+    def __call__(self, region: Region, prediction: Prediction) -> None:
         shape = tuple(one.stop - one.start for one in region)
-        for name, path in self.arrays:
-            values: NDArray[Any] = getattr(prediction, name)
-            array = zarr.open_array(path, path=name, mode="r+")
-            array[region] = values.reshape(shape + values.shape[1:]).astype(array.dtype)
-
-
-@contextmanager
-def result_writer(directory: Path, layout: ResultLayout, attributes: dict[str, Any]) -> Iterator[ResultWriter]:
-    """Give a writer of the wanted results; they take their names in the directory when the block ends well."""
-    with ExitStack() as stack:
-        arrays = []
-        for spec in layout.specs:
-            path = stack.enter_context(written_whole(directory / f"{spec.name}.zarr"))
-            _create(path, spec, layout, attributes)
-            arrays.append((spec.name, str(path)))
-        yield ResultWriter(tuple(arrays))
+        with writing(self.folder):
+            for name, specs in self.kinds.specs.items():
+                for spec in specs:
+                    values = self.kinds.values(spec, prediction)
+                    store = zarr_store(self.folder / f"{name}.zarr")
+                    zarr.open_array(**store, path=spec.name, mode="r+")[region] = values.reshape(
+                        shape + values.shape[1:]
+                    )
+            mark_done(self.folder, region)
 
 
 def read_result(directory: Path, name: str) -> NDArray[Any]:
     """Return a whole result from a directory of results."""
-    return np.asarray(zarr.open_array(str(directory / f"{name}.zarr"), path=name, mode="r")[...])
+    return np.asarray(zarr.open_array(**zarr_store(directory / f"{name}.zarr"), path=name, mode="r")[...])
 
 
-def _create(path: Path, spec: ArraySpec, layout: ResultLayout, attributes: dict[str, Any]) -> None:
+def _create(
+    path: Path, name: str, specs: list[ArraySpec], kinds: ResultKinds, layout: GridLayout, attributes: dict[str, Any]
+) -> None:
     group = zarr.create_group(
-        str(path), attributes={"daskgmm_kind": spec.name, "daskgmm_format": FORMAT_VERSION, **attributes}
+        **zarr_store(path), attributes={"daskgmm_kind": name, "daskgmm_format": FORMAT_VERSION, **attributes}
     )
-    by_component = "component" in spec.dims
-    grid_dims = ("row",) if len(layout.grid) == 1 else tuple(f"axis_{i}" for i in range(len(layout.grid)))
-    group.create_array(
-        spec.name,
-        shape=layout.grid + ((layout.n_components,) if by_component else ()),
-        chunks=layout.chunks + ((layout.n_components,) if by_component else ()),
-        dtype=spec.dtype,
-        fill_value=int(spec.fill_value) if spec.dtype.startswith("int") else spec.fill_value,
-        dimension_names=grid_dims + (("component",) if by_component else ()),
-    )
+    for spec in specs:
+        more = spec.dims[1:]  # behind the grid
+        group.create_array(
+            spec.name,
+            shape=layout.grid + (kinds.width(spec),) * len(more),
+            chunks=layout.chunks + (kinds.width(spec),) * len(more),
+            dtype=spec.dtype,
+            fill_value=np.dtype(spec.dtype).type(spec.fill_value),
+            dimension_names=layout.names + more,
+        )
+    for dim, coordinate in layout.coordinates.items():
+        group.create_array(dim, data=coordinate.values, dimension_names=(dim,), attributes=dict(coordinate.attributes))

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
@@ -37,13 +32,23 @@ MODEL_COVARIANCES = {
     "spherical": ArraySpec("covariances", ("component",), "float64"),
 }
 PROBABILITIES = ArraySpec("probabilities", ("grid", "component"), "float32")
+TOP_PROBABILITIES = ArraySpec("probabilities", ("grid", "rank"), "float32")
 LOG_DENSITY = ArraySpec("log_density", ("grid",), "float64")
+ANOMALY = ArraySpec("anomaly", ("grid",), "bool", False)
 
 
 def labels_spec(n_components: int) -> ArraySpec:
-    """Return the array of labels in the smallest signed integer type that holds them; -1 is not (yet) labelled."""
-    smallest = next(t for t in ("int8", "int16", "int32") if n_components - 1 <= np.iinfo(t).max)
-    return ArraySpec("labels", ("grid",), smallest, -1)
+    """Return the array of labels in the smallest signed integer type that holds them; -1 is a row that is left out."""
+    return ArraySpec("labels", ("grid",), _smallest(n_components), -1)
+
+
+def components_spec(n_components: int) -> ArraySpec:
+    """Return the array of the components that the largest probabilities belong to."""
+    return ArraySpec("components", ("grid", "rank"), _smallest(n_components), -1)
+
+
+def _smallest(n_components: int) -> str:
+    return next(t for t in ("int8", "int16", "int32") if n_components - 1 <= np.iinfo(t).max)
 
 
 def check_version(attributes: dict[str, Any], path: Path, kind: str) -> None:
@@ -56,30 +61,3 @@ def check_version(attributes: dict[str, Any], path: Path, kind: str) -> None:
             f"{path} has format version {version}, and this daskgmm reads version {FORMAT_VERSION}: "
             "use the daskgmm that wrote it, or a newer one"
         )
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` at the end, or remove it after an error."""
-    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
-    try:
-        yield temporary
-        replace_path(temporary, path)
-    except BaseException:
-        remove(temporary)
-        raise
-
-
-def replace_path(source: Path, target: Path) -> None:
-    """Rename a file or directory over what may be at the target."""
-    if target.is_dir():
-        shutil.rmtree(target)
-    os.replace(source, target)
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a directory, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

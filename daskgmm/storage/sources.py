@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -15,6 +15,7 @@ from sklearn.datasets import load_iris, load_sample_image
 
 from ..core.section import STRICT
 from ..errors import ConfigurationError, DataError
+from .coordinates import Coordinate
 from .readers import ImageReader, NpyReader, Readable, SyntheticOptions, SyntheticReader
 
 Format = Literal["auto", "zarr", "npy", "image", "sample"]
@@ -44,10 +45,16 @@ class Source:
 
     array: Readable | NDArray[Any]
     description: str  # what a person calls it
-    stored_chunks: tuple[int, ...] | None = None  # of the grid's axes, as they lie in the store
+    stored_chunks: tuple[int, ...] | tuple[tuple[int, ...]] | None = None  # of the grid's axes, or pieces of rows
     weights: Readable | NDArray[Any] | None = None  # (*grid)
+    valid: Readable | NDArray[Any] | None = None  # (*grid), bool: rows that count
+    fill_value: float | None = None  # rows in which a feature equals it are left out
     feature_names: tuple[str, ...] | None = None
+    dims: tuple[str, ...] | None = None  # names of the grid's axes
+    coordinates: Mapping[str, Coordinate] = field(default_factory=dict)  # along the axes, by their names
     is_image: bool = False
+    table: Any = None
+    keys: tuple[str, ...] = ()
 
 
 def open_source(options: DataOptions) -> Source:

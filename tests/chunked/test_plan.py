@@ -3,11 +3,12 @@
 from math import prod
 
 import dask.array as da
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daskgmm.chunked.plan import keep_or_plan, plan_chunks, target_bytes
+from daskgmm.chunked.plan import keep_or_plan, plan_chunks, strip_length, target_bytes
 
 MIB = 2**20
 
@@ -104,3 +105,33 @@ def test_a_single_small_chunk_is_kept():
 def test_chunks_that_are_too_big_are_split():
     (planned,) = keep_or_plan(((10**8, 10),), 8, "auto")
     assert planned * 8 <= 256 * MIB
+
+
+@given(
+    st.lists(st.integers(1, 5000), min_size=1, max_size=60).map(tuple),
+    st.integers(1, 64),
+    st.integers(1024, 10**6),
+)
+def test_pieces_are_gathered_whole_and_in_order(pieces, row_bytes, chunk_bytes):
+    (chunks,) = plan_chunks((sum(pieces),), row_bytes, (pieces,), chunk_bytes)
+    ends = set(np.cumsum(pieces).tolist())
+    assert sum(chunks) == sum(pieces)
+    assert set(np.cumsum(chunks).tolist()) <= ends
+    target = max(chunk_bytes // row_bytes, 1)
+    assert all(size <= 2 * target or size in pieces for size in chunks)
+
+
+def test_a_huge_piece_is_cut():
+    (chunks,) = plan_chunks((10**9,), 8, ((10**9,),))
+    assert sum(chunks) == 10**9
+    assert max(chunks) * 8 <= 256 * 2**20
+
+
+@given(st.integers(1, 10**5), st.integers(1, 10**6))
+def test_strips_divide_a_block_and_are_near_the_size_that_is_written_at_once(length, step_bytes):
+    strip, most = strip_length(length, step_bytes), 64 * 2**20
+    assert length % strip == 0
+    divisors = [n for n in range(1, length + 1) if length % n == 0]
+    largest_below = max([n for n in divisors if n * step_bytes <= most], default=1)
+    assert strip in {largest_below, min([n for n in divisors if n > largest_below], default=length)}
+    assert strip == length or 8 * strip * step_bytes >= most - 8 * step_bytes

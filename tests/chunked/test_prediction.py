@@ -7,10 +7,10 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from daskgmm.chunked.prediction import predict_lazily, predict_to
+from daskgmm.chunked.prediction import log_density_counts, predict_lazily, predict_to
 from daskgmm.chunked.rows import Rows
-from daskgmm.core.expectation import Wanted
 from daskgmm.core.mixture import Mixture
+from daskgmm.core.prediction import Wanted
 from daskgmm.errors import DataError
 from tests import oracles
 
@@ -136,3 +136,67 @@ def test_rows_that_do_not_fit_the_mixture_are_an_error(d):
         predict_to(Rows.of_memory(wrong), mixture, Wanted(), lambda region, prediction: None)
     with pytest.raises(DataError, match=f"{d} features, but the model was fitted on 3"):
         predict_lazily(da.from_array(wrong), mixture, "labels")
+
+
+def test_strips_of_blocks_are_written_in_their_places():
+    flat, mixture = example("full", (6, 10))
+    resp, _ = oracles.e_step(flat, mixture)
+    write = Writer((6, 10), 3)
+    regions = []
+
+    def noting(region, prediction):
+        regions.append(region)
+        write(region, prediction)
+
+    rows = Rows(da.from_array(flat.reshape(6, 10, 2), chunks=(4, 10, 2)))
+    counts = predict_to(rows, mixture, ALL, noting, strip=2)
+    assert sorted((one.start, one.stop) for one, _ in regions) == [(0, 2), (2, 4), (4, 6)]
+    np.testing.assert_array_equal(write.labels.ravel(), resp.argmax(axis=1))
+    assert counts.sum() == 60
+
+
+def test_blocks_that_are_done_are_not_even_read():
+    flat, mixture = example("full", (20,))
+    read = []
+
+    def reading(block, block_info=None):
+        read.append(block_info[0]["array-location"][0])
+        return block
+
+    array = da.from_array(flat, chunks=(5, 2)).map_blocks(reading, meta=np.empty((0, 2)))
+    write = Writer((20,), 3)
+    counts = predict_to(Rows(array), mixture, Wanted(), write, done=lambda region: region[0].start in {0, 10})
+    assert sorted(read) == [(5, 10), (15, 20)]
+    np.testing.assert_array_equal(write.times, np.repeat([0, 1, 0, 1], 5))
+    assert counts.sum() == 10
+    nothing = predict_to(Rows(array), mixture, Wanted(), write, done=lambda region: True)
+    np.testing.assert_array_equal(nothing, [0, 0, 0])
+
+
+def test_a_block_of_which_a_strip_is_missing_is_written_again():
+    flat, mixture = example("full", (20,))
+    write = Writer((20,), 3)
+    rows = Rows(da.from_array(flat, chunks=(10, 2)))
+    predict_to(rows, mixture, Wanted(), write, strip=5, done=lambda region: region[0].start != 15)
+    np.testing.assert_array_equal(write.times, np.repeat([0, 1], 10))
+
+
+def test_rows_of_weight_0_are_absent_from_results_and_counts():
+    flat, mixture = example("full", (20,))
+    flat[4] = np.nan
+    row_weights = np.ones(20)
+    row_weights[4] = 0
+    write = Writer((20,), 3)
+    rows = Rows(da.from_array(flat, chunks=(7, 2)), da.from_array(row_weights, chunks=7))
+    counts = predict_to(rows, mixture, ALL, write)
+    assert write.labels[4] == -1
+    assert np.isnan(write.log_density[4])
+    assert counts.sum() == 19
+
+
+def test_the_density_counts_are_those_of_all_rows():
+    flat, mixture = example("full", (300,))
+    _, log_prob = oracles.e_step(flat, mixture)
+    counts = log_density_counts(Rows(da.from_array(flat, chunks=(37, 2))), mixture)
+    assert counts.weights.sum() == 300
+    assert (log_prob.astype(float) < counts.quantile(0.1)).sum() == 30

@@ -32,7 +32,9 @@ def concatenate(parts):
 
 @pytest.mark.parametrize("n_blocks", N_BLOCKS)
 def test_blocks_are_combined_once_each_in_their_order(n_blocks):
-    (order,) = compute(map_reduce(rows_of(n_blocks), own_of, concatenate, None, list(range(n_blocks)), "test"))
+    (order,) = compute(
+        map_reduce(rows_of(n_blocks), own_of, concatenate, None, dict(enumerate(range(n_blocks))), "test")
+    )
     assert order == list(range(n_blocks))
 
 
@@ -41,7 +43,7 @@ def test_the_tree_does_not_depend_on_the_scheduler(scheduler):
     def tree(parts):
         return list(parts)
 
-    lazy = map_reduce(rows_of(300), own_of, tree, None, list(range(300)), "test")
+    lazy = map_reduce(rows_of(300), own_of, tree, None, dict(enumerate(range(300))), "test")
     with dask.config.set(scheduler=scheduler):
         (nested,) = compute(lazy)
     expected = [[i] for i in range(300)]
@@ -52,7 +54,9 @@ def test_the_tree_does_not_depend_on_the_scheduler(scheduler):
 
 def test_the_shared_argument_is_one_task_however_many_blocks_there_are():
     marker = np.zeros(1000)
-    graph = dict(map_reduce(rows_of(300), own_of, concatenate, marker, list(range(300)), "test").__dask_graph__())
+    graph = dict(
+        map_reduce(rows_of(300), own_of, concatenate, marker, dict(enumerate(range(300))), "test").__dask_graph__()
+    )
     holders = [key for key, task in graph.items() if getattr(task, "value", None) is marker]
     assert len(holders) == 1
     assert sum(holders[0] in getattr(task, "dependencies", ()) for task in graph.values()) == 300
@@ -67,14 +71,14 @@ def test_blocks_and_weights_arrive_flat_as_numpy_arrays(weighted):
         assert type(block) is np.ndarray
         return [(block.shape, None if weights is None else weights.shape, shared, own)]
 
-    (seen,) = compute(map_reduce(rows, shapes, concatenate, "shared", list("abcd"), "test"))
+    (seen,) = compute(map_reduce(rows, shapes, concatenate, "shared", dict(enumerate("abcd")), "test"))
     assert seen == [((6, 3), (6,) if weighted else None, "shared", own) for own in "abcd"]
 
 
 @pytest.mark.parametrize("n_blocks", N_BLOCKS)
 def test_the_estimate_counts_the_tasks_of_a_pass(n_blocks):
     rows = rows_of(n_blocks)
-    lazy = map_reduce(rows, own_of, concatenate, None, list(range(n_blocks)), "test")
+    lazy = map_reduce(rows, own_of, concatenate, None, dict(enumerate(range(n_blocks))), "test")
     own_tasks = len(lazy.__dask_graph__()) - len(rows.array.__dask_graph__())
     found = estimate(rows, "auto", 3, "full")
     assert (found.n_chunks, found.n_tasks) == (n_blocks, own_tasks)
@@ -85,7 +89,7 @@ def test_a_lost_connection_is_an_error_for_a_person():
     def lost(block, weights, shared, own):
         raise CommClosedError("gone")
 
-    lazy = map_reduce(rows_of(2), lost, concatenate, None, [0, 1], "test")
+    lazy = map_reduce(rows_of(2), lost, concatenate, None, {0: 0, 1: 1}, "test")
     with dask.config.set(scheduler="synchronous"), pytest.raises(ClusterLostError, match="gone") as info:
         compute(lazy)
     assert info.value.exit_code == 5

@@ -34,7 +34,7 @@ def concatenate(parts):
 
 def blocks_of(rows):
     """Return the blocks and their weights, in order, through a task for each."""
-    own = [None] * len(rows.block_sizes)
+    own = dict.fromkeys(range(len(rows.block_sizes)))
     (blocks,) = compute(map_reduce(rows, lambda *arguments: [arguments[:2]], concatenate, None, own, "x"))
     return blocks
 
@@ -159,3 +159,47 @@ def test_persisted_rows_are_the_same_rows_without_their_source():
     for _ in range(2):
         np.testing.assert_array_equal(np.concatenate([block for block, _ in blocks_of(rows)]), array)
     assert len(readable.reads) == n_reads
+
+
+def masked_example():
+    rng = np.random.default_rng(0)
+    array, row_weights, valid = rng.normal(size=(40, 6, 2)), rng.uniform(1, 2, (40, 6)), rng.random((40, 6)) < 0.7
+    array[3, 4, 1] = np.nan
+    return array, row_weights, valid
+
+
+@pytest.mark.parametrize("kind", [Readable, np.asarray])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("masked", ["array", "fill", "both"])
+def test_masked_rows_weigh_nothing(kind, weighted, masked):
+    array, row_weights, valid = masked_example()
+    present = np.ones((40, 6), bool) if masked == "fill" else valid.copy()
+    present[3, 4] &= masked == "array"
+    rows = Rows.of_readable(
+        kind(array),
+        None if kind is np.asarray else (5, 6),
+        kind(row_weights) if weighted else None,
+        None if masked == "fill" else kind(valid),
+        None if masked == "array" else np.nan,
+        1024,
+    )
+    expected = np.where(present, row_weights, 0) if weighted else present
+    found = rows.weights.compute()
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+    assert rows.weights.chunks == rows.array.chunks[:-1]
+
+
+def test_a_column_of_one_axis_can_be_masked():
+    rows = Rows.of_readable(Readable(np.array([1.0, -9.0, 2.0])), (3,), fill_value=-9.0)
+    np.testing.assert_array_equal(rows.weights.compute(), [True, False, True])
+
+
+def test_a_mask_of_another_shape_is_refused():
+    with pytest.raises(DataError, match=r"weights or mask have the shape \(3,\), but the rows have \(4,\)"):
+        Rows.of_readable(Readable(np.zeros((4, 2))), (4,), valid=Readable(np.ones(3, bool)))
+
+
+def test_rows_of_pieces_are_cut_between_them():
+    rows = Rows.of_readable(Readable(np.zeros((100, 2))), ((30, 30, 40),), chunk_bytes=1024)
+    assert rows.array.chunks[0] == (60, 40)

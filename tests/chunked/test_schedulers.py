@@ -12,8 +12,8 @@ from daskgmm.chunked.prediction import predict_to
 from daskgmm.chunked.rows import Rows
 from daskgmm.chunked.survey import survey_and_sample
 from daskgmm.core.blocks import block_rows
-from daskgmm.core.expectation import Wanted
 from daskgmm.core.options import FitOptions, ModelOptions
+from daskgmm.core.prediction import Wanted
 from daskgmm.errors import DataError
 from tests import oracles
 

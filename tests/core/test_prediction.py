@@ -1,13 +1,15 @@
 """Predictions for rows in memory."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from daskgmm.core import coefficients
 from daskgmm.core.blocks import block_rows
 from daskgmm.core.coefficients import Centred, Shared, prepare_prediction
-from daskgmm.core.expectation import Wanted, predict
 from daskgmm.core.mixture import Mixture
+from daskgmm.core.prediction import Wanted, predict
 from daskgmm.errors import DataError
 from tests import oracles
 
@@ -15,7 +17,7 @@ ALL = Wanted(probabilities=True, log_density=True)
 
 
 def score(rows, mixture, wanted=ALL):
-    return predict(rows, prepare_prediction(mixture), mixture.n_components, wanted)
+    return predict(rows, None, prepare_prediction(mixture), mixture.n_components, wanted)
 
 
 @pytest.fixture(params=["shared", "centred"])
@@ -120,7 +122,7 @@ def test_the_caller_says_how_rows_are_named():
     mixture, rows = Mixture(*oracles.random_parameters("full", 3, 2)), np.zeros((10, 2))
     rows[4, 0] = np.nan
     with pytest.raises(DataError, match=r"^pixel 104, column 0 is nan"):
-        predict(rows, prepare_prediction(mixture), 3, Wanted(), lambda row: f"pixel {100 + row}")
+        predict(rows, None, prepare_prediction(mixture), 3, Wanted(), lambda row: f"pixel {100 + row}")
 
 
 def test_infinities_of_both_signs_are_an_error_too():
@@ -134,3 +136,74 @@ def test_the_largest_numbers_are_finite():
     rows = np.full((10, 2), 1e308)
     found = score(rows, Mixture(*oracles.random_parameters("full", 3, 2)), Wanted())
     assert len(found.labels) == 10
+
+
+def score_top(top, k=6, n=400, **more):
+    parameters = oracles.random_parameters("full", k, 2, seed=4, spread=1.0)
+    rows, _ = oracles.draw(parameters, n)
+    mixture = Mixture(*parameters)
+    wanted = Wanted(probabilities=True, top=top, **more)
+    return score(rows, mixture), predict(rows, None, prepare_prediction(mixture), k, wanted)
+
+
+@pytest.mark.parametrize("top", [1, 2, 5, 6])
+def test_the_largest_probabilities_come_in_falling_order_with_their_components(top):
+    everything, found = score_top(top)
+    order = np.argsort(-everything.probabilities, axis=1, kind="stable")[:, :top]
+    np.testing.assert_array_equal(found.components, order)
+    np.testing.assert_array_equal(found.probabilities, np.take_along_axis(everything.probabilities, order, axis=1))
+    np.testing.assert_array_equal(found.components[:, 0], found.labels)
+
+
+def test_more_components_than_there_are_are_all_of_them():
+    assert score_top(9)[1].probabilities.shape == (400, 6)
+
+
+def test_probabilities_come_in_the_wanted_precision():
+    everything, found = score_top(None, dtype=np.float32)
+    assert found.probabilities.dtype == np.float32
+    np.testing.assert_allclose(found.probabilities, everything.probabilities, rtol=1e-6)
+
+
+def test_rows_without_weight_are_absent_and_may_hold_anything():
+    parameters = oracles.random_parameters("full", 3, 2, seed=5, spread=1.0)
+    rows, _ = oracles.draw(parameters, 50)
+    mixture = Mixture(*parameters)
+    expected = score(rows, mixture, Wanted(probabilities=True, log_density=True, top=2))
+    row_weights = np.ones(50)
+    absent = np.array([3, 17, 49])
+    row_weights[absent] = 0
+    rows[absent] = [[np.nan, 1], [np.inf, np.nan], [1e300, 0]]
+    coefficients = prepare_prediction(mixture)
+    found = predict(rows, row_weights, coefficients, 3, Wanted(probabilities=True, log_density=True, top=2))
+    assert (found.labels[absent] == -1).all()
+    assert (found.components[absent] == -1).all()
+    assert np.isnan(found.probabilities[absent]).all()
+    assert np.isnan(found.log_density[absent]).all()
+    present = row_weights > 0
+    for name in ("labels", "components", "probabilities", "log_density"):
+        np.testing.assert_array_equal(getattr(found, name)[present], getattr(expected, name)[present])
+
+
+def test_a_value_that_is_not_finite_is_named_though_others_are_absent():
+    mixture = Mixture(*oracles.random_parameters("full", 3, 2, seed=5, spread=1.0))
+    rows = np.zeros((10, 2))
+    rows[[2, 7], 1] = np.nan
+    row_weights = np.ones(10)
+    row_weights[2] = 0
+    with pytest.raises(DataError, match="row 7, column 1 is nan"):
+        predict(rows, row_weights, prepare_prediction(mixture), 3, Wanted())
+
+
+def test_a_thousand_probabilities_of_each_row_are_held_for_one_block_at_a_time():
+    k, n = 1000, 4096
+    mixture = Mixture("spherical", np.full(k, 1 / k), np.arange(k, dtype=float)[:, None], np.ones(k))
+    rows = np.random.default_rng(0).uniform(0, k, (n, 1))
+    predict(rows[:10], None, prepare_prediction(mixture), k, Wanted(probabilities=True, top=3))
+    tracemalloc.start()
+    try:
+        predict(rows, None, prepare_prediction(mixture), k, Wanted(probabilities=True, top=3))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < n * k * 8 / 2

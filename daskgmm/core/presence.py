@@ -1,0 +1,30 @@
+"""Which rows count, and how much: weights and masks as one array of weights, 0 for a row that is left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def presence(
+    rows: NDArray[Any], weights: NDArray[Any] | None, valid: NDArray[np.bool_] | None, fill_value: float | None
+) -> NDArray[Any]:
+    """Return the weights (*grid) of rows (*grid, d): those given, or True, and 0 or False where a row is masked.
+
+    A row is masked where `valid` (*grid) is False, or where any of its features equals `fill_value` (NaN: is NaN).
+    """
+    counts = np.ones(rows.shape[:-1], bool) if valid is None else valid
+    if fill_value is not None:
+        counts = counts & ~_equal(rows, fill_value).any(axis=-1)
+    return counts if weights is None else np.where(counts, weights, 0)
+
+
+def _equal(rows: NDArray[Any], fill_value: float) -> NDArray[Any]:
+    """Return where values are the fill value as their own type holds it: 1e20 is not 1e20 in float32."""
+    if np.isnan(fill_value):
+        return np.asarray(np.isnan(rows))
+    with np.errstate(over="ignore"):
+        value = rows.dtype.type(fill_value) if rows.dtype.kind == "f" else fill_value
+    return np.asarray(rows == value)

@@ -1,0 +1,86 @@
+"""The results of a job: which are written of its rows, how they lie, and what they are results of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from importlib.metadata import version
+from math import prod
+from typing import Any
+
+from .chunked.plan import strip_length
+from .chunked.prediction import Write
+from .chunked.rows import Rows
+from .config import Config
+from .core.model import Model
+from .storage.model import fingerprint
+from .storage.results import GridLayout, ResultKinds, ZarrWriter
+from .storage.sources import Source
+from .storage.table_results import TableWriter
+from .storage.unfinished import Plan, Unfinished
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What is written of the rows of a source."""
+
+    rows: Rows
+    source: Source
+    kinds: ResultKinds
+    attributes: dict[str, Any]  # which model, configuration and version wrote them
+
+    @property
+    def strip(self) -> int:
+        """Steps of the first axis of each block that are scored and written at once."""
+        return _strip(self.rows, self.kinds)
+
+    @property
+    def plan(self) -> Plan:
+        """What the results depend on, for a job that goes on with them."""
+        chunks = sha256(repr((self.rows.array.chunks, self.strip)).encode()).hexdigest()[:16]
+        return {
+            "model": self.attributes["model"],
+            "source": self.source.description,
+            "shape": " x ".join(map(str, self.rows.array.shape)),
+            "chunks": chunks,
+            "results": repr(self.kinds),
+            "daskgmm_version": self.attributes["daskgmm_version"],
+        }
+
+    def writer(self, work: Unfinished) -> Write:
+        """Return the writer to the folder: a table's results are a table, all others lie on the grid."""
+        if self.source.table is not None:
+            keys = partial(self.source.table.arrow, columns=self.source.keys)
+            return TableWriter.create(work, self.kinds, keys, self.attributes)
+        chunks = (self.strip, *(sizes[0] for sizes in self.rows.array.chunks[1:-1]))
+        layout = GridLayout(self.rows.grid, chunks, self.source.dims, self.source.coordinates)
+        return ZarrWriter.create(work, self.kinds, layout, self.attributes)
+
+
+def _strip(rows: Rows, kinds: ResultKinds) -> int:
+    length, *others = (max(sizes) for sizes in rows.array.chunks[:-1])
+    return strip_length(length, max(kinds.row_bytes, 1) * prod(others))
+
+
+def written_at_once(rows: Rows, config: Config) -> int:
+    """Return the bytes of results that a task holds at once."""
+    kinds = ResultKinds.of(config.output, config.model.n_components, config.output.anomaly_quantile)
+    if not kinds.specs:
+        return 0
+    others = prod(max(sizes) for sizes in rows.array.chunks[1:-1])
+    return int(_strip(rows, kinds) * others * kinds.row_bytes)
+
+
+def results_of(rows: Rows, source: Source, model: Model, config: Config) -> Results:
+    """Return the results that the configuration asks for."""
+    threshold = model.anomaly.threshold if model.anomaly and config.output.anomaly_quantile is not None else None
+    attributes = {
+        "source": source.description,
+        "model": fingerprint(model),
+        "configuration": config.to_yaml(),
+        "daskgmm_version": version("daskgmm"),
+        **({} if threshold is None else {"anomaly_threshold": threshold}),
+    }
+    kinds = ResultKinds.of(config.output, model.mixture.n_components, threshold)
+    return Results(rows, source, kinds, attributes)

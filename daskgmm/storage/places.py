@@ -1,0 +1,92 @@
+"""Where things are read and written: local paths and fsspec URLs behind pathlib's interface."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EROFS
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+from ..errors import DataError
+
+_STORE_ERRORS = {ENOSPC, EDQUOT, EFBIG, EROFS, EACCES}
+
+
+def is_url(path: str | Path) -> bool:
+    """Return whether the path is an fsspec URL, such as s3://bucket/run."""
+    return "://" in str(path)
+
+
+def place(path: str | Path, storage_options: Mapping[str, Any] | None = None) -> Path:
+    """Return the path, or for an fsspec URL an object with the same methods; raise DataError without its package."""
+    if not is_url(path):
+        return Path(path)
+    from upath import UPath  # an optional backend, for URLs only
+
+    try:
+        remote = UPath(str(path), **(storage_options or {}))
+        remote.fs  # noqa: B018 # imports the package of the protocol
+    except (ImportError, ValueError) as error:
+        raise DataError(f"{path} cannot be reached: {error}") from None
+    return cast(Path, remote)
+
+
+def zarr_store(path: Path) -> dict[str, Any]:
+    """Return the arguments by which zarr opens a place."""
+    if isinstance(path, Path):
+        return {"store": str(path)}
+    return {"store": str(path), "storage_options": dict(path.storage_options)}
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; rename it to `path` at the end, or remove it after an error."""
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
+    try:
+        yield temporary
+        replace_path(temporary, path)
+    except BaseException:
+        remove(temporary)
+        raise
+
+
+def replace_path(source: Path, target: Path) -> None:
+    """Rename a file or directory over what may be at the target; an object store copies and deletes instead."""
+    if isinstance(source, Path):
+        if target.is_dir():
+            shutil.rmtree(target)
+        os.replace(source, target)
+        return
+    remove(target)
+    files = source.fs.find(source.path)
+    source.fs.copy(files, [target.path + one.removeprefix(source.path) for one in files])
+    remove(source)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a directory, if it is there."""
+    if not isinstance(path, Path):
+        if path.exists():
+            path.fs.rm(path.path, recursive=True)
+    elif path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the errors of a store that takes no more, or not from us, into a DataError of one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _STORE_ERRORS and not isinstance(error, PermissionError):
+            raise
+        raise DataError(
+            f"{path} cannot be written: {error.strerror or error}; make room or choose another output.directory "
+            "(earlier results are untouched)"
+        ) from error

@@ -1,0 +1,63 @@
+"""Results of a table's rows: a table again, one parquet file for each region, with the key columns of the rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.prediction import Prediction
+from .places import writing
+from .results import ResultKinds
+from .schema import FORMAT_VERSION, ArraySpec
+from .unfinished import Region, Unfinished, mark_done
+
+TABLE = "results.parquet"
+
+Keys = Callable[[int, int], Any]  # first row, last row + 1 -> pyarrow.Table of the key columns
+
+
+@dataclass(frozen=True)
+class TableWriter:
+    """Writes the results of a region from wherever it runs, to a file that sorts in the order of the rows."""
+
+    folder: Path
+    kinds: ResultKinds
+    keys: Keys
+    attributes: dict[str, Any]
+
+    @classmethod
+    def create(cls, work: Unfinished, kinds: ResultKinds, keys: Keys, attributes: dict[str, Any]) -> TableWriter:
+        """Return the writer to a folder that is made for it, or that an interrupted job left."""
+        (work.path / TABLE).mkdir(parents=True, exist_ok=True)
+        return cls(work.path, kinds, keys, {"daskgmm_kind": "results", "daskgmm_format": FORMAT_VERSION, **attributes})
+
+    def __call__(self, region: Region, prediction: Prediction) -> None:
+        import pyarrow.parquet  # an optional backend: the source was a table, so it is there
+
+        (rows,) = region
+        table = self.keys(rows.start, rows.stop)
+        for name, values in self._columns(prediction).items():
+            table = table.append_column(name, pyarrow.array(values))
+        table = table.replace_schema_metadata({"daskgmm": json.dumps(self.attributes)})
+        path = self.folder / TABLE / f"part-{rows.start:015d}.parquet"
+        with writing(self.folder):
+            with path.open("wb") as file:
+                pyarrow.parquet.write_table(table, file)
+            mark_done(self.folder, region)
+
+    def _columns(self, prediction: Prediction) -> dict[str, Any]:
+        """Return the results by the names of their columns, one for each component or rank."""
+        columns = {}
+        for specs in self.kinds.specs.values():
+            for spec in specs:
+                values = self.kinds.values(spec, prediction)
+                many = {f"{_stem(spec)}_{i}": values[:, i] for i in range(values.shape[1])} if values.ndim == 2 else {}
+                columns.update(many or {_stem(spec): values})
+        return columns
+
+
+def _stem(spec: ArraySpec) -> str:
+    return {"labels": "label", "probabilities": "probability", "components": "component"}.get(spec.name, spec.name)
