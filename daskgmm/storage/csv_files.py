@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,7 +57,7 @@ class CsvPart:
         lines = self.file.read(start, stop)
         if last - first < self.pieces[piece]:
             lines = _lines(lines, first, last)
-        table = _parse(self, lines, schema)
+        table = _parse(self, lines, schema, sum(self.pieces[:piece]) + first)
         if table.num_rows != last - first:
             raise DataError(
                 f"{self.file.name}: {last - first} lines in its bytes {start} to {stop} hold {table.num_rows} rows; "
@@ -66,21 +67,21 @@ class CsvPart:
         return batches
 
 
-def open_csv(files: Sequence[StoredFile]) -> list[tuple[CsvPart, pa.Schema]]:
+def open_csv(files: Sequence[StoredFile], piece_bytes: int = PIECE_BYTES) -> list[tuple[CsvPart, pa.Schema]]:
     """Return parts with their columns, from one scan that counts lines.
 
     The types of columns are int64, double, bool or string. Raise DataError for a compressed file, for one without a
     header, and for one with another header than the first.
     """
     with ThreadPoolExecutor(_SCANS_AT_ONCE) as threads:
-        opened = list(threads.map(_open_part, files))
+        opened = list(threads.map(partial(_open_part, piece_bytes=piece_bytes), files))
     for part, _ in opened[1:]:
         _check_same_header(opened[0][0], part)
     parts, schemas = zip(*opened, strict=True)
     return list(zip(parts, _with_empty_as_numbers(schemas), strict=True))
 
 
-def _open_part(file: StoredFile) -> tuple[CsvPart, pa.Schema]:
+def _open_part(file: StoredFile, piece_bytes: int) -> tuple[CsvPart, pa.Schema]:
     if file.name.lower().endswith(_COMPRESSED):
         raise DataError(
             f"{file.name} is compressed and cannot be read from the middle: decompress it or convert it to parquet"
@@ -89,7 +90,7 @@ def _open_part(file: StoredFile) -> tuple[CsvPart, pa.Schema]:
         start = file.read(0, min(file.size, _JUDGED_BYTES))
         names, delimiter = _header(file, start)
         first_row = start.find(b"\n") + 1 or file.size
-        part = CsvPart(file, names, delimiter, *_indexed(file, first_row))
+        part = CsvPart(file, names, delimiter, *_indexed(file, first_row, piece_bytes))
         whole_lines = start[first_row:] if file.size == len(start) else start[first_row : start.rfind(b"\n") + 1]
         return part, _judged(part, whole_lines)
 
@@ -143,12 +144,12 @@ def _check_same_header(first: CsvPart, part: CsvPart) -> None:
     raise DataError(f"{part.file.name} has another header than {first.file.name}: {how}")
 
 
-def _indexed(file: StoredFile, first_row: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _indexed(file: StoredFile, first_row: int, piece_bytes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the edges of the pieces in bytes, and the rows of each, from one scan of a file."""
     edges, pieces, rows, open_line = [first_row], [], 0, False
     before = _LINE_START
-    for start in range(first_row, file.size, PIECE_BYTES):
-        block = before + file.read(start, min(start + PIECE_BYTES, file.size))
+    for start in range(first_row, file.size, piece_bytes):
+        block = before + file.read(start, min(start + piece_bytes, file.size))
         rows += _count_rows(block)
         line_end = block.rfind(b"\n", 2)
         if line_end >= 0 and rows:
@@ -158,8 +159,8 @@ def _indexed(file: StoredFile, first_row: int) -> tuple[tuple[int, ...], tuple[i
         open_line = block.rstrip(b"\r")[-1:] != b"\n"
         before = block[-2:]
     if open_line:  # the last line need not end
-        edges.append(file.size)
-        pieces.append(1)
+        pieces = [*pieces[:-1], pieces[-1] + 1] if pieces else [1]
+        edges = [*edges[: len(pieces)], file.size]
     return tuple(edges), tuple(pieces)
 
 
@@ -174,7 +175,8 @@ def _row_ends(values: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return where among the bytes values[2:] a line ends that is not empty."""
     ends = values == _LF
     empty = ends[1:-1] | ((values[1:-1] == _CR) & ends[:-2])
-    return ends[2:] & ~empty
+    row_ends: NDArray[np.bool_] = ends[2:] & ~empty
+    return row_ends
 
 
 def _lines(lines: bytes, first: int, last: int) -> bytes:
@@ -190,12 +192,15 @@ def _judged(part: CsvPart, lines: bytes) -> pa.Schema:
     kept = {pa.int64(), pa.float64(), pa.bool_(), pa.null()}
     if not lines:
         return pa.schema([(name, pa.null()) for name in part.names])
-    table = _parse(part, lines, None)
+    table = _parse(part, lines, None, 0)
     return pa.schema([(field.name, field.type if field.type in kept else pa.string()) for field in table.schema])
 
 
-def _parse(part: CsvPart, lines: bytes, schema: pa.Schema | None) -> pa.Table:
-    """Return whole lines as a table of the columns of a schema, or of all with types judged by the lines."""
+def _parse(part: CsvPart, lines: bytes, schema: pa.Schema | None, row: int) -> pa.Table:
+    """Return whole lines as a table of the columns of a schema, or of all with types judged by the lines.
+
+    `row` is the number of the first of them in the file, for messages.
+    """
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -208,18 +213,21 @@ def _parse(part: CsvPart, lines: bytes, schema: pa.Schema | None) -> pa.Table:
             arrow_csv.ConvertOptions(**chosen),
         )
     except pa.ArrowInvalid as error:
-        raise DataError(f"{part.file.name}: {_explained(str(error), part.names)}") from None
+        raise DataError(f"{part.file.name}: {_explained(str(error), part.names, row)}") from None
 
 
-_BAD_VALUE = re.compile(r"In CSV column #(\d+): CSV conversion error to (\w+): invalid value '(.*)'", re.DOTALL)
+_ROW = re.compile(r"Row #(\d+)")
+_BAD_VALUE = re.compile(r"In CSV column #(\d+): (.*?): CSV conversion error to (\w+): invalid value '(.*)'", re.DOTALL)
 
 
-def _explained(message: str, names: Sequence[str]) -> str:
+def _explained(message: str, names: Sequence[str], row: int) -> str:
+    """Return pyarrow's message with the row's number in the file (rows from 0, without the header) and column names."""
+    message = _ROW.sub(lambda found: f"row {row + int(found[1]) - 1}", message)
     found = _BAD_VALUE.search(message)
     if found is None:
         return " ".join(message.split())
-    column, kind, value = found.groups()
+    column, where, kind, value = found.groups()
     return (
-        f"the column {names[int(column)]!r} holds {value!r}, which is no {kind} as its first rows are: "
+        f"{where} holds {value!r} in the column {names[int(column)]!r}, which is no {kind} as the first rows are: "
         "correct it, or leave the column out"
     )

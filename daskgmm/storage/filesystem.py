@@ -11,7 +11,6 @@ from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
-from fsspec.utils import get_protocol
 
 from ..errors import ConfigurationError, DataError
 
@@ -59,12 +58,16 @@ def reading(name: str) -> Iterator[None]:
     except DataError:
         raise
     except FileNotFoundError as error:
-        cause = f": {_one_line(error.__cause__)}" if error.__cause__ else ""
-        raise DataError(f"{name} does not exist{cause}") from None
+        answer = error.__cause__ if not isinstance(error.__cause__, LookupError) else None  # of a server
+        raise DataError(
+            f"{name} " + (f"cannot be opened: {_one_line(answer)}" if answer else "does not exist")
+        ) from None
     except OSError as error:
         if isinstance(error, ConnectionError | TimeoutError) or error.errno in _TRANSIENT:
             raise
         raise DataError(f"{name} cannot be read: {error.strerror or _one_line(error)}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{name} is not UTF-8 text: convert it") from None
     except (ValueError, NotImplementedError) as error:  # pyarrow's errors of format are of these classes
         raise DataError(f"{name} cannot be read: {_one_line(error)}") from None
 
@@ -75,31 +78,32 @@ def find_files(path: str, suffixes: tuple[str, ...], storage_options: Mapping[st
     Names that begin with a dot or an underscore are no data (_SUCCESS, _metadata, .part.crc) and are skipped below a
     directory. Raise DataError where there is nothing, ConfigurationError where a package is missing.
     """
-    system, root = _file_system(path, storage_options)
-    with reading(path):
-        found = [info for match in _matches(system, root) for info in _below(system, match, suffixes)]
+    found = _found(path, suffixes, storage_options)
     if not found:
-        raise DataError(f"{path} holds no file that ends in {' or '.join(suffixes[:2])}: correct data.path")
-    if any(info["size"] is None for info in found):
+        raise DataError(f"{path} has no files: names that end in {' or '.join(suffixes[:2])} were looked for")
+    if any(file.size < 0 for file in found):
         raise DataError(f"{path} is on a server that does not tell its size: copy it to a disk or an object store")
-    files = {info["name"]: StoredFile(system, info["name"], int(info["size"])) for info in found}
-    return tuple(files[name] for name in sorted(files, key=_natural))
+    return tuple(sorted(found, key=lambda file: _natural(file.path)))
 
 
-def _file_system(path: str, storage_options: Mapping[str, Any]) -> tuple[Any, str]:
+def _found(path: str, suffixes: tuple[str, ...], storage_options: Mapping[str, Any]) -> set[StoredFile]:
     try:
-        system, root = fsspec.url_to_fs(path, **storage_options)
+        with reading(path):
+            system, root = fsspec.url_to_fs(path, **storage_options)
+            found = [info for match in _matches(system, str(root)) for info in _below(system, match, suffixes)]
     except ImportError as error:
-        missing = error if error.name else error.__cause__
-        package = getattr(missing, "name", None) or get_protocol(path)
-        raise ConfigurationError(
-            f"{get_protocol(path)}:// paths need the package {package}: pip install {package}"
-        ) from None
-    except TypeError as error:
-        raise ConfigurationError(f"data.storage_options do not suit {path}: {_one_line(error)}") from None
-    except ValueError as error:
+        raise ConfigurationError(f"{path} needs a package: {_remedy(error)}") from None
+    except (DataError, OSError):
+        raise
+    except Exception as error:  # file systems raise errors of many classes of their own
         raise DataError(f"{path} cannot be opened: {_one_line(error)}") from None
-    return system, str(root)
+    return {StoredFile(system, info["name"], -1 if info["size"] is None else int(info["size"])) for info in found}
+
+
+def _remedy(error: ImportError) -> str:
+    """Return the command that installs what is missing; fsspec gives the reason as the cause, or in words."""
+    name = error.name or getattr(error.__cause__, "name", None)
+    return f"pip install {name}" if name else _one_line(error)
 
 
 def _matches(system: Any, root: str) -> list[dict[str, Any]]:

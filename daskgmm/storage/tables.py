@@ -147,7 +147,7 @@ def open_table(path: str, format: TableFormat, storage_options: Mapping[str, Any
     schema = merged_schema((part.file.name, columns) for part, columns in opened)
     table = Table(path, tuple(part for part, _ in opened), schema)
     if not table.n_rows:
-        raise DataError(f"{path} holds no rows, only the names of {len(schema)} columns")
+        raise DataError(f"{path} holds no rows")
     return table
 
 
