@@ -1,0 +1,138 @@
+"""Files of a table on any file system that fsspec knows: found in natural order, read by range, errors in one line."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from ..errors import ConfigurationError, DataError
+
+_TRANSIENT = {
+    *(errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EIO, errno.EPIPE, errno.ESTALE, errno.ETIMEDOUT),
+    *(errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET),
+    *(errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETRESET, errno.ENETUNREACH),
+}
+_MAGIC = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file and the file system that holds it."""
+
+    system: Any  # fsspec's AbstractFileSystem: untyped, and picklable
+    path: str  # as the file system calls it
+    size: int  # bytes when it was found
+
+    @property
+    def is_local(self) -> bool:
+        return isinstance(self.system, LocalFileSystem)
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: a path, or a URL where it is remote."""
+        return self.path if self.is_local else str(self.system.unstrip_protocol(self.path))
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Return the bytes [start:stop] in one request; raise DataError where the file no longer has them."""
+        data: bytes = self.system.cat_file(self.path, start=start, end=stop) if stop > start else b""
+        if len(data) != stop - start:
+            raise DataError(
+                f"{self.name} gave {len(data)} bytes where {stop - start} were asked for: "
+                "it has changed since it was opened, or its server ignores byte ranges"
+            )
+        return data
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Raise DataError that names the file for what is wrong with it; errors that may pass stay as they are."""
+    try:
+        yield
+    except DataError:
+        raise
+    except FileNotFoundError as error:
+        answer = error.__cause__ if not isinstance(error.__cause__, LookupError) else None  # of a server
+        raise DataError(
+            f"{name} " + (f"cannot be opened: {_one_line(answer)}" if answer else "does not exist")
+        ) from None
+    except OSError as error:
+        if isinstance(error, ConnectionError | TimeoutError) or error.errno in _TRANSIENT:
+            raise
+        raise DataError(f"{name} cannot be read: {error.strerror or _one_line(error)}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{name} is not UTF-8 text: convert it") from None
+    except (ValueError, NotImplementedError) as error:  # pyarrow's errors of format are of these classes
+        raise DataError(f"{name} cannot be read: {_one_line(error)}") from None
+
+
+def find_files(path: str, suffixes: tuple[str, ...], storage_options: Mapping[str, Any]) -> tuple[StoredFile, ...]:
+    """Return the file at a path or URL, those of a glob, or those of a suffix below a directory, in natural order.
+
+    Names that begin with a dot or an underscore are no data (_SUCCESS, _metadata, .part.crc) and are skipped below a
+    directory. Raise DataError where there is nothing, ConfigurationError where a package is missing.
+    """
+    found = _found(path, suffixes, storage_options)
+    if not found:
+        raise DataError(f"{path} has no files: names that end in {' or '.join(suffixes[:2])} were looked for")
+    if any(file.size < 0 for file in found):
+        raise DataError(f"{path} is on a server that does not tell its size: copy it to a disk or an object store")
+    return tuple(sorted(found, key=lambda file: _natural(file.path)))
+
+
+def _found(path: str, suffixes: tuple[str, ...], storage_options: Mapping[str, Any]) -> set[StoredFile]:
+    try:
+        with reading(path):
+            system, root = fsspec.url_to_fs(path, **storage_options)
+            found = [info for match in _matches(system, str(root)) for info in _below(system, match, suffixes)]
+    except ImportError as error:
+        raise ConfigurationError(f"{path} needs a package: {_remedy(error)}") from None
+    except (DataError, OSError):
+        raise
+    except Exception as error:  # file systems raise errors of many classes of their own
+        raise DataError(f"{path} cannot be opened: {_one_line(error)}") from None
+    return {StoredFile(system, info["name"], -1 if info["size"] is None else int(info["size"])) for info in found}
+
+
+def _remedy(error: ImportError) -> str:
+    """Return the command that installs what is missing; fsspec gives the reason as the cause, or in words."""
+    name = error.name or getattr(error.__cause__, "name", None)
+    return f"pip install {name}" if name else _one_line(error)
+
+
+def _matches(system: Any, root: str) -> list[dict[str, Any]]:
+    """Return fsspec's description of what is at a path, or of what a glob matches."""
+    try:
+        return [system.info(root)]
+    except FileNotFoundError:
+        if not _MAGIC.search(root):
+            raise
+        return list(system.glob(root, detail=True).values())
+
+
+def _below(system: Any, info: dict[str, Any], suffixes: tuple[str, ...]) -> list[dict[str, Any]]:
+    if info["type"] != "directory":
+        return [info]
+    top = info["name"].rstrip("/")
+    found = system.find(top, detail=True)
+    return [one for name, one in found.items() if _is_data(name[len(top) :], suffixes)]
+
+
+def _is_data(name: str, suffixes: tuple[str, ...]) -> bool:
+    hidden = any(part.startswith((".", "_")) for part in name.split("/"))
+    return not hidden and name.lower().endswith(suffixes)
+
+
+def _natural(name: str) -> list[str | int]:
+    """Return a key that puts part.9 before part.10; texts and numbers alternate in it."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name))]
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
