@@ -114,7 +114,7 @@ def test_synthetic_rows_do_not_depend_on_how_they_are_sliced():
     [
         (DataOptions("nowhere.zarr"), "'nowhere.zarr' does not exist"),
         (DataOptions("nowhere.png"), "'nowhere.png' does not exist"),
-        (DataOptions("."), "set data.format to zarr, npy or image"),
+        (DataOptions("."), "set data.format to zarr, npy, hdf5, xarray, image"),
         (DataOptions("sample:china", weights="w"), "has no row weights"),
         (DataOptions("sample:china", array="a"), "leave it out"),
     ],
