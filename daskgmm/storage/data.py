@@ -35,7 +35,7 @@ class DataOptions:
     __pydantic_config__: ClassVar = STRICT
 
     path: str
-    """zarr (also a URL), .npy files, file.h5::dataset, netCDF, PNG, JPEG, or sample:china, :iris, :blue-marble, :synthetic."""
+    """zarr (or its URL), .npy files, file.h5::dataset, netCDF, PNG, JPEG, or sample:china, iris, blue-marble, synthetic."""
     format: Format = "auto"
     """auto goes by the path."""
     array: str | None = None
@@ -47,7 +47,7 @@ class DataOptions:
     weights: str | None = None
     """Row weights: name of an array in the same group or file, or path of .npy files."""
     mask: Mask = None
-    """Which rows count: name of an array that is not 0 there (~name: 0 there), or the fill value (nan) of the others."""
+    """Which rows count: name of an array that is not 0 there (~name: 0 there), or the fill value (nan) of others."""
     keep: tuple[str, ...] = ()
     """Names of the columns of a table that go along to the results."""
     storage_options: dict[str, Any] = field(default_factory=dict, repr=False)

@@ -155,11 +155,12 @@ def _status(error: BaseException | None) -> int | None:
     if error is None:
         return None
     response = getattr(error, "response", None)
-    in_response = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, Mapping) else None
-    for status in (getattr(error, "status", None), getattr(error, "code", None), in_response):
-        if isinstance(status, int) and 400 <= status < 600:
-            return status
-    return _status(error.__cause__)
+    status = getattr(error, "status", None)  # aiohttp's
+    if status is None and isinstance(response, Mapping):  # botocore's
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    if status is None:
+        status = getattr(error, "code", None)  # gcsfs's
+    return status if isinstance(status, int) and 400 <= status < 600 else _status(error.__cause__)
 
 
 def _class_names(error: Exception) -> set[str]:

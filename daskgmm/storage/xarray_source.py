@@ -89,7 +89,7 @@ class XarrayDataset:
         if len({variable.dims for variable in variables.values()}) != 1:
             listed = ", ".join(_described(name, variable) for name, variable in variables.items())
             raise DataError(f"{self.path}: name variables of the same axes in data.arrays; the dataset holds {listed}")
-        return {"arrays": tuple(variables)}
+        return {"arrays": tuple(sorted(variables))}  # a zarr group need not list them in one order
 
     def _data_variables(self, besides: set[str | None]) -> Mapping[str, Any]:
         dataset = _shared(self.handle)
