@@ -68,7 +68,9 @@ class Guard:
     def _explain(self, error: Exception, what: str, locate: Callable[[], str] | None) -> str:
         if is_denied(error):
             remedy = (
-                "data.storage_options or the environment must hold credentials" if "://" in what else "see its mode"
+                "data.storage_options or the environment must hold credentials"
+                if "://" in what
+                else "check its permissions"
             )
             message = f"{what} cannot be read: access is denied ({_reason(error)}): {remedy}"
         elif is_transient(error):
@@ -108,12 +110,12 @@ class Reliable:
     def __getitem__(self, slices: Slices) -> Any:
         locate = self.locate
         where = None if locate is None else lambda: locate(slices)
-        return self.guard(lambda: self.array[slices], f"{_region(slices)} of {self.name}", where)
+        return self.guard(lambda: self.array[slices], f"{_region(slices, self.shape)} of {self.name}", where)
 
 
-def _region(slices: Slices) -> str:
-    parts = [f"{one.start or 0}:{'' if one.stop is None else one.stop}" for one in slices]
-    return f"part [{', '.join(parts)}]"
+def _region(slices: Slices, shape: tuple[int, ...]) -> str:
+    bounds = [one.indices(size)[:2] for one, size in zip(slices, shape, strict=False)]
+    return f"part [{', '.join(f'{start}:{stop}' for start, stop in bounds)}]"
 
 
 _TRANSIENT_NUMBERS = {

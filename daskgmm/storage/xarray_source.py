@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -32,43 +34,55 @@ def open_xarray(options: DataOptions, guard: Guard) -> Source:
 
 @dataclass(frozen=True)
 class Handle:
-    """How a dataset is opened; each process that reads opens it once."""
+    """How a dataset is opened; each process that reads learns once what it holds."""
 
     path: str
+    is_hdf5: bool
     arguments: str = field(repr=False)  # of xarray.open_dataset, as JSON: they are hashed
     token: str  # of one opening: what has been written anew under the same name is opened anew
 
-    def opened(self, **decoding: bool) -> Any:
-        """Return the dataset, its values not yet read and its times not decoded."""
-        xarray = optional("xarray", "xarray", self.path)
-        return xarray.open_dataset(
-            self.path, chunks=None, cache=False, decode_times=False, **decoding, **json.loads(self.arguments)
-        )
+    @contextmanager
+    def dataset(self, *, decoded: bool = True) -> Iterator[Any]:
+        """Give the dataset; afterwards its HDF5 file is closed, or it would be locked against writers from now on."""
+        with _ONE_AT_A_TIME if self.is_hdf5 else nullcontext():
+            dataset, store = _shared(self, decoded)
+            try:
+                yield dataset
+            finally:
+                if store is not None:
+                    store.close()
 
 
-@lru_cache(maxsize=8)
-def _shared(handle: Handle) -> Any:
-    """Return the decoded dataset of this process; xarray locks what is not safe to read from several threads."""
-    return handle.opened()
+_ONE_AT_A_TIME = Lock()  # h5netcdf cannot close a file while another thread reads it; HDF5 has one lock for all anyway
+
+
+@lru_cache(maxsize=16)
+def _shared(handle: Handle, decoded: bool) -> tuple[Any, Any]:
+    """Return the dataset, no value read yet, and the store that opens its file again at each read; None without one."""
+    xarray = optional("xarray", "xarray", handle.path)
+    store = xarray.backends.H5NetCDFStore.open(handle.path) if handle.is_hdf5 else None
+    how = {"chunks": None, "cache": False, "decode_times": False, "decode_cf": None if decoded else False}
+    dataset = xarray.open_dataset(handle.path if store is None else store, **how, **json.loads(handle.arguments))
+    return dataset, store
 
 
 def _handle(options: DataOptions) -> Handle:
-    path, arguments = options.path, _arguments(options)
-    return Handle(path if is_url(path) else str(Path(path).absolute()), json.dumps(arguments), uuid4().hex)
-
-
-def _arguments(options: DataOptions) -> dict[str, Any]:
-    if is_url(options.path) or Path(options.path).is_dir():
-        node = open_node(options)
-        if not isinstance(node, zarr.Group):
-            raise DataError(f"{options.path} is a zarr array, not a group of variables: set data.format to zarr")
-        consolidated = node.metadata.consolidated_metadata is not None
-        return {"engine": "zarr", "consolidated": consolidated, "storage_options": options.storage_options or None}
-    with open(options.path, "rb") as file:
+    path = options.path if is_url(options.path) else str(Path(options.path).absolute())
+    if is_url(path) or Path(path).is_dir():
+        return Handle(path, False, json.dumps(_zarr_arguments(options)), uuid4().hex)
+    with open(path, "rb") as file:
         is_hdf5 = file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
     if is_hdf5:
         optional("h5netcdf", "xarray", options.path)
-    return {"engine": "h5netcdf" if is_hdf5 else None}  # else as xarray finds: SciPy for classic netCDF
+    return Handle(path, is_hdf5, "{}", uuid4().hex)  # classic netCDF as xarray finds: with SciPy
+
+
+def _zarr_arguments(options: DataOptions) -> dict[str, Any]:
+    node = open_node(options)
+    if not isinstance(node, zarr.Group):
+        raise DataError(f"{options.path} is a zarr array, not a group of variables: set data.format to zarr")
+    consolidated = node.metadata.consolidated_metadata is not None
+    return {"engine": "zarr", "consolidated": consolidated, "storage_options": options.storage_options or None}
 
 
 @dataclass(frozen=True)
@@ -81,7 +95,8 @@ class XarrayDataset:
     nouns: ClassVar = ("variable", "dataset")
 
     def names(self) -> list[str]:
-        return [_described(name, variable) for name, variable in _shared(self.handle).data_vars.items()]
+        with self.handle.dataset() as dataset:
+            return [_described(name, variable) for name, variable in dataset.data_vars.items()]
 
     def default(self, besides: set[str | None]) -> dict[str, Any]:
         """Return all numeric data variables but the bounds of coordinates; raise DataError unless their axes agree."""
@@ -92,16 +107,17 @@ class XarrayDataset:
         return {"arrays": tuple(sorted(variables))}  # a zarr group need not list them in one order
 
     def _data_variables(self, besides: set[str | None]) -> Mapping[str, Any]:
-        dataset = _shared(self.handle)
-        bounds = {one.attrs.get("bounds") or one.encoding.get("bounds") for one in dataset.variables.values()}
-        return {
-            str(name): variable
-            for name, variable in dataset.data_vars.items()
-            if name not in besides | bounds and variable.ndim > 0 and variable.dtype.kind in "iufb"
-        }
+        with self.handle.dataset() as dataset:
+            bounds = {one.attrs.get("bounds") or one.encoding.get("bounds") for one in dataset.variables.values()}
+            return {
+                str(name): variable
+                for name, variable in dataset.data_vars.items()
+                if name not in besides | bounds and variable.ndim > 0 and variable.dtype.kind in "iufb"
+            }
 
     def member(self, name: str) -> Member | None:
-        variable = _shared(self.handle).variables.get(name)
+        with self.handle.dataset() as dataset:
+            variable = dataset.variables.get(name)
         if variable is None:
             return None
         reader = XarrayReader(self.handle, name, tuple(variable.shape), np.dtype(variable.dtype))
@@ -109,7 +125,7 @@ class XarrayDataset:
         return Member(Reliable(reader, f"{self.path}/{name}", self.guard), _stored_chunks(variable), dims)
 
     def coordinate(self, name: str, beside: str) -> Coordinate | None:
-        with self.handle.opened(decode_cf=False) as raw:
+        with self.handle.dataset(decoded=False) as raw:
             variable = raw.variables.get(name)
             if variable is None or variable.dims != (name,) or variable.size > LARGEST_COORDINATE:
                 return None
@@ -133,7 +149,8 @@ class XarrayReader:
         return len(self.shape)
 
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
-        return np.asarray(_shared(self.handle).variables[self.variable][slices].values, self.dtype)
+        with self.handle.dataset() as dataset:
+            return np.asarray(dataset.variables[self.variable][slices].values, self.dtype)
 
 
 def _described(name: object, variable: Any) -> str:

@@ -149,3 +149,15 @@ def test_a_file_system_without_its_package_names_the_extra(monkeypatch):
 )
 def test_a_url_that_cannot_be_opened_is_refused(path, message):
     assert message in failure(DataOptions(path))
+
+
+@pytest.mark.parametrize(("status", "message"), [(503, "after 3 attempts: try again later"), (403, "access is denied")])
+def test_an_object_store_that_refuses_is_named_in_one_line(web, status, message):
+    web.always = status
+    client = {"endpoint_url": web.url, "region_name": "us-east-1"}
+    once = {"retries": {"max_attempts": 0}}  # of botocore, beneath ours
+    options = {"key": "key-of-mine", "secret": "secret-of-mine", "client_kwargs": client, "config_kwargs": once}
+    line = failure(DataOptions("s3://rows/a.zarr", storage_options=options))
+    assert f"the server answers {status}" in line
+    assert message in line
+    assert "of-mine" not in line
