@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from math import prod
@@ -50,9 +49,8 @@ class Results:
 
     def writer(self, work: Unfinished) -> Write:
         """Return the writer to the folder: a table's results are a table, all others lie on the grid."""
-        if self.source.table is not None:
-            keys = partial(self.source.table.arrow, columns=self.source.keys)
-            return TableWriter.create(work, self.kinds, keys, self.attributes)
+        if self.source.keys is not None:
+            return TableWriter.create(work, self.kinds, self.source.keys, self.attributes)
         chunks = (self.strip, *(sizes[0] for sizes in self.rows.array.chunks[1:-1]))
         layout = GridLayout(self.rows.grid, chunks, self.source.dims, self.source.coordinates)
         return ZarrWriter.create(work, self.kinds, layout, self.attributes)

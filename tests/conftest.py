@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from daskgmm.chunked.seeding import race
 from daskgmm.chunked.survey import survey_and_sample
 from daskgmm.core.loop import State, Trial, iterate
 from daskgmm.core.options import FitOptions
+
+from .servers import Bucket, Web, s3_server, web_server
 
 DATA = Path(__file__).parent / "data"
 
@@ -44,3 +47,17 @@ def fit():
         return iterate(state, Expectation(rows, survey), options.em(model)).best
 
     return fit
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Bucket]:
+    """A bucket on an S3 server on loopback, with the storage options that reach it."""
+    with s3_server() as bucket:
+        yield bucket
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[Web]:
+    """The test's directory behind an HTTP server on loopback that can be told to refuse requests."""
+    with web_server(tmp_path) as web:
+        yield web

@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import jsonschema
@@ -46,6 +47,8 @@ def test_overrides_win_and_keep_their_types():
         (MINIMAL, ("compute.chunk_bytes=8MiB",), "compute.chunk_bytes: input should be a valid integer"),
         (MINIMAL, ("model.reg_covar=.inf",), "model.reg_covar: input should be a finite number"),
         (MINIMAL, ("cluster.kind=slrum",), "cluster: input tag 'slrum'"),
+        (MINIMAL, ("data.mask=true",), "data.mask: value error, should be the name of an array or a fill value"),
+        (MINIMAL, ("data.arrays=[]",), "data.arrays: tuple should have at least 1 item"),
         (MINIMAL, ("n_components",), "is not of the form key.path=value"),
         (MINIMAL, ("data.path.x=1",), "path is a value, not a section"),
         ("model: {}", (), "data is missing"),
@@ -59,6 +62,28 @@ def test_a_mistake_is_one_line_that_names_the_key(text, overrides, message):
         parse_config(text, overrides)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "mask", "fill_value", "name"),
+    [
+        ("nan", "nan", math.nan, None),
+        (".nan", "nan", math.nan, None),
+        ("-9999", -9999, -9999, None),
+        ("1e20", 1e20, 1e20, None),
+        ("'~land'", "~land", None, "land"),
+        ("~land", "~land", None, "land"),
+        ("sea", "sea", None, "sea"),
+        ("~", None, None, None),
+    ],
+)
+def test_a_mask_is_a_name_or_a_fill_value(text, mask, fill_value, name):
+    config = parse_config(f"data: {{path: a.zarr, mask: {text}}}")
+    assert config.data.mask == mask
+    assert config.data.fill_value == pytest.approx(fill_value, nan_ok=True)
+    assert config.data.mask_name == name
+    assert config.data.mask_is_inverted == str(mask).startswith("~")
+    assert parse_config(config.to_yaml()) == config
 
 
 def test_a_missing_file_is_named():

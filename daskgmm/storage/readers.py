@@ -45,9 +45,9 @@ class NpyReader:
     def open(cls, path: Path) -> NpyReader:
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
+        except (ValueError, EOFError) as error:
             raise DataError(f"{path} cannot be read as .npy: {error}") from None
-        return cls(str(path), array.shape, array.dtype)
+        return cls(str(path.absolute()), array.shape, array.dtype)
 
     @property
     def ndim(self) -> int:
@@ -74,8 +74,8 @@ class ImageReader:
                 bands, dtype = _bands(image)
                 status = path.stat()
                 stamp = (status.st_mtime_ns, status.st_size)
-                return cls(str(path), (image.height, image.width, bands), np.dtype(dtype), stamp)
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+                return cls(str(path.absolute()), (image.height, image.width, bands), np.dtype(dtype), stamp)
+        except (UnidentifiedImageError, Image.DecompressionBombError) as error:
             raise DataError(f"{path} cannot be read as an image: {error}") from None
 
     @property
@@ -91,12 +91,9 @@ _GREY = {"1", "L", "LA"}
 
 @lru_cache(maxsize=1)
 def _decoded(path: str, stamp: tuple[int, int]) -> NDArray[Any]:
-    try:
-        with Image.open(path) as image:
-            bands, _ = _bands(image)
-            pixels = np.asarray(_converted(image))
-    except OSError as error:
-        raise DataError(f"{path} cannot be decoded: {error}") from None
+    with Image.open(path) as image:
+        bands, _ = _bands(image)
+        pixels = np.asarray(_converted(image))
     return pixels.reshape(*pixels.shape[:2], bands)
 
 

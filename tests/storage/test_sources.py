@@ -1,4 +1,6 @@
 import os
+import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -114,7 +116,7 @@ def test_synthetic_rows_do_not_depend_on_how_they_are_sliced():
     [
         (DataOptions("nowhere.zarr"), "'nowhere.zarr' does not exist"),
         (DataOptions("nowhere.png"), "'nowhere.png' does not exist"),
-        (DataOptions("."), "set data.format to zarr, npy or image"),
+        (DataOptions("."), "set data.format to zarr, npy, hdf5, xarray, image"),
         (DataOptions("sample:china", weights="w"), "has no row weights"),
         (DataOptions("sample:china", array="a"), "leave it out"),
     ],
@@ -181,3 +183,190 @@ def test_another_picture_under_the_same_name_is_read_anew(tmp_path):
         os.utime(path, ns=(len(seen), len(seen)))
         seen.append(tuple(int(value) for value in ImageReader.open(path)[(slice(None),) * 3][0, 0]))
     assert seen == [(10, 20, 30), (200, 100, 50)]
+
+
+FIELDS = np.random.default_rng(1).standard_normal((6, 5, 4)).astype("float32")
+BLOCK = (slice(1, 5), slice(0, 3), slice(None))
+
+
+@pytest.fixture(params=[2, 3])
+def ocean(tmp_path, request):
+    """Two fields on (time, lat, lon) with a mask, weights and coordinates, and a field of bands, as zarr 2 and 3."""
+    group = zarr.create_group(str(tmp_path / "ocean.zarr"), zarr_format=request.param)
+
+    def put(name, data, *dims):
+        names = {"dimension_names": dims} if request.param == 3 else {"attributes": {"_ARRAY_DIMENSIONS": list(dims)}}
+        group.create_array(name, data=data, chunks=(2, *data.shape[1:]), **names)
+
+    grid = ("time", "lat", "lon")
+    put("temp", FIELDS, *grid)
+    put("salt", (FIELDS * 10).astype("int16"), *grid)
+    put("sea", (FIELDS > 0).astype("int8"), *grid)
+    put("area", np.abs(FIELDS), *grid)
+    put("time", np.arange(6), "time")
+    put("lat", np.linspace(-60, 60, 5), "lat")
+    group["time"].attrs["units"] = "days since 2000-01-01"
+    put("bands", FIELDS, "time", "lat", "band")
+    return str(tmp_path / "ocean.zarr")
+
+
+@pytest.mark.parametrize("is_consolidated", [False, True])
+def test_zarr_arrays_are_stacked_as_features(ocean, is_consolidated):
+    if is_consolidated:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)  # zarr 3 does not specify it yet
+            zarr.consolidate_metadata(ocean)
+    source = pickle.loads(pickle.dumps(open_source(DataOptions(ocean, arrays=("temp", "salt")))))
+    assert source.feature_names == ("temp", "salt")
+    assert source.stored_chunks == (2, 5, 4)
+    assert source.array.dtype == "float32"
+    np.testing.assert_array_equal(source.array[BLOCK], np.stack([FIELDS, (FIELDS * 10).astype("int16")], -1)[BLOCK])
+
+
+def test_zarr_axes_keep_their_names_and_coordinates(ocean):
+    source = open_source(DataOptions(ocean, arrays=("temp",)))
+    assert source.dims == ("time", "lat", "lon")
+    assert set(source.coordinates) == {"time", "lat"}
+    np.testing.assert_array_equal(source.coordinates["lat"].values, np.linspace(-60, 60, 5))
+    assert source.coordinates["time"].attributes == {"units": "days since 2000-01-01"}
+    assert open_source(DataOptions(ocean, array="bands")).dims == ("time", "lat")
+
+
+def test_a_mask_counts_rows_where_it_is_not_zero_or_inverted_where_it_is(ocean):
+    for mask, expected in (("sea", FIELDS > 0), ("~sea", FIELDS <= 0)):
+        source = open_source(DataOptions(ocean, arrays=("temp", "salt"), mask=mask, weights="area"))
+        assert source.fill_value is None
+        np.testing.assert_array_equal(source.valid[BLOCK], expected[BLOCK])
+        np.testing.assert_array_equal(source.weights[BLOCK], np.abs(FIELDS)[BLOCK])
+
+
+@pytest.mark.parametrize(("mask", "expected"), [("nan", np.nan), (np.nan, np.nan), (-9999, -9999), (1e20, 1e20)])
+def test_a_number_as_mask_is_a_fill_value(ocean, mask, expected):
+    source = open_source(DataOptions(ocean, arrays=("temp",), mask=mask))
+    assert source.valid is None
+    np.testing.assert_equal(source.fill_value, expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"arrays": ("temp", "tmp")},
+            r"there is no array 'tmp'; the group holds area, bands, lat, salt, sea, temp, time",
+        ),
+        ({"arrays": ("temp", "lat")}, r"to be stacked, but they have: temp \(6, 5, 4\), lat \(5,\)"),
+        (
+            {"arrays": ("temp", "bands")},
+            r"same axes to be stacked, but they have: temp \('time', 'lat', 'lon'\), bands",
+        ),
+        ({"array": "bands", "weights": "area"}, r"data\.weights has the shape \(6, 5, 4\), but the rows .* \(6, 5\)"),
+        ({"array": "bands", "mask": "sea"}, r"data\.mask has the shape \(6, 5, 4\), but the rows .* \(6, 5\)"),
+        ({"array": "bands", "mask": "~see"}, "there is no array 'see'"),
+    ],
+)
+def test_arrays_that_do_not_go_together_are_named(ocean, options, message):
+    with pytest.raises(DataError, match=message):
+        open_source(DataOptions(ocean, **options))
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_coordinates_weights_and_mask_are_not_taken_for_the_rows(tmp_path, values, zarr_format):
+    group = zarr.create_group(str(tmp_path / "a.zarr"), zarr_format=zarr_format)
+    names = {"dimension_names": ["y"]} if zarr_format == 3 else {"attributes": {"_ARRAY_DIMENSIONS": ["y"]}}
+    group.create_array("y", data=np.arange(100), **names)
+    for name, data in (("w", np.ones(100)), ("m", np.ones(100)), ("pixels", values)):
+        group.create_array(name, data=data)
+    source = open_source(DataOptions(str(tmp_path / "a.zarr"), weights="w", mask="m"))
+    np.testing.assert_array_equal(source.array[EVERYTHING], values)
+
+
+@pytest.mark.parametrize(
+    ("layout", "key"),
+    [
+        ({"chunks": (30, 3), "zarr_format": 2}, "pixels/2.0"),
+        ({"chunks": (30, 3)}, "pixels/c/2/0"),
+        ({"chunks": (30, 3), "compressors": None}, "pixels/c/2/0"),
+        ({"chunks": (10, 3), "shards": (30, 3)}, "pixels/c/2/0"),
+    ],
+)
+def test_a_truncated_chunk_is_named(tmp_path, values, layout, key):
+    zarr.create_group(str(tmp_path / "a.zarr"), zarr_format=layout.get("zarr_format", 3)).create_array(
+        "pixels", data=values, **layout
+    )
+    source = open_source(DataOptions(str(tmp_path / "a.zarr"), array="pixels"))
+    os.truncate(tmp_path / "a.zarr" / key, 50)
+    np.testing.assert_array_equal(source.array[(slice(0, 60), slice(None))], values[:60])
+    with pytest.raises(
+        DataError, match=rf"part \[0:100, 0:\] of .*a\.zarr/pixels cannot be read, chunk {key} is"
+    ) as caught:
+        source.array[(slice(0, 100), slice(None))]
+    assert "\n" not in str(caught.value)
+
+
+def test_npy_files_that_match_a_pattern_follow_each_other_by_number(tmp_path, values):
+    for number, part in ((9, values[:30]), (10, values[30:90]), (100, values[90:])):
+        np.save(tmp_path / f"part-{number}.npy", part)
+    np.save(tmp_path / "w.npy", np.arange(100.0))
+    np.save(tmp_path / "m.npy", np.arange(100) % 2)
+    (tmp_path / "inner").mkdir()
+    for name in ("part-9.npy", "part-10.npy", "part-100.npy"):
+        os.link(tmp_path / name, tmp_path / "inner" / name)
+    beside = {"weights": str(tmp_path / "w.npy"), "mask": f"~{tmp_path / 'm.npy'}"}
+    for path in (tmp_path / "part-*.npy", tmp_path / "inner"):
+        source = pickle.loads(pickle.dumps(open_source(DataOptions(str(path), **beside))))
+        np.testing.assert_array_equal(source.array[(slice(20, 95), slice(None))], values[20:95])
+        np.testing.assert_array_equal(source.weights[(slice(20, 95),)], np.arange(20.0, 95))
+        np.testing.assert_array_equal(source.valid[(slice(20, 95),)], np.arange(20, 95) % 2 == 0)
+
+
+def test_an_npy_file_of_another_width_is_named(tmp_path, values):
+    np.save(tmp_path / "a.npy", values)
+    np.save(tmp_path / "b.npy", values[:, :2])
+    with pytest.raises(DataError, match=r"b\.npy has the shape \(100, 2\), but .*a\.npy has \(100, 3\)"):
+        open_source(DataOptions(str(tmp_path / "*.npy")))
+
+
+def test_an_npy_file_that_is_truncated_after_it_was_opened_is_named(tmp_path, values):
+    np.save(tmp_path / "a.npy", values)
+    source = open_source(DataOptions(str(tmp_path / "a.npy")))
+    os.truncate(tmp_path / "a.npy", 200)
+    with pytest.raises(DataError, match=r"part \[0:3, 0:\] of .*a\.npy cannot be read: mmap length"):
+        source.array[(slice(0, 3), slice(None))]
+
+
+def test_a_truncated_image_is_named(tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), "uint8")).save(tmp_path / "a.png")
+    source = open_source(DataOptions(str(tmp_path / "a.png")))
+    os.truncate(tmp_path / "a.png", 3000)
+    with pytest.raises(DataError, match=r"of .*a\.png cannot be read: .*truncated"):
+        source.array[(slice(0, 3),)]
+
+
+def test_a_file_url_is_a_path(tmp_path, values):
+    zarr.create_array(str(tmp_path / "a.zarr"), data=values)
+    np.testing.assert_array_equal(open_source(DataOptions(f"file://{tmp_path}/a.zarr")).array[EVERYTHING], values)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"array": "a", "arrays": ("b",)}, ConfigurationError, "are both set"),
+        ({"storage_options": {"key": "k"}}, ConfigurationError, r"data\.storage_options are for URLs"),
+        ({"columns": ("a",)}, ConfigurationError, "are for tables"),
+        ({"keep": ("a",)}, ConfigurationError, "are for tables"),
+        ({"weights": "nowhere.npy"}, DataError, r"data\.weights 'nowhere\.npy' does not exist"),
+        ({"mask": "nowhere.npy"}, DataError, r"data\.mask 'nowhere\.npy' does not exist"),
+        ({"arrays": ("a",)}, DataError, "leave it out"),
+        ({"path": "sample:china", "mask": "land"}, DataError, r"data\.mask: .* has no other arrays; give a fill value"),
+        (
+            {"path": "nowhere-*.npy"},
+            DataError,
+            r"data\.path 'nowhere-\*\.npy' does not exist, or matches no \.npy file",
+        ),
+        ({"path": "a.parquet"}, DataError, "parquet is no format that can be read"),
+    ],
+)
+def test_options_that_have_no_use_are_refused(tmp_path, values, options, error, message):
+    np.save(tmp_path / "a.npy", values)
+    with pytest.raises(error, match=message):
+        open_source(DataOptions(**({"path": str(tmp_path / "a.npy")} | options)))

@@ -1,0 +1,120 @@
+"""What a source is: the options that name one, and the value that opening it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import isnan, nan
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from annotated_types import MinLen
+from numpy.typing import NDArray
+from pydantic import BeforeValidator
+
+from ..core.section import STRICT
+from .readers import Readable, SyntheticOptions
+
+Format = Literal["auto", "zarr", "npy", "hdf5", "xarray", "parquet", "csv", "image", "sample"]
+
+
+def _writable_nan(mask: object) -> object:
+    """Return NaN as the string that a configuration file can hold, and that equals itself."""
+    if isinstance(mask, bool):
+        raise ValueError("should be the name of an array or a fill value")
+    return "nan" if isinstance(mask, float) and isnan(mask) else mask
+
+
+Mask = Annotated[str | float | int | None, BeforeValidator(_writable_nan)]
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Where the rows are."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    path: str
+    """zarr, parquet, CSV (files or URLs), .npy, file.h5::dataset, netCDF, PNG, JPEG, or sample:NAME, as sample:china."""
+    format: Format = "auto"
+    """auto goes by the path."""
+    array: str | None = None
+    """Name of the array, dataset or variable; may be left out where there is one only. Its last axis: features."""
+    arrays: Annotated[tuple[str, ...], MinLen(1)] | None = None
+    """Names of arrays or variables, all of one shape, stacked as features."""
+    columns: Annotated[tuple[str, ...], MinLen(1)] | None = None
+    """Columns of a table that are features: names or patterns (dep_*), !name or !pattern for others; null: all."""
+    weights: str | None = None
+    """Row weights: name of an array in the same group or file, of a column, or path of .npy files."""
+    mask: Mask = None
+    """Which rows count: name of an array or column not 0 there (~name: 0 there); or the fill value (nan) of others."""
+    keep: tuple[str, ...] = ()
+    """Key columns of a table: no features, but carried over to the results."""
+    storage_options: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What the file system of a URL is to know: credentials, endpoint."""
+    synthetic: SyntheticOptions = field(default_factory=SyntheticOptions)
+    """The mixture that sample:synthetic draws from."""
+
+    @property
+    def fill_value(self) -> float | None:
+        """The value that marks rows to leave out, NaN included; None where the mask is no number."""
+        if isinstance(self.mask, str):
+            return nan if self.mask.lower() == "nan" else None
+        return None if self.mask is None else float(self.mask)
+
+    @property
+    def mask_name(self) -> str | None:
+        """What is named as the mask, without the ~ that inverts it."""
+        named = isinstance(self.mask, str) and self.fill_value is None
+        return str(self.mask).removeprefix("~") if named else None
+
+    @property
+    def mask_is_inverted(self) -> bool:
+        return isinstance(self.mask, str) and self.mask.startswith("~")
+
+
+Keys = Callable[[int, int], Any]  # first row, last row + 1 -> pyarrow.Table of the key columns
+
+
+@dataclass(frozen=True, eq=False)
+class Coordinate:
+    """The values along one axis of the grid as they are stored, not decoded, with attributes that JSON can hold."""
+
+    values: NDArray[Any]  # (n,)
+    attributes: Mapping[str, Any] = field(default_factory=dict)  # units, calendar and the like
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Rows that can be read: the last axis of `array` holds the features, the axes before it are the grid."""
+
+    array: Readable | NDArray[Any]
+    description: str  # what a person calls it
+    stored_chunks: tuple[int, ...] | tuple[tuple[int, ...]] | None = None  # of the grid's axes; or pieces of rows
+    weights: Readable | NDArray[Any] | None = None  # (*grid)
+    valid: Readable | NDArray[Any] | None = None  # (*grid), bool: the rows that count
+    fill_value: float | None = None  # rows in which any feature equals it (in the array's dtype) do not count; NaN too
+    feature_names: tuple[str, ...] | None = None
+    dims: tuple[str, ...] | None = None  # names of the grid's axes
+    coordinates: Mapping[str, Coordinate] = field(default_factory=dict)  # by the name of the axis, where there is one
+    is_image: bool = False
+    keys: Keys | None = None  # of a table: its results are a table too, with these columns
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """The shape of the rows; an array of one axis holds one feature."""
+        shape = tuple(self.array.shape)
+        return shape if len(shape) == 1 else shape[:-1]
+
+
+def plain_attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return those attributes that JSON can hold, NumPy values as Python's."""
+    values = {str(name): value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+              for name, value in attributes.items()}  # fmt: skip
+    return {name: value for name, value in values.items() if _is_plain(value)}
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_is_plain(one) for one in value)
+    return value is None or isinstance(value, str | bool | int | float)

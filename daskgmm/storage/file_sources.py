@@ -1,0 +1,53 @@
+"""Files that hold one array: .npy, one or many, and images."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from glob import glob, has_magic
+from pathlib import Path
+
+from ..errors import DataError
+from .composed import Concatenated, NonZero
+from .data import DataOptions, Source
+from .readers import ImageReader, NpyReader, Readable
+from .reading import Guard, Reliable
+
+
+def open_npy(options: DataOptions, guard: Guard) -> Source:
+    """Return the source in a .npy file, in a directory of them or in those that match a pattern, end to end."""
+    weights, mask = options.weights, options.mask_name
+    source = Source(_open_npy_files("data.path", options.path, guard), options.path)
+    if weights is not None:
+        source = replace(source, weights=_open_npy_files("data.weights", weights, guard))
+    if mask is not None:
+        array = _open_npy_files("data.mask", mask, guard)
+        source = replace(source, valid=NonZero.of(mask, array, options.mask_is_inverted))
+    return source
+
+
+def _open_npy_files(key: str, path: str, guard: Guard) -> Readable:
+    files = npy_files(path)
+    if not files:
+        raise DataError(f"{key} {path!r} does not exist, or matches no .npy file (working directory {Path.cwd()})")
+    return Concatenated.of({str(file): Reliable(NpyReader.open(file), str(file), guard) for file in files})
+
+
+def npy_files(path: str) -> list[Path]:
+    """Return the file, the .npy files in the directory, or the files that match the pattern; 9 comes before 10."""
+    if Path(path).is_file():
+        return [Path(path)]
+    found = Path(path).glob("*.npy") if Path(path).is_dir() else map(Path, glob(path) if has_magic(path) else ())
+    return sorted((file for file in found if file.is_file()), key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Return a key that orders the numbers in names by their value."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path)) if part]
+
+
+def open_image(options: DataOptions, guard: Guard) -> Source:
+    """Return the pixels of a PNG or JPEG."""
+    reader = ImageReader.open(Path(options.path))
+    names = ("red", "green", "blue") if reader.shape[-1] == 3 else ("grey",)
+    return Source(Reliable(reader, options.path, guard), options.path, feature_names=names, is_image=True)

@@ -1,0 +1,85 @@
+"""HDF5 files: each read opens the file where it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from .containers import Member, source_in
+from .data import Coordinate, DataOptions, Source
+from .readers import Slices
+from .reading import Guard, Reliable, optional
+
+
+def open_hdf5(options: DataOptions, guard: Guard) -> Source:
+    """Return the source in `file.h5::group/dataset`, or in the dataset or datasets that the options name."""
+    optional("h5py", "hdf5", options.path)
+    path, _, inside = options.path.partition("::")
+    if inside and (options.array is not None or options.arrays is not None):
+        raise DataError(f"data.path {options.path!r} names a dataset: leave data.array and data.arrays out")
+    file = HDF5File(path, guard)
+    return source_in(file, replace(options, array=inside) if inside else options)
+
+
+@dataclass(frozen=True)
+class HDF5File:
+    """The datasets of an HDF5 file."""
+
+    path: str
+    guard: Guard
+    nouns: ClassVar = ("dataset", "file")
+
+    def default(self, besides: set[str | None]) -> dict[str, Any]:
+        """Return the only dataset."""
+        others = {name.strip("/") for name in besides if name is not None}
+        rows = [name for name in self.names() if name not in others]
+        return {"array": rows[0]} if len(rows) == 1 else {}
+
+    def names(self) -> list[str]:
+        h5py = optional("h5py", "hdf5", self.path)
+        found: list[str] = []
+
+        def visit(name: str, node: Any) -> None:
+            if isinstance(node, h5py.Dataset):
+                found.append(name)
+
+        with h5py.File(self.path, "r") as file:
+            file.visititems(visit)
+        return sorted(found)
+
+    def member(self, name: str) -> Member | None:
+        h5py = optional("h5py", "hdf5", self.path)
+        with h5py.File(self.path, "r") as file:
+            dataset = file.get(name)
+            if not isinstance(dataset, h5py.Dataset):
+                return None
+            reader = HDF5Reader(str(Path(self.path).absolute()), name, tuple(dataset.shape or ()), dataset.dtype)
+            return Member(Reliable(reader, f"{self.path}::{name}", self.guard), dataset.chunks)
+
+    def coordinate(self, name: str, beside: str) -> Coordinate | None:
+        return None  # axes of plain HDF5 have no names; netCDF is opened by xarray
+
+
+@dataclass(frozen=True)
+class HDF5Reader:
+    """A dataset of an HDF5 file, opened for each read: handles cannot be pickled."""
+
+    path: str
+    dataset: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __getitem__(self, slices: Slices) -> NDArray[Any]:
+        h5py = optional("h5py", "hdf5", self.path)
+        with h5py.File(self.path, "r") as file:
+            values: NDArray[Any] = file[self.dataset][slices]
+        return values

@@ -1,0 +1,163 @@
+"""netCDF files and zarr written by xarray: variables as features, decoded as the CF conventions say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any, ClassVar
+from uuid import uuid4
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from .containers import LARGEST_COORDINATE, Member, source_in
+from .data import Coordinate, DataOptions, Source, plain_attributes
+from .readers import Slices
+from .reading import Guard, Reliable, optional
+from .zarr_source import is_url, open_node
+
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def open_xarray(options: DataOptions, guard: Guard) -> Source:
+    """Return the source whose features are the variables of a dataset; without names, all numeric data variables."""
+    optional("xarray", "xarray", options.path)
+    return source_in(XarrayDataset(options.path, _handle(options), guard), options)
+
+
+@dataclass(frozen=True)
+class Handle:
+    """How a dataset is opened; each process that reads learns once what it holds."""
+
+    path: str
+    is_hdf5: bool
+    arguments: str = field(repr=False)  # of xarray.open_dataset, as JSON: they are hashed
+    token: str  # of one opening: what has been written anew under the same name is opened anew
+
+    @contextmanager
+    def dataset(self, *, decoded: bool = True) -> Iterator[Any]:
+        """Give the dataset; afterwards its HDF5 file is closed, or it would be locked against writers from now on."""
+        with _ONE_AT_A_TIME if self.is_hdf5 else nullcontext():
+            dataset, store = _shared(self, decoded)
+            try:
+                yield dataset
+            finally:
+                if store is not None:
+                    store.close()
+
+
+_ONE_AT_A_TIME = Lock()  # h5netcdf cannot close a file while another thread reads it; HDF5 has one lock for all anyway
+
+
+@lru_cache(maxsize=16)
+def _shared(handle: Handle, decoded: bool) -> tuple[Any, Any]:
+    """Return the dataset, no value read yet, and the store that opens its file again at each read; None without one."""
+    xarray = optional("xarray", "xarray", handle.path)
+    store = xarray.backends.H5NetCDFStore.open(handle.path) if handle.is_hdf5 else None
+    how = {"chunks": None, "cache": False, "decode_times": False, "decode_cf": None if decoded else False}
+    dataset = xarray.open_dataset(handle.path if store is None else store, **how, **json.loads(handle.arguments))
+    return dataset, store
+
+
+def _handle(options: DataOptions) -> Handle:
+    path = options.path if is_url(options.path) else str(Path(options.path).absolute())
+    if is_url(path) or Path(path).is_dir():
+        return Handle(path, False, json.dumps(_zarr_arguments(options)), uuid4().hex)
+    with open(path, "rb") as file:
+        is_hdf5 = file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
+    if is_hdf5:
+        optional("h5netcdf", "xarray", options.path)
+    return Handle(path, is_hdf5, "{}", uuid4().hex)  # classic netCDF as xarray finds: with SciPy
+
+
+def _zarr_arguments(options: DataOptions) -> dict[str, Any]:
+    node = open_node(options)
+    if not isinstance(node, zarr.Group):
+        raise DataError(f"{options.path} is a zarr array, not a group of variables: set data.format to zarr")
+    consolidated = node.metadata.consolidated_metadata is not None
+    return {"engine": "zarr", "consolidated": consolidated, "storage_options": options.storage_options or None}
+
+
+@dataclass(frozen=True)
+class XarrayDataset:
+    """The variables of a dataset that xarray opens."""
+
+    path: str
+    handle: Handle
+    guard: Guard
+    nouns: ClassVar = ("variable", "dataset")
+
+    def names(self) -> list[str]:
+        with self.handle.dataset() as dataset:
+            return [_described(name, variable) for name, variable in dataset.data_vars.items()]
+
+    def default(self, besides: set[str | None]) -> dict[str, Any]:
+        """Return all numeric data variables but the bounds of coordinates; raise DataError unless their axes agree."""
+        variables = self._data_variables(besides)
+        if len({variable.dims for variable in variables.values()}) != 1:
+            listed = ", ".join(_described(name, variable) for name, variable in variables.items())
+            raise DataError(f"{self.path}: name variables of the same axes in data.arrays; the dataset holds {listed}")
+        return {"arrays": tuple(sorted(variables))}  # a zarr group need not list them in one order
+
+    def _data_variables(self, besides: set[str | None]) -> Mapping[str, Any]:
+        with self.handle.dataset() as dataset:
+            bounds = {one.attrs.get("bounds") or one.encoding.get("bounds") for one in dataset.variables.values()}
+            return {
+                str(name): variable
+                for name, variable in dataset.data_vars.items()
+                if name not in besides | bounds and variable.ndim > 0 and variable.dtype.kind in "iufb"
+            }
+
+    def member(self, name: str) -> Member | None:
+        with self.handle.dataset() as dataset:
+            variable = dataset.variables.get(name)
+        if variable is None:
+            return None
+        reader = XarrayReader(self.handle, name, tuple(variable.shape), np.dtype(variable.dtype))
+        dims = tuple(str(dim) for dim in variable.dims)
+        return Member(Reliable(reader, f"{self.path}/{name}", self.guard), _stored_chunks(variable), dims)
+
+    def coordinate(self, name: str, beside: str) -> Coordinate | None:
+        with self.handle.dataset(decoded=False) as raw:
+            variable = raw.variables.get(name)
+            if variable is None or variable.dims != (name,) or variable.size > LARGEST_COORDINATE:
+                return None
+            values = np.asarray(variable.values)
+            return Coordinate(
+                values.astype(str) if values.dtype.kind in "OT" else values, plain_attributes(variable.attrs)
+            )
+
+
+@dataclass(frozen=True)
+class XarrayReader:
+    """A variable of a dataset, decoded where it is read; where values are missing, it is NaN."""
+
+    handle: Handle
+    variable: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __getitem__(self, slices: Slices) -> NDArray[Any]:
+        with self.handle.dataset() as dataset:
+            return np.asarray(dataset.variables[self.variable][slices].values, self.dtype)
+
+
+def _described(name: object, variable: Any) -> str:
+    return f"{name} ({', '.join(str(dim) for dim in variable.dims)})"
+
+
+def _stored_chunks(variable: Any) -> tuple[int, ...] | None:
+    """Return the chunks, or whole shards, that a file or store holds the variable in; None where it has none."""
+    found = variable.encoding.get("shards") or variable.encoding.get("chunksizes") or variable.encoding.get("chunks")
+    return tuple(int(size) for size in found) if found and len(found) == variable.ndim else None

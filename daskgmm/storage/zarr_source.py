@@ -1,0 +1,130 @@
+"""zarr groups and arrays, on disk or behind a URL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from math import ceil
+from pathlib import Path
+from typing import Any, ClassVar
+
+import fsspec
+import numpy as np
+import zarr
+
+from ..errors import DataError
+from .containers import LARGEST_COORDINATE, Member, source_in
+from .data import Coordinate, DataOptions, Source, plain_attributes
+from .readers import Slices
+from .reading import Guard, Reliable
+
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
+
+
+def open_zarr(options: DataOptions, guard: Guard) -> Source:
+    """Return the source in a zarr group or array of format 2 or 3; its stored chunks are whole shards."""
+    node = open_node(options)
+    if isinstance(node, zarr.Group):
+        return source_in(ZarrGroup(options.path.rstrip("/"), node, guard), options)
+    if options.array is not None or options.arrays is not None:
+        raise DataError(f"{options.path} is a zarr array, not a group: leave data.array and data.arrays out")
+    if options.weights is not None or options.mask_name is not None:
+        raise DataError(
+            f"{options.path} is a single zarr array: data.weights and data.mask need a group that holds all"
+        )
+    member, n_axes = _member(node, options.path, guard), max(node.ndim - 1, 1)
+    stored, dims = member.stored_chunks, member.dims
+    return Source(member.array, options.path, stored and stored[:n_axes], dims=dims and dims[:n_axes])
+
+
+def open_node(options: DataOptions) -> zarr.Group | zarr.Array[Any]:
+    """Return what the path or URL holds; raise DataError where that is no zarr or its file system is not installed."""
+    if is_url(options.path):
+        _check_file_system(options.path)
+        store, storage_options = options.path, options.storage_options
+    else:
+        store, storage_options = str(Path(options.path).absolute()), {}
+    try:
+        return zarr.open(store, mode="r", storage_options=storage_options or None)
+    except FileNotFoundError:  # also where a directory or bucket is there, but no zarr in it
+        raise DataError(f"data.path {options.path!r} is not there, or holds no zarr array or group") from None
+
+
+def is_url(path: str) -> bool:
+    """Return whether the path is for fsspec to open rather than a file."""
+    return "://" in path
+
+
+def _check_file_system(url: str) -> None:
+    protocol = url.partition("://")[0].rpartition("::")[2]
+    try:
+        fsspec.get_filesystem_class(protocol)
+    except ImportError as error:
+        extra = _EXTRAS.get(protocol)
+        remedy = f"pip install 'daskgmm[{extra}]'" if extra else str(error)
+        raise DataError(f"data.path {url!r} needs a package that reads {protocol}://: {remedy}") from None
+    except ValueError:
+        raise DataError(f"data.path {url!r}: no file system is known for {protocol}://") from None
+
+
+@dataclass(frozen=True, eq=False)
+class ZarrGroup:
+    """The arrays of a zarr group; consolidated metadata are used where they are."""
+
+    path: str
+    group: zarr.Group
+    guard: Guard
+    nouns: ClassVar = ("array", "group")
+
+    def names(self) -> list[str]:
+        return sorted(self.group.array_keys())
+
+    def default(self, besides: set[str | None]) -> dict[str, Any]:
+        """Return the only array that is no coordinate."""
+        arrays = {name: array for name, array in self.group.arrays() if name not in besides}
+        rows = [name for name, array in arrays.items() if _dims(array) != (name,)]
+        return {"array": rows[0]} if len(rows) == 1 else {}
+
+    def member(self, name: str) -> Member | None:
+        found = self.group.get(name)
+        return _member(found, f"{self.path}/{name}", self.guard) if isinstance(found, zarr.Array) else None
+
+    def coordinate(self, name: str, beside: str) -> Coordinate | None:
+        path = "/".join((*beside.split("/")[:-1], name))
+        found = self.group.get(path)
+        if not isinstance(found, zarr.Array) or found.ndim != 1 or found.size > LARGEST_COORDINATE or path == beside:
+            return None
+        values = np.asarray(found[...])
+        if values.dtype.kind in "OT":  # strings of any length
+            values = values.astype(str)
+        return Coordinate(values, plain_attributes({k: v for k, v in found.attrs.items() if k != _V2_DIMS}))
+
+
+def _member(array: zarr.Array[Any], name: str, guard: Guard) -> Member:
+    readable = Reliable(array, name, guard, partial(_damaged_chunk, array))
+    return Member(readable, array.shards or array.chunks, _dims(array))
+
+
+_V2_DIMS = "_ARRAY_DIMENSIONS"  # where xarray and others put the names of axes in zarr format 2
+
+
+def _dims(array: zarr.Array[Any]) -> tuple[str, ...] | None:
+    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get(_V2_DIMS)
+    if not isinstance(names, list | tuple) or len(names) != array.ndim:
+        return None
+    return tuple(names) if all(isinstance(name, str) for name in names) else None
+
+
+def _damaged_chunk(array: zarr.Array[Any], slices: Slices) -> str:
+    """Return the key of the first chunk (or shard) in the slices that cannot be read, as it is called in the store."""
+    sizes = array.shards or array.chunks
+    bounds = [one.indices(n)[:2] for one, n in zip(slices, array.shape, strict=False)]
+    for index in product(*(range(a // size, ceil(b / size)) for (a, b), size in zip(bounds, sizes, strict=False))):
+        part = tuple(slice(i * size, (i + 1) * size) for i, size in zip(index, sizes, strict=False))
+        try:
+            array[part]
+        except Exception:  # of any class, as at the first attempt
+            whole = (*index, *[0] * (array.ndim - len(index)))
+            return f"chunk {array.path}/{array.metadata.encode_chunk_key(whole)}".replace(" /", " ")
+    return ""
