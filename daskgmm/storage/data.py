@@ -35,7 +35,7 @@ class DataOptions:
     __pydantic_config__: ClassVar = STRICT
 
     path: str
-    """zarr, parquet, CSV (files or URLs), .npy, file.h5::dataset, netCDF, PNG, JPEG, or sample:NAME, as sample:china."""
+    """zarr, parquet, CSV (files or URLs), .npy, file.h5::dataset, netCDF, PNG, JPEG, or sample:NAME."""
     format: Format = "auto"
     """auto goes by the path."""
     array: str | None = None

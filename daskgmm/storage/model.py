@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from importlib.metadata import version
@@ -45,9 +46,12 @@ def save_model(model: Model, path: str | Path) -> None:
             group.create_array(spec.name, data=data, chunks=data.shape, dimension_names=spec.dims)
 
 
-def load_model(path: str | Path) -> Model:
-    """Return the model at `path`, a model.zarr or a run directory that holds one; raise DataError where it is none."""
-    path = place(path)
+def load_model(path: str | Path, storage_options: Mapping[str, Any] | None = None) -> Model:
+    """Return the model at `path`, a model.zarr or a run directory that holds one; raise DataError where it is none.
+
+    The path may be an fsspec URL, opened with `storage_options`.
+    """
+    path = place(path, storage_options)
     try:
         if (path / "model.zarr").is_dir():
             path = path / "model.zarr"

@@ -23,12 +23,14 @@ def is_url(path: str | Path) -> bool:
 
 def place(path: str | Path, storage_options: Mapping[str, Any] | None = None) -> Path:
     """Return the path, or for an fsspec URL an object with the same methods; raise DataError without its package."""
+    if not isinstance(path, str):  # it is one already
+        return path
     if not is_url(path):
         return Path(path)
     from upath import UPath  # an optional backend, for URLs only
 
     try:
-        remote = UPath(str(path), **(storage_options or {}))
+        remote = UPath(path, **(storage_options or {}))
         remote.fs  # noqa: B018 # imports the package of the protocol
     except (ImportError, ValueError) as error:
         raise DataError(f"{path} cannot be reached: {error}") from None
