@@ -65,8 +65,12 @@ class Trial:
 
     @property
     def merit(self) -> tuple[bool, float]:
-        """What trials are compared by: log-likelihood, after whether it means something (no component collapsed)."""
-        return self.stop is not StopReason.COLLAPSED, self.history[-1] if self.history else -np.inf
+        """What trials are compared by: log-likelihood, after whether it means something (no component collapsed).
+
+        It is rounded: trials that found the same mixture differ in their last digits alone, and these, which depend on
+        the units of the columns and on the chunks, must not choose among them.
+        """
+        return self.stop is not StopReason.COLLAPSED, round(self.history[-1], 9) if self.history else -np.inf
 
     @property
     def criteria(self) -> Criteria:

@@ -148,4 +148,5 @@ def _create(
             dimension_names=layout.names + more,
         )
     for dim, coordinate in layout.coordinates.items():
-        group.create_array(dim, data=coordinate.values, dimension_names=(dim,), attributes=dict(coordinate.attributes))
+        attributes = {name: value for name, value in coordinate.attributes.items() if name != "_FillValue"}
+        group.create_array(dim, data=coordinate.values, dimension_names=(dim,), attributes=attributes)

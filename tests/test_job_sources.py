@@ -1,0 +1,233 @@
+"""The same rows, weights and mask from every kind of source give the same model and the same labels."""
+
+import json
+
+import numpy as np
+import pytest
+import zarr
+
+from daskgmm.storage.model import load_model
+from daskgmm.storage.results import read_result
+from tests.test_cli import refused, run
+
+N = 900
+RNG = np.random.default_rng(0)
+CENTRES = np.array([[0.0, 0, 0], [8, 0, 4], [0, 9, -5]])
+ROWS = CENTRES[np.repeat([0, 1, 2], N // 3)] + RNG.standard_normal((N, 3))
+ROWS = ROWS[RNG.permutation(N)]
+WEIGHTS = RNG.uniform(0.5, 2, N)
+VALID = RNG.random(N) < 0.8
+NAMES = ("a", "b", "c")
+
+
+def as_npy(path):
+    for name, values in (("rows", ROWS), ("w", WEIGHTS), ("ok", VALID)):
+        np.save(path / f"{name}.npy", values)
+    return {"path": "rows.npy", "weights": "w.npy", "mask": "ok.npy"}
+
+
+def as_npy_glob(path):
+    as_npy(path)
+    for number, part in enumerate(np.array_split(ROWS, 11)):
+        np.save(path / f"part-{number}.npy", part)
+    return {"path": "part-*.npy", "weights": "w.npy", "mask": "ok.npy"}
+
+
+def as_zarr(path):
+    group = zarr.create_group(path / "a.zarr")
+    for name, values in (("rows", ROWS), ("w", WEIGHTS), ("land", ~VALID)):
+        group.create_array(name, data=values, chunks=(200, *values.shape[1:]))
+    return {"path": "a.zarr", "array": "rows", "weights": "w", "mask": "~land"}
+
+
+def as_stacked_zarr(path):
+    group = zarr.create_group(path / "a.zarr", zarr_format=2)
+    for name, values in zip((*NAMES, "w", "ok"), (*ROWS.T, WEIGHTS, VALID), strict=True):
+        group.create_array(name, data=np.ascontiguousarray(values), chunks=(200,))
+    return {"path": "a.zarr", "arrays": list(NAMES), "weights": "w", "mask": "ok"}
+
+
+def as_hdf5(path):
+    h5py = pytest.importorskip("h5py", reason="needs the package h5py")
+    with h5py.File(path / "a.h5", "w") as file:
+        for name, values in (("rows", ROWS), ("w", WEIGHTS), ("ok", VALID)):
+            file[f"group/{name}"] = values
+    return {"path": "a.h5::group/rows", "weights": "group/w", "mask": "group/ok"}
+
+
+def as_netcdf(path):
+    xarray = pytest.importorskip("xarray", reason="needs the package xarray")
+    pytest.importorskip("h5netcdf", reason="needs the package h5netcdf")
+    columns = dict(zip(NAMES, ROWS.T, strict=True)) | {"w": WEIGHTS, "ok": VALID.astype("int8")}
+    dataset = xarray.Dataset({name: (("row",), values) for name, values in columns.items()})
+    dataset.to_netcdf(path / "a.nc", engine="h5netcdf")
+    return {"path": "a.nc", "arrays": list(NAMES), "weights": "w", "mask": "ok"}
+
+
+def table():
+    pyarrow = pytest.importorskip("pyarrow", reason="needs the package pyarrow")
+    columns = dict(zip(NAMES, ROWS.T, strict=True))
+    return pyarrow.table({"id": [f"r{i}" for i in range(N)], **columns, "w": WEIGHTS, "ok": VALID.astype("int8")})
+
+
+def as_parquet(path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the package pyarrow")
+    parquet.write_table(table(), path / "a.parquet", row_group_size=130)
+    return {"path": "a.parquet", "weights": "w", "mask": "ok", "keep": ["id"]}
+
+
+def as_csv(path):
+    csv = pytest.importorskip("pyarrow.csv", reason="needs the package pyarrow")
+    csv.write_csv(table(), path / "a.csv")
+    return {"path": "a.csv", "columns": ["?", "!w"], "weights": "w", "mask": "ok", "keep": ["id"]}
+
+
+SOURCES = [as_npy, as_npy_glob, as_zarr, as_stacked_zarr, as_hdf5, as_netcdf, as_parquet, as_csv]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_job(path, data, **sections):
+    config = {"data": data, "model": {"n_components": 3}, "output": {"directory": "run"}, **sections}
+    (path / "job.yaml").write_text(json.dumps(config))  # JSON is YAML
+
+
+def labels_of(path):
+    if (path / "results.parquet").exists():
+        parquet = pytest.importorskip("pyarrow.parquet")
+        return parquet.read_table(path / "results.parquet")["label"].to_numpy()
+    return read_result(path, "labels")
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """The model and the labels that NumPy files give."""
+    path = tmp_path_factory.mktemp("expected")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path)
+        write_job(path, as_npy(path))
+        run("fit", "job.yaml")
+        return load_model("run").mixture, labels_of(path / "run")
+
+
+@pytest.mark.parametrize("persist", [True, False])
+@pytest.mark.parametrize("write", SOURCES, ids=lambda write: write.__name__)
+def test_every_kind_of_source_gives_the_same_model_and_labels(here, expected, write, persist):
+    write_job(here, write(here), compute={"persist": persist})
+    run("fit", "job.yaml")
+    mixture = load_model("run").mixture
+    for name in ("weights", "means", "covariances"):
+        np.testing.assert_allclose(getattr(mixture, name), getattr(expected[0], name), rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(labels_of(here / "run"), expected[1])
+    np.testing.assert_array_equal(expected[1] == -1, ~VALID)
+
+
+@pytest.mark.parametrize("write", [as_zarr, as_netcdf, as_parquet], ids=lambda write: write.__name__)
+def test_a_cluster_of_processes_reads_them_too(here, expected, write):
+    write_job(here, write(here), cluster={"kind": "local", "n_workers": 2}, compute={"chunk_bytes": 4096})
+    run("fit", "job.yaml")
+    np.testing.assert_allclose(load_model("run").mixture.means, expected[0].means, rtol=1e-9)
+    np.testing.assert_array_equal(labels_of(here / "run"), expected[1])
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag"])
+def test_units_of_the_columns_change_nothing(here, covariance_type):
+    """Spherical covariance alone depends on units, as it must: it compares the features."""
+    units = np.array([1e-6, 1.0, 1e6])
+    np.save("rows.npy", ROWS)
+    np.save("scaled.npy", ROWS * units)
+    model = {"n_components": 3, "covariance_type": covariance_type}
+    write_job(here, {"path": "rows.npy"}, model=model)
+    run("fit", "job.yaml")
+    run("fit", "job.yaml", "data.path=scaled.npy", "output.directory=scaled")
+    plain, scaled = load_model("run").mixture, load_model("scaled").mixture
+    np.testing.assert_array_equal(labels_of(here / "run"), labels_of(here / "scaled"))
+    np.testing.assert_allclose(scaled.means, plain.means * units, rtol=1e-8, atol=1e-8 * units.min())
+    squares = units**2 if covariance_type == "diag" else np.outer(units, units)
+    relative = scaled.covariances / squares - plain.covariances
+    assert np.abs(relative).max() < 1e-8
+
+
+def test_a_grid_comes_back_with_its_axes_and_its_holes(here):
+    xarray = pytest.importorskip("xarray", reason="needs the package xarray")
+    pytest.importorskip("h5netcdf", reason="needs the package h5netcdf")
+    fields = ROWS.reshape(9, 10, 10, 3).copy()
+    fields[:, 2, 3] = np.nan  # land
+    axes = ("time", "lat", "lon")
+    coords = {
+        "time": np.arange("2020-01-01", "2020-01-10", dtype="datetime64[D]").astype("datetime64[ns]"),
+        "lat": np.linspace(-45, 45, 10),
+        "lon": np.linspace(0, 9, 10),
+    }
+    variables = {name: (axes, fields[..., i]) for i, name in enumerate(NAMES)}
+    xarray.Dataset(variables, coords).to_netcdf("fields.nc", engine="h5netcdf")
+    write_job(here, {"path": "fields.nc", "mask": "nan"})
+    run("fit", "job.yaml", "output.log_density=true", "compute.chunk_bytes=4096")
+    with xarray.open_zarr("run/labels.zarr", consolidated=False) as labels:
+        assert labels["labels"].dims == axes
+        assert (labels["labels"].sel(lon=3.0).isel(lat=2) == -1).all()
+        assert (labels["labels"] == -1).sum() == 9
+        for name, values in coords.items():
+            np.testing.assert_array_equal(labels[name], values)
+    with xarray.open_zarr("run/log_density.zarr", consolidated=False) as density:
+        assert int(density["log_density"].isnull().sum()) == 9
+    assert "mask: nan" in refused("fit", "job.yaml", "data.mask=null", "--overwrite", code=3)
+
+
+def test_features_of_another_order_are_refused(here):
+    write_job(here, as_parquet(here))
+    run("fit", "job.yaml")
+    message = refused("predict", "run", "data.columns=[b, a, c]", code=3)
+    assert "the data have the features b, a, c, but the model was fitted on a, b, c" in message
+
+
+def spoil_parquet_part(path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the package pyarrow")
+    (path / "parts").mkdir()
+    parquet.write_table(table(), path / "parts/part-0.parquet")
+    parquet.write_table(table().drop_columns(["b"]), path / "parts/part-1.parquet")
+    return {"path": "parts", "keep": ["id"]}, "part-1.parquet"
+
+
+def spoil_text_column(path):
+    return {**as_parquet(path), "keep": []}, "'id'"
+
+
+def spoil_weights(path):
+    np.save(path / "short.npy", WEIGHTS[:-1])
+    return {**as_npy(path), "weights": "short.npy"}, "(899,)"
+
+
+def spoil_stack(path):
+    data = as_stacked_zarr(path)
+    zarr.open_group(path / "a.zarr").create_array("short", data=ROWS[:-1, 0].copy())
+    return {**data, "arrays": ["a", "short"]}, "short (899,)"
+
+
+def spoil_chunk(path):
+    data = as_zarr(path)
+    chunk = path / "a.zarr/rows/c/2/0"
+    chunk.write_bytes(chunk.read_bytes()[:100])
+    return data, "c/2/0"
+
+
+def spoil_hdf5(path):
+    data = as_hdf5(path)
+    (path / "a.h5").write_bytes((path / "a.h5").read_bytes()[:-4000])
+    return data, "a.h5"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [spoil_parquet_part, spoil_text_column, spoil_weights, spoil_stack, spoil_chunk, spoil_hdf5],
+    ids=lambda spoil: spoil.__name__,
+)
+def test_what_is_wrong_with_a_source_is_named_in_a_line(here, spoil):
+    data, named = spoil(here)
+    write_job(here, data)
+    assert named in refused("fit", "job.yaml", code=3)
+    assert not (here / "run").exists()
