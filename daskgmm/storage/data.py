@@ -35,7 +35,7 @@ class DataOptions:
     __pydantic_config__: ClassVar = STRICT
 
     path: str
-    """zarr (or its URL), .npy, file.h5::dataset, netCDF, PNG, JPEG, or sample:china, :iris, :blue-marble, :synthetic."""
+    """zarr (or its URL), .npy, file.h5::dataset, netCDF, PNG, JPEG, sample:china, :iris, :blue-marble, :synthetic."""
     format: Format = "auto"
     """auto goes by the path."""
     array: str | None = None
