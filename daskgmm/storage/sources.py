@@ -115,18 +115,17 @@ def _check(source: Source, options: DataOptions) -> None:
         raise DataError(f"{source.description} is a single number: rows need at least one axis")
     if 0 in shape:
         raise DataError(f"{source.description} is empty: its shape is {shape}")
-    for key, array in (("weights", source.weights), ("mask", source.valid)):
+    for name, array in ((f"weights {options.weights!r}", source.weights), (f"mask {options.mask!r}", source.valid)):
         if array is not None:
-            _check_beside(key, array, source)
+            _check_beside(f"data.{name}", array, source)
 
 
-def _check_beside(key: str, array: Any, source: Source) -> None:
+def _check_beside(name: str, array: Any, source: Source) -> None:
     if np.dtype(array.dtype).kind not in "iufb":
-        raise DataError(f"data.{key} holds {array.dtype}, not numbers")
+        raise DataError(f"{name} holds {array.dtype}, not numbers")
     if tuple(array.shape) != source.grid:
-        raise DataError(
-            f"data.{key} has the shape {tuple(array.shape)}, but the rows of {source.description} have {source.grid}"
-        )
+        rows = f"the rows of {source.description} have {source.grid}: give one each"
+        raise DataError(f"{name} has the shape {tuple(array.shape)}, but {rows}")
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -259,8 +259,11 @@ def test_a_number_as_mask_is_a_fill_value(ocean, mask, expected):
             {"arrays": ("temp", "bands")},
             r"same axes to be stacked, but .*: temp \('time', 'lat', 'lon'\), bands",
         ),
-        ({"array": "bands", "weights": "area"}, r"data\.weights has the shape \(6, 5, 4\), but the rows .* \(6, 5\)"),
-        ({"array": "bands", "mask": "sea"}, r"data\.mask has the shape \(6, 5, 4\), but the rows .* \(6, 5\)"),
+        (
+            {"array": "bands", "weights": "area"},
+            r"data\.weights '\w+' has the shape \(6, 5, 4\), but the rows .* \(6, 5\)",
+        ),
+        ({"array": "bands", "mask": "sea"}, r"data\.mask '\w+' has the shape \(6, 5, 4\), but the rows .* \(6, 5\)"),
         ({"array": "bands", "mask": "~see"}, "there is no array 'see'"),
     ],
 )
