@@ -67,7 +67,7 @@ def predict(
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     check_predictable(directory, config.output)
     directory.check_writable(overwrite, resume)
-    source = open_source(replace(config.data, weights=None))  # weights are for fits
+    source = open_source(config.data, weighted=False)
     check_same_features(source.feature_names, model.feature_names)
     with connected(config.cluster, listen):
         rows = open_rows(source, config.compute, listen)

@@ -231,3 +231,12 @@ def test_what_is_wrong_with_a_source_is_named_in_a_line(here, spoil):
     write_job(here, data)
     assert named in refused("fit", "job.yaml", code=3)
     assert not (here / "run").exists()
+
+
+@pytest.mark.parametrize("write", SOURCES, ids=lambda write: write.__name__)
+def test_predictions_need_no_weights_and_take_none_for_features(here, expected, write):
+    data = write(here)
+    write_job(here, data)
+    run("fit", "job.yaml")
+    run("predict", "run")
+    np.testing.assert_array_equal(labels_of(here / "run/predictions"), expected[1])

@@ -47,8 +47,8 @@ class Container(Protocol):
         """Return the values along the axis `name` of the array `beside`, None where none of up to 2**20 are stored."""
 
 
-def source_in(container: Container, options: DataOptions) -> Source:
-    """Return the source that `arrays` or else `array` names, with its weights and mask."""
+def source_in(container: Container, options: DataOptions, weighted: bool) -> Source:
+    """Return the source that `arrays` or else `array` names, with its mask, and its weights where they are wanted."""
     weights, mask = options.weights, options.mask_name
     if options.array is None and options.arrays is None:
         options = replace(options, **container.default({weights, mask}))
@@ -56,7 +56,7 @@ def source_in(container: Container, options: DataOptions) -> Source:
     source = _single(container, options.array) if names is None else _stacked(container, names)
     return replace(
         source,
-        weights=None if weights is None else member_of(container, weights).array,
+        weights=member_of(container, weights).array if weighted and weights is not None else None,
         valid=None if mask is None else NonZero.of(mask, member_of(container, mask).array, options.mask_is_inverted),
     )
 

@@ -14,11 +14,11 @@ from .readers import ImageReader, NpyReader, Readable
 from .reading import Guard, Reliable
 
 
-def open_npy(options: DataOptions, guard: Guard) -> Source:
+def open_npy(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     """Return the source in a .npy file, in a directory of them or in those that match a pattern, end to end."""
     weights, mask = options.weights, options.mask_name
     source = Source(_open_npy_files("data.path", options.path, guard), options.path)
-    if weights is not None:
+    if weighted and weights is not None:
         source = replace(source, weights=_open_npy_files("data.weights", weights, guard))
     if mask is not None:
         array = _open_npy_files("data.mask", mask, guard)
@@ -46,7 +46,7 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path)) if part]
 
 
-def open_image(options: DataOptions, guard: Guard) -> Source:
+def open_image(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     """Return the pixels of a PNG or JPEG."""
     reader = ImageReader.open(Path(options.path))
     names = ("red", "green", "blue") if reader.shape[-1] == 3 else ("grey",)

@@ -16,14 +16,14 @@ from .readers import Slices
 from .reading import Guard, Reliable, optional
 
 
-def open_hdf5(options: DataOptions, guard: Guard) -> Source:
+def open_hdf5(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     """Return the source in `file.h5::group/dataset`, or in the dataset or datasets that the options name."""
     optional("h5py", "hdf5", options.path)
     path, _, inside = options.path.partition("::")
     if inside and (options.array is not None or options.arrays is not None):
         raise DataError(f"data.path {options.path!r} names a dataset: leave data.array and data.arrays out")
     file = HDF5File(path, guard)
-    return source_in(file, replace(options, array=inside) if inside else options)
+    return source_in(file, replace(options, array=inside) if inside else options, weighted)
 
 
 @dataclass(frozen=True)

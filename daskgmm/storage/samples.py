@@ -15,7 +15,7 @@ from .readers import ImageReader, SyntheticReader
 from .reading import Guard, Reliable, optional
 
 
-def open_sample(options: DataOptions, guard: Guard) -> Source:
+def open_sample(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     """Return the sample that follows `sample:` in the path."""
     name = options.path.removeprefix("sample:")
     if name not in _SAMPLES:

@@ -23,7 +23,7 @@ from .zarr_source import is_url, open_zarr
 
 __all__ = ["Coordinate", "DataOptions", "Format", "Source", "open_source"]
 
-_OPENERS: dict[str, Callable[[DataOptions, Guard], Source]] = {
+_OPENERS: dict[str, Callable[[DataOptions, Guard, bool], Source]] = {
     "zarr": open_zarr,
     "npy": open_npy,
     "hdf5": open_hdf5,
@@ -47,16 +47,19 @@ _WITH_NAMES = {"zarr", "hdf5", "xarray"}  # containers of arrays
 _TABLES = {"parquet", "csv"}
 
 
-def open_source(options: DataOptions, retry: RetryPolicy = PATIENT) -> Source:
-    """Return the source that the options name; raise DataError where it is not there or not numeric."""
+def open_source(options: DataOptions, retry: RetryPolicy = PATIENT, *, weighted: bool = True) -> Source:
+    """Return the source that the options name; raise DataError where it is not there or not numeric.
+
+    With `weighted` false the row weights are not opened, and may be missing: what they name is still no feature.
+    """
     options = replace(options, path=options.path.removeprefix("file://"))
     kind = options.format if options.format != "auto" else _guess(options.path)
     _check_options(options, kind)
     if not is_url(options.path):
         _check_exists(options.path, kind)
     guard = Guard(retry, frozenset(_texts(options.storage_options)))
-    source = guard(lambda: _OPENERS[kind](options, guard), options.path)
-    _check(source, options)
+    source = guard(lambda: _OPENERS[kind](options, guard, weighted), options.path)
+    _check(source, options if weighted else replace(options, weights=None))
     return replace(source, fill_value=options.fill_value)
 
 
@@ -120,18 +123,17 @@ def _check(source: Source, options: DataOptions) -> None:
         raise DataError(f"{source.description} is a single number: rows need at least one axis")
     if 0 in shape:
         raise DataError(f"{source.description} is empty: its shape is {shape}")
-    for key, array in (("weights", source.weights), ("mask", source.valid)):
+    for name, array in ((f"weights {options.weights!r}", source.weights), (f"mask {options.mask!r}", source.valid)):
         if array is not None:
-            _check_beside(key, array, source)
+            _check_beside(f"data.{name}", array, source)
 
 
-def _check_beside(key: str, array: Any, source: Source) -> None:
+def _check_beside(name: str, array: Any, source: Source) -> None:
     if np.dtype(array.dtype).kind not in "iufb":
-        raise DataError(f"data.{key} holds {array.dtype}, not numbers")
+        raise DataError(f"{name} holds {array.dtype}, not numbers")
     if tuple(array.shape) != source.grid:
-        raise DataError(
-            f"data.{key} has the shape {tuple(array.shape)}, but the rows of {source.description} have {source.grid}"
-        )
+        rows = f"the rows of {source.description} have {source.grid}: give one each"
+        raise DataError(f"{name} has the shape {tuple(array.shape)}, but {rows}")
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -11,7 +11,7 @@ from .reading import Guard, Reliable
 from .tables import Table, TableFormat, open_table
 
 
-def open_table_source(options: DataOptions, guard: Guard, format: TableFormat) -> Source:  # noqa: A002
+def open_table_source(options: DataOptions, guard: Guard, weighted: bool, format: TableFormat) -> Source:  # noqa: A002
     """Return the source in a file, a directory or a pattern of parquet or CSV files; key columns go to its results."""
     table = open_table(options.path, format, options.storage_options)
     besides = [name for name in (options.weights, options.mask_name, *options.keep) if name is not None]
@@ -24,7 +24,7 @@ def open_table_source(options: DataOptions, guard: Guard, format: TableFormat) -
         keys=KeyColumns(table, options.keep, guard),
     )
     table.arrow(0, 0, options.keep)  # refuses names that are not there
-    if options.weights is not None:
+    if weighted and options.weights is not None:
         source = replace(source, weights=_column(table, options.weights, guard))
     if options.mask_name is not None:
         mask = NonZero.of(options.mask_name, _column(table, options.mask_name, guard), options.mask_is_inverted)

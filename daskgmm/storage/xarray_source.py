@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from uuid import uuid4
 
 import numpy as np
@@ -17,6 +17,7 @@ import zarr
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from .chunk_check import CheckedStore, is_blosc
 from .containers import LARGEST_COORDINATE, Member, source_in
 from .data import Coordinate, DataOptions, Source, plain_attributes
 from .readers import Slices
@@ -26,10 +27,10 @@ from .zarr_source import is_url, open_node
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
-def open_xarray(options: DataOptions, guard: Guard) -> Source:
+def open_xarray(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     """Return the source whose features are the variables of a dataset; without names, all numeric data variables."""
     optional("xarray", "xarray", options.path)
-    return source_in(XarrayDataset(options.path, _handle(options), guard), options)
+    return source_in(XarrayDataset(options.path, _handle(options), guard), options, weighted)
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,14 @@ class Handle:
     """How a dataset is opened; each process that reads learns once what it holds."""
 
     path: str
-    is_hdf5: bool
-    arguments: str = field(repr=False)  # of xarray.open_dataset, as JSON: they are hashed
+    kind: Literal["zarr", "hdf5", "other"]
+    storage_options: str = field(repr=False)  # JSON: it can be hashed
     token: str  # of one opening: what has been written anew under the same name is opened anew
 
     @contextmanager
     def dataset(self, *, decoded: bool = True) -> Iterator[Any]:
         """Give the dataset; afterwards its HDF5 file is closed, or it would be locked against writers from now on."""
-        with _ONE_AT_A_TIME if self.is_hdf5 else nullcontext():
+        with _ONE_AT_A_TIME if self.kind == "hdf5" else nullcontext():
             dataset, store = _shared(self, decoded)
             try:
                 yield dataset
@@ -60,29 +61,39 @@ _ONE_AT_A_TIME = Lock()  # h5netcdf cannot close a file while another thread rea
 def _shared(handle: Handle, decoded: bool) -> tuple[Any, Any]:
     """Return the dataset, no value read yet, and the store that opens its file again at each read; None without one."""
     xarray = optional("xarray", "xarray", handle.path)
-    store = xarray.backends.H5NetCDFStore.open(handle.path) if handle.is_hdf5 else None
-    how = {"chunks": None, "cache": False, "decode_times": False, "decode_cf": None if decoded else False}
-    dataset = xarray.open_dataset(handle.path if store is None else store, **how, **json.loads(handle.arguments))
-    return dataset, store
+    how: dict[str, Any] = {
+        "chunks": None,
+        "cache": False,
+        "decode_times": False,
+        "decode_cf": None if decoded else False,
+    }
+    if handle.kind == "zarr":
+        group = _group(handle.path, json.loads(handle.storage_options))
+        how |= {"engine": "zarr", "consolidated": group.metadata.consolidated_metadata is not None}
+        blosc = [array.path for _, array in group.arrays() if is_blosc(array)]
+        return xarray.open_dataset(CheckedStore(group.store, blosc), group=group.path or None, **how), None
+    if handle.kind == "hdf5":
+        store = xarray.backends.H5NetCDFStore.open(handle.path)
+        return xarray.open_dataset(store, **how), store
+    return xarray.open_dataset(handle.path, **how), None  # classic netCDF, which SciPy reads
 
 
 def _handle(options: DataOptions) -> Handle:
     path = options.path if is_url(options.path) else str(Path(options.path).absolute())
     if is_url(path) or Path(path).is_dir():
-        return Handle(path, False, json.dumps(_zarr_arguments(options)), uuid4().hex)
+        return Handle(path, "zarr", json.dumps(options.storage_options), uuid4().hex)
     with open(path, "rb") as file:
         is_hdf5 = file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
     if is_hdf5:
         optional("h5netcdf", "xarray", options.path)
-    return Handle(path, is_hdf5, "{}", uuid4().hex)  # classic netCDF as xarray finds: with SciPy
+    return Handle(path, "hdf5" if is_hdf5 else "other", "{}", uuid4().hex)
 
 
-def _zarr_arguments(options: DataOptions) -> dict[str, Any]:
-    node = open_node(options)
+def _group(path: str, storage_options: dict[str, Any]) -> zarr.Group:
+    node = open_node(path, storage_options)
     if not isinstance(node, zarr.Group):
-        raise DataError(f"{options.path} is a zarr array, not a group of variables: set data.format to zarr")
-    consolidated = node.metadata.consolidated_metadata is not None
-    return {"engine": "zarr", "consolidated": consolidated, "storage_options": options.storage_options or None}
+        raise DataError(f"{path} is a zarr array, not a group of variables: set data.format to zarr")
+    return node
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy as np
 import zarr
 
 from ..errors import DataError
+from .chunk_check import checked
 from .containers import LARGEST_COORDINATE, Member, source_in
 from .data import Coordinate, DataOptions, Source, plain_attributes
 from .readers import Slices
@@ -22,14 +23,14 @@ from .reading import Guard, Reliable
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
 
 
-def open_zarr(options: DataOptions, guard: Guard) -> Source:
+def open_zarr(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     """Return the source in a zarr group or array of format 2 or 3; its stored chunks are whole shards."""
-    node = open_node(options)
+    node = open_node(options.path, options.storage_options)
     if isinstance(node, zarr.Group):
-        return source_in(ZarrGroup(options.path.rstrip("/"), node, guard), options)
+        return source_in(ZarrGroup(options.path.rstrip("/"), node, guard), options, weighted)
     if options.array is not None or options.arrays is not None:
         raise DataError(f"{options.path} is a zarr array, not a group: leave data.array and data.arrays out")
-    if options.weights is not None or options.mask_name is not None:
+    if (weighted and options.weights is not None) or options.mask_name is not None:
         raise DataError(
             f"{options.path} is a single zarr array: data.weights and data.mask need a group that holds all"
         )
@@ -38,17 +39,15 @@ def open_zarr(options: DataOptions, guard: Guard) -> Source:
     return Source(member.array, options.path, stored and stored[:n_axes], dims=dims and dims[:n_axes])
 
 
-def open_node(options: DataOptions) -> zarr.Group | zarr.Array[Any]:
+def open_node(path: str, storage_options: dict[str, Any]) -> zarr.Group | zarr.Array[Any]:
     """Return what the path or URL holds; raise DataError where that is no zarr or its file system is not installed."""
-    if is_url(options.path):
-        _check_file_system(options.path)
-        store, storage_options = options.path, options.storage_options
-    else:
-        store, storage_options = str(Path(options.path).absolute()), {}
+    if is_url(path):
+        _check_file_system(path)
     try:
+        store = path if is_url(path) else str(Path(path).absolute())
         return zarr.open(store, mode="r", storage_options=storage_options or None)
     except FileNotFoundError:  # also where a directory or bucket is there, but no zarr in it
-        raise DataError(f"data.path {options.path!r} is not there, or holds no zarr array or group") from None
+        raise DataError(f"data.path {path!r} is not there, or holds no zarr array or group") from None
 
 
 def is_url(path: str) -> bool:
@@ -102,6 +101,7 @@ class ZarrGroup:
 
 
 def _member(array: zarr.Array[Any], name: str, guard: Guard) -> Member:
+    array = checked(array)
     readable = Reliable(array, name, guard, partial(_damaged_chunk, array))
     return Member(readable, array.shards or array.chunks, _dims(array))
 

@@ -58,7 +58,10 @@ def test_the_only_dataset_needs_no_name(tmp_path):
         ({}, r"data\.array is not set; the file holds blue"),
         ({"array": "name"}, "not numbers"),
         ({"array": "swath/pixels", "weights": "nix"}, "there is no dataset 'nix'"),
-        ({"array": "red", "weights": "swath/area"}, r"data.weights has the shape \(100, 4\), but the rows .* \(100,\)"),
+        (
+            {"array": "red", "weights": "swath/area"},
+            r"data.weights 'swath/area' has the shape \(100, 4\), but the rows .* \(100,\)",
+        ),
         ({"array": "swath/pixels", "mask": "name"}, r"data\.mask: name holds object, not numbers"),
         ({"arrays": ("red", "swath/pixels")}, r"one shape to be stacked, but they have: red \(100, 4\), swath/pixels"),
     ],
