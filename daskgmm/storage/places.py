@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
-from ..errors import DataError
+import fsspec
+
+from ..errors import ConfigurationError, DataError
 
 _STORE_ERRORS = {ENOSPC, EDQUOT, EFBIG, EROFS, EACCES}
 
@@ -21,20 +23,32 @@ def is_url(path: str | Path) -> bool:
     return "://" in str(path)
 
 
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
+
+
+def check_file_system(url: str) -> None:
+    """Raise ConfigurationError where no installed package reads the URL's protocol."""
+    protocol = url.partition("://")[0].rpartition("::")[2]
+    try:
+        fsspec.get_filesystem_class(protocol)
+    except ImportError as error:
+        extra = _EXTRAS.get(protocol)
+        remedy = f"pip install 'daskgmm[{extra}]'" if extra else str(error)
+        raise ConfigurationError(f"{url} needs a package that reads {protocol}://: {remedy}") from None
+    except ValueError:
+        raise ConfigurationError(f"{url}: no file system is known for {protocol}://") from None
+
+
 def place(path: str | Path, storage_options: Mapping[str, Any] | None = None) -> Path:
-    """Return the path, or for an fsspec URL an object with the same methods; raise DataError without its package."""
+    """Return the path, or for an fsspec URL an object with the same methods; raise ConfigurationError where none is."""
     if not isinstance(path, str):  # it is one already
         return path
     if not is_url(path):
         return Path(path)
-    from upath import UPath  # an optional backend, for URLs only
+    check_file_system(path)
+    from upath import UPath  # for URLs only: it is slow to import
 
-    try:
-        remote = UPath(path, **(storage_options or {}))
-        remote.fs  # noqa: B018 # imports the package of the protocol
-    except (ImportError, ValueError) as error:
-        raise DataError(f"{path} cannot be reached: {error}") from None
-    return cast(Path, remote)
+    return cast(Path, UPath(path, **(storage_options or {})))
 
 
 def zarr_store(path: Path) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import zarr
 from numpy.typing import NDArray
 
 from ..core.prediction import Prediction, Wanted
-from .data import Coordinate
 from .places import writing, zarr_store
 from .run import OutputOptions
 from .schema import (
@@ -25,6 +24,7 @@ from .schema import (
     components_spec,
     labels_spec,
 )
+from .sources.data import Coordinate
 from .unfinished import Region, Unfinished, mark_done
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.prediction import Prediction
-from .data import Keys
 from .places import writing
 from .results import ResultKinds
 from .schema import FORMAT_VERSION, ArraySpec
+from .sources.data import Keys
 from .unfinished import Region, Unfinished, mark_done
 
 TABLE = "results.parquet"

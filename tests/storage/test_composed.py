@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskgmm.errors import DataError
-from daskgmm.storage.composed import Concatenated, NonZero, Stacked
-from daskgmm.storage.readers import NpyReader
+from daskgmm.storage.sources.composed import Concatenated, NonZero, Stacked
+from daskgmm.storage.sources.readers import NpyReader
 
 RNG = np.random.default_rng(0)
 A, B = RNG.standard_normal((12, 7)), RNG.integers(0, 9, (12, 7))

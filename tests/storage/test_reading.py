@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from daskgmm.errors import DataError
-from daskgmm.storage.reading import Guard, Reliable, RetryPolicy
+from daskgmm.storage.sources.reading import Guard, Reliable, RetryPolicy
 
 HASTY = RetryPolicy(attempts=3, first_wait=0.001, longest_wait=0.002, jitter=0.0)
 PART = (slice(2, 5), slice(None))

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import zarr
 
-from daskgmm.errors import DataError
-from daskgmm.storage.reading import RetryPolicy
+from daskgmm.errors import DaskGMMError, DataError
 from daskgmm.storage.sources import DataOptions, open_source
+from daskgmm.storage.sources.reading import RetryPolicy
 
 HASTY = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02, jitter=0.0)
 VALUES = np.random.default_rng(0).standard_normal((100, 3))
@@ -35,7 +35,7 @@ def fill(group):
 
 def failure(options):
     """Open with few retries, or read everything; return the one line that this must raise."""
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DaskGMMError) as caught:
         open_source(options, HASTY).array[(slice(None), slice(None))]
     assert "\n" not in str(caught.value)
     return str(caught.value)

@@ -4,10 +4,10 @@ import zarr
 
 from daskgmm.core.prediction import Prediction
 from daskgmm.errors import ConfigurationError, DataError
-from daskgmm.storage.data import Coordinate
 from daskgmm.storage.places import place, writing
 from daskgmm.storage.results import GridLayout, ResultKinds, ZarrWriter, read_result
 from daskgmm.storage.schema import labels_spec
+from daskgmm.storage.sources.data import Coordinate
 from daskgmm.storage.table_results import TableWriter
 from daskgmm.storage.unfinished import FOLDER, unfinished_results
 

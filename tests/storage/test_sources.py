@@ -8,8 +8,8 @@ import zarr
 from PIL import Image
 
 from daskgmm.errors import ConfigurationError, DataError
-from daskgmm.storage.readers import ImageReader, NpyReader, SyntheticOptions, SyntheticReader
 from daskgmm.storage.sources import DataOptions, open_source
+from daskgmm.storage.sources.readers import ImageReader, NpyReader, SyntheticOptions, SyntheticReader
 
 EVERYTHING = (slice(None), slice(None))
 

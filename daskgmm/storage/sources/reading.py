@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 import stamina
 
-from ..errors import DaskGMMError, DataError
+from ...errors import DaskGMMError, DataError
+from ..places import is_url
 from .readers import Readable, Slices
 
 T = TypeVar("T")
@@ -67,12 +68,7 @@ class Guard:
 
     def _explain(self, error: Exception, what: str, locate: Callable[[], str] | None) -> str:
         if is_denied(error):
-            remedy = (
-                "data.storage_options or the environment must hold credentials"
-                if "://" in what
-                else "check its permissions"
-            )
-            message = f"{what} cannot be read: access is denied ({_reason(error)}): {remedy}"
+            message = denial(what, error)
         elif is_transient(error):
             message = f"{what} cannot be read: {_reason(error)}, after {self.retry.attempts} attempts: try again later"
         else:
@@ -143,6 +139,14 @@ def is_transient(error: Exception) -> bool:
     if isinstance(error, ConnectionError | TimeoutError) or _class_names(error) & _TRANSIENT_NAMES:
         return True
     return isinstance(error, OSError) and error.errno in _TRANSIENT_NUMBERS
+
+
+def denial(what: str, error: Exception) -> str:
+    """Return the message for a read that is not permitted, with the remedy."""
+    remedy = (
+        "data.storage_options or the environment must hold credentials" if is_url(what) else "check its permissions"
+    )
+    return f"{what} cannot be read: access is denied ({_reason(error)}): {remedy}"
 
 
 def is_denied(error: Exception) -> bool:

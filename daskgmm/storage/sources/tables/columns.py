@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ....errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,7 +9,7 @@ from importlib.resources import as_file, files
 import numpy as np
 from sklearn.datasets import load_iris, load_sample_image
 
-from ..errors import ConfigurationError, DataError
+from ...errors import ConfigurationError, DataError
 from .data import DataOptions, Source
 from .readers import ImageReader, SyntheticReader
 from .reading import Guard, Reliable, optional

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,13 +11,11 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from ..errors import ConfigurationError, DataError
+from ....errors import DataError
+from ...places import check_file_system, is_url
+from ..naming import natural
+from ..reading import denial, is_denied, is_transient
 
-_TRANSIENT = {
-    *(errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EIO, errno.EPIPE, errno.ESTALE, errno.ETIMEDOUT),
-    *(errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET),
-    *(errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETRESET, errno.ENETUNREACH),
-}
 _MAGIC = re.compile(r"[*?\[]")
 
 
@@ -63,8 +60,10 @@ def reading(name: str) -> Iterator[None]:
             f"{name} " + (f"cannot be opened: {_one_line(answer)}" if answer else "does not exist")
         ) from None
     except OSError as error:
-        if isinstance(error, ConnectionError | TimeoutError) or error.errno in _TRANSIENT:
+        if is_transient(error):
             raise
+        if is_denied(error):
+            raise DataError(denial(name, error)) from None
         raise DataError(f"{name} cannot be read: {error.strerror or _one_line(error)}") from None
     except UnicodeDecodeError:
         raise DataError(f"{name} is not UTF-8 text: convert it") from None
@@ -83,27 +82,21 @@ def find_files(path: str, suffixes: tuple[str, ...], storage_options: Mapping[st
         raise DataError(f"{path} has no files: names that end in {' or '.join(suffixes[:2])} were looked for")
     if any(file.size < 0 for file in found):
         raise DataError(f"{path} is on a server that does not tell its size: copy it to a disk or an object store")
-    return tuple(sorted(found, key=lambda file: _natural(file.path)))
+    return tuple(sorted(found, key=lambda file: natural(file.path)))
 
 
 def _found(path: str, suffixes: tuple[str, ...], storage_options: Mapping[str, Any]) -> set[StoredFile]:
+    if is_url(path):
+        check_file_system(path)
     try:
         with reading(path):
             system, root = fsspec.url_to_fs(path, **storage_options)
             found = [info for match in _matches(system, str(root)) for info in _below(system, match, suffixes)]
-    except ImportError as error:
-        raise ConfigurationError(f"{path} needs a package: {_remedy(error)}") from None
     except (DataError, OSError):
         raise
     except Exception as error:  # file systems raise errors of many classes of their own
         raise DataError(f"{path} cannot be opened: {_one_line(error)}") from None
     return {StoredFile(system, info["name"], -1 if info["size"] is None else int(info["size"])) for info in found}
-
-
-def _remedy(error: ImportError) -> str:
-    """Return the command that installs what is missing; fsspec gives the reason as the cause, or in words."""
-    name = error.name or getattr(error.__cause__, "name", None)
-    return f"pip install {name}" if name else _one_line(error)
 
 
 def _matches(system: Any, root: str) -> list[dict[str, Any]]:
@@ -127,11 +120,6 @@ def _below(system: Any, info: dict[str, Any], suffixes: tuple[str, ...]) -> list
 def _is_data(name: str, suffixes: tuple[str, ...]) -> bool:
     hidden = any(part.startswith((".", "_")) for part in name.split("/"))
     return not hidden and name.lower().endswith(suffixes)
-
-
-def _natural(name: str) -> list[str | int]:
-    """Return a key that puts part.9 before part.10; texts and numbers alternate in it."""
-    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name))]
 
 
 def _one_line(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Protocol
 
-from ..errors import DataError
+from ...errors import DataError
 from .composed import NonZero, Stacked
 from .data import Coordinate, DataOptions, Source
 from .readers import Readable

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ...errors import DataError
 from .containers import Member, source_in
 from .data import Coordinate, DataOptions, Source
 from .readers import Slices

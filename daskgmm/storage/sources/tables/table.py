@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigurationError, DataError
+from ....errors import ConfigurationError, DataError
 from . import csv_files, parquet_files
 from .columns import as_numbers, as_type, chosen, exact_dtype, known, merged_schema
 from .filesystem import StoredFile, find_files

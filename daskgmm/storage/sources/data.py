@@ -12,7 +12,7 @@ from annotated_types import MinLen
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
-from ..core.section import STRICT
+from ...core.section import STRICT
 from .readers import Readable, SyntheticOptions
 
 Format = Literal["auto", "zarr", "npy", "hdf5", "xarray", "parquet", "csv", "image", "sample"]

@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigurationError, DataError
+from ...errors import ConfigurationError, DataError
+from ..places import is_url
 from .data import Coordinate, DataOptions, Format, Source
-from .file_sources import open_image, open_npy
-from .hdf5_source import open_hdf5
+from .files import open_image, open_npy
+from .from_table import open_table_source
+from .hdf5 import open_hdf5
 from .reading import PATIENT, Guard, RetryPolicy
 from .samples import open_sample
-from .table_source import open_table_source
-from .xarray_source import open_xarray
-from .zarr_source import is_url, open_zarr
+from .xarray import open_xarray
+from .zarr import open_zarr
 
 __all__ = ["Coordinate", "DataOptions", "Format", "Source", "open_source"]
 

@@ -8,7 +8,7 @@ from typing import Any
 from .composed import NonZero
 from .data import DataOptions, Source
 from .reading import Guard, Reliable
-from .tables import Table, TableFormat, open_table
+from .tables.table import Table, TableFormat, open_table
 
 
 def open_table_source(options: DataOptions, guard: Guard, weighted: bool, format: TableFormat) -> Source:  # noqa: A002

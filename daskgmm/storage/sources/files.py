@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from glob import glob, has_magic
 from pathlib import Path
 
-from ..errors import DataError
+from ...errors import DataError
 from .composed import Concatenated, NonZero
 from .data import DataOptions, Source
+from .naming import natural
 from .readers import ImageReader, NpyReader, Readable
 from .reading import Guard, Reliable
 
@@ -38,12 +38,7 @@ def npy_files(path: str) -> list[Path]:
     if Path(path).is_file():
         return [Path(path)]
     found = Path(path).glob("*.npy") if Path(path).is_dir() else map(Path, glob(path) if has_magic(path) else ())
-    return sorted((file for file in found if file.is_file()), key=_natural)
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Return a key that orders the numbers in names by their value."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path)) if part]
+    return sorted((file for file in found if file.is_file()), key=lambda file: natural(str(file)))
 
 
 def open_image(options: DataOptions, guard: Guard, weighted: bool) -> Source:

@@ -9,18 +9,16 @@ from math import ceil
 from pathlib import Path
 from typing import Any, ClassVar
 
-import fsspec
 import numpy as np
 import zarr
 
-from ..errors import DataError
+from ...errors import DataError
+from ..places import check_file_system, is_url
 from .chunk_check import checked
 from .containers import LARGEST_COORDINATE, Member, source_in
 from .data import Coordinate, DataOptions, Source, plain_attributes
 from .readers import Slices
 from .reading import Guard, Reliable
-
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
 
 
 def open_zarr(options: DataOptions, guard: Guard, weighted: bool) -> Source:
@@ -42,29 +40,12 @@ def open_zarr(options: DataOptions, guard: Guard, weighted: bool) -> Source:
 def open_node(path: str, storage_options: dict[str, Any]) -> zarr.Group | zarr.Array[Any]:
     """Return what the path or URL holds; raise DataError where that is no zarr or its file system is not installed."""
     if is_url(path):
-        _check_file_system(path)
+        check_file_system(path)
     try:
         store = path if is_url(path) else str(Path(path).absolute())
         return zarr.open(store, mode="r", storage_options=storage_options or None)
     except FileNotFoundError:  # also where a directory or bucket is there, but no zarr in it
         raise DataError(f"data.path {path!r} is not there, or holds no zarr array or group") from None
-
-
-def is_url(path: str) -> bool:
-    """Return whether the path is for fsspec to open rather than a file."""
-    return "://" in path
-
-
-def _check_file_system(url: str) -> None:
-    protocol = url.partition("://")[0].rpartition("::")[2]
-    try:
-        fsspec.get_filesystem_class(protocol)
-    except ImportError as error:
-        extra = _EXTRAS.get(protocol)
-        remedy = f"pip install 'daskgmm[{extra}]'" if extra else str(error)
-        raise DataError(f"data.path {url!r} needs a package that reads {protocol}://: {remedy}") from None
-    except ValueError:
-        raise DataError(f"data.path {url!r}: no file system is known for {protocol}://") from None
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ....errors import DataError
 from .filesystem import StoredFile, reading
 from .pieces import covering
 

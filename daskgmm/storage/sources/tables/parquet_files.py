@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import DataError
+from ....errors import DataError
 from .filesystem import StoredFile, reading
 from .pieces import covering, cut
 

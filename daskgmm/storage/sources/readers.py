@@ -12,8 +12,8 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from ..core.section import STRICT
-from ..errors import DataError
+from ...core.section import STRICT
+from ...errors import DataError
 
 Slices = tuple[slice, ...]
 

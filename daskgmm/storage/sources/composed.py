@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.blocks import native_dtype
-from ..errors import DataError
+from ...core.blocks import native_dtype
+from ...errors import DataError
 from .readers import Readable, Slices
 
 

@@ -16,13 +16,14 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ...errors import DataError
+from ..places import is_url
 from .chunk_check import CheckedStore, is_blosc
 from .containers import LARGEST_COORDINATE, Member, source_in
 from .data import Coordinate, DataOptions, Source, plain_attributes
 from .readers import Slices
 from .reading import Guard, Reliable, optional
-from .zarr_source import is_url, open_node
+from .zarr import open_node
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 

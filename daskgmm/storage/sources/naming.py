@@ -1,0 +1,10 @@
+"""Names of files that belong together."""
+
+from __future__ import annotations
+
+import re
+
+
+def natural(name: str) -> list[str | int]:
+    """Return a key that puts part.9 before part.10; texts and numbers alternate in it."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name))]

@@ -1,0 +1,1 @@
+"""Tables of parquet and CSV files."""
