@@ -6,16 +6,17 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EROFS
+from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
 import fsspec
 
-from ..errors import ConfigurationError, DataError
+from ..errors import ConfigurationError, DaskGMMError, DataError
+from .faults import denial, is_denied, is_transient, reason
 
-_STORE_ERRORS = {ENOSPC, EDQUOT, EFBIG, EROFS, EACCES}
+_FULL = {ENOSPC, EDQUOT, EFBIG, EROFS}
 
 
 def is_url(path: str | Path) -> bool:
@@ -99,10 +100,14 @@ def writing(path: Path) -> Iterator[None]:
     """Turn the errors of a store that takes no more, or not from us, into a DataError of one line."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _STORE_ERRORS and not isinstance(error, PermissionError):
+    except DaskGMMError:
+        raise
+    except Exception as error:  # stores raise errors of many classes
+        if is_denied(error):
+            raise DataError(denial(str(path), "written", error)) from error
+        if not is_transient(error) and getattr(error, "errno", None) not in _FULL:
             raise
         raise DataError(
-            f"{path} cannot be written: {error.strerror or error}; make room or choose another output.directory "
-            "(earlier results are untouched)"
+            f"{path} cannot be written: {getattr(error, 'strerror', None) or reason(error)}; make room, or choose "
+            "another output.directory (earlier results are untouched)"
         ) from error

@@ -12,6 +12,7 @@ import zarr
 from numpy.typing import NDArray
 
 from ..core.prediction import Prediction, Wanted
+from .faults import retried
 from .places import writing, zarr_store
 from .run import OutputOptions
 from .schema import (
@@ -114,16 +115,18 @@ class ZarrWriter:
         return cls(work.path, kinds)
 
     def __call__(self, region: Region, prediction: Prediction) -> None:
-        shape = tuple(one.stop - one.start for one in region)
         with writing(self.folder):
-            for name, specs in self.kinds.specs.items():
-                for spec in specs:
-                    values = self.kinds.values(spec, prediction)
-                    store = zarr_store(self.folder / f"{name}.zarr")
-                    zarr.open_array(**store, path=spec.name, mode="r+")[region] = values.reshape(
-                        shape + values.shape[1:]
-                    )
-            mark_done(self.folder, region)
+            retried(lambda: self._write(region, prediction))
+
+    def _write(self, region: Region, prediction: Prediction) -> None:
+        shape = tuple(one.stop - one.start for one in region)
+        for name, specs in self.kinds.specs.items():
+            store = zarr_store(self.folder / f"{name}.zarr")
+            for spec in specs:
+                values = self.kinds.values(spec, prediction)
+                array = zarr.open_array(**store, path=spec.name, mode="r+")
+                array[region] = values.reshape(shape + values.shape[1:])
+        mark_done(self.folder, region)
 
 
 def read_result(directory: Path, name: str) -> NDArray[Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.prediction import Prediction
+from .faults import retried
 from .places import writing
 from .results import ResultKinds
 from .schema import FORMAT_VERSION, ArraySpec
@@ -33,17 +34,21 @@ class TableWriter:
         return cls(work.path, kinds, keys, {"daskgmm_kind": "results", "daskgmm_format": FORMAT_VERSION, **attributes})
 
     def __call__(self, region: Region, prediction: Prediction) -> None:
-        import pyarrow.parquet  # an optional backend: the source was a table, so it is there
+        import pyarrow as pa  # an optional backend: the source was a table, so it is there
 
         (rows,) = region
         keys = self.keys(rows.start, rows.stop)
         columns = {name: keys[name] for name in keys.column_names} | self._columns(prediction)
-        table = pyarrow.table(columns).replace_schema_metadata({"daskgmm": json.dumps(self.attributes)})
-        path = self.folder / TABLE / f"part-{rows.start:015d}.parquet"
+        table = pa.table(columns).replace_schema_metadata({"daskgmm": json.dumps(self.attributes)})
         with writing(self.folder):
-            with path.open("wb") as file:
-                pyarrow.parquet.write_table(table, file)
-            mark_done(self.folder, region)
+            retried(lambda: self._write(region, table))
+
+    def _write(self, region: Region, table: Any) -> None:
+        import pyarrow.parquet as pq
+
+        with (self.folder / TABLE / f"part-{region[0].start:015d}.parquet").open("wb") as file:
+            pq.write_table(table, file)
+        mark_done(self.folder, region)
 
     def _columns(self, prediction: Prediction) -> dict[str, Any]:
         """Return the results by the names of their columns, one for each component or rank."""

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from daskgmm.errors import DataError
-from daskgmm.storage.sources.reading import Guard, Reliable, RetryPolicy
+from daskgmm.storage.faults import RetryPolicy
+from daskgmm.storage.sources.reading import Guard, Reliable
 
 HASTY = RetryPolicy(attempts=3, first_wait=0.001, longest_wait=0.002, jitter=0.0)
 PART = (slice(2, 5), slice(None))

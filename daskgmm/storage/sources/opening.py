@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConfigurationError, DataError
+from ..faults import PATIENT, RetryPolicy
 from ..places import is_url
 from .data import Coordinate, DataOptions, Format, Source
 from .files import open_image, open_npy
 from .from_table import open_table_source
 from .hdf5 import open_hdf5
-from .reading import PATIENT, Guard, RetryPolicy
+from .reading import Guard
 from .samples import open_sample
 from .xarray import open_xarray
 from .zarr import open_zarr

@@ -12,9 +12,9 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from ....errors import DataError
+from ...faults import denial, is_denied, is_transient
 from ...places import check_file_system, is_url
 from ..naming import natural
-from ..reading import denial, is_denied, is_transient
 
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -63,7 +63,7 @@ def reading(name: str) -> Iterator[None]:
         if is_transient(error):
             raise
         if is_denied(error):
-            raise DataError(denial(name, error)) from None
+            raise DataError(denial(name, "read", error)) from None
         raise DataError(f"{name} cannot be read: {error.strerror or _one_line(error)}") from None
     except UnicodeDecodeError:
         raise DataError(f"{name} is not UTF-8 text: convert it") from None
