@@ -11,6 +11,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+import dask
 import numpy as np
 
 from .checks import check_fittable
@@ -19,12 +20,13 @@ from .chunked.memory import ComputeOptions, fits
 from .chunked.prediction import predict_to
 from .chunked.rows import Rows
 from .chunked.seeding import race
+from .chunked.streaming import ready
 from .chunked.survey import survey_and_sample
-from .clusters import ClusterOptions
 from .config import Config
 from .core.expectation import Wanted
 from .core.loop import State, Trial, iterate
 from .core.model import FitSummary, Model
+from .core.slots import READ_AHEAD
 from .errors import ConfigurationError
 from .events import Connected, Listener, Notice, Phase, ignore, to_all
 from .report.picture import write_segmentation
@@ -40,8 +42,7 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False) -
     directory = RunDirectory(Path(config.output.directory))
     directory.check_writable(overwrite)
     source = open_source(config.data)
-    with connected(config.cluster, listen):
-        rows = open_rows(source, config.compute, listen)
+    with connected(config, listen), open_rows(source, config.compute, listen) as rows:
         n_sample, seed = config.fit.n_sample(config.model, rows.n_features), config.fit.random_state
         survey, sample = survey_and_sample(rows, n_sample, seed)
         check_fittable(survey, config.model, source.feature_names, listen)
@@ -70,29 +71,33 @@ def predict(config: Config, model: Model, listen: Listener = ignore, *, overwrit
         raise ConfigurationError("nothing is to be written: set output.labels, probabilities or log_density to true")
     directory.check_writable(overwrite)
     source = open_source(replace(config.data, weights=None))  # weights are for fits
-    with connected(config.cluster, listen):
-        rows = open_rows(source, config.compute, listen)
-        with directory.begun(config.to_yaml()):
-            write_results(rows, source, model, config.output, directory, listen)
+    with (
+        connected(config, listen),
+        open_rows(source, config.compute, listen) as rows,
+        directory.begun(config.to_yaml()),
+    ):
+        write_results(rows, source, model, config.output, directory, listen)
 
 
 @contextmanager
-def connected(cluster: ClusterOptions, listen: Listener) -> Iterator[None]:
+def connected(config: Config, listen: Listener) -> Iterator[None]:
     """Hold the place where the job computes."""
-    with cluster.connect() as connection:
+    with dask.config.set({READ_AHEAD: config.compute.read_ahead}), config.cluster.connect() as connection:
         listen(Connected(connection.description, connection.dashboard))
         yield
 
 
-def open_rows(source: Source, compute: ComputeOptions, listen: Listener) -> Rows:
-    """Return the source's rows, in the workers' memory where they are to be kept."""
+@contextmanager
+def open_rows(source: Source, compute: ComputeOptions, listen: Listener) -> Iterator[Rows]:
+    """Give the source's rows, in the workers' memory where they are to be kept."""
     rows = Rows.of_readable(source.array, source.stored_chunks, source.weights, compute.chunk_bytes)
     keep = fits(rows, compute.persist)
     how = "kept in memory" if keep else "streamed at each pass"
     shape = " x ".join(f"{size:,}" for size in rows.grid)
     what = f"{source.description}: {shape} rows x {rows.n_features} features ({rows.array.dtype})"
     listen(Phase("read", f"{what}, {len(rows.block_sizes)} chunks, {how}"))
-    return rows.persisted() if keep else rows
+    with ready(rows, keep) as ready_rows:
+        yield ready_rows
 
 
 def write_results(

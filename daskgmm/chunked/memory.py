@@ -12,6 +12,7 @@ from distributed import default_client
 from ..core.blocks import block_rows
 from ..core.kernels import tile_rows
 from ..core.section import STRICT
+from ..core.slots import ReadAhead
 from ..core.structures import STRUCTURES
 from .reduction import FAN_IN
 from .rows import Rows
@@ -21,7 +22,7 @@ Persist = bool | Literal["auto"]
 
 @dataclass(frozen=True)
 class ComputeOptions:
-    """How rows are cut and kept."""
+    """How rows are cut, kept and read."""
 
     __pydantic_config__: ClassVar = STRICT
 
@@ -29,6 +30,8 @@ class ComputeOptions:
     """Keep the rows in memory between passes; auto does where they take at most half of what is there."""
     chunk_bytes: Annotated[int, Ge(1024)] | Literal["auto"] = "auto"
     """Size of a chunk in bytes; auto aims at 16 to 1024 chunks of about 8 MiB, and takes 64 KiB to 256 MiB."""
+    read_ahead: ReadAhead = "auto"
+    """Chunks that each process reads ahead while it computes, where rows are streamed; auto: as many as its threads."""
 
 
 def available_bytes() -> int:
