@@ -41,10 +41,19 @@ class Local:
     local_directory: str | None = None
     """Where workers spill to disk."""
 
+    @property
+    def n_processes(self) -> int:
+        """Worker processes."""
+        return self.n_workers or max(CPU_COUNT // self.threads_per_worker, 1)
+
+    @property
+    def compute_threads(self) -> int:
+        """Threads of each worker that compute."""
+        return self.threads_per_worker
+
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """Start the cluster, make it the active scheduler, and close both at the end."""
-        n_workers = self.n_workers or max(CPU_COUNT // self.threads_per_worker, 1)
         n_ahead = n_reading_ahead(dask.config.get(READ_AHEAD, "auto"), self.threads_per_worker)
         _check_memory(self.memory_limit)
         with (
@@ -55,7 +64,7 @@ class Local:
                 }
             ),
             LocalCluster(
-                n_workers=n_workers,
+                n_workers=self.n_processes,
                 threads_per_worker=self.threads_per_worker + n_ahead,
                 processes=True,
                 memory_limit=self.memory_limit,
@@ -66,7 +75,7 @@ class Local:
             ) as cluster,
             Client(cluster),
         ):
-            description = f"{n_workers} local workers with {self.threads_per_worker} threads each"
+            description = f"{self.n_processes} local workers with {self.threads_per_worker} threads each"
             yield Connection(description, cluster.dashboard_link if self.dashboard_address else None)
 
 
