@@ -24,6 +24,7 @@ from .chunked.prediction import Result, predict_lazily
 from .chunked.reduction import compute
 from .chunked.rows import Rows
 from .chunked.seeding import race, starts
+from .chunked.streaming import ready
 from .chunked.survey import survey_and_sample
 from .core.criteria import Criteria, criteria
 from .core.features import Array
@@ -77,7 +78,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
     dtype : {"auto", "float64", "float32"}
         Precision of the products in the kernel; sums are float64 in any case, and "auto" is float64.
     persist : bool or "auto"
-        Keep lazy rows in memory between passes; "auto" does where they take at most half of what is there.
+        Keep lazy rows in memory between passes; "auto" does where they take at most half of what is there. Rows that
+        are not kept are read ahead of each pass; dask's configuration `daskgmm.read-ahead` says how many chunks.
 
     Attributes
     ----------
@@ -190,7 +192,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
             self.precisions_init,
         )
         try:
-            best = self._search(rows, given)
+            with ready(rows, keep=fits(rows, self.persist)) as ready_rows:  # type: ignore[arg-type]
+                best = self._search(ready_rows, given)
         except SingularCovarianceError as error:
             raise ValueError(_SINGULAR) from error
         self._keep(best)
@@ -262,7 +265,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
                 "Expected n_samples >= n_components but got "
                 f"n_components = {self.n_components}, n_samples = {rows.n_rows}"
             )
-        return rows.persisted() if fits(rows, self.persist) else rows  # type: ignore[arg-type]
+        return rows
 
     def _search(self, rows: Rows, given: Given) -> Trial:
         """Return the best trial of EM over all rows."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import dask
 import numpy as np
 
 from .checks import check_fittable, check_predictable, check_same_features
@@ -17,11 +18,12 @@ from .chunked.memory import ComputeOptions, fits
 from .chunked.prediction import log_density_counts, predict_to
 from .chunked.rows import Rows
 from .chunked.seeding import race
+from .chunked.streaming import ready
 from .chunked.survey import survey_and_sample
-from .clusters import ClusterOptions
 from .config import Config
 from .core.loop import State, Trial, iterate
 from .core.model import Anomaly, FitSummary, Model
+from .core.slots import READ_AHEAD
 from .events import Connected, Listener, Notice, Phase, ignore, to_all
 from .opening import rows_of
 from .report.picture import write_segmentation
@@ -40,8 +42,7 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False) -
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     directory.check_writable(overwrite)
     source = open_source(config.data)
-    with connected(config.cluster, listen):
-        rows = open_rows(source, config.compute, listen)
+    with connected(config, listen), open_rows(source, config.compute, listen) as rows:
         n_sample, seed = config.fit.n_sample(config.model, rows.n_features), config.fit.random_state
         survey, sample = survey_and_sample(rows, n_sample, seed)
         check_fittable(survey, config.model, source.feature_names, listen)
@@ -69,29 +70,30 @@ def predict(
     directory.check_writable(overwrite, resume)
     source = open_source(config.data, weighted=False)
     check_same_features(source.feature_names, model.feature_names)
-    with connected(config.cluster, listen):
-        rows = open_rows(source, config.compute, listen)
+    with connected(config, listen), open_rows(source, config.compute, listen) as rows:
         model = with_anomaly(model, rows, config.output, listen)
         write_results(rows, source, model, config, listen, resume=resume)
 
 
 @contextmanager
-def connected(cluster: ClusterOptions, listen: Listener) -> Iterator[None]:
+def connected(config: Config, listen: Listener) -> Iterator[None]:
     """Hold the place where the job computes."""
-    with cluster.connect() as connection:
+    with dask.config.set({READ_AHEAD: config.compute.read_ahead}), config.cluster.connect() as connection:
         listen(Connected(connection.description, connection.dashboard))
         yield
 
 
-def open_rows(source: Source, compute: ComputeOptions, listen: Listener) -> Rows:
-    """Return the source's rows, in the workers' memory where they are to be kept."""
+@contextmanager
+def open_rows(source: Source, compute: ComputeOptions, listen: Listener) -> Iterator[Rows]:
+    """Give the source's rows, in the workers' memory where they are to be kept."""
     rows = rows_of(source, compute)
     keep = fits(rows, compute.persist)
     how = "kept in memory" if keep else "streamed at each pass"
     shape = " x ".join(f"{size:,}" for size in rows.grid)
     what = f"{source.description}: {shape} rows x {rows.n_features} features ({rows.array.dtype})"
     listen(Phase("read", f"{what}, {len(rows.block_sizes)} chunks, {how}"))
-    return rows.persisted() if keep else rows
+    with ready(rows, keep) as ready_rows:
+        yield ready_rows
 
 
 def with_anomaly(model: Model, rows: Rows, output: OutputOptions, listen: Listener) -> Model:

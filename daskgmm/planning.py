@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from .chunked.memory import estimate
+from dataclasses import dataclass
+
+from .chunked.memory import Estimate, estimate
+from .chunked.rows import Rows
 from .config import Config
+from .core.seeding import heat_rows
+from .core.slots import n_reading_ahead
 from .opening import rows_of
-from .results import written_at_once
-from .storage.sources import open_source
+from .results import bytes_of_results
+from .storage.sources import Source, open_source
 
 _MIB = 2**20
-_SAMPLE_COPIES = 4  # the sample as read, in random order, standardised, and as k-means or EM works on it
+_PROCESS = 450 * _MIB  # libraries, kernels while they are compiled, and what allocators keep; measured 360 to 410
+_DRAWN_COPIES = 3  # of the sample: as drawn from each chunk, together, and in random order
+_POINT_COPIES = 5  # of the rows that a restart works on: float64, standardised, whitened, and two of k-means
+_DISTANCES = 8  # that k-means++ holds for each of these rows, one for each candidate
+_PICTURE_COPIES = 8  # of an image: decoded and converted; beside its labels as array, as picture, and while resized
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What one process takes at most, bytes."""
+
+    per_reader: int  # each thread that reads
+    per_computer: int  # each thread that computes, beside that
+    sample: int  # while it is fitted
+    peak: int  # the whole process
 
 
 def plan(config: Config) -> str:
     """Return the plan as text, from the source's shape alone: no row is read and nothing is written."""
     source = open_source(config.data)
     rows = rows_of(source, config.compute)
-    n_sample = min(config.fit.n_sample(config.model, rows.n_features), rows.n_rows)
     needs = estimate(rows, config.compute.persist, config.model.n_components, config.model.covariance_type)
-    sample_bytes = n_sample * rows.n_features * 8 * _SAMPLE_COPIES
-    per_thread = needs.per_thread + written_at_once(rows, config)
+    memory, n_sample = memory_of_process(config, source, rows, needs), _n_sample(config, rows)
     kept = "kept in memory" if needs.rows_held else "streamed from the source at each pass"
     facts = {
         "source": source.description,
@@ -27,8 +44,38 @@ def plan(config: Config) -> str:
         "features": f"{rows.n_features} ({rows.array.dtype})",
         "chunks": f"{needs.n_chunks} of at most {needs.largest_chunk / _MIB:.2f} MiB",
         "tasks": f"{needs.n_tasks} in each pass",
-        "sample": f"{n_sample:,} rows, about {sample_bytes / _MIB:.0f} MiB while it is fitted",
+        "sample": f"{n_sample:,} rows, about {memory.sample / _MIB:.0f} MiB while it is fitted",
         "rows in memory": f"{needs.rows_held / _MIB:.1f} MiB over all workers ({kept})",
-        "memory": f"{per_thread / _MIB:.1f} MiB for each worker thread, beside about 300 MiB for each process",
+        "memory": f"{memory.per_computer / _MIB:.1f} MiB for each of {config.cluster.compute_threads} threads that "
+        f"compute, {memory.per_reader / _MIB:.1f} MiB for each of {_n_threads(config)} that read",
+        "peak memory": f"at most {memory.peak / _MIB:.0f} MiB in each process, "
+        f"{_PROCESS / _MIB:.0f} MiB of it for libraries",
     }
     return "\n".join(f"{name + ':':16s}{value}" for name, value in facts.items())
+
+
+def memory_of_process(config: Config, source: Source, rows: Rows, needs: Estimate) -> Memory:
+    """Return what a process of the job takes at most; rows that are held are spread evenly over processes."""
+    compute_threads = config.cluster.compute_threads
+    per_computer = needs.per_slot + bytes_of_results(rows, config)
+    sample = _sample_bytes(_n_sample(config, rows), rows, min(config.fit.n_init, compute_threads))
+    held = -(-needs.rows_held // config.cluster.n_processes)
+    picture = _PICTURE_COPIES * rows.n_bytes if source.is_image else 0
+    working = _n_threads(config) * needs.per_thread + compute_threads * per_computer
+    return Memory(needs.per_thread, per_computer, sample, _PROCESS + held + working + sample + picture)
+
+
+def _n_threads(config: Config) -> int:
+    computing = config.cluster.compute_threads
+    return computing + n_reading_ahead(config.compute.read_ahead, computing)
+
+
+def _n_sample(config: Config, rows: Rows) -> int:
+    return min(config.fit.n_sample(config.model, rows.n_features), rows.n_rows)
+
+
+def _sample_bytes(n_sample: int, rows: Rows, n_parallel: int) -> int:
+    """Return what the sample takes with restarts that run on the first part of it at the same time."""
+    drawn = _DRAWN_COPIES * n_sample * rows.n_features * int(rows.array.dtype.itemsize)
+    points = heat_rows(n_sample) * (_POINT_COPIES * rows.n_features + _DISTANCES) * 8
+    return drawn + n_parallel * points

@@ -12,6 +12,7 @@ from .chunked.plan import strip_length
 from .chunked.prediction import Write
 from .chunked.rows import Rows
 from .config import Config
+from .core.blocks import block_rows
 from .core.model import Model
 from .storage.model import fingerprint
 from .storage.results import GridLayout, ResultKinds, ZarrWriter
@@ -61,13 +62,19 @@ def _strip(rows: Rows, kinds: ResultKinds) -> int:
     return strip_length(length, max(kinds.row_bytes, 1) * prod(others))
 
 
-def written_at_once(rows: Rows, config: Config) -> int:
-    """Return the bytes of results that a task holds at once."""
-    kinds = ResultKinds.of(config.output, config.model.n_components, config.output.anomaly_quantile)
+_RESULT_COPIES = 2  # as they are handed on, and as they are written
+_SCORE_BYTES = 12  # of a row's label and log-density as they are computed
+
+
+def bytes_of_results(rows: Rows, config: Config) -> int:
+    """Return the bytes that a task takes for results at once: those of a strip, and the scratch of their products."""
+    k = config.model.n_components
+    kinds = ResultKinds.of(config.output, k, config.output.anomaly_quantile)
     if not kinds.specs:
         return 0
-    others = prod(max(sizes) for sizes in rows.array.chunks[1:-1])
-    return int(_strip(rows, kinds) * others * kinds.row_bytes)
+    n_rows = _strip(rows, kinds) * prod(max(sizes) for sizes in rows.array.chunks[1:-1])
+    scratch = min(block_rows(k), n_rows) * k * 8 if kinds.probabilities else 0
+    return int(n_rows * (_RESULT_COPIES * kinds.row_bytes + _SCORE_BYTES) + scratch)
 
 
 def results_of(rows: Rows, source: Source, model: Model, config: Config) -> Results:

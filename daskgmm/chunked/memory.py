@@ -12,16 +12,20 @@ from distributed import default_client
 from ..core.blocks import block_rows
 from ..core.kernels import tile_rows
 from ..core.section import STRICT
+from ..core.slots import ReadAhead
 from ..core.structures import STRUCTURES
 from .reduction import FAN_IN
 from .rows import Rows
 
 Persist = bool | Literal["auto"]
 
+_READ_COPIES = 3  # a chunk as it is stored, decoded, and put together from stored chunks
+_BLOCK_COPIES = 4  # the survey's: float64, differences, weighted ones, and which values are finite
+
 
 @dataclass(frozen=True)
 class ComputeOptions:
-    """How rows are cut and kept."""
+    """How rows are cut, kept and read."""
 
     __pydantic_config__: ClassVar = STRICT
 
@@ -29,6 +33,8 @@ class ComputeOptions:
     """Keep the rows in memory between passes; auto does where they take at most half of what is there."""
     chunk_bytes: Annotated[int, Ge(1024)] | Literal["auto"] = "auto"
     """Size of a chunk in bytes; auto aims at 16 to 1024 chunks of about 8 MiB, and takes 64 KiB to 256 MiB."""
+    read_ahead: ReadAhead = "auto"
+    """Chunks that each process reads ahead while it computes, where rows are streamed; auto: as many as its threads."""
 
 
 def available_bytes() -> int:
@@ -50,21 +56,23 @@ def fits(rows: Rows, persist: Persist) -> bool:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a pass takes, by arithmetic; bytes."""
+    """What a pass takes at most, by arithmetic; bytes."""
 
     n_chunks: int
     n_tasks: int  # of one pass
     largest_chunk: int
     rows_held: int  # by all workers together: the persisted rows, 0 where they are streamed
-    per_thread: int  # of each worker thread, beside that: a chunk, its decoded source, the kernel's tiles
+    per_thread: int  # of each thread that reads: a chunk, and what it is made from
+    per_slot: int  # of each thread that computes, beside that: converted blocks, tiles and sums of the kernels
 
 
 def estimate(rows: Rows, persist: Persist, n_components: int, covariance_type: str) -> Estimate:
     """Return the estimate for a pass over rows with one mixture."""
     d, structure = rows.n_features, STRUCTURES[covariance_type]
     n_columns = structure.feature_map.n_columns(d)
-    largest = max(rows.block_sizes) * d * rows.array.dtype.itemsize
-    persisted = fits(rows, persist)
+    largest_rows = max(rows.block_sizes)
+    largest = largest_rows * d * rows.array.dtype.itemsize
+    weights = 0 if rows.weights is None else largest_rows * rows.weights.dtype.itemsize
     tile = tile_rows(n_columns) * (n_columns + 2 * n_components + d) * 8
     sums = 3 * n_components * n_columns * 8
     n_combine, level = 0, len(rows.block_sizes)
@@ -75,6 +83,7 @@ def estimate(rows: Rows, persist: Persist, n_components: int, covariance_type: s
         n_chunks=len(rows.block_sizes),
         n_tasks=len(rows.block_sizes) + max(n_combine, 1) + 1,
         largest_chunk=largest,
-        rows_held=rows.n_bytes if persisted else 0,
-        per_thread=(0 if persisted else 2 * largest) + block_rows(d) * d * 8 + tile + sums,
+        rows_held=rows.n_bytes if fits(rows, persist) else 0,
+        per_thread=_READ_COPIES * (largest + weights),
+        per_slot=_BLOCK_COPIES * min(block_rows(d), largest_rows) * d * 8 + tile + sums,
     )

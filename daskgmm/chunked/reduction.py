@@ -17,6 +17,7 @@ from distributed.comm import CommClosedError
 from numpy.typing import NDArray
 
 from ..core.blas import single_threaded
+from ..core.slots import COMPUTE_THREADS, compute_slot
 from ..errors import ClusterLostError
 from .rows import Rows
 
@@ -85,6 +86,12 @@ def _on_the_scheduler(call: Callable[..., tuple[Any, ...]], results: tuple[Any, 
         raise ClusterLostError(f"the connection to the scheduler was lost: {error}") from error
 
 
+def in_slot(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what the function returns, called in one of the compute slots of the process that runs the task."""
+    with compute_slot(dask.config.get(COMPUTE_THREADS, None)):
+        return function(*arguments)
+
+
 def _on_block(chunk: ChunkFunction, block: NDArray[Any], weights: NDArray[Any] | None, shared: Any, own: Any) -> Any:
     flat = np.asarray(block).reshape(-1, block.shape[-1])
-    return chunk(flat, None if weights is None else np.asarray(weights).reshape(-1), shared, own)
+    return in_slot(chunk, flat, None if weights is None else np.asarray(weights).reshape(-1), shared, own)

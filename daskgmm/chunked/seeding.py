@@ -1,4 +1,4 @@
-"""Restarts raced on the sample, in parallel on the active scheduler."""
+"""Restarts raced on the sample, in parallel on the active scheduler, each in a compute slot."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dask.delayed import Delayed, delayed
 
 from ..core.mixture import Mixture
 from ..core.seeding import SeedOptions, heat, ranked, refine, restart, start
-from .reduction import compute
+from .reduction import compute, in_slot
 
 
 def race(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...]:
@@ -16,15 +16,15 @@ def race(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...
     All restarts run on the first part of the sample; the finalists go on over the whole of it.
     """
     first = delayed(heat, pure=False)(sample)
-    heats = compute(*(delayed(restart, pure=False)(first, options, one) for one in _seeds(options, seed)))
+    heats = compute(*(delayed(in_slot, pure=False)(restart, first, options, one) for one in _seeds(options, seed)))
     finalists = [trial.mixture for trial in ranked(heats)[: options.n_finalists]]
-    finals = compute(*(delayed(refine, pure=False)(sample, options, mixture) for mixture in finalists))
+    finals = compute(*(delayed(in_slot, pure=False)(refine, sample, options, mixture) for mixture in finalists))
     return tuple(trial.mixture for trial in ranked(finals))
 
 
 def starts(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...]:
     """Return n_init mixtures of partitions of the sample, without any EM on it."""
-    return compute(*(delayed(start, pure=False)(sample, options, one) for one in _seeds(options, seed)))
+    return compute(*(delayed(in_slot, pure=False)(start, sample, options, one) for one in _seeds(options, seed)))
 
 
 def _seeds(options: SeedOptions, seed: int) -> list[int]:

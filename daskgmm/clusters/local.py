@@ -15,6 +15,7 @@ from dask.utils import format_bytes, parse_bytes
 from distributed import Client, LocalCluster
 
 from ..core.section import STRICT
+from ..core.slots import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from ..errors import ConfigurationError
 from .connection import Connection
 
@@ -32,7 +33,7 @@ class Local:
     n_workers: Annotated[int, Ge(1)] | None = None
     """Number of worker processes; one for each core if left out."""
     threads_per_worker: Annotated[int, Ge(1)] = 1
-    """Threads of each worker; they share its memory."""
+    """Threads of each worker that compute; they share its memory. compute.read_ahead adds others, which read."""
     memory_limit: str = "auto"
     """Memory of each worker, such as 4GiB; auto divides this machine's."""
     dashboard_address: str | None = "127.0.0.1:0"
@@ -40,16 +41,31 @@ class Local:
     local_directory: str | None = None
     """Where workers spill to disk."""
 
+    @property
+    def n_processes(self) -> int:
+        """Worker processes."""
+        return self.n_workers or max(CPU_COUNT // self.threads_per_worker, 1)
+
+    @property
+    def compute_threads(self) -> int:
+        """Threads of each worker that compute."""
+        return self.threads_per_worker
+
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """Start the cluster, make it the active scheduler, and close both at the end."""
-        n_workers = self.n_workers or max(CPU_COUNT // self.threads_per_worker, 1)
+        n_ahead = n_reading_ahead(dask.config.get(READ_AHEAD, "auto"), self.threads_per_worker)
         _check_memory(self.memory_limit)
         with (
-            dask.config.set({"distributed.scheduler.no-workers-timeout": _NO_WORKERS_TIMEOUT}),
+            dask.config.set(
+                {
+                    "distributed.scheduler.no-workers-timeout": _NO_WORKERS_TIMEOUT,
+                    COMPUTE_THREADS: self.threads_per_worker,  # workers start with this configuration
+                }
+            ),
             LocalCluster(
-                n_workers=n_workers,
-                threads_per_worker=self.threads_per_worker,
+                n_workers=self.n_processes,
+                threads_per_worker=self.threads_per_worker + n_ahead,
                 processes=True,
                 memory_limit=self.memory_limit,
                 host="127.0.0.1",
@@ -59,7 +75,7 @@ class Local:
             ) as cluster,
             Client(cluster),
         ):
-            description = f"{n_workers} local workers with {self.threads_per_worker} threads each"
+            description = f"{self.n_processes} local workers with {self.threads_per_worker} threads each"
             yield Connection(description, cluster.dashboard_link if self.dashboard_address else None)
 
 

@@ -25,9 +25,17 @@ class Threads:
     n_workers: Annotated[int, Ge(1)] | None = None
     """Number of threads; all the cores that this process may use if left out."""
 
+    @property
+    def n_processes(self) -> int:
+        return 1
+
+    @property
+    def compute_threads(self) -> int:
+        """Threads that compute."""
+        return self.n_workers or CPU_COUNT
+
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """Make the threaded scheduler the active one."""
-        n_workers = self.n_workers or CPU_COUNT
-        with dask.config.set(scheduler="threads", num_workers=n_workers):
-            yield Connection(f"{n_workers} threads of this process")
+        with dask.config.set(scheduler="threads", num_workers=self.compute_threads):
+            yield Connection(f"{self.compute_threads} threads of this process")

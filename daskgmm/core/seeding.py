@@ -70,15 +70,20 @@ def sample_size(n_components: int, n_features: int, covariance_type: str) -> int
     return min(max(50_000, 20 * n_parameters), max(200_000, 2**24 // d))
 
 
+def heat_rows(n_sample: int) -> int:
+    """Return how many rows of a sample restarts are raced on first: a quarter of it, but no fewer than 25,000."""
+    return min(max(_HEAT_ROWS, n_sample // 4), n_sample)
+
+
 def in_memory(rows: Rows, row_weights: Rows | None, dtype: DTypeLike = np.float64) -> Expectation:
     """Return the pass over rows in memory, with their survey."""
     return Expectation(rows, row_weights, survey(rows, row_weights), dtype)
 
 
 def heat(sample: Expectation) -> Expectation:
-    """Return the first quarter of the sample, but no fewer rows than 25,000: where restarts are raced first."""
-    n = max(_HEAT_ROWS, len(sample.rows) // 4)
-    if n >= len(sample.rows):
+    """Return the first part of the sample, where restarts are raced first."""
+    n = heat_rows(len(sample.rows))
+    if n == len(sample.rows):
         return sample
     weights = None if sample.row_weights is None else sample.row_weights[:n]
     return in_memory(sample.rows[:n], weights, sample.dtype)

@@ -1,10 +1,17 @@
-"""Run benchmarks by name: python -m tests.benchmarks kernel passes structures memory estimator [--tiny]."""
+"""Run benchmarks by name: python -m tests.benchmarks kernel passes structures memory streaming estimator [--tiny]."""
 
 import argparse
 
-from . import estimator, kernel, memory, passes, structures
+from . import estimator, kernel, memory, passes, streaming, structures
 
-BENCHMARKS = {"kernel": kernel, "passes": passes, "structures": structures, "memory": memory, "estimator": estimator}
+BENCHMARKS = {
+    "kernel": kernel,
+    "passes": passes,
+    "structures": structures,
+    "memory": memory,
+    "streaming": streaming,
+    "estimator": estimator,
+}
 
 
 def main() -> None:

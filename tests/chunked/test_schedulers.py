@@ -14,6 +14,7 @@ from daskgmm.chunked.survey import survey_and_sample
 from daskgmm.core.blocks import block_rows
 from daskgmm.core.options import FitOptions, ModelOptions
 from daskgmm.core.prediction import Wanted
+from daskgmm.core.slots import COMPUTE_THREADS
 from daskgmm.errors import DataError
 from tests import oracles
 
@@ -42,6 +43,10 @@ def threads(n_workers):
     return lambda request: dask.config.set(scheduler="threads", num_workers=n_workers)
 
 
+def reading_ahead(request):
+    return dask.config.set({"scheduler": "threads", "num_workers": 6, COMPUTE_THREADS: 2})
+
+
 def synchronous(request):
     return dask.config.set(scheduler="synchronous")
 
@@ -60,6 +65,7 @@ SCHEDULERS = {
     "threads-1": threads(1),
     "threads-2": threads(2),
     "threads-4": threads(4),
+    "threads-2, reading ahead": reading_ahead,
     "in-process cluster": cluster("in_process"),
     "cluster of processes": cluster("processes"),
 }

@@ -1,13 +1,20 @@
 """Restarts raced on the sample."""
 
+from dataclasses import dataclass, field
+from threading import Lock
+
+import dask
 import numpy as np
 import pytest
+from dask.delayed import delayed
 
 from daskgmm.chunked.rows import Rows
 from daskgmm.chunked.seeding import race
 from daskgmm.chunked.survey import survey_and_sample
+from daskgmm.core.expectation import Expectation
 from daskgmm.core.loop import EMOptions
 from daskgmm.core.seeding import SeedOptions
+from daskgmm.core.slots import COMPUTE_THREADS
 from daskgmm.errors import SingularCovarianceError
 from tests import oracles
 
@@ -59,3 +66,32 @@ def test_the_error_of_restarts_that_all_collapse_reaches_the_caller():
     array = np.column_stack([np.random.default_rng(0).normal(size=100), np.full(100, 2.0)])
     with pytest.raises(SingularCovarianceError, match="increase reg_covar"):
         race(sample_of(array), SeedOptions(2, em=EMOptions(reg_covar=0.0)), 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Watched(Expectation):
+    """A sample that notes how many passes over it run at once."""
+
+    running: list = field(default_factory=list)
+    seen: list = field(default_factory=list)
+    lock: Lock = field(default_factory=Lock)
+
+    def __call__(self, mixtures):
+        with self.lock:
+            self.running.append(1)
+            self.seen.append(len(self.running))
+        try:
+            return super().__call__(mixtures)
+        finally:
+            with self.lock:
+                self.running.pop()
+
+
+@pytest.mark.parametrize("n_slots", [1, 2])
+def test_restarts_run_in_compute_slots(sample, n_slots):
+    drawn = sample.compute()
+    watched = Watched(drawn.rows, drawn.row_weights, drawn.survey)
+    options = SeedOptions(3, init_params="random", n_init=8, em=EMOptions(max_iter=20))
+    with dask.config.set({"scheduler": "threads", "num_workers": 8, COMPUTE_THREADS: n_slots}):
+        race(delayed(watched), options, 0)
+    assert 1 <= max(watched.seen) <= n_slots

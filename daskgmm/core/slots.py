@@ -1,0 +1,37 @@
+"""Compute slots: how many threads of a process compute at once, beside those that read ahead.
+
+A process has more threads than slots while it reads its rows anew at each pass. Whoever has read a chunk takes a slot
+before it computes, so that waiting for a store and decoding go on beside n computing threads. Chunks in flight, and
+with them the memory, are as many as the threads.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from threading import BoundedSemaphore
+from typing import Annotated, Literal
+
+from annotated_types import Ge
+
+ReadAhead = Annotated[int, Ge(0)] | Literal["auto"]
+
+READ_AHEAD = "daskgmm.read-ahead"  # key of dask's configuration: what the user wants
+COMPUTE_THREADS = "daskgmm.compute-threads"  # the slots; set by whoever starts threads, and handed on to workers
+
+_SLOTS: dict[int, BoundedSemaphore] = {}  # of this process, by their number
+
+
+def n_reading_ahead(read_ahead: ReadAhead, compute_threads: int) -> int:
+    """Return how many threads read ahead; auto gives each computing thread one that reads its next chunk.
+
+    Then a pass takes no longer than the longer of reading and computing alone: with w the time to read a chunk and c
+    that to compute it, 2n threads finish 2n chunks in w + c, which is at most twice the larger of the two.
+    """
+    return compute_threads if read_ahead == "auto" else read_ahead
+
+
+def compute_slot(compute_threads: int | None) -> AbstractContextManager[object]:
+    """Return a context in which no more than this many threads of the process are at once; None sets no limit."""
+    if compute_threads is None:
+        return nullcontext()
+    return _SLOTS.setdefault(compute_threads, BoundedSemaphore(compute_threads))
