@@ -57,12 +57,12 @@ def plan(config: Config) -> str:
 def memory_of_process(config: Config, source: Source, rows: Rows, needs: Estimate) -> Memory:
     """Return what a process of the job takes at most; rows that are held are spread evenly over processes."""
     compute_threads = config.cluster.compute_threads
-    per_computer = needs.per_slot + bytes_of_results(rows, config)
+    results = bytes_of_results(rows, config)
     sample = _sample_bytes(_n_sample(config, rows), rows, min(config.fit.n_init, compute_threads))
     held = -(-needs.rows_held // config.cluster.n_processes)
     picture = _PICTURE_COPIES * rows.n_bytes if source.is_image else 0
-    working = _n_threads(config) * needs.per_thread + compute_threads * per_computer
-    return Memory(needs.per_thread, per_computer, sample, _PROCESS + held + working + sample + picture)
+    working = _n_threads(config) * (needs.per_thread + results) + compute_threads * needs.per_slot  # slots are lent
+    return Memory(needs.per_thread, needs.per_slot + results, sample, _PROCESS + held + working + sample + picture)
 
 
 def _n_threads(config: Config) -> int:

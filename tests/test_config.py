@@ -44,6 +44,7 @@ def test_overrides_win_and_keep_their_types():
         (MINIMAL, ("model.n_components=eight",), "model.n_components: input should be a valid integer"),
         (MINIMAL, ("model.n_components=0",), "model.n_components: input should be greater than or equal to 1, got 0"),
         (MINIMAL, ("model.covariance_type=ful",), "model.covariance_type: input should be 'full', 'tied', 'diag'"),
+        (MINIMAL, ("compute.read_ahead=-1",), "compute.read_ahead: input should be greater than or equal to 0, got -1"),
         (MINIMAL, ("compute.chunk_bytes=8MiB",), "compute.chunk_bytes: input should be a valid integer"),
         (MINIMAL, ("model.reg_covar=.inf",), "model.reg_covar: input should be a finite number"),
         (MINIMAL, ("cluster.kind=slrum",), "cluster: input tag 'slrum'"),

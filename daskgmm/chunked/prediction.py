@@ -20,7 +20,7 @@ from ..core.mixture import Mixture
 from ..core.prediction import Prediction, Wanted, predict
 from ..core.quantile import Counts
 from ..errors import DataError
-from .reduction import compute, map_reduce
+from .reduction import compute, map_reduce, out_of_slot
 from .rows import Region, Rows, name_row, place_in
 
 Write = Callable[[Region, Prediction], None]
@@ -88,7 +88,7 @@ def _predict_chunk(
             scoring.wanted,
             lambda row, strip=strip: name_row(place_in(strip, row)),  # type: ignore[misc]
         )
-        scoring.write(strip, prediction)
+        out_of_slot(scoring.write, strip, prediction)
         counts += np.bincount(prediction.labels[prediction.labels >= 0], minlength=scoring.n_components)
         at = own.stop
     return counts

@@ -17,7 +17,7 @@ from distributed.comm import CommClosedError
 from numpy.typing import NDArray
 
 from ..core.blas import single_threaded
-from ..core.slots import COMPUTE_THREADS, compute_slot
+from ..core.slots import COMPUTE_THREADS, compute_slot, slot_lent
 from ..errors import ClusterLostError
 from .rows import Rows
 
@@ -89,6 +89,12 @@ def _on_the_scheduler(call: Callable[..., tuple[Any, ...]], results: tuple[Any, 
 def in_slot(function: Callable[..., Any], *arguments: Any) -> Any:
     """Return what the function returns, called in one of the compute slots of the process that runs the task."""
     with compute_slot(dask.config.get(COMPUTE_THREADS, None)):
+        return function(*arguments)
+
+
+def out_of_slot(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what the function returns, called by a task in a slot, which is lent meanwhile."""
+    with slot_lent(dask.config.get(COMPUTE_THREADS, None)):
         return function(*arguments)
 
 

@@ -7,7 +7,8 @@ with them the memory, are as many as the threads.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import BoundedSemaphore
 from typing import Annotated, Literal
 
@@ -35,3 +36,17 @@ def compute_slot(compute_threads: int | None) -> AbstractContextManager[object]:
     if compute_threads is None:
         return nullcontext()
     return _SLOTS.setdefault(compute_threads, BoundedSemaphore(compute_threads))
+
+
+@contextmanager
+def slot_lent(compute_threads: int | None) -> Iterator[None]:
+    """Give the slot that this thread holds to another meanwhile, as while it writes to a store."""
+    if compute_threads is None:
+        yield
+        return
+    slots = _SLOTS[compute_threads]
+    slots.release()
+    try:
+        yield
+    finally:
+        slots.acquire()

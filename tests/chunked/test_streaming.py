@@ -1,14 +1,17 @@
 """Rows that are streamed are read beside the threads that compute."""
 
-from threading import Condition
+from threading import Barrier, Condition
 
 import dask
 import numpy as np
 import pytest
 
+from daskgmm.chunked.prediction import predict_to
 from daskgmm.chunked.reduction import compute, map_reduce
 from daskgmm.chunked.rows import Rows
 from daskgmm.chunked.streaming import ready
+from daskgmm.core.mixture import Mixture
+from daskgmm.core.prediction import Wanted
 from daskgmm.core.slots import COMPUTE_THREADS, READ_AHEAD
 
 N_BLOCKS = 40
@@ -104,3 +107,16 @@ def test_what_the_user_has_set_up_is_left_alone(other):
     rows = Rows.of_memory(np.zeros((8, 2)))
     with dask.config.set(other), ready(rows, keep=False):
         assert dask.config.get(COMPUTE_THREADS, None) is None
+
+
+def test_blocks_are_scored_while_others_are_written():
+    """With one slot, a second block's results arrive while the first is still being written."""
+    mixture = Mixture("spherical", np.array([1.0]), np.zeros((1, 3)), np.ones(1))
+    together = Barrier(2)
+    rows = Rows.of_readable(Source(Watch(), 1), (2,), chunk_bytes=24)
+    with (
+        dask.config.set({"scheduler": "threads", "num_workers": 1, READ_AHEAD: 1}),
+        ready(rows, keep=False) as streamed,
+    ):
+        counts = predict_to(streamed, mixture, Wanted(), lambda region, prediction: together.wait(timeout=30))
+    assert counts.tolist() == [2 * N_BLOCKS]

@@ -4,7 +4,7 @@ from threading import Barrier, Event, Thread
 
 import pytest
 
-from daskgmm.core.slots import compute_slot, n_reading_ahead
+from daskgmm.core.slots import compute_slot, n_reading_ahead, slot_lent
 
 
 def test_there_is_no_slot_beyond_the_last_until_one_is_left():
@@ -44,3 +44,24 @@ def test_without_a_number_nothing_waits():
 @pytest.mark.parametrize(("read_ahead", "expected"), [("auto", 3), (0, 0), (7, 7)])
 def test_auto_reads_one_chunk_ahead_for_each_computing_thread(read_ahead, expected):
     assert n_reading_ahead(read_ahead, 3) == expected
+
+
+def test_a_slot_that_is_lent_is_anothers_until_it_is_given_back():
+    taken, given_back = Event(), Event()
+
+    def compute():
+        with compute_slot(1):
+            taken.set()
+            assert given_back.wait(timeout=30)
+
+    thread = Thread(target=compute)
+    with compute_slot(1):
+        with pytest.raises(ZeroDivisionError), slot_lent(1):
+            thread.start()
+            assert taken.wait(timeout=30)
+            given_back.set()
+            raise ZeroDivisionError
+        assert not compute_slot(1).acquire(blocking=False)
+    thread.join()
+    with slot_lent(None):
+        pass
