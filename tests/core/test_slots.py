@@ -54,13 +54,17 @@ def test_a_slot_that_is_lent_is_anothers_until_it_is_given_back():
             taken.set()
             assert given_back.wait(timeout=30)
 
-    thread = Thread(target=compute)
-    with compute_slot(1):
-        with pytest.raises(ZeroDivisionError), slot_lent(1):
+    def lend():
+        with slot_lent(1):
             thread.start()
             assert taken.wait(timeout=30)
             given_back.set()
             raise ZeroDivisionError
+
+    thread = Thread(target=compute)
+    with compute_slot(1):
+        with pytest.raises(ZeroDivisionError):
+            lend()
         assert not compute_slot(1).acquire(blocking=False)
     thread.join()
     with slot_lent(None):
