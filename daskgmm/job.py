@@ -5,27 +5,21 @@ open source -> survey -> sample + seed -> [ pass -> M-step ] x iterations -> sav
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
-import dask
 import numpy as np
 
 from .checks import check_fittable, check_predictable, check_same_features
 from .chunked.expectation import Expectation
-from .chunked.memory import ComputeOptions, fits
 from .chunked.prediction import log_density_counts, predict_to
 from .chunked.rows import Rows
 from .chunked.seeding import race
-from .chunked.streaming import ready
 from .chunked.survey import survey_and_sample
 from .config import Config
 from .core.loop import State, Trial, iterate
 from .core.model import Anomaly, FitSummary, Model
-from .core.slots import READ_AHEAD
-from .events import Connected, Listener, Notice, Phase, ignore, to_all
-from .opening import rows_of
+from .events import Listener, Notice, Phase, ignore, to_all
+from .opening import connected, open_rows
 from .report.picture import write_segmentation
 from .results import results_of
 from .storage.model import save_model
@@ -73,27 +67,6 @@ def predict(
     with connected(config, listen), open_rows(source, config.compute, listen) as rows:
         model = with_anomaly(model, rows, config.output, listen)
         write_results(rows, source, model, config, listen, resume=resume)
-
-
-@contextmanager
-def connected(config: Config, listen: Listener) -> Iterator[None]:
-    """Hold the place where the job computes."""
-    with dask.config.set({READ_AHEAD: config.compute.read_ahead}), config.cluster.connect() as connection:
-        listen(Connected(connection.description, connection.dashboard))
-        yield
-
-
-@contextmanager
-def open_rows(source: Source, compute: ComputeOptions, listen: Listener) -> Iterator[Rows]:
-    """Give the source's rows, in the workers' memory where they are to be kept."""
-    rows = rows_of(source, compute)
-    keep = fits(rows, compute.persist)
-    how = "kept in memory" if keep else "streamed at each pass"
-    shape = " x ".join(f"{size:,}" for size in rows.grid)
-    what = f"{source.description}: {shape} rows x {rows.n_features} features ({rows.array.dtype})"
-    listen(Phase("read", f"{what}, {len(rows.block_sizes)} chunks, {how}"))
-    with ready(rows, keep) as ready_rows:
-        yield ready_rows
 
 
 def with_anomaly(model: Model, rows: Rows, output: OutputOptions, listen: Listener) -> Model:
