@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 import dask
@@ -17,10 +17,9 @@ from distributed import Client, LocalCluster
 from ..core.section import STRICT
 from ..core.slots import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from ..errors import ConfigurationError
-from .connection import Connection
+from .connection import Connection, StartTimeout, connected, own_scheduler
 
 _LEAST_MEMORY = 400 * 2**20  # what a worker takes for itself, before any rows
-_NO_WORKERS_TIMEOUT = "60s"  # tasks that wait for a worker longer than this fail
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,8 @@ class Local:
     """Where the dashboard listens; port 0 takes a free one; null for none."""
     local_directory: str | None = None
     """Where workers spill to disk."""
+    start_timeout: StartTimeout = 60.0
+    """Seconds to wait for the first worker."""
 
     @property
     def n_processes(self) -> int:
@@ -56,13 +57,10 @@ class Local:
         """Start the cluster, make it the active scheduler, and close both at the end."""
         n_ahead = n_reading_ahead(dask.config.get(READ_AHEAD, "auto"), self.threads_per_worker)
         _check_memory(self.memory_limit)
+        description = f"{self.n_processes} local workers with {self.threads_per_worker} threads each"
         with (
-            dask.config.set(
-                {
-                    "distributed.scheduler.no-workers-timeout": _NO_WORKERS_TIMEOUT,
-                    COMPUTE_THREADS: self.threads_per_worker,  # workers start with this configuration
-                }
-            ),
+            own_scheduler(),
+            dask.config.set({COMPUTE_THREADS: self.threads_per_worker}),  # workers start with this configuration
             LocalCluster(
                 n_workers=self.n_processes,
                 threads_per_worker=self.threads_per_worker + n_ahead,
@@ -73,10 +71,9 @@ class Local:
                 local_directory=self.local_directory,
                 silence_logs=logging.CRITICAL,
             ) as cluster,
-            Client(cluster),
+            connected(Client(cluster), self.start_timeout, description) as connection,
         ):
-            description = f"{self.n_processes} local workers with {self.threads_per_worker} threads each"
-            yield Connection(description, cluster.dashboard_link if self.dashboard_address else None)
+            yield connection if self.dashboard_address else replace(connection, dashboard=None)
 
 
 def _check_memory(memory_limit: str) -> None:
