@@ -19,7 +19,7 @@ from .config import Config
 from .core.loop import State, Trial, iterate
 from .core.model import Anomaly, FitSummary, Model
 from .events import Listener, Notice, Phase, ignore, to_all
-from .opening import connected, open_rows
+from .opening import opened
 from .report.picture import write_segmentation
 from .results import results_of
 from .storage.model import save_model
@@ -36,7 +36,7 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False) -
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     directory.check_writable(overwrite)
     source = open_source(config.data)
-    with connected(config, listen), open_rows(source, config.compute, listen) as rows:
+    with opened(config, source, listen) as rows:
         n_sample, seed = config.fit.n_sample(config.model, rows.n_features), config.fit.random_state
         survey, sample = survey_and_sample(rows, n_sample, seed)
         check_fittable(survey, config.model, source.feature_names, listen)
@@ -64,7 +64,7 @@ def predict(
     directory.check_writable(overwrite, resume)
     source = open_source(config.data, weighted=False)
     check_same_features(source.feature_names, model.feature_names)
-    with connected(config, listen), open_rows(source, config.compute, listen) as rows:
+    with opened(config, source, listen) as rows:
         model = with_anomaly(model, rows, config.output, listen)
         write_results(rows, source, model, config, listen, resume=resume)
 

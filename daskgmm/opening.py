@@ -7,38 +7,31 @@ from contextlib import contextmanager
 
 import dask
 
-from .chunked.memory import ComputeOptions, fits
+from .chunked.memory import fits
 from .chunked.rows import Rows
 from .chunked.streaming import ready
 from .config import Config
 from .core.slots import READ_AHEAD
 from .events import Connected, Listener, Phase
+from .planning import rows_of
+from .preflight import check_cluster
 from .storage.sources import Source
 
 
 @contextmanager
-def connected(config: Config, listen: Listener) -> Iterator[None]:
-    """Hold the place where the job computes."""
+def opened(config: Config, source: Source, listen: Listener) -> Iterator[Rows]:
+    """Connect to the place where the job computes, and give the source's rows there, once it can do the job."""
     with dask.config.set({READ_AHEAD: config.compute.read_ahead}), config.cluster.connect() as connection:
         listen(Connected(connection.description, connection.dashboard))
-        yield
+        check_cluster(connection, config, source, listen)
+        rows = rows_of(source, config.compute)
+        keep = fits(rows, config.compute.persist)
+        listen(Phase("read", f"{_described(rows, source)}, {'kept in memory' if keep else 'streamed at each pass'}"))
+        with ready(rows, keep) as ready_rows:
+            yield ready_rows
 
 
-@contextmanager
-def open_rows(source: Source, compute: ComputeOptions, listen: Listener) -> Iterator[Rows]:
-    """Give the source's rows, in the workers' memory where they are to be kept."""
-    rows = rows_of(source, compute)
-    keep = fits(rows, compute.persist)
-    how = "kept in memory" if keep else "streamed at each pass"
+def _described(rows: Rows, source: Source) -> str:
     shape = " x ".join(f"{size:,}" for size in rows.grid)
     what = f"{source.description}: {shape} rows x {rows.n_features} features ({rows.array.dtype})"
-    listen(Phase("read", f"{what}, {len(rows.block_sizes)} chunks, {how}"))
-    with ready(rows, keep) as ready_rows:
-        yield ready_rows
-
-
-def rows_of(source: Source, compute: ComputeOptions) -> Rows:
-    """Return the source's rows, lazily: none is read."""
-    return Rows.of_readable(
-        source.array, source.stored_chunks, source.weights, source.valid, source.fill_value, compute.chunk_bytes
-    )
+    return f"{what}, {len(rows.block_sizes)} chunks"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .chunked.memory import Estimate, estimate
+from .chunked.memory import ComputeOptions, Estimate, estimate
 from .chunked.rows import Rows
 from .config import Config
 from .core.seeding import heat_rows
 from .core.slots import n_reading_ahead
-from .opening import rows_of
 from .results import bytes_of_results
 from .storage.sources import Source, open_source
 
@@ -31,12 +30,19 @@ class Memory:
     peak: int  # the whole process
 
 
+def rows_of(source: Source, compute: ComputeOptions) -> Rows:
+    """Return the source's rows, lazily: none is read."""
+    return Rows.of_readable(
+        source.array, source.stored_chunks, source.weights, source.valid, source.fill_value, compute.chunk_bytes
+    )
+
+
 def plan(config: Config) -> str:
     """Return the plan as text, from the source's shape alone: no row is read and nothing is written."""
     source = open_source(config.data)
     rows = rows_of(source, config.compute)
-    needs = estimate(rows, config.compute.persist, config.model.n_components, config.model.covariance_type)
-    memory, n_sample = memory_of_process(config, source, rows, needs), _n_sample(config, rows)
+    needs, n_sample = needs_of(rows, config), _n_sample(config, rows)
+    memory = memory_of_process(config, source, rows, needs)
     kept = "kept in memory" if needs.rows_held else "streamed from the source at each pass"
     facts = {
         "source": source.description,
@@ -52,6 +58,17 @@ def plan(config: Config) -> str:
         f"{_PROCESS / _MIB:.0f} MiB of it for libraries",
     }
     return "\n".join(f"{name + ':':16s}{value}" for name, value in facts.items())
+
+
+def peak_memory(config: Config, source: Source) -> int:
+    """Return the bytes that a process of the job takes at most."""
+    rows = rows_of(source, config.compute)
+    return memory_of_process(config, source, rows, needs_of(rows, config)).peak
+
+
+def needs_of(rows: Rows, config: Config) -> Estimate:
+    """Return what a pass over the rows takes."""
+    return estimate(rows, config.compute.persist, config.model.n_components, config.model.covariance_type)
 
 
 def memory_of_process(config: Config, source: Source, rows: Rows, needs: Estimate) -> Memory:

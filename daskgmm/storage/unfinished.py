@@ -49,7 +49,7 @@ def unfinished_results(directory: Path, plan: Plan, resume: bool) -> Iterator[Un
     With `resume` what an earlier job left is gone on with; raises ConfigurationError where that was another job. After
     an error the folder stays where it holds a finished region.
     """
-    folder, made = directory / FOLDER, not directory.exists()
+    folder, made = directory.absolute() / FOLDER, not directory.exists()  # workers have their own working directory
     with writing(directory):
         going_on = resume and folder.exists()
         if going_on:

@@ -1,0 +1,164 @@
+"""Before any work: whether the workers of a cluster can do it, asked of each of them.
+
+What is asked first is of the standard library alone: a function of a package that a worker lacks would leave the client
+waiting for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from distributed import Client
+from threadpoolctl import threadpool_info
+
+from ..core.blas import single_threaded
+from ..errors import ConfigurationError
+
+Versions = Mapping[str, str]  # of a package, or that it is missing, by the address of the worker
+_OWN = "daskgmm"
+_SAME = ("dask", "distributed")  # they speak a protocol of their own release
+_LIKE = ("numpy", "scipy", "numba", "zarr", "threadpoolctl", "pydantic", "fsspec")  # they may differ in the last digits
+_MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A package that is not on some workers as it is here."""
+
+    package: str
+    here: str
+    there: str  # the version, or that it is missing
+    workers: tuple[str, ...]  # addresses
+    matters: bool
+
+    def __str__(self) -> str:
+        some = self.workers[0] if len(self.workers) == 1 else f"{len(self.workers)} workers, {self.workers[0]} first"
+        return f"{self.package} is {self.here} here and {self.there} on {some}"
+
+
+def differences(client: Client) -> list[Difference]:
+    """Return where the packages of the workers differ from those here."""
+    found = _compared("python", platform.python_version(), client.run(platform.python_version), _same_minor)
+    for package in (*_SAME, *_LIKE):
+        exact = package in _SAME
+        alike = (lambda a, b: a == b) if exact else _same_major
+        found += _compared(package, version(package), _versions(client, package), alike)
+    own = _compared(_OWN, version(_OWN), _versions(client, _OWN), lambda a, b: a == b)
+    return found + [one for one in own if one.there != _MISSING]  # where it is missing it can be sent
+
+
+def check_packages(client: Client, tell: Callable[[str], None]) -> None:
+    """Raise ConfigurationError where workers lack what a job needs, or have it in a version that cannot work with ours.
+
+    Differences that may change the last digits of results are told. Where this package is missing it is sent.
+    """
+    found = differences(client)
+    for difference in found:
+        tell(str(difference))
+    if any(difference.matters for difference in found):
+        serious = "; ".join(str(difference) for difference in found if difference.matters)
+        raise ConfigurationError(f"{serious}: install the same packages on the workers, or use their image here")
+    _have_own_package(client, tell)
+
+
+def check_paths(client: Client, inputs: Iterable[Path], output: Path | None) -> None:
+    """Raise ConfigurationError where a worker does not see what is read, or the directory that is written."""
+    for path in inputs:
+        blind = [worker for worker, sees in client.run(os.access, str(path), os.R_OK).items() if not sees]
+        if blind:
+            raise ConfigurationError(
+                f"{path} is not readable on {_named(blind)}: workers read what their own machine sees; use a file "
+                "system that all share, or a URL"
+            )
+    if output is not None:
+        _check_output(client, output)
+
+
+def blas_threads(client: Client) -> int:
+    """Return how many threads BLAS uses in a task, on the worker where it uses most."""
+    return max(int(n) for n in client.run(_blas_threads).values())
+
+
+def memory_limits(client: Client) -> dict[str, int]:
+    """Return the memory that each worker may take, bytes, by address; workers without a limit are left out."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    return {address: int(one["memory_limit"]) for address, one in workers.items() if one["memory_limit"]}
+
+
+def _versions(client: Client, package: str) -> Versions:
+    answers = client.run(version, package, on_error="return")
+    return {worker: answer if isinstance(answer, str) else _MISSING for worker, answer in answers.items()}
+
+
+def _compared(package: str, here: str, there: Versions, alike: Callable[[str, str], bool]) -> list[Difference]:
+    workers = defaultdict(list)
+    for worker, other in there.items():
+        if other != here:
+            workers[other].append(worker)
+    return [
+        Difference(package, here, other, tuple(sorted(of)), other == _MISSING or not alike(here, other))
+        for other, of in sorted(workers.items())
+    ]
+
+
+def _same_minor(first: str, second: str) -> bool:
+    return first.split(".")[:2] == second.split(".")[:2]
+
+
+def _same_major(first: str, second: str) -> bool:
+    return first.split(".")[0] == second.split(".")[0]
+
+
+def _have_own_package(client: Client, tell: Callable[[str], None]) -> None:
+    """Send this package to the workers and the scheduler, now and for workers to come, unless all have it."""
+    lacking = [worker for worker, spec in client.run(find_spec, _OWN, on_error="return").items() if spec is None]
+    if client.run_on_scheduler(find_spec, _OWN) is None:
+        lacking.append("the scheduler")
+    if lacking:
+        tell(f"{_OWN} is missing on {_named(lacking)}: it is sent there")
+        with tempfile.TemporaryDirectory() as folder:
+            client.upload_file(_packed(Path(folder)))
+
+
+def _packed(folder: Path) -> str:
+    """Return the path of a zip of this package."""
+    package = Path(sys.modules[_OWN].__file__ or "").parent
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(package, folder / "content" / _OWN, ignore=ignore)
+    return shutil.make_archive(str(folder / _OWN), "zip", folder / "content")
+
+
+def _check_output(client: Client, output: Path) -> None:
+    """Ask each worker for a file that is written here, since another machine may have a directory of that name too."""
+    made = not output.exists()
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=output, prefix=".probe-") as probe:
+        sees = client.run(os.path.exists, probe.name)
+        writes = client.run(os.access, str(output), os.W_OK)
+    if made:
+        output.rmdir()
+    bad = [worker for worker in sees if not (sees[worker] and writes[worker])]
+    if bad:
+        raise ConfigurationError(
+            f"output.directory {output} is not the same directory, or not writable, on {_named(bad)}: results are "
+            "written by the workers; use a file system that all share, or a URL"
+        )
+
+
+def _named(workers: list[str]) -> str:
+    return workers[0] + (f" and {len(workers) - 1} more" if len(workers) > 1 else "")
+
+
+def _blas_threads() -> int:
+    with single_threaded():
+        return max((int(one["num_threads"]) for one in threadpool_info() if one["user_api"] == "blas"), default=1)

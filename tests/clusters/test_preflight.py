@@ -1,0 +1,123 @@
+"""What is asked of workers before any work, against schedulers and workers in processes of their own."""
+
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+from distributed import Client
+
+from daskgmm.clusters.connection import Connection
+from daskgmm.clusters.preflight import blas_threads, check_packages, check_paths, differences, memory_limits
+from daskgmm.config import parse_config
+from daskgmm.errors import ConfigurationError
+from daskgmm.events import Notice
+from daskgmm.preflight import check_cluster, local_inputs
+from daskgmm.storage.sources import DataOptions, open_source
+
+from .processes import cluster_of_processes, forged, site_without
+
+JOB = "data: {path: 'sample:iris'}\nmodel: {n_components: 2}\noutput: {directory: run}"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """Two workers of this environment."""
+    with (
+        cluster_of_processes(tmp_path_factory.mktemp("same"), n_workers=2) as file,
+        Client(scheduler_file=str(file), set_as_default=False) as client,
+    ):
+        client.wait_for_workers(2, timeout=60)
+        yield client
+
+
+@pytest.fixture
+def connected(tmp_path):
+    """A function that gives a client of one worker with the packages in some folders alone."""
+
+    def connect(*path):
+        return cluster_of_processes(tmp_path, path=path)
+
+    return connect
+
+
+def test_workers_of_the_same_environment_do_not_differ(client):
+    told = []
+    assert differences(client) == []
+    check_packages(client, told.append)
+    assert told == []
+
+
+def one_worker(file):
+    client = Client(scheduler_file=str(file), set_as_default=False)
+    client.wait_for_workers(1, timeout=60)
+    return client
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::distributed.client.VersionMismatchWarning")  # which says it in a table of its own
+@pytest.mark.parametrize(
+    ("package", "other", "serious"),
+    [("dask", "2020.1.0", True), ("numpy", "1.9.0", True), ("scipy", "1.0.1", False), ("daskgmm", "9.9", True)],
+)
+def test_versions_that_differ_are_told_and_refused_where_they_matter(tmp_path, connected, package, other, serious):
+    told, path = [], (forged(tmp_path / "forged", package, other), site_without(tmp_path / "site"))
+    refused = pytest.raises(ConfigurationError, match=rf"{package} is .* here and {other} on tcp://.*: install")
+    with connected(*path) as file, one_worker(file) as client, refused if serious else nullcontext():
+        check_packages(client, told.append)
+    assert any(f"{package} is" in message and f"{other} on tcp://" in message for message in told)
+
+
+@pytest.mark.slow
+def test_a_package_that_workers_lack_is_refused_and_not_waited_for(tmp_path, connected):
+    refused = pytest.raises(ConfigurationError, match=r"numba is .* here and missing on tcp://")
+    with connected(site_without(tmp_path / "site", "numba")) as file, one_worker(file) as client, refused:
+        check_packages(client, lambda message: None)
+
+
+@pytest.mark.slow
+def test_this_package_is_sent_where_it_is_missing_and_computes_there(tmp_path, connected):
+    told = []
+    with connected(site_without(tmp_path / "site", "daskgmm")) as file, one_worker(file) as client:
+        check_packages(client, told.append)
+        assert len(told) == 1
+        assert "daskgmm is missing on tcp://" in told[0]
+        assert blas_threads(client) == 1
+
+
+def test_files_that_workers_do_not_see_are_named(client, tmp_path):
+    np.save(tmp_path / "rows.npy", np.zeros((3, 2)))
+    check_paths(client, [tmp_path / "rows.npy"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ConfigurationError, match=r"nowhere\.npy is not readable on tcp://.* and 1 more: workers read"):
+        check_paths(client, [tmp_path / "nowhere.npy"], None)
+
+
+def test_inputs_are_the_local_files_of_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert local_inputs(DataOptions("a.zarr")) == [tmp_path / "a.zarr"]
+    assert local_inputs(DataOptions("parts/part-*.npy")) == [tmp_path / "parts"]
+    assert local_inputs(DataOptions("a.h5::x/y")) == [tmp_path / "a.h5"]
+    assert local_inputs(DataOptions("s3://a/b.zarr")) == local_inputs(DataOptions("sample:iris")) == []
+
+
+def test_tasks_call_blas_on_one_thread_and_memory_is_known(client):
+    assert blas_threads(client) == 1
+    assert len(memory_limits(client)) == 2
+
+
+def test_little_memory_is_told_before_any_work(client, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = []
+    config = parse_config(JOB, ("model.n_components=200", "output.labels=false"))
+    source = open_source(DataOptions("sample:synthetic"))
+    huge = parse_config(
+        JOB, ("fit.sample_size=100000000", "data.path=sample:synthetic", "data.synthetic.n_samples=1e9")
+    )
+    check_cluster(Connection("here", client=client), config, source, told.append)
+    assert told == []
+    check_cluster(Connection("here", client=client), huge, open_source(huge.data), told.append)
+    assert ["have less memory than this job takes" in one.message for one in told if isinstance(one, Notice)] == [True]
+
+
+def test_threads_are_asked_nothing():
+    check_cluster(Connection("threads"), parse_config(JOB), open_source(DataOptions("sample:iris")), pytest.fail)
