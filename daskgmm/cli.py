@@ -62,7 +62,7 @@ def _fail(message: str, exit_code: int, debug: bool) -> None:
     sys.exit(exit_code)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("gmm", context_settings={"help_option_names": ["-h", "--help"]})  # its name as a command of dask
 @click.version_option(package_name="daskgmm")
 def main() -> None:
     """Gaussian mixture clustering for data that outgrows one machine."""

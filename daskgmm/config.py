@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
+import dask
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -88,13 +89,27 @@ def parse_config(text: str, overrides: Sequence[str] = (), name: str = "configur
         raise ConfigurationError(f"{name} must be a mapping of sections, not {type(document).__name__}")
     for override in overrides:
         _apply(document, override)
-    if isinstance(document.get("cluster"), dict):
-        document["cluster"].setdefault("kind", Threads.kind)
+    _fill_in_defaults(document)
     try:
         return Config.model_validate(document)
     except ValidationError as error:
         lines = dict.fromkeys(_explain(one) for one in error.errors())  # one for each, in order
         raise ConfigurationError(f"{name}: " + "; ".join(lines)) from None
+
+
+def _fill_in_defaults(document: dict[str, Any]) -> None:
+    """Complete the sections of where and how is computed by the defaults in dask's configuration (daskgmm.yaml)."""
+    for section in ("cluster", "compute"):
+        defaults, given = dask.config.get(f"daskgmm.{section}", None) or {}, document.get(section)
+        if given is None:
+            given = document[section] = {}
+        if not isinstance(given, dict):
+            continue
+        if section == "cluster":
+            defaults = {"kind": Threads.kind, **defaults}
+            if given.get("kind", defaults["kind"]) != defaults["kind"]:
+                continue  # of another kind of cluster: these are not its keys
+        document[section] = {**defaults, **given}
 
 
 def config_schema() -> dict[str, Any]:

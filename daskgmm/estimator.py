@@ -79,7 +79,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         Precision of the products in the kernel; sums are float64 in any case, and "auto" is float64.
     persist : bool or "auto"
         Keep lazy rows in memory between passes; "auto" does where they take at most half of what is there. Rows that
-        are not kept are read ahead of each pass; dask's configuration `daskgmm.read-ahead` says how many chunks.
+        are not kept are read ahead of each pass; how many chunks, dask's `daskgmm.compute.read_ahead` says.
 
     Attributes
     ----------

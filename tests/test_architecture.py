@@ -10,7 +10,7 @@ import daskgmm
 BASE = {"errors", "events"}
 LAYERS = {"core", "chunked", "storage", "clusters", "report"}
 TOP = [  # each above those before it
-    *("config", "checks", "given", "inputs", "telling", "results", "planning", "preflight", "opening"),
+    *("defaults", "config", "checks", "given", "inputs", "telling", "results", "planning", "preflight", "opening"),
     *("job", "estimator", "cli", "__main__", "__init__"),
 ]
 ALLOWED = {  # part of the package: what it may import of the package beside itself

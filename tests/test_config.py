@@ -1,11 +1,16 @@
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import dask
 import jsonschema
 import pytest
 import yaml
 
+from daskgmm.clusters import Local, Threads
 from daskgmm.config import Config, config_schema, load_config, parse_config
 from daskgmm.errors import ConfigurationError
 
@@ -98,3 +103,33 @@ def test_the_schema_documents_every_key():
         for key, value in definition["properties"].items():
             assert key == "kind" or "description" in value, f"{name}.{key} has no description"
     assert set(schema["properties"]) == set(Config.model_fields)
+
+
+def test_defaults_of_the_site_fill_in_what_a_job_leaves_open():
+    site = {"cluster": {"kind": "local", "n_workers": 3}, "compute": {"read_ahead": 7}}
+    with dask.config.set({"daskgmm.cluster": site["cluster"], "daskgmm.compute": site["compute"]}):
+        assert parse_config(MINIMAL).cluster.n_workers == 3
+        assert parse_config(MINIMAL).compute.read_ahead == 7
+        assert parse_config(MINIMAL, ("cluster.n_workers=5",)).cluster == Local(n_workers=5)
+        assert parse_config(MINIMAL, ("cluster.kind=threads",)).cluster == Threads()
+        assert parse_config(MINIMAL, ("compute.read_ahead=1",)).compute.read_ahead == 1
+    assert parse_config(MINIMAL).cluster == Threads()
+
+
+def test_defaults_stand_in_dasks_configuration_and_in_the_environment(tmp_path):
+    program = (
+        "import dask, daskgmm; print(dask.config.get('daskgmm.cluster'), dask.config.get('daskgmm.compute-threads'))"
+    )
+    environment = {**os.environ, "DASK_DASKGMM__CLUSTER__KIND": "local", "DASK_CONFIG": str(tmp_path)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["{'kind':", "'local'}", "None"]
+    assert "# daskgmm:" in (tmp_path / "daskgmm.yaml").read_text()  # a copy to edit
+
+
+@pytest.mark.parametrize("command", [["dask", "gmm"], [sys.executable, "-m", "daskgmm"]])
+def test_the_commands_are_dasks_too(command):
+    executable = Path(sys.executable).with_name(command[0]) if command[0] == "dask" else command[0]
+    done = subprocess.run([executable, *command[1:], "--help"], capture_output=True, text=True, check=True)
+    assert "Gaussian mixture clustering" in done.stdout
+    assert {"fit", "predict", "inspect", "config"} <= set(done.stdout.split())

@@ -16,7 +16,7 @@ from annotated_types import Ge
 
 ReadAhead = Annotated[int, Ge(0)] | Literal["auto"]
 
-READ_AHEAD = "daskgmm.read-ahead"  # key of dask's configuration: what the user wants
+READ_AHEAD = "daskgmm.compute.read_ahead"  # key of dask's configuration: what the user wants
 COMPUTE_THREADS = "daskgmm.compute-threads"  # the slots; set by whoever starts threads, and handed on to workers
 
 _SLOTS: dict[int, BoundedSemaphore] = {}  # of this process, by their number

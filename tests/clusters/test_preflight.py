@@ -54,7 +54,7 @@ def one_worker(file):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::distributed.versions.VersionMismatchWarning")  # which says it in a table of its own
+@pytest.mark.filterwarnings("ignore::distributed.versions.VersionMismatchWarning")  # the same, as a table
 @pytest.mark.parametrize(
     ("package", "other", "serious"),
     [("dask", "2020.1.0", True), ("numpy", "1.9.0", True), ("scipy", "1.0.1", False), ("daskgmm", "9.9", True)],
