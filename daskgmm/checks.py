@@ -34,6 +34,12 @@ def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | N
             _tell(f"{_name(names, second)} is a linear copy of {_name(names, first)}, or nearly", model, listen)
 
 
+def tell_of_mask(mask: object, n_masked: int, listen: Listener) -> None:
+    """Tell of a mask that is set and leaves no row out: its value may be misspelt."""
+    if mask is not None and n_masked == 0:
+        listen(Notice(f"data.mask {mask!r} leaves no row out"))
+
+
 def check_predictable(directory: RunDirectory, output: OutputOptions) -> None:
     """Raise ConfigurationError where a prediction would harm a fit, or write nothing."""
     if directory.holds_model:

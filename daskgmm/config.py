@@ -17,7 +17,7 @@ from .chunked.memory import ComputeOptions
 from .clusters import ClusterOptions, Threads
 from .core.options import FitOptions, ModelOptions
 from .errors import ConfigurationError
-from .storage.places import place
+from .storage.places import PUBLIC_OPTIONS, place, public
 from .storage.run import OutputOptions
 from .storage.sources import DataOptions
 
@@ -46,11 +46,10 @@ class Config(BaseModel):
         for section in sections.values():
             if "storage_options" in section:
                 section["storage_options"] = _without_secrets(section["storage_options"])
+        sections["data"]["path"] = public(self.data.path)
+        sections["output"]["directory"] = public(self.output.directory)
         text: str = yaml.safe_dump(sections, sort_keys=False)
         return text
-
-
-_NO_SECRETS = {"anon", "client_kwargs", "endpoint_url", "region_name", "requester_pays", "use_ssl", "project"}
 
 
 def _without_secrets(options: dict[str, Any]) -> dict[str, Any]:
@@ -58,7 +57,7 @@ def _without_secrets(options: dict[str, Any]) -> dict[str, Any]:
     return {
         name: _without_secrets(value) if isinstance(value, dict) else value
         for name, value in options.items()
-        if name in _NO_SECRETS
+        if name in PUBLIC_OPTIONS
     }
 
 
@@ -150,7 +149,8 @@ def _explain(error: ErrorDetails) -> str:
         return f"unknown key {path}{_nearest(location, error)}"
     if error["type"] == "missing":
         return f"{path} is missing"
-    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}, got {error['input']!r}"
+    got = "" if "storage_options" in path else f", got {error['input']!r}"  # it may hold secrets
+    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{got}"
 
 
 def _nearest(location: list[str], error: ErrorDetails) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .checks import check_fittable, check_predictable, check_same_features
+from .checks import check_fittable, check_predictable, check_same_features, tell_of_mask
 from .chunked.expectation import Expectation
 from .chunked.prediction import log_density_counts, predict_to
 from .chunked.rows import Rows
@@ -40,6 +40,7 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False) -
         n_sample, seed = config.fit.n_sample(config.model, rows.n_features), config.fit.random_state
         survey, sample = survey_and_sample(rows, n_sample, seed)
         check_fittable(survey, config.model, source.feature_names, listen)
+        tell_of_mask(config.data.mask, rows.n_rows - survey.n_rows, listen)
         listen(Phase("seed", f"{config.fit.n_init} restarts on {min(n_sample, survey.n_rows):,} rows"))
         mixtures = race(sample, config.fit.seeding(config.model), seed)
         with directory.begun(config.to_yaml()), metrics_writer(directory.path / METRICS) as metrics:

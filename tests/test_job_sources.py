@@ -240,3 +240,94 @@ def test_predictions_need_no_weights_and_take_none_for_features(here, expected, 
     run("fit", "job.yaml")
     run("predict", "run")
     np.testing.assert_array_equal(labels_of(here / "run/predictions"), expected[1])
+
+
+def test_a_mask_that_leaves_no_row_out_is_told(here):
+    np.save("rows.npy", ROWS)
+    write_job(here, {"path": "rows.npy", "mask": -999})
+    assert "note: data.mask -999 leaves no row out" in run("fit", "job.yaml").output
+
+
+def test_a_mask_with_the_axes_of_the_rows_in_another_order_is_refused(here):
+    xarray = pytest.importorskip("xarray", reason="needs the package xarray")
+    pytest.importorskip("h5netcdf", reason="needs the package h5netcdf")
+    square = ROWS[:, 0].reshape(30, 30)
+    variables = {"t": (("lat", "lon"), square), "land": (("lon", "lat"), (square > 0).astype("int8"))}
+    xarray.Dataset(variables).to_netcdf("a.nc", engine="h5netcdf")
+    write_job(here, {"path": "a.nc", "arrays": ["t"], "mask": "land"})
+    assert "land has the axes lon, lat, but the rows of" in refused("fit", "job.yaml", code=3)
+
+
+def test_packed_values_are_not_taken_for_numbers_unasked(here):
+    xarray = pytest.importorskip("xarray", reason="needs the package xarray")
+    values = np.where(VALID, ROWS[:, 0], np.nan)
+    packing = {"t": {"dtype": "int16", "scale_factor": 0.01, "add_offset": 3.0, "_FillValue": -32768}}
+    dataset = xarray.Dataset({"t": (("row",), values)})
+    dataset.to_zarr("a.zarr", encoding=packing, zarr_format=2, consolidated=False)
+    write_job(here, {"path": "a.zarr", "arrays": ["t"]})
+    assert "has to be decoded (it has add_offset, scale_factor)" in refused("fit", "job.yaml", code=3)
+    run("fit", "job.yaml", "data.format=xarray", "data.mask=nan")
+    np.testing.assert_array_equal(labels_of(here / "run") == -1, ~VALID)
+    run("fit", "job.yaml", "data.format=zarr", "--overwrite")
+    assert (labels_of(here / "run") >= 0).all()
+
+
+def test_names_of_a_source_that_results_cannot_have_are_left_behind(here):
+    xarray = pytest.importorskip("xarray", reason="needs the package xarray")
+    group = zarr.create_group("a.zarr")
+    cube = ROWS[:, :2].reshape(10, 90, 2)
+    group.create_array("rows", data=cube, dimension_names=("labels", "component", "band"))
+    group.create_array("labels", data=np.arange(10), dimension_names=("labels",))
+    group.create_array("component", data=np.arange(3), dimension_names=("component",))
+    group.create_array("band", data=np.array(["u", "v", "w"], np.dtypes.StringDType()), dimension_names=("band",))
+    write_job(here, {"path": "a.zarr", "array": "rows"})
+    run("fit", "job.yaml", "output.probabilities=true")
+    assert load_model("run").feature_names is None  # three labels for two features are none
+    with xarray.open_zarr("run/probabilities.zarr", consolidated=False) as result:
+        assert result["probabilities"].dims == ("axis_0", "axis_1", "component")
+
+
+def test_texts_along_an_axis_go_along_and_no_warning_comes_up(here):
+    xarray = pytest.importorskip("xarray", reason="needs the package xarray")
+    group = zarr.create_group("a.zarr")
+    group.create_array("rows", data=ROWS.reshape(3, 300, 3), dimension_names=("site", "day", "band"))
+    group.create_array("site", data=np.array(["x", "yy", "z"], np.dtypes.StringDType()), dimension_names=("site",))
+    group.create_array("band", data=np.array([*"abc"], np.dtypes.StringDType()), dimension_names=("band",))
+    write_job(here, {"path": "a.zarr", "array": "rows"})
+    run("fit", "job.yaml")
+    assert load_model("run").feature_names == NAMES
+    with xarray.open_zarr("run/labels.zarr", consolidated=False) as result:
+        assert result["site"].values.tolist() == ["x", "yy", "z"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.path=''", "data.path: "),
+        ("data.weights=''", "data.weights: "),
+        ("data.mask=''", "data.mask: "),
+        ("data.synthetic.n_samples=5", "data.synthetic is for sample:synthetic, not 'rows.npy'"),
+        ("data.storage_options=[{key: AK, secret: topsecret99}]", "data.storage_options: "),
+        ("output.storage_options=topsecret99", "output.storage_options: "),
+    ],
+)
+def test_mistakes_in_the_configuration_are_named_without_secrets(here, override, message):
+    np.save("rows.npy", ROWS)
+    write_job(here, {"path": "rows.npy"})
+    line = refused("fit", "job.yaml", override, code=2)
+    assert message in line
+    assert "topsecret99" not in line
+
+
+def test_credentials_in_a_url_are_neither_told_nor_written(here, web):
+    zarr.create_group("a.zarr").create_array("rows", data=ROWS)
+    url = f"{web.url}/a.zarr".replace("http://", "http://bob:pw123@")
+    write_job(here, {"path": url, "array": "rows"})
+    out = run("fit", "job.yaml").output
+    written = [one for one in (here / "run").rglob("*") if one.is_file()]
+    assert not any(b"pw123" in one.read_bytes() for one in written)
+    assert "pw123" not in out
+    web.always = 403
+    line = refused("fit", "job.yaml", "output.directory=other", code=3)
+    assert "pw123" not in line
+    assert "access is denied" in line

@@ -22,9 +22,14 @@ def presence(
 
 
 def _equal(rows: NDArray[Any], fill_value: float) -> NDArray[Any]:
-    """Return where values are the fill value as their own type holds it: 1e20 is not 1e20 in float32."""
+    """Return where values are the fill value, or what float32 makes of it: 1e20 is another number there.
+
+    Columns of both types come together as float64, so both are looked for in either.
+    """
     if np.isnan(fill_value):
         return np.asarray(np.isnan(rows))
-    with np.errstate(over="ignore"):
-        value = rows.dtype.type(fill_value) if rows.dtype.kind == "f" else fill_value
-    return np.asarray(rows == value)
+    equal = np.asarray(rows == fill_value)
+    if rows.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            equal |= rows == np.float32(fill_value).astype(rows.dtype)
+    return equal

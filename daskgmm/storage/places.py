@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import fsspec
@@ -22,6 +23,24 @@ _FULL = {ENOSPC, EDQUOT, EFBIG, EROFS}
 def is_url(path: str | Path) -> bool:
     """Return whether the path is an fsspec URL, such as s3://bucket/run."""
     return "://" in str(path)
+
+
+PUBLIC_OPTIONS = {"anon", "client_kwargs", "endpoint_url", "region_name", "requester_pays", "use_ssl", "project"}
+"""Storage options that hold no secret; those within client_kwargs are looked at one by one."""
+
+
+def public(path: str) -> str:
+    """Return a path or URL without the credentials that may stand in it: user, password and query."""
+    if not is_url(path):
+        return path
+    url = urlsplit(path)
+    return urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2], query="", fragment=""))
+
+
+def secrets_of(path: str) -> list[str]:
+    """Return what `public` leaves out."""
+    url = urlsplit(path) if is_url(path) else urlsplit("")
+    return [text for text in (url.netloc.rpartition("@")[0], url.password, url.query) if text]
 
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}

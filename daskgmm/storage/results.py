@@ -82,6 +82,9 @@ class ResultKinds:
         return values.astype(spec.dtype, copy=False)
 
 
+_TAKEN = {"labels", "probabilities", "components", "log_density", "anomaly", "component", "rank"}  # names of results
+
+
 @dataclass(frozen=True)
 class GridLayout:
     """How results lie on the grid of the rows."""
@@ -93,10 +96,11 @@ class GridLayout:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the grid's axes: those of the source, or made up."""
-        if self.dims:
-            return self.dims
-        return ("row",) if len(self.grid) == 1 else tuple(f"axis_{i}" for i in range(len(self.grid)))
+        """The names of the grid's axes: those of the source where results can have them, or made up."""
+        made_up = ("row",) if len(self.grid) == 1 else tuple(f"axis_{i}" for i in range(len(self.grid)))
+        if self.dims is None or len(set(self.dims)) < len(self.dims):
+            return made_up
+        return tuple(other if dim in _TAKEN else dim for dim, other in zip(self.dims, made_up, strict=True))
 
 
 @dataclass(frozen=True)
@@ -151,5 +155,11 @@ def _create(
             dimension_names=layout.names + more,
         )
     for dim, coordinate in layout.coordinates.items():
-        attributes = {name: value for name, value in coordinate.attributes.items() if name != "_FillValue"}
-        group.create_array(dim, data=coordinate.values, dimension_names=(dim,), attributes=attributes)
+        if dim in layout.names:
+            attributes = {name: value for name, value in coordinate.attributes.items() if name != "_FillValue"}
+            group.create_array(dim, data=_storable(coordinate.values), dimension_names=(dim,), attributes=attributes)
+
+
+def _storable(values: NDArray[Any]) -> NDArray[Any]:
+    """Return texts as the type that zarr has a specification for."""
+    return values.astype(np.dtypes.StringDType()) if values.dtype.kind == "U" else values

@@ -27,10 +27,21 @@ def test_mask_and_fill_value_and_weights_combine():
     np.testing.assert_array_equal(presence(ROWS, weights, valid, np.nan), [2, 0, 0, 0])
 
 
+@pytest.mark.parametrize("fill_value", [1e20, -999.9])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_fill_value_is_met_in_the_precision_of_the_rows(dtype):
-    rows = np.array([[1e20], [1.0]], dtype)
-    np.testing.assert_array_equal(presence(rows, None, None, 1e20), [False, True])
+def test_a_fill_value_is_met_in_the_precision_of_the_rows(dtype, fill_value):
+    rows = np.array([[fill_value], [1.0]], dtype)
+    np.testing.assert_array_equal(presence(rows, None, None, fill_value), [False, True])
+
+
+def test_a_fill_value_of_float32_is_met_beside_columns_of_float64():
+    rows = np.stack([np.array([-999.9, 1.0], np.float32).astype(float), [2.0, -999.9]], axis=1)
+    np.testing.assert_array_equal(presence(rows, None, None, -999.9), [False, False])
+
+
+def test_large_whole_fill_values_mask_no_neighbours():
+    rows = np.array([[2**53], [2**53 + 1], [5]])
+    np.testing.assert_array_equal(presence(rows, None, None, 2**53 + 1), [True, False, True])
 
 
 @pytest.mark.parametrize("fill_value", [-9999.0, 255.0, 3.5, np.nan])

@@ -126,10 +126,11 @@ def test_a_bucket_that_denies_asks_for_credentials_and_shows_none(s3, bucket_pat
 
 
 def test_messages_hide_what_storage_options_hold(s3):
-    client = {**s3.storage_options["client_kwargs"], "endpoint_url": "http://token-of-mine.invalid:1x"}
+    client = {**s3.storage_options["client_kwargs"], "endpoint_url": "http://me:token-of-mine@host.invalid:1x"}
     message = failure(DataOptions("s3://rows/a.zarr", storage_options={**s3.storage_options, "client_kwargs": client}))
     assert "token-of-mine" not in message
     assert "***" in message
+    assert "host.invalid" in message
 
 
 def test_a_file_system_without_its_package_names_the_extra(monkeypatch):

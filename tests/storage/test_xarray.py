@@ -177,7 +177,8 @@ def test_without_its_package_the_extra_is_named(dataset, tmp_path, monkeypatch, 
 
 def test_zarr_that_xarray_wrote_is_read_as_stored_too(dataset, tmp_path):
     dataset.to_zarr(tmp_path / "a.zarr", zarr_format=2, consolidated=True)
-    source = open_source(DataOptions(str(tmp_path / "a.zarr"), arrays=("temp", "salt"), mask=0, weights="area"))
+    path = str(tmp_path / "a.zarr")
+    source = open_source(DataOptions(path, format="zarr", arrays=("temp", "salt"), mask=0, weights="area"))
     assert source.dims == ("time", "lat", "lon")
     assert source.fill_value == 0
     assert source.coordinates["time"].attributes["calendar"] == "noleap"

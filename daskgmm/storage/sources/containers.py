@@ -54,11 +54,23 @@ def source_in(container: Container, options: DataOptions, weighted: bool) -> Sou
         options = replace(options, **container.default({weights, mask}))
     names = options.arrays
     source = _single(container, options.array) if names is None else _stacked(container, names)
-    return replace(
-        source,
-        weights=member_of(container, weights).array if weighted and weights is not None else None,
-        valid=None if mask is None else NonZero.of(mask, member_of(container, mask).array, options.mask_is_inverted),
-    )
+    if weighted and weights is not None:
+        source = replace(source, weights=_beside(source, container, weights, "weights"))
+    if mask is not None:
+        valid = NonZero.of(mask, _beside(source, container, mask, "mask"), options.mask_is_inverted)
+        source = replace(source, valid=valid)
+    return source
+
+
+def _beside(source: Source, container: Container, name: str, key: str) -> Readable:
+    """Return the weights or the mask of a source; raise DataError where their axes are not those of its rows."""
+    member = member_of(container, name)
+    if source.dims and member.dims and len(member.dims) == len(source.dims) and member.dims != source.dims:
+        raise DataError(
+            f"data.{key}: {name} has the axes {', '.join(member.dims)}, but the rows of {source.description} have "
+            f"{', '.join(source.dims)}: store it in that order"
+        )
+    return member.array
 
 
 def member_of(container: Container, name: str | None) -> Member:
@@ -73,7 +85,8 @@ def member_of(container: Container, name: str | None) -> Member:
 
 def _single(container: Container, name: str | None) -> Source:
     member = member_of(container, name)
-    n_axes = max(len(member.array.shape) - 1, 1)  # of the grid
+    shape = member.array.shape
+    n_axes = max(len(shape) - 1, 1)  # of the grid
     dims = member.dims and member.dims[:n_axes]
     stored = member.stored_chunks and member.stored_chunks[:n_axes]
     features = container.coordinate(member.dims[-1], str(name)) if member.dims and member.dims[n_axes:] else None
@@ -81,9 +94,9 @@ def _single(container: Container, name: str | None) -> Source:
         member.array,
         f"{container.path}/{name}",
         stored,
-        feature_names=_labels(features),
+        feature_names=_labels(features, shape[-1]) if len(shape) > 1 else None,
         dims=dims,
-        coordinates=_coordinates(container, dims, str(name)),
+        coordinates=_coordinates(container, dims, str(name), shape),
     )
 
 
@@ -98,7 +111,7 @@ def _stacked(container: Container, names: tuple[str, ...]) -> Source:
         max(layouts, key=prod, default=None),
         feature_names=names,
         dims=dims,
-        coordinates=_coordinates(container, dims, names[0]),
+        coordinates=_coordinates(container, dims, names[0], array.shape),
     )
 
 
@@ -110,13 +123,17 @@ def _common_dims(dims: Mapping[str, tuple[str, ...] | None]) -> tuple[str, ...] 
     return next(iter(known.values()), None)
 
 
-def _coordinates(container: Container, dims: tuple[str, ...] | None, beside: str) -> dict[str, Coordinate]:
-    found = {dim: container.coordinate(dim, beside) for dim in dims or ()}
-    return {dim: one for dim, one in found.items() if one is not None}
+def _coordinates(
+    container: Container, dims: tuple[str, ...] | None, beside: str, shape: tuple[int, ...]
+) -> dict[str, Coordinate]:
+    """Return the coordinates along the axes, where what is called so is as long as the axis."""
+    sizes = dict(zip(dims or (), shape, strict=False))
+    found = {dim: container.coordinate(dim, beside) for dim in sizes}
+    return {dim: one for dim, one in found.items() if one is not None and len(one.values) == sizes[dim]}
 
 
-def _labels(coordinate: Coordinate | None) -> tuple[str, ...] | None:
-    """Return the names that the features have as a coordinate of strings."""
-    if coordinate is None or coordinate.values.dtype.kind not in "UTO":
+def _labels(coordinate: Coordinate | None, n_features: int) -> tuple[str, ...] | None:
+    """Return the names that the features have as a coordinate of strings, one for each."""
+    if coordinate is None or coordinate.values.dtype.kind not in "UTO" or len(coordinate.values) != n_features:
         return None
     return tuple(str(value) for value in coordinate.values)

@@ -20,7 +20,7 @@ Format = Literal["auto", "zarr", "npy", "hdf5", "xarray", "parquet", "csv", "ima
 
 def _writable_nan(mask: object) -> object:
     """Return NaN as the string that a configuration file can hold, and that equals itself."""
-    if isinstance(mask, bool):
+    if isinstance(mask, bool) or mask == "":
         raise ValueError("should be the name of an array or a fill value")
     return "nan" if isinstance(mask, float) and isnan(mask) else mask
 
@@ -34,7 +34,7 @@ class DataOptions:
 
     __pydantic_config__: ClassVar = STRICT
 
-    path: str
+    path: Annotated[str, MinLen(1)]
     """zarr, parquet, CSV (files or URLs), .npy, file.h5::dataset, netCDF, PNG, JPEG, or sample:NAME."""
     format: Format = "auto"
     """auto goes by the path."""
@@ -44,7 +44,7 @@ class DataOptions:
     """Names of arrays or variables, all of one shape, stacked as features."""
     columns: Annotated[tuple[str, ...], MinLen(1)] | None = None
     """Columns of a table that are features: names or patterns (dep_*), !name or !pattern for others; null: all."""
-    weights: str | None = None
+    weights: Annotated[str, MinLen(1)] | None = None
     """Row weights: name of an array in the same group or file, of a column, or path of .npy files."""
     mask: Mask = None
     """Which rows count: name of an array or column not 0 there (~name: 0 there); or the fill value (nan) of others."""
@@ -60,7 +60,7 @@ class DataOptions:
         """The value that marks rows to leave out, NaN included; None where the mask is no number."""
         if isinstance(self.mask, str):
             return nan if self.mask.lower() == "nan" else None
-        return None if self.mask is None else float(self.mask)
+        return self.mask
 
     @property
     def mask_name(self) -> str | None:

@@ -13,11 +13,12 @@ import numpy as np
 
 from ...errors import ConfigurationError, DataError
 from ..faults import PATIENT, RetryPolicy
-from ..places import is_url
+from ..places import PUBLIC_OPTIONS, is_url, public, secrets_of
 from .data import Coordinate, DataOptions, Format, Source
 from .files import open_image, open_npy
 from .from_table import open_table_source
 from .hdf5 import open_hdf5
+from .readers import SyntheticOptions
 from .reading import Guard
 from .samples import open_sample
 from .xarray import open_xarray
@@ -59,16 +60,18 @@ def open_source(options: DataOptions, retry: RetryPolicy = PATIENT, *, weighted:
     _check_options(options, kind)
     if not is_url(options.path):
         _check_exists(options.path, kind)
-    guard = Guard(retry, frozenset(_texts(options.storage_options)))
+    guard = Guard(retry, frozenset((*_texts(options.storage_options), *secrets_of(options.path))))
     source = guard(lambda: _OPENERS[kind](options, guard, weighted), options.path)
     _check(source, options if weighted else replace(options, weights=None))
-    return replace(source, fill_value=options.fill_value)
+    description = source.description.replace(options.path, public(options.path))
+    return replace(source, description=description, fill_value=options.fill_value)
 
 
 def _guess(path: str) -> str:
     if path.startswith("sample:"):
         return "sample"
-    file = path.rstrip("/") if is_url(path) else path.partition("::")[0]
+    file, _, inside = path.rstrip("/").rpartition("::")
+    file = path if not file or is_url(inside) else file  # a chain of URLs, or file.h5::dataset
     kind = _SUFFIXES.get(Path(file).suffix.lower())
     if kind is not None:
         return kind
@@ -96,9 +99,14 @@ def _check_options(options: DataOptions, kind: str) -> None:
     if kind not in _OPENERS:
         known = ", ".join(_OPENERS)
         raise DataError(f"data.path {options.path!r}: {kind} is no format that can be read; known: {known}")
+    if options.synthetic != SyntheticOptions() and options.path != "sample:synthetic":
+        raise ConfigurationError(f"data.synthetic is for sample:synthetic, not {options.path!r}: leave it out")
+    if options.arrays is not None and len(set(options.arrays)) < len(options.arrays):
+        raise ConfigurationError(f"data.arrays names an array twice: {', '.join(options.arrays)}")
     if options.array is not None and options.arrays is not None:
         raise ConfigurationError("data.array and data.arrays are both set: name one array, or several to be stacked")
-    if is_url(options.path) and kind not in _REMOTE:
+    is_netcdf = kind == "xarray" and _SUFFIXES.get(Path(options.path).suffix.lower()) == kind
+    if is_url(options.path) and (kind not in _REMOTE or is_netcdf):
         remedy = "copy it here, or store it as zarr"
         raise DataError(f"data.path {options.path!r}: {kind} is read from files, not from URLs: {remedy}")
     if options.storage_options and not is_url(options.path):
@@ -141,8 +149,11 @@ def _check_beside(name: str, array: Any, source: Source) -> None:
 def _texts(value: Any) -> Iterator[str]:
     """Yield the texts in nested storage options: credentials among them."""
     if isinstance(value, dict):
-        for one in value.values():
-            yield from _texts(one)
+        for name, one in value.items():
+            if name in PUBLIC_OPTIONS and isinstance(one, str):
+                yield from secrets_of(one)
+            else:
+                yield from _texts(one)
     elif isinstance(value, list | tuple):
         for one in value:
             yield from _texts(one)

@@ -28,7 +28,11 @@ class Guard:
         """Return what `read` returns. `what` names it in messages, `locate` finds the part of it that is damaged."""
         try:
             return retried(read, self.retry)
-        except (DaskGMMError, MemoryError):
+        except DaskGMMError as error:
+            if (message := self._without_secrets(str(error))) == str(error):
+                raise
+            raise type(error)(message) from None
+        except MemoryError:
             raise
         except Exception as error:  # stores, codecs and file formats raise errors of many classes
             raise DataError(self._explain(error, what, locate)) from None

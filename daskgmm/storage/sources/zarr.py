@@ -25,7 +25,8 @@ def open_zarr(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     """Return the source in a zarr group or array of format 2 or 3; its stored chunks are whole shards."""
     node = open_node(options.path, options.storage_options)
     if isinstance(node, zarr.Group):
-        return source_in(ZarrGroup(options.path.rstrip("/"), node, guard), options, weighted)
+        raw = options.format == "zarr"
+        return source_in(ZarrGroup(options.path.rstrip("/"), node, guard, raw), options, weighted)
     if options.array is not None or options.arrays is not None:
         raise DataError(f"{options.path} is a zarr array, not a group: leave data.array and data.arrays out")
     if (weighted and options.weights is not None) or options.mask_name is not None:
@@ -55,6 +56,7 @@ class ZarrGroup:
     path: str
     group: zarr.Group
     guard: Guard
+    raw: bool  # values are taken as they are stored, though attributes say how to decode them
     nouns: ClassVar = ("array", "group")
 
     def names(self) -> list[str]:
@@ -68,7 +70,14 @@ class ZarrGroup:
 
     def member(self, name: str) -> Member | None:
         found = self.group.get(name)
-        return _member(found, f"{self.path}/{name}", self.guard) if isinstance(found, zarr.Array) else None
+        if not isinstance(found, zarr.Array):
+            return None
+        if not self.raw and (packed := sorted(_PACKED & set(found.attrs))):
+            raise DataError(
+                f"{self.path}/{name} has to be decoded (it has {', '.join(packed)}): set data.format to xarray, or to "
+                "zarr to take the stored values as they are"
+            )
+        return _member(found, f"{self.path}/{name}", self.guard)
 
     def coordinate(self, name: str, beside: str) -> Coordinate | None:
         path = "/".join((*beside.split("/")[:-1], name))
@@ -77,7 +86,7 @@ class ZarrGroup:
             return None
         values = np.asarray(found[...])
         if values.dtype.kind in "OT":  # strings of any length
-            values = values.astype(str)
+            values = np.array([str(value) for value in values])
         return Coordinate(values, plain_attributes({k: v for k, v in found.attrs.items() if k != _V2_DIMS}))
 
 
@@ -87,6 +96,7 @@ def _member(array: zarr.Array[Any], name: str, guard: Guard) -> Member:
     return Member(readable, array.shards or array.chunks, _dims(array))
 
 
+_PACKED = {"scale_factor", "add_offset", "missing_value"}  # attributes of the CF conventions
 _V2_DIMS = "_ARRAY_DIMENSIONS"  # where xarray and others put the names of axes in zarr format 2
 
 
