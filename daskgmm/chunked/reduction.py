@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 from ..core.blas import single_threaded
 from ..core.slots import COMPUTE_THREADS, compute_slot, slot_lent
 from ..errors import ClusterLostError
+from . import sizes
 from .rows import Rows
 
 FAN_IN = 16
+
+sizes.register()
 
 ChunkFunction = Callable[..., Any]  # (rows (m, d), weights (m,) or None, argument shared by all, own argument) -> value
 

@@ -1,8 +1,8 @@
-"""Run benchmarks by name: python -m tests.benchmarks kernel passes structures memory streaming estimator [--tiny]."""
+"""Run benchmarks by name, all if none is named: python -m tests.benchmarks kernel passes [--tiny]."""
 
 import argparse
 
-from . import estimator, kernel, memory, passes, streaming, structures
+from . import estimator, kernel, memory, overhead, passes, streaming, structures
 
 BENCHMARKS = {
     "kernel": kernel,
@@ -11,6 +11,7 @@ BENCHMARKS = {
     "memory": memory,
     "streaming": streaming,
     "estimator": estimator,
+    "overhead": overhead,
 }
 
 

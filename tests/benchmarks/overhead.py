@@ -1,0 +1,78 @@
+"""What a pass on a cluster of two local workers takes beyond the kernel, and how often the mixtures travel."""
+
+import time
+import warnings
+
+import numpy as np
+from distributed import Client, LocalCluster, Worker
+
+from daskgmm.chunked.expectation import Expectation
+from daskgmm.chunked.rows import Rows
+from daskgmm.core.coefficients import prepare
+from daskgmm.core.expectation import expect
+from daskgmm.core.survey import survey
+
+from .problems import problem
+from .timing import in_turn
+
+_WORKERS = 2
+
+
+def run(tiny: bool = False) -> str:
+    """Return the overhead of passes of 16 and of 1,000 chunks, and the transfers of mixtures of k = d = 100."""
+    counts, shape = ((4, 20), (4, 3)) if tiny else ((16, 1000), (100, 100))
+    cluster = LocalCluster(_WORKERS, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
+    with cluster, Client(cluster) as client, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sending large graph")  # the rows themselves, once
+        lines = [_overhead(n_chunks, tiny) for n_chunks in counts]
+        return "\n".join([*lines, *_travels(client, *shape, n_chunks=counts[0])])
+
+
+def _overhead(n_chunks: int, tiny: bool) -> str:
+    """Compare passes over 1e6 x 8 rows, k = 8, held by the workers with the kernel on as many threads."""
+    rows, mixture = problem(8, 8, 20_000 if tiny else 1_000_000)
+    surveyed = survey(rows)
+    chunk_bytes = max(rows.nbytes // n_chunks, 1024)
+    held = Rows.of_memory(rows, chunk_bytes=chunk_bytes).persisted()
+    pass_, coefficients = Expectation(held, surveyed), (prepare(mixture, surveyed),)
+    blocks = np.array_split(rows, len(held.block_sizes))
+
+    def kernel() -> None:
+        for block in blocks:
+            expect(block, None, coefficients)
+
+    timings = in_turn({"pass": lambda: pass_((mixture,)), "kernel": kernel}, rounds=1 if tiny else 7)
+    beyond = [p - k / _WORKERS for p, k in zip(timings.seconds["pass"], timings.seconds["kernel"], strict=True)]
+    return (
+        f"{len(blocks):5d} chunks: pass {timings.median('pass') * 1e3:8.1f} ms, the kernel on {_WORKERS} cores "
+        f"{timings.median('kernel') / _WORKERS * 1e3:6.1f} ms, beyond it {float(np.median(beyond)) * 1e3:8.1f} ms "
+        f"({min(beyond) * 1e3:.1f} to {max(beyond) * 1e3:.1f})"
+    )
+
+
+def _travels(client: Client, k: int, d: int, n_chunks: int) -> list[str]:
+    """Return how many bytes of mixtures the workers fetch in a pass, and how many all tasks use."""
+    rows, mixture = problem(d, k, n_chunks * 600)
+    surveyed = survey(rows)
+    held = Rows.of_memory(rows, chunk_bytes=rows.nbytes // n_chunks).persisted()
+    pass_ = Expectation(held, surveyed)
+    pass_((mixture,))
+    before, start = _fetched(client), time.time()
+    pass_((mixture,))
+    size = prepare(mixture, surveyed).theta.nbytes
+    fetched = _fetched(client) - before
+    return [
+        f"mixture of k = {k}, d = {d}: {size / 1e6:.2f} MB of coefficients; {len(held.block_sizes)} tasks use it",
+        f"workers fetch {fetched / 1e6:.2f} MB of it from one another in a pass ({fetched / size:.2f} times its size), "
+        f"in a pass of {time.time() - start:.2f} s; one each would be {len(held.block_sizes) * size / 1e6:.1f} MB",
+    ]
+
+
+def _fetched(client: Client) -> int:
+    """Return the bytes of shared arguments that all workers have fetched so far."""
+    return sum(client.run(_fetched_here).values())
+
+
+def _fetched_here(dask_worker: Worker) -> int:
+    log = dask_worker.transfer_incoming_log
+    return sum(size for transfer in log for key, size in transfer["keys"].items() if str(key).endswith("-shared"))
