@@ -2,7 +2,7 @@
 
 import argparse
 
-from . import estimator, kernel, memory, overhead, passes, streaming, structures
+from . import estimator, kernel, memory, overhead, passes, scale, streaming, structures
 
 BENCHMARKS = {
     "kernel": kernel,
@@ -12,6 +12,7 @@ BENCHMARKS = {
     "streaming": streaming,
     "estimator": estimator,
     "overhead": overhead,
+    "scale": scale,
 }
 
 
