@@ -20,6 +20,7 @@ from .from_table import open_table_source
 from .hdf5 import open_hdf5
 from .reading import Guard
 from .samples import open_sample
+from .tables.csv_files import SUFFIXES as CSV_SUFFIXES
 from .xarray import open_xarray
 from .zarr import open_zarr
 
@@ -42,7 +43,6 @@ _SUFFIXES = {
     ".npy": "npy",
     ".zarr": "zarr",
     ".parquet": "parquet",
-    **dict.fromkeys((".csv", ".tsv"), "csv"),
 }
 _REMOTE = {"zarr", "xarray", "parquet", "csv"}
 _WITH_NAMES = {"zarr", "hdf5", "xarray"}  # containers of arrays
@@ -69,7 +69,8 @@ def _guess(path: str) -> str:
     if path.startswith("sample:"):
         return "sample"
     file = path.rstrip("/") if is_url(path) else path.partition("::")[0]
-    kind = _SUFFIXES.get(Path(file).suffix.lower())
+    is_csv = file.lower().endswith(CSV_SUFFIXES)  # also where it is compressed: that is told when it is opened
+    kind = "csv" if is_csv else _SUFFIXES.get(Path(file).suffix.lower())
     if kind is not None:
         return kind
     if is_url(path) or any((Path(path) / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
