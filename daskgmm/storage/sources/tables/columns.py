@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....errors import DataError
-from .kinds import common_type, exact_dtype
+from .kinds import common_type, exact_dtype, sort_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,17 +34,17 @@ class Columns:
     @classmethod
     def of(cls, table: str, schemas: Iterable[tuple[str, pa.Schema]]) -> Columns:
         """Return the columns of files by their names; raise DataError where a file has several of one name."""
-        different: dict[Any, str] = {}
+        different: list[tuple[str, pa.Schema]] = []
         indices: set[str] = set()
         folders: set[str] = set()
         for file, schema in schemas:
-            _check_distinct(file, schema.names)
-            different.setdefault(schema.remove_metadata(), file)
-            indices.update(_index_names(schema))
             folders.update(_FOLDER.findall(file))
-        names = tuple(dict.fromkeys(name for schema in different for name in schema.names))
-        files = tuple((file, schema) for schema, file in different.items())
-        return cls(table, files, names, frozenset(indices), frozenset(folders))
+            if not any(one.equals(schema) for _, one in reversed(different)):
+                _check_distinct(file, schema.names)
+                different.append((file, schema.remove_metadata()))
+                indices.update(_index_names(schema))
+        names = tuple(dict.fromkeys(name for _, schema in different for name in schema.names))
+        return cls(table, tuple(different), names, frozenset(indices), frozenset(folders))
 
     def chosen(self, patterns: Sequence[str] | None, left_out: Collection[str]) -> tuple[str, ...]:
         """Return the names that patterns choose, in the order of the patterns and then of the table.
@@ -67,65 +67,69 @@ class Columns:
         """Return the float dtype that holds a column of all files; raise DataError where it is no numbers."""
         dtype = self._number(name)
         if dtype is None:
-            kind = next(iter(self._kinds(name).values()))
+            kind = self._shown_type(name)
             raise DataError(f"{self.table}: the column {name!r} is {kind}, not numbers: name a numeric column")
         return dtype
 
     def is_boolean(self, name: str) -> bool:
-        """Return whether a column holds true and false in all files."""
+        """Return whether a column holds true and false in all files that show values of it."""
         import pyarrow as pa
 
-        return all(kind == pa.bool_() for kind in self._kinds(name).values())
+        return set(self._kinds(name).values()) == {pa.bool_()}
 
     def type(self, name: str) -> pa.DataType:
         """Return an arrow type that holds the values of a column of all files unchanged.
 
         Raise DataError where a file lacks it, or has it in another sort of type.
         """
-        kinds = self._kinds(name)
-        kind = common_type(kinds.values())
+        kind = common_type(self._kinds(name).values())
         if kind is None:
-            first, other = [file for i, file in enumerate(kinds) if not i or kinds[file] != next(iter(kinds.values()))][
-                :2
-            ]
-            raise self._disagreement(name, first, other)
+            raise self._disagreement(name)
         return kind
 
-    def known(self, name: str) -> str:
-        """Return the name of a column; raise DataError with close names where there is none."""
+    def check_complete(self, name: str) -> None:
+        """Raise DataError where a file lacks a column, with close names where all do."""
         if name not in self.names:
             raise DataError(f"{self.table} has no column {name!r}{self._hint(name)}")
-        return name
-
-    def _kinds(self, name: str) -> dict[str, pa.DataType]:
-        """Return the types of a column by the files that have others; raise DataError where a file lacks it."""
-        self.known(name)
         lacking = [file for file, schema in self.files if schema.get_field_index(name) < 0]
         if lacking:
             having = next(file for file, schema in self.files if schema.get_field_index(name) >= 0)
             raise DataError(
                 f"{lacking[0]} lacks the column {name!r}, which {having} has: leave it out, or write it to every file"
             )
-        return {file: schema.field(name).type for file, schema in self.files}
 
-    def _number(self, name: str) -> np.dtype[Any] | None:
+    def _kinds(self, name: str) -> dict[str, pa.DataType]:
+        """Return the types of a column by files that differ, without those that show no value.
+
+        Raise DataError where a file lacks it.
+        """
         import pyarrow as pa
 
-        dtypes = {file: exact_dtype(kind) for file, kind in self._kinds(name).items() if not pa.types.is_null(kind)}
-        numeric = [dtype for dtype in dtypes.values() if dtype is not None]
+        self.check_complete(name)
+        kinds = {file: schema.field(name).type for file, schema in self.files}
+        return {file: kind for file, kind in kinds.items() if not pa.types.is_null(kind)}
+
+    def _number(self, name: str) -> np.dtype[Any] | None:
+        dtypes = [exact_dtype(kind) for kind in self._kinds(name).values()]
+        numeric = [dtype for dtype in dtypes if dtype is not None]
         if not numeric:
             return None
         if len(numeric) < len(dtypes):
-            first = next(iter(dtypes))
-            raise self._disagreement(
-                name, first, next(file for file in dtypes if (dtypes[file] is None) != (dtypes[first] is None))
-            )
+            raise self._disagreement(name)
         return np.result_type(*numeric)
 
-    def _disagreement(self, name: str, first: str, other: str) -> DataError:
-        kinds = self._kinds(name)
+    def _shown_type(self, name: str) -> str:
+        return str(next(iter(self._kinds(name).values()), "null"))
+
+    def _disagreement(self, name: str) -> DataError:
+        """Return the error that names the first file, and the first that has another sort of type or else another."""
+        (first, kind), *others = self._kinds(name).items()
+        unlike = [one for one in others if sort_of(one[1]) != sort_of(kind)] or [
+            one for one in others if one[1] != kind
+        ]
+        other, other_kind = unlike[0]
         return DataError(
-            f"{other} has the column {name!r} as {kinds[other]}, but {first} as {kinds[first]}: "
+            f"{other} has the column {name!r} as {other_kind}, but {first} as {kind}: "
             "store it as one type, or leave it out"
         )
 
@@ -139,7 +143,7 @@ class Columns:
     def _check_numeric(self, names: Sequence[str]) -> None:
         others = [name for name in names if self._number(name) is None]
         if others:
-            listed = _listed([f"{name!r} ({next(iter(self._kinds(name).values()))})" for name in others])
+            listed = _listed([f"{name!r} ({self._shown_type(name)})" for name in others])
             remedy = ", ".join(f'"!{name}"' for name in others[:_LISTED])
             raise DataError(
                 f"{self.table} has columns that are not numbers: {listed}; leave them out with data.columns: [{remedy}]"

@@ -117,7 +117,8 @@ def _matches(system: Any, root: str) -> list[dict[str, Any]]:
     try:
         return [system.info(root)]
     except FileNotFoundError as error:
-        if not _MAGIC.search(root) or is_transient(_answer(error) or error):
+        answer = _answer(error) or error
+        if not _MAGIC.search(root) or is_transient(answer) or is_denied(answer):
             raise
         return list(system.glob(root, detail=True).values())
 

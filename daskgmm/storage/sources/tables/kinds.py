@@ -63,10 +63,20 @@ def common_type(kinds: Collection[pa.DataType]) -> pa.DataType | None:
     values = list(dict.fromkeys(map(_value_type, stored)))
     if len(values) == 1:
         return values[0]
-    for is_of_sort, merged in _SORTS:
-        if all(map(is_of_sort, values)):
-            return merged(values)
-    return None
+    sorts = set(map(sort_of, values))
+    merged = _MERGED.get(sorts.pop()) if len(sorts) == 1 else None
+    return None if merged is None else merged(values)
+
+
+def sort_of(kind: pa.DataType) -> str:
+    """Return what the values of an arrow type are: number, text, time, or its name."""
+    from pyarrow import types
+
+    kind = _value_type(kind)
+    is_text = any(is_it(kind) for is_it in (types.is_string, types.is_large_string, types.is_string_view))
+    if _is_number(kind):
+        return "number"
+    return "text" if is_text else "time" if types.is_temporal(kind) else str(kind)
 
 
 def _merged_numbers(kinds: Collection[pa.DataType]) -> pa.DataType:
@@ -119,20 +129,8 @@ def _is_number(kind: pa.DataType) -> bool:
     return any(is_it(kind) for is_it in (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal))
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    from pyarrow import types
-
-    return any(is_it(kind) for is_it in (types.is_string, types.is_large_string, types.is_string_view))
-
-
-def _is_time(kind: pa.DataType) -> bool:
-    from pyarrow import types
-
-    return bool(types.is_temporal(kind))
-
-
-_SORTS: tuple[tuple[Callable[[Any], bool], Callable[[Collection[Any]], Any]], ...] = (
-    (_is_number, _merged_numbers),
-    (_is_text, _merged_texts),
-    (_is_time, _merged_times),
-)
+_MERGED: dict[str, Callable[[Collection[Any]], Any]] = {
+    "number": _merged_numbers,
+    "text": _merged_texts,
+    "time": _merged_times,
+}

@@ -142,8 +142,15 @@ class Table:
         """
         import pyarrow as pa
 
-        kinds = {name: self.columns.type(name) for name in names}
-        return KeyReader(self.parts, pa.schema({name: pa.string() for name in names} if self.is_text else kinds))
+        return KeyReader(self.parts, pa.schema([(name, self._kept_as(name)) for name in names]))
+
+    def _kept_as(self, name: str) -> pa.DataType:
+        import pyarrow as pa
+
+        if not self.is_text:
+            return self.columns.type(name)
+        self.columns.check_complete(name)
+        return pa.string()
 
 
 def open_table(path: str, format: TableFormat, storage_options: Mapping[str, Any] | None = None) -> Table:  # noqa: A002
