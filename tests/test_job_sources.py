@@ -185,12 +185,40 @@ def test_features_of_another_order_are_refused(here):
     assert "the data have the features b, a, c, but the model was fitted on a, b, c" in message
 
 
+def test_keys_of_csv_come_back_as_they_are_written_in_the_order_of_the_rows(here):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the package pyarrow")
+    codes = [f"{i:05d}" for i in range(N)]
+    lines = [f"{i},{code},{','.join(map(str, row))}" for i, (code, row) in enumerate(zip(codes, ROWS, strict=True))]
+    (here / "a.csv").write_text("\n".join([",zip,a,b,c", *lines]))
+    write_job(here, {"path": "a.csv", "keep": ["zip"]})
+    run("fit", "job.yaml")
+    assert load_model("run").feature_names == NAMES
+    assert parquet.read_table(here / "run/results.parquet")["zip"].to_pylist() == codes
+
+
+def test_a_key_that_a_result_would_overwrite_is_refused_before_the_fit(here):
+    write_job(here, {**as_parquet(here), "keep": ["label"]})
+    message = refused("fit", "job.yaml", code=2)
+    assert "data.keep: the results have a column 'label' of their own" in message
+    assert not (here / "run").exists()
+
+
 def spoil_parquet_part(path):
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs the package pyarrow")
     (path / "parts").mkdir()
     parquet.write_table(table(), path / "parts/part-0.parquet")
     parquet.write_table(table().drop_columns(["b"]), path / "parts/part-1.parquet")
     return {"path": "parts", "keep": ["id"]}, "part-1.parquet"
+
+
+def spoil_key_type(path):
+    pyarrow = pytest.importorskip("pyarrow", reason="needs the package pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    (path / "parts").mkdir()
+    parquet.write_table(table(), path / "parts/part-0.parquet")
+    other = table().set_column(0, "id", pyarrow.array(range(N)))
+    parquet.write_table(other, path / "parts/part-1.parquet")
+    return {"path": "parts", "keep": ["id"]}, "part-1.parquet has the column 'id' as int64"
 
 
 def spoil_text_column(path):
@@ -223,7 +251,7 @@ def spoil_hdf5(path):
 
 @pytest.mark.parametrize(
     "spoil",
-    [spoil_parquet_part, spoil_text_column, spoil_weights, spoil_stack, spoil_chunk, spoil_hdf5],
+    [spoil_parquet_part, spoil_key_type, spoil_text_column, spoil_weights, spoil_stack, spoil_chunk, spoil_hdf5],
     ids=lambda spoil: spoil.__name__,
 )
 def test_what_is_wrong_with_a_source_is_named_in_a_line(here, spoil):

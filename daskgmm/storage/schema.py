@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,20 @@ def labels_spec(n_components: int) -> ArraySpec:
 def components_spec(n_components: int) -> ArraySpec:
     """Return the array of the components that the largest probabilities belong to."""
     return ArraySpec("components", ("grid", "rank"), _smallest(n_components), -1)
+
+
+_COLUMNS = {"labels": "label", "probabilities": "probability", "components": "component"}
+_RESULT = re.compile(r"label|log_density|anomaly|(probability|component)_\d+")
+
+
+def column_stem(spec: ArraySpec) -> str:
+    """Return what a column of a table of results is called; with _0, _1, ... where there is one for each component."""
+    return _COLUMNS.get(spec.name, spec.name)
+
+
+def is_result_column(name: str) -> bool:
+    """Return whether a table of results may hold results under that name."""
+    return _RESULT.fullmatch(name) is not None
 
 
 def _smallest(n_components: int) -> str:

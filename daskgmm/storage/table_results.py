@@ -11,7 +11,7 @@ from ..core.prediction import Prediction
 from .faults import retried
 from .places import writing
 from .results import ResultKinds
-from .schema import FORMAT_VERSION, ArraySpec
+from .schema import FORMAT_VERSION, column_stem
 from .sources.data import Keys
 from .unfinished import Region, Unfinished, mark_done
 
@@ -56,10 +56,7 @@ class TableWriter:
         for specs in self.kinds.specs.values():
             for spec in specs:
                 values = self.kinds.values(spec, prediction)
-                many = {f"{_stem(spec)}_{i}": values[:, i] for i in range(values.shape[1])} if values.ndim == 2 else {}
-                columns.update(many or {_stem(spec): values})
+                stem = column_stem(spec)
+                many = {f"{stem}_{i}": values[:, i] for i in range(values.shape[1])} if values.ndim == 2 else {}
+                columns.update(many or {stem: values})
         return columns
-
-
-def _stem(spec: ArraySpec) -> str:
-    return {"labels": "label", "probabilities": "probability", "components": "component"}.get(spec.name, spec.name)

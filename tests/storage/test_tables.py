@@ -15,11 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskgmm.errors import ConfigurationError, DataError
-from daskgmm.storage.sources.tables.columns import merged_schema
+from daskgmm.storage.faults import RetryPolicy
+from daskgmm.storage.sources import DataOptions, open_source
+from daskgmm.storage.sources.tables.columns import Columns
 from daskgmm.storage.sources.tables.csv_files import PIECE_BYTES, open_csv
 from daskgmm.storage.sources.tables.filesystem import find_files
 from daskgmm.storage.sources.tables.table import Table, open_table
 
+HASTY = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02, jitter=0.0)
 EVERYTHING = (slice(None), slice(None))
 
 
@@ -37,7 +40,8 @@ def text(path, content):
 
 def csv_table(path, piece_bytes):
     parts = open_csv(find_files(path, (".csv",), {}), piece_bytes)
-    return Table(path, tuple(part for part, _ in parts), merged_schema((part.file.name, one) for part, one in parts))
+    columns = Columns.of(path, ((part.file.name, schema) for part, schema in parts))
+    return Table(path, tuple(part for part, _ in parts), columns, is_text=True)
 
 
 @pytest.fixture
@@ -73,7 +77,7 @@ def test_any_slice_of_parquet_files_is_that_of_their_rows(data, sizes):
     np.testing.assert_array_equal(table.reader(["x", "y", "z"])[(wanted, columns)], rows[wanted, columns])
     np.testing.assert_array_equal(table.column("y")[(wanted,)], rows[wanted, 1])
     start, stop, _ = slice(wanted.start, wanted.stop).indices(len(rows))
-    assert table.arrow(start, stop, ["key"]).column("key").to_pylist() == keys[start:stop]
+    assert table.keys(["key"])(start, stop).column("key").to_pylist() == keys[start:stop]
     assert sum(table.pieces) == table.n_rows == len(rows)
 
 
@@ -110,7 +114,7 @@ def test_any_slice_of_csv_files_is_that_of_their_rows_wherever_they_are_cut(data
     wanted = data.draw(slices)
     np.testing.assert_array_equal(table.reader(["x", "y"])[(wanted, slice(None))], rows[wanted])
     start, stop, _ = slice(wanted.start, wanted.stop).indices(len(rows))
-    assert table.arrow(start, stop, ["word"]).column("word").to_pylist() == keys[start:stop]
+    assert table.keys(["word"])(start, stop).column("word").to_pylist() == keys[start:stop]
     assert sum(table.pieces) == table.n_rows == len(rows)
 
 
@@ -190,7 +194,7 @@ def test_files_may_store_a_column_in_different_types_of_one_sort(tmp_path):
     )
     table = open_table(str(tmp_path), "parquet")
     np.testing.assert_array_equal(table.reader(["x", "empty"])[EVERYTHING], [[1, np.nan], [2**24 + 1, 2.5]])
-    rows = table.arrow(0, 2, ["key", "x"])
+    rows = table.keys(["key", "x", "t"])(0, 2).drop_columns("t")
     assert rows.to_pydict() == {"key": ["a", "b"], "x": [1, 2**24 + 1]}
     assert rows.schema.field("x").type == pa.int32()
 
@@ -198,17 +202,62 @@ def test_files_may_store_a_column_in_different_types_of_one_sort(tmp_path):
 def test_keys_of_any_type_are_carried_over_as_they_are_stored(tmp_path):
     columns = {"id": pa.array([2**60 + 1, 2]), "day": pa.array([0, 1], pa.date32()), "tags": [["a"], ["b", "c"]]}
     table = open_table(parquet(tmp_path / "a.parquet", x=[1.0, 2.0], **columns), "parquet")
-    assert table.arrow(0, 2, ["tags", "id", "day"]) == pa.table(columns).select(["tags", "id", "day"])
-    assert table.arrow(0, 2, []).num_columns == 0
+    assert table.keys(["tags", "id", "day"])(0, 2) == pa.table(columns).select(["tags", "id", "day"])
+    assert table.keys([])(0, 2).num_columns == 0
 
 
-def test_keys_of_a_csv_are_whole_numbers_or_the_very_text(tmp_path):
-    table = open_table(text(tmp_path / "a.csv", "id,code,day\n9007199254740993,A 01,2020-01-01\n2,,x\n"), "csv")
-    assert table.arrow(0, 2, ["id", "code", "day"]).to_pydict() == {
-        "id": [9007199254740993, 2],
-        "code": ["A 01", ""],
-        "day": ["2020-01-01", "x"],
-    }
+def test_keys_of_a_csv_are_the_very_text(tmp_path):
+    rows = ("00501,9007199254740993,A 01,2020-01-01,1.50", "2,NA,,x, true")
+    table = open_table(text(tmp_path / "a.csv", "\n".join(("zip,id,code,day,d", *rows))), "csv")
+    names = ["zip", "id", "code", "day", "d"]
+    values = table.keys(names)(0, 2).to_pydict()
+    assert values == dict(zip(names, map(list, zip(*(row.split(",") for row in rows), strict=True)), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "kind", "values"),
+    [
+        (pa.array([1], pa.int32()), pa.array([2**60 + 1]), "int64", [1, 2**60 + 1]),
+        (pa.array([2**31 - 1], pa.int32()), pa.array([0.5], pa.float32()), "double", [2**31 - 1, 0.5]),
+        (pa.array([2**53 + 1]), pa.array([0.5]), "string", ["9007199254740993", "0.5"]),
+        (pa.array([2**64 - 1], pa.uint64()), pa.array([-1]), "string", ["18446744073709551615", "-1"]),
+        (pa.array([True]), pa.array([1]), "string", ["true", "1"]),
+        (
+            pa.array([Decimal("123.45")]),
+            pa.array([Decimal("1234567.1")]),
+            "decimal128(9, 2)",
+            [Decimal("123.45"), Decimal("1234567.10")],
+        ),
+        (pa.array([Decimal("1.50")]), pa.array([7]), "string", ["1.50", "7"]),
+        (pa.array([1], pa.timestamp("s")), pa.array([2_000_000], pa.timestamp("us")), "timestamp[us]", None),
+        (
+            pa.array([2**36], pa.timestamp("s")),  # beyond what nanoseconds reach
+            pa.array([1], pa.timestamp("ns")),
+            "string",
+            ["4147-08-20 07:32:16.000", "1970-01-01 00:00:00.000000001"],
+        ),
+        (pa.array(["a"]).dictionary_encode(), pa.array(["b"], pa.large_string()), "large_string", ["a", "b"]),
+        (pa.nulls(1), pa.array([1], pa.int8()), "int8", [None, 1]),
+        (pa.array([[1]]), pa.array([[2]]), "list<element: int64>", [[1], [2]]),
+    ],
+    ids=str,
+)
+def test_keys_whose_types_differ_over_the_parts_keep_their_values(tmp_path, one, other, kind, values):
+    parquet(tmp_path / "1.parquet", id=one)
+    parquet(tmp_path / "2.parquet", id=other)
+    rows = open_table(str(tmp_path), "parquet").keys(["id"])(0, 2)
+    assert str(rows.schema.field("id").type) == kind
+    assert values is None or rows["id"].to_pylist() == values
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(["a"], [1.0]), ([[1]], [[0.5]]), (pa.array([1], pa.timestamp("s", "UTC")), ["a"])], ids=str
+)
+def test_keys_of_another_sort_of_type_are_refused_with_the_part(tmp_path, one, other):
+    parquet(tmp_path / "1.parquet", id=one)
+    parquet(tmp_path / "2.parquet", id=other)
+    with pytest.raises(DataError, match=r"2\.parquet has the column 'id' as .*, but .*1\.parquet as .*: store it"):
+        open_table(str(tmp_path), "parquet").keys(["id"])
 
 
 @pytest.mark.parametrize(
@@ -317,7 +366,7 @@ def test_weights_must_be_a_column_of_numbers(table):
     with pytest.raises(DataError, match="has no column 'W', did you mean w"):
         table.column("W")
     with pytest.raises(DataError, match="has no column 'ids', did you mean id"):
-        table.arrow(0, 1, ["ids"])
+        table.keys(["ids"])(0, 1)
 
 
 def test_tables_and_readers_are_picklable(tmp_path, memory):
@@ -386,23 +435,103 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path):
     refused(text(tmp_path / "a.parquet", "x,y\n" * 100), "parquet", r"a\.parquet cannot be read: .* not a parquet file")
 
 
-def test_a_part_that_lacks_a_column_is_named_with_it(tmp_path):
-    parquet(tmp_path / "1.parquet", x=[1.0], y=[1.0])
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+@pytest.mark.parametrize(
+    ("one", "other", "message"),
+    [
+        ({"x": 1.0, "y": 1.0}, {"x": 1.0}, r"2\.{kind} lacks the column 'y', which .*1\.{kind} has"),
+        ({"x": 1.0}, {"y": 1.0, "x": 1.0}, r"1\.{kind} lacks the column 'y', which .*2\.{kind} has"),
+        ({"x": 1.0, "y": 1.0}, {"x": 1.0, "y": "a"}, r"2\.{kind} has the column 'y' as string, but .*1\.{kind} as "),
+    ],
+    ids=["lacking", "additional", "another sort"],
+)
+def test_a_part_with_another_column_is_named_where_the_column_is_wanted(tmp_path, kind, one, other, message):
+    for name, columns in (("1", one), ("2", other)):
+        if kind == "csv":
+            text(tmp_path / f"{name}.csv", "\n".join(",".join(map(str, line)) for line in (columns, columns.values())))
+        else:
+            parquet(tmp_path / f"{name}.parquet", **{column: [value] for column, value in columns.items()})
+    table = open_table(str(tmp_path), kind)
+    for ask in (table.features, lambda: table.features(["?"]), lambda: table.column("y")):
+        with pytest.raises(DataError, match=message.format(kind=kind)):
+            ask()
+    for patterns in (["x"], ["!y"]):
+        assert table.features(patterns) == ("x",)
+    assert table.features(left_out=["y"]) == ("x",)
+    np.testing.assert_array_equal(table.reader(["x"])[EVERYTHING], [[1.0], [1.0]])
+
+
+def test_a_part_with_another_sort_of_type_is_named_among_those_that_agree(tmp_path):
+    for i, values in enumerate((pa.nulls(1), pa.array([1]), pa.array([0.5]), pa.array(["a"]))):
+        parquet(tmp_path / f"{i}.parquet", id=values)
+    table = open_table(str(tmp_path), "parquet")
+    for ask in (table.features, lambda: table.keys(["id"])):
+        with pytest.raises(DataError, match=r"3\.parquet has the column 'id' as string, but .*1\.parquet as int64"):
+            ask()
+
+
+def test_a_key_that_a_part_lacks_is_named(tmp_path):
+    parquet(tmp_path / "1.parquet", x=[1.0], id=["a"])
     parquet(tmp_path / "2.parquet", x=[1.0])
-    refused(tmp_path, "parquet", r"2\.parquet lacks the column 'y', which .*1\.parquet has")
+    with pytest.raises(DataError, match=r"2\.parquet lacks the column 'id'"):
+        open_table(str(tmp_path), "parquet").keys(["id"])
 
 
-@pytest.mark.parametrize(("one", "other"), [(["a"], [1.0]), ([[1]], [1]), ([[1]], ["a"])])
-def test_a_part_with_another_sort_of_type_is_named(tmp_path, one, other):
-    parquet(tmp_path / "1.parquet", x=one)
-    parquet(tmp_path / "2.parquet", x=other)
-    refused(tmp_path, "parquet", r"2\.parquet has the column 'x' as .*, but .*1\.parquet as .*: store it as one type")
+def test_csv_files_may_order_their_columns_differently(tmp_path):
+    text(tmp_path / "1.csv", "x,y,id\n1,2,a\n")
+    text(tmp_path / "2.csv", "id,y,x\nb,4,3\n")
+    table = open_table(str(tmp_path), "csv")
+    np.testing.assert_array_equal(table.reader(["x", "y"])[EVERYTHING], [[1, 2], [3, 4]])
+    assert table.keys(["id"])(0, 2).to_pydict() == {"id": ["a", "b"]}
 
 
-def test_text_in_one_csv_and_numbers_in_another_are_refused(tmp_path):
-    text(tmp_path / "1.csv", "x\n1\n")
-    text(tmp_path / "2.csv", "x\none\n")
-    refused(tmp_path, "csv", r"2\.csv has the column 'x' as string, but .*1\.csv as int64")
+def test_index_columns_of_pandas_are_no_features_unless_they_are_named(tmp_path):
+    pandas = pytest.importorskip("pandas", reason="needs the package pandas")
+    frame = pandas.DataFrame({"x": [1.0, 2.0], "y": [3.0, 4.0]})
+    for index, name in ((pandas.Index([5, 3]), "__index_level_0__"), (pandas.Index([5, 6], name="id"), "id")):
+        frame.set_index(index).to_parquet(tmp_path / "a.parquet", index=True)
+        table = open_table(str(tmp_path / "a.parquet"), "parquet")
+        assert table.features() == table.features(["*"]) == table.features([f"!{name}"]) == ("x", "y")
+        assert table.features(["x", name]) == ("x", name)
+        assert table.keys([name])(0, 2).to_pydict() == {name: list(index)}
+    frame.to_csv(tmp_path / "a.csv")
+    table = open_table(str(tmp_path / "a.csv"), "csv")
+    assert table.features() == ("x", "y")
+    assert table.features(["x", ""]) == ("x", "")
+    np.testing.assert_array_equal(table.reader(["y"])[EVERYTHING], [[3], [4]])
+
+
+def test_the_index_of_dask_is_no_feature(tmp_path):
+    path = parquet(tmp_path / "a.parquet", __null_dask_index__=[0], __index_level_1__=[0], x=[1.0], index_level=[2.0])
+    assert open_table(path, "parquet").features() == ("x", "index_level")
+
+
+def test_a_key_or_mask_of_csv_files_may_show_another_sort_of_value_in_each(tmp_path):
+    text(tmp_path / "1.csv", "x,id,ok\n1,001,\n")
+    text(tmp_path / "2.csv", "x,id,ok\n2,A1,true\n")
+    table = open_table(str(tmp_path), "csv")
+    assert table.keys(["id"])(0, 2).to_pydict() == {"id": ["001", "A1"]}
+    np.testing.assert_array_equal(table.column("ok")[(slice(None),)], [np.nan, 1])
+
+
+def test_names_of_folders_are_no_columns(tmp_path):
+    parquet(tmp_path / "year=2020" / "a.parquet", x=[1.0])
+    table = open_table(str(tmp_path), "parquet")
+    for ask in (table.column, lambda name: table.keys([name]), lambda name: table.features([name])):
+        with pytest.raises(DataError, match=r"'year': folders that are named year=\.\.\. are no columns"):
+            ask("year")
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_names_of_equal_numbers_have_one_order(tmp_path, kind):
+    names = [f"p-{number}" for number in ("001", "01", "1", "002", "2", "10")]
+    for i, name in enumerate(names):
+        if kind == "csv":
+            text(tmp_path / f"{name}.csv", f"x\n{i}\n")
+        else:
+            parquet(tmp_path / f"{name}.parquet", x=[float(i)])
+    values = open_table(str(tmp_path), kind).column("x")[(slice(None),)]
+    np.testing.assert_array_equal(values, range(len(names)))
 
 
 def test_tables_without_rows_are_refused(tmp_path):
@@ -420,10 +549,10 @@ def test_columns_of_one_name_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("x,z\n3,4\n", r"2\.csv has another header than .*1\.csv: column 2 is 'z', not 'y'"),
-        ("x,y,z\n3,4,5\n", r"2\.csv has another header than .*1\.csv: 3 columns, not 2"),
-        ("3,4\n5,6\n", r"2\.csv has another header than .*1\.csv: column 1 is '3', not 'x'"),
         ("3.5,4\n5,6\n", r"2\.csv has no header: its first line holds numbers"),
+        ("1.5,2.5\n5,6\n", r"2\.csv has no header: its first line holds numbers"),
+        ("1.0,2.0\n5,6\n", r"2\.csv has no header: its first line holds numbers"),
+        ("nan,inf\n5,6\n", r"2\.csv has no header: its first line holds numbers"),
         ("", r"2\.csv has no header: its first line is empty"),
         ("\nx,y\n1,2\n", r"2\.csv has no header: its first line is empty"),
         (b"x,\xe9\n1,2\n", r"2\.csv is not UTF-8 text"),
@@ -463,13 +592,12 @@ def test_a_quoted_value_with_a_line_break_is_told_where_it_is_read(tmp_path):
     table = open_table(text(tmp_path / "a.csv", 'x,word\n1,"a"\n2,"b\nc"\n3,"d"\n'), "csv")
     for columns in (["x"], ["x", "word"]):
         with pytest.raises(DataError, match=r"a\.csv: 4 lines .* hold 3 rows; a row must be one line"):
-            table.arrow(0, 4, columns)
+            table.keys(columns)(0, 4)
 
 
-def test_a_key_of_another_type_than_the_first_rows_is_named(tmp_path):
+def test_a_key_of_a_csv_may_be_of_another_sort_than_in_the_first_rows(tmp_path):
     table = open_table(text(tmp_path / "a.csv", "id\n" + "1\n" * 600_000 + "A1\n"), "csv")
-    with pytest.raises(DataError, match="row 600000 holds 'A1' in the column 'id', which is no int64"):
-        table.arrow(599_999, 600_001, ["id"])
+    assert table.keys(["id"])(599_999, 600_001).to_pydict() == {"id": ["1", "A1"]}
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
@@ -557,3 +685,103 @@ def test_a_missing_package_comes_with_its_command(tmp_path, monkeypatch):
 
 def test_options_that_a_file_system_does_not_take_are_told_in_one_line(memory):
     refused("github://a/b", "csv", "cannot be opened: .*positional argument", username="x")
+
+
+@pytest.fixture(params=["parquet", "csv"])
+def web_table(web, tmp_path, request):
+    """The URL of a table on a server."""
+    pytest.importorskip("aiohttp", reason="needs the package aiohttp")
+    if request.param == "csv":
+        text(tmp_path / "a.csv", "x,y\n1,2\n3,4\n")
+    else:
+        parquet(tmp_path / "a.parquet", x=[1.0, 3.0], y=[2.0, 4.0])
+    return f"{web.url}/a.{request.param}"
+
+
+@pytest.mark.parametrize("when", ["opened", "read"])
+def test_a_server_that_is_busy_for_a_while_is_asked_again_for_a_table(web, web_table, when):
+    web.refusals = [503, 503] if when == "opened" else []
+    source = open_source(DataOptions(web_table), HASTY)
+    web.refusals = [503, 503] if when == "read" else []
+    np.testing.assert_array_equal(source.array[EVERYTHING], [[1, 2], [3, 4]])
+    assert web.n_refused == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (503, r"cannot be read: the server answers 503, .*, after 3 attempts: try again later"),
+        (403, r"cannot be read: access is denied \(the server answers 403, .*data\.storage_options"),
+        (404, r"cannot be opened: 404"),
+    ],
+)
+def test_a_server_that_refuses_a_table_is_named_in_one_line(web, web_table, status, message):
+    web.always = status
+    with pytest.raises(DataError, match=web_table + " " + message) as refusal:
+        open_source(DataOptions(web_table), HASTY)
+    assert "\n" not in str(refusal.value)
+    assert web.n_refused == (6 if status == 503 else 2)  # HEAD and GET, at each attempt
+
+
+@pytest.mark.parametrize(("status", "message"), [(503, "after 3 attempts"), (403, "access is denied")])
+def test_a_refusal_of_a_url_with_a_query_is_not_taken_for_a_pattern_without_files(web, web_table, status, message):
+    web.always = status
+    kind = web_table.rpartition(".")[2]
+    with pytest.raises(DataError, match=message):
+        open_source(DataOptions(f"{web_table}?version=1", format=kind), HASTY)
+
+
+def test_a_server_of_a_table_that_is_not_there_is_asked_again():
+    pytest.importorskip("aiohttp", reason="needs the package aiohttp")
+    with pytest.raises(DataError, match=r"^http://127\.0\.0\.1:1/a\.csv cannot be read: .*after 3 attempts"):
+        open_source(DataOptions("http://127.0.0.1:1/a.csv"), HASTY)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "*.parquet"])
+def test_missing_credentials_of_a_bucket_with_tables_are_told(s3, monkeypatch, name):
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "nowhere")
+    options = {"client_kwargs": s3.storage_options["client_kwargs"]}
+    with pytest.raises(DataError, match=r"access is denied .*data\.storage_options or the environment must hold"):
+        open_source(DataOptions(f"{s3.url}/{name}", storage_options=options), HASTY)
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "A.TSV.zst"])
+def test_the_name_of_a_compressed_csv_says_what_it_is(tmp_path, name):
+    with pytest.raises(DataError, match=rf"{name} is compressed .*: decompress it or convert it to parquet"):
+        open_source(DataOptions(text(tmp_path / name, "")))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"keep": ("id", "id")}, "data.keep names 'id' twice"),
+        ({"keep": ("id", "x")}, "data.keep and data.columns both name 'x': a key is no feature"),
+        *(
+            ({"keep": (name,)}, f"data.keep: the results have a column '{name}' of their own: rename")
+            for name in ("label", "probability_0", "component_12", "log_density", "anomaly")
+        ),
+    ],
+)
+def test_keys_that_cannot_stand_in_the_results_are_refused(tmp_path, options, message):
+    names = ("id", "label", "probability_0", "component_12", "log_density", "anomaly", "x")
+    path = parquet(tmp_path / "a.parquet", **{name: [1.0] for name in names})
+    with pytest.raises(ConfigurationError, match=message):
+        open_source(DataOptions(path, columns=("x",), **options))
+
+
+def test_keys_with_almost_the_name_of_a_result_are_kept(tmp_path):
+    names = ("labels", "probability", "component_a", "x")
+    path = parquet(tmp_path / "a.parquet", **{name: [1.0] for name in names})
+    source = open_source(DataOptions(path, keep=names[:3]))
+    assert source.feature_names == ("x",)
+    assert source.keys(0, 1).column_names == list(names[:3])
+
+
+def test_npy_files_of_a_directory_are_found_where_it_is_taken_for_one_of_them(tmp_path):
+    for i, name in enumerate(("d-2/p-01", "d-2/p-1", "d-10/p-1")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        np.save(tmp_path / f"{name}.npy", np.full((1, 2), float(i)))
+    np.testing.assert_array_equal(open_source(DataOptions(str(tmp_path))).array[EVERYTHING][:, 0], [0, 1, 2])
+    np.save(tmp_path / "top.npy", np.full((1, 2), 9.0))
+    np.testing.assert_array_equal(open_source(DataOptions(str(tmp_path))).array[EVERYTHING][:, 0], [9])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from glob import glob, has_magic
 from pathlib import Path
@@ -34,10 +35,18 @@ def _open_npy_files(key: str, path: str, guard: Guard) -> Readable:
 
 
 def npy_files(path: str) -> list[Path]:
-    """Return the file, the .npy files in the directory, or the files that match the pattern; 9 comes before 10."""
+    """Return the file, the .npy files in the directory, or the files that match the pattern; 9 comes before 10.
+
+    A directory without any has those of the folders in it.
+    """
     if Path(path).is_file():
         return [Path(path)]
-    found = Path(path).glob("*.npy") if Path(path).is_dir() else map(Path, glob(path) if has_magic(path) else ())
+    if Path(path).is_dir():
+        return _files(Path(path).glob("*.npy")) or _files(Path(path).glob("*/*.npy"))
+    return _files(map(Path, glob(path) if has_magic(path) else ()))
+
+
+def _files(found: Iterable[Path]) -> list[Path]:
     return sorted((file for file in found if file.is_file()), key=lambda file: natural(str(file)))
 
 

@@ -21,6 +21,7 @@ from .hdf5 import open_hdf5
 from .readers import SyntheticOptions
 from .reading import Guard
 from .samples import open_sample
+from .tables.csv_files import SUFFIXES as CSV_SUFFIXES
 from .xarray import open_xarray
 from .zarr import open_zarr
 
@@ -43,7 +44,6 @@ _SUFFIXES = {
     ".npy": "npy",
     ".zarr": "zarr",
     ".parquet": "parquet",
-    **dict.fromkeys((".csv", ".tsv"), "csv"),
 }
 _REMOTE = {"zarr", "xarray", "parquet", "csv"}
 _WITH_NAMES = {"zarr", "hdf5", "xarray"}  # containers of arrays
@@ -71,8 +71,9 @@ def _guess(path: str) -> str:
     if path.startswith("sample:"):
         return "sample"
     file, _, inside = path.rstrip("/").rpartition("::")
-    file = path if not file or is_url(inside) else file  # a chain of URLs, or file.h5::dataset
-    kind = _SUFFIXES.get(Path(file).suffix.lower())
+    file = path.rstrip("/") if not file or is_url(inside) else file  # a chain of URLs, or file.h5::dataset
+    is_csv = file.lower().endswith(CSV_SUFFIXES)  # also where it is compressed: that is told when it is opened
+    kind = "csv" if is_csv else _SUFFIXES.get(Path(file).suffix.lower())
     if kind is not None:
         return kind
     if is_url(path) or any((Path(path) / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):

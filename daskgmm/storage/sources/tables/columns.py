@@ -1,183 +1,174 @@
-"""Columns of a table: which are numbers, how those of several files agree, and how patterns choose them."""
+"""Columns of a table: how those of several files agree where they are asked for, and how patterns choose them."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ....errors import DataError
+from .kinds import common_type, exact_dtype, sort_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-
-def exact_dtype(kind: pa.DataType) -> np.dtype[Any] | None:
-    """Return the float dtype that numbers of an arrow type are read as, None for what is no number.
-
-    float32 where it is exact: float16, float32, integers of up to 16 bits, booleans; else float64.
-    """
-    kind = value_type(kind)
-    if not _is_number(kind):
-        return None
-    is_small = kind.bit_width <= 16 or str(kind) == "float"
-    return np.dtype(np.float32 if is_small else np.float64)
+_INDEX = re.compile(r"__index_level_\d+__|__null_dask_index__")  # as pandas and dask call what has no name
+_FOLDER = re.compile(r"([^/=]+)=[^/]*/")
 
 
-def value_type(kind: pa.DataType) -> pa.DataType:
-    """Return the type of the values, which a dictionary holds apart."""
-    import pyarrow as pa
+@dataclass(frozen=True)
+class Columns:
+    """The columns of the files of a table; files may differ in those that nobody asks for."""
 
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
+    table: str
+    files: tuple[tuple[str, Any], ...]  # each pyarrow.Schema that differs, with the first file that has it
+    names: tuple[str, ...]  # of all files
+    indices: frozenset[str]  # names of columns that pandas or dask wrote as an index
+    folders: frozenset[str]  # names in folders that are called name=value
 
+    @classmethod
+    def of(cls, table: str, schemas: Iterable[tuple[str, pa.Schema]]) -> Columns:
+        """Return the columns of files by their names; raise DataError where a file has several of one name."""
+        different: list[tuple[str, pa.Schema]] = []
+        indices: set[str] = set()
+        folders: set[str] = set()
+        for file, schema in schemas:
+            folders.update(_FOLDER.findall(file))
+            if not any(one.equals(schema) for _, one in reversed(different)):
+                _check_distinct(file, schema.names)
+                different.append((file, schema.remove_metadata()))
+                indices.update(_index_names(schema))
+        names = tuple(dict.fromkeys(name for _, schema in different for name in schema.names))
+        return cls(table, tuple(different), names, frozenset(indices), frozenset(folders))
 
-def as_numbers(values: pa.Array) -> NDArray[Any]:
-    """Return the numbers of an arrow array (n,) as NumPy's, nulls as NaN, in a dtype that holds them."""
-    import pyarrow as pa
+    def chosen(self, patterns: Sequence[str] | None, left_out: Collection[str]) -> tuple[str, ...]:
+        """Return the names that patterns choose, in the order of the patterns and then of the table.
 
-    kind = values.type
-    if pa.types.is_dictionary(kind):
-        return as_numbers(values.dictionary_decode())
-    if pa.types.is_boolean(kind):
-        values = values.cast(pa.uint8())
-    elif pa.types.is_decimal(kind) or pa.types.is_null(kind):
-        values = values.cast(pa.float64())
-    numbers: NDArray[Any] = values.to_numpy(zero_copy_only=False)
-    return numbers
+        A pattern is a name, or a glob that respects case; "!pattern" leaves out what it matches. Without a pattern that
+        takes, all columns are taken. `left_out` and indices are taken only where a pattern is their very name.
+        """
+        taking = [pattern for pattern in patterns or () if not pattern.startswith("!")]
+        offered = [name for name in self.names if name not in self.indices.union(left_out)]
+        taken = [name for pattern in taking for name in self._matching(pattern, offered)] if taking else offered
+        leaving = [pattern[1:] for pattern in patterns or () if pattern.startswith("!")]
+        left = {name for pattern in leaving for name in self._matching(pattern, self.names)}
+        kept = tuple(dict.fromkeys(name for name in taken if name not in left))
+        if not kept:
+            raise DataError(f"data.columns leave no column of {self.table}; it has {_listed(self.names)}")
+        self._check_numeric(kept)
+        return kept
 
+    def number(self, name: str) -> np.dtype[Any]:
+        """Return the float dtype that holds a column of all files; raise DataError where it is no numbers."""
+        dtype = self._number(name)
+        if dtype is None:
+            kind = self._shown_type(name)
+            raise DataError(f"{self.table}: the column {name!r} is {kind}, not numbers: name a numeric column")
+        return dtype
 
-def as_type(values: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Return an arrow array as another type of the same sort."""
-    import pyarrow as pa
+    def is_boolean(self, name: str) -> bool:
+        """Return whether a column holds true and false in all files that show values of it."""
+        import pyarrow as pa
 
-    if values.type == kind:
-        return values
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    return values.cast(kind)
+        return set(self._kinds(name).values()) == {pa.bool_()}
 
+    def type(self, name: str) -> pa.DataType:
+        """Return an arrow type that holds the values of a column of all files unchanged.
 
-def merged_schema(schemas: Iterable[tuple[str, pa.Schema]]) -> pa.Schema:
-    """Return the columns of the first file with types that hold those of all; each schema comes with its file's name.
+        Raise DataError where a file lacks it, or has it in another sort of type.
+        """
+        kind = common_type(self._kinds(name).values())
+        if kind is None:
+            raise self._disagreement(name)
+        return kind
 
-    Raise DataError where a file lacks a column of the first, or has it in another sort of type.
-    """
-    import pyarrow as pa
+    def check_complete(self, name: str) -> None:
+        """Raise DataError where a file lacks a column, with close names where all do."""
+        if name not in self.names:
+            raise DataError(f"{self.table} has no column {name!r}{self._hint(name)}")
+        lacking = [file for file, schema in self.files if schema.get_field_index(name) < 0]
+        if lacking:
+            having = next(file for file, schema in self.files if schema.get_field_index(name) >= 0)
+            raise DataError(
+                f"{lacking[0]} lacks the column {name!r}, which {having} has: leave it out, or write it to every file"
+            )
 
-    (first_name, first), *others = schemas
-    _check_distinct(first_name, first.names)
-    kinds = dict(zip(first.names, first.types, strict=True))
-    for name, schema in others:
-        if schema.equals(first):
-            continue
-        _check_distinct(name, schema.names)
-        for column, kind in kinds.items():
-            if column not in schema.names:
-                raise DataError(f"{name} lacks the column {column!r}, which {first_name} has")
-            merged = _merged(kind, schema.field(column).type)
-            if merged is None:
-                raise DataError(
-                    f"{name} has the column {column!r} as {schema.field(column).type}, but {first_name} as {kind}: "
-                    "store it as one type"
-                )
-            kinds[column] = merged
-    return pa.schema(list(kinds.items()))
+    def _kinds(self, name: str) -> dict[str, pa.DataType]:
+        """Return the types of a column by files that differ, without those that show no value.
 
+        Raise DataError where a file lacks it.
+        """
+        import pyarrow as pa
 
-def chosen(schema: pa.Schema, patterns: Sequence[str] | None, left_out: Collection[str], table: str) -> tuple[str, ...]:
-    """Return the names that patterns choose, in the order of the patterns and then of the table.
+        self.check_complete(name)
+        kinds = {file: schema.field(name).type for file, schema in self.files}
+        return {file: kind for file, kind in kinds.items() if not pa.types.is_null(kind)}
 
-    A pattern is a name, or a glob that respects case; "!pattern" leaves out what it matches. Without a pattern that
-    takes, all columns are taken. `left_out` are taken only where a pattern is their very name.
-    """
-    names: list[str] = schema.names
-    taking = [pattern for pattern in patterns or () if not pattern.startswith("!")]
-    offered = [name for name in names if name not in left_out]
-    taken = [name for pattern in taking for name in _matching(pattern, names, offered, table)] if taking else offered
-    leaving = [pattern[1:] for pattern in patterns or () if pattern.startswith("!")]
-    left = {name for pattern in leaving for name in _matching(pattern, names, names, table)}
-    kept = tuple(dict.fromkeys(name for name in taken if name not in left))
-    if not kept:
-        raise DataError(f"data.columns leave no column of {table}; it has {_listed(names)}")
-    _check_numeric(schema, kept, table)
-    return kept
+    def _number(self, name: str) -> np.dtype[Any] | None:
+        dtypes = [exact_dtype(kind) for kind in self._kinds(name).values()]
+        numeric = [dtype for dtype in dtypes if dtype is not None]
+        if not numeric:
+            return None
+        if len(numeric) < len(dtypes):
+            raise self._disagreement(name)
+        return np.result_type(*numeric)
 
+    def _shown_type(self, name: str) -> str:
+        return str(next(iter(self._kinds(name).values()), "null"))
 
-def known(schema: pa.Schema, name: str, table: str) -> str:
-    """Return the name of a column; raise DataError with close names where there is none."""
-    if name not in schema.names:
-        raise DataError(f"{table} has no column {name!r}{_close(name, schema.names)}")
-    return name
-
-
-def _matching(pattern: str, names: Sequence[str], offered: Sequence[str], table: str) -> list[str]:
-    if pattern in names:  # a name may hold the characters of a glob
-        return [pattern]
-    if not any(fnmatchcase(name, pattern) for name in names):
-        raise DataError(f"data.columns: no column of {table} matches {pattern!r}{_close(pattern, names)}")
-    return [name for name in offered if fnmatchcase(name, pattern)]
-
-
-def _check_numeric(schema: pa.Schema, names: Sequence[str], table: str) -> None:
-    others = [name for name in names if exact_dtype(schema.field(name).type) is None]
-    if others:
-        listed = _listed([f"{name!r} ({schema.field(name).type})" for name in others])
-        remedy = ", ".join(f'"!{name}"' for name in others[:_LISTED])
-        raise DataError(
-            f"{table} has columns that are not numbers: {listed}; leave them out with data.columns: [{remedy}]"
+    def _disagreement(self, name: str) -> DataError:
+        """Return the error that names the first file, and the first that has another sort of type or else another."""
+        (first, kind), *others = self._kinds(name).items()
+        unlike = [one for one in others if sort_of(one[1]) != sort_of(kind)] or [
+            one for one in others if one[1] != kind
+        ]
+        other, other_kind = unlike[0]
+        return DataError(
+            f"{other} has the column {name!r} as {other_kind}, but {first} as {kind}: "
+            "store it as one type, or leave it out"
         )
 
+    def _matching(self, pattern: str, offered: Sequence[str]) -> list[str]:
+        if pattern in self.names:  # a name may hold the characters of a glob
+            return [pattern]
+        if not any(fnmatchcase(name, pattern) for name in self.names):
+            raise DataError(f"data.columns: no column of {self.table} matches {pattern!r}{self._hint(pattern)}")
+        return [name for name in offered if fnmatchcase(name, pattern)]
 
-def _check_distinct(name: str, names: Sequence[str]) -> None:
+    def _check_numeric(self, names: Sequence[str]) -> None:
+        others = [name for name in names if self._number(name) is None]
+        if others:
+            listed = _listed([f"{name!r} ({self._shown_type(name)})" for name in others])
+            remedy = ", ".join(f'"!{name}"' for name in others[:_LISTED])
+            raise DataError(
+                f"{self.table} has columns that are not numbers: {listed}; leave them out with data.columns: [{remedy}]"
+            )
+
+    def _hint(self, name: str) -> str:
+        if name in self.folders:
+            return f": folders that are named {name}=... are no columns; write it into the files"
+        folded = {one.casefold(): one for one in self.names}
+        close = [folded[one] for one in difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)]
+        return f", did you mean {' or '.join(close)}?" if close else f"; it has {_listed(self.names)}"
+
+
+def _index_names(schema: pa.Schema) -> set[str]:
+    """Return which columns of a file pandas or dask wrote as an index; DataFrame.to_csv leaves it without a name."""
+    described = (schema.pandas_metadata or {}).get("index_columns", ())
+    named = {name for name in described if isinstance(name, str)}  # a range is described by a mapping, and no column
+    unnamed = {name for name in schema.names if _INDEX.fullmatch(name)}
+    return named | unnamed | {name for name in schema.names[:1] if not name}
+
+
+def _check_distinct(file: str, names: Sequence[str]) -> None:
     twice = sorted({column for column in names if names.count(column) > 1}) if len(set(names)) < len(names) else []
     if twice:
-        raise DataError(f"{name} has several columns with the name {twice[0]!r}: rename them")
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    from pyarrow import types
-
-    return any(is_it(kind) for is_it in (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal))
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    from pyarrow import types
-
-    kind = value_type(kind)
-    return bool(types.is_string(kind) or types.is_large_string(kind))
-
-
-def _merged(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
-    """Return a type that holds the values of both, None where they are of different sorts."""
-    import pyarrow as pa
-
-    if one == other or pa.types.is_null(other):
-        return one
-    if pa.types.is_null(one):
-        return other
-    if _is_text(one) and _is_text(other):
-        return pa.large_string()
-    numeric = [exact_dtype(kind) is not None for kind in (one, other)]
-    if all(numeric):
-        return pa.from_numpy_dtype(np.promote_types(_numpy_type(one), _numpy_type(other)))
-    if any(numeric):
-        return None
-    try:
-        fields = [pa.schema([("column", kind)]) for kind in (one, other)]
-        return pa.unify_schemas(fields, promote_options="permissive").field(0).type
-    except (pa.ArrowTypeError, pa.ArrowInvalid):
-        return None
-
-
-def _numpy_type(kind: pa.DataType) -> np.dtype[Any]:
-    import pyarrow as pa
-
-    kind = value_type(kind)
-    return np.dtype(np.float64 if pa.types.is_decimal(kind) else kind.to_pandas_dtype())
+        raise DataError(f"{file} has several columns with the name {twice[0]!r}: rename them")
 
 
 _LISTED = 8  # names in a message; a table may have thousands
@@ -186,9 +177,3 @@ _LISTED = 8  # names in a message; a table may have thousands
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more
-
-
-def _close(name: str, names: Sequence[str]) -> str:
-    folded = {one.casefold(): one for one in names}
-    close = [folded[one] for one in difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)]
-    return f", did you mean {' or '.join(close)}?" if close else f"; it has {_listed(names)}"

@@ -70,13 +70,11 @@ class CsvPart:
 def open_csv(files: Sequence[StoredFile], piece_bytes: int = PIECE_BYTES) -> list[tuple[CsvPart, pa.Schema]]:
     """Return parts with their columns, from one scan that counts lines.
 
-    The types of columns are int64, double, bool or string. Raise DataError for a compressed file, for one without a
-    header, and for one with another header than the first.
+    The types of columns are int64, double, bool or string. Raise DataError for a compressed file, and for one without
+    a header.
     """
     with ThreadPoolExecutor(_SCANS_AT_ONCE) as threads:
         opened = list(threads.map(partial(_open_part, piece_bytes=piece_bytes), files))
-    for part, _ in opened[1:]:
-        _check_same_header(opened[0][0], part)
     parts, schemas = zip(*opened, strict=True)
     return list(zip(parts, _with_empty_as_numbers(schemas), strict=True))
 
@@ -99,11 +97,11 @@ def _with_empty_as_numbers(schemas: Sequence[pa.Schema]) -> list[pa.Schema]:
     """Return the schemas with columns as double that show no value in any file: they may hold numbers further on."""
     import pyarrow as pa
 
-    first, *others = schemas
-    for i in range(len(first)):
-        if all(schema.types[i] == pa.null() for schema in schemas):
-            first = first.set(i, pa.field(first.names[i], pa.float64()))
-    return [first, *others]
+    shown = {field.name for schema in schemas for field in schema if field.type != pa.null()}
+    return [
+        pa.schema([field if field.name in shown else field.with_type(pa.float64()) for field in schema])
+        for schema in schemas
+    ]
 
 
 def _header(file: StoredFile, start: bytes) -> tuple[tuple[str, ...], str]:
@@ -128,20 +126,13 @@ def _is_tsv(file: StoredFile, line: str) -> bool:
 
 def _are_values(names: Sequence[str]) -> bool:
     """Whether a first line is a row: numbers, other than consecutive integers, as pandas numbers columns."""
+    written = [name for name in names if name]
     try:
-        numbers = [float(name) for name in names if name]
+        numbers = [float(name) for name in written]
     except ValueError:
         return False
-    return len(numbers) < 2 or any(number != numbers[0] + i for i, number in enumerate(numbers))
-
-
-def _check_same_header(first: CsvPart, part: CsvPart) -> None:
-    if part.names == first.names:
-        return
-    pairs = zip(part.names, first.names, strict=False)
-    differing = [f"column {i + 1} is {own!r}, not {other!r}" for i, (own, other) in enumerate(pairs) if own != other]
-    how = differing[0] if differing else f"{len(part.names)} columns, not {len(first.names)}"
-    raise DataError(f"{part.file.name} has another header than {first.file.name}: {how}")
+    consecutive = [str(int(numbers[0]) + i) for i in range(len(numbers))] if np.isfinite(numbers[0]) else []
+    return len(numbers) < 2 or written != consecutive
 
 
 def _indexed(file: StoredFile, first_row: int, piece_bytes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -55,20 +55,32 @@ def reading(name: str) -> Iterator[None]:
     except DataError:
         raise
     except FileNotFoundError as error:
-        answer = error.__cause__ if not isinstance(error.__cause__, LookupError) else None  # of a server
-        raise DataError(
-            f"{name} " + (f"cannot be opened: {_one_line(answer)}" if answer else "does not exist")
-        ) from None
+        answer = _answer(error)
+        if answer is None:
+            raise DataError(f"{name} does not exist") from None
+        _raise_refusal(name, answer)
+        raise DataError(f"{name} cannot be opened: {_one_line(answer)}") from None
     except OSError as error:
-        if is_transient(error):
-            raise
-        if is_denied(error):
-            raise DataError(denial(name, "read", error)) from None
+        _raise_refusal(name, error)
         raise DataError(f"{name} cannot be read: {error.strerror or _one_line(error)}") from None
     except UnicodeDecodeError:
         raise DataError(f"{name} is not UTF-8 text: convert it") from None
     except (ValueError, NotImplementedError) as error:  # pyarrow's errors of format are of these classes
         raise DataError(f"{name} cannot be read: {_one_line(error)}") from None
+
+
+def _answer(error: FileNotFoundError) -> Exception | None:
+    """Return what a server answered, which fsspec tells as a missing file whatever it was."""
+    cause = error.__cause__
+    return cause if isinstance(cause, Exception) and not isinstance(cause, LookupError) else None
+
+
+def _raise_refusal(name: str, error: Exception) -> None:
+    """Raise an error that may pass as it is, and DataError with the remedy for what is not permitted."""
+    if is_transient(error):
+        raise error
+    if is_denied(error):
+        raise DataError(denial(name, "read", error)) from None
 
 
 def find_files(path: str, suffixes: tuple[str, ...], storage_options: Mapping[str, Any]) -> tuple[StoredFile, ...]:
@@ -95,6 +107,7 @@ def _found(path: str, suffixes: tuple[str, ...], storage_options: Mapping[str, A
     except (DataError, OSError):
         raise
     except Exception as error:  # file systems raise errors of many classes of their own
+        _raise_refusal(path, error)
         raise DataError(f"{path} cannot be opened: {_one_line(error)}") from None
     return {StoredFile(system, info["name"], -1 if info["size"] is None else int(info["size"])) for info in found}
 
@@ -103,8 +116,9 @@ def _matches(system: Any, root: str) -> list[dict[str, Any]]:
     """Return fsspec's description of what is at a path, or of what a glob matches."""
     try:
         return [system.info(root)]
-    except FileNotFoundError:
-        if not _MAGIC.search(root):
+    except FileNotFoundError as error:
+        answer = _answer(error) or error
+        if not _MAGIC.search(root) or is_transient(answer) or is_denied(answer):
             raise
         return list(system.glob(root, detail=True).values())
 

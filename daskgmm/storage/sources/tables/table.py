@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from ....errors import ConfigurationError, DataError
 from . import csv_files, parquet_files
-from .columns import as_numbers, as_type, chosen, exact_dtype, known, merged_schema
+from .columns import Columns
 from .filesystem import StoredFile, find_files
+from .kinds import as_numbers, as_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,12 +70,28 @@ class TableReader:
 
 
 @dataclass(frozen=True)
+class KeyReader:
+    """Columns of any types as they are stored, in types that hold those of all files."""
+
+    parts: tuple[Part, ...]
+    schema: Any  # pyarrow.Schema of the columns
+
+    def __call__(self, start: int, stop: int) -> pa.Table:
+        """Return the rows [start:stop)."""
+        import pyarrow as pa
+
+        batches = _batches(self.parts, start, stop, self.schema) if len(self.schema) else ()
+        return pa.Table.from_batches((_conformed(batch, self.schema) for batch in batches), self.schema)
+
+
+@dataclass(frozen=True)
 class Table:
-    """Files of the same columns, one after the other."""
+    """Files one after the other, of the same columns as far as these are asked for."""
 
     path: str
     parts: tuple[Part, ...]
-    schema: Any  # pyarrow.Schema: name and type of each column, over all files
+    columns: Columns
+    is_text: bool  # its types are but judged: what no number is needed of is read as it is written
 
     @property
     def pieces(self) -> tuple[int, ...]:
@@ -86,11 +103,12 @@ class Table:
         return sum(self.pieces)
 
     def features(self, patterns: Sequence[str] | None = None, left_out: Collection[str] = ()) -> tuple[str, ...]:
-        """Return the names of the columns that names, globs and "!glob" choose, all but `left_out` with None.
+        """Return the names of the columns that names, globs and "!glob" choose.
 
-        Raise DataError for a pattern that matches nothing and for columns that are not numbers.
+        With None, these are all but `left_out` and those that pandas and dask wrote as an index. Raise DataError for a
+        pattern that matches nothing, and for columns that are not numbers or that not all files have.
         """
-        return chosen(self.schema, patterns, left_out, self.path)
+        return self.columns.chosen(patterns, left_out)
 
     def reader(self, columns: Sequence[str]) -> TableReader:
         """Return numeric columns as an array (n_rows, len(columns)).
@@ -107,45 +125,46 @@ class Table:
     def _reader(self, columns: Sequence[str], shape: tuple[int, ...]) -> TableReader:
         import pyarrow as pa
 
-        dtypes = [self._dtype(known(self.schema, name, self.path)) for name in columns]
+        dtypes = [self.columns.number(name) for name in columns]
         schema = pa.schema([(name, self._parsed_as(name)) for name in columns])
         return TableReader(self.parts, schema, shape, np.result_type(*dtypes))
-
-    def _dtype(self, name: str) -> np.dtype[Any]:
-        kind = self.schema.field(name).type
-        dtype = exact_dtype(kind)
-        if dtype is None:
-            raise DataError(f"{self.path}: the column {name!r} is {kind}, not numbers: name a numeric column")
-        return dtype
 
     def _parsed_as(self, name: str) -> pa.DataType:
         """Return what text is parsed as: numbers whose first rows are whole need not be whole further on."""
         import pyarrow as pa
 
-        kind = self.schema.field(name).type
-        return kind if pa.types.is_boolean(kind) else pa.float64()
+        return pa.bool_() if self.columns.is_boolean(name) else pa.float64()
 
-    def arrow(self, start: int, stop: int, columns: Sequence[str]) -> pa.Table:
-        """Return the rows [start:stop) of any columns as they are stored, in the types of `schema`."""
+    def keys(self, names: Sequence[str]) -> KeyReader:
+        """Return columns that are carried over unchanged: those of text files as the very text.
+
+        Raise DataError where a file lacks one, or has it in another sort of type.
+        """
         import pyarrow as pa
 
-        schema = pa.schema([self.schema.field(known(self.schema, name, self.path)) for name in columns])
-        batches = _batches(self.parts, start, stop, schema) if columns else ()
-        return pa.Table.from_batches((_conformed(batch, schema) for batch in batches), schema)
+        return KeyReader(self.parts, pa.schema([(name, self._kept_as(name)) for name in names]))
+
+    def _kept_as(self, name: str) -> pa.DataType:
+        import pyarrow as pa
+
+        if not self.is_text:
+            return self.columns.type(name)
+        self.columns.check_complete(name)
+        return pa.string()
 
 
 def open_table(path: str, format: TableFormat, storage_options: Mapping[str, Any] | None = None) -> Table:  # noqa: A002
     """Return the table in a file, in the files of that format below a directory, or in those that a glob matches.
 
     The path is local or a URL that fsspec knows (s3://, gs://, https://), opened with `storage_options`. Files come in
-    natural order; the first says which columns there are. Folders named column=value are folders: they add no column.
-    Raise DataError in one line where nothing is there, a file is damaged, columns do not agree, or there is no row.
+    natural order; they must agree in the columns that are asked for. Folders named column=value add no column. Raise
+    DataError in one line where nothing is there, a file is damaged, or there is no row.
     """
     _require_pyarrow()
     suffixes, open_parts = _FORMATS[format]
     opened = open_parts(find_files(path, suffixes, storage_options or {}))
-    schema = merged_schema((part.file.name, columns) for part, columns in opened)
-    table = Table(path, tuple(part for part, _ in opened), schema)
+    columns = Columns.of(path, ((part.file.name, schema) for part, schema in opened))
+    table = Table(path, tuple(part for part, _ in opened), columns, is_text=format == "csv")
     if not table.n_rows:
         raise DataError(f"{path} holds no rows")
     return table
