@@ -14,6 +14,7 @@ from distributed import Client
 from ..errors import ClusterLostError
 
 StartTimeout = Annotated[float, Gt(0)]
+CONNECT_TIMEOUT = 10.0  # seconds
 NO_WORKERS_TIMEOUT = "60s"  # tasks that wait for a worker longer than this fail, where the scheduler is ours
 
 
@@ -42,17 +43,30 @@ class Cluster(Protocol):
 
 
 @contextmanager
-def connected(client: Client, start_timeout: float, description: str) -> Iterator[Connection]:
-    """Give the connection once a worker is there; raise ClusterLostError, with the remedy, if none comes in time."""
+def connected(client: Client, start_timeout: float, description: str, n_workers: int = 1) -> Iterator[Connection]:
+    """Give the connection once the workers are there; raise ClusterLostError, with the remedy, if they are late."""
     with client:
         try:
-            client.wait_for_workers(1, timeout=start_timeout)
+            client.wait_for_workers(n_workers, timeout=start_timeout)
         except TimeoutError:
+            missing = "no worker" if n_workers == 1 else f"not all of {n_workers} workers"
             raise ClusterLostError(
-                f"{description}: no worker came within {start_timeout:g} s; look whether the scheduler's queue or the "
+                f"{description}: {missing} came within {start_timeout:g} s; look whether the scheduler's queue or the "
                 "workers' logs say why, or raise cluster.start_timeout"
             ) from None
         yield Connection(description, client.dashboard_link, client)
+
+
+def connect_timeout(start_timeout: float) -> float:
+    """Return the seconds after which a scheduler or host that does not answer is given up."""
+    return min(start_timeout, CONNECT_TIMEOUT)
+
+
+def reason(error: BaseException) -> str:
+    """Return what an error was in the end raised from: its kind and its message."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def own_scheduler() -> Any:
