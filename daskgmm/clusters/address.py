@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge
 from distributed import Client
+from distributed.comm import connect
 from distributed.security import Security
 
 from ..core.section import STRICT
@@ -96,18 +99,20 @@ class Address:
     def connect(self) -> Iterator[Connection]:
         """Connect a client, and close it at the end: the cluster goes on."""
         address = self._resolved_address()
-        security = self._security(address)
+        description = f"workers of the scheduler at {address}"
+        with connected(self._client(address), self.start_timeout, description, self.n_workers) as connection:
+            yield connection
+
+    def _client(self, address: str) -> Client:
+        security, timeout = self._security(address), connect_timeout(self.start_timeout)
         try:
-            client = Client(address, timeout=connect_timeout(self.start_timeout), security=security)
-        except OSError as error:
+            _try(address, timeout, security)
+            return Client(address, timeout=timeout, security=security)
+        except (OSError, ValueError) as error:  # tornado's ValueError: it was spoken to before it could encrypt
             trusts = "trusts the certificate of cluster.tls" if self.tls else "can be reached from here"
             raise ClusterLostError(
                 f"no connection to the scheduler at {address}: {reason(error)}; look whether it runs and {trusts}"
             ) from None
-        with connected(
-            client, self.start_timeout, f"workers of the scheduler at {address}", self.n_workers
-        ) as connection:
-            yield connection
 
     def _resolved_address(self) -> str:
         if self.address is not None:
@@ -123,6 +128,17 @@ class Address:
                 f"the scheduler at {address} wants certificates: give cluster.tls with ca_file, cert_file and key_file"
             )
         return security
+
+
+def _try(address: str, timeout: float, security: Security) -> None:
+    """Connect and hang up; raise OSError or ValueError. A Client that fails may stay behind as the default one."""
+
+    async def call() -> None:
+        comm = await connect(address, timeout=timeout, **security.get_connection_args("client"))
+        await comm.close()
+
+    with ThreadPoolExecutor(1) as thread:  # this one may have an event loop of its own, as in a notebook
+        thread.submit(asyncio.run, call()).result()
 
 
 def _check_address(address: str, tls: Tls | None, name: str) -> None:

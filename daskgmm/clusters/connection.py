@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,10 +64,11 @@ def connect_timeout(start_timeout: float) -> float:
 
 
 def reason(error: BaseException) -> str:
-    """Return what an error was in the end raised from: its kind and its message."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    """Return what an error was in the end raised from, with its kind; what is known of a timeout is in the first."""
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    return str(error) if isinstance(root, TimeoutError | CancelledError) else f"{type(root).__name__}: {root}"
 
 
 def own_scheduler() -> Any:
