@@ -2,8 +2,9 @@
 
 from .address import Address
 from .local import Local
+from .ssh import Ssh
 from .threads import Threads
 
-ClusterOptions = Threads | Local | Address
+ClusterOptions = Threads | Local | Address | Ssh
 
-__all__ = ["Address", "ClusterOptions", "Local", "Threads"]
+__all__ = ["Address", "ClusterOptions", "Local", "Ssh", "Threads"]
