@@ -6,11 +6,11 @@ import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import dask
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from .chunked.memory import ComputeOptions
@@ -149,6 +149,9 @@ def _explain(error: ErrorDetails) -> str:
         return f"unknown key {path}{_nearest(location, error)}"
     if error["type"] == "missing":
         return f"{path} is missing"
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, ConfigurationError):
+        return str(cause)
     got = "" if "storage_options" in path else f", got {error['input']!r}"  # it may hold secrets
     return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{got}"
 
@@ -160,15 +163,17 @@ def _nearest(location: list[str], error: ErrorDetails) -> str:
 
 
 def _known_keys(section: list[str], error: ErrorDetails) -> list[str]:
-    if not section:
-        return list(Config.model_fields)
-    if section == ["cluster"]:
-        kind = error["loc"][1]
-        choices = {option.kind: option for option in get_args(ClusterOptions)}
-        return list(TypeAdapter(choices[kind]).json_schema()["properties"])
-    properties = config_schema()["$defs"]
-    keys: dict[str, Any] = config_schema()["properties"]
+    schema = config_schema()
+    keys: dict[str, Any] = schema["properties"]
     for name in section:
-        reference = keys[name]["$ref"].rsplit("/", 1)[-1]
-        keys = properties[reference]["properties"]
+        keys = schema["$defs"][_definition(keys[name], error)]["properties"]
     return list(keys)
+
+
+def _definition(section: dict[str, Any], error: ErrorDetails) -> str:
+    """Return the name of a section's definition in the schema: of the kind that the error is in, or beside null."""
+    if "discriminator" in section:
+        reference = section["discriminator"]["mapping"][error["loc"][1]]
+    else:
+        reference = next(one["$ref"] for one in [section, *section.get("anyOf", [])] if "$ref" in one)
+    return str(reference.rsplit("/", 1)[-1])

@@ -1,8 +1,10 @@
 """Where a job computes: one small class for each kind; its fields are its configuration."""
 
+from .address import Address
 from .local import Local
+from .ssh import Ssh
 from .threads import Threads
 
-ClusterOptions = Threads | Local
+ClusterOptions = Threads | Local | Address | Ssh
 
-__all__ = ["ClusterOptions", "Local", "Threads"]
+__all__ = ["Address", "ClusterOptions", "Local", "Ssh", "Threads"]

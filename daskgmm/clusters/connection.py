@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from distributed import Client
 from ..errors import ClusterLostError
 
 StartTimeout = Annotated[float, Gt(0)]
+CONNECT_TIMEOUT = 10.0  # seconds
 NO_WORKERS_TIMEOUT = "60s"  # tasks that wait for a worker longer than this fail, where the scheduler is ours
 
 
@@ -42,17 +44,31 @@ class Cluster(Protocol):
 
 
 @contextmanager
-def connected(client: Client, start_timeout: float, description: str) -> Iterator[Connection]:
-    """Give the connection once a worker is there; raise ClusterLostError, with the remedy, if none comes in time."""
+def connected(client: Client, start_timeout: float, description: str, n_workers: int = 1) -> Iterator[Connection]:
+    """Give the connection once the workers are there; raise ClusterLostError, with the remedy, if they are late."""
     with client:
         try:
-            client.wait_for_workers(1, timeout=start_timeout)
+            client.wait_for_workers(n_workers, timeout=start_timeout)
         except TimeoutError:
+            missing = "no worker" if n_workers == 1 else f"not all of {n_workers} workers"
             raise ClusterLostError(
-                f"{description}: no worker came within {start_timeout:g} s; look whether the scheduler's queue or the "
+                f"{description}: {missing} came within {start_timeout:g} s; look whether the scheduler's queue or the "
                 "workers' logs say why, or raise cluster.start_timeout"
             ) from None
         yield Connection(description, client.dashboard_link, client)
+
+
+def connect_timeout(start_timeout: float) -> float:
+    """Return the seconds after which a scheduler or host that does not answer is given up."""
+    return min(start_timeout, CONNECT_TIMEOUT)
+
+
+def reason(error: BaseException) -> str:
+    """Return what an error was in the end raised from, with its kind; what is known of a timeout is in the first."""
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    return str(error) if isinstance(root, TimeoutError | CancelledError) else f"{type(root).__name__}: {root}"
 
 
 def own_scheduler() -> Any:

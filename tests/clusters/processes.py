@@ -1,72 +1,141 @@
-"""Schedulers and workers in processes of their own, with packages of our choice."""
+"""Processes that the tests of clusters start: marked, so that none is overlooked, and ended with the block."""
 
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
-import sysconfig
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-_RUN = "import sys; sys.path[:0] = sys.argv.pop(1).split(':'); from dask.__main__ import main; main()"
+import numpy as np
+import psutil
+import yaml
+
+import daskgmm
+from daskgmm.core.model import Model
+from daskgmm.storage.model import load_model
+
+MARK = "DASKGMM_TEST"  # in the environment of whatever a test starts, directly or not
+PATIENCE = 60.0  # seconds
+ROOT = Path(daskgmm.__file__).parents[1]
+
+
+def environment(mark: str) -> dict[str, str]:
+    return {**os.environ, MARK: mark, "PYTHONPATH": str(ROOT)}
 
 
 @contextmanager
-def process(command: Sequence[str], **options: object) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process for as long as the block lasts."""
-    running = subprocess.Popen(command, **options)  # type: ignore[call-overload]
-    try:
-        yield running
-    finally:
-        running.terminate()
+def running(
+    command: Sequence[str], mark: str, log: Path, more: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command with its output in a file, in a session of its own that ends with the block."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**environment(mark), **(more or {})},
+            start_new_session=True,
+        )
         try:
-            running.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait()
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
-@contextmanager
-def cluster_of_processes(folder: Path, n_workers: int = 1, path: Sequence[Path] = ()) -> Iterator[Path]:
-    """Give the scheduler file of a scheduler and workers whose modules are found in the folders of `path` first.
-
-    Without `path` they have the packages of this process; with it, those alone (and the standard library).
-    """
-    file = folder / "scheduler.json"
-    flags = ["-S"] if path else []
-    start = [sys.executable, *flags, "-c", _RUN, ":".join(str(one) for one in path) if path else os.getcwd()]
-    scheduler = ["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-    worker = ["worker", "--scheduler-file", str(file), "--no-nanny", "--no-dashboard", "--nthreads", "1"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH" or not path}
-    with ExitStack() as stack:
-        stack.enter_context(process([*start, *scheduler], env=environment, **quiet))
-        deadline = time.monotonic() + 60
-        while not file.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert file.exists(), "the scheduler did not start"
-        for number in range(n_workers):
-            local = ["--local-directory", str(folder / f"worker-{number}")]
-            stack.enter_context(process([*start, *worker, *local], env=environment, **quiet))
-        yield file
+def script(path: Path, mark: str, *command: str) -> Path:
+    """Write a script that runs the command, with the arguments that it gets, under the mark."""
+    lines = ["#!/bin/sh", f"export {MARK}='{mark}' PYTHONPATH='{ROOT}'", f'exec {" ".join(command)} "$@"', ""]
+    path.write_text("\n".join(lines))
+    path.chmod(0o755)
+    return path
 
 
-def site_without(folder: Path, *hidden: str) -> Path:
-    """Return a folder that has all installed packages but those whose names begin so."""
-    site = Path(sysconfig.get_path("purelib"))
-    folder.mkdir()
-    for one in site.iterdir():
-        if not one.name.startswith((*hidden, "__editable__", "_editable")) and one.suffix != ".pth":
-            (folder / one.name).symlink_to(one)
-    return folder
+def wait_until(done: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not done():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.05)
 
 
-def forged(folder: Path, package: str, version: str) -> Path:
-    """Return a folder that claims to hold a package in a version."""
-    information = folder / f"{package}-{version}.dist-info"
-    information.mkdir(parents=True)
-    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-    return folder
+def accepts(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def marked(mark: str) -> list[str]:
+    """Return the command lines of the processes under the mark that live."""
+    commands = [_command(process, mark) for process in psutil.process_iter()]
+    return [" ".join(command) for command in commands if command]
+
+
+def _command(process: psutil.Process, mark: str) -> list[str]:
+    try:
+        return process.cmdline() if process.environ().get(MARK) == mark else []
+    except psutil.Error:
+        return []
+
+
+def assert_all_end(mark: str) -> None:
+    wait_until(lambda: not marked(mark), f"the end of {marked(mark)}")
+
+
+def fit(directory: Path, cluster: Mapping[str, object], mark: str = "fit") -> subprocess.CompletedProcess[str]:
+    """Run `daskgmm fit` on the rows of the directory; the cluster's kind names the run directory."""
+    rows = directory / "rows.npy"
+    if not rows.exists():
+        rng = np.random.default_rng(0)
+        np.save(rows, np.concatenate([rng.standard_normal((2000, 3)), rng.standard_normal((2000, 3)) + 5]))
+    job = {
+        "data": {"path": str(rows)},
+        "model": {"n_components": 2},
+        "cluster": dict(cluster),
+        "compute": {"chunk_bytes": 8192},
+        "output": {"directory": str(run_directory(directory, cluster))},
+    }
+    config = directory / "job.yaml"
+    config.write_text(yaml.safe_dump(job))
+    command = [sys.executable, "-m", "daskgmm", "fit", str(config), "--overwrite"]
+    return subprocess.run(
+        command, env=environment(mark), capture_output=True, text=True, timeout=4 * PATIENCE, check=False
+    )
+
+
+def run_directory(directory: Path, cluster: Mapping[str, object]) -> Path:
+    return directory / f"run-{cluster['kind']}"
+
+
+def fitted(directory: Path, cluster: Mapping[str, object]) -> Model:
+    done = fit(directory, cluster)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return load_model(str(run_directory(directory, cluster)))
+
+
+def assert_same_bits(ours: Model, theirs: Model) -> None:
+    for name in ("weights", "means", "covariances"):
+        np.testing.assert_array_equal(getattr(ours.mixture, name), getattr(theirs.mixture, name))
+    assert ours.summary == theirs.summary
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], code: int, message: str) -> None:
+    """The command ended with this code, and said why in one line."""
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith("daskgmm: "), done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert message in done.stderr

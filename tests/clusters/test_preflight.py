@@ -14,7 +14,7 @@ from daskgmm.events import Notice
 from daskgmm.preflight import check_cluster, local_inputs
 from daskgmm.storage.sources import DataOptions, open_source
 
-from .processes import cluster_of_processes, forged, site_without
+from .environments import cluster_of_processes, forged, site_without
 
 JOB = "data: {path: 'sample:iris'}\nmodel: {n_components: 2}\noutput: {directory: run}"
 
