@@ -1,10 +1,11 @@
 """Where a job computes: one small class for each kind; its fields are its configuration."""
 
 from .address import Address
+from .gateway import Gateway
 from .local import Local
 from .ssh import Ssh
 from .threads import Threads
 
-ClusterOptions = Threads | Local | Address | Ssh
+ClusterOptions = Threads | Local | Address | Ssh | Gateway
 
-__all__ = ["Address", "ClusterOptions", "Local", "Ssh", "Threads"]
+__all__ = ["Address", "ClusterOptions", "Gateway", "Local", "Ssh", "Threads"]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import ssl
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ from distributed.security import Security
 
 from ..core.section import STRICT
 from ..errors import ClusterLostError, ConfigurationError
-from .connection import Connection, StartTimeout, connect_timeout, connected, reason
+from .connection import Connection, StartTimeout, awaited, connect_timeout, connected, reason
 
 _SCHEMES = ("tcp://", "tls://")
 
@@ -137,8 +135,7 @@ def _try(address: str, timeout: float, security: Security) -> None:
         comm = await connect(address, timeout=timeout, **security.get_connection_args("client"))
         await comm.close()
 
-    with ThreadPoolExecutor(1) as thread:  # this one may have an event loop of its own, as in a notebook
-        thread.submit(asyncio.run, call()).result()
+    awaited(call())
 
 
 def _check_address(address: str, tls: Tls | None, name: str) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 
 import dask
 from annotated_types import Gt
@@ -14,6 +15,7 @@ from distributed import Client
 
 from ..errors import ClusterLostError
 
+T = TypeVar("T")
 StartTimeout = Annotated[float, Gt(0)]
 CONNECT_TIMEOUT = 10.0  # seconds
 NO_WORKERS_TIMEOUT = "60s"  # tasks that wait for a worker longer than this fail, where the scheduler is ours
@@ -63,12 +65,19 @@ def connect_timeout(start_timeout: float) -> float:
     return min(start_timeout, CONNECT_TIMEOUT)
 
 
+def awaited(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Return what a coroutine returns; it runs in a thread, as this one may have an event loop (in a notebook)."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
+
+
 def reason(error: BaseException) -> str:
     """Return what an error was in the end raised from, with its kind; what is known of a timeout is in the first."""
     root = error
     while root.__cause__ is not None:
         root = root.__cause__
-    return str(error) if isinstance(root, TimeoutError | CancelledError) else f"{type(root).__name__}: {root}"
+    told = error if isinstance(root, TimeoutError | asyncio.CancelledError) and str(error) else root
+    return f"{type(told).__name__}: {told}"
 
 
 def own_scheduler() -> Any:

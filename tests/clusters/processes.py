@@ -8,13 +8,16 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import yaml
+from pydantic import TypeAdapter
 
 import daskgmm
 from daskgmm.core.model import Model
@@ -73,6 +76,14 @@ def accepts(port: int) -> bool:
         return one.connect_ex(("127.0.0.1", port)) == 0
 
 
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
 def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -115,6 +126,11 @@ def fit(directory: Path, cluster: Mapping[str, object], mark: str = "fit") -> su
     return subprocess.run(
         command, env=environment(mark), capture_output=True, text=True, timeout=4 * PATIENCE, check=False
     )
+
+
+def section(cluster: Any) -> dict[str, object]:
+    """Return a cluster as its section of the configuration."""
+    return dict(TypeAdapter(type(cluster)).dump_python(cluster, mode="json"))
 
 
 def run_directory(directory: Path, cluster: Mapping[str, object]) -> Path:

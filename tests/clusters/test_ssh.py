@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dask
@@ -28,6 +28,7 @@ from .processes import (
     marked,
     running,
     script,
+    section,
     wait_until,
 )
 
@@ -126,10 +127,6 @@ def test_a_worker_that_does_not_start_ends_what_was_started(server):
     with pytest.raises(ClusterLostError, match=r"no cluster on 127\.0\.0\.1, nowhere\.invalid: "), cluster.connect():
         pass
     assert_all_end(server.mark)
-
-
-def section(cluster):
-    return {**asdict(cluster), "hosts": list(cluster.hosts)}
 
 
 @needs_sshd
