@@ -62,7 +62,7 @@ def _start(cluster: Any, start_timeout: float) -> None:
     try:
         sync(cluster.loop, start)
     except Exception as error:  # of httpx, kr8s, dask-kubernetes, asyncio
-        reason = " ".join(str(error).split()) or f"its scheduler was not ready within {start_timeout:g} s"
+        reason = " ".join(str(error).split()).rstrip(".") or f"its scheduler was not ready within {start_timeout:g} s"
         raise ClusterLostError(
             f"the DaskCluster {cluster.name!r} did not start: {reason}; look whether kubectl reaches it, whether "
             "the Dask operator runs there, what `kubectl describe pods` says, or raise cluster.start_timeout"

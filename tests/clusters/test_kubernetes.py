@@ -1,17 +1,23 @@
-"""No Kubernetes is needed: manifests are validated, and their commands are run on this machine."""
+"""Without Kubernetes: manifests are validated, and the client talks to an API on loopback whose pods are processes."""
 
+import contextlib
 import copy
 import dataclasses
+import sys
 
+import dask.array as da
 import dask.config
 import pytest
+from distributed import default_client
 
 from daskgmm.clusters import Kubernetes
 from daskgmm.clusters.kubernetes import dask_cluster
 from daskgmm.config import parse_config
-from daskgmm.errors import ConfigurationError
+from daskgmm.core.slots import COMPUTE_THREADS
+from daskgmm.errors import ClusterLostError, ConfigurationError
 
 from ..manifests import dask_schema, errors
+from .kubernetes_server import kubeconfig, kubernetes_server
 
 FULL = """
 data: {path: /data/rows.zarr}
@@ -158,5 +164,78 @@ def test_a_memory_in_which_nothing_starts_is_refused(field, value):
     with (
         pytest.raises(ConfigurationError, match=rf"^cluster\.{field} '{value}' is "),
         Kubernetes(image="a", **{field: value}).connect(),
+    ):
+        pass
+
+
+@pytest.fixture
+def serve(schema, tmp_path, monkeypatch):
+    """Start an API on loopback to which the configuration of kubectl leads."""
+    with contextlib.ExitStack() as servers:
+
+        def serve(starts_pods=True):
+            state, path = servers.enter_context(kubernetes_server(tmp_path, starts_pods))
+            monkeypatch.setenv("KUBECONFIG", str(path))
+            return state
+
+        yield serve
+
+
+def loopback(**fields):
+    return Kubernetes(image="daskgmm", name="test", memory="1GiB", service_type="LoadBalancer", **fields)
+
+
+def test_pods_compute_and_are_deleted_after_the_job(serve, schema):
+    server = serve()
+    with loopback(n_workers=2, threads_per_worker=2).connect() as connection:
+        client = default_client()
+        client.wait_for_workers(2, timeout=60)
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        (manifest,) = server.created
+        name = manifest["metadata"]["name"]
+        assert {one["name"] for one in workers} == {f"{name}-worker-0", f"{name}-worker-1"}
+        assert {(one["nthreads"], one["memory_limit"]) for one in workers} == {(4, 2**30)}
+        assert set(client.run(dask.config.get, COMPUTE_THREADS).values()) == {2}
+        assert int(da.arange(10, chunks=2).sum().compute()) == 45
+        assert connection.description == "2 Kubernetes workers with 2 threads each"
+        assert connection.dashboard == f"http://127.0.0.1:{server.dashboard_port}/status"
+    assert name.startswith("test-")
+    assert server.deleted == [name]
+    with pytest.raises(ValueError, match="No client"):
+        default_client()
+
+
+def test_pods_that_no_node_takes_are_given_up_and_deleted(serve):
+    server = serve(starts_pods=False)
+    with (
+        pytest.raises(ClusterLostError, match=r"^the DaskCluster 'test-.*not ready within 2 s; look .*$"),
+        loopback(start_timeout=2).connect(),
+    ):
+        pass
+    assert len(server.deleted) == 1
+
+
+def test_a_cluster_that_may_not_be_deleted_is_told_with_the_command_that_does(serve):
+    server = serve()
+    server.refuses_deletion = True
+    with pytest.warns(UserWarning, match=r"may still run .*: kubectl delete daskclusters test-"), loopback().connect():
+        pass
+    assert server.deleted == []
+
+
+def test_a_kubernetes_that_does_not_answer_is_told(schema, tmp_path, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, 1)))
+    with (
+        pytest.raises(ClusterLostError, match=r"\Athe DaskCluster .* did not start: [^\n]*kubectl[^\n]*\Z"),
+        loopback().connect(),
+    ):
+        pass
+
+
+def test_the_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dask_kubernetes.operator", None)
+    with (
+        pytest.raises(ConfigurationError, match=r"pip install 'daskgmm\[kubernetes\]'$"),
+        Kubernetes(image="daskgmm").connect(),
     ):
         pass
