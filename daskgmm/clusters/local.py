@@ -16,7 +16,7 @@ from distributed import Client, LocalCluster
 from ..core.section import STRICT
 from ..core.slots import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from .connection import Connection, StartTimeout, connected, own_scheduler
-from .limits import check_memory
+from .sizes import check_memory
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Local:
     def connect(self) -> Iterator[Connection]:
         """Start the cluster, make it the active scheduler, and close both at the end."""
         n_ahead = n_reading_ahead(dask.config.get(READ_AHEAD, "auto"), self.threads_per_worker)
-        check_memory(self.memory_limit)
+        check_memory(self.memory_limit, "cluster.memory_limit")
         description = f"{self.n_processes} local workers with {self.threads_per_worker} threads each"
         with (
             own_scheduler(),

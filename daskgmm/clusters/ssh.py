@@ -17,7 +17,7 @@ from ..core.section import STRICT
 from ..core.slots import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from ..errors import ClusterLostError, ConfigurationError
 from .connection import Connection, StartTimeout, connect_timeout, connected, own_scheduler, reason
-from .limits import check_memory
+from .sizes import check_memory
 
 _SECRETS = {"password", "passphrase"}
 _KEEPALIVE = 15  # seconds; asyncssh gives a host up after three without an answer
@@ -54,7 +54,7 @@ class Ssh:
 
     def __post_init__(self) -> None:
         """Raise ConfigurationError for a secret, or a limit that is no size."""
-        check_memory(self.memory_limit)
+        check_memory(self.memory_limit, "cluster.memory_limit")
         for secret in _SECRETS & set(self.connect_options):
             raise ConfigurationError(
                 f"cluster.connect_options.{secret} does not belong in a configuration, which is kept beside the "

@@ -9,7 +9,6 @@ from pathlib import Path
 import dask
 import dask.array as da
 import pytest
-import trustme
 from distributed import default_client
 
 from daskgmm.clusters import Address
@@ -129,6 +128,7 @@ def certificates(tmp_path_factory):
 
 def _certificate(directory):
     directory.mkdir()
+    trustme = pytest.importorskip("trustme", reason="needs the package trustme")
     authority = trustme.CA()
     one = authority.issue_cert("127.0.0.1")
     paths = [directory / name for name in ("ca.pem", "cert.pem", "key.pem")]

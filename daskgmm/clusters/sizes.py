@@ -1,0 +1,28 @@
+"""Sizes of memory as people write them, and the least that a worker needs."""
+
+from __future__ import annotations
+
+from dask.utils import format_bytes, parse_bytes
+
+from ..errors import ConfigurationError
+
+_LEAST_MEMORY = 400 * 2**20  # what a worker takes for itself, before any rows
+
+
+def n_bytes(size: str) -> int:
+    """Return the bytes of a size such as 4GiB."""
+    return int(parse_bytes(size))
+
+
+def check_memory(size: str, key: str = "cluster.memory") -> None:
+    """Raise ConfigurationError for what is no size, or one in which no worker can start; auto is dask's business."""
+    if size == "auto":
+        return
+    try:
+        n = n_bytes(size)
+    except ValueError:
+        raise ConfigurationError(f"{key} {size!r} is not a size, such as 4GiB") from None
+    if n < _LEAST_MEMORY:
+        raise ConfigurationError(
+            f"{key} {size!r} is less than the {format_bytes(_LEAST_MEMORY)} that a worker takes for itself: raise it"
+        )
