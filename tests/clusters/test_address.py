@@ -173,6 +173,7 @@ def test_a_fit_on_an_encrypted_cluster_gives_the_bits_of_threads(encrypted, cert
     assert_same_bits(fitted(tmp_path, cluster), model_of_threads)
 
 
+@pytest.mark.slow
 def test_a_client_without_a_certificate_is_refused(encrypted, certificates, tmp_path):
     bare = {"kind": "address", "scheduler_file": str(encrypted), "start_timeout": 2}
     assert_refused(fit(tmp_path, bare), 2, "wants certificates: give cluster.tls")

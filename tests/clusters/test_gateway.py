@@ -104,6 +104,7 @@ def test_a_cluster_is_started_and_stopped_with_the_block(server):
 
 
 @needs_server
+@pytest.mark.slow
 def test_an_error_within_stops_the_cluster(server):
     def fail():
         with server.cluster().connect():

@@ -122,6 +122,7 @@ def test_an_error_within_ends_what_was_started(server):
 
 
 @needs_sshd
+@pytest.mark.slow
 def test_a_worker_that_does_not_start_ends_what_was_started(server):
     cluster = server.cluster(hosts=("127.0.0.1", "127.0.0.1", "nowhere.invalid"), start_timeout=5)
     with pytest.raises(ClusterLostError, match=r"no cluster on 127\.0\.0\.1, nowhere\.invalid: "), cluster.connect():
@@ -138,6 +139,7 @@ def test_a_fit_gives_the_bits_of_threads(server, tmp_path, model_of_threads):
 
 
 @needs_sshd
+@pytest.mark.slow
 def test_a_host_that_refuses_is_named_in_one_line(server, tmp_path):
     stranger = server.connecting(client_keys=[str(server.directory / "stranger")])
     assert_refused(fit(tmp_path, section(stranger)), 5, "no cluster on 127.0.0.1: PermissionDenied")
@@ -160,6 +162,7 @@ def test_a_host_that_does_not_exist_is_named(server):
 
 
 @needs_sshd
+@pytest.mark.slow
 def test_a_python_that_is_missing_on_the_host_is_named(server, tmp_path):
     missing = server.cluster(remote_python="/nowhere/python")
     assert_refused(fit(tmp_path, section(missing)), 5, "No such file or directory); look whether")
