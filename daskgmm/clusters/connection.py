@@ -55,6 +55,6 @@ def connected(client: Client, start_timeout: float, description: str) -> Iterato
         yield Connection(description, client.dashboard_link, client)
 
 
-def own_scheduler() -> Any:
+def own_scheduler(no_workers_timeout: str = NO_WORKERS_TIMEOUT) -> Any:
     """Return a context in which a scheduler is started so that nothing waits for workers for ever."""
-    return dask.config.set({"distributed.scheduler.no-workers-timeout": NO_WORKERS_TIMEOUT})
+    return dask.config.set({"distributed.scheduler.no-workers-timeout": no_workers_timeout})

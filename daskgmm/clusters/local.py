@@ -11,15 +11,12 @@ from typing import Annotated, ClassVar, Literal
 import dask
 from annotated_types import Ge
 from dask.system import CPU_COUNT
-from dask.utils import format_bytes, parse_bytes
 from distributed import Client, LocalCluster
 
 from ..core.section import STRICT
 from ..core.slots import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
-from ..errors import ConfigurationError
 from .connection import Connection, StartTimeout, connected, own_scheduler
-
-_LEAST_MEMORY = 400 * 2**20  # what a worker takes for itself, before any rows
+from .memory import check_memory
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,8 @@ class Local:
     def connect(self) -> Iterator[Connection]:
         """Start the cluster, make it the active scheduler, and close both at the end."""
         n_ahead = n_reading_ahead(dask.config.get(READ_AHEAD, "auto"), self.threads_per_worker)
-        _check_memory(self.memory_limit)
+        if self.memory_limit != "auto":
+            check_memory("cluster.memory_limit", self.memory_limit)
         description = f"{self.n_processes} local workers with {self.threads_per_worker} threads each"
         with (
             own_scheduler(),
@@ -74,18 +72,3 @@ class Local:
             connected(Client(cluster), self.start_timeout, description) as connection,
         ):
             yield connection if self.dashboard_address else replace(connection, dashboard=None)
-
-
-def _check_memory(memory_limit: str) -> None:
-    """Raise ConfigurationError for a limit that is no size, or one in which no worker can start."""
-    if memory_limit == "auto":
-        return
-    try:
-        size = parse_bytes(memory_limit)
-    except ValueError:
-        raise ConfigurationError(f"cluster.memory_limit {memory_limit!r} is not a size, such as 4GiB") from None
-    if size < _LEAST_MEMORY:
-        raise ConfigurationError(
-            f"cluster.memory_limit {memory_limit!r} is less than the {format_bytes(_LEAST_MEMORY)} that a worker takes "
-            "for itself: raise it"
-        )
