@@ -29,6 +29,7 @@ _SCRIPT = """\
 #!/usr/bin/env bash
 {directives}
 
+# Written by daskgmm submit: scheduler, workers and client in one allocation, which start and end together.
 # SLURM tells this shell {notice} s before the wall time; the fit is then stopped (SIGTERM) and the job requeued.
 told=no
 trap 'told=yes; kill -TERM "$client"' USR1
@@ -62,11 +63,11 @@ class Submission:
     overrides: tuple[str, ...] = ()
     overwrite: bool = False
 
-    def command(self, cluster: Slurm) -> str:
-        """Return the command that the job runs, quoted for a shell."""
+    def words(self, cluster: Slurm) -> list[str]:
+        """Return the command that the job runs."""
         kept = [override for override in self.overrides if override.partition("=")[0].split(".")[0] != "cluster"]
-        words = [cluster.python or sys.executable, "-m", "daskgmm", "fit", self.config, *kept, _allocation(cluster)]
-        return shlex.join([*words, *(["--overwrite"] if self.overwrite else [])])
+        command = [cluster.python or sys.executable, "-m", "daskgmm", "fit"]
+        return [*command, self.config, *kept, _allocation(cluster), *(["--overwrite"] if self.overwrite else [])]
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def batch_job(cluster: Cluster, submission: Submission) -> BatchJob:
         notice=cluster.notice_seconds,
         prologue=prologue,
         go_on=_GO_ON,
-        command=submission.command(cluster),
+        command=shlex.join(submission.words(cluster)),
         stopped=_STOPPED,
         maximum_requeues=cluster.maximum_requeues,
     )
