@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from . import job
+from .clusters.submission import Submission, batch_job
 from .config import Config, config_schema, load_config
 from .errors import ConfigurationError, DaskGMMError
 from .events import ignore
@@ -22,7 +23,7 @@ from .report.inspection import inspection, summary_line
 from .report.progress import listening
 from .storage.model import load_model
 from .storage.places import place
-from .storage.run import CONFIG
+from .storage.run import CONFIG, RunDirectory
 
 _OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY.PATH=VALUE]...")
 _OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace a run that the output directory already holds.")
@@ -96,6 +97,26 @@ def fit(config: str, overrides: tuple[str, ...], dry_run: bool, strict: bool, ov
     if not model.summary.converged:
         click.echo(f"daskgmm: {model.summary.stop_reason}", err=True)
         sys.exit(4 if strict else 0)
+
+
+@main.command()
+@click.argument("config", type=click.Path())
+@_OVERRIDES
+@click.option("--dry-run", is_flag=True, help="Print the job script; submit nothing.")
+@_OVERWRITE
+@_errors_in_one_line
+def submit(config: str, overrides: tuple[str, ...], dry_run: bool, overwrite: bool) -> None:
+    """Submit the fit that CONFIG describes as one SLURM job with its own workers; print the job's number.
+
+    Example: daskgmm submit fit.yaml cluster.kind=slurm cluster.jobs=4 cluster.cores=8 cluster.memory=32GiB
+    """
+    settings = load_config(config, overrides)
+    batch = batch_job(settings.cluster, Submission(config, overrides, overwrite))
+    if dry_run:
+        click.echo(batch.script, nl=False)
+        return
+    RunDirectory(place(settings.output.directory, settings.output.storage_options)).check_writable(overwrite)
+    click.echo(batch.submit())
 
 
 @main.command()

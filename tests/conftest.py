@@ -15,6 +15,7 @@ from daskgmm.chunked.survey import survey_and_sample
 from daskgmm.core.loop import State, Trial, iterate
 from daskgmm.core.options import FitOptions
 
+from .clusters.slurm import SlurmController, slurm_on_loopback, why_not
 from .servers import Bucket, Web, s3_server, web_server
 
 DATA = Path(__file__).parent / "data"
@@ -54,6 +55,16 @@ def s3() -> Iterator[Bucket]:
     """A bucket on an S3 server on loopback, with the storage options that reach it."""
     with s3_server() as bucket:
         yield bucket
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmController]:
+    """SLURM on loopback, where its programs are installed."""
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(f"no SLURM: {reason}")
+    with slurm_on_loopback(tmp_path_factory.mktemp("slurm")) as controller:
+        yield controller
 
 
 @pytest.fixture

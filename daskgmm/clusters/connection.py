@@ -80,6 +80,6 @@ def reason(error: BaseException) -> str:
     return f"{type(told).__name__}: {told}"
 
 
-def own_scheduler() -> Any:
+def own_scheduler(no_workers_timeout: str = NO_WORKERS_TIMEOUT) -> Any:
     """Return a context in which a scheduler is started so that nothing waits for workers for ever."""
-    return dask.config.set({"distributed.scheduler.no-workers-timeout": NO_WORKERS_TIMEOUT})
+    return dask.config.set({"distributed.scheduler.no-workers-timeout": no_workers_timeout})
