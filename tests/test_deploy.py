@@ -79,7 +79,7 @@ def test_yaml_is_well_formed(path):
 
 @pytest.mark.parametrize("path", SHELL, ids=name)
 def test_scripts_pass_shellcheck(path):
-    assert_accepts("shellcheck", str(path))
+    assert_accepts("shellcheck", "--exclude=SC1091", str(path))  # the environment that a script activates is not here
     assert os.access(path, os.X_OK)
 
 
