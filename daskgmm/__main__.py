@@ -1,6 +1,6 @@
 """python -m daskgmm: the command line."""
 
-from .cli import main
+from .cli import run
 
 if __name__ == "__main__":
-    main(prog_name="daskgmm")
+    run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import traceback
@@ -67,6 +68,18 @@ def _fail(message: str, exit_code: int, debug: bool) -> None:
 @click.version_option(package_name="daskgmm")
 def main() -> None:
     """Gaussian mixture clustering for data that outgrows one machine."""
+
+
+def run() -> None:
+    """Run a command as a process; one that a signal interrupted ends at once, though threads still compute."""
+    try:
+        main(prog_name="daskgmm")
+    except SystemExit as ending:
+        if ending.code in {130, 143}:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(int(ending.code))
+        raise
 
 
 @main.command()

@@ -55,7 +55,7 @@ class Config(BaseModel):
 def _without_secrets(options: dict[str, Any]) -> dict[str, Any]:
     """Return the storage options that are known to hold no secret; whoever reads the file has keys of his own."""
     return {
-        name: _without_secrets(value) if isinstance(value, dict) else value
+        name: _without_secrets(value) if isinstance(value, dict) else public(value) if isinstance(value, str) else value
         for name, value in options.items()
         if name in PUBLIC_OPTIONS
     }

@@ -21,13 +21,13 @@ from .core.model import Anomaly, FitSummary, Model
 from .events import Listener, Notice, Phase, ignore, to_all
 from .opening import opened
 from .report.picture import write_segmentation
-from .results import results_of
+from .results import Results, results_of
 from .storage.model import save_model
 from .storage.places import place
 from .storage.results import read_result
-from .storage.run import CONFIG, METRICS, MODEL, PICTURE, OutputOptions, RunDirectory, metrics_writer
-from .storage.sources import Source, open_source
-from .storage.unfinished import unfinished_results
+from .storage.run import METRICS, MODEL, PICTURE, OutputOptions, RunDirectory, metrics_writer
+from .storage.sources import open_source
+from .storage.unfinished import Unfinished
 from .telling import iteration_teller
 
 
@@ -43,7 +43,7 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False) -
         tell_of_mask(config.data.mask, rows.n_rows - survey.n_rows, listen)
         listen(Phase("seed", f"{config.fit.n_init} restarts on {min(n_sample, survey.n_rows):,} rows"))
         mixtures = race(sample, config.fit.seeding(config.model), seed)
-        with directory.begun(config.to_yaml()), metrics_writer(directory.path / METRICS) as metrics:
+        with directory.fitting(config.to_yaml()) as work, metrics_writer(work.path / METRICS) as metrics:
             listen(Phase("fit", f"EM on all {survey.n_rows:,} rows"))
             state = State(survey, tuple(Trial(mixture) for mixture in mixtures))
             expect = Expectation(rows, survey, config.fit.compute_dtype)
@@ -51,8 +51,8 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False) -
             best = iterate(state, expect, config.fit.em(config.model), tell).best
             model = Model(best.mixture, source.feature_names, FitSummary.of(best))
             model = with_anomaly(model, rows, config.output, listen)
-            save_model(model, directory.path / MODEL)
-            write_results(rows, source, model, config, listen)
+            save_model(model, work.path / MODEL)
+            write_results(results_of(rows, source, model, config), model, work, listen)
     return model
 
 
@@ -67,7 +67,9 @@ def predict(
     check_same_features(source.feature_names, model.feature_names)
     with opened(config, source, listen) as rows:
         model = with_anomaly(model, rows, config.output, listen)
-        write_results(rows, source, model, config, listen, resume=resume)
+        results = results_of(rows, source, model, config)
+        with directory.predicting(config.to_yaml(), results.plan, resume) as work:
+            write_results(results, model, work, listen)
 
 
 def with_anomaly(model: Model, rows: Rows, output: OutputOptions, listen: Listener) -> Model:
@@ -81,23 +83,17 @@ def with_anomaly(model: Model, rows: Rows, output: OutputOptions, listen: Listen
     return replace(model, anomaly=Anomaly(quantile, threshold))
 
 
-def write_results(
-    rows: Rows, source: Source, model: Model, config: Config, listen: Listener, *, resume: bool = False
-) -> None:
+def write_results(results: Results, model: Model, work: Unfinished, listen: Listener) -> None:
     """Write the wanted results of all rows, and for an image its segmentation beside the original."""
-    output, directory = config.output, place(config.output.directory, config.output.storage_options)
-    if not output.has_results:
+    rows, source, kinds = results.rows, results.source, results.kinds
+    if not kinds.specs:
         return
     listen(Phase("predict", f"labels and densities of {rows.n_rows:,} rows"))
-    results = results_of(rows, source, model, config)
-    with unfinished_results(directory, results.plan, resume) as work:
-        (work.path / CONFIG).write_text(config.to_yaml())
-        if work.going_on:
-            listen(Notice(f"{len(work.done):,} chunks of results were finished before"))
-        wanted, write = results.kinds.wanted, results.writer(work)
-        counts = predict_to(rows, model.mixture, wanted, write, results.strip, work.is_done)
+    if work.going_on:
+        listen(Notice(f"{len(work.done):,} chunks of results were finished before"))
+    counts = predict_to(rows, model.mixture, kinds.wanted, results.writer(work), results.strip, work.is_done)
     for component in np.flatnonzero(counts == 0) if not work.going_on else ():
         listen(Notice(f"no row is labelled {component}: the component overlaps others or is empty"))
-    if source.is_image and output.labels:
-        pixels, labels = source.array[(slice(None),) * 3], read_result(directory, "labels")
-        write_segmentation(directory / PICTURE, pixels, labels, model.mixture.means)
+    if source.is_image and kinds.labels:
+        pixels, labels = source.array[(slice(None),) * 3], read_result(work.path, "labels")
+        write_segmentation(work.path / PICTURE, pixels, labels, model.mixture.means)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from .chunked.memory import ComputeOptions, Estimate, estimate
+from .chunked.reduction import FAN_IN
 from .chunked.rows import Rows
 from .config import Config
 from .core.seeding import heat_rows
@@ -17,6 +19,8 @@ _PROCESS = 450 * _MIB  # libraries, kernels while they are compiled, and what al
 _DRAWN_COPIES = 3  # of the sample: as drawn from each chunk, together, and in random order
 _POINT_COPIES = 5  # of the rows that a restart works on: float64, standardised, whitened, and two of k-means
 _DISTANCES = 8  # that k-means++ holds for each of these rows, one for each candidate
+_MIXTURE_COPIES = 12  # k x F, while a restart is started and improved: statistics, covariances, their factors
+_READ_COPIES = 2  # of a stored chunk that is cut: as it is stored, and decoded
 _PICTURE_COPIES = 8  # of an image: decoded and converted; beside its labels as array, as picture, and while resized
 
 
@@ -75,11 +79,24 @@ def memory_of_process(config: Config, source: Source, rows: Rows, needs: Estimat
     """Return what a process of the job takes at most; rows that are held are spread evenly over processes."""
     compute_threads = config.cluster.compute_threads
     results = bytes_of_results(rows, config)
-    sample = _sample_bytes(_n_sample(config, rows), rows, min(config.fit.n_init, compute_threads))
+    n_parallel = min(config.fit.n_init, compute_threads)
+    sample = _sample_bytes(_n_sample(config, rows), rows, n_parallel, _MIXTURE_COPIES * needs.mixture)
     held = -(-needs.rows_held // config.cluster.n_processes)
     picture = _PICTURE_COPIES * rows.n_bytes if source.is_image else 0
-    working = _n_threads(config) * (needs.per_thread + results) + compute_threads * needs.per_slot  # slots are lent
+    per_thread = needs.per_thread + _READ_COPIES * _excess_of_stored_chunk(source, rows)
+    working = _n_threads(config) * (per_thread + results) + compute_threads * needs.per_slot  # slots are lent
+    working += FAN_IN * needs.mixture  # statistics that wait to be added up
     return Memory(needs.per_thread, needs.per_slot + results, sample, _PROCESS + held + working + sample + picture)
+
+
+def _excess_of_stored_chunk(source: Source, rows: Rows) -> int:
+    """Return by how many bytes a chunk of the store exceeds one of ours: the whole of it is decoded for a part."""
+    stored = source.stored_chunks
+    if not stored:
+        return 0
+    n_rows = max(stored[0]) if isinstance(stored[0], tuple) else prod(int(size) for size in stored)
+    row_bytes = rows.n_features * rows.array.dtype.itemsize
+    return max(min(n_rows, rows.n_rows) - max(rows.block_sizes), 0) * int(row_bytes)
 
 
 def _n_threads(config: Config) -> int:
@@ -91,8 +108,8 @@ def _n_sample(config: Config, rows: Rows) -> int:
     return min(config.fit.n_sample(config.model, rows.n_features), rows.n_rows)
 
 
-def _sample_bytes(n_sample: int, rows: Rows, n_parallel: int) -> int:
+def _sample_bytes(n_sample: int, rows: Rows, n_parallel: int, mixtures: int) -> int:
     """Return what the sample takes with restarts that run on the first part of it at the same time."""
     drawn = _DRAWN_COPIES * n_sample * rows.n_features * int(rows.array.dtype.itemsize)
     points = heat_rows(n_sample) * (_POINT_COPIES * rows.n_features + _DISTANCES) * 8
-    return drawn + n_parallel * points
+    return drawn + n_parallel * (points + mixtures)

@@ -16,9 +16,11 @@ from .core.blocks import block_rows
 from .core.model import Model
 from .storage.model import fingerprint
 from .storage.results import GridLayout, ResultKinds, ZarrWriter
-from .storage.sources import Source
+from .storage.sources import DataOptions, Source
 from .storage.table_results import TableWriter
 from .storage.unfinished import Plan, Unfinished
+
+_NOT_OF_ROWS = {"weights", "storage_options"}  # a prediction takes no weights; credentials change no row
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +31,7 @@ class Results:
     source: Source
     kinds: ResultKinds
     attributes: dict[str, Any]  # which model, configuration and version wrote them
+    data: DataOptions
 
     @property
     def strip(self) -> int:
@@ -39,9 +42,10 @@ class Results:
     def plan(self) -> Plan:
         """What the results depend on, for a job that goes on with them."""
         chunks = sha256(repr((self.rows.array.chunks, self.strip)).encode()).hexdigest()[:16]
+        options = {key: str(value) for key, value in vars(self.data).items() if key not in _NOT_OF_ROWS}
         return {
+            **{f"data.{key}": value for key, value in options.items()},
             "model": self.attributes["model"],
-            "source": self.source.description,
             "shape": " x ".join(map(str, self.rows.array.shape)),
             "chunks": chunks,
             "results": repr(self.kinds),
@@ -59,7 +63,8 @@ class Results:
 
 def _strip(rows: Rows, kinds: ResultKinds) -> int:
     length, *others = (max(sizes) for sizes in rows.array.chunks[:-1])
-    return strip_length(length, max(kinds.row_bytes, 1) * prod(others))
+    whole = len(rows.array.chunks[0]) > 1  # strips of several blocks are chunks of one array
+    return strip_length(length, max(kinds.row_bytes, 1) * prod(others), whole)
 
 
 _RESULT_COPIES = 2  # as they are handed on, and as they are written
@@ -88,4 +93,4 @@ def results_of(rows: Rows, source: Source, model: Model, config: Config) -> Resu
         **({} if threshold is None else {"anomaly_threshold": threshold}),
     }
     kinds = ResultKinds.of(config.output, model.mixture.n_components, threshold)
-    return Results(rows, source, kinds, attributes)
+    return Results(rows, source, kinds, attributes, config.data)

@@ -196,3 +196,48 @@ def test_no_secret_of_the_storage_options_is_written(job):
     assert yaml.safe_load(shown)["output"]["storage_options"] == {
         "client_kwargs": {"endpoint_url": "http://127.0.0.1:1"}
     }
+
+
+@pytest.mark.parametrize("change", ["data.mask=nan", "data.path=other.npy"])
+def test_another_prediction_is_not_gone_on_with(job, change):
+    again = interrupted_prediction(job)
+    np.save("other.npy", np.load("rows.npy"))
+    key = change.partition("=")[0]
+    assert f"its {key} was" in refused(*again, change, "--resume", code=2)
+    run(*again, "--resume")
+    assert not (job / "run/predictions/.unfinished").exists()
+
+
+def test_an_earlier_run_stays_until_the_new_one_is_whole(job):
+    """A fit that is killed leaves the earlier run as it was, and the next fit is not disturbed by what it left."""
+    run("fit", "job.yaml")
+    before = load_model("run").summary
+    slow = ("data.path=sample:synthetic", "data.synthetic.n_samples=3e7", "compute.persist=false")
+    command = [sys.executable, "-m", "daskgmm", "fit", "job.yaml", "--overwrite", "fit.sample_size=1000", *slow]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        for line in process.stdout:
+            if line.startswith("fit:"):
+                break
+        process.send_signal(signal.SIGKILL)
+    finally:
+        process.kill()
+        process.communicate()
+    assert load_model("run").summary == before
+    assert "already holds a run" in refused("fit", "job.yaml", code=2)
+    run("fit", "job.yaml", "--overwrite", "model.n_components=3")
+    assert load_model("run").mixture.n_components == 3
+    assert not [one.name for one in (job / "run").iterdir() if one.name.startswith(".")]
+
+
+def test_a_prediction_over_an_earlier_one_goes_on_with_resume_alone(job):
+    run("fit", "job.yaml", *CHUNKED)
+    run("predict", "run", "output.log_density=true")
+    rows = np.load("rows.npy")
+    rows[650, 1] = np.nan
+    np.save("new.npy", rows)
+    again = ("predict", "run", "data.path=new.npy", "cluster.n_workers=1")
+    refused(*again, "--overwrite", code=3)
+    np.save("new.npy", np.load("rows.npy"))
+    run(*again, "--resume")
+    assert not (job / "run/predictions/log_density.zarr").exists()

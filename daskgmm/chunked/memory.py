@@ -63,6 +63,7 @@ class Estimate:
     largest_chunk: int
     rows_held: int  # by all workers together: the persisted rows, 0 where they are streamed
     per_thread: int  # of each thread that reads: a chunk, and what it is made from
+    mixture: int  # statistics or coefficients of one mixture
     per_slot: int  # of each thread that computes, beside that: converted blocks, tiles and sums of the kernels
 
 
@@ -85,5 +86,6 @@ def estimate(rows: Rows, persist: Persist, n_components: int, covariance_type: s
         largest_chunk=largest,
         rows_held=rows.n_bytes if fits(rows, persist) else 0,
         per_thread=_READ_COPIES * (largest + weights),
+        mixture=n_components * max(n_columns, d * d) * 8,
         per_slot=_BLOCK_COPIES * min(block_rows(d), largest_rows) * d * 8 + tile + sums,
     )

@@ -10,6 +10,7 @@ Stored = tuple[int, ...] | tuple[tuple[int, ...]] | None  # chunk shape of the g
 
 _TARGET = 8 * 2**20
 _MIN_CHUNKS, _MAX_CHUNKS = 16, 1024
+_ROUND = 1024  # chunks of more rows, which may be cut anywhere, are multiples of it: so results can be cut in turn
 _MIN_BYTES, _MAX_BYTES = 64 * 2**10, 256 * 2**20
 
 
@@ -48,6 +49,8 @@ def plan_chunks(
         growth = max(target_rows // max(prod(sizes), 1), 1)
         sizes[axis] = min(sizes[axis] * growth, grid[axis])
         if sizes[axis] < grid[axis]:
+            if stored is None and sizes[axis] > _ROUND:
+                sizes[axis] -= sizes[axis] % _ROUND
             break
     most_rows = max(_MAX_BYTES // row_bytes, 1)
     for axis in range(len(grid)):
@@ -71,15 +74,18 @@ def _gather(pieces: tuple[int, ...], target_rows: int, most_rows: int) -> tuple[
 _STRIP_BYTES = 64 * 2**20
 
 
-def strip_length(length: int, step_bytes: int) -> int:
-    """Return how many steps of a block's first axis are written at once: a divisor of its length, about 64 MiB.
+def strip_length(length: int, step_bytes: int, divides: bool = True) -> int:
+    """Return how many steps of a block's first axis are written at once, about 64 MiB.
 
-    Strips of all blocks are then chunks of one array. A length without a fitting divisor is taken a little larger.
+    A divisor of the length, where there are several blocks: strips of all blocks are then chunks of one array. A length
+    without a fitting divisor takes the next larger one.
 
     >>> strip_length(65536, 4000), strip_length(1000, 10)  # 1000 probabilities of each row; a label of each
     (16384, 1000)
     """
     target = max(_STRIP_BYTES // step_bytes, 1)
+    if not divides:
+        return min(target, length)
     divisors = [n for n in range(1, isqrt(length) + 1) if length % n == 0]
     divisors += [length // n for n in divisors]
     below = max(n for n in divisors if n <= target)

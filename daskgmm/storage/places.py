@@ -96,11 +96,26 @@ def replace_path(source: Path, target: Path) -> None:
         if target.is_dir():
             shutil.rmtree(target)
         os.replace(source, target)
-        return
+    else:
+        copy_over(source, target)
+        remove(source)
+
+
+def copy_over(source: Path, target: Path) -> None:
+    """Put a copy of a file or directory of an object store over what may be at the target."""
+    store: Any = source
     remove(target)
-    files = source.fs.find(source.path)
-    source.fs.copy(files, [target.path + one.removeprefix(source.path) for one in files])
-    remove(source)
+    files = store.fs.find(store.path)
+    store.fs.copy(files, [cast(Any, target).path + one.removeprefix(store.path) for one in files])
+
+
+_BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "az", "memory"}  # they have no directories; to make one makes a bucket
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory with those above it, where the store has any."""
+    if isinstance(path, Path) or path.protocol not in _BUCKETS:
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def remove(path: Path) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..core.prediction import Prediction, Wanted
 from .faults import retried
-from .places import writing, zarr_store
+from .places import writing, written_whole, zarr_store
 from .run import OutputOptions
 from .schema import (
     ANOMALY,
@@ -113,9 +113,11 @@ class ZarrWriter:
     @classmethod
     def create(cls, work: Unfinished, kinds: ResultKinds, layout: GridLayout, attributes: dict[str, Any]) -> ZarrWriter:
         """Return the writer to arrays that are made for it, or that an interrupted job left."""
-        if not work.going_on:
-            for name, specs in kinds.specs.items():
-                _create(work.path / f"{name}.zarr", name, specs, kinds, layout, attributes)
+        for name, specs in kinds.specs.items():
+            path = work.path / f"{name}.zarr"
+            if not path.exists():
+                with written_whole(path) as temporary:
+                    _create(temporary, name, specs, kinds, layout, attributes)
         return cls(work.path, kinds)
 
     def __call__(self, region: Region, prediction: Prediction) -> None:

@@ -15,8 +15,9 @@ from annotated_types import Ge, Gt, Lt
 from ..core.section import STRICT
 from ..errors import ConfigurationError
 from ..events import Event, Iteration
-from .places import remove, replace_path, writing, written_whole
-from .unfinished import FOLDER, RESULTS
+from .faults import reason
+from .places import make_directory, writing
+from .unfinished import Plan, Unfinished, is_unfinished, settle, unfinished
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class OutputOptions:
     """Write log p(x) of each row, in nats."""
     anomaly_quantile: Annotated[float, Gt(0), Lt(1)] | None = None
     """Flag rows whose log-density is below this quantile of the fitted rows'; 0.001 flags the strangest 0.1 percent."""
-    storage_options: dict[str, Any] = field(default_factory=dict)
+    storage_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """Options of the fsspec file system, where the directory is a URL."""
 
     @property
@@ -52,7 +53,8 @@ class OutputOptions:
 
 
 CONFIG, MODEL, METRICS, PICTURE = "config.yaml", "model.zarr", "metrics.jsonl", "segmentation.png"
-_CONTENT = (CONFIG, MODEL, METRICS, PICTURE, *RESULTS)
+RESULTS = ("labels.zarr", "probabilities.zarr", "log_density.zarr", "anomaly.zarr", "results.parquet")
+CONTENT = (CONFIG, MODEL, METRICS, PICTURE, *RESULTS)
 
 
 @dataclass(frozen=True)
@@ -69,59 +71,50 @@ class RunDirectory:
     @property
     def holds_run(self) -> bool:
         """Whether results of a run are there."""
-        return any((self.path / name).exists() for name in _CONTENT)
+        return any((self.path / name).exists() for name in CONTENT)
 
     def check_writable(self, overwrite: bool, resume: bool = False) -> None:
         """Raise before any work where the job could not write: results that are there, or a place that takes none."""
-        if self.holds_run and not overwrite:
+        with writing(self.path):
+            settle(self.path)
+            holds_run, goes_on = self.holds_run, is_unfinished(self.path)
+        if holds_run and not overwrite and not (resume and goes_on):
             raise ConfigurationError(
                 f"output.directory {str(self.path)!r} already holds a run: choose another one, or give --overwrite"
             )
-        if (self.path / FOLDER).exists() and not (overwrite or resume):
+        if goes_on and not (overwrite or resume):
             raise ConfigurationError(
                 f"output.directory {str(self.path)!r} holds unfinished results: give --resume to go on with a "
                 "prediction, or --overwrite to start anew"
             )
+        self._probe()
+
+    def _probe(self) -> None:
         try:
             existed = self.path.exists()
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_directory(self.path)
             probe = self.path / f".probe-{uuid4().hex[:8]}"
             probe.write_bytes(b"")
             probe.unlink()
-        except OSError as error:
-            reason = error.strerror or error
-            raise ConfigurationError(f"output.directory {str(self.path)!r} cannot be written to: {reason}") from None
+        except Exception as error:  # stores raise errors of many classes
+            why = getattr(error, "strerror", None) or reason(error)
+            raise ConfigurationError(f"output.directory {str(self.path)!r} cannot be written to: {why}") from None
         if not existed and self.path.exists():
             self.path.rmdir()
 
     @contextmanager
-    def begun(self, config_yaml: str) -> Iterator[RunDirectory]:
-        """Set an earlier run aside, write config.yaml, and bring the earlier run back if the new one does not end."""
-        made = not self.path.exists()
-        self.path.mkdir(parents=True, exist_ok=True)
-        remove(self.path / FOLDER)
-        aside = self.path / f".before-{uuid4().hex[:8]}"
-        self._move(self.path, aside)
-        try:
-            with writing(self.path), written_whole(self.path / CONFIG) as temporary:
-                temporary.write_text(config_yaml)
-            yield self
-        except BaseException:
-            for name in (*_CONTENT, FOLDER):
-                remove(self.path / name)
-            self._move(aside, self.path)
-            if made and self.path.exists() and not any(self.path.iterdir()):
-                self.path.rmdir()
-            raise
-        finally:
-            remove(aside)
+    def fitting(self, config_yaml: str) -> Iterator[Unfinished]:
+        """Give the folder that a fit writes to; all of it takes the place of an earlier run at the end, or none."""
+        with unfinished(self.path, {"job": "fit"}, CONTENT, resumable=False) as work:
+            (work.path / CONFIG).write_text(config_yaml)
+            yield work
 
-    @staticmethod
-    def _move(source: Path, target: Path) -> None:
-        for name in _CONTENT:
-            if (source / name).exists():
-                target.mkdir(exist_ok=True)
-                replace_path(source / name, target / name)
+    @contextmanager
+    def predicting(self, config_yaml: str, plan: Plan, resume: bool) -> Iterator[Unfinished]:
+        """Give the folder that a prediction writes to; what is finished of it outlives an interruption."""
+        with unfinished(self.path, {"job": "prediction", **plan}, CONTENT, resume=resume) as work:
+            (work.path / CONFIG).write_text(config_yaml)
+            yield work
 
 
 @contextmanager

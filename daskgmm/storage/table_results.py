@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.prediction import Prediction
 from .faults import retried
-from .places import writing
+from .places import make_directory, writing
 from .results import ResultKinds
 from .schema import FORMAT_VERSION, column_stem
 from .sources.data import Keys
@@ -30,7 +30,7 @@ class TableWriter:
     @classmethod
     def create(cls, work: Unfinished, kinds: ResultKinds, keys: Keys, attributes: dict[str, Any]) -> TableWriter:
         """Return the writer to a folder that is made for it, or that an interrupted job left."""
-        (work.path / TABLE).mkdir(parents=True, exist_ok=True)
+        make_directory(work.path / TABLE)
         return cls(work.path, kinds, keys, {"daskgmm_kind": "results", "daskgmm_format": FORMAT_VERSION, **attributes})
 
     def __call__(self, region: Region, prediction: Prediction) -> None:

@@ -1,15 +1,19 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import zarr
 
 from daskgmm.core.prediction import Prediction
 from daskgmm.errors import ConfigurationError, DataError
-from daskgmm.storage.places import place, writing
+from daskgmm.storage.places import copy_over, place, remove, replace_path, writing
 from daskgmm.storage.results import GridLayout, ResultKinds, ZarrWriter, read_result
+from daskgmm.storage.run import CONTENT
 from daskgmm.storage.schema import labels_spec
 from daskgmm.storage.sources.data import Coordinate
 from daskgmm.storage.table_results import TableWriter
-from daskgmm.storage.unfinished import FOLDER, unfinished_results
+from daskgmm.storage.unfinished import FOLDER, unfinished
 
 EVERYTHING = ResultKinds(3, labels=True, probabilities=True, log_density=True, threshold=0.5)
 LAYOUT = GridLayout(grid=(4, 6), chunks=(2, 6))
@@ -31,7 +35,7 @@ def directory(request, tmp_path):
 
 
 def write_all(directory, kinds, predictions, layout=LAYOUT, attributes=None):
-    with unfinished_results(directory, PLAN, resume=False) as work:
+    with unfinished(directory, PLAN, CONTENT, resume=False) as work:
         write = ZarrWriter.create(work, kinds, layout, attributes or {})
         for region, one in zip(REGIONS, predictions, strict=True):
             write(region, one)
@@ -39,7 +43,7 @@ def write_all(directory, kinds, predictions, layout=LAYOUT, attributes=None):
 
 def stop_after_one(directory, kinds=EVERYTHING):
     def interrupted():
-        with unfinished_results(directory, PLAN, resume=False) as work:
+        with unfinished(directory, PLAN, CONTENT, resume=False) as work:
             ZarrWriter.create(work, kinds, LAYOUT, {})(REGIONS[0], prediction(0))
             raise KeyboardInterrupt
 
@@ -98,7 +102,7 @@ def test_of_many_components_only_the_most_probable_are_written(tmp_path):
 
 def test_a_job_that_finished_nothing_leaves_nothing(directory):
     def fail():
-        with unfinished_results(directory, PLAN, resume=False) as work:
+        with unfinished(directory, PLAN, CONTENT, resume=False) as work:
             ZarrWriter.create(work, EVERYTHING, LAYOUT, {})
             raise RuntimeError("stop")
 
@@ -110,7 +114,7 @@ def test_a_job_that_finished_nothing_leaves_nothing(directory):
 def test_an_interrupted_job_is_gone_on_with(directory):
     stop_after_one(directory)
     assert not (directory / "labels.zarr").exists()
-    with unfinished_results(directory, PLAN, resume=True) as work:
+    with unfinished(directory, PLAN, CONTENT, resume=True) as work:
         assert [work.is_done(region) for region in REGIONS] == [True, False]
         write = ZarrWriter.create(work, EVERYTHING, LAYOUT, {})
         write(REGIONS[1], prediction(1))
@@ -121,7 +125,7 @@ def test_an_interrupted_job_is_gone_on_with(directory):
 
 def test_without_resume_a_job_starts_anew(directory):
     stop_after_one(directory)
-    with unfinished_results(directory, PLAN, resume=False) as work:
+    with unfinished(directory, PLAN, CONTENT, resume=False) as work:
         assert not work.is_done(REGIONS[0])
         write = ZarrWriter.create(work, EVERYTHING, LAYOUT, {})
         for region in REGIONS:
@@ -133,14 +137,14 @@ def test_another_job_is_not_gone_on_with(directory):
     stop_after_one(directory)
     with (
         pytest.raises(ConfigurationError, match=r"its model was a, and is b now; start anew with --overwrite"),
-        unfinished_results(directory, {**PLAN, "model": "b"}, resume=True),
+        unfinished(directory, {**PLAN, "model": "b"}, CONTENT, resume=True),
     ):
         pass
     assert (directory / FOLDER).exists()
     (directory / FOLDER / "plan.json").write_text("{")
     with (
         pytest.raises(ConfigurationError, match="cannot be resumed"),
-        unfinished_results(directory, PLAN, resume=True),
+        unfinished(directory, PLAN, CONTENT, resume=True),
     ):
         pass
 
@@ -171,7 +175,7 @@ def test_results_of_a_table_are_a_table_with_its_keys(directory, top):
     names = pyarrow.table({"name": [f"row {i}" for i in range(24)]})
     regions = [(slice(0, 12),), (slice(12, 24),)]
     kinds = ResultKinds(3, labels=True, probabilities=True, top=top, log_density=True, threshold=0.5)
-    with unfinished_results(directory, PLAN, resume=False) as work:
+    with unfinished(directory, PLAN, CONTENT, resume=False) as work:
         write = TableWriter.create(work, kinds, lambda start, stop: names[start:stop], {"model": "abc"})
         for region in reversed(regions):
             write(region, prediction(region[0].start, top=top))
@@ -187,3 +191,51 @@ def test_results_of_a_table_are_a_table_with_its_keys(directory, top):
     assert table["name"].to_pylist() == names["name"].to_pylist()
     np.testing.assert_array_equal(table["label"].to_numpy()[:12], prediction(0, top=top).labels)
     assert b'"model": "abc"' in table.schema.metadata[b"daskgmm"]
+
+
+def test_what_is_complete_takes_its_place_though_the_job_was_killed(directory):
+    """As SIGKILL between the renames: the folder is put back to how it was before the last of them."""
+    write_all(directory, EVERYTHING, [prediction(5), prediction(6)])
+    complete = {}
+
+    def killed():
+        with unfinished(directory, PLAN, CONTENT) as work:
+            write = ZarrWriter.create(work, EVERYTHING, LAYOUT, {})
+            for number, region in enumerate(REGIONS):
+                write(region, prediction(number))
+            complete["names"] = sorted(one.name for one in work.path.iterdir() if one.name.endswith(".zarr"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
+    folder = directory / FOLDER
+    first, *others = complete["names"]
+    (folder / "complete.json").write_text(json.dumps({"placed": complete["names"], "removed": ["results.parquet"]}))
+    (replace_path if isinstance(folder, Path) else copy_over)(folder / first, directory / first)
+    assert settle(directory)
+    assert not settle(directory)
+    assert not folder.exists()
+    for name in ("labels", "log_density", "probabilities"):
+        expected = np.concatenate([getattr(prediction(0), name), getattr(prediction(1), name)])
+        found = read_result(directory, name)
+        np.testing.assert_array_equal(found, expected.reshape(found.shape).astype(found.dtype))
+
+
+def test_a_folder_without_a_plan_is_none(directory):
+    stop_after_one(directory)
+    (directory / FOLDER / "plan.json").unlink()
+    assert not settle(directory)
+    with unfinished(directory, PLAN, CONTENT, resume=True) as work:
+        assert not work.going_on
+        write = ZarrWriter.create(work, EVERYTHING, LAYOUT, {})
+        for region in REGIONS:
+            write(region, prediction(3))
+    assert (read_result(directory, "labels")[:2] == prediction(3).labels.reshape(2, 6)).all()
+
+
+def test_an_interruption_before_the_arrays_are_made_is_gone_on_with(directory):
+    stop_after_one(directory)
+    remove(directory / FOLDER / "log_density.zarr")
+    with unfinished(directory, PLAN, CONTENT, resume=True) as work:
+        ZarrWriter.create(work, EVERYTHING, LAYOUT, {})(REGIONS[1], prediction(1))
+    assert (directory / "log_density.zarr").exists()
