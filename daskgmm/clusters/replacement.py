@@ -6,56 +6,56 @@ where a job has several processes: such a job would stay lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
 from time import monotonic
 from typing import Any
 
 import dask
 from dask.utils import parse_timedelta
+from distributed import Scheduler, SchedulerPlugin
 from distributed.deploy import Adaptive
 
 
-@dataclass(frozen=True)
-class Watch:
-    """What was seen of jobs: those whose workers came, and since when (seconds) all workers of a job are gone."""
+def gone_since(
+    before: Mapping[str, float], jobs: Mapping[str, Collection[str]], came: set[str], present: set[str], now: float
+) -> dict[str, float]:
+    """Return the jobs whose workers came and are all gone, with the time (seconds) at which that was seen first.
 
-    came: frozenset[str] = frozenset()
-    gone_since: Mapping[str, float] = field(default_factory=dict)
+    `jobs` are the names of each job's workers, `before` is what was returned last; jobs that wait in the queue are not
+    among them, nor those of which a worker is there.
+    """
+    gone = (job for job, workers in jobs.items() if not came.isdisjoint(workers) and present.isdisjoint(workers))
+    return {job: before.get(job, now) for job in gone}
 
-    def after(self, jobs: Mapping[str, Iterable[str]], workers: set[str], now: float) -> Watch:
-        """Return the watch after a look at the jobs, by the names of their workers, and the workers that are there."""
-        alive = {job for job, names in jobs.items() if not workers.isdisjoint(names)}
-        came = (self.came & jobs.keys()) | alive
-        return Watch(came, {job: self.gone_since.get(job, now) for job in came - alive})
 
-    def lost(self, now: float, patience: float) -> list[str]:
-        """Return the jobs whose workers are gone for longer than a nanny takes to start one again."""
-        return [job for job, since in self.gone_since.items() if now - since >= patience]
+class _Arrivals(SchedulerPlugin):  # type: ignore[misc]
+    """Keeps the names of workers that came."""
 
-    def without(self, jobs: Iterable[str]) -> Watch:
-        """Return the watch with nothing seen of these jobs, as of those that are submitted anew by the same name."""
-        return Watch(
-            self.came.difference(jobs), {job: self.gone_since[job] for job in self.gone_since.keys() - set(jobs)}
-        )
+    def __init__(self, names: set[str]) -> None:
+        self.names = names
+
+    def add_worker(self, scheduler: Scheduler, worker: str) -> None:
+        self.names.add(str(scheduler.workers[worker].name))
 
 
 class Replacing(Adaptive):  # type: ignore[misc]
     """distributed's Adaptive, which first gives up jobs that are lost; it then submits others by itself."""
 
-    watch = Watch()
+    def __init__(self, cluster: Any, **options: Any) -> None:
+        """Adapt a cluster of dask-jobqueue, whose scheduler runs in this process."""
+        self._came: set[str] = set()
+        self._gone_since: dict[str, float] = {}
+        cluster.scheduler.add_plugin(_Arrivals(self._came), name="daskgmm-arrivals")
+        super().__init__(cluster, **options)
 
     async def target(self) -> Any:
         """Return the number of workers that are wanted."""
-        patience = parse_timedelta(dask.config.get("distributed.deploy.lost-worker-timeout"))
-        grouped = {
-            job: [f"{job}{suffix}" for suffix in spec["group"]]
-            for job, spec in self.cluster.worker_spec.items()
-            if "group" in spec
-        }
-        self.watch = self.watch.after(grouped, self.cluster.observed, monotonic())
-        lost = self.watch.lost(monotonic(), patience)
-        self.watch = self.watch.without(lost)
-        for name in lost:
-            await self.cluster.workers.pop(name).close()
+        specs = self.cluster.worker_spec.items()
+        jobs = {job: [f"{job}{suffix}" for suffix in spec["group"]] for job, spec in specs if "group" in spec}
+        now = monotonic()
+        self._gone_since = gone_since(self._gone_since, jobs, self._came, self.cluster.observed, now)
+        patience = parse_timedelta(dask.config.get("distributed.deploy.lost-worker-timeout"))  # a nanny starts it again
+        for job in [job for job, since in self._gone_since.items() if now - since >= patience]:
+            self._came.difference_update(jobs[job])  # the next job has the same name, and waits in the queue
+            await self.cluster.workers.pop(job).close()
         return await super().target()

@@ -10,7 +10,7 @@ from distributed import default_client
 
 from daskgmm.clusters import Allocation, HTCondor, Lsf, Pbs, Sge, Slurm
 from daskgmm.clusters.jobqueue import _dask_jobqueue
-from daskgmm.clusters.replacement import Watch
+from daskgmm.clusters.replacement import gone_since
 from daskgmm.config import parse_config
 from daskgmm.core.slots import COMPUTE_THREADS, READ_AHEAD
 from daskgmm.errors import ClusterLostError, ConfigurationError
@@ -229,16 +229,14 @@ def test_an_allocation_is_refused_outside_of_a_job(monkeypatch):
         pass
 
 
-def test_a_job_is_lost_when_all_its_workers_came_and_are_gone_for_long_enough():
-    jobs = {"a": ["a-0", "a-1"], "b": ["b-0", "b-1"]}
-    watch = Watch().after(jobs, set(), 0)
-    assert watch.lost(100, 15) == []  # neither has come: they wait in the queue
-    watch = watch.after(jobs, {"a-0", "a-1", "b-1"}, 100).after(jobs, {"b-1"}, 101).after(jobs, {"b-0"}, 115)
-    assert watch.lost(115, 15) == []
-    assert watch.lost(116, 15) == ["a"]
-    assert watch.after(jobs, {"a-1", "b-0"}, 117).lost(200, 15) == []  # started again by its nanny
-    assert watch.without(["a"]).after(jobs, set(), 117).lost(132, 15) == ["b"]  # the next a waits in the queue
-    assert watch.after({}, set(), 117).lost(200, 15) == []
+def test_a_job_is_gone_once_all_its_workers_that_came_are():
+    jobs, came = {"a": ["a-0", "a-1"], "b": ["b-0", "b-1"]}, {"a-0", "a-1", "b-0"}
+    assert gone_since({}, jobs, set(), set(), 1) == {}  # they wait in the queue
+    assert gone_since({}, jobs, came, {"a-1", "b-0"}, 1) == {}
+    assert gone_since({}, jobs, came, {"b-0"}, 1) == {"a": 1}
+    assert gone_since({"a": 1}, jobs, came, set(), 2) == {"a": 1, "b": 2}
+    assert gone_since({"a": 1}, jobs, came, {"a-0", "b-0"}, 2) == {}  # started again by its nanny
+    assert gone_since({"a": 1}, {}, came, set(), 2) == {}
 
 
 @pytest.fixture
