@@ -53,7 +53,7 @@ class Allocation(BatchWorkers):
             _running(self.srun_command(cluster.scheduler_address), self.environment),
             connected(Client(cluster), self.start_timeout, description) as connection,
         ):
-            yield connection
+            yield self.shown(connection)
 
     def srun_command(self, scheduler: str) -> list[str]:
         """Return the command that starts the workers, of which one that ends leaves the others alone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import dask
@@ -14,7 +14,7 @@ from pydantic import Field
 from ..core.section import STRICT
 from ..core.slots import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from ..errors import ConfigurationError
-from .connection import StartTimeout
+from .connection import Connection, StartTimeout
 from .sizes import check_memory
 
 
@@ -75,9 +75,13 @@ class BatchWorkers:
         return {f"DASK_{name}": str(self.compute_threads)}
 
     def scheduler_options(self, interface: str | None) -> dict[str, object]:
-        """Return how the scheduler starts, in this process."""
-        shown = self.dashboard_address is not None
-        return {"interface": interface, "dashboard": shown, "dashboard_address": self.dashboard_address}
+        """Return how the scheduler starts, in this process; it serves HTTP also where no dashboard is wanted."""
+        address = self.dashboard_address or "127.0.0.1:0"
+        return {"interface": interface, "dashboard": self.dashboard_address is not None, "dashboard_address": address}
+
+    def shown(self, connection: Connection) -> Connection:
+        """Return the connection, without a dashboard where none is wanted."""
+        return connection if self.dashboard_address else replace(connection, dashboard=None)
 
     def check_workers(self, interface: str | None) -> None:
         """Raise ConfigurationError for sizes in which no worker can start, or a network that is not there."""

@@ -24,6 +24,7 @@ from ..core.section import STRICT
 from ..errors import ConfigurationError
 from .batch import BatchWorkers, check_command
 from .connection import Connection, connected, own_scheduler
+from .replacement import Replacing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ class JobQueue(BatchWorkers):
             self._submitted(package) as cluster,
             connected(Client(cluster), self.start_timeout, description) as connection,
         ):
-            yield connection
+            yield self.shown(connection)
 
     def job_script(self, scheduler: str = "tcp://SCHEDULER:8786") -> str:
         """Return the script of a worker's job, for the scheduler's address."""
@@ -101,7 +102,8 @@ class JobQueue(BatchWorkers):
         ) as cluster:
             if refusals:
                 raise ConfigurationError(f"{self.kind} refused a job: {refusals[0]}")
-            cluster.adapt(minimum_jobs=self.jobs, maximum_jobs=self.maximum_jobs or self.jobs)
+            most = self.maximum_jobs or self.jobs
+            cluster.adapt(Adaptive=Replacing, minimum_jobs=self.jobs, maximum_jobs=most)
             yield cluster
 
     def _job_options(self) -> dict[str, Any]:
@@ -252,6 +254,7 @@ def _telling(job_class: Any, refusals: list[str]) -> Any:
                 self.status = Status.running  # as a job that never comes: closing it is then in order
 
         async def close(self) -> None:
+            self.status = Status.closing
             await super().close()
             self.status = Status.closed
 

@@ -10,6 +10,7 @@ from distributed import default_client
 
 from daskgmm.clusters import Allocation, HTCondor, Lsf, Pbs, Sge, Slurm
 from daskgmm.clusters.jobqueue import _dask_jobqueue
+from daskgmm.clusters.replacement import gone_since
 from daskgmm.config import parse_config
 from daskgmm.core.slots import COMPUTE_THREADS, READ_AHEAD
 from daskgmm.errors import ClusterLostError, ConfigurationError
@@ -228,6 +229,16 @@ def test_an_allocation_is_refused_outside_of_a_job(monkeypatch):
         pass
 
 
+def test_a_job_is_gone_once_all_its_workers_that_came_are():
+    jobs, came = {"a": ["a-0", "a-1"], "b": ["b-0", "b-1"]}, {"a-0", "a-1", "b-0"}
+    assert gone_since({}, jobs, set(), set(), 1) == {}  # they wait in the queue
+    assert gone_since({}, jobs, came, {"a-1", "b-0"}, 1) == {}
+    assert gone_since({}, jobs, came, {"b-0"}, 1) == {"a": 1}
+    assert gone_since({"a": 1}, jobs, came, set(), 2) == {"a": 1, "b": 2}
+    assert gone_since({"a": 1}, jobs, came, {"a-0", "b-0"}, 2) == {}  # started again by its nanny
+    assert gone_since({"a": 1}, {}, came, set(), 2) == {}
+
+
 @pytest.fixture
 def section():
     return {"cores": 1, "memory": "1GiB", "interface": "lo", "dashboard_address": "127.0.0.1:0", "jobs": 2}
@@ -293,8 +304,10 @@ def test_a_fit_on_slurm_gives_the_same_bits_as_threads(slurm, config, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_fit_whose_only_job_is_cancelled_ends_right_on_another(slurm, config, tmp_path):
-    process = daskgmm("fit", config, "cluster.jobs=1")
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_fit_whose_only_job_is_cancelled_ends_right_on_another(slurm, config, processes, tmp_path):
+    sizes = ("cluster.jobs=1", f"cluster.cores={processes}", f"cluster.processes={processes}", "cluster.memory=2GiB")
+    process = daskgmm("fit", config, *sizes)
     metrics = tmp_path / "run" / "metrics.jsonl"
     wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") >= 2)
     (first,) = slurm.jobs()
