@@ -61,14 +61,14 @@ class Results:
         return ZarrWriter.create(work, self.kinds, layout, self.attributes)
 
 
+_RESULT_COPIES = 2  # as they are handed on, and as they are written
+_SCORE_BYTES = 12  # of a row's label and log-density as they are computed
+
+
 def _strip(rows: Rows, kinds: ResultKinds) -> int:
     length, *others = (max(sizes) for sizes in rows.array.chunks[:-1])
     whole = len(rows.array.chunks[0]) > 1  # strips of several blocks are chunks of one array
-    return strip_length(length, max(kinds.row_bytes, 1) * prod(others), whole)
-
-
-_RESULT_COPIES = 2  # as they are handed on, and as they are written
-_SCORE_BYTES = 12  # of a row's label and log-density as they are computed
+    return strip_length(length, (kinds.row_bytes + _SCORE_BYTES) * prod(others), whole)
 
 
 def bytes_of_results(rows: Rows, config: Config) -> int:

@@ -110,15 +110,15 @@ _DENSITY_ROWS = 2**17  # counted at once: sorting them takes 70 bytes of each
 def _density_chunk(
     block: NDArray[Any], weights: NDArray[Any] | None, shared: tuple[Coefficients, int], region: Region
 ) -> Counts:
-    parts = [Counts.of(np.empty(0))]
+    counts = Counts.of(np.empty(0))
     for at in range(0, len(block), _DENSITY_ROWS):
         own = slice(at, at + _DENSITY_ROWS)
         own_weights = None if weights is None else weights[own]
         place = lambda row, at=at: name_row(place_in(region, at + row))  # noqa: E731 # of this strip
         density = predict(block[own], own_weights, *shared, Wanted(log_density=True), place).log_density
         assert density is not None
-        parts.append(Counts.of(density, own_weights))
-    return _density_combine(parts)
+        counts = counts + Counts.of(density, own_weights)
+    return counts
 
 
 def _density_combine(parts: list[Counts]) -> Counts:
