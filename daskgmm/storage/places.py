@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import fsspec
+from zarr.storage import FsspecStore
 
 from ..errors import ConfigurationError, DaskGMMError, DataError
 from .faults import denial, is_denied, is_transient, reason
@@ -75,7 +76,7 @@ def zarr_store(path: Path) -> dict[str, Any]:
     """Return the arguments by which zarr opens a place."""
     if isinstance(path, Path):
         return {"store": str(path)}
-    return {"store": str(path), "storage_options": dict(path.storage_options)}
+    return {"store": FsspecStore.from_url(str(path), storage_options=dict(path.storage_options))}
 
 
 @contextmanager

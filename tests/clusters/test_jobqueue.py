@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import dask
 import pytest
@@ -16,6 +17,8 @@ from daskgmm.core.slots import COMPUTE_THREADS, READ_AHEAD
 from daskgmm.errors import ClusterLostError, ConfigurationError
 
 from .slurm import bits, daskgmm, finished, of_threads, wait_for, write_config
+
+pytestmark = pytest.mark.skipif(find_spec("dask_jobqueue") is None, reason="needs the package dask-jobqueue")
 
 SIZES = {"cores": 4, "memory": "8GiB", "processes": 2, "python": "python3", "start_timeout": 60.0}
 WORKER = (

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import dask
@@ -34,6 +35,7 @@ from .processes import (
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
 
+pytestmark = pytest.mark.skipif(find_spec("asyncssh") is None, reason="needs the package asyncssh")
 needs_sshd = pytest.mark.skipif(SSHD is None, reason="there is no sshd here: apt-get install openssh-server")
 
 
