@@ -172,7 +172,7 @@ def test_a_submitted_fit_gives_the_same_bits_as_threads(slurm, tmp_path):
 def test_a_submitted_fit_that_is_told_of_its_wall_time_is_requeued_and_ends(slurm, tmp_path):
     config = write_config(tmp_path)
     job = finished(daskgmm("submit", config)).strip()
-    metrics = tmp_path / "run" / "metrics.jsonl"
+    metrics = tmp_path / "run" / ".unfinished" / "metrics.jsonl"
     wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") >= 2)
     slurm.cancel(int(job), "--batch", "--signal=USR1")  # as SLURM does that many seconds before the wall time
     wait_for(lambda: slurm.field(job, "Restarts") == "1")
@@ -184,7 +184,7 @@ def test_a_submitted_fit_that_is_told_of_its_wall_time_is_requeued_and_ends(slur
 @pytest.mark.slow
 def test_a_submitted_fit_is_not_requeued_more_often_than_allowed(slurm, tmp_path):
     job = finished(daskgmm("submit", write_config(tmp_path), "cluster.maximum_requeues=0")).strip()
-    metrics = tmp_path / "run" / "metrics.jsonl"
+    metrics = tmp_path / "run" / ".unfinished" / "metrics.jsonl"
     wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") >= 1)
     slurm.cancel(int(job), "--batch", "--signal=USR1")
     assert slurm.wait_until_ended(job) == "FAILED"

@@ -311,7 +311,7 @@ def test_a_fit_on_slurm_gives_the_same_bits_as_threads(slurm, config, tmp_path):
 def test_a_fit_whose_only_job_is_cancelled_ends_right_on_another(slurm, config, processes, tmp_path):
     sizes = ("cluster.jobs=1", f"cluster.cores={processes}", f"cluster.processes={processes}", "cluster.memory=2GiB")
     process = daskgmm("fit", config, *sizes)
-    metrics = tmp_path / "run" / "metrics.jsonl"
+    metrics = tmp_path / "run" / ".unfinished" / "metrics.jsonl"
     wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") >= 2)
     (first,) = slurm.jobs()
     slurm.cancel(first)
