@@ -347,6 +347,16 @@ def test_an_npy_file_that_is_truncated_after_it_was_opened_is_named(tmp_path, va
         source.array[(slice(0, 3), slice(None))]
 
 
+def test_the_header_of_an_npy_file_is_parsed_where_it_is_opened_alone(tmp_path, values, monkeypatch):
+    """Threads of Python 3.11 that parse literals at a time now and then fail (gh-106905)."""
+    for order in "CF":
+        np.save(tmp_path / f"{order}.npy", np.asarray(values, order=order))
+    sources = [open_source(DataOptions(str(tmp_path / f"{order}.npy"))) for order in "CF"]
+    monkeypatch.setattr("ast.literal_eval", None)
+    for source in sources:
+        np.testing.assert_array_equal(source.array[(slice(20, 95), slice(None))], values[20:95])
+
+
 def test_a_truncated_image_is_named(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), "uint8")).save(tmp_path / "a.png")
     source = open_source(DataOptions(str(tmp_path / "a.png")))

@@ -40,6 +40,8 @@ class NpyReader:
     path: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    offset: int  # bytes of the header, which is read once: Python 3.11 fails where threads parse headers at a time
+    order: Literal["C", "F"]
 
     @classmethod
     def open(cls, path: Path) -> NpyReader:
@@ -47,15 +49,15 @@ class NpyReader:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError) as error:
             raise DataError(f"{path} cannot be read as .npy: {error}") from None
-        return cls(str(path.absolute()), array.shape, array.dtype)
+        order: Literal["C", "F"] = "C" if array.flags.c_contiguous else "F"
+        return cls(str(path.absolute()), array.shape, array.dtype, array.offset, order)
 
     @property
     def ndim(self) -> int:
         return len(self.shape)
 
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
-        array: NDArray[Any] = np.load(self.path, mmap_mode="r", allow_pickle=False)[slices]
-        return array
+        return np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)[slices]
 
 
 @dataclass(frozen=True)
