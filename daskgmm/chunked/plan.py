@@ -50,12 +50,18 @@ def plan_chunks(
         sizes[axis] = min(sizes[axis] * growth, grid[axis])
         if sizes[axis] < grid[axis]:
             if stored is None and sizes[axis] > _ROUND:
-                sizes[axis] -= sizes[axis] % _ROUND
+                sizes[axis] = _rounded(sizes[axis])
             break
     most_rows = max(_MAX_BYTES // row_bytes, 1)
     for axis in range(len(grid)):
         sizes[axis] = max(min(sizes[axis], sizes[axis] * most_rows // max(prod(sizes), 1)), 1)
     return tuple(sizes)
+
+
+def _rounded(n_rows: int) -> int:
+    """Return the number as a multiple of 1024: the next one if little is added, so that no small chunk is left over."""
+    up = -(-n_rows // _ROUND) * _ROUND
+    return up if (up - n_rows) * 16 <= n_rows else up - _ROUND
 
 
 def _gather(pieces: tuple[int, ...], target_rows: int, most_rows: int) -> tuple[int, ...]:

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import uuid4
 
 import dask
-import numpy as np
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import DataNode, List, Task, TaskRef
@@ -20,7 +19,7 @@ from ..core.blas import single_threaded
 from ..core.slots import COMPUTE_THREADS, compute_slot, slot_lent
 from ..errors import ClusterLostError
 from . import sizes
-from .rows import Rows
+from .rows import Rows, aligned
 
 FAN_IN = 16
 
@@ -102,5 +101,5 @@ def out_of_slot(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _on_block(chunk: ChunkFunction, block: NDArray[Any], weights: NDArray[Any] | None, shared: Any, own: Any) -> Any:
-    flat = np.asarray(block).reshape(-1, block.shape[-1])
-    return in_slot(chunk, flat, None if weights is None else np.asarray(weights).reshape(-1), shared, own)
+    flat = aligned(block).reshape(-1, block.shape[-1])
+    return in_slot(chunk, flat, None if weights is None else aligned(weights).reshape(-1), shared, own)

@@ -131,10 +131,17 @@ class Rows:
         return place_in(self.regions[block], int(row - (ends[block] - self.block_sizes[block])))
 
     def persisted(self) -> Rows:
-        """Return the same rows held in the memory of the scheduler's workers."""
-        if self.weights is None:
-            return Rows(*dask.persist(self.array))
-        return Rows(*dask.persist(self.array, self.weights))
+        """Return the same rows held in the memory of the scheduler's workers, aligned for the kernel."""
+        arrays = [self.array] if self.weights is None else [self.array, self.weights]
+        return Rows(*dask.persist(*(one.map_blocks(aligned, dtype=one.dtype, meta=one._meta) for one in arrays)))
+
+
+def aligned(block: NDArray[Any]) -> NDArray[Any]:
+    """Return the block, or a copy where its numbers lie across their natural boundaries, as what a worker got may.
+
+    Kernels take 1.6 times as long on such a block, and have to be compiled once more for it.
+    """
+    return np.require(block, requirements="A")
 
 
 def place_in(region: Region, row: int) -> tuple[int, ...]:

@@ -203,3 +203,13 @@ def test_a_mask_of_another_shape_is_refused():
 def test_rows_of_pieces_are_cut_between_them():
     rows = Rows.of_readable(Readable(np.zeros((100, 2))), ((30, 30, 40),), chunk_bytes=1024)
     assert rows.array.chunks[0] == (60, 40)
+
+
+def test_persisted_rows_are_aligned_though_they_came_to_the_workers_across_boundaries():
+    values = np.frombuffer(bytearray(8 * 600 + 1), offset=1).reshape(200, 3)
+    values[:] = np.arange(600).reshape(200, 3)
+    assert not values.flags.aligned
+    rows = Rows.of_memory(values, values[:, 1], chunk_bytes=2400).persisted()
+    for held, expected in ((rows.array, values), (rows.weights, values[:, 1])):
+        assert all(block.flags.aligned for block in held.__dask_graph__().values())
+        np.testing.assert_array_equal(held.compute(), expected)
