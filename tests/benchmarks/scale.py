@@ -1,8 +1,10 @@
-"""The time of a pass over many chunks on hundreds of workers, all in one process, whose tasks do nothing."""
+"""The time of a pass over many chunks on hundreds of workers, all in one process, whose tasks do nothing or wait."""
 
 import time
 import tracemalloc
+from functools import partial
 
+import dask
 import numpy as np
 from distributed import Client, LocalCluster
 
@@ -14,6 +16,10 @@ from daskgmm.core.survey import survey
 from .problems import problem
 
 _D, _K = 32, 16
+_CHUNK_SECONDS = 2.9  # what the kernel takes for a chunk of 256 MiB of float32: 2.1 million rows of 1.38 us
+
+# Hundreds of workers in one process would else spend its time on asking how the process is.
+_ALONE = {"distributed.admin.system-monitor.interval": "1h", "distributed.worker.profile.enabled": False}
 
 
 class _Nothing:
@@ -28,22 +34,29 @@ class _Nothing:
 
 
 def run(tiny: bool = False) -> str:
-    """Return the seconds of a pass, and of a task, at 100, 1,000 and 10,000 chunks."""
+    """Return the seconds of a pass over 100, 1,000 and 10,000 chunks that take no time, and over five long ones each."""
     n_workers, counts = (4, (10, 40)) if tiny else (200, (100, 1000, 10_000))
+    chunk_seconds = 0.01 if tiny else _CHUNK_SECONDS
     rows, mixture = problem(_D, _K, 4000)
     shared = (prepare(mixture, survey(rows)),)
-    cluster = LocalCluster(n_workers, processes=False, threads_per_worker=1, dashboard_address=None, memory_limit=0)
-    with cluster, Client(cluster):
-        lines = [_timed(n_chunks, shared, rounds=2 if tiny else 3) for n_chunks in counts]
-    return "\n".join([f"{n_workers} workers; mixture of k = {_K}, d = {_D}", *lines])
+    options = {"threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
+    with (
+        dask.config.set(_ALONE),
+        LocalCluster(n_workers=n_workers, processes=False, **options) as cluster,
+        Client(cluster),
+    ):
+        lines = [_timed(n_chunks, shared, 2 if tiny else 3) for n_chunks in counts]
+        last = _timed(5 * n_workers, shared, 2, chunk_seconds)
+    ideal = f"{5 * chunk_seconds:.2f} s of waiting, in chunks of {chunk_seconds} s, five a worker:"
+    return "\n".join([f"{n_workers} workers; mixture of k = {_K}, d = {_D}", *lines, ideal, last])
 
 
-def _timed(n_chunks: int, shared: object, rounds: int) -> str:
+def _timed(n_chunks: int, shared: object, rounds: int, chunk_seconds: float = 0.0) -> str:
     held = Rows.of_readable(_Nothing(n_chunks), ((1,) * n_chunks,), chunk_bytes=1).persisted()
     own, seconds, peak = dict.fromkeys(range(n_chunks)), [], 0
     for number in range(rounds + 1):
         tracemalloc.start()
-        lazy = map_reduce(held, _count, sum, shared, own, "pass")
+        lazy = map_reduce(held, partial(_count, chunk_seconds), sum, shared, own, "pass")
         peak = max(peak, tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         start = time.perf_counter()
@@ -58,5 +71,6 @@ def _timed(n_chunks: int, shared: object, rounds: int) -> str:
     )
 
 
-def _count(block: np.ndarray, weights: None, shared: object, own: None) -> int:
+def _count(seconds: float, block: np.ndarray, weights: None, shared: object, own: None) -> int:
+    time.sleep(seconds)
     return len(block)
