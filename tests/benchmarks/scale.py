@@ -34,7 +34,7 @@ class _Nothing:
 
 
 def run(tiny: bool = False) -> str:
-    """Return the seconds of a pass over 100, 1,000 and 10,000 chunks that take no time, and over five long ones each."""
+    """Return the seconds of a pass over 100, 1,000 and 10,000 chunks of no time, and over five long ones each."""
     n_workers, counts = (4, (10, 40)) if tiny else (200, (100, 1000, 10_000))
     chunk_seconds = 0.01 if tiny else _CHUNK_SECONDS
     rows, mixture = problem(_D, _K, 4000)
