@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from distributed import Client
 from threadpoolctl import threadpool_info
@@ -91,8 +92,17 @@ def blas_threads(client: Client) -> int:
 
 def memory_limits(client: Client) -> dict[str, int]:
     """Return the memory that each worker may take, bytes, by address; workers without a limit are left out."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
-    return {address: int(one["memory_limit"]) for address, one in workers.items() if one["memory_limit"]}
+    return {address: int(one["memory_limit"]) for address, one in _workers(client).items() if one["memory_limit"]}
+
+
+def most_threads(client: Client) -> int:
+    """Return how many tasks run at once in the worker that runs most."""
+    return max(int(one["nthreads"]) for one in _workers(client).values())
+
+
+def _workers(client: Client) -> Mapping[str, Any]:
+    workers: Mapping[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
+    return workers
 
 
 def _versions(client: Client, package: str) -> Versions:

@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from distributed import Client
+from distributed import Client, LocalCluster
 
 from daskgmm.clusters.connection import Connection
 from daskgmm.clusters.preflight import blas_threads, check_packages, check_paths, differences, memory_limits
@@ -117,6 +117,24 @@ def test_little_memory_is_told_before_any_work(client, tmp_path, monkeypatch):
     assert told == []
     check_cluster(Connection("here", client=client), huge, open_source(huge.data), told.append)
     assert ["have less memory than this job takes" in one.message for one in told if isinstance(one, Notice)] == [True]
+
+
+def test_workers_of_more_threads_than_memory_is_reckoned_with_are_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        for n, told in (
+            (1, ["workers run 2 tasks at once: with cluster.threads_per_worker=2 memory is reckoned so"]),
+            (2, []),
+        ):
+            config = parse_config(
+                JOB, ("cluster.kind=address", "cluster.address=tcp://127.0.0.1:1", f"cluster.threads_per_worker={n}")
+            )
+            heard = []
+            check_cluster(Connection("there", client=client), config, open_source(config.data), heard.append)
+            assert [one.message for one in heard] == told
 
 
 def test_threads_are_asked_nothing():
