@@ -60,7 +60,8 @@ def _errors_in_one_line(command: Callable[..., None]) -> Callable[..., None]:
 def _fail(message: str, exit_code: int, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-    click.echo(f"daskgmm: {' '.join(message.split())}", err=True)
+    line = "".join(one if one.isprintable() else "?" for one in " ".join(message.split()))
+    click.echo(f"daskgmm: {line}", err=True)
     sys.exit(exit_code)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,8 +63,40 @@ def _without_secrets(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_MOST_NODES = 100_000  # of a configuration, all that aliases stand for counted
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1, with 1e-4 read as a number (1.1 asks for 1.0e-4)."""
+    """YAML 1.1, with 1e-4 read as a number (1.1 asks for 1.0e-4); a key given twice is refused."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        """Return the document; aliases that hold themselves, or stand for gigabytes in a few lines, are refused."""
+        node = super().get_single_node()
+        if node is not None and _expanded_size(node, {}) > _MOST_NODES:
+            problem = f"aliases (*name) make more than {_MOST_NODES:,} values of it: write them out"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Return the mapping; a key that stands there twice is a mistake, not the last of its values."""
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                problem = f"the key {key.value!r} stands there twice: remove one"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _expanded_size(node: yaml.Node, sizes: dict[yaml.Node, float]) -> float:
+    """Return how many values a node stands for, infinite where it holds itself."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if node not in sizes:
+        sizes[node] = math.inf  # until it is known: only a node within itself meets that
+        inner = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+        sizes[node] = 1 + sum(_expanded_size(one, sizes) for one in inner)
+    return sizes[node]
 
 
 _Loader.add_implicit_resolver(
@@ -119,8 +153,10 @@ def config_schema() -> dict[str, Any]:
 def _parse_yaml(text: str, name: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 # _Loader is a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date such as 2026-99-99 is a ValueError
         raise ConfigurationError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ConfigurationError(f"{name} is nested too deeply: sections hold values, lists and mappings") from None
 
 
 def _apply(document: dict[str, Any], override: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import zarr
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from ..core.coefficients import prepare_prediction
 from ..core.mixture import Mixture
@@ -25,7 +25,6 @@ from .plain import create_plain, declared_shape, header, header_text, read_value
 from .schema import FORMAT_VERSION, MODEL_COVARIANCES, MODEL_MEANS, MODEL_WEIGHTS, check_version
 
 MODEL_FOLDER = "model.zarr"
-_LONGEST_MISTAKE = 300  # characters of a message
 
 
 def save_model(model: Model, path: str | Path) -> None:
@@ -72,7 +71,7 @@ def load_model(path: str | Path, storage_options: Mapping[str, Any] | None = Non
         with np.errstate(all="ignore"):  # what comes out is looked at
             return _read(path)
     except (ArithmeticError, MemoryError, OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"{public(str(path))} is damaged: {_first_mistake(error)}") from None
+        raise DataError(f"{public(str(path))} is damaged: {reason(error)}") from None
 
 
 class _Attributes(BaseModel):
@@ -90,13 +89,6 @@ class _Group(BaseModel):
     """The zarr.json of a model."""
 
     attributes: _Attributes
-
-
-def _first_mistake(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_input=False)[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"[:_LONGEST_MISTAKE]
-    return reason(error)
 
 
 def _read(path: Path) -> Model:

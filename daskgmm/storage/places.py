@@ -95,7 +95,7 @@ def replace_path(source: Path, target: Path) -> None:
     """Rename a file or directory over what may be at the target; an object store copies and deletes instead."""
     if isinstance(source, Path):
         if target.is_dir():
-            shutil.rmtree(target)
+            remove(target)
         os.replace(source, target)
     else:
         copy_over(source, target)
@@ -124,10 +124,15 @@ def remove(path: Path) -> None:
     if not isinstance(path, Path):
         if path.exists():
             path.fs.rm(path.path, recursive=True)
-    elif path.is_dir():
+    elif path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def leads_elsewhere(path: Path, folder: Path) -> bool:
+    """Return whether links lead from a path in the folder to a place outside of it; no store but the disk has any."""
+    return isinstance(path, Path) and not path.resolve().is_relative_to(folder.resolve())
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
+from .places import leads_elsewhere
 from .schema import ArraySpec
 
 _LARGEST_HEADER = 64 * 2**20  # bytes: the names of a million features
@@ -41,25 +42,26 @@ def create_plain(group: Any, spec: ArraySpec, values: NDArray[Any]) -> None:
     )
 
 
-def header(folder: Path) -> dict[str, Any]:
-    """Return the zarr.json of a group or array; raise ValueError where it is missing, too large or no JSON object."""
-    document = from_json(header_text(folder))
+def header(folder: Path, array: str = "") -> dict[str, Any]:
+    """Return the zarr.json of a group or of an array in it; raise ValueError where there is none that can be used."""
+    document = from_json(header_text(folder, array))
     if not isinstance(document, dict):
         raise ValueError("zarr.json is no JSON object")
     return document
 
 
-def header_text(folder: Path) -> bytes:
-    """Return the zarr.json of a group or array as it is stored; raise ValueError as `header` does."""
-    size = _size(folder, "zarr.json")
+def header_text(folder: Path, array: str = "") -> bytes:
+    """Return that zarr.json as it is stored; raise ValueError where it is no file, leads elsewhere or is too large."""
+    name = f"{array}/zarr.json".lstrip("/")
+    size = _size(folder, name)
     if size > _LARGEST_HEADER:
-        raise ValueError(f"zarr.json has {size:,} bytes, and at most {_LARGEST_HEADER:,} are read")
-    return (folder / "zarr.json").read_bytes()
+        raise ValueError(f"{name} has {size:,} bytes, and at most {_LARGEST_HEADER:,} are read")
+    return (folder / name).read_bytes()
 
 
 def declared_shape(folder: Path, spec: ArraySpec) -> tuple[int, ...]:
     """Return the shape of an array of a group; raise ValueError unless its file holds just as many numbers."""
-    document = header(_inside(folder, spec.name))
+    document = header(folder, spec.name)
     shape = document.get("shape")
     if not isinstance(shape, list) or len(shape) != len(spec.dims) or not all(_is_size(one) for one in shape):
         raise ValueError(f"{spec.name} has the shape {_short(shape)}, expected {len(spec.dims)} sizes above 0")
@@ -90,17 +92,12 @@ def _chunk(spec: ArraySpec) -> str:
 
 def _size(folder: Path, name: str) -> int:
     """Return the bytes of a file of the folder; raise ValueError unless it is a file and lies there."""
-    path = _inside(folder, name)
+    path = folder / name
+    if leads_elsewhere(path, folder):
+        raise ValueError(f"{name} is a link that leads out of the folder")
     if not path.is_file():  # a pipe or a device might never end
         raise ValueError(f"{name} is missing, or no file")
     return int(path.stat().st_size)
-
-
-def _inside(folder: Path, name: str) -> Path:
-    path = folder / name
-    if isinstance(path, Path) and not path.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"{name} is a link that leads out of the folder")
-    return path
 
 
 def _is_size(value: object) -> bool:
