@@ -58,8 +58,8 @@ def unfinished(
     """Give the folder to write to; at the end all that it holds takes its place in the directory.
 
     `replaced` names what a job may leave there; what an earlier one did goes then. With `resume` what an interrupted
-    job left is gone on with; raises ConfigurationError where that was another job. After an error the folder stays where
-    it holds a finished region, if the job is resumable.
+    job left is gone on with; raises ConfigurationError where that was another job. After an error the folder stays
+    where it holds a finished region, if the job is resumable.
     """
     directory = directory.absolute()  # workers have their own working directory
     folder, made = _own_folder(directory), not directory.exists()
