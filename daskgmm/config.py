@@ -176,20 +176,34 @@ _UNION_MEMBERS = {"int", "float", "bool", "str"}  # pydantic puts the member of 
 
 
 def _explain(error: ErrorDetails) -> str:
-    location = [str(part) for part in error["loc"] if str(part).isidentifier() and part not in _UNION_MEMBERS]
+    is_unknown = error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}
+    *outer, last = [str(part)[:_LONGEST_SHOWN] for part in error["loc"]] or [""]
+    location = [part for part in outer if part.isidentifier() and part not in _UNION_MEMBERS]
+    if is_unknown or (last.isidentifier() and last not in _UNION_MEMBERS):
+        location.append(last)
     section = location[0] if location else ""
     if section == "cluster" and len(location) > 1:
         location.pop(1)  # the kind, which pydantic puts in the path
     path = ".".join(location)
-    if error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+    if is_unknown:
         return f"unknown key {path}{_nearest(location, error)}"
     if error["type"] == "missing":
         return f"{path} is missing"
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, ConfigurationError):
         return str(cause)
-    got = "" if "storage_options" in path else f", got {error['input']!r}"  # it may hold secrets
-    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{got}"
+    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{_got(location, error['input'])}"
+
+
+_LONGEST_SHOWN = 100  # characters of a value in a message
+
+
+def _got(location: list[str], value: object) -> str:
+    """Return how a message tells of a value: not at all where it may hold secrets, as options and sections do."""
+    if "storage_options" in location or isinstance(value, dict | list | tuple):
+        return ""
+    shown = repr(public(value) if isinstance(value, str) else value)
+    return f", got {shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + '...'}"
 
 
 def _nearest(location: list[str], error: ErrorDetails) -> str:
