@@ -48,9 +48,7 @@ class Config(BaseModel):
         for section in sections.values():
             if "storage_options" in section:
                 section["storage_options"] = _without_secrets(section["storage_options"])
-        sections["data"]["path"] = public(self.data.path)
-        sections["output"]["directory"] = public(self.output.directory)
-        text: str = yaml.safe_dump(sections, sort_keys=False)
+        text: str = yaml.safe_dump(_public_texts(sections), sort_keys=False)
         return text
 
 
@@ -61,6 +59,15 @@ def _without_secrets(options: dict[str, Any]) -> dict[str, Any]:
         for name, value in options.items()
         if name in PUBLIC_OPTIONS
     }
+
+
+def _public_texts(value: Any) -> Any:
+    """Return nested values with the URLs among them cut to what is no secret."""
+    if isinstance(value, dict):
+        return {key: _public_texts(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_public_texts(one) for one in value]
+    return public(value) if isinstance(value, str) else value
 
 
 _MOST_NODES = 100_000  # of a configuration, all that aliases stand for counted

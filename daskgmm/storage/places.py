@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import fsspec
 from zarr.storage import FsspecStore
 
-from ..errors import ConfigurationError, DaskGMMError, DataError
+from ..errors import ConfigurationError, DaskGMMError, DataError, without_credentials
 from .faults import denial, is_denied, is_transient, reason
 
 _FULL = {ENOSPC, EDQUOT, EFBIG, EROFS}
@@ -32,15 +32,15 @@ PUBLIC_OPTIONS = {"anon", "client_kwargs", "endpoint_url", "region_name", "reque
 
 def public(path: str) -> str:
     """Return a path or URL without the credentials that may stand in it: user, password and query."""
-    if not is_url(path):
-        return path
-    url = urlsplit(path)
-    return urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2], query="", fragment=""))
+    return without_credentials(path)
 
 
 def secrets_of(path: str) -> list[str]:
     """Return what `public` leaves out."""
-    url = urlsplit(path) if is_url(path) else urlsplit("")
+    try:
+        url = urlsplit(path if is_url(path) else "")
+    except ValueError:  # brackets that hold no address
+        return [path.partition("://")[2]]
     return [text for text in (url.netloc.rpartition("@")[0], url.password, url.query) if text]
 
 
