@@ -145,6 +145,10 @@ def writing(path: Path) -> Iterator[None]:
     except Exception as error:  # stores raise errors of many classes
         if is_denied(error):
             raise DataError(denial(str(path), "written", error)) from error
+        if isinstance(error, FileNotFoundError):
+            raise DataError(
+                f"{public(str(path))} cannot be written: it has been removed since the job began"
+            ) from error
         if not is_transient(error) and getattr(error, "errno", None) not in _FULL:
             raise
         raise DataError(
