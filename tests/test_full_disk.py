@@ -78,6 +78,7 @@ def test_a_file_in_the_way_is_refused_before_the_rows_are_read(job):
     assert (job / "way").read_text() == "a file"
 
 
+@pytest.mark.slow
 def test_a_directory_that_is_removed_while_a_job_writes_is_one_line(job):
     rows = np.random.default_rng(1).standard_normal((2_000_000, 2))
     np.save("many.npy", rows)

@@ -201,6 +201,7 @@ def hole(model):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["inspect", "predict"])
 def test_a_model_larger_than_memory_is_one_line(hole, command):
     done = run_in_little_memory(command, str(hole.parent))
