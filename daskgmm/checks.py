@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from .core.options import ModelOptions
 from .core.survey import Survey
 from .errors import ConfigurationError, DataError
@@ -15,13 +13,7 @@ from .storage.run import OutputOptions, RunDirectory
 
 def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | None, listen: Listener) -> None:
     """Raise DataError where the surveyed rows cannot carry the model; tell of constant and duplicate columns."""
-    if survey.n_rows < model.n_components:
-        raise DataError(
-            f"{survey.n_rows} rows of positive weight cannot be split into {model.n_components} components: "
-            "decrease model.n_components"
-        )
-    if not np.isfinite(survey.scatter).all():
-        raise DataError("values are too large for sums of their squares: rescale the columns")
+    check_enough_rows(survey, model.n_components)
     for column in survey.constant:
         if model.reg_covar == 0:
             raise DataError(
@@ -32,6 +24,15 @@ def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | N
     if model.covariance_type in {"full", "tied"}:
         for first, second in survey.duplicates:
             _tell(f"{_name(names, second)} is a linear copy of {_name(names, first)}, or nearly", model, listen)
+
+
+def check_enough_rows(survey: Survey, n_components: int) -> None:
+    """Raise DataError where fewer rows count than there are components."""
+    if survey.n_rows < n_components:
+        raise DataError(
+            f"{survey.n_rows} rows of positive weight cannot be split into {n_components} components: "
+            "decrease n_components"
+        )
 
 
 def tell_of_mask(mask: object, n_masked: int, listen: Listener) -> None:

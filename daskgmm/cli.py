@@ -17,13 +17,13 @@ from rich.console import Console
 from . import job
 from .clusters.submission import Submission, batch_job
 from .config import Config, config_schema, load_config
-from .errors import ConfigurationError, DaskGMMError
+from .errors import ConfigurationError, DaskGMMError, without_credentials
 from .events import ignore
 from .planning import plan
 from .report.inspection import inspection, summary_line
 from .report.progress import listening
 from .storage.model import load_model
-from .storage.places import place
+from .storage.places import place, public
 from .storage.run import CONFIG, RunDirectory
 
 _OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY.PATH=VALUE]...")
@@ -60,7 +60,8 @@ def _errors_in_one_line(command: Callable[..., None]) -> Callable[..., None]:
 def _fail(message: str, exit_code: int, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-    click.echo(f"daskgmm: {' '.join(message.split())}", err=True)
+    line = "".join(one if one.isprintable() else "?" for one in " ".join(without_credentials(message).split()))
+    click.echo(f"daskgmm: {line}", err=True)
     sys.exit(exit_code)
 
 
@@ -106,7 +107,7 @@ def fit(config: str, overrides: tuple[str, ...], dry_run: bool, strict: bool, ov
     with listening(console, settings.fit.max_iter) as listen:
         model = job.fit(settings, ignore if quiet else listen, overwrite=overwrite)
     console.print(summary_line(model.summary))
-    console.print(f"results in {settings.output.directory}")
+    console.print(f"results in {public(settings.output.directory)}", markup=False)
     if not model.summary.converged:
         click.echo(f"daskgmm: {model.summary.stop_reason}", err=True)
         sys.exit(4 if strict else 0)
@@ -148,7 +149,7 @@ def predict(run_dir: str, overrides: tuple[str, ...], resume: bool, overwrite: b
     settings = _prediction_config(run_dir, overrides)
     with listening(_console(quiet), settings.fit.max_iter) as listen:
         job.predict(settings, model, ignore if quiet else listen, overwrite=overwrite, resume=resume)
-    _console(quiet).print(f"results in {settings.output.directory}")
+    _console(quiet).print(f"results in {public(settings.output.directory)}", markup=False)
 
 
 def _prediction_config(run_dir: str, overrides: tuple[str, ...]) -> Config:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,9 +48,7 @@ class Config(BaseModel):
         for section in sections.values():
             if "storage_options" in section:
                 section["storage_options"] = _without_secrets(section["storage_options"])
-        sections["data"]["path"] = public(self.data.path)
-        sections["output"]["directory"] = public(self.output.directory)
-        text: str = yaml.safe_dump(sections, sort_keys=False)
+        text: str = yaml.safe_dump(_public_texts(sections), sort_keys=False)
         return text
 
 
@@ -61,8 +61,49 @@ def _without_secrets(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _public_texts(value: Any) -> Any:
+    """Return nested values with the URLs among them cut to what is no secret."""
+    if isinstance(value, dict):
+        return {key: _public_texts(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_public_texts(one) for one in value]
+    return public(value) if isinstance(value, str) else value
+
+
+_MOST_NODES = 100_000  # of a configuration, all that aliases stand for counted
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1, with 1e-4 read as a number (1.1 asks for 1.0e-4)."""
+    """YAML 1.1, with 1e-4 read as a number (1.1 asks for 1.0e-4); a key given twice is refused."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        """Return the document; aliases that hold themselves, or stand for gigabytes in a few lines, are refused."""
+        node = super().get_single_node()
+        if node is not None and _expanded_size(node, {}) > _MOST_NODES:
+            problem = f"aliases (*name) make more than {_MOST_NODES:,} values of it: write them out"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Return the mapping; a key that stands there twice is a mistake, not the last of its values."""
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                problem = f"the key {key.value!r} stands there twice: remove one"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _expanded_size(node: yaml.Node, sizes: dict[yaml.Node, float]) -> float:
+    """Return how many values a node stands for, infinite where it holds itself."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if node not in sizes:
+        sizes[node] = math.inf  # until it is known: only a node within itself meets that
+        inner = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+        sizes[node] = 1 + sum(_expanded_size(one, sizes) for one in inner)
+    return sizes[node]
 
 
 _Loader.add_implicit_resolver(
@@ -119,8 +160,10 @@ def config_schema() -> dict[str, Any]:
 def _parse_yaml(text: str, name: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 # _Loader is a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date such as 2026-99-99 is a ValueError
         raise ConfigurationError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ConfigurationError(f"{name} is nested too deeply: sections hold values, lists and mappings") from None
 
 
 def _apply(document: dict[str, Any], override: str) -> None:
@@ -140,20 +183,34 @@ _UNION_MEMBERS = {"int", "float", "bool", "str"}  # pydantic puts the member of 
 
 
 def _explain(error: ErrorDetails) -> str:
-    location = [str(part) for part in error["loc"] if str(part).isidentifier() and part not in _UNION_MEMBERS]
+    is_unknown = error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}
+    *outer, last = [str(part)[:_LONGEST_SHOWN] for part in error["loc"]] or [""]
+    location = [part for part in outer if part.isidentifier() and part not in _UNION_MEMBERS]
+    if is_unknown or (last.isidentifier() and last not in _UNION_MEMBERS):
+        location.append(last)
     section = location[0] if location else ""
     if section == "cluster" and len(location) > 1:
         location.pop(1)  # the kind, which pydantic puts in the path
     path = ".".join(location)
-    if error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+    if is_unknown:
         return f"unknown key {path}{_nearest(location, error)}"
     if error["type"] == "missing":
         return f"{path} is missing"
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, ConfigurationError):
         return str(cause)
-    got = "" if "storage_options" in path else f", got {error['input']!r}"  # it may hold secrets
-    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{got}"
+    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{_got(location, error['input'])}"
+
+
+_LONGEST_SHOWN = 100  # characters of a value in a message
+
+
+def _got(location: list[str], value: object) -> str:
+    """Return how a message tells of a value: not at all where it may hold secrets, as options and sections do."""
+    if "storage_options" in location or isinstance(value, dict | list | tuple):
+        return ""
+    shown = repr(public(value) if isinstance(value, str) else value)
+    return f", got {shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + '...'}"
 
 
 def _nearest(location: list[str], error: ErrorDetails) -> str:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
+
+_USER = re.compile(r"(?<=://)[^\s/'\"]*@")
+_QUERY = re.compile(r"(https?://[^\s?#'\"]*)[?#][^\s'\"]*")  # elsewhere ? is a pattern: s3://bucket/part-?.csv
+
+
+def without_credentials(text: str) -> str:
+    """Return the text with its URLs cut to what is no secret: no user, no password, no query (of http)."""
+    return _QUERY.sub(r"\1", _USER.sub("", text))
 
 
 class DaskGMMError(Exception):
-    """Base of the errors whose message is one line: what, where, the value and the remedy."""
+    """Base of the errors whose message is one line: what, where, the value and the remedy; URLs without credentials."""
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str) -> None:
+        """Keep the message."""
+        super().__init__(without_credentials(message))
 
 
 class ConfigurationError(DaskGMMError, ValueError):

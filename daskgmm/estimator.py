@@ -18,6 +18,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from .checks import check_enough_rows
 from .chunked.expectation import Expectation
 from .chunked.memory import fits
 from .chunked.prediction import Result, predict_lazily
@@ -195,7 +196,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
             with ready(rows, keep=fits(rows, self.persist)) as ready_rows:  # type: ignore[arg-type]
                 best = self._search(ready_rows, given)
         except SingularCovarianceError as error:
-            raise ValueError(_SINGULAR) from error
+            raise SingularCovarianceError(f"{_SINGULAR} In short: {error}") from None
         self._keep(best)
         if not self.converged_ and self.max_iter > 0:
             warnings.warn(_NOT_CONVERGED, ConvergenceWarning, stacklevel=2)
@@ -257,7 +258,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         if is_lazy(X):
             rows = self._lazy(X, reset=True).rows(sample_weight)
         else:
-            X = validate_data(self, X, dtype="numeric", ensure_min_samples=2)
+            X = validate_data(self, X, dtype="numeric", ensure_min_samples=2, ensure_all_finite=False)
             weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
             rows = Rows.of_memory(X, weights)
         if rows.n_rows < self.n_components:
@@ -280,6 +281,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         n_sample = options.n_sample(model, rows.n_features)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         survey, sample = survey_and_sample(rows, n_sample, seed)
+        check_enough_rows(survey, self.n_components)
         if self.warm_start and hasattr(self, "converged_"):
             trials: tuple[Trial, ...] = (Trial(self._mixture(), history=tuple(self.lower_bounds_[:-1])),)
         elif (complete := given.mixture(self.covariance_type)) is not None:
@@ -317,7 +319,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         if is_lazy(X):
             data = self._lazy(X, reset=False)
         else:
-            data = memory_input(validate_data(self, X, dtype="numeric", reset=False))
+            data = memory_input(validate_data(self, X, dtype="numeric", reset=False, ensure_all_finite=False))
         return predict_lazily(data.array, self._mixture(), result), data.wrap
 
     def _lazy(self, X: Any, *, reset: bool) -> Input:

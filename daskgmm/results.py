@@ -14,6 +14,7 @@ from .chunked.rows import Rows
 from .config import Config
 from .core.blocks import block_rows
 from .core.model import Model
+from .errors import without_credentials
 from .storage.model import fingerprint
 from .storage.results import GridLayout, ResultKinds, ZarrWriter
 from .storage.sources import DataOptions, Source
@@ -42,7 +43,9 @@ class Results:
     def plan(self) -> Plan:
         """What the results depend on, for a job that goes on with them."""
         chunks = sha256(repr((self.rows.array.chunks, self.strip)).encode()).hexdigest()[:16]
-        options = {key: str(value) for key, value in vars(self.data).items() if key not in _NOT_OF_ROWS}
+        options = {
+            key: without_credentials(str(value)) for key, value in vars(self.data).items() if key not in _NOT_OF_ROWS
+        }
         return {
             **{f"data.{key}": value for key, value in options.items()},
             "model": self.attributes["model"],

@@ -189,7 +189,7 @@ def spoil_copy(rows):
         (spoil_weights, ("data.weights=w.npy",), "1 row weights are negative or not finite, the first (-1.0) of row 7"),
         (spoil_constant, ("model.reg_covar=0",), "column 2 is constant and model.reg_covar is 0"),
         (spoil_copy, ("model.reg_covar=0",), "is not positive definite"),
-        (spoil_huge, (), "values are too large"),
+        (spoil_huge, (), "deviations must be 1e-140 to 1e+140 for their squares to be numbers, so rescale the column"),
         (spoil_text_weights, ("data.weights=w.npy",), "'w.npy' holds <U1, not numbers"),
         (None, ("model.n_components=601",), "600 rows of positive weight cannot be split into 601 components"),
         (None, ("data.path=nowhere.npy",), "'nowhere.npy' does not exist"),

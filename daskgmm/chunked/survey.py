@@ -36,7 +36,7 @@ def check(result: Survey, rows: Rows) -> None:
         row, column = result.first_nonfinite
         raise DataError(
             f"{result.n_nonfinite} values are not finite, the first in {name_row(rows.place(row))}, column {column}: "
-            "fill or drop them, or give those rows the weight 0 (in a job: data.mask: nan)"
+            "fill or drop NaN and inf, or give those rows the weight 0 (in a job: data.mask: nan)"
         )
     if result.first_bad_weight is not None:
         row, value = result.first_bad_weight
@@ -46,6 +46,33 @@ def check(result: Survey, rows: Rows) -> None:
         )
     if result.n_rows == 0:
         raise DataError("there are no rows of positive weight: nothing can be fitted")
+    _check_sizes(result)
+
+
+_LARGEST = 1e140  # and its reciprocal the smallest: squares and their ratios are then numbers, with room for products
+
+
+def _check_sizes(result: Survey) -> None:
+    """Raise DataError where squares of values, or ratios of them, would be no numbers."""
+    if not 1 / _LARGEST <= result.weight_sum <= _LARGEST:
+        raise DataError(
+            f"the row weights sum to {result.weight_sum:g}, and must to {1 / _LARGEST:g} to {_LARGEST:g}: rescale them"
+        )
+    bounds = f"must be {1 / _LARGEST:g} to {_LARGEST:g} for their squares to be numbers"
+    varying = np.flatnonzero(result.minimum < result.maximum)
+    deviations = np.sqrt(result.variance[varying])
+    for column, deviation in zip(varying, deviations, strict=True):
+        if not 1 / _LARGEST <= deviation <= _LARGEST:
+            raise DataError(
+                f"column {column} has values from {result.minimum[column]:g} to {result.maximum[column]:g} with the "
+                f"standard deviation {deviation:g}: deviations {bounds}, so rescale the column"
+            )
+    if len(varying) and deviations.max() / deviations.min() > _LARGEST:
+        widest, narrowest = varying[np.argmax(deviations)], varying[np.argmin(deviations)]
+        raise DataError(
+            f"columns {widest} and {narrowest} have the standard deviations {deviations.max():g} and "
+            f"{deviations.min():g}: ratios of them must be at most {_LARGEST:g}, so rescale the columns"
+        )
 
 
 def _survey(rows: Rows) -> Delayed:

@@ -125,5 +125,5 @@ def _refuse_nonfinite(
         row, column = bad[0]
         raise DataError(
             f"{name_row(first_row + int(row))}, column {column} is {block[row, column]}: "
-            "fill or drop values that are not finite (in a job, data.mask: nan leaves such rows out)"
+            "fill or drop NaN and inf (in a job, data.mask: nan leaves such rows out)"
         )

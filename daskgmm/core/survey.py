@@ -40,6 +40,7 @@ class Survey:
         d = n_features
         return cls(0, 0.0, np.zeros(d), np.zeros(d), np.zeros((d, d)), np.full(d, np.inf), np.full(d, -np.inf))
 
+    @np.errstate(over="ignore", invalid="ignore")  # of squares: the scatter then shows it
     def __add__(self, other: Survey) -> Survey:
         weight_sum = self.weight_sum + other.weight_sum
         share = other.weight_sum / weight_sum if weight_sum > 0 else 0.0
@@ -72,7 +73,7 @@ class Survey:
     @cached_property
     def variance(self) -> Array:
         """Variance of each feature, (d,); exactly 0 for a constant one."""
-        return np.where(self.minimum < self.maximum, np.diagonal(self.scatter), 0.0) / max(self.weight_sum, 1e-300)
+        return np.where(self.minimum < self.maximum, np.diagonal(self.scatter) / (self.weight_sum or 1.0), 0.0)
 
     @cached_property
     def frame(self) -> Frame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from ..core.model import FitSummary, Model
@@ -34,7 +35,7 @@ def _facts(model: Model) -> Table:
         "rows (weight)": f"{summary.weight_sum:,.12g}",
         "log-likelihood": f"{summary.log_likelihood:.6f} nats/row, {total:,.3f} in all",
         "AIC, BIC, ICL": f"{summary.aic:,.3f}, {summary.bic:,.3f}, {summary.icl:,.3f}",
-        "iterations": f"{summary.n_iter}; {summary.stop_reason}",
+        "iterations": f"{summary.n_iter}; {_shown(summary.stop_reason)}",
     }
     if summary.empty_components:
         facts["empty components"] = ", ".join(map(str, summary.empty_components))
@@ -45,7 +46,7 @@ def _facts(model: Model) -> Table:
 
 def _components(model: Model) -> Table:
     mixture = model.mixture
-    names = model.feature_names or tuple(f"x{i}" for i in range(mixture.n_features))
+    names = tuple(map(_shown, model.feature_names or (f"x{i}" for i in range(mixture.n_features))))
     deviations = np.sqrt(mixture.structure.variances(mixture.covariances, mixture.means.shape))
     table = Table("component", "weight", *names[:_MOST_FEATURES], caption=_left_out(names), caption_justify="left")
     for component in np.argsort(-mixture.weights, kind="stable"):
@@ -55,6 +56,11 @@ def _components(model: Model) -> Table:
         )
         table.add_row(str(component), f"{mixture.weights[component]:.4f}", *list(cells)[:_MOST_FEATURES])
     return table
+
+
+def _shown(text: str) -> str:
+    """Return a stored text as it is, neither rich's markup nor a terminal's control characters acting."""
+    return escape("".join(one if one.isprintable() else "?" for one in text))
 
 
 def _left_out(names: tuple[str, ...]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import stamina
+from pydantic import ValidationError
 
 from ..errors import DaskGMMError
 
@@ -107,6 +108,9 @@ def _class_names(error: Exception) -> set[str]:
 def reason(error: Exception) -> str:
     """Return what went wrong, in one short line, with the status that a server gave."""
     status, text = _status(error), getattr(error, "message", None) or str(error) or type(error).__name__
+    if isinstance(error, ValidationError):  # whose text has lines for each mistake, with what was read
+        first = error.errors(include_url=False, include_input=False)[0]
+        text = ": ".join([".".join(map(str, first["loc"])) or "it", first["msg"]])
     text = text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "..."
     text = " ".join(text.split())
     return text if status is None else f"the server answers {status}, {text}"

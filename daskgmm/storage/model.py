@@ -11,15 +11,20 @@ from typing import Any
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from ..core.coefficients import prepare_prediction
 from ..core.mixture import Mixture
 from ..core.model import Anomaly, FitSummary, Model
+from ..core.options import CovarianceType
 from ..core.structures import STRUCTURES
 from ..errors import DataError
-from .places import place, writing, written_whole, zarr_store
-from .schema import FORMAT_VERSION, MODEL_COVARIANCES, MODEL_MEANS, MODEL_WEIGHTS, ArraySpec, check_version
+from .faults import reason
+from .places import place, public, writing, written_whole, zarr_store
+from .plain import create_plain, declared_shape, header, header_text, read_values
+from .schema import FORMAT_VERSION, MODEL_COVARIANCES, MODEL_MEANS, MODEL_WEIGHTS, check_version
+
+MODEL_FOLDER = "model.zarr"
 
 
 def save_model(model: Model, path: str | Path) -> None:
@@ -42,8 +47,7 @@ def save_model(model: Model, path: str | Path) -> None:
             (MODEL_MEANS, mixture.means),
             (MODEL_COVARIANCES[mixture.covariance_type], mixture.covariances),
         ):
-            data = np.ascontiguousarray(values, dtype=spec.dtype)
-            group.create_array(spec.name, data=data, chunks=data.shape, dimension_names=spec.dims)
+            create_plain(group, spec, values)
 
 
 def load_model(path: str | Path, storage_options: Mapping[str, Any] | None = None) -> Model:
@@ -53,47 +57,74 @@ def load_model(path: str | Path, storage_options: Mapping[str, Any] | None = Non
     """
     path = place(path, storage_options)
     try:
-        if (path / "model.zarr").is_dir():
-            path = path / "model.zarr"
+        if (path / MODEL_FOLDER).is_dir():
+            path = path / MODEL_FOLDER
         if not path.is_dir():
-            raise DataError(f"there is no model at {path}")
-        group = zarr.open_group(**zarr_store(path), mode="r")
-        attributes = dict(group.attrs)
+            raise DataError(f"there is no model at {public(str(path))}")
+        attributes = header(path).get("attributes")
     except DataError:
         raise
-    except Exception as error:  # zarr raises errors of many classes for a store that is none
-        raise DataError(f"{path} cannot be opened as a model: {error}") from None
-    check_version(attributes, path, "model")
+    except Exception as error:  # stores raise errors of many classes
+        raise DataError(f"{public(str(path))} cannot be opened as a model: {reason(error)}") from None
+    check_version(attributes if isinstance(attributes, dict) else {}, path, "model")
     try:
-        return _read(group, attributes)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is damaged: {error}") from None
+        with np.errstate(all="ignore"):  # what comes out is looked at
+            return _read(path)
+    except (ArithmeticError, MemoryError, OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"{public(str(path))} is damaged: {reason(error)}") from None
 
 
-def _read(group: zarr.Group, attributes: dict[str, Any]) -> Model:
-    structure = STRUCTURES[attributes["covariance_type"]]
-    means_spec = _array(group, MODEL_MEANS)
-    if means_spec.ndim != 2 or 0 in means_spec.shape:
-        raise ValueError(f"means have the shape {means_spec.shape}")
-    k, d = means_spec.shape
-    weights = _values(group, MODEL_WEIGHTS, (k,))
-    covariances = _values(group, MODEL_COVARIANCES[structure.name], structure.shape(k, d))
-    mixture = Mixture(structure.name, weights, _values(group, MODEL_MEANS, (k, d)), covariances)
+class _Attributes(BaseModel):
+    """What is kept of a model beside its arrays."""
+
+    model_config = ConfigDict(strict=True)
+
+    covariance_type: CovarianceType
+    feature_names: tuple[str, ...] | None
+    summary: FitSummary
+    anomaly: Anomaly | None = None
+
+
+class _Group(BaseModel):
+    """The zarr.json of a model."""
+
+    attributes: _Attributes
+
+
+def _read(path: Path) -> Model:
+    kept = _Group.model_validate_json(header_text(path)).attributes
+    structure = STRUCTURES[kept.covariance_type]
+    k, d = declared_shape(path, MODEL_MEANS)
+    shapes = {
+        MODEL_WEIGHTS: (k,),
+        MODEL_MEANS: (k, d),
+        MODEL_COVARIANCES[structure.name]: structure.shape(k, d),
+    }
+    for spec, shape in shapes.items():  # of all, before any is read
+        if (declared := declared_shape(path, spec)) != shape:
+            raise ValueError(f"{spec.name} has the shape {declared}, expected {shape}")
+    weights, means, covariances = (read_values(path, spec, shape) for spec, shape in shapes.items())
+    if kept.feature_names is not None and len(kept.feature_names) != d:
+        raise ValueError(f"{len(kept.feature_names)} feature names for {d} features")
+    mixture = Mixture(structure.name, weights, means, covariances)
+    _check_mixture(mixture)
+    return Model(mixture, kept.feature_names or None, kept.summary, kept.anomaly)
+
+
+def _check_mixture(mixture: Mixture) -> None:
+    """Raise ValueError unless rows can be scored with the mixture."""
+    for name in ("weights", "means", "covariances"):
+        if not np.isfinite(getattr(mixture, name)).all():
+            raise ValueError(f"{name} holds values that are not finite")
+    weights, covariances = mixture.weights, mixture.covariances
     if (weights < 0).any() or not np.isclose(weights.sum(), 1.0):
         raise ValueError(f"weights must be 0 or more and sum to 1, not to {weights.sum()}")
+    if mixture.covariance_type in {"full", "tied"} and not np.allclose(covariances, np.swapaxes(covariances, -1, -2)):
+        raise ValueError("covariances are not symmetric")
+    frame = mixture.frame
+    if not (np.isfinite(frame.centre).all() and np.isfinite(frame.scale).all() and (frame.scale > 0).all()):
+        raise ValueError("means or covariances are too large or too small for their squares")
     prepare_prediction(mixture)  # raises where a covariance is not positive definite
-    names = attributes["feature_names"]
-    if names is not None and len(names) != d:
-        raise ValueError(f"{len(names)} feature names for {d} features")
-    summary = dict(attributes["summary"])
-    summary["empty_components"] = tuple(summary["empty_components"])
-    anomaly = attributes.get("anomaly")
-    return Model(
-        mixture,
-        tuple(str(name) for name in names) if names else None,
-        FitSummary(**summary),
-        None if anomaly is None else Anomaly(float(anomaly["quantile"]), float(anomaly["threshold"])),
-    )
 
 
 def fingerprint(model: Model) -> str:
@@ -103,20 +134,3 @@ def fingerprint(model: Model) -> str:
     for values in (mixture.weights, mixture.means, mixture.covariances):
         digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
     return digest.hexdigest()[:16]
-
-
-def _array(group: zarr.Group, spec: ArraySpec) -> zarr.Array[Any]:
-    array = group.get(spec.name)
-    if not isinstance(array, zarr.Array):
-        raise ValueError(f"the array {spec.name!r} is missing")
-    return array
-
-
-def _values(group: zarr.Group, spec: ArraySpec, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    array = _array(group, spec)
-    if array.shape != shape or array.dtype != np.dtype(spec.dtype):
-        raise ValueError(f"{spec.name} is {array.dtype} of shape {array.shape}, expected {spec.dtype} of {shape}")
-    values = np.asarray(array[...], dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError(f"{spec.name} holds values that are not finite")
-    return values

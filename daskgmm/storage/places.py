@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import fsspec
 from zarr.storage import FsspecStore
 
-from ..errors import ConfigurationError, DaskGMMError, DataError
+from ..errors import ConfigurationError, DaskGMMError, DataError, without_credentials
 from .faults import denial, is_denied, is_transient, reason
 
 _FULL = {ENOSPC, EDQUOT, EFBIG, EROFS}
@@ -32,15 +32,15 @@ PUBLIC_OPTIONS = {"anon", "client_kwargs", "endpoint_url", "region_name", "reque
 
 def public(path: str) -> str:
     """Return a path or URL without the credentials that may stand in it: user, password and query."""
-    if not is_url(path):
-        return path
-    url = urlsplit(path)
-    return urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2], query="", fragment=""))
+    return without_credentials(path)
 
 
 def secrets_of(path: str) -> list[str]:
     """Return what `public` leaves out."""
-    url = urlsplit(path) if is_url(path) else urlsplit("")
+    try:
+        url = urlsplit(path if is_url(path) else "")
+    except ValueError:  # brackets that hold no address
+        return [path.partition("://")[2]]
     return [text for text in (url.netloc.rpartition("@")[0], url.password, url.query) if text]
 
 
@@ -95,7 +95,7 @@ def replace_path(source: Path, target: Path) -> None:
     """Rename a file or directory over what may be at the target; an object store copies and deletes instead."""
     if isinstance(source, Path):
         if target.is_dir():
-            shutil.rmtree(target)
+            remove(target)
         os.replace(source, target)
     else:
         copy_over(source, target)
@@ -124,10 +124,15 @@ def remove(path: Path) -> None:
     if not isinstance(path, Path):
         if path.exists():
             path.fs.rm(path.path, recursive=True)
-    elif path.is_dir():
+    elif path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def leads_elsewhere(path: Path, folder: Path) -> bool:
+    """Return whether links lead from a path in the folder to a place outside of it; no store but the disk has any."""
+    return isinstance(path, Path) and not path.resolve().is_relative_to(folder.resolve())
 
 
 @contextmanager
@@ -140,6 +145,10 @@ def writing(path: Path) -> Iterator[None]:
     except Exception as error:  # stores raise errors of many classes
         if is_denied(error):
             raise DataError(denial(str(path), "written", error)) from error
+        if isinstance(error, FileNotFoundError):
+            raise DataError(
+                f"{public(str(path))} cannot be written: it has been removed since the job began"
+            ) from error
         if not is_transient(error) and getattr(error, "errno", None) not in _FULL:
             raise
         raise DataError(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
 from ..core.prediction import Prediction, Wanted
+from ..errors import ConfigurationError
 from .faults import retried
-from .places import writing, written_whole, zarr_store
+from .places import remove, writing, written_whole, zarr_store
+from .plain import header_text
 from .run import OutputOptions
 from .schema import (
     ANOMALY,
@@ -114,10 +118,12 @@ class ZarrWriter:
     def create(cls, work: Unfinished, kinds: ResultKinds, layout: GridLayout, attributes: dict[str, Any]) -> ZarrWriter:
         """Return the writer to arrays that are made for it, or that an interrupted job left."""
         for name, specs in kinds.specs.items():
-            path = work.path / f"{name}.zarr"
-            if not path.exists():
+            path, create = work.path / f"{name}.zarr", partial(_create, name, specs, kinds, layout, attributes)
+            if path.exists():
+                _check_same(path, [spec.name for spec in specs], create)
+            else:
                 with written_whole(path) as temporary:
-                    _create(temporary, name, specs, kinds, layout, attributes)
+                    create(temporary)
         return cls(work.path, kinds)
 
     def __call__(self, region: Region, prediction: Prediction) -> None:
@@ -140,8 +146,25 @@ def read_result(directory: Path, name: str) -> NDArray[Any]:
     return np.asarray(zarr.open_array(**zarr_store(directory / f"{name}.zarr"), path=name, mode="r")[...])
 
 
+def _check_same(path: Path, names: list[str], create: Callable[[Path], None]) -> None:
+    """Raise ConfigurationError unless the arrays at `path` are stored as they would be created: zarr is to open them.
+
+    Other metadata could have it load other codecs, or write elsewhere.
+    """
+    expected = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
+    try:
+        create(expected)
+        same = all(header_text(path, name) == header_text(expected, name) for name in names)
+    except ValueError:
+        same = False
+    finally:
+        remove(expected)
+    if not same:
+        raise ConfigurationError(f"{path} is not stored as this job stores it: start anew with --overwrite")
+
+
 def _create(
-    path: Path, name: str, specs: list[ArraySpec], kinds: ResultKinds, layout: GridLayout, attributes: dict[str, Any]
+    name: str, specs: list[ArraySpec], kinds: ResultKinds, layout: GridLayout, attributes: dict[str, Any], path: Path
 ) -> None:
     group = zarr.create_group(
         **zarr_store(path), attributes={"daskgmm_kind": name, "daskgmm_format": FORMAT_VERSION, **attributes}

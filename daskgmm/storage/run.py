@@ -76,7 +76,7 @@ class RunDirectory:
     def check_writable(self, overwrite: bool, resume: bool = False) -> None:
         """Raise before any work where the job could not write: results that are there, or a place that takes none."""
         with writing(self.path):
-            settle(self.path)
+            settle(self.path, CONTENT)
             holds_run, goes_on = self.holds_run, is_unfinished(self.path)
         if holds_run and not overwrite and not (resume and goes_on):
             raise ConfigurationError(

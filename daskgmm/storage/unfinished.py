@@ -14,14 +14,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ConfigurationError
-from .places import copy_over, make_directory, remove, replace_path, writing, written_whole
+from pydantic import BaseModel, TypeAdapter
+
+from ..errors import ConfigurationError, DataError
+from .faults import reason
+from .places import copy_over, leads_elsewhere, make_directory, remove, replace_path, writing, written_whole
 
 FOLDER = ".unfinished"
 _PLAN, _DONE, _COMPLETE, _PLACED = "plan.json", "done", "complete.json", "placed"
 
 Region = tuple[slice, ...]
 Plan = Mapping[str, str]  # what the results depend on, in words
+_PLAN_TYPE = TypeAdapter(dict[str, str])
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,12 @@ def unfinished(
 ) -> Iterator[Unfinished]:
     """Give the folder to write to; at the end all that it holds takes its place in the directory.
 
-    `replaced` names what an earlier job may have left there, which goes then. With `resume` what an interrupted job
-    left is gone on with; raises ConfigurationError where that was another job. After an error the folder stays where it
-    holds a finished region, if the job is resumable.
+    `replaced` names what a job may leave there; what an earlier one did goes then. With `resume` what an interrupted
+    job left is gone on with; raises ConfigurationError where that was another job. After an error the folder stays
+    where it holds a finished region, if the job is resumable.
     """
     directory = directory.absolute()  # workers have their own working directory
-    folder, made = directory / FOLDER, not directory.exists()
+    folder, made = _own_folder(directory), not directory.exists()
     with writing(directory):
         going_on = resume and is_unfinished(directory)
         if going_on:
@@ -73,28 +77,60 @@ def unfinished(
                 if made and directory.exists() and not any(directory.iterdir()):
                     directory.rmdir()
             raise
-        names = [one.name for one in folder.iterdir() if one.name not in {_PLAN, _DONE}]
+        names = [one.name for one in folder.iterdir() if one.name in replaced]
         with written_whole(folder / _COMPLETE) as temporary:
             temporary.write_text(json.dumps({"placed": names, "removed": sorted(set(replaced) - set(names))}))
-        settle(directory)
+        settle(directory, replaced)
 
 
-def settle(directory: Path) -> bool:
-    """Let what is complete take its place in the directory, if it has not; return whether there was any."""
-    folder = directory / FOLDER
+def settle(directory: Path, known: tuple[str, ...]) -> bool:
+    """Let what is complete take its place in the directory, if it has not; return whether there was any.
+
+    Nothing but what is `known` is moved or removed: raises DataError where other names stand there.
+    """
+    folder = _own_folder(directory)
     if not (folder / _PLAN).exists() or not (folder / _COMPLETE).exists():
         return False
     if not (folder / _PLACED).exists():
-        names = json.loads((folder / _COMPLETE).read_text())
-        for name in names["placed"]:
+        names = _read_complete(folder, known)
+        for name in names.placed:
             if (folder / name).exists():  # else it has been renamed before
                 place_one = replace_path if isinstance(folder, Path) else copy_over
                 place_one(folder / name, directory / name)
-        for name in names["removed"]:
+        for name in names.removed:
             remove(directory / name)
         (folder / _PLACED).write_bytes(b"")
     _drop(folder)
     return True
+
+
+def _own_folder(directory: Path) -> Path:
+    """Return the folder in the directory; raise DataError where it is a link to another one."""
+    folder = directory / FOLDER
+    if leads_elsewhere(folder, directory):
+        raise DataError(f"{folder} is a link that leads out of the output directory: remove it")
+    return folder
+
+
+class _Complete(BaseModel):
+    """What takes its place, and what an earlier job left that goes."""
+
+    placed: list[str]
+    removed: list[str]
+
+
+def _read_complete(folder: Path, known: tuple[str, ...]) -> _Complete:
+    """Return what is to be placed and removed; raise DataError where it names anything but the results of a job."""
+    try:
+        names = _Complete.model_validate_json((folder / _COMPLETE).read_bytes(), strict=True)
+    except ValueError as error:
+        raise DataError(f"{folder / _COMPLETE} is damaged ({_REMEDY}): {reason(error)}") from None
+    if strange := sorted({*names.placed, *names.removed} - set(known)):
+        raise DataError(f"{folder / _COMPLETE} names {strange[0]!r:.100}, which no job writes: {_REMEDY}")
+    return names
+
+
+_REMEDY = f"remove the folder {FOLDER} to keep the earlier results"
 
 
 def _begin(folder: Path, plan: Plan) -> None:
@@ -111,13 +147,13 @@ def _drop(folder: Path) -> None:
 
 def _check_same(folder: Path, plan: Plan) -> None:
     try:
-        before: dict[str, str] = json.loads((folder / _PLAN).read_text())
+        before = _PLAN_TYPE.validate_json((folder / _PLAN).read_bytes(), strict=True)
     except ValueError as error:
-        raise ConfigurationError(f"{folder} cannot be resumed ({error}): start anew with --overwrite") from None
+        raise ConfigurationError(f"{folder} cannot be resumed ({reason(error)}): start anew with --overwrite") from None
     for name in sorted({*plan, *before}):
         if before.get(name) != plan.get(name):
             raise ConfigurationError(
-                f"{folder} cannot be resumed: its {name} was {before.get(name)}, and is {plan.get(name)} now; "
+                f"{folder} cannot be resumed: its {name} was {before.get(name)!s:.200}, and is {plan.get(name)} now; "
                 "start anew with --overwrite"
             )
 

@@ -129,7 +129,6 @@ def test_messages_hide_what_storage_options_hold(s3):
     client = {**s3.storage_options["client_kwargs"], "endpoint_url": "http://me:token-of-mine@host.invalid:1x"}
     message = failure(DataOptions("s3://rows/a.zarr", storage_options={**s3.storage_options, "client_kwargs": client}))
     assert "token-of-mine" not in message
-    assert "***" in message
     assert "host.invalid" in message
 
 

@@ -212,8 +212,8 @@ def test_what_is_complete_takes_its_place_though_the_job_was_killed(directory):
     first = complete["names"][0]
     (folder / "complete.json").write_text(json.dumps({"placed": complete["names"], "removed": ["results.parquet"]}))
     (replace_path if isinstance(folder, Path) else copy_over)(folder / first, directory / first)
-    assert settle(directory)
-    assert not settle(directory)
+    assert settle(directory, CONTENT)
+    assert not settle(directory, CONTENT)
     assert not folder.exists()
     for name in ("labels", "log_density", "probabilities"):
         expected = np.concatenate([getattr(prediction(0), name), getattr(prediction(1), name)])
@@ -224,7 +224,7 @@ def test_what_is_complete_takes_its_place_though_the_job_was_killed(directory):
 def test_a_folder_without_a_plan_is_none(directory):
     stop_after_one(directory)
     (directory / FOLDER / "plan.json").unlink()
-    assert not settle(directory)
+    assert not settle(directory, CONTENT)
     with unfinished(directory, PLAN, CONTENT, resume=True) as work:
         assert not work.going_on
         write = ZarrWriter.create(work, EVERYTHING, LAYOUT, {})

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ConfigurationError, DataError
+from ...errors import ConfigurationError, DataError, without_credentials
 from ..faults import PATIENT, RetryPolicy
-from ..places import PUBLIC_OPTIONS, is_url, public, secrets_of
+from ..places import PUBLIC_OPTIONS, is_url, secrets_of
 from .data import Coordinate, DataOptions, Format, Source
 from .files import open_image, open_npy
 from .from_table import open_table_source
@@ -63,8 +63,7 @@ def open_source(options: DataOptions, retry: RetryPolicy = PATIENT, *, weighted:
     guard = Guard(retry, frozenset((*_texts(options.storage_options), *secrets_of(options.path))))
     source = guard(lambda: _OPENERS[kind](options, guard, weighted), options.path)
     _check(source, options if weighted else replace(options, weights=None))
-    description = source.description.replace(options.path, public(options.path))
-    return replace(source, description=description, fill_value=options.fill_value)
+    return replace(source, description=without_credentials(source.description), fill_value=options.fill_value)
 
 
 def _guess(path: str) -> str:
