@@ -181,7 +181,7 @@ def test_a_model_is_stored_as_zarr_reads_it(model):
 
 @pytest.fixture
 def hole(model):
-    """A model whose covariances are a hole of 3 TB in a file, as large as its metadata say."""
+    """A model whose covariances are a hole of 640 GB in a file, as large as its metadata say."""
     n = 200_000
     for name, shape in {"means": [2, n], "covariances": [2, n, n]}.items():
         edit(
