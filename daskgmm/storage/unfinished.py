@@ -1,7 +1,8 @@
 """What a job is writing: kept apart until all of it is there, with a manifest, so that an interrupted job can go on.
 
 A folder `.unfinished` in the output directory holds what is written under its own names, `plan.json` (what it is made
-of; a folder without it is none) and `done/` with an empty file for each region of the results that is wholly written.
+of; a folder without it is none), `checkpoint/` with where the loop of a fit stands, and `done/` with an empty file for
+each region of the results that is wholly written; `results.json` is what the results of a fit are made of.
 An earlier run stays as it is meanwhile. When all is there, `complete.json` names it, and from then on it only has to
 take its place: whoever comes next does that, should this process be killed before it has.
 """
@@ -11,14 +12,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ConfigurationError
+from .checkpoint import CHECKPOINTS
 from .places import copy_over, make_directory, remove, replace_path, writing, written_whole
 
 FOLDER = ".unfinished"
-_PLAN, _DONE, _COMPLETE, _PLACED = "plan.json", "done", "complete.json", "placed"
+PLAN = "plan.json"
+_DONE, _RESULTS, _COMPLETE, _PLACED = "done", "results.json", "complete.json", "placed"
+_STAY = {PLAN, _DONE, _RESULTS, CHECKPOINTS}  # of no use when all is finished
 
 Region = tuple[slice, ...]
 Plan = Mapping[str, str]  # what the results depend on, in words
@@ -36,6 +40,16 @@ class Unfinished:
         """Return whether a region was written before."""
         return _name(region) in self.done
 
+    def for_results(self, plan: Plan, names: tuple[str, ...]) -> Unfinished:
+        """Return the folder for the results (under these names) of a fit; those of another plan are dropped from it."""
+        if _read_plan(self.path / _RESULTS) != plan:
+            for name in (_RESULTS, _DONE, *names):
+                remove(self.path / name)
+            make_directory(self.path / _DONE)
+            _write_plan(self.path / _RESULTS, plan)
+        done = _listed(self.path / _DONE)
+        return replace(self, going_on=bool(done), done=done)
+
 
 def mark_done(folder: Path, region: Region) -> None:
     """Note that a region of all results in the folder is written."""
@@ -44,36 +58,37 @@ def mark_done(folder: Path, region: Region) -> None:
 
 def is_unfinished(directory: Path) -> bool:
     """Return whether an interrupted job can go on there."""
-    return (directory / FOLDER / _PLAN).exists() and bool(_listed(directory / FOLDER / _DONE))
+    folder = directory / FOLDER
+    return (folder / PLAN).exists() and any(_listed(folder / name) for name in (_DONE, CHECKPOINTS))
 
 
 @contextmanager
 def unfinished(
-    directory: Path, plan: Plan, replaced: tuple[str, ...], *, resume: bool = False, resumable: bool = True
+    directory: Path, plan: Plan, replaced: tuple[str, ...], *, resume: bool = False, overwrite: bool = False
 ) -> Iterator[Unfinished]:
     """Give the folder to write to; at the end all that it holds takes its place in the directory.
 
     `replaced` names what an earlier job may have left there, which goes then. With `resume` what an interrupted job
-    left is gone on with; raises ConfigurationError where that was another job. After an error the folder stays where it
-    holds a finished region, if the job is resumable.
+    left is gone on with; where that was another job, raises ConfigurationError, or with `overwrite` starts anew. After
+    an error the folder stays where it holds a checkpoint or a finished region.
     """
     directory = directory.absolute()  # workers have their own working directory
     folder, made = directory / FOLDER, not directory.exists()
     with writing(directory):
-        going_on = resume and is_unfinished(directory)
-        if going_on:
-            _check_same(folder, plan)
-        else:
+        going_on = resume and is_unfinished(directory) and _is_same(folder, plan, overwrite)
+        if not going_on:
             _begin(folder, plan)
         try:
             yield Unfinished(folder, going_on, _listed(folder / _DONE))
-        except BaseException:
-            if not (resumable and is_unfinished(directory)):
+        except BaseException as error:
+            if is_unfinished(directory):
+                error.add_note(f"what is finished is kept in {folder}: --resume goes on with it")
+            else:
                 _drop(folder)
                 if made and directory.exists() and not any(directory.iterdir()):
                     directory.rmdir()
             raise
-        names = [one.name for one in folder.iterdir() if one.name not in {_PLAN, _DONE}]
+        names = [one.name for one in folder.iterdir() if one.name not in _STAY]
         with written_whole(folder / _COMPLETE) as temporary:
             temporary.write_text(json.dumps({"placed": names, "removed": sorted(set(replaced) - set(names))}))
         settle(directory)
@@ -82,7 +97,7 @@ def unfinished(
 def settle(directory: Path) -> bool:
     """Let what is complete take its place in the directory, if it has not; return whether there was any."""
     folder = directory / FOLDER
-    if not (folder / _PLAN).exists() or not (folder / _COMPLETE).exists():
+    if not (folder / PLAN).exists() or not (folder / _COMPLETE).exists():
         return False
     if not (folder / _PLACED).exists():
         names = json.loads((folder / _COMPLETE).read_text())
@@ -100,26 +115,40 @@ def settle(directory: Path) -> bool:
 def _begin(folder: Path, plan: Plan) -> None:
     remove(folder)
     make_directory(folder / _DONE)
-    with written_whole(folder / _PLAN) as temporary:
-        temporary.write_text(json.dumps(dict(plan), indent=2))
+    _write_plan(folder / PLAN, plan)
 
 
 def _drop(folder: Path) -> None:
-    remove(folder / _PLAN)  # first: without it the rest is nothing
+    remove(folder / PLAN)  # first: without it the rest is nothing
     remove(folder)
 
 
-def _check_same(folder: Path, plan: Plan) -> None:
-    try:
-        before: dict[str, str] = json.loads((folder / _PLAN).read_text())
-    except ValueError as error:
-        raise ConfigurationError(f"{folder} cannot be resumed ({error}): start anew with --overwrite") from None
+def _is_same(folder: Path, plan: Plan, overwrite: bool) -> bool:
+    """Return whether the job there is the one of the plan; raise where it is another, unless that may be given up."""
+    before = _read_plan(folder / PLAN)
+    if not before and not overwrite:
+        raise ConfigurationError(f"{folder} cannot be resumed: its {PLAN} is damaged; start anew with --overwrite")
     for name in sorted({*plan, *before}):
-        if before.get(name) != plan.get(name):
+        if before.get(name) != plan.get(name) and not overwrite:
             raise ConfigurationError(
                 f"{folder} cannot be resumed: its {name} was {before.get(name)}, and is {plan.get(name)} now; "
                 "start anew with --overwrite"
             )
+    return before == plan
+
+
+def _write_plan(path: Path, plan: Plan) -> None:
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(dict(plan), indent=2))
+
+
+def _read_plan(path: Path) -> Plan:
+    """Return a plan that was written, an empty one where there is none or it is damaged."""
+    try:
+        plan = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError:
+        return {}
+    return plan if isinstance(plan, dict) else {}
 
 
 def _listed(folder: Path) -> frozenset[str]:
