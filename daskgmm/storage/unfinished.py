@@ -128,13 +128,14 @@ def _is_same(folder: Path, plan: Plan, overwrite: bool) -> bool:
     before = _read_plan(folder / PLAN)
     if not before and not overwrite:
         raise ConfigurationError(f"{folder} cannot be resumed: its {PLAN} is damaged; start anew with --overwrite")
-    for name in sorted({*plan, *before}):
-        if before.get(name) != plan.get(name) and not overwrite:
-            raise ConfigurationError(
-                f"{folder} cannot be resumed: its {name} was {before.get(name)}, and is {plan.get(name)} now; "
-                "start anew with --overwrite"
-            )
-    return before == plan
+    changed = [
+        f"its {name} was {before.get(name)}, and is {plan.get(name)} now"
+        for name in dict.fromkeys([*plan, *before])
+        if before.get(name) != plan.get(name)
+    ]
+    if changed and not overwrite:
+        raise ConfigurationError(f"{folder} cannot be resumed: {', '.join(changed)}; start anew with --overwrite")
+    return not changed
 
 
 def _write_plan(path: Path, plan: Plan) -> None:
