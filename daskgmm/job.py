@@ -18,7 +18,7 @@ from .chunked.survey import survey_and_sample
 from .config import Config
 from .core.loop import State, Trial, iterate
 from .core.model import Anomaly, FitSummary, Model
-from .events import Listener, Notice, Phase, ignore, to_all
+from .events import Listener, Notice, Phase, ignore
 from .opening import opened
 from .report.picture import write_segmentation
 from .results import Results, results_of
@@ -30,7 +30,7 @@ from .storage.results import read_result
 from .storage.run import MODEL, PICTURE, RESULTS, OutputOptions, RunDirectory
 from .storage.sources import Source, open_source
 from .storage.unfinished import Unfinished
-from .telling import iteration_teller
+from .telling import iteration_events
 
 
 def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, resume: bool = False) -> Model:
@@ -65,11 +65,13 @@ def fit_rows(rows: Rows, source: Source, config: Config, work: Unfinished, liste
         checkpoints.keep({"fit": state})
         listen(Phase("fit", f"EM on all {state.survey.n_rows:,} rows"))
         expect = Expectation(rows, state.survey, config.fit.compute_dtype)
-        tell = iteration_teller(state.survey.n_rows, to_all(listen, checkpoints.metrics))
+        event_of = iteration_events(state.survey.n_rows)
 
         def keep(state: State) -> None:
-            tell(state)
+            event = event_of(state)
+            checkpoints.metrics(event)
             checkpoints.keep({"fit": state})
+            listen(event)  # what is told is kept
 
         best = iterate(state, expect, config.fit.em(config.model), keep).best
     model = Model(best.mixture, source.feature_names, FitSummary.of(best))
