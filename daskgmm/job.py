@@ -25,7 +25,7 @@ from .results import Results, results_of
 from .resuming import finished, fit_plan, fitted_before
 from .storage.checkpointing import checkpointing
 from .storage.model import save_model
-from .storage.places import place
+from .storage.places import place, writing
 from .storage.results import read_result
 from .storage.run import MODEL, PICTURE, RESULTS, OutputOptions, RunDirectory
 from .storage.sources import Source, open_source
@@ -131,4 +131,5 @@ def write_results(results: Results, model: Model, work: Unfinished, listen: List
         listen(Notice(f"no row is labelled {component}: the component overlaps others or is empty"))
     if source.is_image and kinds.labels:
         pixels, labels = source.array[(slice(None),) * 3], read_result(work.path, "labels")
-        write_segmentation(work.path / PICTURE, pixels, labels, model.mixture.means)
+        with writing(work.path):
+            write_segmentation(work.path / PICTURE, pixels, labels, model.mixture.means)

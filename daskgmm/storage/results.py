@@ -116,7 +116,7 @@ class ZarrWriter:
         for name, specs in kinds.specs.items():
             path = work.path / f"{name}.zarr"
             if not path.exists():
-                with written_whole(path) as temporary:
+                with writing(work.path), written_whole(path) as temporary:
                     _create(temporary, name, specs, kinds, layout, attributes)
         return cls(work.path, kinds)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -109,19 +109,23 @@ class RunDirectory:
     def locked(self, listen: Listener = ignore) -> Iterator[None]:
         """Hold the directory for one job; raise before any work where it takes nothing, or belongs to another."""
         self._probe()
-        with writing(self.path), locked(self.path, listen):
+        with ExitStack() as stack:
+            with writing(self.path):
+                stack.enter_context(locked(self.path, listen))
             yield
 
     @contextmanager
     def fitting(self, config_yaml: str, plan: Plan, resume: bool, overwrite: bool) -> Iterator[Unfinished]:
         """Give the folder that a fit writes to; all of it takes the place of an earlier run at the end, or none."""
         with unfinished(self.path, {"job": "fit", **plan}, CONTENT, resume=resume, overwrite=overwrite) as work:
-            (work.path / CONFIG).write_text(config_yaml)
+            with writing(self.path):
+                (work.path / CONFIG).write_text(config_yaml)
             yield work
 
     @contextmanager
     def predicting(self, config_yaml: str, plan: Plan, resume: bool) -> Iterator[Unfinished]:
         """Give the folder that a prediction writes to; what is finished of it outlives an interruption."""
         with unfinished(self.path, {"job": "prediction", **plan}, CONTENT, resume=resume) as work:
-            (work.path / CONFIG).write_text(config_yaml)
+            with writing(self.path):
+                (work.path / CONFIG).write_text(config_yaml)
             yield work

@@ -42,11 +42,12 @@ class Unfinished:
 
     def for_results(self, plan: Plan, names: tuple[str, ...]) -> Unfinished:
         """Return the folder for the results (under these names) of a fit; those of another plan are dropped from it."""
-        if _read_plan(self.path / _RESULTS) != plan:
-            for name in (_RESULTS, _DONE, *names):
-                remove(self.path / name)
-            make_directory(self.path / _DONE)
-            _write_plan(self.path / _RESULTS, plan)
+        with writing(self.path):
+            if _read_plan(self.path / _RESULTS) != plan:
+                for name in (_RESULTS, _DONE, *names):
+                    remove(self.path / name)
+                make_directory(self.path / _DONE)
+                _write_plan(self.path / _RESULTS, plan)
         done = _listed(self.path / _DONE)
         return replace(self, going_on=bool(done), done=done)
 
@@ -78,20 +79,27 @@ def unfinished(
         going_on = resume and is_unfinished(directory) and _is_same(folder, plan, overwrite)
         if not going_on:
             _begin(folder, plan)
-        try:
-            yield Unfinished(folder, going_on, _listed(folder / _DONE))
-        except BaseException as error:
-            if is_unfinished(directory):
-                error.add_note(f"what is finished is kept in {folder}: --resume goes on with it")
-            else:
-                _drop(folder)
-                if made and directory.exists() and not any(directory.iterdir()):
-                    directory.rmdir()
-            raise
-        names = [one.name for one in folder.iterdir() if one.name not in _STAY]
-        with written_whole(folder / _COMPLETE) as temporary:
-            temporary.write_text(json.dumps({"placed": names, "removed": sorted(set(replaced) - set(names))}))
+    try:
+        yield Unfinished(folder, going_on, _listed(folder / _DONE))
+        with writing(directory):
+            _complete(folder, replaced)
+    except BaseException as error:
+        if is_unfinished(directory):
+            error.add_note(f"what is finished is kept in {folder}: --resume goes on with it")
+        else:
+            _drop(folder)
+            if made and directory.exists() and not any(directory.iterdir()):
+                directory.rmdir()
+        raise
+    with writing(directory):
         settle(directory)
+
+
+def _complete(folder: Path, replaced: tuple[str, ...]) -> None:
+    """Note that all is there, which then only has to take its place."""
+    names = [one.name for one in folder.iterdir() if one.name not in _STAY]
+    with written_whole(folder / _COMPLETE) as temporary:
+        temporary.write_text(json.dumps({"placed": names, "removed": sorted(set(replaced) - set(names))}))
 
 
 def settle(directory: Path) -> bool:
