@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -22,12 +21,15 @@ from .events import ignore
 from .planning import plan
 from .report.inspection import inspection, summary_line
 from .report.progress import listening
+from .resuming import finished
+from .signals import EXIT_CODES, signals_raised
 from .storage.model import load_model
 from .storage.places import place, public
 from .storage.run import CONFIG, RunDirectory
 
 _OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY.PATH=VALUE]...")
 _OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace a run that the output directory already holds.")
+_RESUME = click.option("--resume", is_flag=True, help="Go on with what was interrupted; start where nothing was.")
 _QUIET = click.option("--quiet", is_flag=True, help="Print errors only.")
 _DEBUG = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 
@@ -42,19 +44,24 @@ def _errors_in_one_line(command: Callable[..., None]) -> Callable[..., None]:
     @_DEBUG
     @wraps(command)
     def run(*args: Any, debug: bool, **options: Any) -> None:
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
         try:
-            command(*args, **options)
+            with signals_raised():
+                command(*args, **options)
         except (click.ClickException, click.exceptions.Exit):
             raise
-        except KeyboardInterrupt:
-            _fail("interrupted", 130, debug)
+        except KeyboardInterrupt as error:
+            _fail(_with_notes(error, str(error) or "interrupted"), getattr(error, "exit_code", 130), debug)
         except DaskGMMError as error:
-            _fail(str(error), error.exit_code, debug)
+            _fail(_with_notes(error, str(error)), error.exit_code, debug)
         except Exception as error:
-            _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1, debug)
+            message = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+            _fail(_with_notes(error, message), 1, debug)
 
     return run
+
+
+def _with_notes(error: BaseException, message: str) -> str:
+    return "; ".join([message, *getattr(error, "__notes__", ())])
 
 
 def _fail(message: str, exit_code: int, debug: bool) -> None:
@@ -76,10 +83,10 @@ def run() -> None:
     try:
         main(prog_name="daskgmm")
     except SystemExit as ending:
-        if ending.code in {130, 143}:
+        if isinstance(ending.code, int) and ending.code in EXIT_CODES.values():
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(int(ending.code))
+            os._exit(ending.code)
         raise
 
 
@@ -90,10 +97,13 @@ def run() -> None:
     "--dry-run", is_flag=True, help="Show the resolved configuration, shape, chunks and memory; write nothing."
 )
 @click.option("--strict", is_flag=True, help="Exit with 4 when the fit stops before convergence.")
+@_RESUME
 @_OVERWRITE
 @_QUIET
 @_errors_in_one_line
-def fit(config: str, overrides: tuple[str, ...], dry_run: bool, strict: bool, overwrite: bool, quiet: bool) -> None:
+def fit(
+    config: str, overrides: tuple[str, ...], dry_run: bool, strict: bool, resume: bool, overwrite: bool, quiet: bool
+) -> None:
     """Fit the mixture that CONFIG describes and label its rows.
 
     Example: daskgmm fit configs/quickstart.yaml model.n_components=12 output.directory=runs/twelve
@@ -105,7 +115,7 @@ def fit(config: str, overrides: tuple[str, ...], dry_run: bool, strict: bool, ov
         return
     console = _console(quiet)
     with listening(console, settings.fit.max_iter) as listen:
-        model = job.fit(settings, ignore if quiet else listen, overwrite=overwrite)
+        model = job.fit(settings, ignore if quiet else listen, overwrite=overwrite, resume=resume)
     console.print(summary_line(model.summary))
     console.print(f"results in {public(settings.output.directory)}", markup=False)
     if not model.summary.converged:
@@ -117,26 +127,29 @@ def fit(config: str, overrides: tuple[str, ...], dry_run: bool, strict: bool, ov
 @click.argument("config", type=click.Path())
 @_OVERRIDES
 @click.option("--dry-run", is_flag=True, help="Print the job script; submit nothing.")
+@_RESUME
 @_OVERWRITE
 @_errors_in_one_line
-def submit(config: str, overrides: tuple[str, ...], dry_run: bool, overwrite: bool) -> None:
+def submit(config: str, overrides: tuple[str, ...], dry_run: bool, resume: bool, overwrite: bool) -> None:
     """Submit the fit that CONFIG describes as one SLURM job with its own workers; print the job's number.
 
     Example: daskgmm submit fit.yaml cluster.kind=slurm cluster.jobs=4 cluster.cores=8 cluster.memory=32GiB
     """
     settings = load_config(config, overrides)
-    batch = batch_job(settings.cluster, Submission(config, overrides, overwrite))
+    batch = batch_job(settings.cluster, Submission(config, overrides, overwrite, resume))
     if dry_run:
         click.echo(batch.script, nl=False)
         return
-    RunDirectory(place(settings.output.directory, settings.output.storage_options)).check_writable(overwrite)
+    directory = RunDirectory(place(settings.output.directory, settings.output.storage_options))
+    if not (resume and finished(directory, settings)):
+        directory.check_writable(overwrite, resume)
     click.echo(batch.submit())
 
 
 @main.command()
 @click.argument("run_dir", type=click.Path())
 @_OVERRIDES
-@click.option("--resume", is_flag=True, help="Go on with an interrupted prediction: score only what is missing.")
+@_RESUME
 @_OVERWRITE
 @_QUIET
 @_errors_in_one_line

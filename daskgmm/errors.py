@@ -44,3 +44,9 @@ class ClusterLostError(DaskGMMError):
     """The cluster that computed is gone, or lost a task with every worker that tried it."""
 
     exit_code: ClassVar[int] = 5
+
+
+class RunInUseError(DaskGMMError):
+    """The run directory belongs to another run, which lives: this one may go on later."""
+
+    exit_code: ClassVar[int] = 5

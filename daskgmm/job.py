@@ -18,42 +18,76 @@ from .chunked.survey import survey_and_sample
 from .config import Config
 from .core.loop import State, Trial, iterate
 from .core.model import Anomaly, FitSummary, Model
-from .events import Listener, Notice, Phase, ignore, to_all
+from .events import Listener, Notice, Phase, ignore
 from .opening import opened
 from .report.picture import write_segmentation
 from .results import Results, results_of
+from .resuming import finished, fit_plan, fitted_before
+from .storage.checkpointing import checkpointing
 from .storage.model import save_model
-from .storage.places import place
+from .storage.places import place, writing
 from .storage.results import read_result
-from .storage.run import METRICS, MODEL, PICTURE, OutputOptions, RunDirectory, metrics_writer
-from .storage.sources import open_source
+from .storage.run import MODEL, PICTURE, RESULTS, OutputOptions, RunDirectory
+from .storage.sources import Source, open_source
 from .storage.unfinished import Unfinished
-from .telling import iteration_teller
+from .telling import iteration_events
 
 
-def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False) -> Model:
-    """Run the fit that the configuration describes; return the model, which the run directory then holds."""
+def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, resume: bool = False) -> Model:
+    """Run the fit that the configuration describes; return the model, which the run directory then holds.
+
+    With `resume` an interrupted fit is gone on with, and one that is finished is left as it is.
+    """
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
-    directory.check_writable(overwrite)
-    source = open_source(config.data)
-    with opened(config, source, listen) as rows:
-        n_sample, seed = config.fit.n_sample(config.model, rows.n_features), config.fit.random_state
-        survey, sample = survey_and_sample(rows, n_sample, seed)
-        check_fittable(survey, config.model, source.feature_names, listen)
-        tell_of_mask(config.data.mask, rows.n_rows - survey.n_rows, listen)
-        listen(Phase("seed", f"{config.fit.n_init} restarts on {min(n_sample, survey.n_rows):,} rows"))
-        mixtures = race(sample, config.fit.seeding(config.model), seed)
-        with directory.fitting(config.to_yaml()) as work, metrics_writer(work.path / METRICS) as metrics:
-            listen(Phase("fit", f"EM on all {survey.n_rows:,} rows"))
-            state = State(survey, tuple(Trial(mixture) for mixture in mixtures))
-            expect = Expectation(rows, survey, config.fit.compute_dtype)
-            tell = iteration_teller(survey.n_rows, to_all(listen, metrics))
-            best = iterate(state, expect, config.fit.em(config.model), tell).best
-            model = Model(best.mixture, source.feature_names, FitSummary.of(best))
-            model = with_anomaly(model, rows, config.output, listen)
-            save_model(model, work.path / MODEL)
-            write_results(results_of(rows, source, model, config), model, work, listen)
+    with directory.locked(listen):
+        if resume and (before := finished(directory, config)) is not None:
+            listen(Notice("the run is finished already: nothing is left to do"))
+            return before
+        directory.check_writable(overwrite, resume)
+        source = open_source(config.data)
+        with (
+            opened(config, source, listen) as rows,
+            directory.fitting(config.to_yaml(), fit_plan(rows, config), resume, overwrite) as work,
+        ):
+            fitted = fitted_before(work, listen) or fit_rows(rows, source, config, work, listen)
+            model = with_anomaly(fitted, rows, config.output, listen)
+            if model is not fitted:
+                save_model(model, work.path / MODEL)
+            results = results_of(rows, source, model, config)
+            write_results(results, model, work.for_results(results.plan, RESULTS), listen)
     return model
+
+
+def fit_rows(rows: Rows, source: Source, config: Config, work: Unfinished, listen: Listener) -> Model:
+    """Return the model of the rows, which is saved: by EM from where it stood, or from the best starts on a sample."""
+    with checkpointing(work, config.output.checkpoint_every, listen) as checkpoints:
+        state = checkpoints.states.get("fit") or started(rows, source, config, listen)
+        checkpoints.keep({"fit": state})
+        listen(Phase("fit", f"EM on all {state.survey.n_rows:,} rows"))
+        expect = Expectation(rows, state.survey, config.fit.compute_dtype)
+        event_of = iteration_events(state.survey.n_rows)
+
+        def keep(state: State) -> None:
+            event = event_of(state)
+            checkpoints.metrics(event)
+            checkpoints.keep({"fit": state})
+            listen(event)  # what is told is kept
+
+        best = iterate(state, expect, config.fit.em(config.model), keep).best
+    model = Model(best.mixture, source.feature_names, FitSummary.of(best))
+    save_model(model, work.path / MODEL)
+    return model
+
+
+def started(rows: Rows, source: Source, config: Config, listen: Listener) -> State:
+    """Return the state before the first pass: the survey of all rows, and the best mixtures found on a sample."""
+    n_sample, seed = config.fit.n_sample(config.model, rows.n_features), config.fit.random_state
+    survey, sample = survey_and_sample(rows, n_sample, seed)
+    check_fittable(survey, config.model, source.feature_names, listen)
+    tell_of_mask(config.data.mask, rows.n_rows - survey.n_rows, listen)
+    listen(Phase("seed", f"{config.fit.n_init} restarts on {min(n_sample, survey.n_rows):,} rows"))
+    mixtures = race(sample, config.fit.seeding(config.model), seed)
+    return State(survey, tuple(Trial(mixture) for mixture in mixtures))
 
 
 def predict(
@@ -62,14 +96,15 @@ def predict(
     """Score the data of the configuration with a fitted model; write what `output` names to its directory."""
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     check_predictable(directory, config.output)
-    directory.check_writable(overwrite, resume)
-    source = open_source(config.data, weighted=False)
-    check_same_features(source.feature_names, model.feature_names)
-    with opened(config, source, listen) as rows:
-        model = with_anomaly(model, rows, config.output, listen)
-        results = results_of(rows, source, model, config)
-        with directory.predicting(config.to_yaml(), results.plan, resume) as work:
-            write_results(results, model, work, listen)
+    with directory.locked(listen):
+        directory.check_writable(overwrite, resume)
+        source = open_source(config.data, weighted=False)
+        check_same_features(source.feature_names, model.feature_names)
+        with opened(config, source, listen) as rows:
+            model = with_anomaly(model, rows, config.output, listen)
+            results = results_of(rows, source, model, config)
+            with directory.predicting(config.to_yaml(), results.plan, resume) as work:
+                write_results(results, model, work, listen)
 
 
 def with_anomaly(model: Model, rows: Rows, output: OutputOptions, listen: Listener) -> Model:
@@ -96,4 +131,5 @@ def write_results(results: Results, model: Model, work: Unfinished, listen: List
         listen(Notice(f"no row is labelled {component}: the component overlaps others or is empty"))
     if source.is_image and kinds.labels:
         pixels, labels = source.array[(slice(None),) * 3], read_result(work.path, "labels")
-        write_segmentation(work.path / PICTURE, pixels, labels, model.mixture.means)
+        with writing(work.path):
+            write_segmentation(work.path / PICTURE, pixels, labels, model.mixture.means)

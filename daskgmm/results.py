@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 from importlib.metadata import version
 from math import prod
 from typing import Any
@@ -14,14 +13,14 @@ from .chunked.rows import Rows
 from .config import Config
 from .core.blocks import block_rows
 from .core.model import Model
-from .errors import without_credentials
+from .resuming import plan_of_rows
 from .storage.model import fingerprint
 from .storage.results import GridLayout, ResultKinds, ZarrWriter
 from .storage.sources import DataOptions, Source
 from .storage.table_results import TableWriter
 from .storage.unfinished import Plan, Unfinished
 
-_NOT_OF_ROWS = {"weights", "storage_options"}  # a prediction takes no weights; credentials change no row
+_NOT_OF_ROWS = {"weights"}  # a prediction takes none
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,17 +41,10 @@ class Results:
     @property
     def plan(self) -> Plan:
         """What the results depend on, for a job that goes on with them."""
-        chunks = sha256(repr((self.rows.array.chunks, self.strip)).encode()).hexdigest()[:16]
-        options = {
-            key: without_credentials(str(value)) for key, value in vars(self.data).items() if key not in _NOT_OF_ROWS
-        }
         return {
-            **{f"data.{key}": value for key, value in options.items()},
+            **plan_of_rows(self.rows, self.data, self.strip, _NOT_OF_ROWS),
             "model": self.attributes["model"],
-            "shape": " x ".join(map(str, self.rows.array.shape)),
-            "chunks": chunks,
             "results": repr(self.kinds),
-            "daskgmm_version": self.attributes["daskgmm_version"],
         }
 
     def writer(self, work: Unfinished) -> Write:

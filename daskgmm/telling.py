@@ -12,24 +12,28 @@ from .events import Iteration, Listener
 
 def iteration_teller(n_rows: int, listen: Listener) -> Callable[[State], None]:
     """Return a function that tells of each state that it is given as an iteration, timed since the one before."""
+    event_of = iteration_events(n_rows)
+    return lambda state: listen(event_of(state))
+
+
+def iteration_events(n_rows: int) -> Callable[[State], Iteration]:
+    """Return a function that gives the event of each state that it is given, timed since the one before."""
     last = perf_counter()
 
-    def tell(state: State) -> None:
+    def event_of(state: State) -> Iteration:
         nonlocal last
         now, best = perf_counter(), state.best
         seconds, last = now - last, now
         gain, remaining = (value if isfinite(value) else None for value in (best.gain, best.remaining_gain))
-        listen(
-            Iteration(
-                iteration=state.iteration,
-                log_likelihood=best.history[-1],
-                gain=gain,
-                remaining_gain=remaining,
-                seconds=seconds,
-                rows_per_second=n_rows / seconds,
-                n_live=len(state.live),
-                empty_components=best.mixture.empty,
-            )
+        return Iteration(
+            iteration=state.iteration,
+            log_likelihood=best.history[-1],
+            gain=gain,
+            remaining_gain=remaining,
+            seconds=seconds,
+            rows_per_second=n_rows / seconds,
+            n_live=len(state.live),
+            empty_components=best.mixture.empty,
         )
 
-    return tell
+    return event_of

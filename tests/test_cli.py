@@ -1,5 +1,4 @@
 import json
-import signal
 import subprocess
 import sys
 
@@ -277,34 +276,6 @@ def test_rows_without_weights_are_scored_by_a_weighted_fit(job, rows):
     np.save("other.npy", rows[:100])
     run("predict", "run", "data.path=other.npy")
     assert zarr.open_array("run/predictions/labels.zarr", path="labels").shape == (100,)
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_fit_and_leaves_nothing(job, number, code):
-    slow = (
-        "data.path=sample:synthetic",
-        "data.synthetic.n_samples=3e7",
-        "compute.persist=false",
-        "fit.sample_size=1000",
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "daskgmm", "fit", "job.yaml", *slow],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        for line in process.stdout:
-            if line.startswith("fit:"):
-                break
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=120)
-    finally:
-        process.kill()
-        process.wait()
-    assert process.returncode == code
-    assert "Traceback" not in errors
-    assert not (job / "run").exists()
 
 
 def test_a_worker_memory_that_is_too_small_is_refused(job):

@@ -1,6 +1,5 @@
 """What jobs write of each row, end to end: kinds of results, interruption and going on, stores that refuse."""
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -145,20 +144,6 @@ def test_rows_of_weight_0_are_left_out_of_fit_and_labels(job):
     assert np.flatnonzero(np.isnan(result("run/log_density"))).tolist() == [7]
 
 
-@pytest.fixture
-def small_disk(job):
-    """A file system of one megabyte, mounted in the working directory."""
-    disk = job / "disk"
-    disk.mkdir()
-    mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, check=False
-    )
-    if not mounted or mounted.returncode:
-        pytest.skip("needs the right to mount a file system")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
 def test_a_full_disk_is_said_in_a_line_and_the_earlier_run_is_untouched(job, small_disk):
     run("fit", "job.yaml", "output.directory=disk/run")
     before = {one: one.read_bytes() for one in (small_disk / "run").rglob("*") if one.is_file()}
@@ -169,7 +154,8 @@ def test_a_full_disk_is_said_in_a_line_and_the_earlier_run_is_untouched(job, sma
     )  # fmt: skip
     assert "No space left on device" in message
     assert "earlier results are untouched" in message
-    assert {one: one.read_bytes() for one in (small_disk / "run").rglob("*") if one.is_file()} == before
+    left = [one for one in (small_disk / "run").rglob("*") if ".unfinished" not in one.parts]
+    assert {one: one.read_bytes() for one in left if one.is_file()} == before
 
 
 def test_a_run_may_live_in_an_object_store(job):

@@ -34,15 +34,15 @@ SCRIPT = """\
 #SBATCH --constraint=haswell
 
 # Written by daskgmm submit: scheduler, workers and client in one allocation, which start and end together.
-# SLURM tells this shell 60 s before the wall time; the fit is then stopped (SIGTERM) and the job requeued.
+# SLURM tells this shell 60 s before the wall time; the fit writes a checkpoint and ends, the job is requeued.
 told=no
-trap 'told=yes; kill -TERM "$client"' USR1
+trap 'told=yes; kill -USR1 "$client"' USR1
 
 module load python
 
 go_on=()
 if [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then
-  go_on=(--overwrite)
+  go_on=(--resume)
 fi
 
 python3 -m daskgmm fit 'my fit.yaml' 'data.columns=[a, b]' \
@@ -54,7 +54,7 @@ status=$?
 if [ "$told" = yes ]; then
   wait "$client" # the first wait ended with the signal
   status=$?
-  if [ "$status" -eq 143 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 2 ]; then
+  if [ "$status" -eq 5 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 2 ]; then
     scontrol requeue "$SLURM_JOB_ID"
   fi
 fi
@@ -178,6 +178,7 @@ def test_a_submitted_fit_that_is_told_of_its_wall_time_is_requeued_and_ends(slur
     wait_for(lambda: slurm.field(job, "Restarts") == "1")
     assert slurm.wait_until_ended(job) == "COMPLETED", log_of(tmp_path, job)
     assert log_of(tmp_path, job).count("2 tasks of 1 workers") == 2
+    assert "going on after iteration" in log_of(tmp_path, job)
     assert bits(tmp_path / "run") == bits(of_threads(config, tmp_path))
 
 
@@ -188,8 +189,8 @@ def test_a_submitted_fit_is_not_requeued_more_often_than_allowed(slurm, tmp_path
     wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") >= 1)
     slurm.cancel(int(job), "--batch", "--signal=USR1")
     assert slurm.wait_until_ended(job) == "FAILED"
-    assert (slurm.field(job, "ExitCode"), slurm.field(job, "Restarts")) == ("143:0", "0")
-    assert not (tmp_path / "run").exists()  # an interrupted fit leaves nothing
+    assert (slurm.field(job, "ExitCode"), slurm.field(job, "Restarts")) == ("5:0", "0")
+    assert [one.name for one in (tmp_path / "run").iterdir()] == [".unfinished"]  # with its checkpoint
 
 
 @pytest.mark.slow

@@ -23,16 +23,16 @@ from .batch import BatchWorkers, check_command
 from .connection import Cluster
 from .jobqueue import Slurm
 
-_GO_ON = "--overwrite"  # how a requeued job treats what the job before it left: it starts its fit anew
+_GO_ON = "--resume"  # how a requeued job treats what the job before it left
 
 _SCRIPT = """\
 #!/usr/bin/env bash
 {directives}
 
 # Written by daskgmm submit: scheduler, workers and client in one allocation, which start and end together.
-# SLURM tells this shell {notice} s before the wall time; the fit is then stopped (SIGTERM) and the job requeued.
+# SLURM tells this shell {notice} s before the wall time; the fit writes a checkpoint and ends, the job is requeued.
 told=no
-trap 'told=yes; kill -TERM "$client"' USR1
+trap 'told=yes; kill -USR1 "$client"' USR1
 {prologue}
 go_on=()
 if [ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ]; then
@@ -52,7 +52,7 @@ if [ "$told" = yes ]; then
 fi
 exit "$status"
 """
-_STOPPED = 143  # exit code of daskgmm after SIGTERM
+_STOPPED = 5  # exit code of daskgmm after SIGUSR1
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,14 @@ class Submission:
     config: str
     overrides: tuple[str, ...] = ()
     overwrite: bool = False
+    resume: bool = False
 
     def words(self, cluster: Slurm) -> list[str]:
         """Return the command that the job runs."""
         kept = [override for override in self.overrides if override.partition("=")[0].split(".")[0] != "cluster"]
         command = [cluster.python or sys.executable, "-m", "daskgmm", "fit"]
-        return [*command, self.config, *kept, _allocation(cluster), *(["--overwrite"] if self.overwrite else [])]
+        flags = {"--overwrite": self.overwrite, "--resume": self.resume}
+        return [*command, self.config, *kept, _allocation(cluster), *(flag for flag, on in flags.items() if on)]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from pathlib import Path
 from typing import Any, cast
@@ -89,6 +89,23 @@ def written_whole(path: Path) -> Iterator[Path]:
     except BaseException:
         remove(temporary)
         raise
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file of which there is all or nothing, also after a power failure; an object store gives that itself."""
+    if not isinstance(path, Path):
+        path.write_bytes(data)
+        return
+    with written_whole(path) as temporary, temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    with suppress(OSError):  # not every system can do that with a directory
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
 
 def replace_path(source: Path, target: Path) -> None:

@@ -122,7 +122,7 @@ class ZarrWriter:
             if path.exists():
                 _check_same(path, [spec.name for spec in specs], create)
             else:
-                with written_whole(path) as temporary:
+                with writing(work.path), written_whole(path) as temporary:
                     create(temporary)
         return cls(work.path, kinds)
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 from uuid import uuid4
 
 from annotated_types import Ge, Gt, Lt
 
 from ..core.section import STRICT
 from ..errors import ConfigurationError
-from ..events import Event, Iteration
+from ..events import Listener, ignore
 from .faults import reason
+from .lock import locked
+from .metrics import METRICS
 from .places import make_directory, writing
 from .unfinished import Plan, Unfinished, is_unfinished, settle, unfinished
 
@@ -38,6 +39,8 @@ class OutputOptions:
     """Write log p(x) of each row, in nats."""
     anomaly_quantile: Annotated[float, Gt(0), Lt(1)] | None = None
     """Flag rows whose log-density is below this quantile of the fitted rows'; 0.001 flags the strangest 0.1 percent."""
+    checkpoint_every: Annotated[int, Ge(0)] = 1
+    """Iterations between two checkpoints, which fit --resume goes on from; 0 for none. At most one in two seconds."""
     storage_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """Options of the fsspec file system, where the directory is a URL."""
 
@@ -52,7 +55,7 @@ class OutputOptions:
         return self.labels or self.has_probabilities or self.log_density or self.anomaly_quantile is not None
 
 
-CONFIG, MODEL, METRICS, PICTURE = "config.yaml", "model.zarr", "metrics.jsonl", "segmentation.png"
+CONFIG, MODEL, PICTURE = "config.yaml", "model.zarr", "segmentation.png"
 RESULTS = ("labels.zarr", "probabilities.zarr", "log_density.zarr", "anomaly.zarr", "results.parquet")
 CONTENT = (CONFIG, MODEL, METRICS, PICTURE, *RESULTS)
 
@@ -84,8 +87,8 @@ class RunDirectory:
             )
         if goes_on and not (overwrite or resume):
             raise ConfigurationError(
-                f"output.directory {str(self.path)!r} holds unfinished results: give --resume to go on with a "
-                "prediction, or --overwrite to start anew"
+                f"output.directory {str(self.path)!r} holds unfinished results: give --resume to go on, or "
+                "--overwrite to start anew"
             )
         self._probe()
 
@@ -103,34 +106,26 @@ class RunDirectory:
             self.path.rmdir()
 
     @contextmanager
-    def fitting(self, config_yaml: str) -> Iterator[Unfinished]:
+    def locked(self, listen: Listener = ignore) -> Iterator[None]:
+        """Hold the directory for one job; raise before any work where it takes nothing, or belongs to another."""
+        self._probe()
+        with ExitStack() as stack:
+            with writing(self.path):
+                stack.enter_context(locked(self.path, listen))
+            yield
+
+    @contextmanager
+    def fitting(self, config_yaml: str, plan: Plan, resume: bool, overwrite: bool) -> Iterator[Unfinished]:
         """Give the folder that a fit writes to; all of it takes the place of an earlier run at the end, or none."""
-        with unfinished(self.path, {"job": "fit"}, CONTENT, resumable=False) as work:
-            (work.path / CONFIG).write_text(config_yaml)
+        with unfinished(self.path, {"job": "fit", **plan}, CONTENT, resume=resume, overwrite=overwrite) as work:
+            with writing(self.path):
+                (work.path / CONFIG).write_text(config_yaml)
             yield work
 
     @contextmanager
     def predicting(self, config_yaml: str, plan: Plan, resume: bool) -> Iterator[Unfinished]:
         """Give the folder that a prediction writes to; what is finished of it outlives an interruption."""
         with unfinished(self.path, {"job": "prediction", **plan}, CONTENT, resume=resume) as work:
-            (work.path / CONFIG).write_text(config_yaml)
+            with writing(self.path):
+                (work.path / CONFIG).write_text(config_yaml)
             yield work
-
-
-@contextmanager
-def metrics_writer(path: Path) -> Iterator[MetricsWriter]:
-    """Give a listener that writes one line of JSON for each iteration, at once (an object store keeps the whole)."""
-    with writing(path), path.open("w") as file:
-        yield MetricsWriter(file)
-
-
-@dataclass(frozen=True)
-class MetricsWriter:
-    """Keeps the iterations of a job."""
-
-    file: IO[str]
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Iteration):
-            self.file.write(json.dumps(asdict(event)) + "\n")
-            self.file.flush()

@@ -32,6 +32,15 @@ MODEL_COVARIANCES = {
     "diag": ArraySpec("covariances", ("component", "feature"), "float64"),
     "spherical": ArraySpec("covariances", ("component",), "float64"),
 }
+CHECKPOINT_SURVEY = (
+    ArraySpec("origin", ("feature",), "float64"),
+    ArraySpec("lead", ("feature",), "float64"),
+    ArraySpec("scatter", ("feature", "feature_2"), "float64"),
+    ArraySpec("minimum", ("feature",), "float64"),
+    ArraySpec("maximum", ("feature",), "float64"),
+)
+CHECKPOINT_HISTORY = ArraySpec("history", ("pass",), "float64")
+CHECKPOINT_SUMS = ArraySpec("sums", ("component", "column"), "float64")
 PROBABILITIES = ArraySpec("probabilities", ("grid", "component"), "float32")
 TOP_PROBABILITIES = ArraySpec("probabilities", ("grid", "rank"), "float32")
 LOG_DENSITY = ArraySpec("log_density", ("grid",), "float64")

@@ -30,7 +30,8 @@ class TableWriter:
     @classmethod
     def create(cls, work: Unfinished, kinds: ResultKinds, keys: Keys, attributes: dict[str, Any]) -> TableWriter:
         """Return the writer to a folder that is made for it, or that an interrupted job left."""
-        make_directory(work.path / TABLE)
+        with writing(work.path):
+            make_directory(work.path / TABLE)
         return cls(work.path, kinds, keys, {"daskgmm_kind": "results", "daskgmm_format": FORMAT_VERSION, **attributes})
 
     def __call__(self, region: Region, prediction: Prediction) -> None:

@@ -1,7 +1,8 @@
 """What a job is writing: kept apart until all of it is there, with a manifest, so that an interrupted job can go on.
 
 A folder `.unfinished` in the output directory holds what is written under its own names, `plan.json` (what it is made
-of; a folder without it is none) and `done/` with an empty file for each region of the results that is wholly written.
+of; a folder without it is none), `checkpoint/` with where the loop of a fit stands, and `done/` with an empty file for
+each region of the results that is wholly written; `results.json` is what the results of a fit are made of.
 An earlier run stays as it is meanwhile. When all is there, `complete.json` names it, and from then on it only has to
 take its place: whoever comes next does that, should this process be killed before it has.
 """
@@ -11,17 +12,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter
 
 from ..errors import ConfigurationError, DataError
+from .checkpoint import CHECKPOINTS
 from .faults import reason
 from .places import copy_over, leads_elsewhere, make_directory, remove, replace_path, writing, written_whole
 
 FOLDER = ".unfinished"
-_PLAN, _DONE, _COMPLETE, _PLACED = "plan.json", "done", "complete.json", "placed"
+PLAN = "plan.json"
+_DONE, _RESULTS, _COMPLETE, _PLACED = "done", "results.json", "complete.json", "placed"
 
 Region = tuple[slice, ...]
 Plan = Mapping[str, str]  # what the results depend on, in words
@@ -40,6 +43,17 @@ class Unfinished:
         """Return whether a region was written before."""
         return _name(region) in self.done
 
+    def for_results(self, plan: Plan, names: tuple[str, ...]) -> Unfinished:
+        """Return the folder for the results (under these names) of a fit; those of another plan are dropped from it."""
+        with writing(self.path):
+            if _read_plan(self.path / _RESULTS) != plan:
+                for name in (_RESULTS, _DONE, *names):
+                    remove(self.path / name)
+                make_directory(self.path / _DONE)
+                _write_plan(self.path / _RESULTS, plan)
+        done = _listed(self.path / _DONE)
+        return replace(self, going_on=bool(done), done=done)
+
 
 def mark_done(folder: Path, region: Region) -> None:
     """Note that a region of all results in the folder is written."""
@@ -48,39 +62,47 @@ def mark_done(folder: Path, region: Region) -> None:
 
 def is_unfinished(directory: Path) -> bool:
     """Return whether an interrupted job can go on there."""
-    return (directory / FOLDER / _PLAN).exists() and bool(_listed(directory / FOLDER / _DONE))
+    folder = directory / FOLDER
+    return (folder / PLAN).exists() and any(_listed(folder / name) for name in (_DONE, CHECKPOINTS))
 
 
 @contextmanager
 def unfinished(
-    directory: Path, plan: Plan, replaced: tuple[str, ...], *, resume: bool = False, resumable: bool = True
+    directory: Path, plan: Plan, replaced: tuple[str, ...], *, resume: bool = False, overwrite: bool = False
 ) -> Iterator[Unfinished]:
     """Give the folder to write to; at the end all that it holds takes its place in the directory.
 
     `replaced` names what a job may leave there; what an earlier one did goes then. With `resume` what an interrupted
-    job left is gone on with; raises ConfigurationError where that was another job. After an error the folder stays
-    where it holds a finished region, if the job is resumable.
+    job left is gone on with; where that was another job, raises ConfigurationError, or with `overwrite` starts anew.
+    After an error the folder stays where it holds a checkpoint or a finished region.
     """
     directory = directory.absolute()  # workers have their own working directory
     folder, made = _own_folder(directory), not directory.exists()
     with writing(directory):
-        going_on = resume and is_unfinished(directory)
-        if going_on:
-            _check_same(folder, plan)
-        else:
+        going_on = resume and is_unfinished(directory) and _is_same(folder, plan, overwrite)
+        if not going_on:
             _begin(folder, plan)
-        try:
-            yield Unfinished(folder, going_on, _listed(folder / _DONE))
-        except BaseException:
-            if not (resumable and is_unfinished(directory)):
-                _drop(folder)
-                if made and directory.exists() and not any(directory.iterdir()):
-                    directory.rmdir()
-            raise
-        names = [one.name for one in folder.iterdir() if one.name in replaced]
-        with written_whole(folder / _COMPLETE) as temporary:
-            temporary.write_text(json.dumps({"placed": names, "removed": sorted(set(replaced) - set(names))}))
+    try:
+        yield Unfinished(folder, going_on, _listed(folder / _DONE))
+        with writing(directory):
+            _complete(folder, replaced)
+    except BaseException as error:
+        if is_unfinished(directory):
+            error.add_note(f"what is finished is kept in {folder}: --resume goes on with it")
+        else:
+            _drop(folder)
+            if made and directory.exists() and not any(directory.iterdir()):
+                directory.rmdir()
+        raise
+    with writing(directory):
         settle(directory, replaced)
+
+
+def _complete(folder: Path, replaced: tuple[str, ...]) -> None:
+    """Note that all is there, which then only has to take its place."""
+    names = [one.name for one in folder.iterdir() if one.name in replaced]
+    with written_whole(folder / _COMPLETE) as temporary:
+        temporary.write_text(json.dumps({"placed": names, "removed": sorted(set(replaced) - set(names))}))
 
 
 def settle(directory: Path, known: tuple[str, ...]) -> bool:
@@ -89,7 +111,7 @@ def settle(directory: Path, known: tuple[str, ...]) -> bool:
     Nothing but what is `known` is moved or removed: raises DataError where other names stand there.
     """
     folder = _own_folder(directory)
-    if not (folder / _PLAN).exists() or not (folder / _COMPLETE).exists():
+    if not (folder / PLAN).exists() or not (folder / _COMPLETE).exists():
         return False
     if not (folder / _PLACED).exists():
         names = _read_complete(folder, known)
@@ -136,26 +158,40 @@ _REMEDY = f"remove the folder {FOLDER} to keep the earlier results"
 def _begin(folder: Path, plan: Plan) -> None:
     remove(folder)
     make_directory(folder / _DONE)
-    with written_whole(folder / _PLAN) as temporary:
-        temporary.write_text(json.dumps(dict(plan), indent=2))
+    _write_plan(folder / PLAN, plan)
 
 
 def _drop(folder: Path) -> None:
-    remove(folder / _PLAN)  # first: without it the rest is nothing
+    remove(folder / PLAN)  # first: without it the rest is nothing
     remove(folder)
 
 
-def _check_same(folder: Path, plan: Plan) -> None:
+def _is_same(folder: Path, plan: Plan, overwrite: bool) -> bool:
+    """Return whether the job there is the one of the plan; raise where it is another, unless that may be given up."""
+    before = _read_plan(folder / PLAN)
+    if not before and not overwrite:
+        raise ConfigurationError(f"{folder} cannot be resumed: its {PLAN} is damaged; start anew with --overwrite")
+    changed = [
+        f"its {name} was {before.get(name)!s:.200}, and is {plan.get(name)} now"
+        for name in dict.fromkeys([*plan, *before])
+        if before.get(name) != plan.get(name)
+    ]
+    if changed and not overwrite:
+        raise ConfigurationError(f"{folder} cannot be resumed: {', '.join(changed)}; start anew with --overwrite")
+    return not changed
+
+
+def _write_plan(path: Path, plan: Plan) -> None:
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(dict(plan), indent=2))
+
+
+def _read_plan(path: Path) -> Plan:
+    """Return a plan that was written, an empty one where there is none or it is damaged."""
     try:
-        before = _PLAN_TYPE.validate_json((folder / _PLAN).read_bytes(), strict=True)
-    except ValueError as error:
-        raise ConfigurationError(f"{folder} cannot be resumed ({reason(error)}): start anew with --overwrite") from None
-    for name in sorted({*plan, *before}):
-        if before.get(name) != plan.get(name):
-            raise ConfigurationError(
-                f"{folder} cannot be resumed: its {name} was {before.get(name)!s:.200}, and is {plan.get(name)} now; "
-                "start anew with --overwrite"
-            )
+        return _PLAN_TYPE.validate_json(path.read_bytes(), strict=True) if path.exists() else {}
+    except ValueError:
+        return {}
 
 
 def _listed(folder: Path) -> frozenset[str]:

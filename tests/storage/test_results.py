@@ -239,3 +239,33 @@ def test_an_interruption_before_the_arrays_are_made_is_gone_on_with(directory):
     with unfinished(directory, PLAN, CONTENT, resume=True) as work:
         ZarrWriter.create(work, EVERYTHING, LAYOUT, {})(REGIONS[1], prediction(1))
     assert (directory / "log_density.zarr").exists()
+
+
+def test_results_of_another_plan_are_dropped_from_what_is_unfinished(directory):
+    """A fit that goes on may write other results of its model."""
+
+    def begun(plan, resume, then=None):
+        with unfinished(directory, PLAN, CONTENT, resume=resume) as work:
+            results = work.for_results(plan, ("labels.zarr",))
+            write = ZarrWriter.create(results, ResultKinds(3), LAYOUT, {})
+            todo = [region for region in REGIONS if not results.is_done(region)]
+            if then is not None:
+                write(todo[0], prediction(0))
+                raise then
+            for region in todo:
+                write(region, prediction(1))
+            return len(todo)
+
+    for plan, resume in (({"labels": "a"}, False), ({"labels": "b"}, True)):
+        with pytest.raises(KeyboardInterrupt):
+            begun(plan, resume, KeyboardInterrupt())
+    assert begun({"labels": "b"}, True) == 1
+    labels = read_result(directory, "labels")
+    np.testing.assert_array_equal(labels, np.concatenate([prediction(i).labels for i in (0, 1)]).reshape(4, 6))
+    assert sorted(one.name for one in directory.iterdir()) == ["labels.zarr"]
+
+
+def test_an_error_of_the_job_is_not_one_of_the_store(directory):
+    """What fails in computing, a lost connection say, is told as what it is."""
+    with pytest.raises(ConnectionResetError), unfinished(directory, PLAN, CONTENT):
+        raise ConnectionResetError("scheduler")

@@ -1,0 +1,175 @@
+"""One job at a time in a run directory."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+
+import pytest
+
+from daskgmm.errors import RunInUseError
+from daskgmm.storage.lock import LOCK, Heartbeat, Owner, locked, owner
+from daskgmm.storage.places import place
+
+QUICK = Heartbeat(every=0.02, stale=1.0, look=0.01)
+
+
+@pytest.fixture(params=["local", "memory"])
+def directory(request, tmp_path):
+    """An output directory on this machine, and one behind an fsspec URL."""
+    return place(tmp_path / "run") if request.param == "local" else place(f"memory://{tmp_path.name}/run")
+
+
+def leave_behind(directory, **other):
+    """Write the lock of another owner."""
+    directory.mkdir(parents=True, exist_ok=True)
+    left = replace(Owner.this_process(), **other)
+    (directory / LOCK).write_text(json.dumps(asdict(left)))
+    return left
+
+
+def dead_process():
+    """Return the number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_the_second_job_is_refused_and_told_whose_the_directory_is(directory):
+    with locked(directory):
+        mine = owner(directory)
+        assert (mine.pid, mine.process_lives, mine.is_here) == (os.getpid(), True, True)
+        with pytest.raises(RunInUseError) as refusal, locked(directory):
+            pass
+        assert f"is in use by {mine.user} on {mine.host} (process {mine.pid}, since {mine.since})" in str(refusal.value)
+        assert owner(directory) == mine
+    assert owner(directory) is None
+    assert not directory.exists()  # it was made for the lock, and nothing came
+
+
+def failing(directory):
+    """Hold a directory, write a file and fail."""
+    with locked(directory):
+        (directory / "file").write_text("")
+        raise ZeroDivisionError
+
+
+def test_an_error_releases_the_lock_and_what_came_stays(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        failing(tmp_path / "run")
+    assert [one.name for one in (tmp_path / "run").iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("other", ["ended", "number given anew"])
+def test_the_lock_of_a_process_that_is_gone_is_taken_over_and_told(directory, other):
+    left = leave_behind(directory, **({"pid": dead_process()} if other == "ended" else {"started": 1.0}))
+    heard = []
+    with locked(directory, heard.append):
+        assert owner(directory).pid == os.getpid()
+    assert [one.message for one in heard] == [f"the lock of {left} was left behind, and is taken over"]
+
+
+def test_the_lock_of_a_killed_process_is_taken_over(tmp_path):
+    code = "import os, sys; from pathlib import Path; from daskgmm.storage.lock import locked\n"
+    code += "with locked(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=False)
+    assert not owner(tmp_path).process_lives
+    heard = []
+    with locked(tmp_path, heard.append):
+        pass
+    assert "was left behind" in heard[0].message
+
+
+def test_a_job_on_another_machine_lives_while_its_heart_beats(directory):
+    left = leave_behind(directory, host="elsewhere")
+    stopped, count = threading.Event(), 0
+
+    def beat():
+        nonlocal count
+        while not stopped.wait(0.05):
+            count += 1
+            (directory / LOCK).write_text(json.dumps({**asdict(left), "beat": count}))
+
+    beating = threading.Thread(target=beat)
+    beating.start()
+    try:
+        with pytest.raises(RunInUseError, match="on elsewhere"), locked(directory, heartbeat=Heartbeat(0.05, 60, 0.01)):
+            pass
+    finally:
+        stopped.set()
+        beating.join()
+
+
+def test_a_job_on_another_machine_whose_heart_stands_still_is_given_up(directory):
+    leave_behind(directory, host="elsewhere")
+    heard = []
+    with locked(directory, heard.append, QUICK):
+        pass
+    assert [one.message.partition("locked")[0] for one in heard[:1]] == ["the directory is "]
+    assert "on elsewhere" in heard[-1].message
+    assert "taken over" in heard[-1].message
+
+
+def test_a_heart_that_has_stood_still_for_long_is_not_waited_for(tmp_path):
+    leave_behind(tmp_path, namespace="pid:[of another container]")
+    os.utime(tmp_path / LOCK, (1e9, 1e9))
+    heard = []
+    with locked(tmp_path, heard.append):
+        pass
+    assert len(heard) == 1
+
+
+def test_a_lock_shows_that_its_owner_lives(directory):
+    with locked(directory, heartbeat=QUICK):
+        lock = directory / LOCK
+        pulse = lambda: lock.stat().st_mtime_ns if isinstance(lock, type(place("."))) else lock.read_text()  # noqa: E731
+        first, pause = pulse(), threading.Event()
+        while pulse() == first:
+            pause.wait(0.01)
+        assert owner(directory).pid == os.getpid()
+
+
+def test_a_damaged_lock_is_one_whose_owner_is_unknown(directory):
+    leave_behind(directory)
+    (directory / LOCK).write_text("{")
+    heard = []
+    with locked(directory, heard.append, QUICK):
+        pass
+    assert "somebody on an unknown machine" in heard[-1].message
+
+
+@pytest.mark.parametrize("left", [None, {"started": 1.0}], ids=["free", "stale"])
+def test_of_many_that_come_at_once_one_gets_the_directory(tmp_path, left):
+    n = 8
+    for attempt in range(10):
+        directory = tmp_path / str(attempt)
+        directory.mkdir()
+        if left:
+            leave_behind(directory, **left)
+        together, all_tried = threading.Barrier(n), threading.Barrier(n)
+
+        def try_it(directory=directory, together=together, all_tried=all_tried):
+            together.wait()
+            try:
+                with locked(directory):
+                    all_tried.wait()
+                    return True
+            except RunInUseError:
+                all_tried.wait()
+                return False
+
+        with ThreadPoolExecutor(n) as threads:
+            assert sum(one.result() for one in [threads.submit(try_it) for _ in range(n)]) == 1
+        assert list(directory.iterdir()) == []
+
+
+def test_a_bucket_is_locked(s3):
+    directory = place(f"{s3.url}/locked", s3.storage_options)
+    with locked(directory):
+        with pytest.raises(RunInUseError, match=f"process {os.getpid()}"), locked(directory):
+            pass
+        assert owner(directory).pid == os.getpid()
+    assert owner(directory) is None
