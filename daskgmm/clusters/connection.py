@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -75,7 +76,7 @@ def connected(
     Raise ClusterLostError, with the remedy, if they are late, or if no task is completed for too long; `rescale` asks
     for workers that are missing then, and paused ones are restarted where the cluster is our `own`.
     """
-    with client, watched(client, patience.stall_timeout, rescale, own):
+    with _quiet(), client, watched(client, patience.stall_timeout, rescale, own):
         start_timeout = patience.start_timeout
         try:
             client.wait_for_workers(n_workers, timeout=start_timeout)
@@ -86,6 +87,18 @@ def connected(
                 "workers' logs say why, or raise cluster.start_timeout"
             ) from None
         yield Connection(description, client.dashboard_link, client)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within it dask's client logs nothing of connections that break: that is told by errors of our own."""
+    logger = logging.getLogger("distributed.client")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def connect_timeout(start_timeout: float) -> float:
@@ -115,5 +128,8 @@ def own_scheduler(stall_timeout: float, no_workers_timeout: str = NO_WORKERS_TIM
 
 
 def worker_ttl(stall_timeout: float) -> str:
-    """Return after what time a scheduler restarts a worker that is not heard of: well before the watchdog looks."""
-    return f"{stall_timeout / 5:g}s"
+    """Return after what time a scheduler restarts a worker that is not heard of: before the watchdog looks.
+
+    A worker that imports packages from a slow file system is not heard of meanwhile: the time must not be short.
+    """
+    return f"{stall_timeout / 2.5:g}s"
