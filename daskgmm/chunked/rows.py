@@ -125,12 +125,16 @@ class Rows:
         weights = [None if self.weights is None else (self.weights.name, *index) for index in indices]
         return [((self.array.name, *index, 0), weight) for index, weight in zip(indices, weights, strict=True)]
 
+    @property
+    def _names(self) -> set[str]:
+        return {one.name for one in (self.array, self.weights) if one is not None}
+
     def region_of(self, key: Any) -> Region | None:
         """Return the part of the grid of the block that a task reads, or works on, by its key; None for other tasks."""
         match key:
             case (str(name), int(number)) if name.endswith(CHUNK):
                 return self.regions[number]
-            case (str(name), *index) if name == self.array.name or (self.weights and name == self.weights.name):
+            case (str(name), *index) if name in self._names:
                 edges = [np.concatenate([[0], np.cumsum(sizes)]).tolist() for sizes in self.array.chunks[:-1]]
                 return tuple(slice(edge[i], edge[i + 1]) for edge, i in zip(edges, index, strict=False))
         return None

@@ -5,9 +5,10 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 from distributed import Client
+from distributed.comm import CommClosedError
 
 from daskgmm.clusters.connection import Connection
-from daskgmm.clusters.preflight import blas_threads, check_packages, check_paths, differences, memory_limits
+from daskgmm.clusters.preflight import answers, blas_threads, check_packages, check_paths, differences, memory_limits
 from daskgmm.config import parse_config
 from daskgmm.errors import ConfigurationError
 from daskgmm.events import Notice
@@ -117,6 +118,19 @@ def test_little_memory_is_told_before_any_work(client, tmp_path, monkeypatch):
     assert told == []
     check_cluster(Connection("here", client=client), huge, open_source(huge.data), told.append)
     assert ["have less memory than this job takes" in one.message for one in told if isinstance(one, Notice)] == [True]
+
+
+def test_a_worker_that_is_lost_while_it_is_asked_is_left_out(client):
+    first = min(client.scheduler_info(n_workers=-1)["workers"])
+
+    def lost_on_one(address, dask_worker):
+        if dask_worker.address == address:
+            raise CommClosedError("gone")
+        return "here"
+
+    assert list(answers(client, lost_on_one, first).values()) == ["here"]
+    with pytest.raises(ZeroDivisionError):
+        answers(client, divmod, 1, 0)
 
 
 def test_threads_are_asked_nothing():

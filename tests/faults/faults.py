@@ -230,7 +230,7 @@ FAULTS = [
     Fault("all workers lost, and others come", all_lost_and_back, ADDRESS),
     Fault("a worker more, then one less", up_and_down, ADDRESS),
     Fault("reads refused for a while", busy_store),
-    Fault("chunk that kills each worker", poison, message=f"rows [{POISONED * 500}:{POISONED * 500 + 500}, 0:3] of"),
+    Fault("chunk that kills each worker", poison, message=f"rows [{POISONED * 500}:{POISONED * 500 + 500}] of"),
     Fault("read that never ends", hanging_store, {**LOCAL, "stall_timeout": 8}, STALLED),
     Fault("all workers lost for good", all_lost, {**ADDRESS, "stall_timeout": 8}, "there is no worker"),
     Fault(

@@ -63,4 +63,4 @@ def assert_ended(fault: Fault, reference: Reference, outcome: Outcome) -> None:
     assert outcome.code == 5, outcome
     assert outcome.stderr.startswith("daskgmm: "), outcome.stderr
     assert outcome.stderr.count("\n") == 1, outcome.stderr
-    assert fault.message in outcome.stderr
+    assert fault.message in outcome.stderr, outcome.stderr
