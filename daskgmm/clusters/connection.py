@@ -15,6 +15,7 @@ from annotated_types import Gt
 from distributed import Client
 
 from ..errors import ClusterLostError
+from .stalls import Patience
 from .watchdog import watched
 
 T = TypeVar("T")
@@ -32,18 +33,6 @@ class Connection:
     description: str
     dashboard: str | None = None
     client: Client | None = None  # None: the threads of this process
-
-
-class Patience(Protocol):
-    """How long a cluster is waited for, seconds."""
-
-    @property
-    def start_timeout(self) -> float:
-        """For its first worker."""
-
-    @property
-    def stall_timeout(self) -> float:
-        """For a task to be completed."""
 
 
 class Cluster(Protocol):
@@ -76,7 +65,7 @@ def connected(
     Raise ClusterLostError, with the remedy, if they are late, or if no task is completed for too long; `rescale` asks
     for workers that are missing then, and paused ones are restarted where the cluster is our `own`.
     """
-    with _quiet(), client, watched(client, patience.stall_timeout, rescale, own):
+    with _quiet(), client, watched(client, patience, rescale, own):
         start_timeout = patience.start_timeout
         try:
             client.wait_for_workers(n_workers, timeout=start_timeout)

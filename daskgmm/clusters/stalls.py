@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 BUSY_PATIENCE = 10  # times as long is waited while a worker that has tasks computes: a task may take its time
 MOST_HELPS = 3  # in one computation; a cluster that stands still again and again will not finish it
 _BUSY = 10.0  # percent of a core; a worker that waits takes less for its heartbeat
+
+
+class Patience(Protocol):
+    """How long a cluster is waited for, seconds."""
+
+    @property
+    def start_timeout(self) -> float:
+        """For its first worker, and later for one while there is none."""
+
+    @property
+    def stall_timeout(self) -> float:
+        """For a task to be completed."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,10 @@ class Stall:
         """Return whether the limit (seconds) has passed; it is longer while workers compute."""
         busy = look is not None and self.first is not None and look.busy_since(self.first)
         return now - self.since >= limit * (BUSY_PATIENCE if busy else 1)
+
+    def waits_for_a_worker(self, look: Look | None) -> bool:
+        """Return whether there is none though help was tried: one may stand in a queue."""
+        return self.helped and look is not None and not look.workers
 
     @property
     def is_hopeless(self) -> bool:

@@ -14,23 +14,24 @@ from typing import Any
 from distributed import Client, Future
 
 from ..errors import ClusterLostError
-from .stalls import Look, Seen, Stall, described, stall_after
+from .stalls import Look, Patience, Seen, Stall, described, stall_after
 
 _TICK = 0.5  # seconds between two looks at the client's own state
 _LOOKS = 10  # at the cluster, in the time after which a stall is one
 _LONGEST_INTERVAL = 10.0  # seconds between two of them
+_ANSWER_TIMEOUT = 30.0  # seconds that the scheduler has
 _HELP_TIMEOUT = 30.0  # seconds that workers have to start anew
 
 
 @contextmanager
-def watched(client: Client, stall_timeout: float, rescale: Callable[[], None] | None, own: bool) -> Iterator[None]:
+def watched(client: Client, patience: Patience, rescale: Callable[[], None] | None, own: bool) -> Iterator[None]:
     """Within it, whoever waits for results of the client is woken when none will come; then raise ClusterLostError.
 
-    That is at once where the connection to the scheduler is lost. Where no task was completed for stall_timeout seconds
+    That is at once where the connection to the scheduler is lost. Where no task was completed for stall_timeout
     help is tried first: workers that are silent (and those that are paused, where the cluster is our own) are started
     anew by their nannies, and `rescale` asks for those that are missing.
     """
-    watchdog = _Watchdog(client, stall_timeout, rescale, own)
+    watchdog = _Watchdog(client, patience, rescale, own)
     thread = Thread(target=watchdog.watch, name="daskgmm-watchdog", daemon=True)
     thread.start()
     try:
@@ -53,11 +54,11 @@ def _lost(client: Client) -> str | None:
 class _Watchdog:
     """Looks at a client and its cluster until it is over, or sure that nothing will come: it keeps what it has seen."""
 
-    def __init__(self, client: Client, limit: float, rescale: Callable[[], None] | None, own: bool) -> None:
+    def __init__(self, client: Client, patience: Patience, rescale: Callable[[], None] | None, own: bool) -> None:
         self.over = Event()
         self.verdict: str | None = None
-        self._client, self._limit, self._rescale, self._own = client, limit, rescale, own
-        self._interval = min(limit / _LOOKS, _LONGEST_INTERVAL)
+        self._client, self._patience, self._rescale, self._own = client, patience, rescale, own
+        self._interval = min(patience.stall_timeout / _LOOKS, _LONGEST_INTERVAL)
         self._stall: Stall | None = None
 
     def watch(self) -> None:
@@ -76,12 +77,17 @@ class _Watchdog:
         awaited = frozenset(str(key) for key, state in list(self._client.futures.items()) if state.status == "pending")
         look = self._asked() if awaited else None
         stall = self._stall = stall_after(self._stall, awaited, look, monotonic())
-        if stall is None or not stall.is_over(self._limit, look, monotonic()):
+        if stall is None:
+            return
+        limit, key = self._patience.stall_timeout, "stall_timeout"
+        if stall.waits_for_a_worker(look) and self._patience.start_timeout > limit:
+            limit, key = self._patience.start_timeout, "start_timeout"
+        if not stall.is_over(limit, look, monotonic()):
             return
         if stall.is_hopeless:
             self.verdict = (
-                f"no task was completed for {self._limit:g} s: {described(stall.first, look)}; look at the logs of the "
-                "workers, or raise cluster.stall_timeout"
+                f"no task was completed for {monotonic() - stall.since:.0f} s: {described(stall.first, look)}; look at "
+                f"the logs of the workers, or raise cluster.{key}"
             )
         else:
             self._help(stall, look)
@@ -95,7 +101,9 @@ class _Watchdog:
             return await scheduler.identity(n_workers=-1), await scheduler.processing(workers=None)
 
         try:
-            identity, processing = self._client.sync(ask, callback_timeout=max(self._limit / 2, _TICK))
+            identity, processing = self._client.sync(
+                ask, callback_timeout=min(self._patience.stall_timeout / 2, _ANSWER_TIMEOUT)
+            )
         except Exception:  # of the network, or of a client that is being closed
             return None
         workers = {address: _seen(worker) for address, worker in identity["workers"].items()}

@@ -68,6 +68,15 @@ def test_help_is_tried_once_in_a_stall_and_a_few_times_for_the_same_results():
     assert not stall_after(stall, frozenset({"other"}), LATER, 300.0).is_hopeless
 
 
+def test_a_worker_is_waited_for_after_help_was_tried():
+    empty = Look({}, {})
+    helped = STALL.after_help(empty, 200.0)
+    assert helped.waits_for_a_worker(empty)
+    assert not STALL.waits_for_a_worker(empty)
+    assert not helped.waits_for_a_worker(LATER)
+    assert not helped.waits_for_a_worker(None)
+
+
 @pytest.mark.parametrize(
     ("first", "now", "words"),
     [

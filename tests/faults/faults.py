@@ -232,7 +232,12 @@ FAULTS = [
     Fault("reads refused for a while", busy_store),
     Fault("chunk that kills each worker", poison, message=f"rows [{POISONED * 500}:{POISONED * 500 + 500}] of"),
     Fault("read that never ends", hanging_store, {**LOCAL, "stall_timeout": 8}, STALLED),
-    Fault("all workers lost for good", all_lost, {**ADDRESS, "stall_timeout": 8}, "there is no worker"),
+    Fault(
+        "all workers lost for good",
+        all_lost,
+        {**ADDRESS, "stall_timeout": 8, "start_timeout": 20},
+        "there is no worker",
+    ),
     Fault(
         "all workers frozen for good",
         reader(in_pass, signal.SIGSTOP),

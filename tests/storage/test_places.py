@@ -8,10 +8,15 @@ from daskgmm.storage.places import place, written_at_once
 def test_a_file_that_is_not_written_to_its_end_leaves_the_one_before(tmp_path):
     target = tmp_path / "part.parquet"
     target.write_text("whole")
-    with pytest.raises(RuntimeError, match="killed"), written_at_once(target) as path:
-        path.write_text("ha")
-        assert target.read_text() == "whole"
-        raise RuntimeError("killed")
+
+    def write_half():
+        with written_at_once(target) as path:
+            path.write_text("ha")
+            assert target.read_text() == "whole"
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        write_half()
     assert [one.name for one in tmp_path.iterdir()] == ["part.parquet"]
     assert target.read_text() == "whole"
 
