@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
-from .faults import FAULTS, Fault
+from .faults import FAULTS, RARER, Fault
 from .trying import Reference, reference, tried
 
 Seconds = list[float | None]  # after the fault, of each try; None: it did not end as it must
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="parts of the names of faults; all if none is given")
     parser.add_argument("--times", type=int, default=20, help="rounds through the list")
     arguments = parser.parse_args()
-    faults = [one for one in FAULTS if not arguments.names or any(name in one.name for name in arguments.names)]
+    faults = [one for one in FAULTS + RARER if not arguments.names or any(name in one.name for name in arguments.names)]
     found: dict[Fault, Seconds] = defaultdict(list)
     with reference() as expected:
         for number in range(arguments.times):
