@@ -27,7 +27,7 @@ def opened(config: Config, source: Source, listen: Listener) -> Iterator[Rows]:
         rows = rows_of(source, config.compute)
         keep = fits(rows, config.compute.persist)
         listen(Phase("read", f"{_described(rows, source)}, {'kept in memory' if keep else 'streamed at each pass'}"))
-        with ready(rows, keep) as ready_rows:
+        with ready(rows, keep, source.description) as ready_rows:
             yield ready_rows
 
 

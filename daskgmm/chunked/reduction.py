@@ -10,16 +10,18 @@ import dask
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import DataNode, List, Task, TaskRef
+from dask.utils import key_split
 from distributed import KilledWorker
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
+from distributed.scheduler import NoValidWorkerError, NoWorkerError
 from numpy.typing import NDArray
 
 from ..core.blas import single_threaded
 from ..core.slots import COMPUTE_THREADS, compute_slot, slot_lent
 from ..errors import ClusterLostError
 from . import sizes
-from .rows import Rows, aligned
+from .rows import CHUNK, Rows, aligned
 
 FAN_IN = 16
 
@@ -49,7 +51,7 @@ def map_reduce(
     block_keys = rows.block_keys
     for number, argument in own.items():
         block, weights = block_keys[number]
-        key = (f"{name}-chunk", number)
+        key = (f"{name}{CHUNK}", number)
         weights_ref = None if weights is None else TaskRef(weights)
         layer[key] = Task(key, _on_block, chunk, TaskRef(block), weights_ref, TaskRef(shared_key), argument)
         keys.append(key)
@@ -83,9 +85,20 @@ def _on_the_scheduler(call: Callable[..., tuple[Any, ...]], results: tuple[Any, 
         with single_threaded():
             return call(*results)
     except KilledWorker as error:
-        raise ClusterLostError(f"a task was lost with each worker that ran it (out of memory?): {error}") from error
+        raise ClusterLostError(lost_task(f"task {key_split(error.task)}", error)) from error
+    except (NoWorkerError, NoValidWorkerError) as error:
+        raise ClusterLostError(f"all workers are gone, and none came for {error.timeout:g} s") from error
     except (FutureCancelledError, CommClosedError) as error:
         raise ClusterLostError(f"the connection to the scheduler was lost: {error}") from error
+
+
+def lost_task(what: str, error: KilledWorker) -> str:
+    """Return the message for a task that no worker survives, with the remedy."""
+    return (
+        f"{what}: each of the {error.allowed_failures + 1} workers that took it died, the last at "
+        f"{error.last_worker.address}; they may have run out of memory (lower compute.chunk_bytes or give them more), "
+        "else their logs say why"
+    )
 
 
 def in_slot(function: Callable[..., Any], *arguments: Any) -> Any:

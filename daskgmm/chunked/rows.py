@@ -19,6 +19,8 @@ from ..errors import DataError
 from .plan import ChunkBytes, Stored, keep_or_plan, plan_chunks
 
 Region = tuple[slice, ...]
+CHUNK = "-chunk"  # ends the name of tasks that work on one block, whose number is in their key
+_HELD = "-held"  # ends the name of blocks that workers hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +126,20 @@ class Rows:
         weights = [None if self.weights is None else (self.weights.name, *index) for index in indices]
         return [((self.array.name, *index, 0), weight) for index, weight in zip(indices, weights, strict=True)]
 
+    @property
+    def _names(self) -> set[str]:
+        return {one.name for one in (self.array, self.weights) if one is not None}
+
+    def region_of(self, key: Any) -> Region | None:
+        """Return the part of the grid of the block that a task reads, or works on, by its key; None for other tasks."""
+        match key:
+            case (str(name), int(number)) if name.endswith(CHUNK):
+                return self.regions[number]
+            case (str(name), *index) if name.removesuffix(_HELD) in self._names:
+                edges = [np.concatenate([[0], np.cumsum(sizes)]).tolist() for sizes in self.array.chunks[:-1]]
+                return tuple(slice(edge[i], edge[i + 1]) for edge, i in zip(edges, index, strict=False))
+        return None
+
     def place(self, row: int) -> tuple[int, ...]:
         """Return the grid index of a row number."""
         ends = np.cumsum(self.block_sizes)
@@ -133,7 +149,8 @@ class Rows:
     def persisted(self) -> Rows:
         """Return the same rows held in the memory of the scheduler's workers, aligned for the kernel."""
         arrays = [self.array] if self.weights is None else [self.array, self.weights]
-        return Rows(*dask.persist(*(one.map_blocks(aligned, dtype=one.dtype, meta=one._meta) for one in arrays)))
+        held = (one.map_blocks(aligned, name=one.name + _HELD, dtype=one.dtype, meta=one._meta) for one in arrays)
+        return Rows(*dask.persist(*held))
 
 
 def aligned(block: NDArray[Any]) -> NDArray[Any]:
@@ -148,6 +165,11 @@ def place_in(region: Region, row: int) -> tuple[int, ...]:
     """Return the grid index of a row of the block that holds a region."""
     within = np.unravel_index(row, [one.stop - one.start for one in region])
     return tuple(one.start + int(i) for one, i in zip(region, within, strict=True))
+
+
+def name_rows(region: Region) -> str:
+    """Return what a message calls the rows of a region of the grid."""
+    return f"rows [{', '.join(f'{one.start}:{one.stop}' for one in region)}]"
 
 
 def name_row(place: tuple[int, ...]) -> str:

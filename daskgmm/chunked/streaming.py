@@ -9,20 +9,39 @@ import dask
 from dask.base import get_scheduler
 from dask.system import CPU_COUNT
 from dask.threaded import get as threaded_get
+from distributed import KilledWorker
 
 from ..core.slots import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
-from .rows import Rows
+from ..errors import ClusterLostError
+from .reduction import lost_task
+from .rows import Rows, name_rows
 
 
 @contextmanager
-def ready(rows: Rows, keep: bool) -> Iterator[Rows]:
-    """Give the rows as passes take them: held in the workers' memory if they are to be kept, else read ahead."""
-    with reading_ahead(rows):
-        if not keep:
-            yield rows
-            return
-        held = rows.persisted()
-    yield held
+def ready(rows: Rows, keep: bool, name: str = "the data") -> Iterator[Rows]:
+    """Give the rows as passes take them: held in the workers' memory if they are to be kept, else read ahead.
+
+    A block that no worker survives is named, as rows of what has this name.
+    """
+    with _blocks_named(rows, name):
+        with reading_ahead(rows):
+            if not keep:
+                yield rows
+                return
+            held = rows.persisted()
+        yield held
+
+
+@contextmanager
+def _blocks_named(rows: Rows, name: str) -> Iterator[None]:
+    try:
+        yield
+    except ClusterLostError as error:
+        cause = error.__cause__
+        region = rows.region_of(cause.task) if isinstance(cause, KilledWorker) else None
+        if region is None:
+            raise
+        raise ClusterLostError(lost_task(f"{name_rows(region)} of {name}", cause)) from cause
 
 
 @contextmanager

@@ -17,7 +17,16 @@ from distributed.security import Security
 
 from ..core.section import STRICT
 from ..errors import ClusterLostError, ConfigurationError
-from .connection import Connection, StartTimeout, awaited, connect_timeout, connected, reason
+from .connection import (
+    STALL_TIMEOUT,
+    Connection,
+    StallTimeout,
+    StartTimeout,
+    awaited,
+    connect_timeout,
+    connected,
+    reason,
+)
 
 _SCHEMES = ("tcp://", "tls://")
 
@@ -75,6 +84,8 @@ class Address:
     """Threads that each worker was started with; --dry-run reckons the memory with them."""
     start_timeout: StartTimeout = 60.0
     """Seconds to wait for the workers; for the scheduler, at most 10 of them."""
+    stall_timeout: StallTimeout = STALL_TIMEOUT
+    """Seconds without a completed task after which silent workers are restarted; the job stops after as many again."""
 
     def __post_init__(self) -> None:
         """Raise ConfigurationError unless there is one address, by itself or in a file, that agrees with tls."""
@@ -98,7 +109,7 @@ class Address:
         """Connect a client, and close it at the end: the cluster goes on."""
         address = self._resolved_address()
         description = f"workers of the scheduler at {address}"
-        with connected(self._client(address), self.start_timeout, description, self.n_workers) as connection:
+        with connected(self._client(address), self, description, self.n_workers, own=False) as connection:
             yield connection
 
     def _client(self, address: str) -> Client:

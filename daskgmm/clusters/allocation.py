@@ -48,10 +48,10 @@ class Allocation(BatchWorkers):
         description = f"{self.tasks} tasks of {self.processes} workers with {self.compute_threads} threads each"
         scheduler = {"cls": Scheduler, "options": self.scheduler_options(self.interface)}
         with (
-            own_scheduler(f"{self.start_timeout}s"),
+            own_scheduler(self.stall_timeout, f"{self.start_timeout}s"),
             SpecCluster(scheduler=scheduler, silence_logs="critical") as cluster,
             _running(self.srun_command(cluster.scheduler_address), self.environment),
-            connected(Client(cluster), self.start_timeout, description) as connection,
+            connected(Client(cluster), self, description) as connection,
         ):
             yield self.shown(connection)
 

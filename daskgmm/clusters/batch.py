@@ -14,7 +14,7 @@ from pydantic import Field
 from ..core.section import STRICT
 from ..core.slots import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from ..errors import ConfigurationError
-from .connection import Connection, StartTimeout
+from .connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout
 from .sizes import check_memory
 
 
@@ -57,6 +57,13 @@ class BatchWorkers:
     start_timeout: Annotated[
         StartTimeout, Field(description="Seconds to wait for the first worker, and later for one while there is none.")
     ] = 600.0
+    stall_timeout: Annotated[
+        StallTimeout,
+        Field(
+            description="Seconds without a completed task after which silent workers are started anew; after as many "
+            "again the job stops."
+        ),
+    ] = STALL_TIMEOUT
 
     @property
     def compute_threads(self) -> int:

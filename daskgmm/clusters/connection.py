@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+import logging
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,9 +15,13 @@ from annotated_types import Gt
 from distributed import Client
 
 from ..errors import ClusterLostError
+from .stalls import Patience
+from .watchdog import watched
 
 T = TypeVar("T")
 StartTimeout = Annotated[float, Gt(0)]
+StallTimeout = Annotated[float, Gt(0)]
+STALL_TIMEOUT = 300.0  # seconds
 CONNECT_TIMEOUT = 10.0  # seconds
 NO_WORKERS_TIMEOUT = "60s"  # tasks that wait for a worker longer than this fail, where the scheduler is ours
 
@@ -46,9 +51,22 @@ class Cluster(Protocol):
 
 
 @contextmanager
-def connected(client: Client, start_timeout: float, description: str, n_workers: int = 1) -> Iterator[Connection]:
-    """Give the connection once the workers are there; raise ClusterLostError, with the remedy, if they are late."""
-    with client:
+def connected(
+    client: Client,
+    patience: Patience,
+    description: str,
+    n_workers: int = 1,
+    *,
+    rescale: Callable[[], None] | None = None,
+    own: bool = True,
+) -> Iterator[Connection]:
+    """Give the connection once the workers are there, and watch over it.
+
+    Raise ClusterLostError, with the remedy, if they are late, or if no task is completed for too long; `rescale` asks
+    for workers that are missing then, and paused ones are restarted where the cluster is our `own`.
+    """
+    with _quiet(), client, watched(client, patience, rescale, own):
+        start_timeout = patience.start_timeout
         try:
             client.wait_for_workers(n_workers, timeout=start_timeout)
         except TimeoutError:
@@ -58,6 +76,18 @@ def connected(client: Client, start_timeout: float, description: str, n_workers:
                 "workers' logs say why, or raise cluster.start_timeout"
             ) from None
         yield Connection(description, client.dashboard_link, client)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within it dask's client logs nothing of connections that break: that is told by errors of our own."""
+    logger = logging.getLogger("distributed.client")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def connect_timeout(start_timeout: float) -> float:
@@ -80,6 +110,15 @@ def reason(error: BaseException) -> str:
     return f"{type(told).__name__}: {told}"
 
 
-def own_scheduler(no_workers_timeout: str = NO_WORKERS_TIMEOUT) -> Any:
+def own_scheduler(stall_timeout: float, no_workers_timeout: str = NO_WORKERS_TIMEOUT) -> Any:
     """Return a context in which a scheduler is started so that nothing waits for workers for ever."""
-    return dask.config.set({"distributed.scheduler.no-workers-timeout": no_workers_timeout})
+    timeouts = {"no-workers-timeout": no_workers_timeout, "worker-ttl": worker_ttl(stall_timeout)}
+    return dask.config.set({f"distributed.scheduler.{name}": timeout for name, timeout in timeouts.items()})
+
+
+def worker_ttl(stall_timeout: float) -> str:
+    """Return after what time a scheduler restarts a worker that is not heard of: before the watchdog looks.
+
+    A worker that imports packages from a slow file system is not heard of meanwhile: the time must not be short.
+    """
+    return f"{stall_timeout / 2.5:g}s"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import dask
@@ -16,7 +17,16 @@ from distributed import Client
 
 from ..core.section import STRICT
 from ..errors import ClusterLostError, ConfigurationError
-from .connection import Connection, StartTimeout, awaited, connect_timeout, connected, reason
+from .connection import (
+    STALL_TIMEOUT,
+    Connection,
+    StallTimeout,
+    StartTimeout,
+    awaited,
+    connect_timeout,
+    connected,
+    reason,
+)
 
 PASSWORD = "DASKGMM_GATEWAY_PASSWORD"  # noqa: S105 # the name of a variable
 _NOT_LET_IN = {401, 403}  # of HTTP
@@ -48,6 +58,8 @@ class Gateway:
     """Threads that the server gives each worker; --dry-run reckons the memory with them."""
     start_timeout: StartTimeout = 60.0
     """Seconds to wait for the scheduler, and then for the first worker."""
+    stall_timeout: StallTimeout = STALL_TIMEOUT
+    """Seconds without a completed task after which lost workers are replaced; after as many again the job stops."""
 
     def __post_init__(self) -> None:
         """Raise ConfigurationError for a name that nothing would use."""
@@ -70,7 +82,7 @@ class Gateway:
         description = f"{self.n_workers} workers of the gateway at {self._where}"
         with (
             self._cluster() as report,
-            connected(self._client(report), self.start_timeout, description) as connection,
+            connected(self._client(report), self, description, rescale=partial(self._scale, report.name)) as connection,
         ):
             yield replace(connection, dashboard=report.dashboard_link)
 
@@ -84,10 +96,13 @@ class Gateway:
         name = self._submitted()
         try:
             report = self._report_of_running(name)
-            self._ask("scale_cluster", name, self.n_workers)
+            self._scale(name)
             yield report
         finally:
             self._ask("stop_cluster", name)
+
+    def _scale(self, name: str) -> None:
+        self._ask("scale_cluster", name, self.n_workers)
 
     def _submitted(self) -> str:
         try:

@@ -63,9 +63,9 @@ class JobQueue(BatchWorkers):
             f"{self.jobs} {self.kind} jobs of {self.processes} workers with {self.compute_threads} threads each"
         )
         with (
-            own_scheduler(f"{self.start_timeout}s"),
+            own_scheduler(self.stall_timeout, f"{self.start_timeout}s"),
             self._submitted(package) as cluster,
-            connected(Client(cluster), self.start_timeout, description) as connection,
+            connected(Client(cluster), self, description) as connection,
         ):
             yield self.shown(connection)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from pydantic import StringConstraints
 
 from ..core.section import STRICT
 from ..core.slots import READ_AHEAD, n_reading_ahead
-from .connection import Connection, StartTimeout, connected
+from .connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, connected, worker_ttl
 from .dask_operator import dask_cluster_running
 from .sizes import check_memory, n_bytes
 
@@ -99,6 +100,8 @@ class Kubernetes:
     """How the scheduler is reached: ClusterIP is forwarded where this process runs outside of the cluster."""
     start_timeout: StartTimeout = 600.0
     """Seconds to wait for the scheduler and then for the first worker: nodes may have to start, and images to come."""
+    stall_timeout: StallTimeout = STALL_TIMEOUT
+    """Seconds without a completed task after which lost workers are replaced; after as many again the job stops."""
 
     @property
     def n_processes(self) -> int:
@@ -120,7 +123,7 @@ class Kubernetes:
         description = f"{self.n_workers} Kubernetes workers with {self.threads_per_worker} threads each"
         with (
             dask_cluster_running(manifest, self.namespace, self.start_timeout) as cluster,
-            connected(Client(cluster), self.start_timeout, description) as connection,
+            connected(Client(cluster), self, description, rescale=partial(cluster.scale, self.n_workers)) as connection,
         ):
             yield connection
 
@@ -142,7 +145,13 @@ def _scheduler(options: Kubernetes) -> dict[str, Any]:
     return {
         "name": "scheduler",
         "args": ["dask", "scheduler", "--host", "0.0.0.0"],  # noqa: S104 # of a pod, not of this machine
-        "env": _env({**options.env, "DASK_DISTRIBUTED__SCHEDULER__NO_WORKERS_TIMEOUT": f"{options.start_timeout:g}s"}),
+        "env": _env(
+            {
+                **options.env,
+                "DASK_DISTRIBUTED__SCHEDULER__NO_WORKERS_TIMEOUT": f"{options.start_timeout:g}s",
+                "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": worker_ttl(options.stall_timeout),
+            }
+        ),
         "resources": _resources(options.scheduler_memory, options.scheduler_cpu, {}),
         "ports": [
             {"name": "tcp-comm", "containerPort": _SCHEDULER_PORT, "protocol": "TCP"},

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 import dask
@@ -15,7 +16,7 @@ from distributed import Client, LocalCluster
 
 from ..core.section import STRICT
 from ..core.slots import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
-from .connection import Connection, StartTimeout, connected, own_scheduler
+from .connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, connected, own_scheduler
 from .sizes import check_memory
 
 
@@ -38,6 +39,8 @@ class Local:
     """Where workers spill to disk."""
     start_timeout: StartTimeout = 60.0
     """Seconds to wait for the first worker."""
+    stall_timeout: StallTimeout = STALL_TIMEOUT
+    """Seconds without a completed task after which lost workers are replaced; after as many again the job stops."""
 
     @property
     def n_processes(self) -> int:
@@ -56,7 +59,7 @@ class Local:
         check_memory(self.memory_limit, "cluster.memory_limit")
         description = f"{self.n_processes} local workers with {self.threads_per_worker} threads each"
         with (
-            own_scheduler(),
+            own_scheduler(self.stall_timeout),
             dask.config.set({COMPUTE_THREADS: self.threads_per_worker}),  # workers start with this configuration
             LocalCluster(
                 n_workers=self.n_processes,
@@ -68,6 +71,8 @@ class Local:
                 local_directory=self.local_directory,
                 silence_logs=logging.CRITICAL,
             ) as cluster,
-            connected(Client(cluster), self.start_timeout, description) as connection,
+            connected(
+                Client(cluster), self, description, rescale=partial(cluster.scale, self.n_processes)
+            ) as connection,
         ):
             yield connection if self.dashboard_address else replace(connection, dashboard=None)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from distributed import Client
 from threadpoolctl import threadpool_info
@@ -49,7 +49,7 @@ class Difference:
 
 def differences(client: Client) -> list[Difference]:
     """Return where the packages of the workers differ from those here."""
-    found = _compared("python", platform.python_version(), client.run(platform.python_version), _same_minor)
+    found = _compared("python", platform.python_version(), answers(client, platform.python_version), _same_minor)
     for package in (*_SAME, *_LIKE):
         exact = package in _SAME
         alike = (lambda a, b: a == b) if exact else _same_major
@@ -75,7 +75,7 @@ def check_packages(client: Client, tell: Callable[[str], None]) -> None:
 def check_paths(client: Client, inputs: Iterable[Path], output: Path | None) -> None:
     """Raise ConfigurationError where a worker does not see what is read, or the directory that is written."""
     for path in inputs:
-        blind = [worker for worker, sees in client.run(os.access, str(path), os.R_OK).items() if not sees]
+        blind = [worker for worker, sees in answers(client, os.access, str(path), os.R_OK).items() if not sees]
         if blind:
             raise ConfigurationError(
                 f"{path} is not readable on {_named(blind)}: workers read what their own machine sees; use a file "
@@ -87,7 +87,7 @@ def check_paths(client: Client, inputs: Iterable[Path], output: Path | None) -> 
 
 def blas_threads(client: Client) -> int:
     """Return how many threads BLAS uses in a task, on the worker where it uses most."""
-    return max(int(n) for n in client.run(_blas_threads).values())
+    return max((int(n) for n in answers(client, _blas_threads).values()), default=1)
 
 
 def memory_limits(client: Client) -> dict[str, int]:
@@ -105,9 +105,24 @@ def _workers(client: Client) -> Mapping[str, Any]:
     return workers
 
 
+def answers(
+    client: Client, function: Callable[..., Any], *arguments: Any, on_error: Literal["raise", "return"] = "raise"
+) -> dict[str, Any]:
+    """Return what each worker answers, by its address; one that is lost meanwhile is left out.
+
+    The function itself must raise no OSError: that is how a lost worker is told.
+    """
+    returned = client.run(function, *arguments, on_error="return")
+    there = {worker: answer for worker, answer in returned.items() if not isinstance(answer, OSError)}
+    failed = next((answer for answer in there.values() if isinstance(answer, Exception)), None)
+    if failed is not None and on_error == "raise":
+        raise failed
+    return there
+
+
 def _versions(client: Client, package: str) -> Versions:
-    answers = client.run(version, package, on_error="return")
-    return {worker: answer if isinstance(answer, str) else _MISSING for worker, answer in answers.items()}
+    found = answers(client, version, package, on_error="return")
+    return {worker: answer if isinstance(answer, str) else _MISSING for worker, answer in found.items()}
 
 
 def _compared(package: str, here: str, there: Versions, alike: Callable[[str, str], bool]) -> list[Difference]:
@@ -131,7 +146,7 @@ def _same_major(first: str, second: str) -> bool:
 
 def _have_own_package(client: Client, tell: Callable[[str], None]) -> None:
     """Send this package to the workers and the scheduler, now and for workers to come, unless all have it."""
-    lacking = [worker for worker, spec in client.run(find_spec, _OWN, on_error="return").items() if spec is None]
+    lacking = [worker for worker, spec in answers(client, find_spec, _OWN, on_error="return").items() if spec is None]
     if client.run_on_scheduler(find_spec, _OWN) is None:
         lacking.append("the scheduler")
     if lacking:
@@ -153,11 +168,11 @@ def _check_output(client: Client, output: Path) -> None:
     made = not output.exists()
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=output, prefix=".probe-") as probe:
-        sees = client.run(os.path.exists, probe.name)
-        writes = client.run(os.access, str(output), os.W_OK)
+        sees = answers(client, os.path.exists, probe.name)
+        writes = answers(client, os.access, str(output), os.W_OK)
     if made:
         output.rmdir()
-    bad = [worker for worker in sees if not (sees[worker] and writes[worker])]
+    bad = [worker for worker in sees if not (sees[worker] and writes.get(worker, True))]
     if bad:
         raise ConfigurationError(
             f"output.directory {output} is not the same directory, or not writable, on {_named(bad)}: results are "

@@ -16,7 +16,16 @@ from distributed import Client, SpecCluster, SSHCluster
 from ..core.section import STRICT
 from ..core.slots import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from ..errors import ClusterLostError, ConfigurationError
-from .connection import Connection, StartTimeout, connect_timeout, connected, own_scheduler, reason
+from .connection import (
+    STALL_TIMEOUT,
+    Connection,
+    StallTimeout,
+    StartTimeout,
+    connect_timeout,
+    connected,
+    own_scheduler,
+    reason,
+)
 from .sizes import check_memory
 
 _SECRETS = {"password", "passphrase"}
@@ -51,6 +60,8 @@ class Ssh:
     """Where workers spill to disk, on their hosts."""
     start_timeout: StartTimeout = 60.0
     """Seconds to wait for all workers; for a host to answer, at most 10 of them."""
+    stall_timeout: StallTimeout = STALL_TIMEOUT
+    """Seconds without a completed task after which silent workers are restarted; the job stops after as many again."""
 
     def __post_init__(self) -> None:
         """Raise ConfigurationError for a secret, or a limit that is no size."""
@@ -76,10 +87,10 @@ class Ssh:
         """Start scheduler and workers, make them the active scheduler, and end them at the end."""
         description = f"{self.n_processes} workers with {self.threads_per_worker} threads each on {self._where}"
         with (
-            own_scheduler(),
+            own_scheduler(self.stall_timeout),
             dask.config.set({COMPUTE_THREADS: self.threads_per_worker}),  # SSHCluster hands dask's configuration on
             self._started() as cluster,
-            connected(Client(cluster), self.start_timeout, description, self.n_processes) as connection,
+            connected(Client(cluster), self, description, self.n_processes) as connection,
         ):
             yield connection
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from pathlib import Path
 from typing import Any, cast
@@ -106,6 +106,11 @@ def write_durably(path: Path, data: bytes) -> None:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def written_at_once(path: Path) -> AbstractContextManager[Path]:
+    """Return a context that gives where to write a file so that it is never seen in part: stores put whole objects."""
+    return written_whole(path) if isinstance(path, Path) else nullcontext(path)
 
 
 def replace_path(source: Path, target: Path) -> None:

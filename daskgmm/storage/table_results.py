@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.prediction import Prediction
 from .faults import retried
-from .places import make_directory, writing
+from .places import make_directory, writing, written_at_once
 from .results import ResultKinds
 from .schema import FORMAT_VERSION, column_stem
 from .sources.data import Keys
@@ -47,7 +47,10 @@ class TableWriter:
     def _write(self, region: Region, table: Any) -> None:
         import pyarrow.parquet as pq
 
-        with (self.folder / TABLE / f"part-{region[0].start:015d}.parquet").open("wb") as file:
+        with (
+            written_at_once(self.folder / TABLE / f"part-{region[0].start:015d}.parquet") as path,
+            path.open("wb") as file,
+        ):
             pq.write_table(table, file)
         mark_done(self.folder, region)
 

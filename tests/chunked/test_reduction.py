@@ -1,16 +1,20 @@
 """One task for each block, and a tree in the order of the blocks."""
 
 from math import ceil
+from types import SimpleNamespace
 
 import dask
 import dask.array as da
 import numpy as np
 import pytest
+from distributed import KilledWorker
 from distributed.comm import CommClosedError
+from distributed.scheduler import NoWorkerError
 
 from daskgmm.chunked.memory import estimate
 from daskgmm.chunked.reduction import compute, map_reduce
 from daskgmm.chunked.rows import Rows
+from daskgmm.chunked.streaming import ready
 from daskgmm.errors import ClusterLostError
 
 N_BLOCKS = [1, 2, 15, 16, 17, 256, 300]
@@ -85,11 +89,45 @@ def test_the_estimate_counts_the_tasks_of_a_pass(n_blocks):
     assert own_tasks >= n_blocks + ceil(n_blocks / 16)
 
 
-def test_a_lost_connection_is_an_error_for_a_person():
-    def lost(block, weights, shared, own):
-        raise CommClosedError("gone")
+LAST = SimpleNamespace(address="tcp://host:1")  # of the workers that died
+DIED = r"each of the 4 workers that took it died, the last at tcp://host:1; .*lower compute\.chunk_bytes"
 
-    lazy = map_reduce(rows_of(2), lost, concatenate, None, {0: 0, 1: 1}, "test")
-    with dask.config.set(scheduler="synchronous"), pytest.raises(ClusterLostError, match="gone") as info:
-        compute(lazy)
+
+def failing(rows, error):
+    """Return a pass over the rows whose last task fails."""
+
+    def fail(block, weights, shared, own):
+        if own:
+            raise error
+
+    own = dict(enumerate([False] * (len(rows.block_sizes) - 1) + [True]))
+    return map_reduce(rows, fail, concatenate, None, own, "test")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (CommClosedError("gone"), "gone"),
+        (NoWorkerError("key", 60.0), "all workers are gone, and none came for 60 s"),
+        (KilledWorker(("refine-1234", 0), LAST, 3), f"^task refine: {DIED}"),
+    ],
+)
+def test_a_cluster_that_is_lost_is_an_error_for_a_person(error, message):
+    with dask.config.set(scheduler="synchronous"), pytest.raises(ClusterLostError, match=message) as info:
+        compute(failing(rows_of(2), error))
     assert info.value.exit_code == 5
+
+
+@pytest.mark.parametrize("task", ["read", "chunk"])
+def test_rows_that_no_worker_survives_are_named(task):
+    rows = rows_of(3)
+    key = {"read": (rows.array.name, 2, 0), "chunk": ("expect-1234-chunk", 2)}[task]
+    named = pytest.raises(ClusterLostError, match=rf"^rows \[4:6\] of pixels\.zarr: {DIED}")
+    with dask.config.set(scheduler="synchronous"), named, ready(rows, keep=False, name="pixels.zarr"):
+        compute(failing(rows, KilledWorker(key, LAST, 3)))
+
+
+def test_other_tasks_that_no_worker_survives_are_named_as_they_are():
+    plain = pytest.raises(ClusterLostError, match=r"^task refine: ")
+    with dask.config.set(scheduler="synchronous"), plain, ready(rows_of(2), keep=False):
+        compute(failing(rows_of(2), KilledWorker("refine-1234", LAST, 3)))

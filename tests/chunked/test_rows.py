@@ -59,6 +59,19 @@ def test_the_regions_are_the_parts_of_the_grid_that_the_blocks_hold(chunks):
     assert (seen == 1).all()
 
 
+@given(chunkings())
+def test_the_rows_of_a_task_are_known_by_its_key(chunks):
+    rows, _ = numbered(chunks)
+    rows = Rows(rows.array, da.ones(rows.grid, chunks=rows.array.chunks[:-1]))
+    lazy = map_reduce(rows, len, len, None, dict.fromkeys(range(len(rows.regions))), "test")
+    on_blocks = [key for key in lazy.dask if isinstance(key, tuple) and key[0].endswith("-chunk")]
+    assert [rows.region_of(key) for key in on_blocks] == rows.regions
+    for keys, region in zip(rows.block_keys, rows.regions, strict=True):
+        assert [rows.region_of(key) for key in keys] == [region, region]
+    for other in ("test-shared", ("test-combine", 1, 0), ("other", 0, 0)):
+        assert rows.region_of(other) is None
+
+
 def test_arrays_of_two_axes_keep_the_order_of_their_rows():
     rows, cells = numbered(((3, 1, 4),))
     np.testing.assert_array_equal(np.concatenate([block[:, 0] for block, _ in blocks_of(rows)]), cells)

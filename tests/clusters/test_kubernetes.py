@@ -42,6 +42,7 @@ cluster:
   volumes: [{claim: rows, mount_path: /data, read_only: true}, {claim: runs, mount_path: /runs}]
   service_type: LoadBalancer
   start_timeout: 300
+  stall_timeout: 200
 """
 
 

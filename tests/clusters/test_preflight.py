@@ -5,9 +5,10 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
+from distributed.comm import CommClosedError
 
 from daskgmm.clusters.connection import Connection
-from daskgmm.clusters.preflight import blas_threads, check_packages, check_paths, differences, memory_limits
+from daskgmm.clusters.preflight import answers, blas_threads, check_packages, check_paths, differences, memory_limits
 from daskgmm.config import parse_config
 from daskgmm.errors import ConfigurationError
 from daskgmm.events import Notice
@@ -135,6 +136,19 @@ def test_workers_of_more_threads_than_memory_is_reckoned_with_are_told(tmp_path,
             heard = []
             check_cluster(Connection("there", client=client), config, open_source(config.data), heard.append)
             assert [one.message for one in heard] == told
+
+
+def test_a_worker_that_is_lost_while_it_is_asked_is_left_out(client):
+    first = min(client.scheduler_info(n_workers=-1)["workers"])
+
+    def lost_on_one(address, dask_worker):
+        if dask_worker.address == address:
+            raise CommClosedError("gone")
+        return "here"
+
+    assert list(answers(client, lost_on_one, first).values()) == ["here"]
+    with pytest.raises(ZeroDivisionError):
+        answers(client, divmod, 1, 0)
 
 
 def test_threads_are_asked_nothing():

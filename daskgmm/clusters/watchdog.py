@@ -1,0 +1,138 @@
+"""A client that waits for a cluster never waits for ever: a thread of it looks whether tasks are completed.
+
+What blocks the client is unknown here, and need not be known: its futures are cancelled, which wakes whoever waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
+from time import monotonic
+from typing import Any
+
+from distributed import Client, Future
+
+from ..errors import ClusterLostError
+from .stalls import Look, Patience, Seen, Stall, described, stall_after
+
+_TICK = 0.5  # seconds between two looks at the client's own state
+_LOOKS = 10  # at the cluster, in the time after which a stall is one
+_LONGEST_INTERVAL = 10.0  # seconds between two of them
+_ANSWER_TIMEOUT = 30.0  # seconds that the scheduler has
+_HELP_TIMEOUT = 30.0  # seconds that workers have to start anew
+
+
+@contextmanager
+def watched(client: Client, patience: Patience, rescale: Callable[[], None] | None, own: bool) -> Iterator[None]:
+    """Within it, whoever waits for results of the client is woken when none will come; then raise ClusterLostError.
+
+    That is at once where the connection to the scheduler is lost. Where no task was completed for stall_timeout
+    help is tried first: workers that are silent (and those that are paused, where the cluster is our own) are started
+    anew by their nannies, and `rescale` asks for those that are missing.
+    """
+    watchdog = _Watchdog(client, patience, rescale, own)
+    thread = Thread(target=watchdog.watch, name="daskgmm-watchdog", daemon=True)
+    thread.start()
+    try:
+        yield
+    except Exception as error:
+        if (verdict := watchdog.verdict or _lost(client)) is None:
+            raise
+        raise ClusterLostError(verdict) from error
+    finally:
+        watchdog.over.set()
+
+
+def _lost(client: Client) -> str | None:
+    """Return that the connection is lost, if it is."""
+    if client.status == "running":
+        return None
+    return "the connection to the scheduler was lost: look whether it still runs, and what its log says"
+
+
+class _Watchdog:
+    """Looks at a client and its cluster until it is over, or sure that nothing will come: it keeps what it has seen."""
+
+    def __init__(self, client: Client, patience: Patience, rescale: Callable[[], None] | None, own: bool) -> None:
+        self.over = Event()
+        self.verdict: str | None = None
+        self._client, self._patience, self._rescale, self._own = client, patience, rescale, own
+        self._interval = min(patience.stall_timeout / _LOOKS, _LONGEST_INTERVAL)
+        self._stall: Stall | None = None
+
+    def watch(self) -> None:
+        """Look until it is over."""
+        next_look = monotonic() + self._interval
+        while not self.over.wait(min(_TICK, self._interval)):
+            if self.verdict is None:
+                self.verdict = _lost(self._client)
+            if self.verdict is None and monotonic() >= next_look:
+                self._look()
+                next_look = monotonic() + self._interval
+            if self.verdict is not None:  # also those that came since: it is over with this client
+                self._cancel()
+
+    def _look(self) -> None:
+        awaited = frozenset(str(key) for key, state in list(self._client.futures.items()) if state.status == "pending")
+        look = self._asked() if awaited else None
+        stall = self._stall = stall_after(self._stall, awaited, look, monotonic())
+        if stall is None:
+            return
+        limit, key = self._patience.stall_timeout, "stall_timeout"
+        if stall.waits_for_a_worker(look) and self._patience.start_timeout > limit:
+            limit, key = self._patience.start_timeout, "start_timeout"
+        if not stall.is_over(limit, look, monotonic()):
+            return
+        if stall.is_hopeless:
+            self.verdict = (
+                f"no task was completed for {monotonic() - stall.since:.0f} s: {described(stall.first, look)}; look at "
+                f"the logs of the workers, or raise cluster.{key}"
+            )
+        else:
+            self._help(stall, look)
+            self._stall = stall.after_help(look, monotonic())
+
+    def _asked(self) -> Look | None:
+        """Return what the scheduler says of its workers, None where it does not answer."""
+
+        async def ask() -> tuple[dict[str, Any], dict[str, Any]]:
+            scheduler = self._client.scheduler
+            return await scheduler.identity(n_workers=-1), await scheduler.processing(workers=None)
+
+        try:
+            identity, processing = self._client.sync(
+                ask, callback_timeout=min(self._patience.stall_timeout / 2, _ANSWER_TIMEOUT)
+            )
+        except Exception:  # of the network, or of a client that is being closed
+            return None
+        workers = {address: _seen(worker) for address, worker in identity["workers"].items()}
+        return Look(workers, {address: frozenset(map(str, keys)) for address, keys in processing.items()})
+
+    def _help(self, stall: Stall, look: Look | None) -> None:
+        """Start workers anew that are in the way, and ask for those that are missing; it may be in vain."""
+        if look is None or stall.first is None:
+            return
+        stuck = {*look.silent_since(stall.first), *(look.paused if self._own else [])}
+        restartable = [address for address in stuck if look.workers[address].has_nanny]
+        with suppress(Exception):  # whether it helped is seen afterwards
+            if restartable:
+                self._client.restart_workers(restartable, timeout=_HELP_TIMEOUT, raise_for_error=False)
+        with suppress(Exception):
+            if self._rescale is not None:
+                self._rescale()
+
+    def _cancel(self) -> None:
+        client = self._client
+        with suppress(Exception):  # a client that is closed has none
+            if waiting := [Future(key, client) for key in list(client.futures)]:
+                client.cancel(waiting, reason="stalled", msg=self.verdict)
+
+
+def _seen(worker: dict[str, Any]) -> Seen:
+    return Seen(
+        last_heard=float(worker["last_seen"]),
+        paused=worker["status"] == "paused",
+        cpu=float(worker["metrics"].get("cpu", 0.0)),
+        has_nanny=worker["nanny"] is not None,
+    )

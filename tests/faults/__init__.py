@@ -1,0 +1,1 @@
+"""Faults that are made for real while a fit runs: python -m tests.faults [--times 20]."""

@@ -1,0 +1,98 @@
+"""A slow store behind HTTP: it knows which process reads a chunk, and can do something to it before it answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any
+
+import psutil
+
+Action = Callable[["Read"], None]
+
+
+@dataclass(frozen=True)
+class Read:
+    """The n-th read of a chunk, 1 for the first."""
+
+    number: int
+    chunk: str
+    pid: int | None  # of the process that reads; None if it is gone
+
+
+@dataclass
+class Store:
+    url: str = ""
+    pace: float = 0.0  # seconds that a chunk takes
+    n_reads: int = 0
+    n_refused: int = 0
+    refuses: Callable[[Read], bool] = lambda read: False
+    actions: list[Action] = field(default_factory=list)
+    lock: Lock = field(default_factory=Lock)
+
+    def on_read(self, number: int, action: Action) -> None:
+        """Do something at the read of this number, before the chunk is served."""
+        self.actions.append(lambda read: action(read) if read.number == number else None)
+
+    def on_chunk(self, chunk: str, action: Action) -> None:
+        """Do something at each read of this chunk."""
+        self.actions.append(lambda read: action(read) if read.chunk == chunk else None)
+
+
+def _owner(port: int) -> int | None:
+    """Return the process that has this port of loopback."""
+    connections = psutil.net_connections("tcp4")
+    return next((one.pid for one in connections if one.laddr.port == port and one.pid), None)
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    def __init__(self, *args: Any, store: Store, **options: Any) -> None:
+        self.store = store
+        super().__init__(*args, **options)
+
+    def send_head(self) -> Any:
+        _, is_chunk, chunk = self.path.rpartition("/c/")
+        if self.command != "GET" or not is_chunk:
+            return super().send_head()
+        store = self.store
+        with store.lock:
+            store.n_reads += 1
+            read = Read(store.n_reads, chunk, _owner(self.client_address[1]) if store.actions else None)
+        for action in store.actions:
+            action(read)
+        time.sleep(store.pace)
+        if store.refuses(read):
+            store.n_refused += 1
+            return self.send_error(503)
+        return super().send_head()
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: whoever asked was killed."""
+
+
+@contextmanager
+def store_of(folder: Path, pace: float) -> Iterator[Store]:
+    store = Store(pace=pace)
+    server = _Server(("127.0.0.1", 0), partial(_Handler, store=store, directory=str(folder)))
+    store.url = f"http://127.0.0.1:{server.server_port}"
+    thread = Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield store
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
