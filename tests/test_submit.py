@@ -173,9 +173,9 @@ def test_a_submitted_fit_that_is_told_of_its_wall_time_is_requeued_and_ends(slur
     config = write_config(tmp_path)
     job = finished(daskgmm("submit", config)).strip()
     metrics = tmp_path / "run" / ".unfinished" / "metrics.jsonl"
-    wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") >= 2)
+    wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") >= 2, seconds=180)
     slurm.cancel(int(job), "--batch", "--signal=USR1")  # as SLURM does that many seconds before the wall time
-    wait_for(lambda: slurm.field(job, "Restarts") == "1")
+    wait_for(lambda: slurm.field(job, "Restarts") == "1", seconds=180)
     assert slurm.wait_until_ended(job) == "COMPLETED", log_of(tmp_path, job)
     assert log_of(tmp_path, job).count("2 tasks of 1 workers") == 2
     assert "going on after iteration" in log_of(tmp_path, job)
@@ -186,7 +186,7 @@ def test_a_submitted_fit_that_is_told_of_its_wall_time_is_requeued_and_ends(slur
 def test_a_submitted_fit_is_not_requeued_more_often_than_allowed(slurm, tmp_path):
     job = finished(daskgmm("submit", write_config(tmp_path), "cluster.maximum_requeues=0")).strip()
     metrics = tmp_path / "run" / ".unfinished" / "metrics.jsonl"
-    wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") >= 1)
+    wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") >= 1, seconds=180)
     slurm.cancel(int(job), "--batch", "--signal=USR1")
     assert slurm.wait_until_ended(job) == "FAILED"
     assert (slurm.field(job, "ExitCode"), slurm.field(job, "Restarts")) == ("5:0", "0")
