@@ -12,6 +12,7 @@ to the covariance, is about eps a^T |P_k| a. Above `MAX_ERROR` the kernels with 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -86,15 +87,13 @@ class Shared:
     theta: NDArray[np.floating]
 
     def expect(self, rows: NDArray[np.floating], row_weights: Array | None) -> Statistics:
-        weights = _NO_WEIGHTS if row_weights is None else row_weights
-        sums, log_likelihood, weight_sum = kernels.expect_shared(rows, weights, self._setting(), self.theta)
-        entropy = log_likelihood - float(np.vdot(self.theta, sums))
-        return Statistics(sums, log_likelihood, entropy, weight_sum, centred=False)
+        return expect_together((self,), rows, row_weights)[0]
 
     def predict(self, rows: NDArray[np.floating], outputs: kernels.Outputs) -> None:
-        kernels.predict_shared(rows, self._setting(), self.theta, outputs)
+        kernels.predict_shared(rows, self.setting, self.theta, outputs)
 
-    def _setting(self) -> kernels.Setting:
+    @property
+    def setting(self) -> kernels.Setting:
         return _setting(self.frame, self.feature_map, self.theta.shape[1], self.theta.dtype)
 
 
@@ -135,6 +134,22 @@ class Centred:
 
 
 Coefficients = Shared | Centred
+
+
+def expect_together(
+    mixtures: Sequence[Shared], rows: NDArray[np.floating], row_weights: Array | None
+) -> tuple[Statistics, ...]:
+    """Return the statistics of mixtures over one feature map: phi is built once, and their products are one."""
+    weights = _NO_WEIGHTS if row_weights is None else row_weights
+    thetas = [one.theta for one in mixtures]
+    theta = thetas[0] if len(thetas) == 1 else np.concatenate(thetas)
+    edges = np.cumsum([0, *map(len, thetas)])
+    sums, log_likelihoods, weight_sum = kernels.expect_shared(rows, weights, mixtures[0].setting, theta, edges)
+    parts = zip(thetas, np.split(sums, edges[1:-1]), log_likelihoods.tolist(), strict=True)
+    return tuple(
+        Statistics(own, log_likelihood, log_likelihood - float(np.vdot(one, own)), weight_sum, centred=False)
+        for one, own, log_likelihood in parts
+    )
 
 
 def check_regular(mixture: Mixture, frame: Frame) -> None:
