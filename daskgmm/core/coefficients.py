@@ -166,16 +166,21 @@ def _factors(mixture: Mixture, spread: Array) -> Array:
     return deviations
 
 
-def prepare(mixture: Mixture, survey: Survey, dtype: DTypeLike = np.float64) -> Coefficients:
+def prepare(
+    mixture: Mixture, survey: Survey, dtype: DTypeLike = np.float64, *, some_rows: bool = False
+) -> Coefficients:
     """Return the mixture's coefficients for a pass over the surveyed rows, computed in `dtype`.
 
     For the tied structure the quadratic term common to all components enters as its mean over the rows,
-    -tr(P S) / 2N: wrong row by row, right in the sum over the surveyed rows.
+    -tr(P S) / 2N: wrong row by row, right in the sum over the surveyed rows. With `some_rows` the sum may be over some
+    of them only: then the structure takes the full map, whose statistics hold the scatter of just these rows.
     """
     frame, structure = survey.frame, mixture.structure
     gaussians = Gaussians.of(mixture, frame)
     if _loses_precision(gaussians, dtype):
         return _centred(gaussians, frame, structure.centred_map, dtype)
+    if some_rows:
+        return _shared(gaussians, frame, structure.centred_map, dtype)
     if structure.feature_map is FeatureMap.LINEAR:
         share = -np.vdot(gaussians.precisions[0], survey.pooled) / 2
         return _shared(gaussians, frame, FeatureMap.LINEAR, dtype, float(share))
