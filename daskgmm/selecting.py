@@ -13,9 +13,9 @@ from .core.growth import Seeded
 from .core.loop import Trial
 from .core.options import FitOptions, ModelOptions
 from .core.seeding import heat_rows
-from .core.selection import Sweep, SweepOptions, begin, run_sweep
+from .core.selection import Candidate, Sweep, SweepOptions, begin, best_candidate, run_sweep
 from .core.selection_options import SelectOptions, seed_options
-from .core.selection_table import Selection, best_trial, selection
+from .core.selection_table import Selection, selection
 from .core.survey import Survey
 from .errors import DataError, SingularCovarianceError
 from .events import Listener, Notice, Phase
@@ -42,7 +42,8 @@ class Found:
 
     sweep: Sweep
     selection: Selection
-    trial: Trial  # of the chosen candidate
+    best: Candidate
+    trial: Trial  # of the best candidate
 
 
 def search(rows: Rows, survey: Survey, sample: Delayed, wanted: Search, listen: Listener) -> Found:
@@ -53,7 +54,7 @@ def search(rows: Rows, survey: Survey, sample: Delayed, wanted: Search, listen: 
     seeds = _seeds(survey, sample, wanted, n_sample)
     start = begin(wanted.select.candidates, seeds, survey, wanted.select.n_folds)
     dealing = Dealing(wanted.select.n_folds, wanted.seed)
-    expect = SweepExpectation(rows, survey, wanted.fit.compute_dtype, dealing, wanted.select.batch_bytes)
+    expect = SweepExpectation(rows, survey, dealing, wanted.fit.compute_dtype, wanted.select.batch_bytes)
     listen(Phase("fit", f"EM of {len(start.candidates)} candidates on all {survey.n_rows:,} rows"))
     ended = run_sweep(start, expect, options, sweep_teller(start, options, survey.n_rows, listen))
     return _found(ended, options, listen)
@@ -75,10 +76,10 @@ def _seeds(survey: Survey, sample: Delayed, wanted: Search, n_sample: int) -> di
 
 
 def _found(sweep: Sweep, options: SweepOptions, listen: Listener) -> Found:
-    table, trial = selection(sweep, options), best_trial(sweep, options)
+    table, best = selection(sweep, options), best_candidate(sweep, options)
     for name, why in sweep.failures.items():
         listen(Notice(f"candidate {name} failed: {why}"))
-    if table is None or trial is None:
+    if table is None or best is None:
         why = next(iter(sweep.failures.values()))
         raise DataError(f"none of {len(sweep.candidates)} candidates could be fitted; the first: {why}")
-    return Found(sweep, table, trial)
+    return Found(sweep, table, best, sweep.states[best.name].best)

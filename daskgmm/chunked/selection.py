@@ -65,8 +65,8 @@ class SweepExpectation:
 
     rows: Rows
     survey: Survey  # of these rows
+    dealing: Dealing
     dtype: DTypeLike = np.float64  # of the products
-    dealing: Dealing = Dealing()  # noqa: RUF009 # frozen
     batch_bytes: int = 64 * 2**20
 
     def __call__(self, mixtures: tuple[Mixture, ...], folds: tuple[Fold, ...]) -> Parts:
@@ -76,8 +76,8 @@ class SweepExpectation:
         return tuple(found)
 
     def _bytes(self, mixture: Mixture) -> int:
-        some_rows = self.dealing.n_folds > 0
-        return bytes_in_pass(*mixture.means.shape, mixture.covariance_type, some_rows=some_rows)
+        k, d = mixture.means.shape
+        return bytes_in_pass(k, d, mixture.covariance_type, some_rows=self.dealing.n_folds > 0)
 
     def _pass(self, mixtures: tuple[Mixture, ...], folds: tuple[Fold, ...]) -> Parts:
         some_rows = self.dealing.n_folds > 0

@@ -44,7 +44,7 @@ class Scored:
     """What a pass tells of one mixture; merges by `+`."""
 
     statistics: Statistics  # of the rows that it is fitted to
-    held_out: HeldOut = HeldOut()  # noqa: RUF009 # frozen
+    held_out: HeldOut = HeldOut()
 
     def __add__(self, other: Scored) -> Scored:
         return Scored(self.statistics + other.statistics, self.held_out + other.held_out)

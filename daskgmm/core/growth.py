@@ -27,7 +27,7 @@ Seeded = tuple[Trial, ...] | SingularCovarianceError  # the finalists, best firs
 
 _MOST_LONG = 3  # starts that go on from there
 _SHORT = 10  # EM steps that starts are compared after
-_MOST_SPLITS = 3  # of one mixture, that are tried
+MOST_SPLITS = 3  # of one mixture, that are tried
 _SPLIT_STEPS = 8  # EM steps of the two halves of a component
 _SPLIT_ROWS = 2_000  # of a component, at most (and 20 for each feature): the gain of its split is estimated on them
 
@@ -112,7 +112,7 @@ def splits(sample: Expectation, mixture: Mixture, reg_covar: float) -> list[Mixt
             gain, pair = halves
             found.append((len(own) * gain, component, pair))
     found.sort(key=lambda one: -one[0])
-    return [_replaced(mixture, component, pair) for _, component, pair in found[:_MOST_SPLITS]]
+    return [_replaced(mixture, component, pair) for _, component, pair in found[:MOST_SPLITS]]
 
 
 def _halves(part: Expectation, covariance_type: str, reg_covar: float) -> tuple[float, Mixture] | None:

@@ -22,6 +22,7 @@ from .folds import Fold, Scored
 from .growth import Seeded
 from .loop import EMOptions, State, StopReason, Trial, advance
 from .mixture import Mixture
+from .options import CovarianceType
 from .structures import STRUCTURES
 from .survey import Survey
 
@@ -37,7 +38,7 @@ class Candidate:
     """One of the models that are compared."""
 
     n_components: int
-    covariance_type: str
+    covariance_type: CovarianceType
 
     @property
     def name(self) -> str:

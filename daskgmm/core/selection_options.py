@@ -9,13 +9,14 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge, Le, MinLen
 
 from ..errors import ConfigurationError
-from .growth import SeedOptions
-from .options import CovarianceType, FitOptions, ModelOptions
 from .loop import EMOptions
+from .options import CovarianceType, FitOptions, ModelOptions
 from .section import STRICT
+from .seeding import SeedOptions
 from .selection import Candidate, Criterion, SweepOptions
 
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_BY_SIZE = ("full", "tied", "diag", "spherical")
 _OF_SHORTFALL = 0.1
 
 
@@ -36,7 +37,7 @@ class SelectOptions:
     leave_early: bool = True
     """Let candidates leave before they converge when they cannot win any more; false: all go on to the end."""
     batch_bytes: Annotated[int, Ge(2**20)] = 64 * 2**20
-    """Statistics and coefficients of the candidates that one pass carries at most; more than that are several passes."""
+    """Statistics of the candidates that one read of the rows carries at most; more than that take several reads."""
 
     def __post_init__(self) -> None:
         """Raise ConfigurationError for a range that is none."""
@@ -61,6 +62,16 @@ class SelectOptions:
         """The models that are compared: by structure, and within it by size."""
         types = dict.fromkeys(self.covariance_type)
         return tuple(Candidate(k, covariance_type) for covariance_type in types for k in self.sizes)
+
+    @property
+    def largest(self) -> Candidate:
+        """The candidate that takes the most memory."""
+        return Candidate(self.sizes[-1], min(self.covariance_type, key=_BY_SIZE.index))
+
+    @property
+    def smallest(self) -> Candidate:
+        """The candidate that asks least of the data but for what its structure asks of columns."""
+        return Candidate(self.sizes[0], min(self.covariance_type, key=_BY_SIZE.index))
 
     @property
     def n_folds(self) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
 from .criteria import criteria
-from .loop import StopReason, Trial
+from .loop import StopReason
 from .selection import (
     Candidate,
     Criterion,
@@ -41,8 +42,8 @@ class Row:
     held_out_error: float | None = None  # its standard error over the folds
     held_out_folds: tuple[float, ...] = ()  # of each fold
     criterion: float | None = None  # the value of the criterion that was asked for
-    delta: float | None = None  # how much worse than the chosen one's, 0 or more
-    delta_bic: float | None = None  # above the smallest BIC of the table
+    delta: float | None = None  # how much worse than the chosen one's, 0 or more; None where it is collapsed
+    delta_bic: float | None = None  # above the smallest BIC of those that are not collapsed
     evidence: str | None = None  # against it, in words, by delta_bic (Raftery 1995)
     n_iter: int = 0
     converged: bool = False
@@ -83,14 +84,13 @@ def selection(sweep: Sweep, options: SweepOptions) -> Selection | None:
     for one in sweep.candidates:
         rows.append(_never_below(_row(sweep, one, options), rows, sweep, options))
     judged = _judged(rows, best, options.criterion)
-    elbow = {name: _elbow(judged, name) for name in dict.fromkeys(one.covariance_type for one in sweep.candidates)}
-    return Selection(options.criterion, best.name, tuple(judged), elbow, sweep.survey.weight_sum, sweep.n_folds)
+    elbows = {one.covariance_type: _elbow(judged, one.covariance_type) for one in rows}
+    return Selection(options.criterion, best.name, tuple(judged), elbows, sweep.survey.weight_sum, sweep.n_folds)
 
 
-def best_trial(sweep: Sweep, options: SweepOptions) -> Trial | None:
-    """Return the trial of the chosen candidate, fitted to all rows; None where every candidate failed."""
-    best = best_candidate(sweep, options)
-    return None if best is None else sweep.states[best.name].best
+def columns(table: Selection) -> dict[str, list[Any]]:
+    """Return the table as columns by their names, one entry for each candidate."""
+    return {one.name: [getattr(row, one.name) for row in table.rows] for one in fields(Row)}
 
 
 def evidence(delta_bic: float) -> str:
@@ -133,9 +133,7 @@ def _row(sweep: Sweep, one: Candidate, options: SweepOptions) -> Row:
 
 def _with_likelihood(row: Row, log_likelihood: float, entropy: float, weight_sum: float) -> Row:
     found = criteria(log_likelihood, entropy, row.n_parameters, weight_sum)
-    return replace(
-        row, log_likelihood=log_likelihood, mean_log_likelihood=log_likelihood / weight_sum, **vars(found)
-    )
+    return replace(row, log_likelihood=log_likelihood, mean_log_likelihood=log_likelihood / weight_sum, **vars(found))
 
 
 def _never_below(row: Row, before: Sequence[Row], sweep: Sweep, options: SweepOptions) -> Row:
@@ -158,30 +156,34 @@ def _never_below(row: Row, before: Sequence[Row], sweep: Sweep, options: SweepOp
     source = best.nested or best.name
     statistics = sweep.states[source].best.statistics
     assert statistics is not None, "as in _row"
-    cut = float(statistics.counts.min()) * (row.n_components - sweep_size(sweep, source))
+    cut = float(statistics.counts.min()) * (row.n_components - _size(sweep, source))
     entropy = statistics.entropy + cut * float(np.log(2))
     row = _with_likelihood(row, best.log_likelihood, entropy, sweep.survey.weight_sum)
     return replace(row, nested=source)
 
 
-def sweep_size(sweep: Sweep, name: str) -> int:
+def _size(sweep: Sweep, name: str) -> int:
     """Return the number of components of a candidate."""
     return sweep.states[name].best.mixture.n_components
 
 
 def _judged(rows: Sequence[Row], best: Candidate, criterion: Criterion) -> list[Row]:
-    values = {row.name: row.held_out if criterion == "heldout" else getattr(row, criterion) for row in rows}
-    bics = [row.bic for row in rows if row.bic is not None and not row.collapsed]
+    values: dict[str, float | None] = {
+        row.name: row.held_out if criterion == "heldout" else getattr(row, criterion) for row in rows
+    }
+    chosen = values[best.name]
+    assert chosen is not None, "the best candidate has a value"
+    bics = [row.bic for row in rows if row.bic is not None and (not row.collapsed or row.name == best.name)]
     least = min(bics) if bics else None
-    return [_judge(row, values[row.name], values[best.name], least) for row in rows]
+    return [_judge(row, values[row.name], chosen, least) for row in rows]
 
 
 def _judge(row: Row, value: float | None, best: float, least_bic: float | None) -> Row:
-    row = replace(row, criterion=value, delta=None if value is None else abs(value - best))
-    if row.bic is None or least_bic is None:
+    row = replace(row, criterion=value)
+    if value is None or row.bic is None or least_bic is None or (row.collapsed and value != best):
         return row
     delta = row.bic - least_bic
-    return replace(row, delta_bic=delta, evidence=evidence(max(delta, 0.0)) if delta else None)
+    return replace(row, delta=abs(value - best), delta_bic=delta, evidence=evidence(delta) if delta > 0 else None)
 
 
 def _elbow(rows: Sequence[Row], covariance_type: str) -> int | None:
