@@ -30,6 +30,7 @@ Criterion = Literal["bic", "aic", "aicc", "icl", "heldout"]
 SweepPass = Callable[[tuple[Mixture, ...], tuple[Fold, ...]], tuple[Scored, ...]]
 
 _ENTROPY_KEPT = 0.5  # of the entropy of the responsibilities, in an optimistic ICL
+_CLOSER = 100
 _UNCERTAIN = 2.0  # standard errors of the difference between two held-out log-likelihoods
 
 
@@ -59,6 +60,16 @@ class SweepOptions:
     criterion: Criterion = "bic"
     n_sample: int | None = None  # rows that the starts were fitted to; None: all rows
     leave_early: bool = True  # when it cannot win any more
+
+    def em_of(self, name: str) -> EMOptions:
+        """Return when the trials of a state stop.
+
+        Those of a fold start from a mixture that has seen the rows held out, and what is left of that would be taken
+        for skill: they go a hundred times closer to their limit.
+        """
+        if fold_in(name) is None:
+            return self.em
+        return replace(self.em, tol=self.em.tol / _CLOSER, max_iter=10 * self.em.max_iter)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +119,7 @@ def fold_in(name: str) -> Fold:
 def begin(candidates: Sequence[Candidate], seeds: Mapping[str, Seeded], survey: Survey, n_folds: int = 0) -> Sweep:
     """Return the sweep before its first pass, from the finalists of each candidate on the sample.
 
-    The fits of folds start from the best finalist, and go on until they converge on rows of their own.
+    The fits of folds start from the best finalist (see `SweepOptions.em_of`).
     """
     states: dict[str, State] = {}
     failures: dict[str, str] = {}
@@ -148,7 +159,7 @@ def advance_sweep(sweep: Sweep, scored: Sequence[Scored], options: SweepOptions)
     for name, state in sweep.states.items():
         own = [next(passed) for _ in state.live]
         try:
-            states[name] = _advanced(state, own, options.em)
+            states[name] = _advanced(state, own, options.em_of(name))
         except (SingularCovarianceError, np.linalg.LinAlgError, FloatingPointError) as error:
             failures[name.partition("/")[0]] = str(error)
         if own and fold_in(name) is not None:
@@ -268,10 +279,7 @@ def _come_back(sweep: Sweep, options: SweepOptions) -> Sweep:
     if sweep.live or leader is None:
         return sweep
     back = [
-        name
-        for one in sweep.candidates
-        for name in sweep.names(one)
-        if one != leader and not _is_beaten(sweep, one, leader, options)
+        name for one in sweep.candidates for name in sweep.names(one) if not _is_beaten(sweep, one, leader, options)
     ]
     return _with_stop(sweep, back, StopReason.BEATEN, None)
 
