@@ -21,7 +21,7 @@ from .selection import (
     standard_error,
 )
 
-_EVIDENCE = ((2.0, "not worth more than a bare mention"), (6.0, "positive"), (10.0, "strong"), (np.inf, "very strong"))
+_EVIDENCE = ((2.0, "weak"), (6.0, "positive"), (10.0, "strong"), (np.inf, "very strong"))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ def selection_table(selection: Selection) -> RenderableType:
     table = Table("candidate", box=None)
     for name in ("parameters", selection.criterion, "behind", "passes"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("evidence against it", no_wrap=True)
+    table.add_column("evidence", no_wrap=True)
     table.add_column("")
     ranked = sorted(selection.rows, key=lambda row: (row.name != selection.best, row.delta is None, row.delta or 0))
     shown = [row for place, row in enumerate(ranked) if place < _MOST_ROWS or row.delta is None]

@@ -38,8 +38,7 @@ def test_faithful_has_three_clusters_of_one_shape(faithful):
     """Mclust: EEE, k = 3, BIC -2314.316 in its sign."""
     chosen = sweep(faithful, "1..6").selection.chosen
     assert chosen.name == "tied-3"
-    assert -2314.4 < round(-chosen.bic, 3)
-    assert round(-chosen.bic, 3) >= -2314.316
+    assert -2314.316 <= round(-chosen.bic, 3) < -2314.2
 
 
 def test_iris_has_two_clusters_of_their_own_shapes():
@@ -157,7 +156,7 @@ def test_batches_are_consecutive_and_none_exceeds_the_limit_but_a_single_one():
 def test_what_a_pass_carries_is_counted_at_least(covariance_type, some_rows):
     array = clusters(200, 5)
     mixture = Mixture(*oracles.random_parameters(covariance_type, 4, 5))
-    surveyed, sample = survey_and_sample(Rows.of_memory(array), 200, 0)
+    surveyed, _ = survey_and_sample(Rows.of_memory(array), 200, 0)
     coefficients = prepare(mixture, surveyed, some_rows=some_rows)
     counted = bytes_in_pass(4, 5, covariance_type, some_rows=some_rows)
     assert coefficients.theta.nbytes <= counted <= 2 * 8 * 4 * 25

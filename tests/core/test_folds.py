@@ -18,7 +18,7 @@ DEALING = Dealing(N_FOLDS, seed=7)
 def problem(covariance_type, n=600):
     parameters = oracles.random_parameters(covariance_type, 2, 3, seed=1, spread=1.0)
     rows, _ = oracles.draw(parameters, n)
-    return rows, np.random.default_rng(2).uniform(0, 2, n), parameters, Mixture(*parameters)
+    return rows, np.random.default_rng(2).uniform(0, 2, n), Mixture(*parameters)
 
 
 def test_parts_are_of_about_equal_size_and_unrelated_to_the_order_of_rows():
@@ -38,7 +38,7 @@ def test_a_row_is_in_the_same_part_wherever_blocks_begin_and_in_another_with_ano
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
 def test_a_fold_is_fitted_to_the_other_rows_and_judged_on_its_own(covariance_type, weighted):
-    rows, weights, parameters, mixture = problem(covariance_type)
+    rows, weights, mixture = problem(covariance_type)
     weights = weights if weighted else None
     surveyed = survey(rows, weights)
     coefficients = (prepare(mixture, surveyed, some_rows=True),) * (N_FOLDS + 1)
@@ -58,7 +58,7 @@ def test_a_fold_is_fitted_to_the_other_rows_and_judged_on_its_own(covariance_typ
 
 
 def test_blocks_of_rows_add_up_to_the_whole():
-    rows, weights, _, mixture = problem("full")
+    rows, weights, mixture = problem("full")
     coefficients, folds = (prepare(mixture, survey(rows, weights), some_rows=True),) * 2, (0, 2)
     whole = score(rows, weights, coefficients, folds, 0, DEALING)
     first = score(rows[:101], weights[:101], coefficients, folds, 0, DEALING)
@@ -69,7 +69,7 @@ def test_blocks_of_rows_add_up_to_the_whole():
 
 
 def test_without_folds_a_pass_is_a_plain_one():
-    rows, weights, _, mixture = problem("tied")
+    rows, weights, mixture = problem("tied")
     coefficients = (prepare(mixture, survey(rows, weights)),)
     (scored,) = score(rows, weights, coefficients, (None,), 0, Dealing())
     np.testing.assert_array_equal(scored.statistics.sums, expect(rows, weights, coefficients)[0].sums)

@@ -248,7 +248,7 @@ def test_a_sweep_goes_on_from_its_values_as_if_it_had_not_stopped():
 
 @pytest.mark.parametrize(
     ("delta", "words"),
-    [(0.5, "not worth"), (2.0, "not worth"), (2.1, "positive"), (6.1, "strong"), (10.1, "very strong"), (1e9, "very")],
+    [(0.5, "weak"), (2.0, "weak"), (2.1, "positive"), (6.1, "strong"), (10.1, "very strong"), (1e9, "very")],
 )
 def test_evidence_is_in_rafterys_words(delta, words):
     assert evidence(delta).startswith(words)
