@@ -1,7 +1,7 @@
 """A sweep k = 1..10 x 4 structures of 1e6 x 8 beside the 40 separate fits, and beside scikit-learn's loop.
 
-The separate fits are ours, each with its own survey, sample, restarts and passes; scikit-learn's loop runs on a tenth of
-the rows, and its time is multiplied by ten. Streaming is from zarr in the working directory's file system.
+The separate fits are ours, each with its own survey, sample, restarts and passes. The loop of scikit-learn runs on a
+tenth of the rows, and its time is multiplied by ten. Streaming is from zarr in a temporary directory.
 """
 
 import tempfile

@@ -146,6 +146,14 @@ def test_sizes_with_gaps_grow_over_them():
     assert table.best == "full-3"
 
 
+def test_finalists_of_a_candidate_share_its_passes_and_the_best_of_them_counts():
+    found = sweep(clusters(), (2, 3), ("full",), fit=FitOptions(n_finalists=3))
+    state = found.sweep.states["full-3"]
+    assert len(state.trials) == 3
+    assert found.trial is state.best
+    assert found.selection.best == "full-3"
+
+
 def test_batches_are_consecutive_and_none_exceeds_the_limit_but_a_single_one():
     assert list(batches([3, 3, 3, 9, 1], 6)) == [slice(0, 2), slice(2, 3), slice(3, 4), slice(4, 5)]
     assert list(batches([], 6)) == []
