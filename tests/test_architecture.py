@@ -10,21 +10,9 @@ import daskgmm
 BASE = {"errors", "events"}
 LAYERS = {"core", "chunked", "storage", "clusters", "report"}
 TOP = [  # each above those before it
-    *(
-        "defaults",
-        "config",
-        "checks",
-        "given",
-        "inputs",
-        "signals",
-        "telling",
-        "resuming",
-        "results",
-        "planning",
-        "preflight",
-        "opening",
-    ),
-    *("job", "estimator", "cli", "__main__", "__init__"),
+    *("defaults", "config", "checks", "given", "inputs", "signals", "telling", "resuming", "results"),
+    *("planning", "preflight", "opening"),
+    *("selecting", "job", "estimator", "selector", "cli", "__main__", "__init__"),
 ]
 ALLOWED = {  # part of the package: what it may import of the package beside itself
     "errors": set(),

@@ -57,7 +57,8 @@ class OutputOptions:
 
 CONFIG, MODEL, PICTURE = "config.yaml", "model.zarr", "segmentation.png"
 RESULTS = ("labels.zarr", "probabilities.zarr", "log_density.zarr", "anomaly.zarr", "results.parquet")
-CONTENT = (CONFIG, MODEL, METRICS, PICTURE, *RESULTS)
+SELECTION = "selection.json"
+CONTENT = (CONFIG, MODEL, METRICS, PICTURE, SELECTION, *RESULTS)
 
 
 @dataclass(frozen=True)
