@@ -20,6 +20,7 @@ from .config import Config, config_schema, load_config
 from .errors import ConfigurationError, DaskGMMError
 from .events import ignore
 from .planning import plan
+from .report.comparison import comparison
 from .report.inspection import inspection, summary_line
 from .report.progress import listening
 from .storage.model import load_model
@@ -167,6 +168,15 @@ def _prediction_config(run_dir: str, overrides: tuple[str, ...]) -> Config:
 def inspect(run_dir: str) -> None:
     """Print what was fitted in RUN_DIR (or a model.zarr): likelihood, criteria, components."""
     _console().print(inspection(load_model(run_dir)))
+
+
+@main.command()
+@click.argument("first", type=click.Path(), metavar="RUN_DIR")
+@click.argument("second", type=click.Path(), metavar="RUN_DIR")
+@_errors_in_one_line
+def compare(first: str, second: str) -> None:
+    """Match the components of two fits, and print what moved from the first to the second."""
+    _console().print(comparison(load_model(first), load_model(second), (first, second)))
 
 
 @main.group()
