@@ -23,6 +23,7 @@ from .planning import plan
 from .report.comparison import comparison
 from .report.inspection import inspection, summary_line
 from .report.progress import listening
+from .storage.export import FORMATS, export_model
 from .storage.model import load_model
 from .storage.places import place
 from .storage.run import CONFIG, RunDirectory
@@ -177,6 +178,20 @@ def inspect(run_dir: str) -> None:
 def compare(first: str, second: str) -> None:
     """Match the components of two fits, and print what moved from the first to the second."""
     _console().print(comparison(load_model(first), load_model(second), (first, second)))
+
+
+@main.command()
+@click.argument("run_dir", type=click.Path())
+@click.option("--format", "name", type=click.Choice(list(FORMATS)), required=True, help="What for.")
+@click.option("--output", type=click.Path(), help="The file to write; RUN_DIR/model.* if left out.")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
+@_errors_in_one_line
+def export(run_dir: str, name: str, output: str | None, overwrite: bool) -> None:
+    """Write the model in RUN_DIR for other programs: plain JSON, a scikit-learn estimator (joblib), an ONNX graph.
+
+    Example: daskgmm export runs/quickstart --format onnx
+    """
+    click.echo(export_model(load_model(run_dir), run_dir, name, output, overwrite=overwrite))
 
 
 @main.group()
