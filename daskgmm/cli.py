@@ -23,6 +23,7 @@ from .planning import plan
 from .report.comparison import comparison
 from .report.inspection import inspection, summary_line
 from .report.progress import listening
+from .status import status_of
 from .storage.export import FORMATS, export_model
 from .storage.model import load_model
 from .storage.places import place
@@ -192,6 +193,16 @@ def export(run_dir: str, name: str, output: str | None, overwrite: bool) -> None
     Example: daskgmm export runs/quickstart --format onnx
     """
     click.echo(export_model(load_model(run_dir), run_dir, name, output, overwrite=overwrite))
+
+
+@main.command()
+@click.argument("run_dir", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="As a JSON object, for programs.")
+@_errors_in_one_line
+def status(run_dir: str, as_json: bool) -> None:
+    """Tell what the run in RUN_DIR is doing, from its files alone: running, interrupted or finished, and how far."""
+    found = status_of(run_dir)
+    click.echo(json.dumps(found.as_dict(), indent=1) if as_json else str(found))
 
 
 @main.group()

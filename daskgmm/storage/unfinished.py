@@ -47,6 +47,26 @@ def is_unfinished(directory: Path) -> bool:
     return (directory / FOLDER / _PLAN).exists() and bool(_listed(directory / FOLDER / _DONE))
 
 
+@dataclass(frozen=True)
+class Leftover:
+    """What a job that runs, or that was interrupted, has in a directory."""
+
+    folder: Path
+    plan: Plan
+    n_done: int  # regions of the results that are written
+    complete: bool  # all is there, and only has to take its place
+
+
+def leftover(directory: Path) -> Leftover | None:
+    """Return what is unfinished in a directory, if anything is; nothing is changed."""
+    folder = directory / FOLDER
+    try:
+        plan: Plan = json.loads((folder / _PLAN).read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return Leftover(folder, plan, len(_listed(folder / _DONE)), (folder / _COMPLETE).exists())
+
+
 @contextmanager
 def unfinished(
     directory: Path, plan: Plan, replaced: tuple[str, ...], *, resume: bool = False, resumable: bool = True
