@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import dask
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from .chunked.memory import ComputeOptions
@@ -39,6 +39,15 @@ class Config(BaseModel):
     """How rows are cut and kept."""
     output: OutputOptions = OutputOptions()
     """What is written, and where."""
+
+    @model_validator(mode="after")
+    def _check_performance_report(self) -> Config:
+        if self.output.performance_report and isinstance(self.cluster, Threads):
+            raise ConfigurationError(
+                "output.performance_report is true, but cluster.kind is threads, of which dask makes no such report: "
+                "set cluster.kind to local or another one, or performance_report to false"
+            )
+        return self
 
     def to_yaml(self) -> str:
         """Return the resolved configuration, defaults included; secrets of storage_options stay out."""

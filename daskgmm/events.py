@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -43,7 +43,15 @@ class Notice:
     message: str
 
 
-Event = Phase | Connected | Iteration | Notice
+@dataclass(frozen=True)
+class Finished:
+    """All of the job is written and in its place."""
+
+    directory: str  # where
+    figures: Mapping[str, float]  # of a fit: log-likelihood and criteria, by name
+
+
+Event = Phase | Connected | Iteration | Notice | Finished
 Listener = Callable[[Event], None]
 
 

@@ -18,7 +18,7 @@ from .chunked.survey import survey_and_sample
 from .config import Config
 from .core.loop import State, Trial, iterate
 from .core.model import Anomaly, FitSummary, Model
-from .events import Listener, Notice, Phase, ignore, to_all
+from .events import Finished, Listener, Notice, Phase, ignore, to_all
 from .opening import opened
 from .report.picture import write_segmentation
 from .results import Results, results_of
@@ -29,10 +29,18 @@ from .storage.run import METRICS, MODEL, PICTURE, OutputOptions, RunDirectory, m
 from .storage.sources import open_source
 from .storage.unfinished import Unfinished
 from .telling import iteration_teller
+from .tracking import tracked
 
 
 def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False) -> Model:
     """Run the fit that the configuration describes; return the model, which the run directory then holds."""
+    with tracked(config, "fit", listen) as tell:
+        model = _fit(config, tell, overwrite)
+        tell(Finished(config.output.directory, model.summary.figures))
+    return model
+
+
+def _fit(config: Config, listen: Listener, overwrite: bool) -> Model:
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     directory.check_writable(overwrite)
     source = open_source(config.data)
@@ -60,6 +68,12 @@ def predict(
     config: Config, model: Model, listen: Listener = ignore, *, overwrite: bool = False, resume: bool = False
 ) -> None:
     """Score the data of the configuration with a fitted model; write what `output` names to its directory."""
+    with tracked(config, "prediction", listen) as tell:
+        _predict(config, model, tell, overwrite, resume)
+        tell(Finished(config.output.directory, {}))
+
+
+def _predict(config: Config, model: Model, listen: Listener, overwrite: bool, resume: bool) -> None:
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     check_predictable(directory, config.output)
     directory.check_writable(overwrite, resume)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import dask
 
@@ -13,6 +13,7 @@ from .chunked.streaming import ready
 from .config import Config
 from .core.slots import READ_AHEAD
 from .events import Connected, Listener, Phase
+from .performance import performance_report
 from .planning import rows_of
 from .preflight import check_cluster
 from .storage.sources import Source
@@ -24,10 +25,13 @@ def opened(config: Config, source: Source, listen: Listener) -> Iterator[Rows]:
     with dask.config.set({READ_AHEAD: config.compute.read_ahead}), config.cluster.connect() as connection:
         listen(Connected(connection.description, connection.dashboard))
         check_cluster(connection, config, source, listen)
+        performance = (
+            performance_report(connection, config.output) if config.output.performance_report else nullcontext()
+        )
         rows = rows_of(source, config.compute)
         keep = fits(rows, config.compute.persist)
         listen(Phase("read", f"{_described(rows, source)}, {'kept in memory' if keep else 'streamed at each pass'}"))
-        with ready(rows, keep) as ready_rows:
+        with performance, ready(rows, keep) as ready_rows:
             yield ready_rows
 
 

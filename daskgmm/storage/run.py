@@ -38,6 +38,10 @@ class OutputOptions:
     """Write log p(x) of each row, in nats."""
     anomaly_quantile: Annotated[float, Gt(0), Lt(1)] | None = None
     """Flag rows whose log-density is below this quantile of the fitted rows'; 0.001 flags the strangest 0.1 percent."""
+    mlflow: bool = False
+    """Keep parameters, iterations, criteria and model in MLflow too: at MLFLOW_TRACKING_URI, or else in ./mlruns."""
+    performance_report: bool = False
+    """Write dask's performance report, performance.html; on a cluster only, and its scheduler needs bokeh."""
     storage_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """Options of the fsspec file system, where the directory is a URL."""
 
@@ -54,8 +58,9 @@ class OutputOptions:
 
 CONFIG, MODEL, METRICS, PICTURE = "config.yaml", "model.zarr", "metrics.jsonl", "segmentation.png"
 RESULTS = ("labels.zarr", "probabilities.zarr", "log_density.zarr", "anomaly.zarr", "results.parquet")
+PERFORMANCE = "performance.html"
 EXPORTS = ("model.json", "model.joblib", "model.onnx")
-CONTENT = (CONFIG, MODEL, METRICS, PICTURE, *EXPORTS, *RESULTS)
+CONTENT = (CONFIG, MODEL, METRICS, PICTURE, PERFORMANCE, *EXPORTS, *RESULTS)
 
 
 @dataclass(frozen=True)
