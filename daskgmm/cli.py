@@ -106,7 +106,7 @@ def fit(config: str, overrides: tuple[str, ...], dry_run: bool, strict: bool, ov
         click.echo(plan(settings))
         return
     console = _console(quiet)
-    with listening(console, settings.fit.max_iter) as listen:
+    with listening(console, settings.fit.max_iter, settings.fit.tol) as listen:
         model = job.fit(settings, ignore if quiet else listen, overwrite=overwrite)
     console.print(summary_line(model.summary))
     console.print(f"results in {settings.output.directory}")

@@ -35,6 +35,7 @@ from .core.seeding import Given
 from .errors import SingularCovarianceError
 from .given import given_parameters
 from .inputs import Input, Wrap, is_lazy, lazy_input, lazy_weights, memory_input
+from .report.notebook import notebook_bar
 from .report.progress import plain
 from .telling import iteration_teller
 
@@ -347,11 +348,17 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         return criteria(total, 0.0, self._n_parameters(), n_rows)
 
     def _teller(self, n_rows: int) -> Callable[[State], None]:
-        """Return a listener that prints every `verbose_interval`-th iteration if verbose, each one if verbose > 1."""
+        """Return a listener that prints every `verbose_interval`-th iteration if verbose, each one if verbose > 1.
+
+        In a notebook it shows a bar instead.
+        """
         if not self.verbose:
             return lambda state: None
+        console = Console(highlight=False, soft_wrap=True)
+        if console.is_jupyter:
+            return iteration_teller(n_rows, notebook_bar(self.max_iter, self.tol))
         every = 1 if self.verbose > 1 else self.verbose_interval
-        tell = iteration_teller(n_rows, plain(Console(highlight=False, soft_wrap=True)))
+        tell = iteration_teller(n_rows, plain(console))
         return lambda state: tell(state) if state.iteration % every == 0 or not state.live else None
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import stamina
 
 from ..errors import DaskGMMError
+from .retries import note_retry
 
 T = TypeVar("T")
 
@@ -41,6 +42,8 @@ def retried(action: Callable[[], T], policy: RetryPolicy = PATIENT) -> T:
         wait_jitter=policy.jitter,
     ):
         with attempt:
+            if attempt.num > 1:
+                note_retry()
             return action()
     raise AssertionError("the last attempt returns or raises")
 
