@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import traceback
@@ -67,22 +66,9 @@ def _fail(message: str, exit_code: int, debug: bool) -> None:
     sys.exit(exit_code)
 
 
-@click.group("gmm", context_settings={"help_option_names": ["-h", "--help"]})  # its name as a command of dask
-@click.version_option(package_name="daskgmm")
+@click.group("gmm", context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Gaussian mixture clustering for data that outgrows one machine."""
-
-
-def run() -> None:
-    """Run a command as a process; one that a signal interrupted ends at once, though threads still compute."""
-    try:
-        main(prog_name="daskgmm")
-    except SystemExit as ending:
-        if ending.code in {130, 143}:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(int(ending.code))
-        raise
+    """Gaussian mixture clustering for data that outgrows one machine (entry.py is where it begins)."""
 
 
 @main.command()
@@ -122,7 +108,7 @@ def fit(config: str, overrides: tuple[str, ...], dry_run: bool, strict: bool, ov
 @_OVERWRITE
 @_errors_in_one_line
 def submit(config: str, overrides: tuple[str, ...], dry_run: bool, overwrite: bool) -> None:
-    """Submit the fit that CONFIG describes as one SLURM job with its own workers; print the job's number.
+    """Submit the fit that CONFIG describes as one SLURM job with its own workers. It prints the job's number.
 
     Example: daskgmm submit fit.yaml cluster.kind=slurm cluster.jobs=4 cluster.cores=8 cluster.memory=32GiB
     """
@@ -143,7 +129,7 @@ def submit(config: str, overrides: tuple[str, ...], dry_run: bool, overwrite: bo
 @_QUIET
 @_errors_in_one_line
 def predict(run_dir: str, overrides: tuple[str, ...], resume: bool, overwrite: bool, quiet: bool) -> None:
-    """Score data with the model in RUN_DIR; results go to RUN_DIR/predictions unless output.directory is given.
+    """Score data with the model in RUN_DIR. Results go to RUN_DIR/predictions unless output.directory is given.
 
     Example: daskgmm predict runs/quickstart data.path=other.png output.directory=runs/other
     """
@@ -169,7 +155,8 @@ def _prediction_config(run_dir: str, overrides: tuple[str, ...]) -> Config:
 @_errors_in_one_line
 def inspect(run_dir: str) -> None:
     """Print what was fitted in RUN_DIR (or a model.zarr): likelihood, criteria, components."""
-    _console().print(inspection(load_model(run_dir)))
+    console = _console()
+    console.print(inspection(load_model(run_dir), console.width))
 
 
 @main.command()
@@ -188,7 +175,9 @@ def compare(first: str, second: str) -> None:
 @click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
 @_errors_in_one_line
 def export(run_dir: str, name: str, output: str | None, overwrite: bool) -> None:
-    """Write the model in RUN_DIR for other programs: plain JSON, a scikit-learn estimator (joblib), an ONNX graph.
+    """Write the model in RUN_DIR for other programs: plain JSON, a scikit-learn estimator, an ONNX graph.
+
+    The estimator is a pickle, as joblib writes it: open none that others could have changed.
 
     Example: daskgmm export runs/quickstart --format onnx
     """
@@ -200,7 +189,10 @@ def export(run_dir: str, name: str, output: str | None, overwrite: bool) -> None
 @click.option("--json", "as_json", is_flag=True, help="As a JSON object, for programs.")
 @_errors_in_one_line
 def status(run_dir: str, as_json: bool) -> None:
-    """Tell what the run in RUN_DIR is doing, from its files alone: running, interrupted or finished, and how far."""
+    """Tell what the run in RUN_DIR is doing, from its files alone. It may be a URL.
+
+    Running, interrupted or finished; the phase, the iteration, how far from tol; and how to go on.
+    """
     found = status_of(run_dir)
     click.echo(json.dumps(found.as_dict(), indent=1) if as_json else str(found))
 

@@ -11,7 +11,19 @@ BASE = {"errors", "events"}
 LAYERS = {"core", "chunked", "storage", "clusters", "report"}
 TOP = [  # each above those before it
     *("defaults", "config", "checks", "given", "inputs", "telling", "results", "planning", "preflight"),
-    *("performance", "watching", "opening", "tracking", "job", "status", "estimator", "cli", "__main__", "__init__"),
+    *(
+        "performance",
+        "watching",
+        "opening",
+        "tracking",
+        "job",
+        "status",
+        "estimator",
+        "cli",
+        "entry",
+        "__main__",
+        "__init__",
+    ),
 ]
 ALLOWED = {  # part of the package: what it may import of the package beside itself
     "errors": set(),

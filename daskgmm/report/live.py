@@ -79,7 +79,7 @@ class Board:
             f"log-likelihood {one.log_likelihood:.6f}",
             None if one.gain is None else f"gain {one.gain:.2e}",
             None if one.remaining_gain is None else f"remaining {one.remaining_gain:.1e}{against}",
-            None if left is None or self.phase != "fit" else f"about {left} passes left",
+            f"about {left} passes left" if left and self.phase == "fit" else None,
         ]
         return [fact for fact in facts if fact]
 
