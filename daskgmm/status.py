@@ -98,7 +98,7 @@ def _of_unfinished(directory: Path, work: Leftover) -> RunStatus:
         seconds_since_write=None if written.newest is None else max(time() - written.newest, 0),
         owner=owner,
         earlier_run=RunDirectory(directory).holds_run,
-        go_on=None if state == "running" else _go_on(work, job),
+        go_on=None if state == "running" else _go_on(work, written, job),
     )
 
 
@@ -127,11 +127,13 @@ def _passes_left(written: Written) -> int | None:
         return None
 
 
-def _go_on(work: Leftover, job: str) -> str:
+def _go_on(work: Leftover, written: Written, job: str) -> str:
     if work.complete:
         return "all is written; the next fit or prediction into this directory puts it in place"
     if job == "prediction":
         return "the same daskgmm predict with --resume scores what is missing; with --overwrite it starts anew"
+    if written.has_checkpoint:
+        return "the same daskgmm fit with --resume goes on from its checkpoint; with --overwrite it starts anew"
     return "the same daskgmm fit with --overwrite starts anew"
 
 

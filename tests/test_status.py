@@ -167,6 +167,22 @@ def test_a_fit_without_a_pass_yet_has_no_iteration(tmp_path):
     assert (status_of(tmp_path).iteration, status_of(tmp_path).passes_left) == (None, None)
 
 
+def test_a_fit_with_a_checkpoint_can_go_on(tmp_path):
+    write_metrics(tmp_path / ".unfinished", record(5, 0.25, 0.25))
+    assert "--resume" not in status_of(tmp_path).go_on
+    (tmp_path / ".unfinished" / "checkpoint").mkdir()
+    assert "--resume" in status_of(tmp_path).go_on
+
+
+def test_a_process_that_took_the_number_of_another_one_is_not_the_owner(tmp_path):
+    write_metrics(tmp_path / ".unfinished", record(5, 0.25, 0.25))
+    lock(tmp_path, os.getpid())
+    assert status_of(tmp_path).state == "running"
+    entry = {"host": socket.gethostname(), "pid": os.getpid(), "started": 1.0}
+    (tmp_path / LOCK).write_text(json.dumps(entry))
+    assert status_of(tmp_path).state == "interrupted"
+
+
 def test_an_earlier_run_is_said_to_be_there(job):
     run("fit", "job.yaml")
     write_metrics(job / "run" / ".unfinished", record(1, None, None))

@@ -14,6 +14,8 @@ from .places import zarr_store
 from .run import CONFIG, METRICS, RESULTS
 from .unfinished import Leftover
 
+CHECKPOINT = "checkpoint"  # the folder of where the loop of a fit stands
+
 
 @dataclass(frozen=True)
 class Written:
@@ -22,6 +24,7 @@ class Written:
     configuration: dict[str, Any]  # sections as in config.yaml; empty if it is not there
     last: dict[str, Any] | None  # the record of the last iteration
     has_model: bool
+    has_checkpoint: bool
     n_regions: int | None  # of the results, once they are begun; None also for tables, which do not say
     newest: float | None  # time of the last write that can be seen, seconds since 1970
 
@@ -32,6 +35,7 @@ def written_by(work: Leftover) -> Written:
         configuration=_configuration(work.folder / CONFIG),
         last=_last_record(work.folder / METRICS),
         has_model=(work.folder / "model.zarr" / "zarr.json").exists(),
+        has_checkpoint=(work.folder / CHECKPOINT).exists(),
         n_regions=_n_regions(work.folder),
         newest=newest(work.folder, (CONFIG, METRICS, "plan.json", "done", "complete.json")),
     )
