@@ -17,13 +17,12 @@ from daskgmm.status import status_of
 from daskgmm.storage.model import load_model
 from daskgmm.storage.owner import LOCK
 
-SLOW = (
+ENDLESS = (
     "data.path=sample:synthetic",
-    "data.synthetic.n_samples=3e7",
-    "model.n_components=8",
-    "compute.persist=false",
+    "data.synthetic.n_samples=300000",
     "fit.sample_size=1000",
-    "fit.tol=1e-12",
+    "fit.tol=0",
+    "fit.max_iter=1000000",
 )
 
 
@@ -44,10 +43,10 @@ def run(*arguments):
 
 
 @pytest.fixture
-def slow_fit(job):
+def endless_fit(job):
     """A fit in a process of its own, at its second iteration."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "daskgmm", "fit", "job.yaml", *SLOW],
+        [sys.executable, "-m", "daskgmm", "fit", "job.yaml", *ENDLESS],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -98,7 +97,7 @@ def test_a_finished_prediction_is_one(job):
     assert (status_of("run/predictions").state, status_of("run/predictions").job) == ("finished", "prediction")
 
 
-def test_a_fit_that_runs_tells_where_it_is(slow_fit):
+def test_a_fit_that_runs_tells_where_it_is(endless_fit):
     status = status_of("run")
     assert (status.state, status.job, status.phase) == ("unfinished", "fit", "fit")
     assert status.iteration >= 2
@@ -107,14 +106,14 @@ def test_a_fit_that_runs_tells_where_it_is(slow_fit):
     assert not status.earlier_run
 
 
-def test_of_a_lock_the_process_is_asked(slow_fit, job):
-    lock(job / "run", slow_fit.pid)
+def test_of_a_lock_the_process_is_asked(endless_fit, job):
+    lock(job / "run", endless_fit.pid)
     assert status_of("run").state == "running"
     assert status_of("run").go_on is None
-    slow_fit.send_signal(signal.SIGKILL)
-    slow_fit.wait()
+    endless_fit.send_signal(signal.SIGKILL)
+    endless_fit.wait()
     status = status_of("run")
-    assert (status.state, status.owner.pid) == ("interrupted", slow_fit.pid)
+    assert (status.state, status.owner.pid) == ("interrupted", endless_fit.pid)
     assert "daskgmm fit" in status.go_on
 
 
