@@ -45,14 +45,14 @@ def run(*arguments):
 
 @pytest.fixture
 def endless_fit(job):
-    """A fit in a process of its own, at its second iteration."""
+    """A fit in a process of its own, whose second iteration is kept."""
     process = subprocess.Popen(
         [sys.executable, "-m", "daskgmm", "fit", "job.yaml", *ENDLESS],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    assert any(line.startswith("iteration   2") for line in process.stdout)
+    assert any(line.startswith("iteration   3") for line in process.stdout)
     yield process
     process.kill()
     process.communicate()
