@@ -1,6 +1,6 @@
 """python -m daskgmm: the command line."""
 
-from .cli import run
+from .entry import run
 
 if __name__ == "__main__":
     run()

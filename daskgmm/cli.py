@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -19,11 +18,14 @@ from .config import Config, config_schema, load_config
 from .errors import ConfigurationError, DaskGMMError, without_credentials
 from .events import ignore
 from .planning import plan, plan_selection
+from .report.comparison import comparison
 from .report.inspection import inspection, summary_line
 from .report.progress import listening
 from .report.selection import selection_line, selection_table
 from .resuming import finished
-from .signals import EXIT_CODES, signals_raised
+from .signals import signals_raised
+from .status import status_of
+from .storage.export import FORMATS, export_model
 from .storage.model import load_model
 from .storage.places import place, public
 from .storage.run import CONFIG, RunDirectory
@@ -73,22 +75,9 @@ def _fail(message: str, exit_code: int, debug: bool) -> None:
     sys.exit(exit_code)
 
 
-@click.group("gmm", context_settings={"help_option_names": ["-h", "--help"]})  # its name as a command of dask
-@click.version_option(package_name="daskgmm")
+@click.group("gmm", context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Gaussian mixture clustering for data that outgrows one machine."""
-
-
-def run() -> None:
-    """Run a command as a process; one that a signal interrupted ends at once, though threads still compute."""
-    try:
-        main(prog_name="daskgmm")
-    except SystemExit as ending:
-        if isinstance(ending.code, int) and ending.code in EXIT_CODES.values():
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(ending.code)
-        raise
+    """Gaussian mixture clustering for data that outgrows one machine (entry.py is where it begins)."""
 
 
 @main.command()
@@ -115,7 +104,7 @@ def fit(
         click.echo(plan(settings))
         return
     console = _console(quiet)
-    with listening(console, settings.fit.max_iter) as listen:
+    with listening(console, settings.fit.max_iter, settings.fit.tol) as listen:
         model = job.fit(settings, ignore if quiet else listen, overwrite=overwrite, resume=resume)
     console.print(summary_line(model.summary))
     console.print(f"results in {public(settings.output.directory)}", markup=False)
@@ -159,7 +148,7 @@ def select(config: str, overrides: tuple[str, ...], dry_run: bool, overwrite: bo
 @_OVERWRITE
 @_errors_in_one_line
 def submit(config: str, overrides: tuple[str, ...], dry_run: bool, resume: bool, overwrite: bool) -> None:
-    """Submit the fit that CONFIG describes as one SLURM job with its own workers; print the job's number.
+    """Submit the fit that CONFIG describes as one SLURM job with its own workers. It prints the job's number.
 
     Example: daskgmm submit fit.yaml cluster.kind=slurm cluster.jobs=4 cluster.cores=8 cluster.memory=32GiB
     """
@@ -182,7 +171,7 @@ def submit(config: str, overrides: tuple[str, ...], dry_run: bool, resume: bool,
 @_QUIET
 @_errors_in_one_line
 def predict(run_dir: str, overrides: tuple[str, ...], resume: bool, overwrite: bool, quiet: bool) -> None:
-    """Score data with the model in RUN_DIR; results go to RUN_DIR/predictions unless output.directory is given.
+    """Score data with the model in RUN_DIR. Results go to RUN_DIR/predictions unless output.directory is given.
 
     Example: daskgmm predict runs/quickstart data.path=other.png output.directory=runs/other
     """
@@ -208,7 +197,46 @@ def _prediction_config(run_dir: str, overrides: tuple[str, ...]) -> Config:
 @_errors_in_one_line
 def inspect(run_dir: str) -> None:
     """Print what was fitted in RUN_DIR (or a model.zarr): likelihood, criteria, components."""
-    _console().print(inspection(load_model(run_dir)))
+    console = _console()
+    console.print(inspection(load_model(run_dir), console.width))
+
+
+@main.command()
+@click.argument("first", type=click.Path(), metavar="RUN_DIR")
+@click.argument("second", type=click.Path(), metavar="RUN_DIR")
+@_errors_in_one_line
+def compare(first: str, second: str) -> None:
+    """Match the components of two fits, and print what moved from the first to the second."""
+    _console().print(comparison(load_model(first), load_model(second), (first, second)))
+
+
+@main.command()
+@click.argument("run_dir", type=click.Path())
+@click.option("--format", "name", type=click.Choice(list(FORMATS)), required=True, help="What for.")
+@click.option("--output", type=click.Path(), help="The file to write; RUN_DIR/model.* if left out.")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
+@_errors_in_one_line
+def export(run_dir: str, name: str, output: str | None, overwrite: bool) -> None:
+    """Write the model in RUN_DIR for other programs: plain JSON, a scikit-learn estimator, an ONNX graph.
+
+    The estimator is a pickle, as joblib writes it: open none that others could have changed.
+
+    Example: daskgmm export runs/quickstart --format onnx
+    """
+    click.echo(export_model(load_model(run_dir), run_dir, name, output, overwrite=overwrite))
+
+
+@main.command()
+@click.argument("run_dir", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="As a JSON object, for programs.")
+@_errors_in_one_line
+def status(run_dir: str, as_json: bool) -> None:
+    """Tell what the run in RUN_DIR is doing, from its files alone. It may be a URL.
+
+    Running, interrupted or finished; the phase, the iteration, how far from tol; and how to go on.
+    """
+    found = status_of(run_dir)
+    click.echo(json.dumps(found.as_dict(), indent=1) if as_json else str(found))
 
 
 @main.group()

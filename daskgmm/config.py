@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import dask
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from .chunked.memory import ComputeOptions
@@ -49,6 +49,15 @@ class Config(BaseModel):
     def of(self, candidate: Candidate) -> Config:
         """Return the configuration with the model of a candidate."""
         return self.model_copy(update={"model": self.select.model(candidate, self.model)})
+
+    @model_validator(mode="after")
+    def _check_performance_report(self) -> Config:
+        if self.output.performance_report and isinstance(self.cluster, Threads):
+            raise ConfigurationError(
+                "output.performance_report is true, but cluster.kind is threads, of which dask makes no such report: "
+                "set cluster.kind to local or another one, or performance_report to false"
+            )
+        return self
 
     def to_yaml(self) -> str:
         """Return the resolved configuration, defaults included; secrets of storage_options stay out."""

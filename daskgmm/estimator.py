@@ -28,15 +28,15 @@ from .chunked.seeding import race, starts
 from .chunked.streaming import ready
 from .chunked.survey import survey_and_sample
 from .core.criteria import Criteria, criteria
-from .core.features import Array
 from .core.loop import EMOptions, State, StopReason, Trial, iterate
 from .core.mixture import Mixture
 from .core.options import FitOptions, ModelOptions
+from .core.precisions import precisions, precisions_cholesky
 from .core.seeding import Given
-from .core.structures import cholesky
 from .errors import SingularCovarianceError
 from .given import given_parameters
 from .inputs import Input, Wrap, is_lazy, lazy_input, lazy_weights, memory_input
+from .report.notebook import notebook_bar
 from .report.progress import plain
 from .telling import iteration_teller
 
@@ -300,8 +300,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         """Set the fitted attributes."""
         mixture = best.mixture
         self.weights_, self.means_, self.covariances_ = mixture.weights, mixture.means, mixture.covariances
-        self.precisions_cholesky_ = _precisions_cholesky(mixture)
-        self.precisions_ = _precisions(mixture.covariance_type, self.precisions_cholesky_)
+        self.precisions_cholesky_ = precisions_cholesky(mixture)
+        self.precisions_ = precisions(mixture.covariance_type, self.precisions_cholesky_)
         self.converged_ = best.stop is StopReason.CONVERGED
         self.lower_bounds_ = list(best.history)
         self.lower_bound_ = best.history[-1]
@@ -350,29 +350,18 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         return criteria(total, 0.0, self._n_parameters(), n_rows)
 
     def _teller(self, n_rows: int) -> Callable[[State], None]:
-        """Return a listener that prints every `verbose_interval`-th iteration if verbose, each one if verbose > 1."""
+        """Return a listener that prints every `verbose_interval`-th iteration if verbose, each one if verbose > 1.
+
+        In a notebook it shows a bar instead.
+        """
         if not self.verbose:
             return lambda state: None
+        console = Console(highlight=False, soft_wrap=True)
+        if console.is_jupyter:
+            return iteration_teller(n_rows, notebook_bar(self.max_iter, self.tol))
         every = 1 if self.verbose > 1 else self.verbose_interval
-        tell = iteration_teller(n_rows, plain(Console(highlight=False, soft_wrap=True)))
+        tell = iteration_teller(n_rows, plain(console))
         return lambda state: tell(state) if state.iteration % every == 0 or not state.live else None
-
-
-def _precisions_cholesky(mixture: Mixture) -> Array:
-    """Return what scikit-learn calls so: upper triangular U with U U^T = precision, or reciprocal deviations."""
-    covariances = mixture.covariances
-    if mixture.covariance_type in {"diag", "spherical"}:
-        return 1 / np.sqrt(covariances)
-    inverse = np.linalg.inv(cholesky(covariances if covariances.ndim == 3 else covariances[None]))
-    upper: Array = np.triu(np.swapaxes(inverse, 1, 2))
-    return upper if covariances.ndim == 3 else upper[0]
-
-
-def _precisions(covariance_type: str, precisions_cholesky: Array) -> Array:
-    if covariance_type in {"diag", "spherical"}:
-        return precisions_cholesky**2
-    precisions: Array = precisions_cholesky @ np.swapaxes(precisions_cholesky, -1, -2)
-    return precisions
 
 
 _FITTED = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -15,11 +15,32 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Load:
+    """What goes on where a job computes, at this moment."""
+
+    n_workers: int  # processes; 1 for the threads of this one
+    n_threads: int
+    tasks_done: int  # of the pass that is being made; 0 of 0 between passes
+    tasks: int
+    n_retries: int  # reads and writes that were tried again since the job began
+
+
+@dataclass(frozen=True)
 class Connected:
     """The place where the job computes is there."""
 
     description: str
     dashboard: str | None
+    look: Callable[[], Load | None] | None = None  # says what goes on there, when it is called; None: no answer
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The rows are there."""
+
+    n_rows: int
+    row_bytes: int
+    streamed: bool  # read anew at each pass, not kept in memory
 
 
 @dataclass(frozen=True)
@@ -43,7 +64,15 @@ class Notice:
     message: str
 
 
-Event = Phase | Connected | Iteration | Notice
+@dataclass(frozen=True)
+class Finished:
+    """All of the job is written and in its place."""
+
+    directory: str  # where
+    figures: Mapping[str, float]  # of a fit: log-likelihood and criteria, by name
+
+
+Event = Phase | Connected | Opened | Iteration | Notice | Finished
 Listener = Callable[[Event], None]
 
 

@@ -19,7 +19,7 @@ from .config import Config
 from .core.loop import State, Trial, iterate
 from .core.model import Anomaly, FitSummary, Model
 from .core.selection_table import Selection
-from .events import Listener, Notice, Phase, ignore, to_all
+from .events import Finished, Listener, Notice, Phase, ignore, to_all
 from .opening import opened
 from .report.picture import write_segmentation
 from .results import Results, results_of
@@ -35,6 +35,7 @@ from .storage.selection import write_selection
 from .storage.sources import Source, open_source
 from .storage.unfinished import Unfinished
 from .telling import iteration_events
+from .tracking import tracked
 
 
 def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, resume: bool = False) -> Model:
@@ -43,7 +44,7 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
     With `resume` an interrupted fit is gone on with, and one that is finished is left as it is.
     """
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
-    with directory.locked(listen):
+    with tracked(config, "fit", listen) as listen, directory.locked(listen):
         if resume and (before := finished(directory, config)) is not None:
             listen(Notice("the run is finished already: nothing is left to do"))
             return before
@@ -59,6 +60,7 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
                 save_model(model, work.path / MODEL)
             results = results_of(rows, source, model, config)
             write_results(results, model, work.for_results(results.plan, RESULTS), listen)
+        listen(Finished(config.output.directory, model.summary.figures))
     return model
 
 
@@ -97,7 +99,7 @@ def started(rows: Rows, source: Source, config: Config, listen: Listener) -> Sta
 def select(config: Config, listen: Listener = ignore, *, overwrite: bool = False) -> tuple[Model, Selection]:
     """Run the sweep that the configuration describes; return the best model, which the run directory then holds."""
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
-    with directory.locked(listen):
+    with tracked(config, "select", listen) as listen, directory.locked(listen):
         directory.check_writable(overwrite)
         source = open_source(config.data)
         wanted = Search(config.select, config.model, config.fit, config.fit.random_state)
@@ -117,6 +119,7 @@ def select(config: Config, listen: Listener = ignore, *, overwrite: bool = False
                 model = with_anomaly(model, rows, config.output, listen)
                 save_model(model, work.path / MODEL)
                 write_results(results_of(rows, source, model, config), model, work, listen)
+        listen(Finished(config.output.directory, model.summary.figures))
     return model, found.selection
 
 
@@ -126,7 +129,7 @@ def predict(
     """Score the data of the configuration with a fitted model; write what `output` names to its directory."""
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     check_predictable(directory, config.output)
-    with directory.locked(listen):
+    with tracked(config, "prediction", listen) as listen, directory.locked(listen):
         directory.check_writable(overwrite, resume)
         source = open_source(config.data, weighted=False)
         check_same_features(source.feature_names, model.feature_names)
@@ -135,6 +138,7 @@ def predict(
             results = results_of(rows, source, model, config)
             with directory.predicting(config.to_yaml(), results.plan, resume) as work:
                 write_results(results, model, work, listen)
+        listen(Finished(config.output.directory, {}))
 
 
 def with_anomaly(model: Model, rows: Rows, output: OutputOptions, listen: Listener) -> Model:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import dask
 
@@ -12,22 +12,33 @@ from .chunked.rows import Rows
 from .chunked.streaming import ready
 from .config import Config
 from .core.slots import READ_AHEAD
-from .events import Connected, Listener, Phase
+from .events import Connected, Listener, Opened, Phase
+from .performance import performance_report
 from .planning import rows_of
 from .preflight import check_cluster
 from .storage.sources import Source
+from .watching import watched
 
 
 @contextmanager
 def opened(config: Config, source: Source, listen: Listener) -> Iterator[Rows]:
     """Connect to the place where the job computes, and give the source's rows there, once it can do the job."""
-    with dask.config.set({READ_AHEAD: config.compute.read_ahead}), config.cluster.connect() as connection:
-        listen(Connected(connection.description, connection.dashboard))
+    with (
+        dask.config.set({READ_AHEAD: config.compute.read_ahead}),
+        config.cluster.connect() as connection,
+        watched(connection.client) as look,
+    ):
+        listen(Connected(connection.description, connection.dashboard, look))
         check_cluster(connection, config, source, listen)
+        performance = (
+            performance_report(connection, config.output) if config.output.performance_report else nullcontext()
+        )
         rows = rows_of(source, config.compute)
         keep = fits(rows, config.compute.persist)
         listen(Phase("read", f"{_described(rows, source)}, {'kept in memory' if keep else 'streamed at each pass'}"))
-        with ready(rows, keep, source.description) as ready_rows:
+        row_bytes = rows.n_features * rows.array.dtype.itemsize
+        listen(Opened(rows.n_rows, row_bytes, streamed=not keep))
+        with performance, ready(rows, keep, source.description) as ready_rows:
             yield ready_rows
 
 

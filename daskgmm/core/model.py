@@ -22,6 +22,11 @@ class FitSummary:
     stop_reason: str
     empty_components: tuple[int, ...] = ()
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """What fits are compared by, by name."""
+        return {"log_likelihood": self.log_likelihood, "aic": self.aic, "bic": self.bic, "icl": self.icl}
+
     @classmethod
     def of(cls, trial: Trial) -> FitSummary:
         """Return the summary of a trial that has stopped."""

@@ -7,14 +7,18 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from ..core.mixture import Mixture
 from ..core.model import FitSummary, Model
+from ..core.overlap import bhattacharyya_distances
 
-_MOST_FEATURES = 8  # columns of means that fit on a terminal
+_MOST_FEATURES = 8  # whose means are shown
+_FIRST_COLUMN, _COLUMN = 14, 22  # characters of the tables of means
+_MOST_WORK = 2e10  # k^2 d^3 up to which the overlaps are computed: seconds
 
 
-def inspection(model: Model) -> RenderableType:
-    """Return what is known of a fit and its components, the heaviest first."""
-    return Group(_facts(model), "", _components(model))
+def inspection(model: Model, width: int = 80) -> RenderableType:
+    """Return what is known of a fit and its components, the heaviest first, for a terminal of that many columns."""
+    return Group(_facts(model), "", _components(model), *_means(model, width), _legend(model))
 
 
 def summary_line(summary: FitSummary) -> str:
@@ -39,6 +43,8 @@ def _facts(model: Model) -> Table:
     }
     if summary.empty_components:
         facts["empty components"] = ", ".join(map(str, summary.empty_components))
+    if model.anomaly:
+        facts["anomalies"] = f"log-density below {model.anomaly.threshold:.6g}, quantile {model.anomaly.quantile:g}"
     for name, value in facts.items():
         table.add_row(name, value)
     return table
@@ -46,16 +52,49 @@ def _facts(model: Model) -> Table:
 
 def _components(model: Model) -> Table:
     mixture = model.mixture
-    names = tuple(map(_shown, model.feature_names or (f"x{i}" for i in range(mixture.n_features))))
-    deviations = np.sqrt(mixture.structure.variances(mixture.covariances, mixture.means.shape))
-    table = Table("component", "weight", *names[:_MOST_FEATURES], caption=_left_out(names), caption_justify="left")
-    for component in np.argsort(-mixture.weights, kind="stable"):
-        cells = (
-            f"{mean:.4g} ± {deviation:.3g}"
-            for mean, deviation in zip(mixture.means[component], deviations[component], strict=True)
-        )
-        table.add_row(str(component), f"{mixture.weights[component]:.4f}", *list(cells)[:_MOST_FEATURES])
+    table = Table("component", "weight", "rows", "nearest", "overlap")
+    nearest = _nearest(mixture)
+    for component in _heaviest_first(mixture):
+        weight = mixture.weights[component]
+        rows = f"{weight * model.summary.weight_sum:,.0f}"
+        table.add_row(str(component), f"{weight:.4f}", rows, *nearest[component])
     return table
+
+
+def _means(model: Model, width: int) -> list[Table]:
+    """Return tables of the features' means, side by side as far as they fit into the width."""
+    mixture = model.mixture
+    deviations = np.sqrt(mixture.structure.variances(mixture.covariances, mixture.means.shape))
+    names = _names(model)[:_MOST_FEATURES]
+    beside = max((width - _FIRST_COLUMN) // _COLUMN, 1)
+    tables = []
+    for at in range(0, len(names), beside):
+        some = range(at, min(at + beside, len(names)))
+        table = Table("component", *(names[i] for i in some))
+        for component in _heaviest_first(mixture):
+            cells = (f"{mixture.means[component, i]:.4g} ± {deviations[component, i]:.3g}" for i in some)
+            table.add_row(str(component), *cells)
+        tables.append(table)
+    return tables
+
+
+def _heaviest_first(mixture: Mixture) -> list[int]:
+    return [int(component) for component in np.argsort(-mixture.weights, kind="stable")]
+
+
+def _names(model: Model) -> tuple[str, ...]:
+    return tuple(map(_shown, model.feature_names or (f"x{i}" for i in range(model.mixture.n_features))))
+
+
+def _nearest(mixture: Mixture) -> list[tuple[str, str]]:
+    """Return of each component the nearest other one and their overlap; nothing where it takes too long."""
+    k, d = mixture.means.shape
+    if k == 1 or k**2 * float(d) ** 3 > _MOST_WORK:
+        return [("", "")] * k
+    distances = bhattacharyya_distances(mixture, mixture)
+    np.fill_diagonal(distances, np.inf)
+    others = distances.argmin(axis=1)
+    return [(str(other), f"{np.exp(-distances[one, other]):.2g}") for one, other in enumerate(others)]
 
 
 def _shown(text: str) -> str:
@@ -63,7 +102,7 @@ def _shown(text: str) -> str:
     return escape("".join(one if one.isprintable() else "?" for one in text))
 
 
-def _left_out(names: tuple[str, ...]) -> str:
-    shown = "mean ± standard deviation of each feature"
-    more = len(names) - _MOST_FEATURES
+def _legend(model: Model) -> str:
+    shown = "overlap: with the nearest other component, from 0 to 1; mean ± standard deviation of each feature"
+    more = model.mixture.n_features - _MOST_FEATURES
     return f"{shown}; {more} more features are in model.zarr" if more > 0 else shown

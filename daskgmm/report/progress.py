@@ -1,4 +1,4 @@
-"""The job on a terminal: a bar where there is one, else a line for each iteration."""
+"""The job on a terminal: a line for each event, and a display below them where there is one."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from ..events import Connected, Event, Iteration, Listener, Notice, Phase
+from ..events import Connected, Event, Iteration, Listener, Notice, Phase, to_all
+from .live import Board, shown
 
 
 def iteration_line(event: Iteration) -> str:
@@ -31,7 +31,7 @@ def plain(console: Console) -> Listener:
         match event:
             case Phase(name, detail):
                 console.print(f"{name}: {detail}" if detail else name)
-            case Connected(description, dashboard):
+            case Connected(description, dashboard, _):
                 console.print(f"computing on {description}" + (f", dashboard {dashboard}" if dashboard else ""))
             case Iteration():
                 console.print(iteration_line(event))
@@ -42,31 +42,18 @@ def plain(console: Console) -> Listener:
 
 
 @contextmanager
-def terminal(console: Console, max_iter: int) -> Iterator[Listener]:
-    """Give a listener that prints lines and keeps a progress bar of the iterations below them."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar: TaskID = progress.add_task("starting", total=None)
-        lines = plain(progress.console)
-
-        def listen(event: Event) -> None:
-            lines(event)
-            match event:
-                case Phase("fit"):
-                    progress.update(bar, description="fit", total=max_iter, completed=0)
-                case Phase(name):
-                    progress.update(bar, description=name, total=None)
-                case Iteration(iteration=done):
-                    progress.update(bar, completed=done)
-
-        yield listen
+def terminal(console: Console, max_iter: int, tol: float | None = None) -> Iterator[Listener]:
+    """Give a listener that prints lines and keeps a display of the job below them."""
+    board = Board(max_iter, tol)
+    with shown(board, console):
+        yield to_all(plain(console), board)
 
 
 @contextmanager
-def listening(console: Console, max_iter: int) -> Iterator[Listener]:
-    """Give the listener that suits the console."""
-    if console.is_terminal:
-        with terminal(console, max_iter) as listener:
+def listening(console: Console, max_iter: int, tol: float | None = None) -> Iterator[Listener]:
+    """Give the listener that suits the console; `tol` is what the estimated remaining gain is told against."""
+    if console.is_terminal and not console.quiet:
+        with terminal(console, max_iter, tol) as listener:
             yield listener
     else:
         yield plain(console)

@@ -12,6 +12,7 @@ import stamina
 from pydantic import ValidationError
 
 from ..errors import DaskGMMError
+from .retries import note_retry
 
 T = TypeVar("T")
 
@@ -42,6 +43,8 @@ def retried(action: Callable[[], T], policy: RetryPolicy = PATIENT) -> T:
         wait_jitter=policy.jitter,
     ):
         with attempt:
+            if attempt.num > 1:
+                note_retry()
             return action()
     raise AssertionError("the last attempt returns or raises")
 

@@ -41,6 +41,10 @@ class OutputOptions:
     """Flag rows whose log-density is below this quantile of the fitted rows'; 0.001 flags the strangest 0.1 percent."""
     checkpoint_every: Annotated[int, Ge(0)] = 1
     """Iterations between two checkpoints, which fit --resume goes on from; 0 for none. At most one in two seconds."""
+    mlflow: bool = False
+    """Keep parameters, iterations, criteria and model in MLflow too: at MLFLOW_TRACKING_URI, or else in ./mlruns."""
+    performance_report: bool = False
+    """Write dask's performance report, performance.html; on a cluster only, and its scheduler needs bokeh."""
     storage_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """Options of the fsspec file system, where the directory is a URL."""
 
@@ -57,8 +61,9 @@ class OutputOptions:
 
 CONFIG, MODEL, PICTURE = "config.yaml", "model.zarr", "segmentation.png"
 RESULTS = ("labels.zarr", "probabilities.zarr", "log_density.zarr", "anomaly.zarr", "results.parquet")
-SELECTION = "selection.json"
-CONTENT = (CONFIG, MODEL, METRICS, PICTURE, SELECTION, *RESULTS)
+SELECTION, PERFORMANCE = "selection.json", "performance.html"
+EXPORTS = ("model.json", "model.joblib", "model.onnx")
+CONTENT = (CONFIG, MODEL, METRICS, PICTURE, SELECTION, PERFORMANCE, *EXPORTS, *RESULTS)
 
 
 @dataclass(frozen=True)

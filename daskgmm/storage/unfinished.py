@@ -66,6 +66,26 @@ def is_unfinished(directory: Path) -> bool:
     return (folder / PLAN).exists() and any(_listed(folder / name) for name in (_DONE, CHECKPOINTS))
 
 
+@dataclass(frozen=True)
+class Leftover:
+    """What a job that runs, or that was interrupted, has in a directory."""
+
+    folder: Path
+    plan: Plan
+    n_done: int  # regions of the results that are written
+    complete: bool  # all is there, and only has to take its place
+
+
+def leftover(directory: Path) -> Leftover | None:
+    """Return what is unfinished in a directory, if anything is; nothing is changed."""
+    folder = directory / FOLDER
+    try:
+        plan = _PLAN_TYPE.validate_json((folder / PLAN).read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return Leftover(folder, plan, len(_listed(folder / _DONE)), (folder / _COMPLETE).exists())
+
+
 @contextmanager
 def unfinished(
     directory: Path, plan: Plan, replaced: tuple[str, ...], *, resume: bool = False, overwrite: bool = False

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,6 +62,36 @@ def test_inspection_lists_components_by_weight_and_what_it_leaves_out():
     assert "2 more features" in text
     assert "stopped at max_iter" in text
     assert "empty components" in text
+
+
+def test_inspection_names_the_nearest_component_and_the_overlap():
+    console = Console(file=io.StringIO(), width=200)
+    console.print(inspection(model_of(1)))
+    text = console.file.getvalue()
+    assert [line.split()[7:10:2] for line in text.splitlines() if "0.88" in line] == [["0", "0.88"], ["1", "0.88"]]
+
+
+def test_inspection_breaks_no_column_of_a_narrow_terminal():
+    console = Console(file=io.StringIO(), width=60)
+    console.print(inspection(model_of(10), 60))
+    text = console.file.getvalue()
+    assert "…" not in text
+    assert "17 ± 1" in text
+
+
+def test_inspection_shows_markup_in_the_name_of_a_feature_as_it_is():
+    console = Console(file=io.StringIO(), width=200)
+    console.print(inspection(replace(model_of(2), feature_names=("[red]a", "[/b]"))))
+    assert "[red]a" in console.file.getvalue()
+    assert "[/b]" in console.file.getvalue()
+
+
+@pytest.mark.parametrize(("k", "d"), [(1, 1), (500, 2), (500, 200)])
+def test_inspection_of_any_size_comes_at_once(k, d):
+    mixture = Mixture("full", np.full(k, 1 / k), np.arange(k * d).reshape(k, d) * 1.0, np.tile(np.eye(d), (k, 1, 1)))
+    console = Console(file=io.StringIO(), width=300)
+    console.print(inspection(replace(model_of(1), mixture=mixture)))
+    assert f"{k} components" in console.file.getvalue()
 
 
 @pytest.mark.parametrize(("dtype", "bands"), [("uint8", 3), ("uint8", 1), ("uint16", 1)])

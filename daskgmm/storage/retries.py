@@ -1,0 +1,26 @@
+"""Reads and writes that were tried again, counted: in this process, or told by a worker to whoever listens."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+from distributed import get_worker
+
+TOPIC = "daskgmm-retries"  # of events that workers log, one for each retry
+
+_lock, _counted = Lock(), 0
+
+
+def note_retry() -> None:
+    """Count a retry."""
+    global _counted
+    try:
+        get_worker().log_event(TOPIC, {"retries": 1})
+    except ValueError:  # not in a task of a worker
+        with _lock:
+            _counted += 1
+
+
+def retries_here() -> int:
+    """Return how many retries there were in this process since it began, those of its workers left out."""
+    return _counted
