@@ -22,6 +22,7 @@ from .events import ignore
 from .planning import plan
 from .report.inspection import inspection, summary_line
 from .report.progress import listening
+from .reporting import write_report
 from .storage.model import load_model
 from .storage.places import place
 from .storage.run import CONFIG, RunDirectory
@@ -167,6 +168,14 @@ def _prediction_config(run_dir: str, overrides: tuple[str, ...]) -> Config:
 def inspect(run_dir: str) -> None:
     """Print what was fitted in RUN_DIR (or a model.zarr): likelihood, criteria, components."""
     _console().print(inspection(load_model(run_dir)))
+
+
+@main.command()
+@click.argument("run_dir", type=click.Path())
+@_errors_in_one_line
+def report(run_dir: str) -> None:
+    """Draw report.html of the fit in RUN_DIR anew, from what that directory holds; print its path."""
+    click.echo(write_report(place(run_dir)))
 
 
 @main.group()

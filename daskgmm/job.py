@@ -13,19 +13,22 @@ from .checks import check_fittable, check_predictable, check_same_features, tell
 from .chunked.expectation import Expectation
 from .chunked.prediction import log_density_counts, predict_to
 from .chunked.rows import Rows
-from .chunked.seeding import race
+from .chunked.seeding import raced
 from .chunked.survey import survey_and_sample
 from .config import Config
 from .core.loop import State, Trial, iterate
 from .core.model import Anomaly, FitSummary, Model
 from .events import Listener, Notice, Phase, ignore, to_all
 from .opening import opened
+from .recording import Recorder, beginning_of
 from .report.picture import write_segmentation
+from .reporting import report_of_fit
 from .results import Results, results_of
 from .storage.model import save_model
 from .storage.places import place
+from .storage.record import save_beginning, save_course
 from .storage.results import read_result
-from .storage.run import METRICS, MODEL, PICTURE, OutputOptions, RunDirectory, metrics_writer
+from .storage.run import METRICS, MODEL, PICTURE, RECORD, OutputOptions, RunDirectory, metrics_writer
 from .storage.sources import open_source
 from .storage.unfinished import Unfinished
 from .telling import iteration_teller
@@ -35,24 +38,29 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False) -
     """Run the fit that the configuration describes; return the model, which the run directory then holds."""
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     directory.check_writable(overwrite)
-    source = open_source(config.data)
-    with opened(config, source, listen) as rows:
+    source, recorder = open_source(config.data), Recorder(listen)
+    with opened(config, source, recorder) as rows:
         n_sample, seed = config.fit.n_sample(config.model, rows.n_features), config.fit.random_state
         survey, sample = survey_and_sample(rows, n_sample, seed)
-        check_fittable(survey, config.model, source.feature_names, listen)
-        tell_of_mask(config.data.mask, rows.n_rows - survey.n_rows, listen)
-        listen(Phase("seed", f"{config.fit.n_init} restarts on {min(n_sample, survey.n_rows):,} rows"))
-        mixtures = race(sample, config.fit.seeding(config.model), seed)
+        check_fittable(survey, config.model, source.feature_names, recorder)
+        tell_of_mask(config.data.mask, rows.n_rows - survey.n_rows, recorder)
+        recorder(Phase("seed", f"{config.fit.n_init} restarts on {min(n_sample, survey.n_rows):,} rows"))
+        race = raced(sample, config.fit.seeding(config.model), seed)
         with directory.fitting(config.to_yaml()) as work, metrics_writer(work.path / METRICS) as metrics:
-            listen(Phase("fit", f"EM on all {survey.n_rows:,} rows"))
-            state = State(survey, tuple(Trial(mixture) for mixture in mixtures))
+            beginning = beginning_of(rows, source, survey, sample, race, config.output)
+            save_beginning(beginning, work.path / RECORD)
+            recorder(Phase("fit", f"EM on all {survey.n_rows:,} rows"))
+            state = State(survey, tuple(Trial(mixture) for mixture in race.mixtures))
             expect = Expectation(rows, survey, config.fit.compute_dtype)
-            tell = iteration_teller(survey.n_rows, to_all(listen, metrics))
-            best = iterate(state, expect, config.fit.em(config.model), tell).best
-            model = Model(best.mixture, source.feature_names, FitSummary.of(best))
-            model = with_anomaly(model, rows, config.output, listen)
+            tell = iteration_teller(survey.n_rows, to_all(recorder, metrics))
+            state = iterate(state, expect, config.fit.em(config.model), tell)
+            model = Model(state.best.mixture, source.feature_names, FitSummary.of(state.best))
+            model = with_anomaly(model, rows, config.output, recorder)
             save_model(model, work.path / MODEL)
-            write_results(results_of(rows, source, model, config), model, work, listen)
+            write_results(results_of(rows, source, model, config), model, work, recorder)
+            save_course(recorder.course(state), work.path / RECORD)
+    if config.output.report:
+        report_of_fit(directory.path, listen)
     return model
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ class Load:
     name: str
     threads: int
     cpu_seconds: float  # of user and system, while the job ran
-    peak_bytes: int  # largest resident memory seen at its end
+    resident_bytes: int  # of memory, at its end
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +70,7 @@ class Beginning:
     @property
     def n_left_out(self) -> int:
         """Rows of the grid that a mask or a weight of 0 leaves out."""
-        n = 1
-        for size in self.grid:
-            n *= size
-        return n - self.n_rows
+        return prod(self.grid) - self.n_rows
 
 
 @dataclass(frozen=True)

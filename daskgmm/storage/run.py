@@ -38,6 +38,10 @@ class OutputOptions:
     """Write log p(x) of each row, in nats."""
     anomaly_quantile: Annotated[float, Gt(0), Lt(1)] | None = None
     """Flag rows whose log-density is below this quantile of the fitted rows'; 0.001 flags the strangest 0.1 percent."""
+    report: bool = True
+    """Draw report.html of a fit; `daskgmm report` draws it anew."""
+    report_rows: Annotated[int, Ge(0)] = 20_000
+    """Most rows of the data that record.zarr keeps for it, a random sample of 8 MiB at most; 0 keeps none."""
     storage_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """Options of the fsspec file system, where the directory is a URL."""
 
@@ -54,7 +58,8 @@ class OutputOptions:
 
 CONFIG, MODEL, METRICS, PICTURE = "config.yaml", "model.zarr", "metrics.jsonl", "segmentation.png"
 RESULTS = ("labels.zarr", "probabilities.zarr", "log_density.zarr", "anomaly.zarr", "results.parquet")
-CONTENT = (CONFIG, MODEL, METRICS, PICTURE, *RESULTS)
+RECORD, REPORT = "record.zarr", "report.html"
+CONTENT = (CONFIG, MODEL, METRICS, PICTURE, RECORD, REPORT, *RESULTS)
 
 
 @dataclass(frozen=True)

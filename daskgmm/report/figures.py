@@ -1,0 +1,270 @@
+"""The figures of a report, each drawn from the story; None where there is nothing to draw."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.features import Array
+from .canvas import ACCENT, FAINT, GRID, INK, Drawing, figure, to_svg
+from .colours import LEFT_OUT
+from .story import Story
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_WIDTH, _HEIGHT = 470, 330
+_HEAT = "#e69f00"
+_HEXAGONS = 64  # across
+_MOST_ELLIPSES, _MOST_NUMBERS, _MOST_CELLS, _MOST_MAP = 60, 30, 12, 60
+_CIRCLE = np.linspace(0, 2 * np.pi, 73)
+
+
+def convergence(story: Story) -> Drawing | None:
+    """Return the log-likelihood of each iteration of all trials: restarts on the sample, finalists, and all rows."""
+    curves = story.record.beginning.curves + story.record.course.curves
+    curves = tuple(curve for curve in curves if curve.history)
+    if not curves:
+        return None
+    drawn, axes = figure(_WIDTH, _HEIGHT)
+    looks: dict[str, dict[str, Any]] = {
+        "restart": {"color": LEFT_OUT, "linewidth": 1.1, "label": "restarts, on part of the sample"},
+        "finalist": {"color": "#e69f00", "linewidth": 1.6, "label": "finalists, on the sample"},
+        "rows": {"color": ACCENT, "linewidth": 2.2, "marker": "o", "markersize": 4, "label": "all rows"},
+    }
+    begin, ends = 0, dict.fromkeys(looks, 0)
+    for stage, look in looks.items():
+        own = [curve for curve in curves if curve.stage == stage]
+        for number, curve in enumerate(own):
+            label = look["label"] if number == 0 else None
+            at = begin + np.arange(len(curve.history))
+            axes.plot(
+                at, curve.history, **{**look, "label": label}, alpha=1 if curve.chosen or stage == "rows" else 0.75
+            )
+            if curve.chosen:
+                axes.plot(at[-1:], curve.history[-1:], "o", color=look["color"], markersize=6)
+        ends[stage] = max((len(curve.history) for curve in own), default=0)
+        begin += ends[stage]
+    _zoomed(axes, [curve.history for curve in curves])
+    axes.set_xlabel("iterations, one stage after the other")
+    axes.set_ylabel("log-likelihood, nats per row")
+    axes.grid(axis="y")
+    axes.legend(loc="lower right")
+    best = next((curve for curve in curves if curve.stage == "rows" and curve.chosen), curves[-1])
+    title = "Convergence"
+    text = (
+        f"Log-likelihood per row of {ends and len([c for c in curves if c.stage == 'restart'])} restarts on part of the "
+        f"sample, then of the best on the sample, then on all rows, where it went from {best.history[0]:.4f} to "
+        f"{best.history[-1]:.4f} nats in {len(best.history)} passes."
+    )
+    return Drawing(title, to_svg(drawn, "convergence", title, text), text + " Dots mark what was chosen.")
+
+
+def _zoomed(axes: Axes, histories: list[tuple[float, ...]]) -> None:
+    """Cut away the first steep steps, where they would flatten all that comes after."""
+    last = [history[-1] for history in histories]
+    low, high = min(last), max(max(history) for history in histories)
+    late = min(min(history[min(2, len(history) - 1) :]) for history in histories)
+    span = max(high - min(low, late), 1e-9 * max(1.0, abs(high)))
+    axes.set_ylim(min(low, late) - 0.12 * span, high + 0.08 * span)
+
+
+def density(story: Story) -> Drawing | None:
+    """Return the components' 1 and 2 sigma ellipses in the two discriminant axes, over the sampled rows."""
+    if story.mixture.n_features < 2 or story.view.axes.shape[1] < 2:
+        return None
+    drawn, axes = figure(_WIDTH, 400)
+    means, covariances = story.view.gaussians(story.mixture)
+    points = story.view.project(story.rows)
+    filled = story.by_weight[story.mixture.weights[story.by_weight] > 0]
+    low, high = _window(points, means[filled], covariances[filled])
+    if len(points):
+        _hexagons(axes, points, story, (low, high))
+    for component in filled[:_MOST_ELLIPSES][::-1]:
+        _ellipses(axes, means[component], covariances[component], story.colours[component])
+    for component in filled[:_MOST_NUMBERS]:
+        _number(axes, means[component], str(component), story.colours[component], (low, high))
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
+    axes.set_xlabel("first discriminant axis")
+    axes.set_ylabel("second discriminant axis")
+    axes.locator_params(nbins=6)
+    title = "Where the clusters lie"
+    text = (
+        f"The two directions in which the components differ most, after {len(points):,} sampled rows: a hexagon has the "
+        "colour of most of its rows, and is the stronger the more they are (their logarithm). Ellipses mark one and two "
+        f"standard deviations of {_all_or(filled, _MOST_ELLIPSES, 'heaviest components')}."
+    )
+    text += (
+        f" The components' means vary {_times(story.view.separations[0])} as much along the first axis as rows within."
+    )
+    return Drawing(title, to_svg(drawn, "density", title, text), text)
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f} times" if ratio >= 10 else f"{ratio:.2g} times"
+
+
+def _window(points: Array, means: Array, covariances: Array) -> tuple[Array, Array]:
+    """Return the corners that show all but the most outlying rows, and the ellipses."""
+    reach = 2.2 * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    low, high = (means - reach).min(axis=0), (means + reach).max(axis=0)
+    if len(points):
+        inner, outer = np.quantile(points, [0.002, 0.998], axis=0)
+        margin = 0.05 * np.maximum(outer - inner, 1e-9)
+        centres = means.min(axis=0), means.max(axis=0)  # seen in any case; wide components need not be
+        low, high = np.minimum(inner - margin, centres[0] - margin), np.maximum(outer + margin, centres[1] + margin)
+    wide = np.maximum(high - low, 1e-9 * np.maximum(1.0, np.abs(low)))
+    return low, low + wide
+
+
+def _hexagons(axes: Axes, points: Array, story: Story, window: tuple[Array, Array]) -> None:
+    low, high = window
+    inside = ((points >= low) & (points <= high)).all(axis=1)
+    if not inside.any():
+        return
+    labels = story.scored.labels[inside]
+    of_grid: dict[str, Any] = {
+        "gridsize": (_HEXAGONS, round(_HEXAGONS * 0.48)),
+        "extent": (low[0], high[0], low[1], high[1]),
+        "mincnt": 1,
+        "linewidths": 0.0,
+    }
+    x, y = points[inside].T
+    counts = axes.hexbin(x, y, C=np.ones(len(x)), reduce_C_function=len, visible=False, **of_grid)
+    hexagons = axes.hexbin(x, y, C=labels, reduce_C_function=_commonest, rasterized=True, **of_grid)
+    shares = np.log1p(np.asarray(counts.get_array())) / np.log1p(np.asarray(counts.get_array()).max())
+    colours = np.array([_rgb(story.colours[int(label)]) for label in np.asarray(hexagons.get_array())])
+    hexagons.set_array(None)
+    hexagons.set_facecolor(np.column_stack([colours, 0.15 + 0.75 * shares]))  # type: ignore[arg-type]
+    counts.remove()
+
+
+def _commonest(labels: Any) -> int:
+    return int(np.bincount(np.asarray(labels, dtype=np.intp)).argmax())
+
+
+def _rgb(colour: str) -> tuple[float, float, float]:
+    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    return red, green, blue
+
+
+def _ellipses(axes: Axes, mean: Array, covariance: Array, colour: str) -> None:
+    values, vectors = np.linalg.eigh(covariance)
+    shape = vectors @ (np.sqrt(np.maximum(values, 0))[:, None] * np.array([np.cos(_CIRCLE), np.sin(_CIRCLE)]))
+    for size, width in ((1, 1.8), (2, 1.0)):
+        x, y = mean[:, None] + size * shape
+        axes.plot(x, y, color=INK, linewidth=width + 1.4, alpha=0.25)
+        axes.plot(x, y, color=colour, linewidth=width)
+
+
+def _number(axes: Axes, at: Array, text: str, colour: str, window: tuple[Array, Array]) -> None:
+    if not ((at >= window[0]) & (at <= window[1])).all():
+        return
+    box = {"boxstyle": "circle,pad=0.25", "facecolor": colour, "edgecolor": "white", "linewidth": 0.8}
+    axes.text(at[0], at[1], text, ha="center", va="center", fontsize=9, color=text_on(colour), bbox=box, zorder=5)
+
+
+def text_on(colour: str) -> str:
+    """Return black or white, whichever is read better on the colour."""
+    red, green, blue = _rgb(colour)
+    return "#111111" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "#ffffff"
+
+
+def overlap(story: Story) -> Drawing | None:
+    """Return the map of the Bhattacharyya coefficients of all pairs of components."""
+    if len(story.compared) < 2:
+        return None
+    chosen = np.sort(np.argsort(-story.mixture.weights[story.compared], kind="stable")[:_MOST_MAP])
+    components, values = story.compared[chosen], story.overlap[np.ix_(chosen, chosen)]
+    k = len(components)
+    drawn, axes = figure(_WIDTH, 400)
+    shades = np.empty((k, k, 4))
+    shades[..., :3], shades[..., 3] = _rgb(_HEAT), np.where(np.eye(k, dtype=bool), 0.0, np.clip(values, 0, 1))
+    axes.imshow(shades, interpolation="nearest")
+    axes.set_aspect("equal")
+    if k <= _MOST_CELLS:
+        for row, column in np.argwhere(~np.eye(k, dtype=bool)):
+            value = values[row, column]
+            axes.text(
+                column,
+                row,
+                _share(value),
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="#111111" if value > 0.45 else INK,
+            )
+    for at, component in enumerate(components):
+        axes.plot(at, at, "s", color=story.colours[component], markersize=min(220 / k, 14))
+    step = max(1, -(-k // 20))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(np.arange(0, k, step), [str(one) for one in components[::step]])
+        axis.set_tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("component")
+    axes.set_ylabel("component")
+    title = "Which clusters overlap"
+    text = (
+        f"Bhattacharyya coefficient of each pair of {_all_or(story.by_weight, k, 'heaviest components')}: 0 where they "
+        "lie apart, 1 where they are the same. The squares on the diagonal are the components' colours."
+    )
+    return Drawing(title, to_svg(drawn, "overlap", title, text), text)
+
+
+def _share(value: float) -> str:
+    return "0" if value < 0.005 else f"{value:.2f}".removeprefix("0")
+
+
+def certainty(story: Story) -> Drawing | None:
+    """Return how certain the labels of the sampled rows are, by component."""
+    if not len(story.rows) or story.mixture.n_components < 2:
+        return None
+    drawn, axes = figure(_WIDTH, _HEIGHT)
+    edges = np.linspace(0, 1, 41)
+    heaviest, total = story.by_weight[:_MOST_CELLS], story.row_weights.sum()
+    bottom = np.zeros(len(edges) - 1)
+    rest = ~np.isin(story.scored.labels, heaviest)
+    parts = [(story.scored.labels == one, story.colours[one]) for one in heaviest] + [(rest, LEFT_OUT)]
+    for members, colour in parts:
+        counts, _ = np.histogram(story.certainties[members], edges, weights=story.row_weights[members])
+        axes.bar(edges[:-1], 100 * counts / total, np.diff(edges), 100 * bottom / total, align="edge", color=colour)
+        bottom += counts
+    axes.set_xlim(max(0.0, float(story.certainties.min()) - 0.03), 1.0)
+    axes.set_xlabel("probability of the most probable component")
+    axes.set_ylabel("percent of the rows")
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+    sure = story.row_weights[story.certainties >= 0.9].sum() / total
+    title = "How certain the labels are"
+    text = (
+        f"Of {len(story.rows):,} sampled rows {100 * sure:.0f} percent belong to their component with a probability of "
+        "0.9 or more; colours are those of the components."
+    )
+    return Drawing(title, to_svg(drawn, "certainty", title, text), text)
+
+
+def phases(story: Story) -> Drawing | None:
+    """Return the seconds of each part of the job."""
+    spans = [span for span in story.record.course.spans if span.seconds > 0]
+    if not spans:
+        return None
+    drawn, axes = figure(_WIDTH, 60 + 30 * len(spans))
+    at, seconds = np.arange(len(spans))[::-1], [span.seconds for span in spans]
+    axes.barh(at, seconds, 0.6, color=ACCENT)
+    for height, span in zip(at, spans, strict=True):
+        axes.text(span.seconds, height, f"  {span.seconds:.2g} s", va="center", fontsize=10, color=FAINT)
+    axes.set_yticks(at, [span.name for span in spans])
+    axes.set_xlim(0, 1.18 * max(seconds))
+    axes.set_xlabel("seconds")
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.spines["left"].set_color(GRID)
+    title = "Where the time went"
+    text = f"{sum(seconds):.1f} seconds in all: " + ", ".join(f"{one.name} {one.seconds:.2g} s" for one in spans) + "."
+    return Drawing(title, to_svg(drawn, "phases", title, text), text)
+
+
+def _all_or(components: NDArray[np.intp], most: int, what: str) -> str:
+    return "all components" if len(components) <= most else f"the {most} {what} of {len(components)}"
