@@ -72,7 +72,7 @@ def _labels(directory: Path, grid: tuple[int, ...]) -> tuple[NDArray[np.integer]
     labels = zarr.open_array(**zarr_store(path), path="labels", mode="r")
     if labels.shape != grid or grid[-2] * grid[-1] > _MOST_READ:
         return None, ""
-    middle = tuple(size // 2 for size in grid[:-2])
+    middle: tuple[int | slice, ...] = tuple(size // 2 for size in grid[:-2])
     step = -(-max(grid[-2:]) // _MAP_SIDE)
     thinned = np.asarray(labels[(*middle, slice(None), slice(None))])[::step, ::step]
     names = labels.metadata.dimension_names or ()  # type: ignore[union-attr]

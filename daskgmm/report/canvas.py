@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,16 +64,23 @@ def style() -> Iterator[None]:
     """Draw in the style of the report, whatever the user's own style of matplotlib is."""
     from matplotlib import rc_context, rcParamsDefault  # slow to import, and for reports only
 
-    with rc_context({name: value for name, value in rcParamsDefault.items() if name != "backend"}), rc_context(_STYLE):
+    looks: Any = {name: value for name, value in rcParamsDefault.items() if name != "backend"} | _STYLE
+    with rc_context(looks):
         yield
 
 
 def figure(width: float, height: float) -> tuple[Figure, Axes]:
     """Return a figure of width x height units with one pair of axes; nothing of it is global."""
+    made, (axes,) = panels(width, height, 1)
+    return made, axes
+
+
+def panels(width: float, height: float, n_panels: int) -> tuple[Figure, tuple[Axes, ...]]:
+    """Return a figure with several pairs of axes side by side."""
     from matplotlib.figure import Figure  # as above
 
     made = Figure(figsize=(width / _DPI, height / _DPI), layout="constrained")
-    return made, made.subplots()
+    return made, tuple(made.subplots(1, n_panels, squeeze=False)[0])
 
 
 def to_svg(drawn: Figure, name: str, title: str, description: str) -> str:
@@ -83,6 +90,7 @@ def to_svg(drawn: Figure, name: str, title: str, description: str) -> str:
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<defs>\s*<style.*?</defs>", "", text, count=1, flags=re.DOTALL)  # it would rule the whole page
     text = re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL)
     text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
     text = re.sub(r'(xlink:href="|url\()#', rf"\1#{name}-", text)

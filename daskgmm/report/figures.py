@@ -15,67 +15,18 @@ from .story import Story
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_WIDTH, _HEIGHT = 470, 330
+_WIDTH, _HEIGHT = 400, 290
 _HEAT = "#e69f00"
 _HEXAGONS = 64  # across
 _MOST_ELLIPSES, _MOST_NUMBERS, _MOST_CELLS, _MOST_MAP = 60, 30, 12, 60
 _CIRCLE = np.linspace(0, 2 * np.pi, 73)
 
 
-def convergence(story: Story) -> Drawing | None:
-    """Return the log-likelihood of each iteration of all trials: restarts on the sample, finalists, and all rows."""
-    curves = story.record.beginning.curves + story.record.course.curves
-    curves = tuple(curve for curve in curves if curve.history)
-    if not curves:
-        return None
-    drawn, axes = figure(_WIDTH, _HEIGHT)
-    looks: dict[str, dict[str, Any]] = {
-        "restart": {"color": LEFT_OUT, "linewidth": 1.1, "label": "restarts, on part of the sample"},
-        "finalist": {"color": "#e69f00", "linewidth": 1.6, "label": "finalists, on the sample"},
-        "rows": {"color": ACCENT, "linewidth": 2.2, "marker": "o", "markersize": 4, "label": "all rows"},
-    }
-    begin, ends = 0, dict.fromkeys(looks, 0)
-    for stage, look in looks.items():
-        own = [curve for curve in curves if curve.stage == stage]
-        for number, curve in enumerate(own):
-            label = look["label"] if number == 0 else None
-            at = begin + np.arange(len(curve.history))
-            axes.plot(
-                at, curve.history, **{**look, "label": label}, alpha=1 if curve.chosen or stage == "rows" else 0.75
-            )
-            if curve.chosen:
-                axes.plot(at[-1:], curve.history[-1:], "o", color=look["color"], markersize=6)
-        ends[stage] = max((len(curve.history) for curve in own), default=0)
-        begin += ends[stage]
-    _zoomed(axes, [curve.history for curve in curves])
-    axes.set_xlabel("iterations, one stage after the other")
-    axes.set_ylabel("log-likelihood, nats per row")
-    axes.grid(axis="y")
-    axes.legend(loc="lower right")
-    best = next((curve for curve in curves if curve.stage == "rows" and curve.chosen), curves[-1])
-    title = "Convergence"
-    text = (
-        f"Log-likelihood per row of {ends and len([c for c in curves if c.stage == 'restart'])} restarts on part of the "
-        f"sample, then of the best on the sample, then on all rows, where it went from {best.history[0]:.4f} to "
-        f"{best.history[-1]:.4f} nats in {len(best.history)} passes."
-    )
-    return Drawing(title, to_svg(drawn, "convergence", title, text), text + " Dots mark what was chosen.")
-
-
-def _zoomed(axes: Axes, histories: list[tuple[float, ...]]) -> None:
-    """Cut away the first steep steps, where they would flatten all that comes after."""
-    last = [history[-1] for history in histories]
-    low, high = min(last), max(max(history) for history in histories)
-    late = min(min(history[min(2, len(history) - 1) :]) for history in histories)
-    span = max(high - min(low, late), 1e-9 * max(1.0, abs(high)))
-    axes.set_ylim(min(low, late) - 0.12 * span, high + 0.08 * span)
-
-
 def density(story: Story) -> Drawing | None:
     """Return the components' 1 and 2 sigma ellipses in the two discriminant axes, over the sampled rows."""
     if story.mixture.n_features < 2 or story.view.axes.shape[1] < 2:
         return None
-    drawn, axes = figure(_WIDTH, 400)
+    drawn, axes = figure(_WIDTH, 350)
     means, covariances = story.view.gaussians(story.mixture)
     points = story.view.project(story.rows)
     filled = story.by_weight[story.mixture.weights[story.by_weight] > 0]
@@ -93,18 +44,11 @@ def density(story: Story) -> Drawing | None:
     axes.locator_params(nbins=6)
     title = "Where the clusters lie"
     text = (
-        f"The two directions in which the components differ most, after {len(points):,} sampled rows: a hexagon has the "
-        "colour of most of its rows, and is the stronger the more they are (their logarithm). Ellipses mark one and two "
-        f"standard deviations of {_all_or(filled, _MOST_ELLIPSES, 'heaviest components')}."
-    )
-    text += (
-        f" The components' means vary {_times(story.view.separations[0])} as much along the first axis as rows within."
+        f"The two directions in which the components differ most, with {len(points):,} sampled rows: a hexagon has the "
+        "colour of most of its rows, stronger where there are more. Ellipses mark one and two standard deviations of "
+        f"{_all_or(filled, _MOST_ELLIPSES, 'heaviest components')}."
     )
     return Drawing(title, to_svg(drawn, "density", title, text), text)
-
-
-def _times(ratio: float) -> str:
-    return f"{ratio:,.0f} times" if ratio >= 10 else f"{ratio:.2g} times"
 
 
 def _window(points: Array, means: Array, covariances: Array) -> tuple[Array, Array]:
@@ -180,7 +124,7 @@ def overlap(story: Story) -> Drawing | None:
     chosen = np.sort(np.argsort(-story.mixture.weights[story.compared], kind="stable")[:_MOST_MAP])
     components, values = story.compared[chosen], story.overlap[np.ix_(chosen, chosen)]
     k = len(components)
-    drawn, axes = figure(_WIDTH, 400)
+    drawn, axes = figure(_WIDTH, 350)
     shades = np.empty((k, k, 4))
     shades[..., :3], shades[..., 3] = _rgb(_HEAT), np.where(np.eye(k, dtype=bool), 0.0, np.clip(values, 0, 1))
     axes.imshow(shades, interpolation="nearest")
@@ -195,7 +139,7 @@ def overlap(story: Story) -> Drawing | None:
                 ha="center",
                 va="center",
                 fontsize=9,
-                color="#111111" if value > 0.45 else INK,
+                color="#111" if value > 0.45 else INK,
             )
     for at, component in enumerate(components):
         axes.plot(at, at, "s", color=story.colours[component], markersize=min(220 / k, 14))

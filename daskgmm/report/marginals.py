@@ -10,7 +10,7 @@ from .canvas import INK, Drawing, figure, to_svg
 from .colours import LEFT_OUT
 from .story import Story
 
-_WIDTH, _HEIGHT = 300, 200
+_WIDTH, _HEIGHT = 260, 180
 _MOST_CURVES, _POINTS, _MOST_BINS = 12, 160, 60
 
 
@@ -42,9 +42,9 @@ def _marginal(story: Story, feature: int) -> Drawing:
     axes.spines["left"].set_visible(False)
     axes.locator_params(axis="x", nbins=5)
     name = story.names[feature]
-    text = (
+    text = (  # for those who do not see it: on the page one caption serves all
         f"Distribution of {name}, from {story.record.beginning.minimum[feature]:.5g} to "
-        f"{story.record.beginning.maximum[feature]:.5g}: sampled rows as bars, the mixture and its components as curves."
+        f"{story.record.beginning.maximum[feature]:.5g}: sampled rows as bars, the mixture as curves."
     )
     return Drawing(name, to_svg(drawn, f"feature-{feature}", name, text), text)
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from . import figures, marginals, selection
 from .canvas import Drawing, style
+from .convergence import convergence
 from .figures import text_on
 from .pictures import Picture, pictures
 from .story import Story
-from .words import duration, headline, summary, warnings
+from .words import duration, headline, share_of_sure, summary, warnings
 
 _MIB = 2**20
 
@@ -61,7 +62,7 @@ class Drawings:
     @classmethod
     def of(cls, story: Story) -> Drawings:
         """Draw them."""
-        draw = (figures.density, figures.overlap, figures.convergence, figures.certainty)
+        draw = (figures.density, figures.overlap, convergence, figures.certainty)
         main = tuple(drawing for drawing in (one(story) for one in draw) if drawing is not None)
         return cls(pictures(story), main, marginals.marginals(story), selection.curves(story), figures.phases(story))
 
@@ -69,13 +70,16 @@ class Drawings:
 def _tiles(story: Story) -> list[tuple[str, str]]:
     summary = story.model.summary
     seconds = sum(span.seconds for span in story.record.course.spans)
-    return [
-        ("log-likelihood", f"{summary.log_likelihood:.4f}"),
+    sure = share_of_sure(story)
+    tiles = [
+        ("log-likelihood, nats per row", f"{summary.log_likelihood:.4f}"),
         ("BIC", f"{summary.bic:,.0f}"),
         ("ICL", f"{summary.icl:,.0f}"),
+        *([] if sure is None else [("certain labels", f"{100 * sure:.0f} %")]),
         ("passes over all rows", str(summary.n_iter + 1)),
         ("time", duration(seconds)),
     ]
+    return [(name, value.replace("-", "\N{MINUS SIGN}")) for name, value in tiles]
 
 
 def _strip(story: Story) -> list[dict[str, Any]]:

@@ -49,9 +49,8 @@ def _map(story: Story) -> Picture:
     colours = component_rgb(story.mixture.n_components)
     image = Image.fromarray(colours[story.labels])  # -1, of cells that are left out, is the last colour
     if max(image.size) < _LEAST:
-        image = image.resize(
-            tuple(size * -(-_LEAST // max(image.size)) for size in image.size), Image.Resampling.NEAREST
-        )
+        times = -(-_LEAST // max(image.size))
+        image = image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
     of = f", of {story.labels_of}" if story.labels_of else ""
     text = f"The labels{of}, in the colours of the components that all plots share."
     if (np.asarray(story.labels) < 0).any():

@@ -30,7 +30,7 @@ def _curve(story: Story, key: str, label: str) -> Drawing | None:
     known = [one for one in story.candidates if _number(one, key) and _number(one, "n_components")]
     if len(known) < 2:
         return None
-    drawn, axes = figure(470, 300)
+    drawn, axes = figure(400, 270)
     for kind in dict.fromkeys(str(one.get("covariance_type", "full")) for one in known):
         own = [one for one in known if str(one.get("covariance_type", "full")) == kind]
         own.sort(key=lambda one: float(one["n_components"]))
@@ -38,7 +38,12 @@ def _curve(story: Story, key: str, label: str) -> Drawing | None:
         axes.plot(x, y, marker=_MARKERS.get(kind, "o"), markersize=5, color=_COLOURS.get(kind, INK), label=kind)
     chosen = next((one for one in known if one.get("chosen")), None)
     if chosen is not None:
-        ring = {"markersize": 13, "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 1.4}
+        ring: dict[str, Any] = {
+            "markersize": 13,
+            "markerfacecolor": "none",
+            "markeredgecolor": INK,
+            "markeredgewidth": 1.4,
+        }
         axes.plot(chosen["n_components"], chosen[key], "o", **ring)
     axes.set_xlabel("components")
     axes.set_ylabel(label)

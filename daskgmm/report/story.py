@@ -70,7 +70,8 @@ class Story:
     def overlap(self) -> Array:
         """Bhattacharyya coefficients exp(-D) of the compared components, (m, m); 1 where they are the same Gaussian."""
         some = _only(self.mixture, self.compared)
-        return np.exp(-bhattacharyya_distances(some, some))
+        coefficients: Array = np.exp(-bhattacharyya_distances(some, some))
+        return coefficients
 
     @cached_property
     def nearest(self) -> Mapping[int, tuple[int, float]]:
@@ -146,7 +147,8 @@ class Story:
         labels, k = self.scored.labels, self.mixture.n_components
         total = np.bincount(labels, self.row_weights * entropy, minlength=k)
         counts = np.bincount(labels, self.row_weights, minlength=k)
-        return np.divide(total, counts, out=np.full(k, np.nan), where=counts > 0)
+        means: Array = np.divide(total, counts, out=np.full(k, np.nan), where=counts > 0)
+        return means
 
     @cached_property
     def certainties(self) -> Array:

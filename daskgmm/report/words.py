@@ -22,8 +22,9 @@ def headline(story: Story) -> str:
 
 
 def summary(story: Story) -> list[str]:
-    """Return what was found, in sentences."""
-    return [_what(story), *_sizes(story), *_overlaps(story), *_certainty(story), _course(story)]
+    """Return what was found, in paragraphs."""
+    found = " ".join([*_sizes(story), *_overlaps(story), *_certainty(story)])
+    return [f"{_what(story)} {_course(story)}", *([found] if found else [])]
 
 
 def _what(story: Story) -> str:
