@@ -40,8 +40,8 @@ def discriminant_view(mixture: Mixture, n_axes: int = 2) -> View:
         W = sum_k w_k Sigma_k,      B = sum_k w_k (mu_k - mu)(mu_k - mu)^T,      B v = lambda W v
 
     (Fisher 1936; Rao 1948; Fukunaga 1990, chapter 10). Means span k - 1 axes at most; those beyond are the ones in
-    which the covariances differ most, by sum_k w_k (I - W^-1/2 Sigma_k W^-1/2)^2 (SAVE: Cook and Weisberg 1991), and then
-    the widest.
+    which the covariances differ most, by sum_k w_k (I - W^-1/2 Sigma_k W^-1/2)^2 (SAVE: Cook and Weisberg 1991), and
+    then the widest.
     """
     frame = mixture.frame
     spread, weights = _spread(mixture, frame), mixture.weights

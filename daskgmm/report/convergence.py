@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _FINALIST = "#e69f00"
+_LEAST_SPAN, _STEEP = 2e-3, 4  # nats per row that are drawn at least; of the late steps, that are drawn at most
 _CHOSEN: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 5}
 
 
@@ -55,7 +56,7 @@ def _sample(axes: Axes, curves: list[Curve]) -> None:
         if curve.chosen:
             axes.plot(len(curve.history) - 1, curve.history[-1], color=LEFT_OUT, **_CHOSEN)
     _settle(axes, curves, "on the sample")
-    axes.legend(loc="lower right")
+    axes.legend(loc="best")
 
 
 def _rows(axes: Axes, curves: list[Curve]) -> None:
@@ -71,12 +72,14 @@ def _line(axes: Axes, begin: int, curve: Curve, **look: Any) -> None:
 
 def _settle(axes: Axes, curves: list[Curve], title: str) -> None:
     """Cut away the first steep steps, where they would flatten all that comes after."""
-    last = min(curve.history[-1] for curve in curves)
+    ends = min(curve.history[-1] for curve in curves)
     late = min(min(curve.history[min(2, len(curve.history) - 1) :]) for curve in curves)
-    low, high = min(last, late), max(max(curve.history) for curve in curves)
-    span = max(high - low, 1e-9 * max(1.0, abs(high)))
-    axes.set_ylim(low - 0.1 * span, high + 0.08 * span)
-    axes.ticklabel_format(axis="y", useOffset=False, style="plain" if 1e-4 < abs(high) < 1e6 else "sci")
+    lowest, high = min(min(curve.history) for curve in curves), max(max(curve.history) for curve in curves)
+    least = max(_LEAST_SPAN, 1e-6 * abs(high))
+    low = min(ends, max(lowest, high - _STEEP * max(high - late, least)))
+    span = max(high - low, least)
+    axes.set_ylim(low - 0.1 * span, high + 0.1 * span)
+    axes.yaxis.set_major_formatter(lambda value, place: f"{value:,.8g}".replace("-", "\N{MINUS SIGN}"))
     axes.locator_params(axis="x", nbins=5, integer=True)
     axes.locator_params(axis="y", nbins=6)
     axes.grid(axis="y")
@@ -94,6 +97,6 @@ def _text(on_sample: list[Curve], on_rows: list[Curve]) -> str:
         best = next((curve for curve in on_rows if curve.chosen), on_rows[0])
         texts.append(
             f"{'Right: on' if on_sample else 'On'} all rows, from {best.history[0]:.5g} to {best.history[-1]:.5g} nats "
-            f"per row in {len(best.history)} passes. The two differ by what the sample is by chance."
+            f"per row in {len(best.history)} passes."
         )
     return " ".join(texts)

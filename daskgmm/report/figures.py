@@ -19,6 +19,7 @@ _WIDTH, _HEIGHT = 400, 290
 _HEAT = "#e69f00"
 _HEXAGONS = 64  # across
 _MOST_ELLIPSES, _MOST_NUMBERS, _MOST_CELLS, _MOST_MAP = 60, 30, 12, 60
+_APART = 0.045  # of the width and height: numbers that are closer would hide each other
 _CIRCLE = np.linspace(0, 2 * np.pi, 73)
 
 
@@ -35,8 +36,7 @@ def density(story: Story) -> Drawing | None:
         _hexagons(axes, points, story, (low, high))
     for component in filled[:_MOST_ELLIPSES][::-1]:
         _ellipses(axes, means[component], covariances[component], story.colours[component])
-    for component in filled[:_MOST_NUMBERS]:
-        _number(axes, means[component], str(component), story.colours[component], (low, high))
+    _numbers(axes, means[filled[:_MOST_NUMBERS]], filled[:_MOST_NUMBERS], story, (low, high))
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])
     axes.set_xlabel("first discriminant axis")
@@ -104,11 +104,20 @@ def _ellipses(axes: Axes, mean: Array, covariance: Array, colour: str) -> None:
         axes.plot(x, y, color=colour, linewidth=width)
 
 
-def _number(axes: Axes, at: Array, text: str, colour: str, window: tuple[Array, Array]) -> None:
-    if not ((at >= window[0]) & (at <= window[1])).all():
-        return
-    box = {"boxstyle": "circle,pad=0.25", "facecolor": colour, "edgecolor": "white", "linewidth": 0.8}
-    axes.text(at[0], at[1], text, ha="center", va="center", fontsize=9, color=text_on(colour), bbox=box, zorder=5)
+def _numbers(axes: Axes, means: Array, components: NDArray[np.intp], story: Story, window: tuple[Array, Array]) -> None:
+    """Write the numbers of the components at their means, but for those that would hide a heavier one's."""
+    low, high = window
+    places = (means - low) / (high - low)
+    written: list[int] = []
+    for at, component in enumerate(components):
+        hides = any(np.abs(places[at] - places[other]).max() < _APART for other in written)
+        if hides or (places[at] < 0).any() or (places[at] > 1).any():
+            continue
+        written.append(at)
+        colour = story.colours[component]
+        box = {"boxstyle": "circle,pad=0.25", "facecolor": colour, "edgecolor": "white", "linewidth": 0.8}
+        look = {"fontsize": 9, "color": text_on(colour), "bbox": box, "zorder": 5}
+        axes.text(means[at, 0], means[at, 1], str(component), ha="center", va="center", **look)
 
 
 def text_on(colour: str) -> str:
@@ -129,6 +138,9 @@ def overlap(story: Story) -> Drawing | None:
     shades[..., :3], shades[..., 3] = _rgb(_HEAT), np.where(np.eye(k, dtype=bool), 0.0, np.clip(values, 0, 1))
     axes.imshow(shades, interpolation="nearest")
     axes.set_aspect("equal")
+    lines = np.arange(k + 1) - 0.5 if k <= _MOST_CELLS else np.array([-0.5, k - 0.5])
+    axes.hlines(lines, -0.5, k - 0.5, color=GRID, linewidth=0.6)
+    axes.vlines(lines, -0.5, k - 0.5, color=GRID, linewidth=0.6)
     if k <= _MOST_CELLS:
         for row, column in np.argwhere(~np.eye(k, dtype=bool)):
             value = values[row, column]
@@ -147,6 +159,7 @@ def overlap(story: Story) -> Drawing | None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_ticks(np.arange(0, k, step), [str(one) for one in components[::step]])
         axis.set_tick_params(length=0)
+    axes.xaxis.set_tick_params(rotation=90 if k > _MOST_CELLS else 0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("component")
     axes.set_ylabel("component")
@@ -176,7 +189,7 @@ def certainty(story: Story) -> Drawing | None:
         counts, _ = np.histogram(story.certainties[members], edges, weights=story.row_weights[members])
         axes.bar(edges[:-1], 100 * counts / total, np.diff(edges), 100 * bottom / total, align="edge", color=colour)
         bottom += counts
-    axes.set_xlim(max(0.0, float(story.certainties.min()) - 0.03), 1.0)
+    axes.set_xlim(min(max(0.0, float(story.certainties.min()) - 0.03), 0.5), 1.0)
     axes.set_xlabel("probability of the most probable component")
     axes.set_ylabel("percent of the rows")
     axes.grid(axis="y")
@@ -199,7 +212,9 @@ def phases(story: Story) -> Drawing | None:
     at, seconds = np.arange(len(spans))[::-1], [span.seconds for span in spans]
     axes.barh(at, seconds, 0.6, color=ACCENT)
     for height, span in zip(at, spans, strict=True):
-        axes.text(span.seconds, height, f"  {span.seconds:.2g} s", va="center", fontsize=10, color=FAINT)
+        axes.text(
+            span.seconds + 0.015 * max(seconds), height, f"{span.seconds:.2g} s", va="center", fontsize=10, color=FAINT
+        )
     axes.set_yticks(at, [span.name for span in spans])
     axes.set_xlim(0, 1.18 * max(seconds))
     axes.set_xlabel("seconds")

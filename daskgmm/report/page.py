@@ -72,14 +72,14 @@ def _tiles(story: Story) -> list[tuple[str, str]]:
     seconds = sum(span.seconds for span in story.record.course.spans)
     sure = share_of_sure(story)
     tiles = [
-        ("log-likelihood, nats per row", f"{summary.log_likelihood:.4f}"),
+        ("log-likelihood / row", f"{summary.log_likelihood:.4f}"),
         ("BIC", f"{summary.bic:,.0f}"),
         ("ICL", f"{summary.icl:,.0f}"),
         *([] if sure is None else [("certain labels", f"{100 * sure:.0f} %")]),
         ("passes over all rows", str(summary.n_iter + 1)),
-        ("time", duration(seconds)),
+        ("time", duration(seconds).replace(" seconds", " s").replace(" minutes", " min").replace(" hours", " h")),
     ]
-    return [(name, value.replace("-", "\N{MINUS SIGN}")) for name, value in tiles]
+    return [(name, _signed(value)) for name, value in tiles]
 
 
 def _strip(story: Story) -> list[dict[str, Any]]:
@@ -121,10 +121,15 @@ def _table_row(story: Story, component: int, features: Any) -> dict[str, Any]:
         "nearest": None if nearest is None else (nearest[0], f"{nearest[1]:.2f}", f"{np.exp(-nearest[1]):.2f}"),
         "entropy": f"{entropy:.2f}" if np.isfinite(entropy) else "–",
         "values": [
-            (f"{mixture.means[component, feature]:.4g}", f"{story.deviations[component, feature]:.2g}")
+            (_signed(f"{mixture.means[component, feature]:.4g}"), f"{story.deviations[component, feature]:.2g}")
             for feature in features
         ],
     }
+
+
+def _signed(number: str) -> str:
+    """Return the number with a minus that is as wide as a digit."""
+    return number.replace("-", "\N{MINUS SIGN}")
 
 
 def _loads(story: Story) -> list[tuple[str, str, str, str]]:

@@ -10,11 +10,11 @@ from .canvas import INK, Drawing, figure, to_svg
 from .story import Story
 
 _CRITERIA = {
-    "bic": "BIC, smaller is better",
-    "icl": "ICL, smaller is better",
-    "aic": "AIC, smaller is better",
-    "aicc": "AICc, smaller is better",
-    "heldout": "log-likelihood of held-out rows, larger is better",
+    "bic": ("BIC", "smaller is better"),
+    "icl": ("ICL", "smaller is better"),
+    "aic": ("AIC", "smaller is better"),
+    "aicc": ("AICc", "smaller is better"),
+    "heldout": ("Log-likelihood of held-out rows", "larger is better"),
 }
 _COLOURS = {"full": "#0072b2", "tied": "#e69f00", "diag": "#009e73", "spherical": "#cc79a7"}
 _MARKERS = {"full": "o", "tied": "s", "diag": "^", "spherical": "D"}
@@ -22,11 +22,11 @@ _MARKERS = {"full": "o", "tied": "s", "diag": "^", "spherical": "D"}
 
 def curves(story: Story) -> tuple[Drawing, ...]:
     """Return a figure for each criterion that the candidates have a value of."""
-    drawings = (_curve(story, key, label) for key, label in _CRITERIA.items())
+    drawings = (_curve(story, key, *words) for key, words in _CRITERIA.items())
     return tuple(one for one in drawings if one is not None)
 
 
-def _curve(story: Story, key: str, label: str) -> Drawing | None:
+def _curve(story: Story, key: str, title: str, which: str) -> Drawing | None:
     known = [one for one in story.candidates if _number(one, key) and _number(one, "n_components")]
     if len(known) < 2:
         return None
@@ -46,14 +46,14 @@ def _curve(story: Story, key: str, label: str) -> Drawing | None:
         }
         axes.plot(chosen["n_components"], chosen[key], "o", **ring)
     axes.set_xlabel("components")
-    axes.set_ylabel(label)
+    axes.set_ylabel(which)
+    axes.yaxis.set_major_formatter(lambda value, place: f"{value:,.10g}".replace("-", "\N{MINUS SIGN}"))
     axes.grid(axis="y")
     axes.locator_params(axis="x", integer=True)
     axes.legend()
     best = (max if key == "heldout" else min)(known, key=lambda one: float(one[key]))
-    title = label.split(",", maxsplit=1)[0]
     text = (
-        f"{label[0].upper()}{label[1:]}, of {len(known)} candidates; best with {best['n_components']} components"
+        f"{title} of {len(known)} candidates, {which}; best with {best['n_components']} components"
         f"{' (' + str(best['covariance_type']) + ')' if 'covariance_type' in best else ''}. "
         "The ring marks what was chosen."
     )

@@ -29,11 +29,11 @@ def summary(story: Story) -> list[str]:
 
 def _what(story: Story) -> str:
     mixture, beginning = story.mixture, story.record.beginning
-    gaussians = "one Gaussian" if mixture.n_components == 1 else f"a mixture of {mixture.n_components} Gaussians"
+    gaussians = "One Gaussian" if mixture.n_components == 1 else f"A mixture of {mixture.n_components} Gaussians"
     features = "one feature" if mixture.n_features == 1 else f"{mixture.n_features} features"
     text = (
-        f"From {beginning.description}, {gaussians} of {mixture.covariance_type} covariance "
-        f"{'was' if mixture.n_components == 1 else 'were'} fitted to {beginning.n_rows:,} rows of {features}"
+        f"{gaussians} of {mixture.covariance_type} covariance was fitted to {beginning.n_rows:,} rows of {features} "
+        f"({beginning.description})"
     )
     if beginning.n_left_out:
         text += f"; {beginning.n_left_out:,} other rows are left out by a mask or their weight"
@@ -62,7 +62,8 @@ def _overlaps(story: Story) -> Iterator[str]:
         yield f"Overlapping strongly (1 would be the same Gaussian): {listed(named)}{more}."
     elif len(story.compared) > 1:
         (one, other), distance = _closest(story)
-        yield f"No two overlap strongly: the closest are {one} and {other}, with an overlap of {np.exp(-distance):.2g}."
+        value = _small_share(float(np.exp(-distance)))
+        yield f"No two overlap strongly: the closest are {one} and {other}, with an overlap of {value}."
 
 
 def _closest(story: Story) -> tuple[tuple[int, int], float]:
@@ -111,7 +112,8 @@ def _unconverged(story: Story) -> Iterator[tuple[str, str]]:
     summary = story.model.summary
     if not summary.converged:
         what, _, remedy = summary.stop_reason.partition(": ")
-        yield f"The fit {what}.", f"{remedy or 'Fit again'}."
+        remedy = remedy or "fit again"
+        yield f"The fit {what}.", f"{remedy[0].upper()}{remedy[1:]}."
 
 
 def _empty(story: Story) -> Iterator[tuple[str, str]]:
@@ -153,7 +155,8 @@ def _small(story: Story) -> Iterator[tuple[str, str]]:
     small = np.flatnonzero((sizes < d + 1) & (sizes > 0))
     if len(small) and story.mixture.n_components > 1:
         yield (
-            f"{len(small)} components have fewer rows than {d + 1}, too few for a covariance of {d} features: "
+            f"Too few rows for a covariance of {d} features, less than {d + 1}, are in "
+            f"{'component' if len(small) == 1 else 'components'} "
             f"{listed([str(one) for one in small[:8]])}{' and others' if len(small) > 8 else ''}.",
             "Decrease model.n_components, or choose covariance_type diag or tied.",
         )
@@ -163,8 +166,7 @@ def _few_rows(story: Story) -> Iterator[tuple[str, str]]:
     rows, parameters = story.record.beginning.n_rows, story.mixture.n_parameters
     if rows < _FEW_ROWS * parameters:
         yield (
-            f"There are {rows / parameters:.1f} rows for each of the {parameters:,} parameters: part of what was found "
-            "may be chance.",
+            f"{rows:,} rows are few for {parameters:,} parameters: part of what was found may be chance.",
             "Choose covariance_type diag or tied, fewer components or fewer features.",
         )
 
@@ -209,6 +211,10 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.1f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
+def _small_share(value: float) -> str:
+    return "less than 0.01" if value < 0.01 else f"{value:.2f}"
 
 
 def _percent(share: float) -> str:
