@@ -19,11 +19,11 @@ _VARIABLES = {INK: "var(--ink)", FAINT: "var(--faint)", GRID: "var(--grid)", ACC
 _DPI = 72  # a unit of the SVG is then a point of the figure
 _STYLE = {
     "svg.fonttype": "none",  # texts stay texts
-    "font.size": 11,
-    "axes.titlesize": 11,
-    "axes.labelsize": 11,
-    "xtick.labelsize": 10,
-    "ytick.labelsize": 10,
+    "font.size": 12,
+    "axes.titlesize": 12,
+    "axes.labelsize": 12,
+    "xtick.labelsize": 11.5,
+    "ytick.labelsize": 11.5,
     "axes.edgecolor": GRID,
     "axes.labelcolor": FAINT,
     "axes.linewidth": 0.8,
@@ -45,7 +45,7 @@ _STYLE = {
     "savefig.transparent": True,
     "figure.dpi": _DPI,
     "legend.frameon": False,
-    "legend.fontsize": 10,
+    "legend.fontsize": 11.5,
     "legend.labelcolor": FAINT,
 }
 

@@ -116,7 +116,7 @@ def _numbers(axes: Axes, means: Array, components: NDArray[np.intp], story: Stor
         written.append(at)
         colour = story.colours[component]
         box = {"boxstyle": "circle,pad=0.25", "facecolor": colour, "edgecolor": "white", "linewidth": 0.8}
-        look = {"fontsize": 9, "color": text_on(colour), "bbox": box, "zorder": 5}
+        look: dict[str, Any] = {"fontsize": 10, "color": text_on(colour), "bbox": box, "zorder": 5}
         axes.text(means[at, 0], means[at, 1], str(component), ha="center", va="center", **look)
 
 
@@ -150,7 +150,7 @@ def overlap(story: Story) -> Drawing | None:
                 _share(value),
                 ha="center",
                 va="center",
-                fontsize=9,
+                fontsize=10,
                 color="#111" if value > 0.45 else INK,
             )
     for at, component in enumerate(components):
@@ -213,7 +213,7 @@ def phases(story: Story) -> Drawing | None:
     axes.barh(at, seconds, 0.6, color=ACCENT)
     for height, span in zip(at, spans, strict=True):
         axes.text(
-            span.seconds + 0.015 * max(seconds), height, f"{span.seconds:.2g} s", va="center", fontsize=10, color=FAINT
+            span.seconds + 0.015 * max(seconds), height, f"{span.seconds:.2g} s", va="center", fontsize=11, color=FAINT
         )
     axes.set_yticks(at, [span.name for span in spans])
     axes.set_xlim(0, 1.18 * max(seconds))

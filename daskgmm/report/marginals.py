@@ -15,12 +15,18 @@ _MOST_CURVES, _POINTS, _MOST_BINS = 12, 160, 60
 
 
 def marginals(story: Story) -> tuple[Drawing, ...]:
-    """Return a figure for each feature that is drawn."""
-    return tuple(_marginal(story, int(feature)) for feature in story.drawn_features)
+    """Return a small figure for each feature that is drawn, where there are several."""
+    several = story.mixture.n_features > 1
+    return tuple(_marginal(story, int(feature)) for feature in story.drawn_features if several)
 
 
-def _marginal(story: Story, feature: int) -> Drawing:
-    drawn, axes = figure(_WIDTH, _HEIGHT)
+def only_feature(story: Story) -> Drawing | None:
+    """Return the figure of a single feature, as large as others; None where there are several."""
+    return _marginal(story, 0, 400, 350) if story.mixture.n_features == 1 else None
+
+
+def _marginal(story: Story, feature: int, width: float = _WIDTH, height: float = _HEIGHT) -> Drawing:
+    drawn, axes = figure(width, height)
     values, weights = story.rows[:, feature], story.row_weights
     low, high = _range(story, feature, values)
     scale = high - low  # densities are drawn per this range, so that no unit makes them huge or tiny

@@ -62,7 +62,7 @@ class Drawings:
     @classmethod
     def of(cls, story: Story) -> Drawings:
         """Draw them."""
-        draw = (figures.density, figures.overlap, convergence, figures.certainty)
+        draw = (marginals.only_feature, figures.density, figures.overlap, convergence, figures.certainty)
         main = tuple(drawing for drawing in (one(story) for one in draw) if drawing is not None)
         return cls(pictures(story), main, marginals.marginals(story), selection.curves(story), figures.phases(story))
 
