@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from ..core.features import Array
 
-# Okabe and Ito (2008), Color universal design, without black; a darker yellow, that can be seen on white.
-_FIRST = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a800", "#7f6bd0")
+# Okabe and Ito (2008), Color universal design, without black and yellow; then the two that are furthest from them.
+_FIRST = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#861f4a", "#8ed653")
 _GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
-_LIGHTNESSES, _CHROMA = (0.60, 0.74, 0.50, 0.67), 0.13
+_LIGHTNESSES, _CHROMA = (0.60, 0.74, 0.52, 0.67, 0.56, 0.78, 0.63), 0.13
 LEFT_OUT = "#9a9a9a"  # of rows that are left out, and of all components together
 
 
@@ -18,7 +18,7 @@ def component_colours(n_components: int) -> tuple[str, ...]:
     """Return the colour of each component as #rrggbb; that of a component does not depend on how many there are.
 
     The first eight are a palette for colour-blind people. The others go round the hues of OKLCH (Ottosson 2020) by the
-    golden angle, so that neighbours differ in hue, and through four lightnesses, which all people see.
+    golden angle, so that neighbours differ in hue, and through seven lightnesses, which all people see.
     """
     more = np.arange(max(n_components - len(_FIRST), 0))
     return (_FIRST + tuple(_hex(one) for one in _oklch(more)))[:n_components]

@@ -121,9 +121,9 @@ def _numbers(axes: Axes, means: Array, components: NDArray[np.intp], story: Stor
 
 
 def text_on(colour: str) -> str:
-    """Return black or white, whichever is read better on the colour."""
-    red, green, blue = _rgb(colour)
-    return "#111111" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "#ffffff"
+    """Return black or white, whichever has the larger contrast (WCAG 2) to the colour."""
+    luminance = float(np.dot((0.2126, 0.7152, 0.0722), np.array(_rgb(colour)) ** 2.2))
+    return "#111111" if (luminance + 0.05) ** 2 > 1.05 * 0.055 else "#ffffff"
 
 
 def overlap(story: Story) -> Drawing | None:
