@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
 
 from . import figures, marginals, selection
 from .canvas import Drawing, style
@@ -20,9 +22,6 @@ _MIB = 2**20
 
 def page(story: Story) -> str:
     """Return the report as HTML."""
-    from jinja2 import Environment, PackageLoader  # for reports only: it is slow to import
-    from markupsafe import Markup
-
     environment = Environment(loader=PackageLoader("daskgmm.report"), autoescape=True, trim_blocks=True)
     environment.filters["svg"] = lambda drawing: Markup(drawing.svg)  # noqa: S704 # its texts were escaped as drawn
     return environment.get_template("report.html").render(contents(story))
