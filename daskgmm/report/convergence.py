@@ -96,7 +96,7 @@ def _text(on_sample: list[Curve], on_rows: list[Curve]) -> str:
     if on_rows:
         best = next((curve for curve in on_rows if curve.chosen), on_rows[0])
         texts.append(
-            f"{'Right: on' if on_sample else 'On'} all rows, from {best.history[0]:.5g} to {best.history[-1]:.5g} nats "
+            f"{'Right: on' if on_sample else 'On'} all rows, from {best.history[0]:.7g} to {best.history[-1]:.7g} nats "
             f"per row in {len(best.history)} passes."
         )
     return " ".join(texts)

@@ -213,7 +213,7 @@ def phases(story: Story) -> Drawing | None:
     axes.barh(at, seconds, 0.6, color=ACCENT)
     for height, span in zip(at, spans, strict=True):
         axes.text(
-            span.seconds + 0.015 * max(seconds), height, f"{span.seconds:.2g} s", va="center", fontsize=11, color=FAINT
+            span.seconds + 0.015 * max(seconds), height, _seconds(span.seconds), va="center", fontsize=11, color=FAINT
         )
     axes.set_yticks(at, [span.name for span in spans])
     axes.set_xlim(0, 1.18 * max(seconds))
@@ -221,8 +221,14 @@ def phases(story: Story) -> Drawing | None:
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.spines["left"].set_color(GRID)
     title = "Where the time went"
-    text = f"{sum(seconds):.1f} seconds in all: " + ", ".join(f"{one.name} {one.seconds:.2g} s" for one in spans) + "."
+    text = (
+        f"{sum(seconds):.1f} seconds in all: " + ", ".join(f"{one.name} {_seconds(one.seconds)}" for one in spans) + "."
+    )
     return Drawing(title, to_svg(drawn, "phases", title, text), text)
+
+
+def _seconds(seconds: float) -> str:
+    return "under 0.01 s" if seconds < 0.01 else f"{seconds:,.0f} s" if seconds >= 100 else f"{seconds:.2g} s"
 
 
 def _all_or(components: NDArray[np.intp], most: int, what: str) -> str:
