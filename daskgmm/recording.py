@@ -75,12 +75,14 @@ class Recorder:
 
     def __call__(self, event: Event) -> None:
         match event:
-            case Phase():
+            case Phase(name):
                 self._phases.append((event, perf_counter()))
+                if name == "read":  # the first thing that is done where the job computes
+                    self._before = usage()
             case Notice(message):
                 self._notices.append(message)
             case Connected(description):
-                self._place, self._before = description, usage()
+                self._place = description
         self._listen(event)
 
     def course(self, state: State) -> Course:

@@ -189,3 +189,11 @@ def test_the_browser_would_tell_of_complaints_requests_and_broken_images(tmp_pat
         assert any("lost is not defined" in fault for fault in tab.faults())
         assert "http://127.0.0.1:1/x.png" in tab.requested()
         assert tab.value("[...document.images].map(one => one.naturalWidth)") == [0, 0]
+
+
+def test_of_a_cluster_that_is_gone_nothing_is_known():
+    client = Client(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None)
+    with client.as_current():
+        client.cluster.close()
+        assert usage() == {}
+    client.close()
