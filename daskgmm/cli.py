@@ -22,6 +22,7 @@ from .report.comparison import comparison
 from .report.inspection import inspection, summary_line
 from .report.progress import listening
 from .report.selection import selection_line, selection_table
+from .reporting import write_report
 from .resuming import finished
 from .signals import signals_raised
 from .status import status_of
@@ -237,6 +238,14 @@ def status(run_dir: str, as_json: bool) -> None:
     """
     found = status_of(run_dir)
     click.echo(json.dumps(found.as_dict(), indent=1) if as_json else str(found))
+
+
+@main.command()
+@click.argument("run_dir", type=click.Path())
+@_errors_in_one_line
+def report(run_dir: str) -> None:
+    """Draw report.html of the fit in RUN_DIR anew, from what that directory holds; print its path."""
+    click.echo(write_report(place(run_dir)))
 
 
 @main.group()

@@ -13,7 +13,7 @@ from .checks import check_fittable, check_predictable, check_same_features, tell
 from .chunked.expectation import Expectation
 from .chunked.prediction import log_density_counts, predict_to
 from .chunked.rows import Rows
-from .chunked.seeding import race
+from .chunked.seeding import raced
 from .chunked.survey import survey_and_sample
 from .config import Config
 from .core.loop import State, Trial, iterate
@@ -21,7 +21,9 @@ from .core.model import Anomaly, FitSummary, Model
 from .core.selection_table import Selection
 from .events import Finished, Listener, Notice, Phase, ignore, to_all
 from .opening import opened
+from .recording import Recorder, beginning_of
 from .report.picture import write_segmentation
+from .reporting import report_of_fit
 from .results import Results, results_of
 from .resuming import finished, fit_plan, fitted_before
 from .selecting import Search, search
@@ -29,8 +31,9 @@ from .storage.checkpointing import checkpointing
 from .storage.metrics import METRICS, metrics_writer
 from .storage.model import save_model
 from .storage.places import place, writing
+from .storage.record import save_beginning, save_course
 from .storage.results import read_result
-from .storage.run import CONFIG, MODEL, PICTURE, RESULTS, SELECTION, OutputOptions, RunDirectory
+from .storage.run import CONFIG, MODEL, PICTURE, RECORD, RESULTS, SELECTION, OutputOptions, RunDirectory
 from .storage.selection import write_selection
 from .storage.sources import Source, open_source
 from .storage.unfinished import Unfinished
@@ -44,30 +47,33 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
     With `resume` an interrupted fit is gone on with, and one that is finished is left as it is.
     """
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
-    with tracked(config, "fit", listen) as listen, directory.locked(listen):
+    with tracked(config, "fit", listen) as tell, directory.locked(tell):
         if resume and (before := finished(directory, config)) is not None:
-            listen(Notice("the run is finished already: nothing is left to do"))
+            tell(Notice("the run is finished already: nothing is left to do"))
             return before
         directory.check_writable(overwrite, resume)
-        source = open_source(config.data)
+        source, recorder = open_source(config.data), Recorder(tell)
         with (
-            opened(config, source, listen) as rows,
+            opened(config, source, recorder) as rows,
             directory.fitting(config.to_yaml(), fit_plan(rows, config), resume, overwrite) as work,
         ):
-            fitted = fitted_before(work, listen) or fit_rows(rows, source, config, work, listen)
-            model = with_anomaly(fitted, rows, config.output, listen)
+            fitted = fitted_before(work, recorder) or fit_rows(rows, source, config, work, recorder)
+            model = with_anomaly(fitted, rows, config.output, recorder)
             if model is not fitted:
                 save_model(model, work.path / MODEL)
             results = results_of(rows, source, model, config)
-            write_results(results, model, work.for_results(results.plan, RESULTS), listen)
-        listen(Finished(config.output.directory, model.summary.figures))
+            write_results(results, model, work.for_results(results.plan, RESULTS), recorder)
+            recorder.complete(work.path / RECORD)
+        if config.output.report:
+            report_of_fit(directory.path, tell)
+        tell(Finished(config.output.directory, model.summary.figures))
     return model
 
 
-def fit_rows(rows: Rows, source: Source, config: Config, work: Unfinished, listen: Listener) -> Model:
+def fit_rows(rows: Rows, source: Source, config: Config, work: Unfinished, listen: Recorder) -> Model:
     """Return the model of the rows, which is saved: by EM from where it stood, or from the best starts on a sample."""
     with checkpointing(work, config.output.checkpoint_every, listen) as checkpoints:
-        state = checkpoints.states.get("fit") or started(rows, source, config, listen)
+        state = checkpoints.states.get("fit") or started(rows, source, config, work, listen)
         checkpoints.keep({"fit": state})
         listen(Phase("fit", f"EM on all {state.survey.n_rows:,} rows"))
         expect = Expectation(rows, state.survey, config.fit.compute_dtype)
@@ -79,47 +85,49 @@ def fit_rows(rows: Rows, source: Source, config: Config, work: Unfinished, liste
             checkpoints.keep({"fit": state})
             listen(event)  # what is told is kept
 
-        best = iterate(state, expect, config.fit.em(config.model), keep).best
-    model = Model(best.mixture, source.feature_names, FitSummary.of(best))
+        state = iterate(state, expect, config.fit.em(config.model), keep)
+    save_course(listen.course(state), work.path / RECORD)
+    model = Model(state.best.mixture, source.feature_names, FitSummary.of(state.best))
     save_model(model, work.path / MODEL)
     return model
 
 
-def started(rows: Rows, source: Source, config: Config, listen: Listener) -> State:
+def started(rows: Rows, source: Source, config: Config, work: Unfinished, listen: Listener) -> State:
     """Return the state before the first pass: the survey of all rows, and the best mixtures found on a sample."""
     n_sample, seed = config.fit.n_sample(config.model, rows.n_features), config.fit.random_state
     survey, sample = survey_and_sample(rows, n_sample, seed)
     check_fittable(survey, config.model, source.feature_names, listen)
     tell_of_mask(config.data.mask, rows.n_rows - survey.n_rows, listen)
     listen(Phase("seed", f"{config.fit.n_init} restarts on {min(n_sample, survey.n_rows):,} rows"))
-    mixtures = race(sample, config.fit.seeding(config.model), seed)
-    return State(survey, tuple(Trial(mixture) for mixture in mixtures))
+    race = raced(sample, config.fit.seeding(config.model), seed)
+    save_beginning(beginning_of(rows, source, survey, sample, race, config.output), work.path / RECORD)
+    return State(survey, tuple(Trial(mixture) for mixture in race.mixtures))
 
 
 def select(config: Config, listen: Listener = ignore, *, overwrite: bool = False) -> tuple[Model, Selection]:
     """Run the sweep that the configuration describes; return the best model, which the run directory then holds."""
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
-    with tracked(config, "select", listen) as listen, directory.locked(listen):
+    with tracked(config, "select", listen) as tell, directory.locked(tell):
         directory.check_writable(overwrite)
         source = open_source(config.data)
         wanted = Search(config.select, config.model, config.fit, config.fit.random_state)
-        with opened(config.of(config.select.largest), source, listen) as rows:
+        with opened(config.of(config.select.largest), source, tell) as rows:
             survey, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), wanted.seed)
-            check_fittable(survey, config.of(config.select.smallest).model, source.feature_names, listen)
-            tell_of_mask(config.data.mask, rows.n_rows - survey.n_rows, listen)
+            check_fittable(survey, config.of(config.select.smallest).model, source.feature_names, tell)
+            tell_of_mask(config.data.mask, rows.n_rows - survey.n_rows, tell)
             with (
                 directory.fitting(config.to_yaml(), {}, False, overwrite) as work,
                 metrics_writer(work.path / METRICS) as metrics,
             ):
-                found = search(rows, survey, sample, wanted, to_all(listen, metrics))
+                found = search(rows, survey, sample, wanted, to_all(tell, metrics))
                 write_selection(found.selection, work.path / SELECTION)
                 config = config.of(found.best)
                 (work.path / CONFIG).write_text(config.to_yaml())
                 model = Model(found.trial.mixture, source.feature_names, FitSummary.of(found.trial))
-                model = with_anomaly(model, rows, config.output, listen)
+                model = with_anomaly(model, rows, config.output, tell)
                 save_model(model, work.path / MODEL)
-                write_results(results_of(rows, source, model, config), model, work, listen)
-        listen(Finished(config.output.directory, model.summary.figures))
+                write_results(results_of(rows, source, model, config), model, work, tell)
+        tell(Finished(config.output.directory, model.summary.figures))
     return model, found.selection
 
 
@@ -129,16 +137,16 @@ def predict(
     """Score the data of the configuration with a fitted model; write what `output` names to its directory."""
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     check_predictable(directory, config.output)
-    with tracked(config, "prediction", listen) as listen, directory.locked(listen):
+    with tracked(config, "prediction", listen) as tell, directory.locked(tell):
         directory.check_writable(overwrite, resume)
         source = open_source(config.data, weighted=False)
         check_same_features(source.feature_names, model.feature_names)
-        with opened(config, source, listen) as rows:
-            model = with_anomaly(model, rows, config.output, listen)
+        with opened(config, source, tell) as rows:
+            model = with_anomaly(model, rows, config.output, tell)
             results = results_of(rows, source, model, config)
             with directory.predicting(config.to_yaml(), results.plan, resume) as work:
-                write_results(results, model, work, listen)
-        listen(Finished(config.output.directory, {}))
+                write_results(results, model, work, tell)
+        tell(Finished(config.output.directory, {}))
 
 
 def with_anomaly(model: Model, rows: Rows, output: OutputOptions, listen: Listener) -> Model:

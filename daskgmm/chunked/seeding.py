@@ -6,20 +6,26 @@ import numpy as np
 from dask.delayed import Delayed, delayed
 
 from ..core.mixture import Mixture
-from ..core.seeding import SeedOptions, heat, ranked, refine, restart, start
+from ..core.seeding import Race, SeedOptions, heat, ranked, refine, restart, start
 from .reduction import compute, in_slot
 
 
 def race(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...]:
-    """Return the n_finalists best mixtures found on the sample, best first.
+    """Return the n_finalists best mixtures found on the sample, best first."""
+    return raced(sample, options, seed).mixtures
+
+
+def raced(sample: Delayed, options: SeedOptions, seed: int) -> Race:
+    """Return the race for the n_finalists best mixtures on the sample.
 
     All restarts run on the first part of the sample; the finalists go on over the whole of it.
     """
     first = delayed(heat, pure=False)(sample)
     heats = compute(*(delayed(in_slot, pure=False)(restart, first, options, one) for one in _seeds(options, seed)))
-    finalists = [trial.mixture for trial in ranked(heats)[: options.n_finalists]]
+    best = ranked(heats)
+    finalists = [trial.mixture for trial in best[: options.n_finalists]]
     finals = compute(*(delayed(in_slot, pure=False)(refine, sample, options, mixture) for mixture in finalists))
-    return tuple(trial.mixture for trial in ranked(finals))
+    return Race(tuple(best), tuple(ranked(finals)))
 
 
 def starts(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...]:

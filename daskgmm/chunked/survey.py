@@ -11,11 +11,14 @@ import numpy as np
 from dask.delayed import Delayed, delayed
 from numpy.typing import NDArray
 
+from ..core.expectation import Expectation
 from ..core.seeding import in_memory
 from ..core.survey import Survey, survey
 from ..errors import DataError
 from .reduction import compute, map_reduce, persist
 from .rows import Rows, name_row
+
+Drawn = tuple[NDArray[Any], NDArray[Any] | None]  # rows (m, d) and their weights (m,)
 
 
 def survey_and_sample(rows: Rows, size: int, seed: int) -> tuple[Survey, Delayed]:
@@ -28,6 +31,18 @@ def survey_and_sample(rows: Rows, size: int, seed: int) -> tuple[Survey, Delayed
     (result,) = compute(surveyed)
     check(result, rows)
     return result, sample
+
+
+def first_rows(sample: Delayed, n_rows: int) -> Drawn:
+    """Return the first n_rows of the sample, itself a uniform sample, with their weights or None."""
+    (drawn,) = compute(delayed(_first_rows, pure=False)(sample, n_rows))
+    rows: Drawn = drawn
+    return rows
+
+
+def _first_rows(sample: Expectation, n_rows: int) -> Drawn:
+    weights = sample.row_weights
+    return sample.rows[:n_rows].copy(), None if weights is None else weights[:n_rows].copy()
 
 
 def check(result: Survey, rows: Rows) -> None:
@@ -86,9 +101,6 @@ def _survey_chunk(block: NDArray[Any], weights: NDArray[Any] | None, shared: Non
 
 def _survey_combine(parts: list[Survey]) -> Survey:
     return reduce(add, parts)
-
-
-Drawn = tuple[NDArray[Any], NDArray[Any] | None]
 
 
 def _sample(rows: Rows, size: int, seed: int) -> Delayed:

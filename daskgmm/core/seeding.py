@@ -59,6 +59,19 @@ class SeedOptions:
 Restart = Trial | SingularCovarianceError
 
 
+@dataclass(frozen=True, eq=False)
+class Race:
+    """Trials on the sample, best first: the restarts on its first part, and the finalists on the whole of it."""
+
+    restarts: tuple[Trial, ...]
+    finalists: tuple[Trial, ...]
+
+    @property
+    def mixtures(self) -> tuple[Mixture, ...]:
+        """The mixtures that go on to all rows."""
+        return tuple(trial.mixture for trial in self.finalists)
+
+
 def sample_size(n_components: int, n_features: int, covariance_type: str) -> int:
     """Return how many rows a sample should have.
 

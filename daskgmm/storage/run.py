@@ -45,6 +45,10 @@ class OutputOptions:
     """Keep parameters, iterations, criteria and model in MLflow too: at MLFLOW_TRACKING_URI, or else in ./mlruns."""
     performance_report: bool = False
     """Write dask's performance report, performance.html; on a cluster only, and its scheduler needs bokeh."""
+    report: bool = True
+    """Draw report.html of a fit; `daskgmm report` draws it anew."""
+    report_rows: Annotated[int, Ge(0)] = 20_000
+    """Most rows of the data that record.zarr keeps for it, a random sample of 8 MiB at most; 0 keeps none."""
     storage_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """Options of the fsspec file system, where the directory is a URL."""
 
@@ -61,9 +65,9 @@ class OutputOptions:
 
 CONFIG, MODEL, PICTURE = "config.yaml", "model.zarr", "segmentation.png"
 RESULTS = ("labels.zarr", "probabilities.zarr", "log_density.zarr", "anomaly.zarr", "results.parquet")
-SELECTION, PERFORMANCE = "selection.json", "performance.html"
+RECORD, REPORT, SELECTION, PERFORMANCE = "record.zarr", "report.html", "selection.json", "performance.html"
 EXPORTS = ("model.json", "model.joblib", "model.onnx")
-CONTENT = (CONFIG, MODEL, METRICS, PICTURE, SELECTION, PERFORMANCE, *EXPORTS, *RESULTS)
+CONTENT = (CONFIG, MODEL, METRICS, PICTURE, RECORD, REPORT, SELECTION, PERFORMANCE, *EXPORTS, *RESULTS)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,10 @@ PROBABILITIES = ArraySpec("probabilities", ("grid", "component"), "float32")
 TOP_PROBABILITIES = ArraySpec("probabilities", ("grid", "rank"), "float32")
 LOG_DENSITY = ArraySpec("log_density", ("grid",), "float64")
 ANOMALY = ArraySpec("anomaly", ("grid",), "bool", False)
+AS_STORED = "as stored"  # the type that the source has
+RECORD_ROWS = ArraySpec("rows", ("sampled_row", "feature"), AS_STORED)
+RECORD_WEIGHTS = ArraySpec("row_weights", ("sampled_row",), AS_STORED)
+RECORD_RANGE = ArraySpec("range", ("bound", "feature"), "float64")
 
 
 def labels_spec(n_components: int) -> ArraySpec:

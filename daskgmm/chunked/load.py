@@ -1,0 +1,45 @@
+"""What the processes of a job have done so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import psutil
+from dask.system import CPU_COUNT
+from distributed import default_client
+
+
+class Usage(NamedTuple):
+    """What a process has used since it began."""
+
+    threads: int
+    cpu_seconds: float  # of user and system
+    resident_bytes: int
+
+
+def usage() -> Mapping[str, Usage]:
+    """Return what each worker of the active cluster has used, or this process where there is none.
+
+    It is for people to look at: a worker that does not answer is left out, and nothing fails for it.
+    """
+    try:
+        client = default_client()
+    except ValueError:
+        return {"this process": Usage(CPU_COUNT, *_own_usage())}
+    try:
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        answers = client.run(_own_usage, on_error="ignore")
+    except Exception:  # of a cluster that is on its way out; the next pass over it says so
+        return {}
+    return {
+        str(workers[address].get("name", address)): Usage(int(workers[address]["nthreads"]), *answer)
+        for address, answer in answers.items()
+        if address in workers and isinstance(answer, tuple)
+    }
+
+
+def _own_usage() -> tuple[float, int]:
+    process = psutil.Process()
+    times = process.cpu_times()
+    return times.user + times.system, int(process.memory_info().rss)
