@@ -53,21 +53,23 @@ def run(tiny: bool = False) -> str:
 
 def _timed(n_chunks: int, shared: object, rounds: int, chunk_seconds: float = 0.0) -> str:
     held = Rows.of_readable(_Nothing(n_chunks), ((1,) * n_chunks,), chunk_bytes=1).persisted()
-    own, seconds, peak = dict.fromkeys(range(n_chunks)), [], 0
+    own, seconds, cpu, peak = dict.fromkeys(range(n_chunks)), [], [], 0
     for number in range(rounds + 1):
         tracemalloc.start()
         lazy = map_reduce(held, partial(_count, chunk_seconds), sum, shared, own, "pass")
         peak = max(peak, tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         (total,) = compute(lazy)
         assert total == n_chunks
         if number:
             seconds.append(time.perf_counter() - start)
+            cpu.append(time.process_time() - cpu_start)
     best = float(np.median(seconds))
     return (
         f"{n_chunks:6d} chunks: {best:7.2f} s a pass, {best / n_chunks * 1e3:5.2f} ms a chunk "
-        f"({min(seconds):.2f} to {max(seconds):.2f} s); its graph takes {peak / 2**20:.1f} MiB of the driver"
+        f"({min(seconds):.2f} to {max(seconds):.2f} s), {np.median(cpu):.2f} s of processor; "
+        f"its graph takes {peak / 2**20:.1f} MiB of the driver"
     )
 
 
