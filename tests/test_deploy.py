@@ -269,7 +269,7 @@ def test_cloud_clusters_are_given_what_they_take(class_name):
 
 def test_the_printed_certificates_open_a_cluster(tmp_path):
     script = runpy.run_path(str(DEPLOY / "cloud" / "cluster.py"))
-    with LocalCluster(n_workers=1, processes=False, security=True, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, processes=False, security=True, dashboard_address=":0") as cluster:
         words = dict(word.split("=", 1) for word in script["overrides"](cluster, tmp_path / "tls"))
         files = {name: words[f"cluster.tls.{name}_file"] for name in ("ca", "cert", "key")}
         security = Security(

@@ -288,7 +288,7 @@ def test_weights_are_routed_through_a_pipeline(rows):
 
 def test_the_active_client_computes(rows, model):
     lazy = da.from_array(rows, chunks=(250, 3))
-    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as client:
+    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=":0") as client:
         fitted = GaussianMixture(3, random_state=0).fit(lazy)
         ran = client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.transition_counter)
         from_memory = GaussianMixture(3, random_state=0).fit(rows)

@@ -137,7 +137,7 @@ def test_a_sweep_is_read_leniently(fitted):
 
 
 def test_each_worker_of_a_cluster_says_what_it_used():
-    with Client(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None):
+    with Client(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"):
         used = usage()
     assert len(used) == 2
     assert all(one.threads == 1 and one.cpu_seconds > 0 and one.resident_bytes > 0 for one in used.values())
@@ -192,7 +192,7 @@ def test_the_browser_would_tell_of_complaints_requests_and_broken_images(tmp_pat
 
 
 def test_of_a_cluster_that_is_gone_nothing_is_known():
-    client = Client(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None)
+    client = Client(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0")
     with client.as_current():
         client.cluster.close()
         assert usage() == {}

@@ -40,10 +40,9 @@ class ComputeOptions:
 def available_bytes() -> int:
     """Return the memory that rows could take: the limits of the cluster's workers, or what this machine has left."""
     try:
-        client = default_client()
-    except ValueError:
+        workers = default_client().scheduler_info(n_workers=-1)["workers"].values()
+    except (ValueError, KeyError):  # there is no client, or one whose cluster never started
         return int(psutil.virtual_memory().available)
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
     return sum(int(worker["memory_limit"] or 0) for worker in workers)
 
 

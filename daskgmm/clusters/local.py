@@ -67,7 +67,8 @@ class Local:
                 processes=True,
                 memory_limit=self.memory_limit,
                 host="127.0.0.1",
-                dashboard_address=self.dashboard_address,
+                dashboard_address=self.dashboard_address or "127.0.0.1:0",  # dask serves its health there in any case
+                scheduler_kwargs={"dashboard": self.dashboard_address is not None},
                 local_directory=self.local_directory,
                 silence_logs=logging.CRITICAL,
             ) as cluster,

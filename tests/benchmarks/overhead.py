@@ -21,7 +21,7 @@ _WORKERS = 2
 def run(tiny: bool = False) -> str:
     """Return the overhead of passes of 16 and of 1,000 chunks, and the transfers of mixtures of k = d = 100."""
     counts, shape = ((4, 20), (4, 3)) if tiny else ((16, 1000), (100, 100))
-    cluster = LocalCluster(n_workers=_WORKERS, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
+    cluster = LocalCluster(n_workers=_WORKERS, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0")
     with cluster, Client(cluster) as client, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sending large graph")  # the rows themselves, once
         lines = [_overhead(n_chunks, tiny) for n_chunks in counts]

@@ -18,8 +18,12 @@ from .problems import problem
 _D, _K = 32, 16
 _CHUNK_SECONDS = 2.9  # what the kernel takes for a chunk of 256 MiB of float32: 2.1 million rows of 1.38 us
 
-# Hundreds of workers in one process would else spend its time on asking how the process is.
-_ALONE = {"distributed.admin.system-monitor.interval": "1h", "distributed.worker.profile.enabled": False}
+# Hundreds of workers in one process would else spend its time on looking how the process is.
+_ALONE = {
+    "distributed.admin.system-monitor.interval": "1h",
+    "distributed.admin.tick.interval": "10s",
+    "distributed.worker.profile.enabled": False,
+}
 
 
 class _Nothing:
@@ -39,7 +43,7 @@ def run(tiny: bool = False) -> str:
     chunk_seconds = 0.01 if tiny else _CHUNK_SECONDS
     rows, mixture = problem(_D, _K, 4000)
     shared = (prepare(mixture, survey(rows)),)
-    options = {"threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
+    options = {"threads_per_worker": 1, "dashboard_address": ":0", "memory_limit": 0}
     with (
         dask.config.set(_ALONE),
         LocalCluster(n_workers=n_workers, processes=False, **options) as cluster,
