@@ -31,8 +31,8 @@ LINEAR, SPHERICAL, DIAGONAL, FULL = range(4)  # FeatureMap, as the constants tha
 # contract: fused multiply-add. reassoc, nsz: sums along a tile may be split over vector lanes. NaN and infinity keep
 # their meaning.
 _intrinsic: Callable[..., Any] = intrinsic
-_compiled: Callable[..., Any] = njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
-_exact: Callable[..., Any] = njit(nogil=True, cache=True, fastmath={"contract"})
+_compiled: Callable[..., Any] = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+_exact: Callable[..., Any] = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 
 _TILE_BYTES = 12 * 2**20  # phi of one tile at most, for very wide data
 _STRIP = 16  # rows that are transposed together: a loop of known length becomes shuffles, 3 times faster
