@@ -30,12 +30,14 @@ LINEAR, SPHERICAL, DIAGONAL, FULL = range(4)  # FeatureMap, as the constants tha
 
 # contract: fused multiply-add. reassoc, nsz: sums along a tile may be split over vector lanes. NaN and infinity keep
 # their meaning. Division as NumPy does it: a check for zero is a branch, and a loop with a branch does not vectorise.
-_compiled: Callable[..., Any] = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+_compiled: Callable[..., Any] = njit(
+    nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}
+)
 
 _CACHE_BYTES = 2**20  # of a core's own cache, as processors have them
 _TILE_BYTES = 12 * 2**20  # phi of one tile at most, for very wide data
 _SMALL_PRODUCT = 10**6  # multiplications up to which OpenBLAS takes matrices as they lie; above, it packs them first
-_SMALL_RESULT = 1024  # numbers of a result up to which it does so for sums along the rows of both matrices too
+_FEW_COLUMNS = 24  # for so few, sums along the rows of both matrices are faster than a transposition
 _PACKED_STEP = 256  # columns at a time where packing pays
 _STRIP = 16  # rows that are transposed together: a loop of known length becomes shuffles, 3 times faster
 _Z_LIMIT = 1e70  # squares and products of z stay finite
@@ -79,21 +81,25 @@ def tile_rows(n_columns: int) -> int:
 
 
 @_compiled
-def load_tile(rows: Any, start: int, setting: Any, z: Any) -> Any:
-    """Fill z (d, tile) with the rows from `start` on, zeros behind the last; return how many rows there were."""
+def load_tile(rows: Any, start: int, setting: Any, x: Any, z: Any) -> Any:
+    """Fill z (d, tile) with the rows from `start` on, zeros behind the last; return how many rows there were.
+
+    x (d, tile), of the type of the rows, is scratch: z may be of a type that does not hold them.
+    """
     d, tile = z.shape
     n = min(tile, rows.shape[0] - start)
     own = rows[start : start + n]
     whole = n - n % _STRIP
     for first in range(0, whole, _STRIP):
         for i in range(d):
-            centre, inverse = setting.centre[i], 1.0 / setting.scale[i]
             for b in range(_STRIP):
-                z[i, first + b] = min(max((own[first + b, i] - centre) * inverse, -_Z_LIMIT), _Z_LIMIT)
+                x[i, first + b] = own[first + b, i]
     for i in range(d):
         centre, inverse = setting.centre[i], 1.0 / setting.scale[i]
         for b in range(whole, n):
-            z[i, b] = min(max((own[b, i] - centre) * inverse, -_Z_LIMIT), _Z_LIMIT)
+            x[i, b] = own[b, i]
+        for b in range(n):
+            z[i, b] = min(max((x[i, b] - centre) * inverse, -_Z_LIMIT), _Z_LIMIT)
         for b in range(n, tile):
             z[i, b] = 0.0
     return n
@@ -222,10 +228,10 @@ def shared_joint(theta_blocks: Any, step: int, phi: Any, part: Any, joint: Any) 
 def add_moments(phi: Any, joint: Any, step: int, resp: Any, part: Any, sums: Any) -> None:
     """Add phi R^T to sums (F, k), R being joint (k, tile); resp (tile, k) and part (step, k) are scratch.
 
-    R is transposed first, so that BLAS finds the components next to each other, unless there are too few of them.
+    R is transposed first, so that BLAS finds the components next to each other, unless phi has few columns.
     """
     (k, tile), n_columns = joint.shape, phi.shape[0]
-    if sums.size <= _SMALL_RESULT:
+    if n_columns <= _FEW_COLUMNS:
         np.dot(phi, joint.T, part)
         add_to(sums, part)
         return
@@ -249,7 +255,7 @@ def expect_shared(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: 
     d, (k, n_columns) = rows.shape[1], theta.shape
     step = columns_at_once(k, n_columns, setting.tile)
     theta_blocks = in_blocks(theta, step)
-    z = np.empty((d, setting.tile), theta.dtype)
+    x, z = np.empty((d, setting.tile), rows.dtype), np.empty((d, setting.tile), theta.dtype)
     phi = np.ones((n_columns, setting.tile), theta.dtype)
     joint, joint_part = np.empty((k, setting.tile), theta.dtype), np.empty((k, setting.tile), theta.dtype)
     resp, part = np.empty((setting.tile, k), theta.dtype), np.empty((step, k), theta.dtype)
@@ -257,7 +263,7 @@ def expect_shared(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: 
     sums = np.zeros((n_columns, k))
     log_likelihood, weight_sum = np.zeros(len(edges) - 1), 0.0
     for start in range(0, len(rows), setting.tile):
-        n = load_tile(rows, start, setting, z)
+        n = load_tile(rows, start, setting, x, z)
         weight_sum += load_weights(row_weights, start, n, z, weights)
         build_features(setting.feature_map, setting.metric, z, phi)
         shared_joint(theta_blocks, step, phi, joint_part, joint)
@@ -326,7 +332,7 @@ def centred_part(setting: Any, difference: Any, resp: Any, white: Any, outer: An
 def expect_centred(rows: Any, row_weights: Any, setting: Any, mixture: Any, n_columns: int) -> Any:
     """Return what `expect_shared` returns, with T_k = sum_n r_nk phi(z_n - m_k): moments about each own mean."""
     d, k = rows.shape[1], len(mixture.constants)
-    z = np.empty((d, setting.tile), mixture.means.dtype)
+    x, z = np.empty((d, setting.tile), rows.dtype), np.empty((d, setting.tile), mixture.means.dtype)
     difference, white, outer = np.empty_like(z), np.empty_like(z), np.empty((d, d), mixture.means.dtype)
     joint = np.empty((k, setting.tile), mixture.means.dtype)
     part = np.empty((k, n_columns))
@@ -334,7 +340,7 @@ def expect_centred(rows: Any, row_weights: Any, setting: Any, mixture: Any, n_co
     sums = np.zeros((k, n_columns))
     log_likelihood, weight_sum = 0.0, 0.0
     for start in range(0, len(rows), setting.tile):
-        n = load_tile(rows, start, setting, z)
+        n = load_tile(rows, start, setting, x, z)
         weight_sum += load_weights(row_weights, start, n, z, weights)
         centred_joint(z, mixture, difference, white, joint)
         softmax(joint, setting.flush, log_prob, total)
@@ -369,14 +375,14 @@ def emit(start: int, n: int, joint: Any, log_prob: Any, total: Any, outputs: Any
 def predict_shared(rows: Any, setting: Any, theta: Any, outputs: Any) -> None:
     """Fill the outputs for rows (n, d), by the shared centre."""
     d, (k, n_columns) = rows.shape[1], theta.shape
-    z = np.empty((d, setting.tile), theta.dtype)
+    x, z = np.empty((d, setting.tile), rows.dtype), np.empty((d, setting.tile), theta.dtype)
     phi = np.ones((n_columns, setting.tile), theta.dtype)
     step = columns_at_once(k, n_columns, setting.tile)
     theta_blocks = in_blocks(theta, step)
     joint, part = np.empty((k, setting.tile), theta.dtype), np.empty((k, setting.tile), theta.dtype)
     log_prob, total = np.empty(setting.tile), np.empty(setting.tile)
     for start in range(0, len(rows), setting.tile):
-        n = load_tile(rows, start, setting, z)
+        n = load_tile(rows, start, setting, x, z)
         build_features(setting.feature_map, setting.metric, z, phi)
         shared_joint(theta_blocks, step, phi, part, joint)
         softmax(joint, setting.flush, log_prob, total)
@@ -387,12 +393,12 @@ def predict_shared(rows: Any, setting: Any, theta: Any, outputs: Any) -> None:
 def predict_centred(rows: Any, setting: Any, mixture: Any, outputs: Any) -> None:
     """Fill the outputs for rows (n, d), from the distances to each component's own centre."""
     d, k = rows.shape[1], len(mixture.constants)
-    z = np.empty((d, setting.tile), mixture.means.dtype)
+    x, z = np.empty((d, setting.tile), rows.dtype), np.empty((d, setting.tile), mixture.means.dtype)
     difference, white = np.empty_like(z), np.empty_like(z)
     joint = np.empty((k, setting.tile), mixture.means.dtype)
     log_prob, total = np.empty(setting.tile), np.empty(setting.tile)
     for start in range(0, len(rows), setting.tile):
-        n = load_tile(rows, start, setting, z)
+        n = load_tile(rows, start, setting, x, z)
         centred_joint(z, mixture, difference, white, joint)
         softmax(joint, setting.flush, log_prob, total)
         emit(start, n, joint, log_prob, total, outputs)
