@@ -191,10 +191,7 @@ def add_to(sums: Any, part: Any) -> None:
 
 @_compiled
 def columns_at_once(k: int, n_columns: int, tile: int) -> Any:
-    """Return how many columns of phi a product takes: as many as BLAS multiplies without packing them first.
-
-    Packing costs as much as 20 components' arithmetic. Below 48 columns, adding up the blocks would cost more.
-    """
+    """Return how many columns of phi a product takes: few enough not to be packed, or many where those were too few."""
     step = _SMALL_PRODUCT // (k * tile) // 8 * 8
     return min(step if step >= 48 else _PACKED_STEP, n_columns)
 
@@ -205,8 +202,7 @@ def in_blocks(theta: Any, step: int) -> Any:
     k, n_columns = theta.shape
     blocks = np.empty(theta.size, theta.dtype)
     for first in range(0, n_columns, step):
-        last = min(first + step, n_columns)
-        blocks[k * first : k * last] = theta[:, first:last].copy().ravel()
+        blocks[k * first : k * (first + step)] = theta[:, first : first + step].copy().ravel()
     return blocks
 
 
@@ -214,14 +210,11 @@ def in_blocks(theta: Any, step: int) -> Any:
 def shared_joint(theta_blocks: Any, step: int, phi: Any, part: Any, joint: Any) -> None:
     """Fill joint (k, tile) with Theta phi, block by block of columns; `part` (k, tile) is scratch."""
     k, n_columns = joint.shape[0], phi.shape[0]
-    for first in range(0, n_columns, step):
-        last = min(first + step, n_columns)
-        block = theta_blocks[k * first : k * last].reshape(k, last - first)
-        if first == 0:
-            np.dot(block, phi[first:last], joint)
-        else:
-            np.dot(block, phi[first:last], part)
-            add_to(joint, part)
+    np.dot(theta_blocks[: k * step].reshape(k, step), phi[:step], joint)
+    for first in range(step, n_columns, step):
+        block = theta_blocks[k * first : k * (first + step)]
+        np.dot(block.reshape(k, len(block) // k), phi[first : first + step], part)
+        add_to(joint, part)
 
 
 @_compiled
@@ -239,9 +232,9 @@ def add_moments(phi: Any, joint: Any, step: int, resp: Any, part: Any, sums: Any
         for c in range(k):
             resp[b, c] = joint[c, b]
     for first in range(0, n_columns, step):
-        last = min(first + step, n_columns)
-        np.dot(phi[first:last], resp, part[: last - first])
-        add_to(sums[first:last], part[: last - first])
+        own = sums[first : first + step]
+        np.dot(phi[first : first + step], resp, part[: len(own)])
+        add_to(own, part[: len(own)])
 
 
 @_compiled
