@@ -73,8 +73,8 @@ def estimate(rows: Rows, persist: Persist, n_components: int, covariance_type: s
     largest_rows = max(rows.block_sizes)
     largest = largest_rows * d * rows.array.dtype.itemsize
     weights = 0 if rows.weights is None else largest_rows * rows.weights.dtype.itemsize
-    tile = tile_rows(n_columns) * (n_columns + 2 * n_components + d) * 8
-    sums = 3 * n_components * n_columns * 8
+    tile = tile_rows(n_columns) * (n_columns + 3 * n_components + d) * 8
+    sums = 4 * n_components * n_columns * 8
     n_combine, level = 0, len(rows.block_sizes)
     while level > 1:
         level = -(-level // FAN_IN)

@@ -6,8 +6,10 @@ In the frame's coordinates z, with P_k = Sigma_k^-1 and m_k the mean,
     c_k = log w_k - m_k^T P_k m_k / 2 - log det(2 pi Sigma_k) / 2           (Sigma_k of x: densities are those of x)
 
 The terms of this sum cancel. Where rows of a component lie, |z_i| <= a_i = |m_ki| + sqrt(Sigma_kii), the terms have
-size a^T |P_k| a, and so the rounding error of a log-density, and of a covariance estimated from sums of z z^T relative
-to the covariance, is about eps a^T |P_k| a. Above `MAX_ERROR` the kernels with own centres take over.
+the sizes t_ij = a_i |P_kij| a_j. The coefficients are rounded one by one, so that their errors add up as squares, to
+about eps sqrt(sum_ij t_ij^2) in every log-density. Nor is a covariance estimated from sums of z z^T worse: its error
+relative to Sigma_kii is eps a_i^2 / Sigma_kii <= eps t_ii. Above `MAX_ERROR` the kernels with own centres take over.
+(What is rounded while a row's terms are added up differs from row to row, and is lost in the sums over rows.)
 """
 
 from __future__ import annotations
@@ -70,12 +72,12 @@ class Gaussians:
 
     @property
     def cancellation(self) -> float:
-        """Largest a^T |P_k| a over the components: by how much the terms of a log-density exceed 1."""
+        """Largest sqrt(sum_ij t_ij^2) over the components: by how much the terms of a log-density exceed 1."""
         reach = np.abs(self.means) + np.sqrt(self.spread if self.spread.ndim == 2 else self.spread.diagonal(0, 1, 2))
-        precisions = np.abs(self.precisions)
+        squares, precisions = reach**2, self.precisions**2
         if precisions.ndim == 2:
-            return float((reach**2 * precisions).sum(axis=1).max())
-        return float(np.einsum("ki,kij,kj->k", reach, precisions, reach, optimize=True).max())
+            return float(np.sqrt((squares**2 * precisions).sum(axis=1).max()))
+        return float(np.sqrt(np.einsum("ki,kij,kj->k", squares, precisions, squares, optimize=True).max()))
 
 
 @dataclass(frozen=True, eq=False)

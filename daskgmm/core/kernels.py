@@ -21,20 +21,24 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 from numpy.typing import NDArray
+
+from .elementary import exp_flushed, log_normal
 
 LINEAR, SPHERICAL, DIAGONAL, FULL = range(4)  # FeatureMap, as the constants that compiled code sees
 
 # contract: fused multiply-add. reassoc, nsz: sums along a tile may be split over vector lanes. NaN and infinity keep
-# their meaning.
-_intrinsic: Callable[..., Any] = intrinsic
-_compiled: Callable[..., Any] = njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
-_exact: Callable[..., Any] = njit(nogil=True, cache=True, fastmath={"contract"})
+# their meaning. Division as NumPy does it: a check for zero is a branch, and a loop with a branch does not vectorise.
+_compiled: Callable[..., Any] = njit(
+    nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}
+)
 
+_CACHE_BYTES = 2**20  # of a core's own cache, as processors have them
 _TILE_BYTES = 12 * 2**20  # phi of one tile at most, for very wide data
+_SMALL_PRODUCT = 10**6  # multiplications up to which OpenBLAS takes matrices as they lie; above, it packs them first
+_FEW_COLUMNS = 48  # for so few, sums along the rows of both matrices are faster than a transposition
+_PACKED_STEP = 256  # columns at a time where packing pays
 _STRIP = 16  # rows that are transposed together: a loop of known length becomes shuffles, 3 times faster
 _Z_LIMIT = 1e70  # squares and products of z stay finite
 
@@ -67,112 +71,35 @@ class Outputs(NamedTuple):
 
 
 def tile_rows(n_columns: int) -> int:
-    """Return how many rows a tile has: 512 where that was measured faster, else 256, and fewer for very wide data."""
-    tile = 512 if 300 <= n_columns < 4200 else 256
+    """Return how many rows a tile has: up to 256 while phi stays in a core's own cache, but 64 unless very wide."""
+    tile = 256
+    while tile > 64 and tile * n_columns * 8 > _CACHE_BYTES:
+        tile //= 2
     while tile > 16 and tile * n_columns * 8 > _TILE_BYTES:
         tile //= 2
     return tile
 
 
-@_intrinsic
-def _bits(typing_context: Any, value: Any) -> Any:
-    """Return the 64 bits of a float as an integer."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.IntType(64))
-
-    return types.int64(types.float64), codegen
-
-
-@_intrinsic
-def _from_bits(typing_context: Any, value: Any) -> Any:
-    """Return the float that has these 64 bits."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.DoubleType())
-
-    return types.float64(types.int64), codegen
-
-
-_LOG2_E = 1.4426950408889634
-_LN2 = 0.6931471805599453
-_LN2_HIGH = 6.93147180369123816490e-01  # ln 2 = high + low, high with 21 trailing zero bits (fdlibm e_exp.c)
-_LN2_LOW = 1.90821492927058770002e-10
-_ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer, left in the low bits
-_EXPONENT_ONE = 0x3FF0000000000000
-_SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
-
-
-@_exact
-def exp_flushed(x: float, flush: float) -> Any:
-    """Return exp(x) for x <= 0 to 4e-16 relative, and exactly 0 below `flush` >= -700.
-
-    exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln(2) / 2, exp(r) by its Taylor polynomial of degree 13. Written
-    out because a call of the C library's exp would keep the loop around it from vectorising.
-    """
-    x_safe = max(x, flush)
-    shifted = x_safe * _LOG2_E + _ROUND
-    n = shifted - _ROUND
-    r = (x_safe - n * _LN2_HIGH) - n * _LN2_LOW
-    p = 1.0 / 6227020800.0
-    p = p * r + 1.0 / 479001600.0
-    p = p * r + 1.0 / 39916800.0
-    p = p * r + 1.0 / 3628800.0
-    p = p * r + 1.0 / 362880.0
-    p = p * r + 1.0 / 40320.0
-    p = p * r + 1.0 / 5040.0
-    p = p * r + 1.0 / 720.0
-    p = p * r + 1.0 / 120.0
-    p = p * r + 1.0 / 24.0
-    p = p * r + 1.0 / 6.0
-    p = p * r + 0.5
-    p = p * r + 1.0
-    p = p * r + 1.0
-    power_of_two = _from_bits((_bits(shifted) << 52) + _EXPONENT_ONE)
-    return p * power_of_two if x > flush else 0.0
-
-
-@_exact
-def log_normal(x: float) -> Any:
-    """Return log(x) of a positive normal number to 1e-15 absolute.
-
-    x = 2^e m with m in [sqrt(1/2), sqrt(2)), log m = 2 artanh((m - 1) / (m + 1)) by its series to the 21st power.
-    """
-    bits = _bits(x)
-    exponent = (bits - _SQRT_HALF_BITS) >> 52
-    m = _from_bits(bits - (exponent << 52))
-    f = (m - 1.0) / (m + 1.0)
-    g = f * f
-    p = 2.0 / 21.0
-    p = p * g + 2.0 / 19.0
-    p = p * g + 2.0 / 17.0
-    p = p * g + 2.0 / 15.0
-    p = p * g + 2.0 / 13.0
-    p = p * g + 2.0 / 11.0
-    p = p * g + 2.0 / 9.0
-    p = p * g + 2.0 / 7.0
-    p = p * g + 2.0 / 5.0
-    p = p * g + 2.0 / 3.0
-    p = p * g + 2.0
-    return p * f + exponent * _LN2
-
-
 @_compiled
-def load_tile(rows: Any, start: int, setting: Any, z: Any) -> Any:
-    """Fill z (d, tile) with the rows from `start` on, zeros behind the last; return how many rows there were."""
+def load_tile(rows: Any, start: int, setting: Any, x: Any, z: Any) -> Any:
+    """Fill z (d, tile) with the rows from `start` on, zeros behind the last; return how many rows there were.
+
+    x (d, tile), of the type of the rows, is scratch: z may be of a type that does not hold them.
+    """
     d, tile = z.shape
     n = min(tile, rows.shape[0] - start)
     own = rows[start : start + n]
     whole = n - n % _STRIP
     for first in range(0, whole, _STRIP):
         for i in range(d):
-            centre, inverse = setting.centre[i], 1.0 / setting.scale[i]
             for b in range(_STRIP):
-                z[i, first + b] = min(max((own[first + b, i] - centre) * inverse, -_Z_LIMIT), _Z_LIMIT)
+                x[i, first + b] = own[first + b, i]
     for i in range(d):
         centre, inverse = setting.centre[i], 1.0 / setting.scale[i]
         for b in range(whole, n):
-            z[i, b] = min(max((own[b, i] - centre) * inverse, -_Z_LIMIT), _Z_LIMIT)
+            x[i, b] = own[b, i]
+        for b in range(n):
+            z[i, b] = min(max((x[i, b] - centre) * inverse, -_Z_LIMIT), _Z_LIMIT)
         for b in range(n, tile):
             z[i, b] = 0.0
     return n
@@ -263,6 +190,54 @@ def add_to(sums: Any, part: Any) -> None:
 
 
 @_compiled
+def columns_at_once(k: int, n_columns: int, tile: int) -> Any:
+    """Return how many columns of phi a product takes: few enough not to be packed, or many where those were too few."""
+    step = _SMALL_PRODUCT // (k * tile) // 8 * 8
+    return min(step if step >= 48 else _PACKED_STEP, n_columns)
+
+
+@_compiled
+def in_blocks(theta: Any, step: int) -> Any:
+    """Return theta (k, F) as (k F,): its blocks of `step` columns, each contiguous, one after the other."""
+    k, n_columns = theta.shape
+    blocks = np.empty(theta.size, theta.dtype)
+    for first in range(0, n_columns, step):
+        blocks[k * first : k * (first + step)] = theta[:, first : first + step].copy().ravel()
+    return blocks
+
+
+@_compiled
+def shared_joint(theta_blocks: Any, step: int, phi: Any, part: Any, joint: Any) -> None:
+    """Fill joint (k, tile) with Theta phi, block by block of columns; `part` (k, tile) is scratch."""
+    k, n_columns = joint.shape[0], phi.shape[0]
+    np.dot(theta_blocks[: k * step].reshape(k, step), phi[:step], joint)
+    for first in range(step, n_columns, step):
+        block = theta_blocks[k * first : k * (first + step)]
+        np.dot(block.reshape(k, len(block) // k), phi[first : first + step], part)
+        add_to(joint, part)
+
+
+@_compiled
+def add_moments(phi: Any, joint: Any, step: int, resp: Any, part: Any, sums: Any) -> None:
+    """Add phi R^T to sums (F, k), R being joint (k, tile); resp (tile, k) and part (step, k) are scratch.
+
+    R is transposed first, so that BLAS finds the components next to each other, unless phi has few columns.
+    """
+    (k, tile), n_columns = joint.shape, phi.shape[0]
+    if n_columns <= _FEW_COLUMNS:
+        np.dot(phi, joint.T, part)
+        add_to(sums, part)
+        return
+    for b in range(tile):
+        for c in range(k):
+            resp[b, c] = joint[c, b]
+    for first in range(0, n_columns, step):
+        own = sums[first : first + step]
+        np.dot(phi[first : first + step], resp, part[: len(own)])
+        add_to(own, part[: len(own)])
+
+
+@_compiled
 def expect_shared(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: Any) -> Any:
     """Return T (k, F), sum_n weight_n log p(x_n) and sum_n weight_n of rows (n, d), by the shared centre.
 
@@ -271,24 +246,25 @@ def expect_shared(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: 
     are computed in the precision of theta.
     """
     d, (k, n_columns) = rows.shape[1], theta.shape
-    z = np.empty((d, setting.tile), theta.dtype)
+    step = columns_at_once(k, n_columns, setting.tile)
+    theta_blocks = in_blocks(theta, step)
+    x, z = np.empty((d, setting.tile), rows.dtype), np.empty((d, setting.tile), theta.dtype)
     phi = np.ones((n_columns, setting.tile), theta.dtype)
-    joint = np.empty((k, setting.tile), theta.dtype)
-    part = np.empty((n_columns, k), theta.dtype)  # T^T: BLAS takes the long side first up to twice as fast
+    joint, joint_part = np.empty((k, setting.tile), theta.dtype), np.empty((k, setting.tile), theta.dtype)
+    resp, part = np.empty((setting.tile, k), theta.dtype), np.empty((step, k), theta.dtype)
     weights, log_prob, total = np.empty(setting.tile), np.empty(setting.tile), np.empty(setting.tile)
     sums = np.zeros((n_columns, k))
     log_likelihood, weight_sum = np.zeros(len(edges) - 1), 0.0
     for start in range(0, len(rows), setting.tile):
-        n = load_tile(rows, start, setting, z)
+        n = load_tile(rows, start, setting, x, z)
         weight_sum += load_weights(row_weights, start, n, z, weights)
         build_features(setting.feature_map, setting.metric, z, phi)
-        np.dot(theta, phi, joint)
+        shared_joint(theta_blocks, step, phi, joint_part, joint)
         for m in range(len(edges) - 1):
             own = joint[edges[m] : edges[m + 1]]
             softmax(own, setting.flush, log_prob, total)
             log_likelihood[m] += weigh(own, total, weights, log_prob)
-        np.dot(phi, joint.T, part)
-        add_to(sums, part)
+        add_moments(phi, joint, step, resp, part, sums)
     return np.ascontiguousarray(sums.T), log_likelihood, weight_sum
 
 
@@ -349,7 +325,7 @@ def centred_part(setting: Any, difference: Any, resp: Any, white: Any, outer: An
 def expect_centred(rows: Any, row_weights: Any, setting: Any, mixture: Any, n_columns: int) -> Any:
     """Return what `expect_shared` returns, with T_k = sum_n r_nk phi(z_n - m_k): moments about each own mean."""
     d, k = rows.shape[1], len(mixture.constants)
-    z = np.empty((d, setting.tile), mixture.means.dtype)
+    x, z = np.empty((d, setting.tile), rows.dtype), np.empty((d, setting.tile), mixture.means.dtype)
     difference, white, outer = np.empty_like(z), np.empty_like(z), np.empty((d, d), mixture.means.dtype)
     joint = np.empty((k, setting.tile), mixture.means.dtype)
     part = np.empty((k, n_columns))
@@ -357,7 +333,7 @@ def expect_centred(rows: Any, row_weights: Any, setting: Any, mixture: Any, n_co
     sums = np.zeros((k, n_columns))
     log_likelihood, weight_sum = 0.0, 0.0
     for start in range(0, len(rows), setting.tile):
-        n = load_tile(rows, start, setting, z)
+        n = load_tile(rows, start, setting, x, z)
         weight_sum += load_weights(row_weights, start, n, z, weights)
         centred_joint(z, mixture, difference, white, joint)
         softmax(joint, setting.flush, log_prob, total)
@@ -392,14 +368,16 @@ def emit(start: int, n: int, joint: Any, log_prob: Any, total: Any, outputs: Any
 def predict_shared(rows: Any, setting: Any, theta: Any, outputs: Any) -> None:
     """Fill the outputs for rows (n, d), by the shared centre."""
     d, (k, n_columns) = rows.shape[1], theta.shape
-    z = np.empty((d, setting.tile), theta.dtype)
+    x, z = np.empty((d, setting.tile), rows.dtype), np.empty((d, setting.tile), theta.dtype)
     phi = np.ones((n_columns, setting.tile), theta.dtype)
-    joint = np.empty((k, setting.tile), theta.dtype)
+    step = columns_at_once(k, n_columns, setting.tile)
+    theta_blocks = in_blocks(theta, step)
+    joint, part = np.empty((k, setting.tile), theta.dtype), np.empty((k, setting.tile), theta.dtype)
     log_prob, total = np.empty(setting.tile), np.empty(setting.tile)
     for start in range(0, len(rows), setting.tile):
-        n = load_tile(rows, start, setting, z)
+        n = load_tile(rows, start, setting, x, z)
         build_features(setting.feature_map, setting.metric, z, phi)
-        np.dot(theta, phi, joint)
+        shared_joint(theta_blocks, step, phi, part, joint)
         softmax(joint, setting.flush, log_prob, total)
         emit(start, n, joint, log_prob, total, outputs)
 
@@ -408,12 +386,12 @@ def predict_shared(rows: Any, setting: Any, theta: Any, outputs: Any) -> None:
 def predict_centred(rows: Any, setting: Any, mixture: Any, outputs: Any) -> None:
     """Fill the outputs for rows (n, d), from the distances to each component's own centre."""
     d, k = rows.shape[1], len(mixture.constants)
-    z = np.empty((d, setting.tile), mixture.means.dtype)
+    x, z = np.empty((d, setting.tile), rows.dtype), np.empty((d, setting.tile), mixture.means.dtype)
     difference, white = np.empty_like(z), np.empty_like(z)
     joint = np.empty((k, setting.tile), mixture.means.dtype)
     log_prob, total = np.empty(setting.tile), np.empty(setting.tile)
     for start in range(0, len(rows), setting.tile):
-        n = load_tile(rows, start, setting, z)
+        n = load_tile(rows, start, setting, x, z)
         centred_joint(z, mixture, difference, white, joint)
         softmax(joint, setting.flush, log_prob, total)
         emit(start, n, joint, log_prob, total, outputs)

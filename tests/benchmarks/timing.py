@@ -23,13 +23,15 @@ class Timings:
         return statistics.median(a / b for a, b in zip(self.seconds[slow], self.seconds[fast], strict=True))
 
 
-def in_turn(calls: dict[str, Callable[[], object]], rounds: int) -> Timings:
+def in_turn(
+    calls: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> Timings:
     """Return the timings of `rounds` rounds over all calls, after one round that is not counted."""
     seconds = {name: [] for name in calls}
     for number in range(rounds + 1):
         for name, call in calls.items():
-            start = time.perf_counter()
+            start = clock()
             call()
             if number:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return Timings(seconds)

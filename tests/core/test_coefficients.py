@@ -23,8 +23,8 @@ def apart(covariance_type, distance, n=300):
     return rows, parameters
 
 
-def em_step(rows, mixture):
-    sample = in_memory(rows, None)
+def em_step(rows, mixture, dtype=np.float64):
+    sample = in_memory(rows, None, dtype)
     (statistics,) = sample((mixture,))
     return statistics, maximize(mixture, statistics, sample.survey, 0.0)
 
@@ -73,6 +73,26 @@ def test_float32_products_take_own_centres_earlier():
     survey = in_memory(rows, None).survey
     assert type(prepare(Mixture(*parameters), survey, np.float64)) is Shared
     assert type(prepare(Mixture(*parameters), survey, np.float32)) is Centred
+
+
+@pytest.mark.parametrize("distance", [1, 3, 10, 30, 100, 1000, 1e4])
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_float32_products_keep_the_covariances_to_1e_4(covariance_type, distance):
+    rows, parameters = apart(covariance_type, distance)
+    ours = [em_step(rows, Mixture(*parameters), dtype)[1] for dtype in (np.float32, np.float64)]
+    assert 0 < oracles.covariance_error(*ours) < 1e-4
+
+
+def test_float32_products_of_many_columns_share_a_centre_and_keep_the_covariances():
+    """The sum of the sizes of all terms is over the bound here; rounding errors do not add up that way."""
+    rng = np.random.default_rng(0)
+    factors = np.eye(32) + 0.3 * rng.standard_normal((16, 32, 32)) / np.sqrt(32)
+    covariances = factors @ factors.transpose(0, 2, 1)
+    mixture = Mixture("full", np.full(16, 1 / 16), 2 * rng.standard_normal((16, 32)), covariances)
+    rows, _ = mixture.sample(4000, rng)
+    (single, ours), (_, exact) = (em_step(rows, mixture, dtype) for dtype in (np.float32, np.float64))
+    assert not single.centred
+    assert 0 < oracles.covariance_error(ours, exact) < 1e-4
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -125,8 +125,9 @@ def test_statistics_and_m_step_equal_scipy(covariance_type, weighted, kernel, mo
 
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_both_kernels_give_the_same_mixture_and_likelihood(covariance_type, weighted, monkeypatch):
-    parameters = oracles.random_parameters(covariance_type, 6, 8, seed=4, spread=0.5)
+@pytest.mark.parametrize(("k", "d"), [(6, 8), (20, 24)])  # the products in one block of columns, and in two
+def test_both_kernels_give_the_same_mixture_and_likelihood(covariance_type, weighted, k, d, monkeypatch):
+    parameters = oracles.random_parameters(covariance_type, k, d, seed=4, spread=0.5)
     rows, _ = oracles.draw(parameters, 2000)
     row_weights = np.random.default_rng(5).uniform(0, 3, len(rows)) if weighted else None
     found = {}
@@ -139,6 +140,20 @@ def test_both_kernels_give_the_same_mixture_and_likelihood(covariance_type, weig
     assert shared.log_likelihood == pytest.approx(centred.log_likelihood, rel=1e-10)
     assert shared.entropy == pytest.approx(centred.entropy, rel=1e-10)
     oracles.assert_agree(after_shared, after_centred, 1e-10)
+
+
+def test_both_kernels_agree_where_components_are_too_many_for_unpacked_products(monkeypatch):
+    parameters = oracles.random_parameters("full", 90, 24, seed=4, spread=0.5)
+    rows, _ = oracles.draw(parameters, 300)
+    found = survey(rows)
+    counts, log_likelihoods = [], []
+    for kernel in KERNELS:
+        force(monkeypatch, kernel)
+        (statistics,) = expect(rows, None, (prepare(Mixture(*parameters), found),))
+        counts.append(statistics.counts)
+        log_likelihoods.append(statistics.log_likelihood)
+    close(*counts, 1e-10)
+    assert log_likelihoods[0] == pytest.approx(log_likelihoods[1], rel=1e-10)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from daskgmm.core.coefficients import prepare
+from daskgmm.core.elementary import exp_flushed, log_normal
 from daskgmm.core.expectation import expect
-from daskgmm.core.kernels import exp_flushed, log_normal, tile_rows
+from daskgmm.core.kernels import tile_rows
 from daskgmm.core.mixture import Mixture
 from daskgmm.core.survey import survey
 from tests import oracles
