@@ -321,7 +321,7 @@ def test_results_with_other_metadata_are_not_gone_on_with(interrupted, tmp_path,
 
 def test_a_damaged_plan_is_not_gone_on_with(interrupted, tmp_path):
     (tmp_path / "run/predictions" / FOLDER / "plan.json").write_text('{"job": ["prediction"]}')
-    assert "cannot be resumed (job: Input should be a valid string)" in refused(*interrupted, code=2)
+    assert "cannot be resumed: its plan.json is damaged" in refused(*interrupted, code=2)
 
 
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 30))

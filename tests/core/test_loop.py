@@ -248,8 +248,9 @@ def test_trials_share_passes_and_each_goes_where_it_would_go_alone():
     together = iterate(start(sample, mixture, other), sample, replace(NEVER, max_iter=5)).trials
     for trial, one in zip(together, (mixture, other), strict=True):
         alone = iterate(start(sample, one), sample, replace(NEVER, max_iter=5)).best
-        assert trial.history == alone.history
-        assert_identical(trial.mixture, alone.mixture)
+        np.testing.assert_allclose(trial.history, alone.history, rtol=1e-13)  # a product of other size rounds otherwise
+        np.testing.assert_allclose(trial.mixture.means, alone.mixture.means, rtol=1e-10)
+        np.testing.assert_allclose(trial.mixture.covariances, alone.mixture.covariances, rtol=1e-10)
 
 
 def test_the_best_trial_is_the_first_of_equals():
