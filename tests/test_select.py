@@ -13,10 +13,10 @@ from daskgmm.config import load_config, parse_config
 from daskgmm.core.selection_options import SelectOptions
 from daskgmm.core.selection_table import Row
 from daskgmm.errors import ConfigurationError, DataError
-from daskgmm.job import select
 from daskgmm.planning import plan_selection
 from daskgmm.report.selection import selection_line, selection_table
 from daskgmm.storage.selection import read_selection, write_selection
+from daskgmm.sweep_job import select
 from tests.test_cli import run
 
 CONFIG = str(Path(__file__).parents[1] / "configs" / "select.yaml")

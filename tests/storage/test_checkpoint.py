@@ -217,7 +217,7 @@ def test_an_interruption_writes_what_was_kept_last(tmp_path):
     assert [json.loads(line)["iteration"] for line in loaded.metrics] == list(range(5))
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 6
     with checkpointing(Unfinished(tmp_path, going_on=True), 1, ignore_events) as checkpoints:
-        assert_same(checkpoints.states["fit"], state(4))
+        assert_same(checkpoints.before.states["fit"], state(4))
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 5
 
 
