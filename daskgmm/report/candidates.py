@@ -47,9 +47,8 @@ def choice(selection: Selection) -> str:
     if not others:
         return text + "."
     text += f", {number(others[0].delta, places(selection))} ahead of the next, {described(others[0])}"
-    evidence = max(others, key=lambda row: -(row.delta_bic or 0.0)) if selection.criterion == "bic" else None
-    if evidence is not None and evidence.evidence:
-        text += f": {evidence.evidence} evidence"
+    if selection.criterion == "bic" and others[0].evidence:
+        text += f": {others[0].evidence} evidence"
     if best.held_out_error is not None:
         text += f"; over the {selection.n_folds} folds its standard error is {number(best.held_out_error, 4)}"
     return text + "."
@@ -57,11 +56,12 @@ def choice(selection: Selection) -> str:
 
 def asides(selection: Selection) -> list[str]:
     """Return what else is to be known of a sweep: where the likelihood bends, what collapsed, what failed."""
-    bends = [f"{size} ({kind})" for kind, size in selection.elbow.items() if size is not None]
+    sizes = sorted({size for size in selection.elbow.values() if size is not None})
+    bends = [f"{size} ({', '.join(kind for kind, at in selection.elbow.items() if at == size)})" for size in sizes]
     collapsed = [row.name for row in selection.rows if row.collapsed]
     failed = [row.name for row in selection.rows if row.failed]
     texts = [
-        (bends, "The log-likelihood bends most at {} components."),
+        (bends, "By the number of components, the log-likelihood bends most at {}."),
         (collapsed, "Collapsed, with a component on too few distinct rows, so that their criterion means little: {}."),
         (failed, "Failed: {}."),
     ]
@@ -73,11 +73,11 @@ def table(selection: Selection | None) -> dict[str, Any] | None:
     if selection is None:
         return None
     rows = shown(selection, _MOST_ROWS)
-    with_folds = any(row.held_out_folds for row in rows)
-    names = ["parameters", _inline(selection.criterion), "behind", "evidence against", "log-likelihood / row"]
+    criterion = "held out / row" if selection.n_folds else title(selection.criterion)
     return {
-        "names": [*names, *(["folds, from … to"] if with_folds else []), "passes", "seconds", "remark"],
-        "rows": [_table_row(row, selection, with_folds) for row in rows],
+        "names": ["parameters", criterion, "behind", "evidence against", "log-likelihood / row", *_NAMES],
+        "rows": [_table_row(row, selection) for row in rows],
+        "n_folds": selection.n_folds,
         "more": len(selection.rows) - len(rows),
         "choice": choice(selection),
         "asides": asides(selection),
@@ -89,18 +89,16 @@ def described(row: Row) -> str:
     return f"{row.covariance_type} covariance with {row.n_components} component{'s' * (row.n_components > 1)}"
 
 
-def _table_row(row: Row, selection: Selection, with_folds: bool) -> dict[str, Any]:
-    error = "" if row.held_out_error is None or selection.smaller_is_better else f"± {number(row.held_out_error, 4)}"
-    folds = [
-        f"{number(min(row.held_out_folds), 4)} … {number(max(row.held_out_folds), 4)}" if row.held_out_folds else ""
-    ]
+_NAMES = ("passes", "seconds", "remark")
+
+
+def _table_row(row: Row, selection: Selection) -> dict[str, Any]:
     cells = [
         (f"{row.n_parameters:,}", ""),
-        (number(row.criterion, places(selection)), error),
+        (number(row.criterion, places(selection)), _spread(row) if selection.n_folds else ""),
         ("" if row.name == selection.best else number(row.delta, places(selection)), ""),
         (row.evidence or "", ""),
         (number(row.mean_log_likelihood, 4), ""),
-        *([(folds[0], "")] if with_folds else []),
         ("" if row.failed else str(row.n_iter + 1), ""),
         (f"{row.seconds:.2f}", ""),
         ("chosen" if row.name == selection.best else remark(row), ""),
@@ -113,15 +111,26 @@ def _table_row(row: Row, selection: Selection, with_folds: bool) -> dict[str, An
     }
 
 
+def _spread(row: Row) -> str:
+    """Return the standard error over the folds of what is held out, and the range of the folds."""
+    if row.held_out_error is None:
+        return ""
+    lowest, highest = (number(one, 3) for one in (min(row.held_out_folds), max(row.held_out_folds)))
+    return f"± {number(row.held_out_error, 3)}, {lowest} … {highest}"
+
+
 def _criterion(selection: Selection, key: str) -> Drawing | None:
     name, which = _CRITERIA[key]
     known = _known(selection, key)
     sound = [row for row in known if _is_sound(row, selection)]
     if len(sound) < 2:
         return None
-    drawn, axes = figure(400, 270)
+    is_asked = key == selection.criterion  # the others are drawn small
+    drawn, axes = figure(400, 270) if is_asked else figure(260, 180)
     _draw(axes, selection, known, key)
-    axes.set_ylabel(which)
+    if is_asked:
+        axes.set_ylabel(which)
+        axes.legend()
     best = (max if key == "heldout" else min)(sound, key=lambda row: _value(row, key))
     text = f"{name} of {len(known)} candidates, {which}; best: {described(best)}. The ring marks what was chosen."
     if len(sound) < len(known):
@@ -141,6 +150,7 @@ def _likelihood(selection: Selection) -> Drawing | None:
     for row in bends:
         axes.plot(row.n_components, row.mean_log_likelihood or 0.0, marker="s", markersize=13, **_RING)
     axes.set_ylabel("nats per row")
+    axes.legend()
     name = "Log-likelihood"
     text = "Log-likelihood of all rows; it grows with each component. The ring marks what was chosen."
     if bends:
@@ -169,7 +179,6 @@ def _draw(axes: Axes, selection: Selection, known: list[Row], key: str) -> None:
     axes.yaxis.set_major_formatter(lambda value, place: _signed(f"{value:,.10g}"))
     axes.grid(axis="y")
     axes.locator_params(axis="x", integer=True)
-    axes.legend()
 
 
 def _is_sound(row: Row, selection: Selection) -> bool:
