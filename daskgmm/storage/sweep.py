@@ -34,9 +34,7 @@ def sweep_of(checkpoint: Checkpoint, candidates: Sequence[Candidate], n_folds: i
     try:
         notes = _Notes.model_validate(dict(checkpoint.notes))
     except ValidationError as error:
-        raise DataError(
-            f"the checkpoint is not that of a sweep: {reason(error)}; start anew with --overwrite"
-        ) from None
+        raise DataError(f"the checkpoint is that of no sweep ({reason(error)}): start anew with --overwrite") from None
     needed = {
         name
         for one in candidates
