@@ -162,7 +162,8 @@ def test_a_sweep_tells_what_was_chosen_and_how_sure_that_is():
     _, text = drawn(story(mixture(2, 2), selection=sweep("full-2", BICS)))
     assert (
         "Full covariance with 2 components is the best of 5 candidates by BIC, 1.000 ahead of the next, diag "
-        "covariance with 3 components: weak evidence. By the number of components, the log-likelihood bends most at 2 (full)."
+        "covariance with 3 components: weak evidence. By the number of components, the log-likelihood "
+        "bends most at 2 (full)."
     ) in text
     assert "full-1 5 400.000 100.000 very strong" in text
 
