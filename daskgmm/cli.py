@@ -12,7 +12,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from . import job
+from . import job, sweep_job
 from .clusters.submission import Submission, batch_job
 from .config import Config, config_schema, load_config
 from .errors import ConfigurationError, DaskGMMError, without_credentials
@@ -118,10 +118,11 @@ def fit(
 @click.argument("config", type=click.Path())
 @_OVERRIDES
 @click.option("--dry-run", is_flag=True, help="Show the candidates, shape, chunks and memory; write nothing.")
+@_RESUME
 @_OVERWRITE
 @_QUIET
 @_errors_in_one_line
-def select(config: str, overrides: tuple[str, ...], dry_run: bool, overwrite: bool, quiet: bool) -> None:
+def select(config: str, overrides: tuple[str, ...], dry_run: bool, resume: bool, overwrite: bool, quiet: bool) -> None:
     """Compare the models that CONFIG names under `select`; keep the best, label the rows with it.
 
     Example: daskgmm select configs/select.yaml select.n_components=1..6 select.criterion=icl
@@ -133,10 +134,10 @@ def select(config: str, overrides: tuple[str, ...], dry_run: bool, overwrite: bo
         return
     console = _console(quiet)
     with listening(console, settings.fit.max_iter) as listen:
-        model, selection = job.select(settings, ignore if quiet else listen, overwrite=overwrite)
+        model, selection = sweep_job.select(settings, ignore if quiet else listen, overwrite=overwrite, resume=resume)
     console.print(selection_table(selection))
     console.print(selection_line(selection))
-    console.print(f"results in {settings.output.directory}")
+    console.print(f"results in {public(settings.output.directory)}", markup=False)
     if not model.summary.converged:
         click.echo(f"daskgmm: {model.summary.stop_reason}", err=True)
 

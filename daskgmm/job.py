@@ -1,40 +1,30 @@
-"""The jobs: the data flow from a configuration to a run directory.
+"""Fit and predict: the data flow from a configuration to a run directory.
 
 open source -> survey -> sample + seed -> [ pass -> M-step ] x iterations -> save model -> predict pass
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
-
 from .checks import check_fittable, check_predictable, check_same_features, tell_of_mask
 from .chunked.expectation import Expectation
-from .chunked.prediction import log_density_counts, predict_to
 from .chunked.rows import Rows
 from .chunked.seeding import raced
 from .chunked.survey import survey_and_sample
 from .config import Config
 from .core.loop import State, Trial, iterate
-from .core.model import Anomaly, FitSummary, Model
-from .core.selection_table import Selection
-from .events import Finished, Listener, Notice, Phase, ignore, to_all
+from .core.model import FitSummary, Model
+from .events import Finished, Listener, Notice, Phase, ignore
 from .opening import opened
 from .recording import Recorder, beginning_of
-from .report.picture import write_segmentation
 from .reporting import report_of_fit
-from .results import Results, results_of
+from .results import results_of
 from .resuming import finished, fit_plan, fitted_before
-from .selecting import Search, search
+from .scoring import scored, with_anomaly, write_results
 from .storage.checkpointing import checkpointing
-from .storage.metrics import METRICS, metrics_writer
 from .storage.model import save_model
-from .storage.places import place, writing
+from .storage.places import place
 from .storage.record import save_beginning, save_course
-from .storage.results import read_result
-from .storage.run import CONFIG, MODEL, PICTURE, RECORD, RESULTS, SELECTION, OutputOptions, RunDirectory
-from .storage.selection import write_selection
+from .storage.run import MODEL, RECORD, RunDirectory
 from .storage.sources import Source, open_source
 from .storage.unfinished import Unfinished
 from .telling import iteration_events
@@ -58,12 +48,7 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
             directory.fitting(config.to_yaml(), fit_plan(rows, config), resume, overwrite) as work,
         ):
             fitted = fitted_before(work, recorder) or fit_rows(rows, source, config, work, recorder)
-            model = with_anomaly(fitted, rows, config.output, recorder)
-            if model is not fitted:
-                save_model(model, work.path / MODEL)
-            results = results_of(rows, source, model, config)
-            write_results(results, model, work.for_results(results.plan, RESULTS), recorder)
-            recorder.complete(work.path / RECORD)
+            model = scored(fitted, rows, source, config, work, recorder)
         if config.output.report:
             report_of_fit(directory.path, tell)
         tell(Finished(config.output.directory, model.summary.figures))
@@ -73,7 +58,7 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
 def fit_rows(rows: Rows, source: Source, config: Config, work: Unfinished, listen: Recorder) -> Model:
     """Return the model of the rows, which is saved: by EM from where it stood, or from the best starts on a sample."""
     with checkpointing(work, config.output.checkpoint_every, listen) as checkpoints:
-        state = checkpoints.states.get("fit") or started(rows, source, config, work, listen)
+        state = checkpoints.before.states.get("fit") or started(rows, source, config, work, listen)
         checkpoints.keep({"fit": state})
         listen(Phase("fit", f"EM on all {state.survey.n_rows:,} rows"))
         expect = Expectation(rows, state.survey, config.fit.compute_dtype)
@@ -104,33 +89,6 @@ def started(rows: Rows, source: Source, config: Config, work: Unfinished, listen
     return State(survey, tuple(Trial(mixture) for mixture in race.mixtures))
 
 
-def select(config: Config, listen: Listener = ignore, *, overwrite: bool = False) -> tuple[Model, Selection]:
-    """Run the sweep that the configuration describes; return the best model, which the run directory then holds."""
-    directory = RunDirectory(place(config.output.directory, config.output.storage_options))
-    with tracked(config, "select", listen) as tell, directory.locked(tell):
-        directory.check_writable(overwrite)
-        source = open_source(config.data)
-        wanted = Search(config.select, config.model, config.fit, config.fit.random_state)
-        with opened(config.of(config.select.largest), source, tell) as rows:
-            survey, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), wanted.seed)
-            check_fittable(survey, config.of(config.select.smallest).model, source.feature_names, tell)
-            tell_of_mask(config.data.mask, rows.n_rows - survey.n_rows, tell)
-            with (
-                directory.fitting(config.to_yaml(), {}, False, overwrite) as work,
-                metrics_writer(work.path / METRICS) as metrics,
-            ):
-                found = search(rows, survey, sample, wanted, to_all(tell, metrics))
-                write_selection(found.selection, work.path / SELECTION)
-                config = config.of(found.best)
-                (work.path / CONFIG).write_text(config.to_yaml())
-                model = Model(found.trial.mixture, source.feature_names, FitSummary.of(found.trial))
-                model = with_anomaly(model, rows, config.output, tell)
-                save_model(model, work.path / MODEL)
-                write_results(results_of(rows, source, model, config), model, work, tell)
-        tell(Finished(config.output.directory, model.summary.figures))
-    return model, found.selection
-
-
 def predict(
     config: Config, model: Model, listen: Listener = ignore, *, overwrite: bool = False, resume: bool = False
 ) -> None:
@@ -147,31 +105,3 @@ def predict(
             with directory.predicting(config.to_yaml(), results.plan, resume) as work:
                 write_results(results, model, work, tell)
         tell(Finished(config.output.directory, {}))
-
-
-def with_anomaly(model: Model, rows: Rows, output: OutputOptions, listen: Listener) -> Model:
-    """Return the model with the threshold of the wanted quantile: that of its fit, else of these rows, by a pass."""
-    quantile = output.anomaly_quantile
-    if quantile is None or (model.anomaly is not None and model.anomaly.quantile == quantile):
-        return model
-    listen(Phase("density", f"the {quantile:g} quantile of the log-density of {rows.n_rows:,} rows"))
-    threshold = log_density_counts(rows, model.mixture).quantile(quantile)
-    listen(Notice(f"rows of a log-density below {threshold:.6g} are flagged as anomalies"))
-    return replace(model, anomaly=Anomaly(quantile, threshold))
-
-
-def write_results(results: Results, model: Model, work: Unfinished, listen: Listener) -> None:
-    """Write the wanted results of all rows, and for an image its segmentation beside the original."""
-    rows, source, kinds = results.rows, results.source, results.kinds
-    if not kinds.specs:
-        return
-    listen(Phase("predict", f"labels and densities of {rows.n_rows:,} rows"))
-    if work.going_on:
-        listen(Notice(f"{len(work.done):,} chunks of results were finished before"))
-    counts = predict_to(rows, model.mixture, kinds.wanted, results.writer(work), results.strip, work.is_done)
-    for component in np.flatnonzero(counts == 0) if not work.going_on else ():
-        listen(Notice(f"no row is labelled {component}: the component overlaps others or is empty"))
-    if source.is_image and kinds.labels:
-        pixels, labels = source.array[(slice(None),) * 3], read_result(work.path, "labels")
-        with writing(work.path):
-            write_segmentation(work.path / PICTURE, pixels, labels, model.mixture.means)

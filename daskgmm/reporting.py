@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -20,6 +17,7 @@ from .storage.model import load_model
 from .storage.places import writing, written_whole, zarr_store
 from .storage.record import load_record
 from .storage.run import CONFIG, MODEL, PICTURE, RECORD, REPORT, SELECTION
+from .storage.selection import read_selection
 
 _MAP_SIDE = 700  # cells of the map of labels along its longer side
 _MOST_READ = 2**28  # cells of labels that are read for it
@@ -59,7 +57,7 @@ def story_of(directory: Path) -> Story:
         picture=picture,
         labels=labels,
         labels_of=of,
-        candidates=_candidates(directory / SELECTION),
+        selection=read_selection(directory / SELECTION) if (directory / SELECTION).exists() else None,
     )
 
 
@@ -77,12 +75,3 @@ def _labels(directory: Path, grid: tuple[int, ...]) -> tuple[NDArray[np.integer]
     names = labels.metadata.dimension_names or ()  # type: ignore[union-attr]
     places = [f"{names[axis] or axis} {at} of {grid[axis]}" for axis, at in enumerate(middle)]
     return thinned, ", ".join(places)
-
-
-def _candidates(path: Path) -> tuple[Mapping[str, Any], ...]:
-    """Return the candidates of a sweep, if it was one; of anything else in that file, nothing."""
-    if not path.exists():
-        return ()
-    found = json.loads(path.read_text())
-    listed = found.get("candidates", ()) if isinstance(found, dict) else found
-    return tuple(one for one in listed if isinstance(one, dict)) if isinstance(listed, list) else ()

@@ -1,8 +1,8 @@
-"""Going on with an interrupted fit: what must be the same for it, and what is there already."""
+"""Going on with an interrupted fit or sweep: what must be the same for it, and what is there already."""
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Mapping, Set
 from hashlib import sha256
 from importlib.metadata import version
 from typing import Any
@@ -13,22 +13,36 @@ from .chunked.digest import digest
 from .chunked.rows import Rows
 from .config import Config
 from .core.model import Model
+from .core.selection_table import Selection
 from .errors import DataError, without_credentials
 from .events import Listener, Notice
 from .storage.model import load_model
 from .storage.places import public
-from .storage.run import CONFIG, CONTENT, MODEL, RunDirectory
+from .storage.run import CONFIG, CONTENT, MODEL, SELECTION, RunDirectory
+from .storage.selection import read_selection
 from .storage.sources import DataOptions
 from .storage.unfinished import Plan, Unfinished, is_unfinished, settle
 
 _FREE = {"directory", "checkpoint_every", "storage_options"}  # of output: they change no result
+_SWEPT = {"n_components", "covariance_type"}  # of model: what a sweep chooses
 
 
 def fit_plan(rows: Rows, config: Config) -> Plan:
     """Return what a fit depends on, in words; some chunks of the rows are read for it."""
-    sections = {"model": config.model, "fit": config.fit}
-    options = {f"{name}.{key}": str(value) for name, one in sections.items() for key, value in vars(one).items()}
-    return {**plan_of_rows(rows, config.data, None, set()), **options, "content": digest(rows)}
+    options = {**_texts("model", vars(config.model)), **_texts("fit", vars(config.fit))}
+    return {"job": "fit", **plan_of_rows(rows, config.data, None, set()), **options, "content": digest(rows)}
+
+
+def select_plan(rows: Rows, config: Config) -> Plan:
+    """Return what a sweep depends on: `select` stands for the model's number of components and its structure."""
+    model = {key: value for key, value in vars(config.model).items() if key not in _SWEPT}
+    select = {**vars(config.select), "n_components": config.select.sizes}
+    options = {**_texts("model", model), **_texts("fit", vars(config.fit)), **_texts("select", select)}
+    return {"job": "select", **plan_of_rows(rows, config.data, None, set()), **options, "content": digest(rows)}
+
+
+def _texts(section: str, options: Mapping[str, Any]) -> dict[str, str]:
+    return {f"{section}.{key}": str(value) for key, value in options.items()}
 
 
 def plan_of_rows(rows: Rows, data: DataOptions, strip: int | None, left_out: Set[str]) -> Plan:
@@ -46,24 +60,47 @@ def plan_of_rows(rows: Rows, data: DataOptions, strip: int | None, left_out: Set
 
 
 def finished(directory: RunDirectory, config: Config) -> Model | None:
-    """Return the model of a run that has all that the configuration asks for; None where there is none such."""
+    """Return the model of a fit that has all that the configuration asks for; None where there is none such."""
     settle(directory.path, CONTENT)
+    return None if (directory.path / SELECTION).exists() else _same(directory, config, _of_fit)
+
+
+def finished_sweep(directory: RunDirectory, config: Config) -> tuple[Model, Selection] | None:
+    """Return what a sweep found that has all that the configuration asks for; None where there is none such."""
+    settle(directory.path, CONTENT)
+    model = _same(directory, config, _of_sweep)
+    try:
+        return None if model is None else (model, read_selection(directory.path / SELECTION))
+    except DataError:
+        return None
+
+
+Sections = Mapping[str, Mapping[str, Any]]  # of a resolved configuration
+
+
+def _same(directory: RunDirectory, config: Config, decisive: Callable[[Sections], Sections]) -> Model | None:
+    """Return the model in the directory if it is whole, and its configuration equal in all that is decisive."""
     if is_unfinished(directory.path) or not directory.holds_model:
         return None
     try:
         before = yaml.safe_load((directory.path / CONFIG).read_text())
-        same = _decisive(before) == _decisive(yaml.safe_load(config.to_yaml()))
+        same = decisive(before) == decisive(yaml.safe_load(config.to_yaml()))
         return load_model(directory.path) if same else None
     except (DataError, KeyError, OSError, TypeError, yaml.YAMLError):
         return None
 
 
-def _decisive(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return what of a resolved configuration decides on the results."""
+def _of_fit(sections: Sections) -> Sections:
+    """Return what of a configuration decides on the results of a fit."""
     data = {key: value for key, value in sections["data"].items() if key != "storage_options"}
     output = {key: value for key, value in sections["output"].items() if key not in _FREE}
-    chunk_bytes = sections["compute"]["chunk_bytes"]
-    return {"data": data, "model": sections["model"], "fit": sections["fit"], "cut": chunk_bytes, "output": output}
+    cut = {"chunk_bytes": sections["compute"]["chunk_bytes"]}
+    return {"data": data, "model": sections["model"], "fit": sections["fit"], "compute": cut, "output": output}
+
+
+def _of_sweep(sections: Sections) -> Sections:
+    model = {key: value for key, value in sections["model"].items() if key not in _SWEPT}
+    return {**_of_fit(sections), "model": model, "select": sections["select"]}
 
 
 def fitted_before(work: Unfinished, listen: Listener) -> Model | None:

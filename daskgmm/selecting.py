@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dask.delayed import Delayed
@@ -18,8 +19,10 @@ from .core.selection_options import SelectOptions, seed_options
 from .core.selection_table import Selection, selection
 from .core.survey import Survey
 from .errors import DataError, SingularCovarianceError
-from .events import Listener, Notice, Phase
-from .telling import sweep_teller
+from .events import Iteration, Listener, Notice, Phase
+from .telling import sweep_events
+
+Keep = Callable[[Sweep, Iteration | None], None]  # takes the sweep after a pass, and what is told of it
 
 
 @dataclass(frozen=True)
@@ -48,16 +51,36 @@ class Found:
 
 def search(rows: Rows, survey: Survey, sample: Delayed, wanted: Search, listen: Listener) -> Found:
     """Return what a sweep over the surveyed rows finds; raise DataError where every candidate fails."""
-    n_sample = min(wanted.n_sample(rows.n_features), survey.n_rows)
-    options = wanted.select.sweep(wanted.fit, wanted.model, n_sample, survey.n_rows)
+    return searched(begun(survey, sample, wanted, listen), rows, wanted, listen)
+
+
+def begun(survey: Survey, sample: Delayed, wanted: Search, listen: Listener) -> Sweep:
+    """Return the sweep before its first pass: the best starts of each candidate on the sample."""
+    n_sample = min(wanted.n_sample(survey.n_features), survey.n_rows)
     listen(Phase("seed", f"{len(wanted.select.candidates)} candidates on {n_sample:,} rows"))
     seeds = _seeds(survey, sample, wanted, n_sample)
-    start = begin(wanted.select.candidates, seeds, survey, wanted.select.n_folds)
+    return begin(wanted.select.candidates, seeds, survey, wanted.select.n_folds)
+
+
+def searched(
+    sweep: Sweep, rows: Rows, wanted: Search, listen: Listener, keep: Keep = lambda sweep, event: None
+) -> Found:
+    """Return what the sweep finds from where it stands; `keep` gets each pass before it is told."""
+    survey, n_sample = sweep.survey, min(wanted.n_sample(rows.n_features), sweep.survey.n_rows)
+    options = wanted.select.sweep(wanted.fit, wanted.model, n_sample, survey.n_rows)
     dealing = Dealing(wanted.select.n_folds, wanted.seed)
     expect = SweepExpectation(rows, survey, dealing, wanted.fit.compute_dtype, wanted.select.batch_bytes)
-    listen(Phase("fit", f"EM of {len(start.candidates)} candidates on all {survey.n_rows:,} rows"))
-    ended = run_sweep(start, expect, options, sweep_teller(start, options, survey.n_rows, listen))
-    return _found(ended, options, listen)
+    listen(Phase("fit", f"EM of {len(sweep.candidates)} candidates on all {survey.n_rows:,} rows"))
+    event_of = sweep_events(sweep, options, survey.n_rows)
+
+    def tell(sweep: Sweep) -> Sweep:
+        sweep, event = event_of(sweep)
+        keep(sweep, event)
+        if event is not None:
+            listen(event)  # what is told is kept
+        return sweep
+
+    return _found(run_sweep(sweep, expect, options, tell), options, listen)
 
 
 def _seeds(survey: Survey, sample: Delayed, wanted: Search, n_sample: int) -> dict[str, Seeded]:

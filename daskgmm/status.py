@@ -16,7 +16,7 @@ from .storage.metrics import METRICS
 from .storage.model import load_model
 from .storage.places import place
 from .storage.progress import Written, newest, written_by
-from .storage.run import CONFIG, RunDirectory
+from .storage.run import CONFIG, SELECTION, RunDirectory
 from .storage.unfinished import Leftover, leftover
 
 State = Literal["running", "interrupted", "unfinished", "finished", "nothing"]
@@ -28,13 +28,14 @@ class RunStatus:
 
     directory: str
     state: State  # unfinished: it cannot be told whether its process lives
-    job: str | None = None  # fit or prediction
+    job: str | None = None  # fit, select or prediction
     phase: str | None = None  # fit, predict, or place: all is written and only has to take its place
     iteration: int | None = None
     log_likelihood: float | None = None  # mean, nats per row
     gain: float | None = None  # of the last iteration
     remaining_gain: float | None = None  # estimated
-    passes_left: int | None = None  # estimated
+    passes_left: int | None = None  # estimated; not for a sweep
+    candidates_left: int | None = None  # of a sweep: still in it
     chunks_done: int | None = None  # of the results
     chunks: int | None = None
     seconds_since_write: float | None = None
@@ -73,12 +74,18 @@ def _of_finished(directory: Path) -> RunStatus:
     return RunStatus(
         str(directory),
         "finished",
-        job="fit" if has_model else "prediction",
+        job=_finished_job(directory),
         iteration=summary.n_iter if summary else None,
         log_likelihood=summary.log_likelihood if summary else None,
         seconds_since_write=None if written is None else max(time() - written, 0),
         summary=summary,
     )
+
+
+def _finished_job(directory: Path) -> str:
+    if not RunDirectory(directory).holds_model:
+        return "prediction"
+    return "select" if (directory / SELECTION).exists() else "fit"
 
 
 def _of_unfinished(directory: Path, work: Leftover) -> RunStatus:
@@ -94,7 +101,8 @@ def _of_unfinished(directory: Path, work: Leftover) -> RunStatus:
         log_likelihood=last.get("log_likelihood"),
         gain=last.get("gain"),
         remaining_gain=last.get("remaining_gain"),
-        passes_left=None if written.has_model else _passes_left(written),
+        passes_left=None if written.has_model or job == "select" else _passes_left(written),
+        candidates_left=last.get("n_live") if job == "select" else None,
         chunks_done=work.n_done if written.n_regions is not None or work.n_done else None,
         chunks=written.n_regions,
         seconds_since_write=None if written.newest is None else max(time() - written.newest, 0),
@@ -132,12 +140,13 @@ def _passes_left(written: Written) -> int | None:
 
 def _go_on(work: Leftover, written: Written, job: str) -> str:
     if work.complete:
-        return "all is written; the next fit or prediction into this directory puts it in place"
+        return "all is written; the next job into this directory puts it in place"
     if job == "prediction":
         return "the same daskgmm predict with --resume scores what is missing; with --overwrite it starts anew"
+    command = "the same daskgmm select" if job == "select" else "the same daskgmm fit"
     if written.has_checkpoint:
-        return "the same daskgmm fit with --resume goes on from its checkpoint; with --overwrite it starts anew"
-    return "the same daskgmm fit with --overwrite starts anew"
+        return f"{command} with --resume goes on from its checkpoint; with --overwrite it starts anew"
+    return f"{command} with --overwrite starts anew"
 
 
 def _facts(status: RunStatus) -> dict[str, str | None]:
@@ -150,6 +159,7 @@ def _facts(status: RunStatus) -> dict[str, str | None]:
         "log-likelihood": _number(status.log_likelihood, ".6f", " nats/row"),
         "last gain": _number(status.gain, ".3e"),
         "remaining gain": _number(status.remaining_gain, ".1e", " (estimated)"),
+        "candidates": None if status.candidates_left is None else f"{status.candidates_left} still in the sweep",
         "passes left": None if status.passes_left is None else f"about {status.passes_left}",
         "chunks": _chunks(status),
         "last write": _number(status.seconds_since_write, ",.0f", " s ago"),

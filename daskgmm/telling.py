@@ -31,26 +31,26 @@ def iteration_events(n_rows: int) -> Callable[[State], Iteration]:
     return event_of
 
 
-def sweep_teller(sweep: Sweep, options: SweepOptions, n_rows: int, listen: Listener) -> Callable[[Sweep], Sweep]:
-    """Return a function that tells of each pass of a sweep as an iteration of the candidate that leads.
+def sweep_events(sweep: Sweep, options: SweepOptions, n_rows: int) -> Callable[[Sweep], tuple[Sweep, Iteration | None]]:
+    """Return a function that gives the event of each pass of a sweep: an iteration of the candidate that leads, if any.
 
-    It returns the sweep with the time of the pass shared among the candidates that took part, by their arithmetic.
+    Beside it the sweep, with the time of the pass shared among the candidates that took part, by their arithmetic.
     """
     last, before = perf_counter(), sweep
 
-    def tell(sweep: Sweep) -> Sweep:
+    def event_of(sweep: Sweep) -> tuple[Sweep, Iteration | None]:
         nonlocal last, before
         now, leader = perf_counter(), best_candidate(sweep, options)
         spent, last = now - last, now
-        if leader is not None:
-            listen(_iteration(sweep.iteration, sweep.states[leader.name].best, spent, n_rows, sweep.n_live))
         seconds = dict(sweep.seconds)
         for name, share in _shares(before).items():
             seconds[name] = seconds.get(name, 0.0) + share * spent
         before = replace(sweep, seconds=seconds)
-        return before
+        if leader is None:
+            return before, None
+        return before, _iteration(sweep.iteration, sweep.states[leader.name].best, spent, n_rows, sweep.n_live)
 
-    return tell
+    return event_of
 
 
 def _shares(sweep: Sweep) -> dict[str, float]:

@@ -12,7 +12,8 @@ LAYERS = {"core", "chunked", "storage", "clusters", "report"}
 TOP = [  # each above those before it
     *("defaults", "config", "checks", "given", "inputs", "signals", "telling", "resuming", "results"),
     *("planning", "preflight", "performance", "watching", "opening", "tracking", "recording", "reporting"),
-    *("selecting", "job", "status", "estimator", "selector", "cli", "entry", "__main__", "__init__"),
+    *("scoring", "selecting", "job", "sweep_job"),
+    *("status", "estimator", "selector", "cli", "entry", "__main__", "__init__"),
 ]
 ALLOWED = {  # part of the package: what it may import of the package beside itself
     "errors": set(),

@@ -15,7 +15,10 @@ from daskgmm.cli import main
 from daskgmm.config import load_config
 from daskgmm.events import Notice, Phase
 from daskgmm.storage.record import load_record
+from daskgmm.storage.selection import write_selection
+from daskgmm.sweep_job import select
 from tests.browser import browser, why_not
+from tests.report.stories import sweep
 
 
 @pytest.fixture
@@ -127,13 +130,30 @@ def test_features_are_named_with_whatever_markup_their_names_hold(fitted):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
 
 
-def test_a_sweep_is_read_leniently(fitted):
+def test_a_sweep_ends_with_a_report_that_has_its_candidates_and_the_course_of_the_best(fitted):
+    np.save("rows.npy", clusters())
+    Path("sweep.yaml").write_text(
+        "data: {path: rows.npy}\nselect: {n_components: 1..3, covariance_type: [full, tied]}\n"
+    )
+    model, table = select(load_config("sweep.yaml", ("fit.sample_size=500", "output.directory=run")))
+    told = reporting.story_of(Path("run"))
+    assert told.selection == table
+    assert told.record.beginning.rows.shape == (500, 2)
+    (curve,) = [curve for curve in told.record.course.curves if curve.chosen]
+    assert curve.history[-1] == model.summary.log_likelihood
+    assert [span.name for span in told.record.course.spans] == ["start", "read", "seed", "fit", "predict"]
+    text = (Path("run") / "report.html").read_text()
+    assert "of 6 candidates by BIC" in text
+    assert "2 clusters in 1,200 rows" in text
+
+
+def test_a_damaged_table_of_a_sweep_is_told_in_a_line(fitted):
     run = fitted(clusters(), "model.n_components=2")
-    candidates = [{"n_components": k, "covariance_type": "full", "bic": 10.0 - k} for k in (1, 2)]
-    (run / "selection.json").write_text(json.dumps({"criterion": "bic", "candidates": [*candidates, None]}))
-    assert "BIC of 2 candidates" in reporting.write_report(run).read_text()
-    (run / "selection.json").write_text(json.dumps(candidates))
-    assert "BIC of 2 candidates" in reporting.write_report(run).read_text()
+    (run / "selection.json").write_text('{"criterion": "bic", "candidates": [')
+    done = CliRunner().invoke(main, ["report", "run"])
+    assert done.exit_code == 3
+    assert "selection.json is not the table of a sweep, or is damaged" in done.output
+    assert done.output.count("\n") == 1
 
 
 def test_each_worker_of_a_cluster_says_what_it_used():
@@ -165,8 +185,7 @@ def test_a_browser_shows_it_without_a_complaint_or_a_request(fitted):
     for name, fit in runs.items():
         run = fit()
         if name == "a sweep":
-            sweep = [{"n_components": k, "bic": 10.0 - k, "chosen": k == 2} for k in (1, 2)]
-            (run / "selection.json").write_text(json.dumps({"candidates": sweep}))
+            write_selection(sweep("full-2", {"full-1": 40.0, "full-2": 30.0}), run / "selection.json")
             reporting.write_report(run)
         with browser() as tab:
             for width, dark in ((1280, False), (1280, True), (390, False), (390, True)):

@@ -13,10 +13,10 @@ from daskgmm.config import load_config, parse_config
 from daskgmm.core.selection_options import SelectOptions
 from daskgmm.core.selection_table import Row
 from daskgmm.errors import ConfigurationError, DataError
-from daskgmm.job import select
 from daskgmm.planning import plan_selection
 from daskgmm.report.selection import selection_line, selection_table
 from daskgmm.storage.selection import read_selection, write_selection
+from daskgmm.sweep_job import select
 from tests.test_cli import run
 
 CONFIG = str(Path(__file__).parents[1] / "configs" / "select.yaml")
@@ -150,12 +150,35 @@ def test_where_every_candidate_fails_the_job_says_why_and_leaves_nothing(here):
     assert not Path("run").exists()
 
 
-def test_a_file_that_is_no_table_is_refused(tmp_path):
-    for text in ("{}", "[]", "no json", '{"daskgmm_kind": "selection", "daskgmm_format": 1, "candidates": [1]}'):
-        (tmp_path / "selection.json").write_text(text)
-        with pytest.raises(DataError, match=r"selection\.json"):
-            read_selection(tmp_path / "selection.json")
-    with pytest.raises(DataError, match="missing"):
+DAMAGES = {
+    "cut": lambda document: json.dumps(document)[:-20],
+    "no JSON": lambda document: "no json",
+    "a list": lambda document: "[]",
+    "empty": lambda document: "{}",
+    "another kind": lambda document: json.dumps({**document, "daskgmm_kind": "model"}),
+    "another format": lambda document: json.dumps({**document, "daskgmm_format": 99}),
+    "no candidates": lambda document: json.dumps({**document, "candidates": []}),
+    "candidates that are none": lambda document: json.dumps({**document, "candidates": [1]}),
+    "a candidate cut short": lambda document: json.dumps({**document, "candidates": [{"name": "full-2"}]}),
+    "a best that is none": lambda document: json.dumps({**document, "best": "full-99"}),
+    "twice the same": lambda document: json.dumps({**document, "candidates": 2 * document["candidates"]}),
+    "an unknown criterion": lambda document: json.dumps({**document, "criterion": "mdl"}),
+    "words for numbers": lambda document: json.dumps({**document, "weight_sum": "many"}),
+    "numbers that are none": lambda document: json.dumps({**document, "weight_sum": float("nan")}),
+    "a deep nest": lambda document: "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_file_that_is_no_table_is_refused_in_a_line(ran, tmp_path, damage):
+    (tmp_path / "selection.json").write_text(damage(json.loads((ran[0] / "selection.json").read_text())))
+    with pytest.raises(DataError, match=r"selection\.json") as refusal:
+        read_selection(tmp_path / "selection.json")
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_table_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"missing\.json is not the table of a sweep, or is damaged: .*No such file"):
         read_selection(tmp_path / "missing.json")
 
 

@@ -41,6 +41,7 @@ def contents(story: Story) -> dict[str, Any]:
         "drawings": drawings,
         "pictures": drawings.pictures,
         "table": _table(story),
+        "sweep": candidates.table(story.selection),
         "loads": _loads(story),
         "facts": _facts(story),
         "configuration": story.configuration,
@@ -63,7 +64,9 @@ class Drawings:
         """Draw them."""
         draw = (marginals.only_feature, figures.density, figures.overlap, convergence, figures.certainty)
         main = tuple(drawing for drawing in (one(story) for one in draw) if drawing is not None)
-        return cls(pictures(story), main, marginals.marginals(story), candidates.curves(story), figures.phases(story))
+        return cls(
+            pictures(story), main, marginals.marginals(story), candidates.curves(story.selection), figures.phases(story)
+        )
 
 
 def _tiles(story: Story) -> list[tuple[str, str]]:

@@ -17,20 +17,29 @@ def selection_table(selection: Selection) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("evidence", no_wrap=True)
     table.add_column("")
-    ranked = sorted(selection.rows, key=lambda row: (row.name != selection.best, row.delta is None, row.delta or 0))
-    shown = [row for place, row in enumerate(ranked) if place < _MOST_ROWS or row.delta is None]
-    for row in shown:
+    rows = shown(selection, _MOST_ROWS)
+    for row in rows:
         table.add_row(*_cells(row, selection))
-    more = len(ranked) - len(shown)
+    more = len(selection.rows) - len(rows)
     return Group(table, f"{more} more candidates are in selection.json" if more else "", _elbows(selection))
+
+
+def ranked(selection: Selection) -> list[Row]:
+    """Return the candidates, the chosen one first, then by their criterion, and last those that are not compared."""
+    return sorted(selection.rows, key=lambda row: (row.name != selection.best, row.delta is None, row.delta or 0))
+
+
+def shown(selection: Selection, most: int) -> list[Row]:
+    """Return the best candidates, `most` at most, and all that failed or collapsed."""
+    return [row for place, row in enumerate(ranked(selection)) if place < most or row.delta is None]
 
 
 def selection_line(selection: Selection) -> str:
     """Return the choice in one line."""
     row, others = selection.chosen, sorted(r.delta for r in selection.rows if r.delta is not None)
     what = f"{row.covariance_type} covariance, {row.n_components} components: best of {len(selection.rows)} candidates"
-    ahead = f", {_number(others[1])} ahead of the next" if len(others) > 1 else ""
-    return f"{what} by {selection.criterion} ({_number(row.criterion)}{ahead})"
+    ahead = f", {number(others[1], places(selection))} ahead of the next" if len(others) > 1 else ""
+    return f"{what} by {selection.criterion} ({number(row.criterion, places(selection))}{ahead})"
 
 
 def _cells(row: Row, selection: Selection) -> list[str]:
@@ -38,15 +47,16 @@ def _cells(row: Row, selection: Selection) -> list[str]:
     return [
         row.name,
         str(row.n_parameters),
-        _number(row.criterion) + error,
-        _number(row.delta),
+        number(row.criterion, places(selection)) + error,
+        number(row.delta, places(selection)),
         str(row.n_iter + 1) if not row.failed else "",
         row.evidence or "",
-        _remark(row),
+        remark(row),
     ]
 
 
-def _remark(row: Row) -> str:
+def remark(row: Row) -> str:
+    """Return what is remarkable of a candidate: it failed, or collapsed, or adds nothing to a smaller one."""
     if row.failed:
         return f"failed: {row.stop_reason}"
     if row.collapsed:
@@ -61,7 +71,11 @@ def _elbows(selection: Selection) -> str:
     return f"the log-likelihood bends most at: {found}" if found else ""
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.3f}" if abs(value) >= 10 else f"{value:.6f}"
+def places(selection: Selection) -> int:
+    """Return the decimal places of the criterion: it is a sum over all rows, but for heldout, which is per row."""
+    return 3 if selection.smaller_is_better else 6
+
+
+def number(value: float | None, places: int) -> str:
+    """Return a value, or a dash where there is none."""
+    return "-" if value is None else f"{value:,.{places}f}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from ..core.model import Model
 from ..core.overlap import bhattacharyya_distances
 from ..core.prediction import Prediction, Wanted, predict
 from ..core.record import Record
+from ..core.selection_table import Selection
 from .colours import component_colours
 
 _MOST_WORK = 2e10  # multiplications for the distances of all pairs: a few seconds
@@ -35,7 +35,7 @@ class Story:
     picture: bytes | None = None  # PNG: an image beside its segmentation
     labels: NDArray[np.integer] | None = None  # (height, width) of an image or of a slice of a grid, thinned out
     labels_of: str = ""  # what of the grid they are
-    candidates: tuple[Mapping[str, Any], ...] = ()  # of a sweep
+    selection: Selection | None = None  # of a sweep
 
     @property
     def mixture(self) -> Mixture:

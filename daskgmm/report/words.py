@@ -104,7 +104,18 @@ def _course(story: Story) -> str:
 
 def warnings(story: Story) -> list[tuple[str, str]]:
     """Return what to mind, and the remedy."""
-    found = (_unconverged, _empty, _alike, _narrow, _small, _few_rows, _unsure, _lonely_winner, _edge_of_sweep)
+    found = (
+        _unconverged,
+        _empty,
+        _alike,
+        _narrow,
+        _small,
+        _few_rows,
+        _unsure,
+        _lonely_winner,
+        _edge_of_sweep,
+        _close_call,
+    )
     return [one for find in found for one in find(story)]
 
 
@@ -192,11 +203,23 @@ def _lonely_winner(story: Story) -> Iterator[tuple[str, str]]:
 
 
 def _edge_of_sweep(story: Story) -> Iterator[tuple[str, str]]:
-    tried = sorted({int(one["n_components"]) for one in story.candidates if "n_components" in one})
+    tried = sorted({row.n_components for row in story.selection.rows}) if story.selection else []
     if len(tried) > 1 and story.mixture.n_components == tried[-1]:
         yield (
             f"The chosen number of components, {tried[-1]}, is the largest that was tried.",
             "Sweep further: more components may be better still.",
+        )
+
+
+def _close_call(story: Story) -> Iterator[tuple[str, str]]:
+    table = story.selection
+    if table is None or table.criterion != "bic":
+        return
+    close = [row.name for row in table.rows if row.evidence == "weak" and row.name != table.best]
+    if close:
+        yield (
+            f"The data hardly tell {table.best} from {listed(close[:5])}: the BIC differs by 2 at most.",
+            "Take the one that serves you best, or compare them on more rows.",
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from importlib.metadata import version
 from math import prod
@@ -53,11 +53,13 @@ class Checkpoint:
 
     states: Mapping[str, State]  # by name: a fit has one, a sweep one for each of its models
     metrics: tuple[str, ...] = ()  # the lines of metrics.jsonl so far
+    notes: Mapping[str, Any] = field(default_factory=dict)  # what else the job goes on with: values that JSON has
 
     @property
     def iteration(self) -> int:
-        """Passes made, of the state that is furthest."""
-        return max((state.iteration for state in self.states.values()), default=0)
+        """Passes made, as the notes say, else those of the state that is furthest."""
+        furthest = max((state.iteration for state in self.states.values()), default=0)
+        return int(self.notes.get("iteration", furthest))
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
@@ -100,6 +102,7 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
         "daskgmm_format": FORMAT_VERSION,
         "daskgmm_version": version("daskgmm"),
         "metrics": list(checkpoint.metrics),
+        "notes": dict(checkpoint.notes),
         "states": {name: _describe_state(state, arrays) for name, state in checkpoint.states.items()},
     }
     content = json.dumps(header).encode() + b"\n" + b"".join(arrays.parts)
@@ -115,8 +118,10 @@ def from_bytes(data: bytes, path: Path) -> Checkpoint:
         text, _, arrays = content.partition(b"\n")
         header = json.loads(text)
         check_version(header, path, "checkpoint")
-        states = {str(name): _state(one, arrays) for name, one in header["states"].items()}
-        return Checkpoint(states, tuple(str(line) for line in header["metrics"]))
+        surveys: dict[str, Survey] = {}
+        states = {str(name): _state(one, arrays, surveys) for name, one in header["states"].items()}
+        notes = {str(name): one for name, one in header["notes"].items()}
+        return Checkpoint(states, tuple(str(line) for line in header["metrics"]), notes)
     except DataError:
         raise
     except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
@@ -136,18 +141,23 @@ def _read(path: Path) -> bytes:
 
 
 class _Arrays:
-    """The arrays of a checkpoint while it is put together."""
+    """The arrays of a checkpoint while it is put together; one that several states share is there once."""
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
         self.size = 0
+        self._places: dict[int, tuple[NDArray[np.float64], dict[str, Any]]] = {}  # by id, which is the array's as held
 
     def add(self, values: NDArray[np.float64]) -> dict[str, Any]:
         """Take an array; return its place, shape and order, which decides how products of it round."""
+        if id(values) in self._places:
+            return self._places[id(values)][1]
         order: Literal["C", "F"] = "F" if values.flags.f_contiguous and not values.flags.c_contiguous else "C"
         self.parts.append(values.astype(_DTYPE, copy=False).tobytes(order))
         at, self.size = self.size, self.size + len(self.parts[-1])
-        return {"at": at, "shape": list(values.shape), "order": order}
+        place = {"at": at, "shape": list(values.shape), "order": order}
+        self._places[id(values)] = values, place
+        return place
 
 
 def _describe_state(state: State, arrays: _Arrays) -> dict[str, Any]:
@@ -213,12 +223,19 @@ class _Stored:
         return np.frombuffer(part, _DTYPE).astype(np.float64).reshape(shape, order=order)
 
 
-def _state(entry: Mapping[str, Any], data: bytes) -> State:
+def _state(entry: Mapping[str, Any], data: bytes, surveys: dict[str, Survey]) -> State:
+    """Return a state; `surveys` holds those that were read, by their text, since all states of a sweep have one."""
+    text = json.dumps(entry["survey"])
+    survey = surveys.get(text) or surveys.setdefault(text, _survey(entry["survey"], data))
+    trials = tuple(_trial(one, _Stored(data, {"feature": survey.n_features})) for one in entry["trials"])
+    return State(survey, trials, int(entry["iteration"]))
+
+
+def _survey(entry: Mapping[str, Any], data: bytes) -> Survey:
     arrays = _Stored(data, {})
-    scalars = {name: _tuple(entry["survey"][name]) for name in _survey_scalars()}
-    values: dict[str, Any] = {spec.name: arrays[spec, entry["survey"][spec.name]] for spec in CHECKPOINT_SURVEY}
-    trials = tuple(_trial(one, _Stored(data, {"feature": arrays.sizes["feature"]})) for one in entry["trials"])
-    return State(Survey(**scalars, **values), trials, int(entry["iteration"]))
+    scalars = {name: _tuple(entry[name]) for name in _survey_scalars()}
+    values: dict[str, Any] = {spec.name: arrays[spec, entry[spec.name]] for spec in CHECKPOINT_SURVEY}
+    return Survey(**scalars, **values)
 
 
 def _trial(entry: Mapping[str, Any], arrays: _Stored) -> Trial:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from ..core.loop import State
 from ..events import Listener, Notice
@@ -28,15 +29,15 @@ class Checkpoints:
     every: int  # iterations; 0: no checkpoints
     metrics: MetricsWriter  # listens to the iterations that it then holds
     listen: Listener
-    states: Mapping[str, State]  # where an interrupted job stood; none where there is nothing to go on with
+    before: Checkpoint  # where an interrupted job stood; without states where there is nothing to go on with
     _kept: Checkpoint | None = field(default=None, init=False)  # what is not written yet
     _n_kept: int = field(default=0, init=False)  # iterations since the last one that was written
     _due: float = field(default=0.0, init=False)  # on the clock, not before
     _failed: bool = field(default=False, init=False)
 
-    def keep(self, states: Mapping[str, State]) -> None:
+    def keep(self, states: Mapping[str, State], notes: Mapping[str, Any] | None = None) -> None:
         """Take the states after an iteration, and write them if it is time; the first ones are written at once."""
-        self._kept, self._n_kept = Checkpoint(states, tuple(self.metrics.lines)), self._n_kept + 1
+        self._kept, self._n_kept = Checkpoint(states, tuple(self.metrics.lines), notes or {}), self._n_kept + 1
         if self._due == 0 or (self._n_kept >= self.every and monotonic() >= self._due):
             self.write()
 
@@ -75,7 +76,7 @@ def checkpointing(work: Unfinished, every: int, listen: Listener) -> Iterator[Ch
     elif work.going_on:
         listen(Notice("there is no checkpoint to go on with: the job starts anew"))
     with metrics_writer(work.path / METRICS, before.metrics if before else ()) as metrics:
-        checkpoints = Checkpoints(folder, every, metrics, listen, before.states if before else {})
+        checkpoints = Checkpoints(folder, every, metrics, listen, before or Checkpoint({}))
         try:
             yield checkpoints
         except BaseException:

@@ -40,13 +40,13 @@ class OutputOptions:
     anomaly_quantile: Annotated[float, Gt(0), Lt(1)] | None = None
     """Flag rows whose log-density is below this quantile of the fitted rows'; 0.001 flags the strangest 0.1 percent."""
     checkpoint_every: Annotated[int, Ge(0)] = 1
-    """Iterations between two checkpoints, which fit --resume goes on from; 0 for none. At most one in two seconds."""
+    """Iterations between two checkpoints, which --resume goes on from; 0 for none. At most one in two seconds."""
     mlflow: bool = False
     """Keep parameters, iterations, criteria and model in MLflow too: at MLFLOW_TRACKING_URI, or else in ./mlruns."""
     performance_report: bool = False
     """Write dask's performance report, performance.html; on a cluster only, and its scheduler needs bokeh."""
     report: bool = True
-    """Draw report.html of a fit; `daskgmm report` draws it anew."""
+    """Draw report.html of a fit or a sweep; `daskgmm report` draws it anew."""
     report_rows: Annotated[int, Ge(0)] = 20_000
     """Most rows of the data that record.zarr keeps for it, a random sample of 8 MiB at most; 0 keeps none."""
     storage_options: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -126,8 +126,8 @@ class RunDirectory:
 
     @contextmanager
     def fitting(self, config_yaml: str, plan: Plan, resume: bool, overwrite: bool) -> Iterator[Unfinished]:
-        """Give the folder that a fit writes to; all of it takes the place of an earlier run at the end, or none."""
-        with unfinished(self.path, {"job": "fit", **plan}, CONTENT, resume=resume, overwrite=overwrite) as work:
+        """Give the folder that a fit, or a sweep, writes to; all of it takes the place of an earlier run, or none."""
+        with unfinished(self.path, plan, CONTENT, resume=resume, overwrite=overwrite) as work:
             with writing(self.path):
                 (work.path / CONFIG).write_text(config_yaml)
             yield work

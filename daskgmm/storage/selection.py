@@ -22,8 +22,13 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import from_json
+
+from ..core.selection import Criterion
 from ..core.selection_table import Row, Selection
 from ..errors import DataError
+from .faults import reason
 from .places import writing
 from .schema import FORMAT_VERSION, check_version
 
@@ -47,24 +52,31 @@ def write_selection(selection: Selection, path: Path) -> None:
 
 
 def read_selection(path: Path) -> Selection:
-    """Return the table at `path`; raise DataError where it is none."""
+    """Return the table at `path`; raise DataError, naming the file, where it is missing, damaged or none."""
     try:
-        document = json.loads(path.read_text())
-        check_version(document, path, "selection")
-        rows = tuple(
-            Row(**{**one, "collapsed": tuple(one["collapsed"]), "held_out_folds": tuple(one["held_out_folds"])})
-            for one in document["candidates"]
-        )
-        return Selection(
-            document["criterion"],
-            document["best"],
-            rows,
-            document["elbow"],
-            document["weight_sum"],
-            document["n_folds"],
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is not the table of a sweep: {error}") from None
+        content = path.read_bytes()
+        attributes = from_json(content, allow_inf_nan=False)
+        check_version(attributes if isinstance(attributes, dict) else {}, path, "selection")
+        table = _Document.model_validate_json(content)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not the table of a sweep, or is damaged: {reason(error)}") from None
+    names = [row.name for row in table.candidates]
+    if table.best not in names or len(set(names)) < len(names):
+        raise DataError(f"{path} is damaged: its best, {table.best!r:.100}, is not one of {len(names)} candidates")
+    return Selection(table.criterion, table.best, table.candidates, table.elbow, table.weight_sum, table.n_folds)
+
+
+class _Document(BaseModel):
+    """The format, as far as a table is read from it."""
+
+    model_config = ConfigDict(strict=True)
+
+    criterion: Criterion
+    best: str
+    weight_sum: float
+    n_folds: int
+    elbow: dict[str, int | None]
+    candidates: tuple[Row, ...]
 
 
 def _finite(value: Any) -> Any:

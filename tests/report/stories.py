@@ -7,6 +7,7 @@ import numpy as np
 from daskgmm.core.mixture import Mixture
 from daskgmm.core.model import FitSummary, Model
 from daskgmm.core.record import Beginning, Course, Curve, Load, Record, Span
+from daskgmm.core.selection_table import Row, Selection, evidence
 from daskgmm.report.story import Story
 
 CURVES = (
@@ -54,3 +55,24 @@ def story(of, rows=None, *, names=None, converged=True, n_rows=10_000, **more):
         versions={"python": "3.11"},
     )
     return Story(Model(of, names, summary), Record(beginning, course), "data:\n  path: here\n", 0, **more)
+
+
+def sweep(best, bics, criterion="bic", more=()):
+    """Return the table of a sweep from the BIC of its candidates by their names, and more rows."""
+    least = min(bics.values())
+    rows = tuple(
+        Row(
+            name,
+            name.partition("-")[0],
+            int(name.partition("-")[2]),
+            5,
+            mean_log_likelihood=-bic / 10,
+            bic=bic,
+            criterion=bic,
+            delta=bic - bics[best],
+            delta_bic=bic - least,
+            evidence=evidence(bic - least) if bic > least else None,
+        )
+        for name, bic in bics.items()
+    )
+    return Selection(criterion, best, (*rows, *more), {"full": 2, "diag": None}, 100.0)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from daskgmm.core.mixture import Mixture
+from daskgmm.core.selection_table import Row, Selection
 from daskgmm.report.page import page
 from tests import oracles
-from tests.report.stories import mixture, story
+from tests.report.stories import mixture, story, sweep
 
 VOID = {"meta", "link", "img", "br"}
 
@@ -144,23 +145,59 @@ def test_labels_of_a_grid_are_a_picture_in_the_colours_of_the_components():
     assert "Grey cells are left out" in text
 
 
+BICS = {"full-1": 400.0, "full-2": 300.0, "full-3": 305.0, "diag-2": 307.5, "diag-3": 301.0}
+
+
 def test_a_sweep_has_a_curve_for_each_criterion_that_it_knows():
-    candidates = tuple(
-        {
-            "n_components": k,
-            "covariance_type": kind,
-            "bic": 100.0 - k,
-            "icl": None,
-            "heldout": float("nan"),
-            "chosen": k == 3,
-        }
-        for kind in ("full", "diag")
-        for k in (1, 2, 3)
-    )
-    _, text = drawn(story(mixture(3, 2), candidates=(*candidates, {"error": "singular"})))
-    assert "BIC of 6 candidates, smaller is better; best with 3 components (full)." in text
-    assert "ICL of" not in text
-    assert "held-out" not in text
+    html, text = drawn(story(mixture(2, 2), selection=sweep("full-2", BICS)))
+    assert "BIC of 5 candidates, smaller is better; best: full covariance with 2 components." in text
+    assert "Squares: where the curve of a structure bends most." in text
+    assert 'id="selection-bic-title"' in html
+    assert 'id="selection-icl-title"' not in html
+    assert 'id="selection-heldout-title"' not in html
+    assert "The sweep" not in drawn(story(mixture(2, 2)))[1]
+
+
+def test_a_sweep_tells_what_was_chosen_and_how_sure_that_is():
+    _, text = drawn(story(mixture(2, 2), selection=sweep("full-2", BICS)))
+    assert (
+        "Full covariance with 2 components is the best of 5 candidates by BIC, 1.000 ahead of the next, diag "
+        "covariance with 3 components: weak evidence. By the number of components, the log-likelihood "
+        "bends most at 2 (full)."
+    ) in text
+    assert "full-1 5 400.000 100.000 very strong" in text
+
+
+def test_what_collapsed_or_failed_is_marked_and_flattens_nothing():
+    collapsed = Row("full-4", "full", 4, 5, mean_log_likelihood=1e9, bic=-1e9, criterion=-1e9, collapsed=(1, 3))
+    failed = Row("full-5", "full", 5, 5, failed=True, stop_reason="<b>singular</b>")
+    html, text = drawn(story(mixture(2, 2), selection=sweep("full-2", BICS, more=(collapsed, failed))))
+    assert "collapsed: 1, 3" in text
+    assert "failed: <b>singular</b>" in text
+    assert "Crosses: collapsed." in text
+    figure = html.partition('id="selection-bic-desc"')[2].partition("</svg>")[0]
+    assert "300" in figure
+    assert "1,000,000" not in figure
+
+
+def test_held_out_rows_are_shown_with_the_spread_of_their_folds():
+    rows = tuple(
+        Row(
+            f"tied-{k}", "tied", k, 5, held_out=-2.0 - k, held_out_error=0.125, held_out_folds=(-1.5 - k, -2.5 - k),
+            criterion=-2.0 - k, delta=k - 1.0,
+        )
+        for k in (1, 2)
+    )  # fmt: skip
+    _, text = drawn(story(mixture(1, 2), selection=Selection("heldout", "tied-1", rows, {}, 100.0, 2)))
+    assert "Bars: the standard error over the folds." in text
+    assert "over the 2 folds its standard error is 0.1250" in text
+    assert "\N{MINUS SIGN}3.000000 ± 0.125, \N{MINUS SIGN}3.500 … \N{MINUS SIGN}2.500" in text
+
+
+def test_of_many_candidates_the_best_are_listed_and_that_is_said():
+    bics = {f"full-{k}": 100.0 + 3 * k for k in range(1, 41)}
+    _, text = drawn(story(mixture(1, 2), selection=sweep("full-1", bics)))
+    assert "20 more candidates are in selection.json." in text
 
 
 def test_a_trial_without_history_is_left_out():

@@ -6,7 +6,7 @@ import pytest
 from daskgmm.core.mixture import Mixture
 from daskgmm.core.record import Curve
 from daskgmm.report.words import duration, headline, listed, summary, warnings
-from tests.report.stories import mixture, story
+from tests.report.stories import mixture, story, sweep
 
 
 def said(told):
@@ -77,8 +77,15 @@ def test_a_winner_that_one_restart_alone_found_is_told():
 
 
 def test_a_choice_at_the_edge_of_the_sweep_is_told():
-    candidates = tuple({"n_components": k, "bic": -k} for k in (1, 2))
-    assert "largest that was tried" in said(story(mixture(2, 2, apart=20.0), candidates=candidates))
+    told = said(story(mixture(2, 2, apart=20.0), selection=sweep("full-2", {"full-1": 40.0, "full-2": 30.0})))
+    assert "largest that was tried" in told
+    assert "hardly tell" not in told
+
+
+def test_a_choice_that_the_data_hardly_make_is_told():
+    told = said(story(mixture(2, 2), selection=sweep("full-2", {"full-1": 40.0, "full-2": 30.0, "tied-3": 31.0})))
+    assert "The data hardly tell full-2 from tied-3: the BIC differs by 2 at most." in told
+    assert "largest that was tried" not in told
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(1.25, "1.2 seconds"), (600.0, "10 minutes"), (36000.0, "10.0 hours")])

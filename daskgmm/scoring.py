@@ -1,0 +1,64 @@
+"""The end of a job: the threshold of anomalies, and the results of all rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from .chunked.prediction import log_density_counts, predict_to
+from .chunked.rows import Rows
+from .config import Config
+from .core.model import Anomaly, Model
+from .events import Listener, Notice, Phase
+from .recording import Recorder
+from .report.picture import write_segmentation
+from .results import Results, results_of
+from .storage.model import save_model
+from .storage.places import writing
+from .storage.results import read_result
+from .storage.run import MODEL, PICTURE, RECORD, RESULTS, OutputOptions
+from .storage.sources import Source
+from .storage.unfinished import Unfinished
+
+
+def scored(fitted: Model, rows: Rows, source: Source, config: Config, work: Unfinished, listen: Recorder) -> Model:
+    """Write the results of the rows by a model that was fitted to them and saved, and end the record of the job.
+
+    Returns the model, with the threshold of anomalies where one is wanted; results that are there already stay.
+    """
+    model = with_anomaly(fitted, rows, config.output, listen)
+    if model is not fitted:
+        save_model(model, work.path / MODEL)
+    results = results_of(rows, source, model, config)
+    write_results(results, model, work.for_results(results.plan, RESULTS), listen)
+    listen.complete(work.path / RECORD)
+    return model
+
+
+def with_anomaly(model: Model, rows: Rows, output: OutputOptions, listen: Listener) -> Model:
+    """Return the model with the threshold of the wanted quantile: that of its fit, else of these rows, by a pass."""
+    quantile = output.anomaly_quantile
+    if quantile is None or (model.anomaly is not None and model.anomaly.quantile == quantile):
+        return model
+    listen(Phase("density", f"the {quantile:g} quantile of the log-density of {rows.n_rows:,} rows"))
+    threshold = log_density_counts(rows, model.mixture).quantile(quantile)
+    listen(Notice(f"rows of a log-density below {threshold:.6g} are flagged as anomalies"))
+    return replace(model, anomaly=Anomaly(quantile, threshold))
+
+
+def write_results(results: Results, model: Model, work: Unfinished, listen: Listener) -> None:
+    """Write the wanted results of all rows, and for an image its segmentation beside the original."""
+    rows, source, kinds = results.rows, results.source, results.kinds
+    if not kinds.specs:
+        return
+    listen(Phase("predict", f"labels and densities of {rows.n_rows:,} rows"))
+    if work.going_on:
+        listen(Notice(f"{len(work.done):,} chunks of results were finished before"))
+    counts = predict_to(rows, model.mixture, kinds.wanted, results.writer(work), results.strip, work.is_done)
+    for component in np.flatnonzero(counts == 0) if not work.going_on else ():
+        listen(Notice(f"no row is labelled {component}: the component overlaps others or is empty"))
+    if source.is_image and kinds.labels:
+        pixels, labels = source.array[(slice(None),) * 3], read_result(work.path, "labels")
+        with writing(work.path):
+            write_segmentation(work.path / PICTURE, pixels, labels, model.mixture.means)
