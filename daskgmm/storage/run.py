@@ -17,7 +17,7 @@ from ..events import Listener, ignore
 from .faults import reason
 from .lock import locked
 from .metrics import METRICS
-from .places import make_directory, writing
+from .places import remove_if_empty, write_first, writing
 from .unfinished import Plan, Unfinished, is_unfinished, settle, unfinished
 
 
@@ -105,15 +105,14 @@ class RunDirectory:
     def _probe(self) -> None:
         try:
             existed = self.path.exists()
-            make_directory(self.path)
             probe = self.path / f".probe-{uuid4().hex[:8]}"
-            probe.write_bytes(b"")
+            write_first(probe, "")
             probe.unlink()
         except Exception as error:  # stores raise errors of many classes
             why = getattr(error, "strerror", None) or reason(error)
             raise ConfigurationError(f"output.directory {str(self.path)!r} cannot be written to: {why}") from None
-        if not existed and self.path.exists():
-            self.path.rmdir()
+        if not existed:
+            remove_if_empty(self.path)
 
     @contextmanager
     def locked(self, listen: Listener = ignore) -> Iterator[None]:

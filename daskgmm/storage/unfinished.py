@@ -20,7 +20,16 @@ from pydantic import BaseModel, TypeAdapter
 from ..errors import ConfigurationError, DataError
 from .checkpoint import CHECKPOINTS
 from .faults import reason
-from .places import copy_over, leads_elsewhere, make_directory, remove, replace_path, writing, written_whole
+from .places import (
+    copy_over,
+    leads_elsewhere,
+    make_directory,
+    remove,
+    remove_if_empty,
+    replace_path,
+    writing,
+    written_whole,
+)
 
 FOLDER = ".unfinished"
 PLAN = "plan.json"
@@ -111,8 +120,8 @@ def unfinished(
             error.add_note(f"what is finished is kept in {folder}: --resume goes on with it")
         else:
             _drop(folder)
-            if made and directory.exists() and not any(directory.iterdir()):
-                directory.rmdir()
+            if made:
+                remove_if_empty(directory)
         raise
     with writing(directory):
         settle(directory, replaced)
