@@ -54,7 +54,7 @@ def finished(directory: RunDirectory, config: Config) -> Model | None:
         before = yaml.safe_load((directory.path / CONFIG).read_text())
         same = _decisive(before) == _decisive(yaml.safe_load(config.to_yaml()))
         return load_model(directory.path) if same else None
-    except (DataError, KeyError, OSError, TypeError, yaml.YAMLError):
+    except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError, yaml.YAMLError):
         return None
 
 

@@ -76,7 +76,7 @@ class Owner:
             return abs(psutil.Process(self.pid).create_time() - self.started) < _SAME_START
         except psutil.AccessDenied:
             return True
-        except psutil.Error:
+        except (psutil.Error, ValueError):  # gone, or of a lock that is damaged
             return False
 
     def __str__(self) -> str:

@@ -82,6 +82,11 @@ class RunDirectory:
         return (self.path / MODEL).exists()
 
     @property
+    def holds_report(self) -> bool:
+        """Whether the report of a fit is there."""
+        return (self.path / REPORT).exists()
+
+    @property
     def holds_run(self) -> bool:
         """Whether results of a run are there."""
         return any((self.path / name).exists() for name in CONTENT)
@@ -132,9 +137,9 @@ class RunDirectory:
             yield work
 
     @contextmanager
-    def predicting(self, config_yaml: str, plan: Plan, resume: bool) -> Iterator[Unfinished]:
+    def predicting(self, config_yaml: str, plan: Plan, resume: bool, overwrite: bool) -> Iterator[Unfinished]:
         """Give the folder that a prediction writes to; what is finished of it outlives an interruption."""
-        with unfinished(self.path, {"job": "prediction", **plan}, CONTENT, resume=resume) as work:
+        with unfinished(self.path, {"job": "prediction", **plan}, CONTENT, resume=resume, overwrite=overwrite) as work:
             with writing(self.path):
                 (work.path / CONFIG).write_text(config_yaml)
             yield work

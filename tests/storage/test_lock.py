@@ -215,3 +215,9 @@ def test_jobs_that_begin_at_once_in_a_new_directory_hold_it_or_are_refused(tmp_p
     for job in jobs:
         job.join()
     assert seen <= {"held", "in use"}
+
+
+def test_a_lock_with_an_impossible_process_is_taken_over(directory):
+    leave_behind(directory, pid=-5)
+    with locked(directory, heartbeat=QUICK):
+        assert owner(directory).pid == os.getpid()
