@@ -36,7 +36,7 @@ from .storage.results import read_result
 from .storage.run import CONFIG, MODEL, PICTURE, RECORD, RESULTS, SELECTION, OutputOptions, RunDirectory
 from .storage.selection import write_selection
 from .storage.sources import Source, open_source
-from .storage.unfinished import Unfinished
+from .storage.unfinished import SELECTION_JOB, Unfinished
 from .telling import iteration_events
 from .tracking import tracked
 
@@ -118,7 +118,7 @@ def select(config: Config, listen: Listener = ignore, *, overwrite: bool = False
             check_fittable(survey, config.of(config.select.smallest).model, source.feature_names, tell)
             tell_of_mask(config.data.mask, rows.n_rows - survey.n_rows, tell)
             with (
-                directory.fitting(config.to_yaml(), {}, False, overwrite) as work,
+                directory.fitting(config.to_yaml(), {"job": SELECTION_JOB}, False, overwrite) as work,
                 metrics_writer(work.path / METRICS) as metrics,
             ):
                 found = search(rows, survey, sample, wanted, to_all(tell, metrics))

@@ -17,7 +17,7 @@ from .storage.model import load_model
 from .storage.places import place
 from .storage.progress import Written, newest, written_by
 from .storage.run import CONFIG, RunDirectory
-from .storage.unfinished import Leftover, leftover
+from .storage.unfinished import SELECTION_JOB, Leftover, leftover
 
 State = Literal["running", "interrupted", "unfinished", "finished", "nothing"]
 
@@ -28,7 +28,7 @@ class RunStatus:
 
     directory: str
     state: State  # unfinished: it cannot be told whether its process lives
-    job: str | None = None  # fit or prediction
+    job: str | None = None  # fit, selection or prediction
     phase: str | None = None  # fit, predict, or place: all is written and only has to take its place
     iteration: int | None = None
     log_likelihood: float | None = None  # mean, nats per row
@@ -133,6 +133,8 @@ def _passes_left(written: Written) -> int | None:
 def _go_on(work: Leftover, written: Written, job: str) -> str:
     if work.complete:
         return "all is written; the next fit or prediction into this directory puts it in place"
+    if job == SELECTION_JOB:
+        return "the same daskgmm select starts anew"
     if job == "prediction":
         return "the same daskgmm predict with --resume scores what is missing; with --overwrite it starts anew"
     if written.has_checkpoint:

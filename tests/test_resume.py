@@ -12,10 +12,11 @@ import zarr
 
 from daskgmm.config import load_config
 from daskgmm.events import Iteration, Notice, Phase
-from daskgmm.job import fit
+from daskgmm.job import fit, select
+from daskgmm.status import status_of
 from daskgmm.storage.lock import LOCK, locked, owner
 from daskgmm.storage.model import load_model
-from daskgmm.storage.places import place
+from daskgmm.storage.places import place, replace_path
 from tests.clusters.processes import assert_same_bits
 from tests.test_cli import refused, run
 
@@ -433,3 +434,34 @@ def test_a_run_whose_configuration_is_damaged_is_not_taken_for_this_one(job, tex
     (job / "run/config.yaml").write_text(text, encoding="latin1")
     arguments = ("fit", "job.yaml", *SLOWLY, *CHUNKED, "--resume")
     assert "already holds a run" in refused(*arguments, code=2)
+
+
+def test_a_sweep_that_was_killed_leaves_nothing_in_the_way(job, monkeypatch):
+    sweep = settings("select.n_components=2..3", "select.covariance_type=[diag]")
+    with monkeypatch.context() as patched:
+        patched.setattr("daskgmm.storage.unfinished._drop", lambda folder: None)  # as if it was killed
+        with pytest.raises(KeyboardInterrupt):
+            select(sweep, at_phase("predict"))
+    (job / "run/.unfinished/done/0").touch()
+    assert status_of("run").go_on == "the same daskgmm select starts anew"
+    select(sweep)
+    assert status_of("run").state == "finished"
+
+
+def test_results_of_two_runs_are_not_read_as_one(job, monkeypatch):
+    fit(settings())
+    placed = []
+
+    def stop_at_the_third(source, target):
+        placed.append(target)
+        if len(placed) == 3:
+            raise KeyboardInterrupt
+        replace_path(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("daskgmm.storage.unfinished.replace_path", stop_at_the_third)
+        stop(settings("model.n_components=2"), lambda event: None, overwrite=True)
+    for command in (("predict", "run"), ("inspect", "run"), ("report", "run")):
+        assert "has not all taken its place" in refused(*command, code=3)
+    fit(settings("model.n_components=2"), resume=True)
+    assert load_model("run").mixture.n_components == 2

@@ -33,6 +33,7 @@ from .places import (
 
 FOLDER = ".unfinished"
 PLAN = "plan.json"
+SELECTION_JOB = "selection"  # keeps no checkpoints: what a killed one left is given up by the next job
 _DONE, _RESULTS, _COMPLETE, _PLACED = "done", "results.json", "complete.json", "placed"
 
 Region = tuple[slice, ...]
@@ -70,9 +71,11 @@ def mark_done(folder: Path, region: Region) -> None:
 
 
 def is_unfinished(directory: Path) -> bool:
-    """Return whether an interrupted job can go on there."""
+    """Return whether an interrupted job can go on there; a sweep cannot."""
     folder = directory / FOLDER
-    return (folder / PLAN).exists() and any(_listed(folder / name) for name in (_DONE, CHECKPOINTS))
+    if not (folder / PLAN).exists() or _read_plan(folder / PLAN).get("job") == SELECTION_JOB:
+        return False
+    return any(_listed(folder / name) for name in (_DONE, CHECKPOINTS))
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,12 @@ def leftover(directory: Path) -> Leftover | None:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return Leftover(folder, plan, len(_listed(folder / _DONE)), (folder / _COMPLETE).exists())
+
+
+def waits_for_its_place(directory: Path) -> bool:
+    """Return whether a job there is complete, but not all of it has taken its place: results of two are mixed."""
+    folder = directory / FOLDER
+    return (folder / _COMPLETE).exists() and (folder / PLAN).exists() and not (folder / _PLACED).exists()
 
 
 @contextmanager
