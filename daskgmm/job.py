@@ -40,6 +40,8 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
     with tracked(config, "fit", listen) as tell, directory.locked(tell):
         if resume and (before := finished(directory, config)) is not None:
             tell(Notice("the run is finished already: nothing is left to do"))
+            if config.output.report and not directory.holds_report:  # it is drawn when all else is in its place
+                report_of_fit(directory.path, tell)
             return before
         directory.check_writable(overwrite, resume)
         source, recorder = open_source(config.data), Recorder(tell)
@@ -102,6 +104,6 @@ def predict(
         with opened(config, source, tell) as rows:
             model = with_anomaly(model, rows, config.output, tell)
             results = results_of(rows, source, model, config)
-            with directory.predicting(config.to_yaml(), results.plan, resume) as work:
+            with directory.predicting(config.to_yaml(), results.plan, resume, overwrite) as work:
                 write_results(results, model, work, tell)
         tell(Finished(config.output.directory, {}))

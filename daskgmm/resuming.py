@@ -23,7 +23,8 @@ from .storage.selection import read_selection
 from .storage.sources import DataOptions
 from .storage.unfinished import Plan, Unfinished, is_unfinished, settle
 
-_FREE = {"directory", "checkpoint_every", "storage_options"}  # of output: they change no result
+_KEPT_BESIDE = {"report", "report_rows", "mlflow", "performance_report"}  # of output: what tells of a job
+_FREE = {"directory", "checkpoint_every", "storage_options", *_KEPT_BESIDE}  # they change no result
 _SWEPT = {"n_components", "covariance_type"}  # of model: what a sweep chooses
 
 
@@ -86,7 +87,7 @@ def _same(directory: RunDirectory, config: Config, decisive: Callable[[Sections]
         before = yaml.safe_load((directory.path / CONFIG).read_text())
         same = decisive(before) == decisive(yaml.safe_load(config.to_yaml()))
         return load_model(directory.path) if same else None
-    except (DataError, KeyError, OSError, TypeError, yaml.YAMLError):
+    except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError, yaml.YAMLError):
         return None
 
 

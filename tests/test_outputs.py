@@ -106,6 +106,13 @@ def test_unfinished_results_are_neither_dropped_nor_mixed_unasked(job):
     assert result("run/predictions/labels").max() == 2
 
 
+def test_a_prediction_that_is_another_one_starts_anew_with_overwrite(job):
+    again = interrupted_prediction(job)
+    run(*again, "output.probabilities=true", "--resume", "--overwrite")
+    assert result("run/predictions/probabilities").shape[1] == 2
+    np.testing.assert_array_equal(result("run/predictions/labels"), result("run/labels"))
+
+
 def test_nothing_to_resume_is_a_fresh_start(job):
     run("fit", "job.yaml")
     run("predict", "run", "--resume")

@@ -13,9 +13,10 @@ import zarr
 from daskgmm.config import load_config
 from daskgmm.events import Iteration, Notice, Phase
 from daskgmm.job import fit
+from daskgmm.status import status_of
 from daskgmm.storage.lock import LOCK, locked, owner
 from daskgmm.storage.model import load_model
-from daskgmm.storage.places import place
+from daskgmm.storage.places import place, replace_path
 from tests.clusters.processes import assert_same_bits
 from tests.test_cli import refused, run
 
@@ -415,3 +416,40 @@ def test_finished_chunks_of_a_fit_that_is_killed_are_not_written_again(job):
     assert sum(new.stat().st_mtime_ns == before[old] for old, new in moved.items()) >= n_done
     run("fit", "job.yaml", *options, "output.directory=whole")
     assert_as_uninterrupted("run")
+
+
+def test_the_report_of_a_fit_that_was_killed_before_it_is_drawn_by_resume(job):
+    assert stop(settings(), at_phase("report")) is not None
+    assert not (job / "run/report.html").exists()
+    assert "the run is finished already: nothing is left to do" in notices(settings(), resume=True)
+    assert (job / "run/report.html").exists()
+    (job / "run/report.html").unlink()
+    fit(settings("output.report=false"), resume=True, overwrite=True)
+    assert not (job / "run/report.html").exists()
+
+
+@pytest.mark.parametrize("text", ["- 1", "{data: [1], model: 1, fit: 1, output: [1], compute: 1}", "\x00", "{", "é"])
+def test_a_run_whose_configuration_is_damaged_is_not_taken_for_this_one(job, text):
+    fit(settings())
+    (job / "run/config.yaml").write_text(text, encoding="latin1")
+    arguments = ("fit", "job.yaml", *SLOWLY, *CHUNKED, "--resume")
+    assert "already holds a run" in refused(*arguments, code=2)
+
+
+def test_results_of_two_runs_are_not_read_as_one(job, monkeypatch):
+    fit(settings())
+    placed = []
+
+    def stop_at_the_third(source, target):
+        placed.append(target)
+        if len(placed) == 3:
+            raise KeyboardInterrupt
+        replace_path(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("daskgmm.storage.unfinished.replace_path", stop_at_the_third)
+        stop(settings("model.n_components=2"), lambda event: None, overwrite=True)
+    for command in (("predict", "run"), ("inspect", "run"), ("report", "run")):
+        assert "has not all taken its place" in refused(*command, code=3)
+    fit(settings("model.n_components=2"), resume=True)
+    assert load_model("run").mixture.n_components == 2

@@ -159,6 +159,18 @@ def test_passes_left_follow_from_the_last_whole_record(tmp_path):
     assert status.phase == "fit"
 
 
+@pytest.mark.parametrize("half", ["[1, 2]", '{"iteration": "x", "log_likelihood": "y"}', "\x00", "é", "7"])
+def test_records_that_are_none_are_left_out(tmp_path, half):
+    folder = tmp_path / ".unfinished"
+    folder.mkdir()
+    (folder / "plan.json").write_text("{}")
+    write_metrics(folder, record(3, 1e-3, 2e-3))
+    with (folder / "metrics.jsonl").open("a", encoding="latin1") as file:
+        file.write(half)
+    assert status_of(tmp_path).iteration == 3
+    assert "iteration:      3" in str(status_of(tmp_path))
+
+
 def test_passes_left_end_at_max_iter(tmp_path):
     write_metrics(tmp_path / ".unfinished", record(19, 0.01, 1.0))
     assert status_of(tmp_path).passes_left == 2

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 from dask.system import CPU_COUNT
-from distributed import default_client
+from distributed import Client, default_client
+
+_PATIENCE = 10.0  # seconds for the answers of all workers: one that is frozen never gives any
 
 
 class Usage(NamedTuple):
@@ -21,7 +23,7 @@ class Usage(NamedTuple):
 def usage() -> Mapping[str, Usage]:
     """Return what each worker of the active cluster has used, or this process where there is none.
 
-    It is for people to look at: a worker that does not answer is left out, and nothing fails for it.
+    It is for people to look at: a worker that is lost is left out, and all are where one does not answer in time.
     """
     try:
         client = default_client()
@@ -29,7 +31,7 @@ def usage() -> Mapping[str, Usage]:
         return {"this process": Usage(CPU_COUNT, *_own_usage())}
     try:
         workers = client.scheduler_info(n_workers=-1)["workers"]
-        answers = client.run(_own_usage, on_error="ignore")
+        answers = client.sync(_asked, client, callback_timeout=_PATIENCE)
     except Exception:  # of a cluster that is on its way out; the next pass over it says so
         return {}
     return {
@@ -37,6 +39,10 @@ def usage() -> Mapping[str, Usage]:
         for address, answer in answers.items()
         if address in workers and isinstance(answer, tuple)
     }
+
+
+async def _asked(client: Client) -> Any:
+    return await client.run(_own_usage, on_error="ignore")
 
 
 def _own_usage() -> tuple[float, int]:

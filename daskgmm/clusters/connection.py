@@ -22,6 +22,7 @@ T = TypeVar("T")
 StartTimeout = Annotated[float, Gt(0)]
 StallTimeout = Annotated[float, Gt(0)]
 STALL_TIMEOUT = 300.0  # seconds
+ANSWER_TIMEOUT = "daskgmm.answer-timeout"  # key of dask's configuration: seconds that workers have for an answer
 CONNECT_TIMEOUT = 10.0  # seconds
 NO_WORKERS_TIMEOUT = "60s"  # tasks that wait for a worker longer than this fail, where the scheduler is ours
 
@@ -65,7 +66,8 @@ def connected(
     Raise ClusterLostError, with the remedy, if they are late, or if no task is completed for too long; `rescale` asks
     for workers that are missing then, and paused ones are restarted where the cluster is our `own`.
     """
-    with _quiet(), client, watched(client, patience, rescale, own):
+    patient = dask.config.set({ANSWER_TIMEOUT: patience.stall_timeout})
+    with _quiet(), patient, client, watched(client, patience, rescale, own):
         start_timeout = patience.start_timeout
         try:
             client.wait_for_workers(n_workers, timeout=start_timeout)

@@ -19,11 +19,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+import dask
 from distributed import Client
 from threadpoolctl import threadpool_info
 
 from ..core.blas import single_threaded
-from ..errors import ConfigurationError
+from ..errors import ClusterLostError, ConfigurationError
+from .connection import ANSWER_TIMEOUT, STALL_TIMEOUT
 
 Versions = Mapping[str, str]  # of a package, or that it is missing, by the address of the worker
 _OWN = "daskgmm"
@@ -110,9 +112,22 @@ def answers(
 ) -> dict[str, Any]:
     """Return what each worker answers, by its address; one that is lost meanwhile is left out.
 
-    The function itself must raise no OSError: that is how a lost worker is told.
+    The function itself must raise no OSError: that is how a lost worker is told. Raises ClusterLostError where one
+    gives no answer for stall_timeout: the watchdog looks at tasks, and this is none.
     """
-    returned = client.run(function, *arguments, on_error="return")
+
+    async def ask() -> Any:
+        return await client.run(function, *arguments, on_error="return")
+
+    timeout = float(dask.config.get(ANSWER_TIMEOUT, STALL_TIMEOUT))
+    try:
+        returned = client.sync(ask, callback_timeout=timeout)
+    except TimeoutError:
+        silent = min(_workers(client).items(), key=lambda item: float(item[1]["last_seen"]), default=("none", None))[0]
+        raise ClusterLostError(
+            f"workers did not all answer within {timeout:g} s, {silent} was not heard of for longest: restart those "
+            "that are stuck, or raise cluster.stall_timeout"
+        ) from None
     there = {worker: answer for worker, answer in returned.items() if not isinstance(answer, OSError)}
     failed = next((answer for answer in there.values() if isinstance(answer, Exception)), None)
     if failed is not None and on_error == "raise":

@@ -25,7 +25,7 @@ import psutil
 
 from ..errors import RunInUseError
 from ..events import Listener, Notice, ignore
-from .places import make_directory, remove
+from .places import make_directory, remove, remove_if_empty, write_first
 
 try:
     import fcntl
@@ -76,7 +76,7 @@ class Owner:
             return abs(psutil.Process(self.pid).create_time() - self.started) < _SAME_START
         except psutil.AccessDenied:
             return True
-        except psutil.Error:
+        except (psutil.Error, ValueError):  # gone, or of a lock that is damaged
             return False
 
     def __str__(self) -> str:
@@ -105,7 +105,6 @@ def locked(directory: Path, listen: Listener = ignore, heartbeat: Heartbeat = He
     """
     directory = directory.absolute()
     made = not directory.exists()
-    make_directory(directory)
     mine = Owner.this_process()
     stopped = Event()
     try:
@@ -120,8 +119,8 @@ def locked(directory: Path, listen: Listener = ignore, heartbeat: Heartbeat = He
             if owner(directory) == mine:
                 remove(directory / LOCK)
     finally:
-        if made and directory.exists() and not any(directory.iterdir()):
-            directory.rmdir()
+        if made:
+            remove_if_empty(directory)
 
 
 def _acquire(directory: Path, mine: Owner, listen: Listener, heartbeat: Heartbeat) -> None:
@@ -158,6 +157,7 @@ def _create(lock: Path, mine: Owner) -> bool:
 
 
 def _create_object(lock: Any, mine: Owner) -> bool:
+    make_directory(lock.parent)
     if lock.exists():
         return False
     try:
@@ -240,7 +240,7 @@ def _show_life(lock: Path, mine: Owner, count: int) -> None:
 
 def _temporary(lock: Path, mine: Owner) -> Path:
     path = lock.with_name(f"{LOCK}.{uuid4().hex[:8]}.tmp")
-    path.write_text(_text(mine))
+    write_first(path, _text(mine))
     return path
 
 

@@ -23,6 +23,7 @@ from .faults import reason
 from .places import place, public, writing, written_whole, zarr_store
 from .plain import create_plain, declared_shape, header, header_text, read_values
 from .schema import FORMAT_VERSION, MODEL_COVARIANCES, MODEL_MEANS, MODEL_WEIGHTS, check_version
+from .unfinished import waits_for_its_place
 
 MODEL_FOLDER = "model.zarr"
 
@@ -57,6 +58,11 @@ def load_model(path: str | Path, storage_options: Mapping[str, Any] | None = Non
     """
     path = place(path, storage_options)
     try:
+        if waits_for_its_place(path):
+            raise DataError(
+                f"{public(str(path))} holds a finished job that has not all taken its place: if no job runs there, "
+                "the same daskgmm fit with --resume puts it there"
+            )
         if (path / MODEL_FOLDER).is_dir():
             path = path / MODEL_FOLDER
         if not path.is_dir():

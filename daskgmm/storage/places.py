@@ -141,6 +141,30 @@ def make_directory(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
+def remove_if_empty(path: Path) -> None:
+    """Remove a directory unless something is in it, which may be another job's and just come; buckets stay."""
+    with suppress(OSError):
+        if isinstance(path, Path):
+            path.rmdir()
+        elif path.protocol not in _BUCKETS:  # UPath.rmdir would remove what is in it
+            path.fs.rmdir(path.path)
+
+
+_TRIES = 10  # each needs another job that removes the directory in just that moment
+
+
+def write_first(path: Path, text: str) -> None:
+    """Write a small file with the directory around it, which another job that ends may remove meanwhile."""
+    for left in reversed(range(_TRIES)):
+        make_directory(path.parent)
+        try:
+            path.write_text(text)
+            return
+        except FileNotFoundError:
+            if not left:
+                raise
+
+
 def remove(path: Path) -> None:
     """Remove a file or a directory, if it is there."""
     if not isinstance(path, Path):

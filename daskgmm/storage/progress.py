@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 import zarr
+from pydantic import BaseModel
 
 from .checkpoint import CHECKPOINTS, load_checkpoint
 from .metrics import METRICS
@@ -58,7 +58,7 @@ def _time(path: Path) -> float | None:
 def _configuration(path: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError):
+    except (OSError, RecursionError, ValueError, yaml.YAMLError):
         return {}
     return document if isinstance(document, dict) else {}
 
@@ -66,17 +66,25 @@ def _configuration(path: Path) -> dict[str, Any]:
 def _last_record(folder: Path) -> dict[str, Any] | None:
     """Return the last iteration that the metrics hold, or a checkpoint: object stores get the metrics at the end."""
     try:
-        lines = (folder / METRICS).read_text().splitlines()
+        lines = (folder / METRICS).read_text(errors="replace").splitlines()
     except OSError:
         checkpoint = load_checkpoint(folder / CHECKPOINTS)
         lines = [] if checkpoint is None else list(checkpoint.metrics)
     for line in reversed(lines):  # the last one may be half written
         try:
-            record: dict[str, Any] = json.loads(line)
+            return _Record.model_validate_json(line).model_dump()
         except ValueError:
             continue
-        return record
     return None
+
+
+class _Record(BaseModel):
+    """What is shown of an iteration."""
+
+    iteration: int
+    log_likelihood: float
+    gain: float | None = None
+    remaining_gain: float | None = None
 
 
 def _n_regions(folder: Path) -> int | None:

@@ -17,7 +17,7 @@ from ..events import Listener, ignore
 from .faults import reason
 from .lock import locked
 from .metrics import METRICS
-from .places import make_directory, writing
+from .places import remove_if_empty, write_first, writing
 from .unfinished import Plan, Unfinished, is_unfinished, settle, unfinished
 
 
@@ -82,6 +82,11 @@ class RunDirectory:
         return (self.path / MODEL).exists()
 
     @property
+    def holds_report(self) -> bool:
+        """Whether the report of a fit is there."""
+        return (self.path / REPORT).exists()
+
+    @property
     def holds_run(self) -> bool:
         """Whether results of a run are there."""
         return any((self.path / name).exists() for name in CONTENT)
@@ -105,15 +110,14 @@ class RunDirectory:
     def _probe(self) -> None:
         try:
             existed = self.path.exists()
-            make_directory(self.path)
             probe = self.path / f".probe-{uuid4().hex[:8]}"
-            probe.write_bytes(b"")
+            write_first(probe, "")
             probe.unlink()
         except Exception as error:  # stores raise errors of many classes
             why = getattr(error, "strerror", None) or reason(error)
             raise ConfigurationError(f"output.directory {str(self.path)!r} cannot be written to: {why}") from None
-        if not existed and self.path.exists():
-            self.path.rmdir()
+        if not existed:
+            remove_if_empty(self.path)
 
     @contextmanager
     def locked(self, listen: Listener = ignore) -> Iterator[None]:
@@ -133,9 +137,9 @@ class RunDirectory:
             yield work
 
     @contextmanager
-    def predicting(self, config_yaml: str, plan: Plan, resume: bool) -> Iterator[Unfinished]:
+    def predicting(self, config_yaml: str, plan: Plan, resume: bool, overwrite: bool) -> Iterator[Unfinished]:
         """Give the folder that a prediction writes to; what is finished of it outlives an interruption."""
-        with unfinished(self.path, {"job": "prediction", **plan}, CONTENT, resume=resume) as work:
+        with unfinished(self.path, {"job": "prediction", **plan}, CONTENT, resume=resume, overwrite=overwrite) as work:
             with writing(self.path):
                 (work.path / CONFIG).write_text(config_yaml)
             yield work

@@ -20,7 +20,16 @@ from pydantic import BaseModel, TypeAdapter
 from ..errors import ConfigurationError, DataError
 from .checkpoint import CHECKPOINTS
 from .faults import reason
-from .places import copy_over, leads_elsewhere, make_directory, remove, replace_path, writing, written_whole
+from .places import (
+    copy_over,
+    leads_elsewhere,
+    make_directory,
+    remove,
+    remove_if_empty,
+    replace_path,
+    writing,
+    written_whole,
+)
 
 FOLDER = ".unfinished"
 PLAN = "plan.json"
@@ -86,6 +95,12 @@ def leftover(directory: Path) -> Leftover | None:
     return Leftover(folder, plan, len(_listed(folder / _DONE)), (folder / _COMPLETE).exists())
 
 
+def waits_for_its_place(directory: Path) -> bool:
+    """Return whether a job there is complete, but not all of it has taken its place: results of two are mixed."""
+    folder = directory / FOLDER
+    return (folder / _COMPLETE).exists() and (folder / PLAN).exists() and not (folder / _PLACED).exists()
+
+
 @contextmanager
 def unfinished(
     directory: Path, plan: Plan, replaced: tuple[str, ...], *, resume: bool = False, overwrite: bool = False
@@ -111,8 +126,8 @@ def unfinished(
             error.add_note(f"what is finished is kept in {folder}: --resume goes on with it")
         else:
             _drop(folder)
-            if made and directory.exists() and not any(directory.iterdir()):
-                directory.rmdir()
+            if made:
+                remove_if_empty(directory)
         raise
     with writing(directory):
         settle(directory, replaced)

@@ -1,16 +1,20 @@
 """What is asked of workers before any work, against schedulers and workers in processes of their own."""
 
+import os
+import signal
 from contextlib import nullcontext
 
+import dask
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 from distributed.comm import CommClosedError
 
-from daskgmm.clusters.connection import Connection
+from daskgmm.chunked.load import usage
+from daskgmm.clusters.connection import ANSWER_TIMEOUT, Connection
 from daskgmm.clusters.preflight import answers, blas_threads, check_packages, check_paths, differences, memory_limits
 from daskgmm.config import parse_config
-from daskgmm.errors import ConfigurationError
+from daskgmm.errors import ClusterLostError, ConfigurationError
 from daskgmm.events import Notice
 from daskgmm.preflight import check_cluster, local_inputs
 from daskgmm.storage.sources import DataOptions, open_source
@@ -153,3 +157,21 @@ def test_a_worker_that_is_lost_while_it_is_asked_is_left_out(client):
 
 def test_threads_are_asked_nothing():
     check_cluster(Connection("threads"), parse_config(JOB), open_source(DataOptions("sample:iris")), pytest.fail)
+
+
+@pytest.fixture
+def frozen(tmp_path):
+    """A client of two workers, of which one is frozen."""
+    with cluster_of_processes(tmp_path, n_workers=2) as file, Client(scheduler_file=str(file)) as client:
+        client.wait_for_workers(2, timeout=60)
+        pid = min(client.run(os.getpid).values())
+        os.kill(pid, signal.SIGSTOP)
+        yield client
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_frozen_worker_is_not_waited_for_without_end(frozen, monkeypatch):
+    with dask.config.set({ANSWER_TIMEOUT: 2.0}), pytest.raises(ClusterLostError, match="did not all answer within 2 s"):
+        check_packages(frozen, print)
+    monkeypatch.setattr("daskgmm.chunked.load._PATIENCE", 1.0)
+    assert usage() == {}

@@ -1,6 +1,7 @@
 """One job at a time in a run directory."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import pytest
 
 from daskgmm.errors import RunInUseError
 from daskgmm.storage.lock import LOCK, Heartbeat, Owner, locked, owner
-from daskgmm.storage.places import place
+from daskgmm.storage.places import place, write_first
+from daskgmm.storage.run import RunDirectory
 
 QUICK = Heartbeat(every=0.02, stale=1.0, look=0.01)
 
@@ -173,3 +175,49 @@ def test_a_bucket_is_locked(s3):
             pass
         assert owner(directory).pid == os.getpid()
     assert owner(directory) is None
+
+
+def test_a_directory_that_another_job_fills_meanwhile_is_not_removed(directory, monkeypatch):
+    probe = RunDirectory(directory)
+    monkeypatch.setattr("daskgmm.storage.run.write_first", lambda path, text: fill_beside(path, text))
+    probe.check_writable(overwrite=False)
+    assert (directory / "of-another-job").exists()
+
+
+def fill_beside(path, text):
+    """Write the probe of a job, and what another one writes at the same moment."""
+    write_first(path, text)
+    (path.parent / "of-another-job").write_text("")
+
+
+def take_turns(directories, ready, outcomes):
+    """Hold each directory in turn, together with another process."""
+    for directory in directories:
+        ready.wait()
+        try:
+            with RunDirectory(directory).locked():
+                outcomes.put("held")
+        except RunInUseError:
+            outcomes.put("in use")
+        except BaseException as error:
+            outcomes.put(repr(error))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_jobs_that_begin_at_once_in_a_new_directory_hold_it_or_are_refused(tmp_path):
+    fork = multiprocessing.get_context("fork")
+    ready, outcomes = fork.Barrier(2), fork.SimpleQueue()
+    turns = [tmp_path / str(number) for number in range(100)]
+    jobs = [fork.Process(target=take_turns, args=(turns, ready, outcomes)) for _ in range(2)]
+    for job in jobs:
+        job.start()
+    seen = {outcomes.get() for _ in range(2 * len(turns))}
+    for job in jobs:
+        job.join()
+    assert seen <= {"held", "in use"}
+
+
+def test_a_lock_with_an_impossible_process_is_taken_over(directory):
+    leave_behind(directory, pid=-5)
+    with locked(directory, heartbeat=QUICK):
+        assert owner(directory).pid == os.getpid()
