@@ -13,7 +13,6 @@ import zarr
 from daskgmm.config import load_config
 from daskgmm.events import Iteration, Notice, Phase
 from daskgmm.job import fit
-from daskgmm.status import status_of
 from daskgmm.storage.lock import LOCK, locked, owner
 from daskgmm.storage.model import load_model
 from daskgmm.storage.places import place, replace_path
