@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import zarr
+from zarr.storage import FsspecStore
 
 from ...errors import DataError
 from ..places import check_file_system, is_url
@@ -43,10 +44,16 @@ def open_node(path: str, storage_options: dict[str, Any]) -> zarr.Group | zarr.A
     if is_url(path):
         check_file_system(path)
     try:
-        store = path if is_url(path) else str(Path(path).absolute())
-        return zarr.open(store, mode="r", storage_options=storage_options or None)
+        return zarr.open(_store(path, storage_options), mode="r")
     except FileNotFoundError:  # also where a directory or bucket is there, but no zarr in it
         raise DataError(f"data.path {path!r} is not there, or holds no zarr array or group") from None
+
+
+def _store(path: str, storage_options: dict[str, Any]) -> FsspecStore | str:
+    """Return the store of fsspec for a URL, also where zarr has one of its own under that name (memory://)."""
+    if is_url(path):
+        return FsspecStore.from_url(path, storage_options=storage_options, read_only=True)
+    return str(Path(path).absolute())
 
 
 @dataclass(frozen=True, eq=False)
