@@ -50,7 +50,8 @@ class RunStatus:
 
     def __str__(self) -> str:
         facts = {name: value for name, value in _facts(self).items() if value}
-        return "\n".join(f"{name + ':':16s}{value}" for name, value in facts.items())
+        lines = (f"{name + ':':16s}{value}" for name, value in facts.items())
+        return "\n".join("".join(one if one.isprintable() else "?" for one in line) for line in lines)
 
 
 def status_of(run_dir: str | Path, storage_options: Mapping[str, Any] | None = None) -> RunStatus:
@@ -61,7 +62,7 @@ def status_of(run_dir: str | Path, storage_options: Mapping[str, Any] | None = N
         return _of_unfinished(directory, work)
     owner = owner_of(directory)
     if owner is not None and _state(owner) != "interrupted":  # it reads and seeds before it writes
-        return RunStatus(str(run_dir), "running", phase="read", owner=owner)
+        return RunStatus(str(run_dir), _state(owner), phase="read", owner=owner)
     if not RunDirectory(directory).holds_run:
         return RunStatus(str(run_dir), "nothing", go_on="daskgmm fit CONFIG writes a run here")
     return _of_finished(directory)

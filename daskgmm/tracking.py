@@ -13,7 +13,7 @@ import yaml
 
 from .config import Config
 from .errors import ConfigurationError
-from .events import Event, Finished, Iteration, Listener, Notice
+from .events import Connected, Event, Finished, Iteration, Listener, Notice
 from .storage.export import as_json
 from .storage.model import load_model
 from .storage.places import place
@@ -39,10 +39,11 @@ def tracked(config: Config, job: str, listen: Listener) -> Iterator[Listener]:
         yield listen
         return
     store = _Store(_client(), listen)
-    store.begin(config, job)
 
     def both(event: Event) -> None:
         listen(event)
+        if isinstance(event, Connected):  # from here on it is a job, and none that was refused
+            store.begin(config, job)
         store.keep(event, config)
 
     try:

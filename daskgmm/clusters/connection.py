@@ -13,6 +13,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 import dask
 from annotated_types import Gt
 from distributed import Client
+from distributed.client import AllExit
 
 from ..errors import ClusterLostError
 from .stalls import Patience
@@ -82,14 +83,21 @@ def connected(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Within it dask's client logs nothing of connections that break: that is told by errors of our own."""
-    logger = logging.getLogger("distributed.client")
+    """Within it dask's client logs nothing of what breaks off: that is told by errors of our own."""
+    logger, loop = logging.getLogger("distributed.client"), logging.getLogger("asyncio")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
+    loop.addFilter(_is_news)
     try:
         yield
     finally:
         logger.setLevel(level)
+        loop.removeFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Return whether a record of the event loop is more than that a client no longer waits for its results."""
+    return not (record.exc_info and isinstance(record.exc_info[1], AllExit))
 
 
 def connect_timeout(start_timeout: float) -> float:

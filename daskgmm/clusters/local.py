@@ -19,6 +19,9 @@ from ..core.slots import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from .connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, connected, own_scheduler
 from .sizes import check_memory
 
+# A terminal sends Ctrl-C to all processes of a job: it is the client's to end its workers.
+_DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+
 
 @dataclass(frozen=True)
 class Local:
@@ -71,6 +74,7 @@ class Local:
                 scheduler_kwargs={"dashboard": self.dashboard_address is not None},
                 local_directory=self.local_directory,
                 silence_logs=logging.CRITICAL,
+                preload=_DEAF,
             ) as cluster,
             connected(
                 Client(cluster), self, description, rescale=partial(cluster.scale, self.n_processes)
