@@ -136,7 +136,7 @@ def select(config: str, overrides: tuple[str, ...], dry_run: bool, overwrite: bo
         model, selection = job.select(settings, ignore if quiet else listen, overwrite=overwrite)
     console.print(selection_table(selection))
     console.print(selection_line(selection))
-    console.print(f"results in {settings.output.directory}")
+    console.print(f"results in {public(settings.output.directory)}", markup=False)
     if not model.summary.converged:
         click.echo(f"daskgmm: {model.summary.stop_reason}", err=True)
 

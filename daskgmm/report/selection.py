@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from ..core.selection_table import Row, Selection
+from .texts import shown
 
 _MOST_ROWS = 12  # of candidates that have nothing remarkable
+_MOST_NUMBERS = 4  # of components that have collapsed
 
 
 def selection_table(selection: Selection) -> RenderableType:
     """Return the best candidates, and those that failed or collapsed, with the evidence against each."""
-    table = Table("candidate", box=None)
+    table = Table(box=None)
+    table.add_column("candidate", no_wrap=True)
     for name in ("parameters", selection.criterion, "behind", "passes"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("evidence", no_wrap=True)
+    table.add_column("evidence" if selection.criterion == "bic" else "by bic", no_wrap=True)
     table.add_column("")
     ranked = sorted(selection.rows, key=lambda row: (row.name != selection.best, row.delta is None, row.delta or 0))
-    shown = [row for place, row in enumerate(ranked) if place < _MOST_ROWS or row.delta is None]
-    for row in shown:
+    listed = [row for place, row in enumerate(ranked) if place < _MOST_ROWS or row.delta is None]
+    for row in listed:
         table.add_row(*_cells(row, selection))
-    more = len(ranked) - len(shown)
-    return Group(table, f"{more} more candidates are in selection.json" if more else "", _elbows(selection))
+    more = len(ranked) - len(listed)
+    left_out = f"{more} more candidates are in selection.json" if more else ""
+    return Group(table, *_troubles(selection), left_out, _elbows(selection))
 
 
 def selection_line(selection: Selection) -> str:
     """Return the choice in one line."""
     row, others = selection.chosen, sorted(r.delta for r in selection.rows if r.delta is not None)
-    what = f"{row.covariance_type} covariance, {row.n_components} components: best of {len(selection.rows)} candidates"
+    components = "1 component" if row.n_components == 1 else f"{row.n_components} components"
+    what = f"{row.covariance_type} covariance, {components}: best of {len(selection.rows)} candidates"
     ahead = f", {_number(others[1])} ahead of the next" if len(others) > 1 else ""
     return f"{what} by {selection.criterion} ({_number(row.criterion)}{ahead})"
 
@@ -41,19 +48,29 @@ def _cells(row: Row, selection: Selection) -> list[str]:
         _number(row.criterion) + error,
         _number(row.delta),
         str(row.n_iter + 1) if not row.failed else "",
-        row.evidence or "",
-        _remark(row),
+        _verdict(row),
+        f"no better than {row.nested}" if row.nested else "",
     ]
 
 
-def _remark(row: Row) -> str:
-    if row.failed:
-        return f"failed: {row.stop_reason}"
-    if row.collapsed:
-        return f"collapsed: {', '.join(map(str, row.collapsed))}"
-    if row.nested:
-        return f"no better than {row.nested}"
-    return ""
+def _verdict(row: Row) -> str:
+    """Return what is held against the candidate, in a word or two."""
+    return "failed" if row.failed else "collapsed" if row.collapsed else row.evidence or ""
+
+
+def _troubles(selection: Selection) -> Iterator[str]:
+    """Yield a line for each reason why candidates failed, and for each one with collapsed components."""
+    failed: dict[str, list[str]] = {}
+    for row in selection.rows:
+        if row.failed:
+            failed.setdefault(row.stop_reason, []).append(row.name)
+    for why, names in failed.items():
+        yield f"{', '.join(names)} failed: {shown(why)}"
+    for row in selection.rows:
+        if row.collapsed:
+            more = len(row.collapsed) - _MOST_NUMBERS
+            numbers = ", ".join(map(str, row.collapsed[:_MOST_NUMBERS])) + (f" and {more} more" if more > 0 else "")
+            yield f"{row.name} has collapsed components: {numbers}"
 
 
 def _elbows(selection: Selection) -> str:
