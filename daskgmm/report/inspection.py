@@ -87,12 +87,13 @@ def _names(model: Model) -> tuple[str, ...]:
 
 
 def _nearest(mixture: Mixture) -> list[tuple[str, str]]:
-    """Return of each component the nearest other one and their overlap; nothing where it takes too long."""
+    """Return of each component the nearest other that has rows, and their overlap; nothing where it takes too long."""
     k, d = mixture.means.shape
-    if k == 1 or k**2 * float(d) ** 3 > _MOST_WORK:
+    if k - len(mixture.empty) < 2 or k**2 * float(d) ** 3 > _MOST_WORK:
         return [("", "")] * k
     distances = bhattacharyya_distances(mixture, mixture)
     np.fill_diagonal(distances, np.inf)
+    distances[:, list(mixture.empty)] = np.inf
     others = distances.argmin(axis=1)
     return [(str(other), f"{np.exp(-distances[one, other]):.2g}") for one, other in enumerate(others)]
 

@@ -86,6 +86,15 @@ def test_inspection_names_the_nearest_component_and_the_overlap():
     assert [line.split()[7:10:2] for line in text.splitlines() if "0.88" in line] == [["0", "0.88"], ["1", "0.88"]]
 
 
+def test_inspection_names_no_empty_component_as_the_nearest():
+    covariances, weights = np.ones((3, 1)), np.array([0.5, 0.5, 0.0])
+    mixture = Mixture("diag", weights, np.array([[0.0], [9.0], [0.1]]), covariances)
+    console = Console(file=io.StringIO(), width=200)
+    console.print(inspection(replace(model_of(1), mixture=mixture)))
+    rows = [line.split()[1:8:6] for line in console.file.getvalue().splitlines() if " 0.5000 " in line]
+    assert rows == [["0", "1"], ["1", "0"]]
+
+
 def test_inspection_breaks_no_column_of_a_narrow_terminal():
     console = Console(file=io.StringIO(), width=60)
     console.print(inspection(model_of(10), 60))
