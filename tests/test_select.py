@@ -15,6 +15,7 @@ from daskgmm.config import load_config, parse_config
 from daskgmm.core.selection_options import SelectOptions
 from daskgmm.core.selection_table import Row, Selection
 from daskgmm.errors import ConfigurationError, DataError
+from daskgmm.events import Iteration
 from daskgmm.job import select
 from daskgmm.planning import plan_selection
 from daskgmm.report.selection import selection_line, selection_table
@@ -192,3 +193,15 @@ def test_a_narrow_terminal_still_names_the_candidates(width):
 def test_a_directory_whose_name_looks_like_markup_is_named_as_it_is(here):
     overrides = ("select.n_components=[1]", "select.covariance_type=[full]", "output.directory=runs/[/x]")
     assert "results in runs/[/x]" in run("select", CONFIG, *overrides).output
+
+
+@pytest.mark.parametrize("criterion", ["bic", "heldout"])
+def test_no_sweep_takes_more_iterations_than_it_says(here, criterion):
+    """Folds go closer to their limit than max_iter lets a fit go."""
+    overrides = ["select.n_components=[4]", "fit.max_iter=2", "fit.tol=1e-9", f"select.criterion={criterion}"]
+    settings, heard = load_config(CONFIG, [*overrides, "select.covariance_type=[full]", "output.directory=run"]), []
+    select(settings, heard.append)
+    passes = sum(isinstance(event, Iteration) for event in heard)
+    most = settings.select.max_iter(settings.fit) + 1
+    assert passes <= most
+    assert (passes > 3) == (criterion == "heldout")

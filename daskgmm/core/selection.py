@@ -31,6 +31,7 @@ SweepPass = Callable[[tuple[Mixture, ...], tuple[Fold, ...]], tuple[Scored, ...]
 
 _ENTROPY_KEPT = 0.5  # of the entropy of the responsibilities, in an optimistic ICL
 _CLOSER = 100
+LONGER = 10  # times max_iter that the trials of folds may take
 _UNCERTAIN = 2.0  # standard errors of the difference between two held-out log-likelihoods
 
 
@@ -69,7 +70,7 @@ class SweepOptions:
         """
         if fold_in(name) is None:
             return self.em
-        return replace(self.em, tol=self.em.tol / _CLOSER, max_iter=10 * self.em.max_iter)
+        return replace(self.em, tol=self.em.tol / _CLOSER, max_iter=LONGER * self.em.max_iter)
 
 
 @dataclass(frozen=True, eq=False)
