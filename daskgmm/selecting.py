@@ -103,6 +103,19 @@ def _found(sweep: Sweep, options: SweepOptions, listen: Listener) -> Found:
     for name, why in sweep.failures.items():
         listen(Notice(f"candidate {name} failed: {why}"))
     if table is None or best is None:
-        why = next(iter(sweep.failures.values()))
-        raise DataError(f"none of {len(sweep.candidates)} candidates could be fitted; the first: {why}")
+        raise DataError(_why_none(sweep, options))
     return Found(sweep, table, best, sweep.states[best.name].best)
+
+
+def _why_none(sweep: Sweep, options: SweepOptions) -> str:
+    """Return why no candidate can be chosen: all failed, or the criterion has no finite value of those that did not."""
+    if len(sweep.failures) == len(sweep.candidates):
+        why = next(iter(sweep.failures.values()))
+        return f"none of {len(sweep.candidates)} candidates could be fitted; the first: {why}"
+    d = sweep.survey.n_features
+    least = min(one.n_parameters(d) for one in sweep.candidates if one.name in sweep.states)
+    return (
+        f"no candidate has a finite {options.criterion}: the smallest has {least} parameters, of which aicc takes at "
+        f"most n - 2 = {sweep.survey.weight_sum - 2:,.6g} (rows by their weights); choose another criterion, fewer "
+        "components or covariance_type diag or spherical"
+    )

@@ -161,15 +161,16 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         return best
 
     def _options(self) -> SelectOptions:
-        sizes = tuple(int(k) for k in self.n_components)
+        sizes = tuple(self.n_components)
         types = tuple(str(one) for one in self.covariance_type)
         known = {"full", "tied", "diag", "spherical"}
-        if not sizes or min(sizes) < 1 or not types or not known.issuperset(types):
+        whole = all(isinstance(k, Integral) and not isinstance(k, bool) and k >= 1 for k in sizes)
+        if not (sizes and whole and types and known.issuperset(types)):
             raise ValueError(
-                f"n_components {sizes} must be numbers of 1 or more, and covariance_type {types} some of "
+                f"n_components {sizes} must be whole numbers of 1 or more, and covariance_type {types} some of "
                 f"{', '.join(sorted(known))}: one of each at least"
             )
-        return SelectOptions(sizes, types, self.criterion, self.folds, self.leave_early)  # type: ignore[arg-type]
+        return SelectOptions(tuple(map(int, sizes)), types, self.criterion, self.folds, self.leave_early)  # type: ignore[arg-type]
 
     def _estimator(self, n_components: int, covariance_type: str) -> GaussianMixture:
         shared = {name: getattr(self, name) for name in (*_SHARED, "random_state", "verbose")}

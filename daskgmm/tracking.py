@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from .config import Config
-from .errors import ConfigurationError
+from .errors import ConfigurationError, without_credentials
 from .events import Connected, Event, Finished, Iteration, Listener, Notice
 from .storage.export import as_json
 from .storage.model import load_model
@@ -96,7 +96,7 @@ class _Store:
             action()
         except Exception as error:  # stores raise errors of many classes
             self.client = None
-            told = " ".join(str(error).split())[:200]
+            told = " ".join(without_credentials(str(error)).split())[:200]
             self.listen(Notice(f"MLflow keeps nothing more of this job: {type(error).__name__}: {told}"))
 
     def _begin(self, config: Config, job: str) -> None:

@@ -108,6 +108,13 @@ def test_markup_in_the_name_of_a_feature_is_shown_as_it_is():
     assert "[bold]b +2" in shown(model(one, names), model(other, names))
 
 
+def test_control_characters_in_the_name_of_a_feature_do_not_act():
+    one = mixture("diag", k=1)
+    text = shown(model(one, ("\x1b[2Ja", "b", "c")), replace(model(one, None), feature_names=None))
+    assert "\x1b" not in text
+    assert "?[2Ja" in text
+
+
 def test_fits_over_other_features_are_refused():
     with pytest.raises(DataError, match="feature 1 is 'width' in one and 'depth' in the other"):
         comparison(model(mixture()), model(mixture(), ("length", "depth", "height")))

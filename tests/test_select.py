@@ -1,18 +1,21 @@
 """The command `select`, and the run directory that it leaves."""
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
+from rich.console import Console
 from sklearn.datasets import load_iris
 
 from daskgmm import load_model
 from daskgmm.config import load_config, parse_config
 from daskgmm.core.selection_options import SelectOptions
-from daskgmm.core.selection_table import Row
+from daskgmm.core.selection_table import Row, Selection
 from daskgmm.errors import ConfigurationError, DataError
+from daskgmm.events import Iteration
 from daskgmm.planning import plan_selection
 from daskgmm.report.selection import selection_line, selection_table
 from daskgmm.storage.selection import read_selection, write_selection
@@ -189,3 +192,39 @@ def test_the_terminal_shows_the_best_and_all_that_is_remarkable(ran):
     assert candidates[0] == "full-2"
     assert {"full-5", "full-6"} <= set(candidates)
     assert len(candidates) < 24
+
+
+def failing(n, names):
+    """Return a table of n candidates that failed and one that did not."""
+    rows = (Row("full-1", "full", 1, 5, bic=10.0, criterion=10.0, delta=0.0, collapsed=tuple(range(9))),)
+    failed = tuple(Row(f"full-{k}", "full", k, 5 * k, failed=True, stop_reason=names) for k in range(2, n + 2))
+    return Selection("bic", "full-1", rows + failed, {"full": None}, 100.0)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_narrow_terminal_still_names_the_candidates(width):
+    console = Console(file=io.StringIO(), width=width)
+    console.print(
+        selection_table(failing(2, "100 rows [/x] cannot be split into that many components, which is a pity"))
+    )
+    text = console.file.getvalue()
+    assert " full-1 " in text
+    assert "full-1 has collapsed components: 0, 1, 2, 3 and 5 more" in " ".join(text.split())
+    assert "full-2, full-3 failed: 100 rows [/x] cannot be split" in " ".join(text.split())
+
+
+def test_a_directory_whose_name_looks_like_markup_is_named_as_it_is(here):
+    overrides = ("select.n_components=[1]", "select.covariance_type=[full]", "output.directory=runs/[/x]")
+    assert "results in runs/[/x]" in run("select", CONFIG, *overrides).output
+
+
+@pytest.mark.parametrize("criterion", ["bic", "heldout"])
+def test_no_sweep_takes_more_iterations_than_it_says(here, criterion):
+    """Folds go closer to their limit than max_iter lets a fit go."""
+    overrides = ["select.n_components=[4]", "fit.max_iter=2", "fit.tol=1e-9", f"select.criterion={criterion}"]
+    settings, heard = load_config(CONFIG, [*overrides, "select.covariance_type=[full]", "output.directory=run"]), []
+    select(settings, heard.append)
+    passes = sum(isinstance(event, Iteration) for event in heard)
+    most = settings.select.max_iter(settings.fit) + 1
+    assert passes <= most
+    assert (passes > 3) == (criterion == "heldout")

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from daskgmm import GaussianMixture, GaussianMixtureSelector
+from daskgmm.errors import DataError
 from tests import oracles
 
 ROWS, _ = oracles.draw(oracles.random_parameters("full", 3, 2, seed=4, spread=5.0), 900)
@@ -82,3 +83,21 @@ def test_a_verbose_fit_alone_prints(capsys):
         warnings.simplefilter("error")
         GaussianMixtureSelector((1, 2), covariance_type=("diag",)).fit(ROWS)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("sizes", [(1.5, 2), (True, 2), (0, 1), ("2",)])
+def test_sizes_that_are_no_whole_numbers_are_refused(sizes):
+    with pytest.raises(ValueError, match="must be whole numbers of 1 or more"):
+        GaussianMixtureSelector(sizes).fit(ROWS)
+
+
+def test_more_folds_than_rows_leave_folds_without_rows_that_judge_nothing():
+    few = GaussianMixtureSelector((1, 2), covariance_type=("full",), criterion="heldout", folds=50, random_state=0)
+    few.fit(ROWS[:40])
+    assert 1 < len(few.results_["held_out_folds"][0]) <= 40
+    assert np.isfinite(few.best_score_)
+
+
+def test_a_criterion_that_is_infinite_for_all_candidates_is_said_to_be():
+    with pytest.raises(DataError, match=r"no candidate has a finite aicc: the smallest has 5 parameters.*n - 2 = 3 "):
+        GaussianMixtureSelector((1,), covariance_type=("full",), criterion="aicc").fit(ROWS[:5])

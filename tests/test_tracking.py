@@ -90,12 +90,13 @@ def test_a_fit_that_fails_is_kept_as_failed(job):
 
 @needs_mlflow
 def test_a_server_that_does_not_answer_costs_a_notice_and_not_the_fit(job, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://someone:secret@127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     heard = []
     fit(load_config("job.yaml", ["output.mlflow=true"]), heard.append)
     notices = [event.message for event in heard if isinstance(event, Notice)]
     assert len([one for one in notices if one.startswith("MLflow keeps nothing more of this job")]) == 1
+    assert "secret" not in " ".join(notices)
     assert load_model("run").summary.converged
 
 

@@ -31,6 +31,7 @@ SweepPass = Callable[[tuple[Mixture, ...], tuple[Fold, ...]], tuple[Scored, ...]
 
 _ENTROPY_KEPT = 0.5  # of the entropy of the responsibilities, in an optimistic ICL
 _CLOSER = 100
+LONGER = 10  # times max_iter that the trials of folds may take
 _UNCERTAIN = 2.0  # standard errors of the difference between two held-out log-likelihoods
 
 
@@ -69,7 +70,7 @@ class SweepOptions:
         """
         if fold_in(name) is None:
             return self.em
-        return replace(self.em, tol=self.em.tol / _CLOSER, max_iter=10 * self.em.max_iter)
+        return replace(self.em, tol=self.em.tol / _CLOSER, max_iter=LONGER * self.em.max_iter)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +85,9 @@ class Sweep:
     survey: Survey
     states: Mapping[str, State]
     n_folds: int = 0  # 0: nothing is held out
-    held_out: Mapping[str, float] = field(default_factory=dict)  # by the state's name: mean log-likelihood of its fold
+    held_out: Mapping[str, float] = field(
+        default_factory=dict
+    )  # by the state's name: of its fold's rows, if any, per row
     failures: Mapping[str, str] = field(default_factory=dict)  # by the candidate's name: what went wrong, a sentence
     seconds: Mapping[str, float] = field(default_factory=dict)  # by the candidate's name: its share of the passes
     iteration: int = 0  # passes made
@@ -162,7 +165,7 @@ def advance_sweep(sweep: Sweep, scored: Sequence[Scored], options: SweepOptions)
             states[name] = _advanced(state, own, options.em_of(name))
         except (SingularCovarianceError, np.linalg.LinAlgError, FloatingPointError) as error:
             failures[name.partition("/")[0]] = str(error)
-        if own and fold_in(name) is not None:
+        if own and own[0].held_out.weight_sum > 0:
             held_out[name] = own[0].held_out.mean
     states = {name: state for name, state in states.items() if name.partition("/")[0] not in failures}
     sweep = replace(sweep, states=states, held_out=held_out, failures=failures, iteration=sweep.iteration + 1)
@@ -189,7 +192,7 @@ def loss(sweep: Sweep, candidate: Candidate, criterion: Criterion, *, limit: Swe
         return np.inf
     if criterion == "heldout":
         values = held_out_of(sweep, candidate) + (0.0 if limit is None else _gains(sweep, candidate, limit))
-        return -float(values.mean())
+        return -float(values.mean()) if len(values) else np.inf
     trial = sweep.states[candidate.name].best
     if limit is None:
         return float(getattr(trial.criteria, criterion))
@@ -197,8 +200,14 @@ def loss(sweep: Sweep, candidate: Candidate, criterion: Criterion, *, limit: Swe
 
 
 def held_out_of(sweep: Sweep, candidate: Candidate) -> Array:
-    """Return the mean log-likelihood of each held-out fold, nats per row, (n_folds,)."""
-    return np.array([sweep.held_out[fold_name(candidate, fold)] for fold in range(sweep.n_folds)])
+    """Return the mean log-likelihood of each held-out fold that has rows, nats per row, (n_folds,) or fewer."""
+    return np.array([sweep.held_out[name] for name in _judged_on(sweep, candidate)])
+
+
+def _judged_on(sweep: Sweep, candidate: Candidate) -> list[str]:
+    """Return the names of the states whose fold has rows: few rows may leave some without."""
+    names = (fold_name(candidate, fold) for fold in range(sweep.n_folds))
+    return [name for name in names if name in sweep.held_out]
 
 
 def remaining_gain(trial: Trial, options: SweepOptions) -> float:
@@ -242,7 +251,7 @@ def _is_live(sweep: Sweep, candidate: Candidate) -> bool:
 
 
 def _gains(sweep: Sweep, candidate: Candidate, options: SweepOptions) -> Array:
-    trials = [sweep.states[fold_name(candidate, fold)].best for fold in range(sweep.n_folds)]
+    trials = [sweep.states[name].best for name in _judged_on(sweep, candidate)]
     return np.array([0.0 if _is_done(trial) else remaining_gain(trial, options) for trial in trials])
 
 

@@ -13,7 +13,7 @@ from .loop import EMOptions
 from .options import CovarianceType, FitOptions, ModelOptions
 from .section import STRICT
 from .seeding import SeedOptions
-from .selection import Candidate, Criterion, SweepOptions
+from .selection import LONGER, Candidate, Criterion, SweepOptions
 
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _BY_SIZE = ("full", "tied", "diag", "spherical")
@@ -77,6 +77,10 @@ class SelectOptions:
     def n_folds(self) -> int:
         """Parts that are held out in turn, 0 for none."""
         return self.folds if self.criterion == "heldout" else 0
+
+    def max_iter(self, fit: FitOptions) -> int:
+        """Return the iterations that any trial takes at most: those of held-out folds go closer to their limit."""
+        return fit.max_iter * (LONGER if self.n_folds else 1)
 
     def model(self, candidate: Candidate, base: ModelOptions) -> ModelOptions:
         """Return the options of the candidate's model."""

@@ -40,7 +40,7 @@ class Row:
     icl: float | None = None
     held_out: float | None = None  # mean log-likelihood of rows held out, nats per row
     held_out_error: float | None = None  # its standard error over the folds
-    held_out_folds: tuple[float, ...] = ()  # of each fold
+    held_out_folds: tuple[float, ...] = ()  # of each fold that has rows
     criterion: float | None = None  # the value of the criterion that was asked for
     delta: float | None = None  # how much worse than the chosen one's, 0 or more; None where it is collapsed
     delta_bic: float | None = None  # above the smallest BIC of those that are not collapsed
@@ -187,5 +187,6 @@ def _judge(row: Row, value: float | None, best: float, least_bic: float | None) 
 
 
 def _elbow(rows: Sequence[Row], covariance_type: str) -> int | None:
-    own = [row for row in rows if row.covariance_type == covariance_type and row.log_likelihood is not None]
+    known = (row for row in rows if row.log_likelihood is not None and not row.collapsed)  # else it has no bound
+    own = [row for row in known if row.covariance_type == covariance_type]
     return elbow([row.n_components for row in own], [row.log_likelihood or 0.0 for row in own])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.selection_table import Row, Selection
 from .canvas import INK, Drawing, figure, to_svg
 from .colours import LEFT_OUT
-from .selection import number, places, ranked, remark, shown
+from .selection import listed, number, places, ranked, remark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +72,7 @@ def table(selection: Selection | None) -> dict[str, Any] | None:
     """Return the table of the best candidates, and of all that have a remark; None where there was no sweep."""
     if selection is None:
         return None
-    rows = shown(selection, _MOST_ROWS)
+    rows = listed(selection, _MOST_ROWS)
     criterion = "held out / row" if selection.n_folds else title(selection.criterion)
     return {
         "names": ["parameters", criterion, "behind", "evidence against", "log-likelihood / row", *_NAMES],

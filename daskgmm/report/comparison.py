@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from ..core.comparison import Comparison, compare
 from ..core.model import Model
 from ..errors import DataError
+from .texts import shown
 
 _CAPTION = (
     "distance: Bhattacharyya, 0 where both are equal; mean: shift in pooled standard deviations, over all features and "
@@ -22,7 +22,7 @@ def comparison(first: Model, second: Model, names: tuple[str, str] = ("A", "B"))
     result = compare(first.mixture, second.mixture)
     facts = Table(show_header=False, box=None)
     for letter, name, model in zip("AB", names, (first, second), strict=True):
-        facts.add_row(letter, escape(name), _in_one_line(model))
+        facts.add_row(letter, shown(name), _in_one_line(model))
     facts.add_row("", "weights", f"total variation {result.weight_variation:.4f}")
     return Group(facts, "", _table(result, first, second, features))
 
@@ -58,7 +58,7 @@ def _table(result: Comparison, first: Model, second: Model, features: tuple[str,
             f"{one.weights[0]:.4f}",
             f"{one.weights[1] - one.weights[0]:+.4f}",
             f"{one.moved:.3g}",
-            f"{escape(features[one.moved_most])} {one.shift[one.moved_most]:+.3g}",
+            f"{shown(features[one.moved_most])} {one.shift[one.moved_most]:+.3g}",
             f"x {one.spread_ratio:.3g}",
         )
     for component in result.only_first:

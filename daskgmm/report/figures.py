@@ -44,9 +44,8 @@ def density(story: Story) -> Drawing | None:
     axes.locator_params(nbins=6)
     title = "Where the clusters lie"
     text = (
-        f"The two directions in which the components differ most, with {len(points):,} sampled rows: a hexagon has the "
-        "colour of most of its rows, stronger where there are more. Ellipses mark one and two standard deviations of "
-        f"{_all_or(filled, _MOST_ELLIPSES, 'heaviest components')}."
+        f"The two directions in which the components differ most{_of_hexagons(len(points))}. Ellipses mark one and "
+        f"two standard deviations of {_all_or(filled, _MOST_ELLIPSES, 'heaviest components')}."
     )
     return Drawing(title, to_svg(drawn, "density", title, text), text)
 
@@ -84,6 +83,14 @@ def _hexagons(axes: Axes, points: Array, story: Story, window: tuple[Array, Arra
     hexagons.set_array(None)
     hexagons.set_facecolor(np.column_stack([colours, 0.15 + 0.75 * shares]))  # type: ignore[arg-type]
     counts.remove()
+
+
+def _of_hexagons(n_rows: int) -> str:
+    if not n_rows:
+        return ""
+    return (
+        f", with {n_rows:,} sampled rows: a hexagon has the colour of most of its rows, stronger where there are more"
+    )
 
 
 def _commonest(labels: Any) -> int:

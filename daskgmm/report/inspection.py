@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from ..core.mixture import Mixture
 from ..core.model import FitSummary, Model
 from ..core.overlap import bhattacharyya_distances
+from .texts import shown
 
 _MOST_FEATURES = 8  # whose means are shown
 _FIRST_COLUMN, _COLUMN = 14, 22  # characters of the tables of means
@@ -39,7 +39,7 @@ def _facts(model: Model) -> Table:
         "rows (weight)": f"{summary.weight_sum:,.12g}",
         "log-likelihood": f"{summary.log_likelihood:.6f} nats/row, {total:,.3f} in all",
         "AIC, BIC, ICL": f"{summary.aic:,.3f}, {summary.bic:,.3f}, {summary.icl:,.3f}",
-        "iterations": f"{summary.n_iter}; {_shown(summary.stop_reason)}",
+        "iterations": f"{summary.n_iter}; {shown(summary.stop_reason)}",
     }
     if summary.empty_components:
         facts["empty components"] = ", ".join(map(str, summary.empty_components))
@@ -83,26 +83,22 @@ def _heaviest_first(mixture: Mixture) -> list[int]:
 
 
 def _names(model: Model) -> tuple[str, ...]:
-    return tuple(map(_shown, model.feature_names or (f"x{i}" for i in range(model.mixture.n_features))))
+    return tuple(map(shown, model.feature_names or (f"x{i}" for i in range(model.mixture.n_features))))
 
 
 def _nearest(mixture: Mixture) -> list[tuple[str, str]]:
-    """Return of each component the nearest other one and their overlap; nothing where it takes too long."""
+    """Return of each component the nearest other that has rows, and their overlap; nothing where it takes too long."""
     k, d = mixture.means.shape
-    if k == 1 or k**2 * float(d) ** 3 > _MOST_WORK:
+    if k - len(mixture.empty) < 2 or k**2 * float(d) ** 3 > _MOST_WORK:
         return [("", "")] * k
     distances = bhattacharyya_distances(mixture, mixture)
     np.fill_diagonal(distances, np.inf)
+    distances[:, list(mixture.empty)] = np.inf
     others = distances.argmin(axis=1)
     return [(str(other), f"{np.exp(-distances[one, other]):.2g}") for one, other in enumerate(others)]
 
 
-def _shown(text: str) -> str:
-    """Return a stored text as it is, neither rich's markup nor a terminal's control characters acting."""
-    return escape("".join(one if one.isprintable() else "?" for one in text))
-
-
 def _legend(model: Model) -> str:
-    shown = "overlap: with the nearest other component, from 0 to 1; mean ± standard deviation of each feature"
+    legend = "overlap: with the nearest other component, from 0 to 1; mean ± standard deviation of each feature"
     more = model.mixture.n_features - _MOST_FEATURES
-    return f"{shown}; {more} more features are in model.zarr" if more > 0 else shown
+    return f"{legend}; {more} more features are in model.zarr" if more > 0 else legend

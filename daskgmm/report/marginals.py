@@ -37,10 +37,10 @@ def _marginal(story: Story, feature: int, width: float = _WIDTH, height: float =
         axes.bar(edges[:-1], heights, np.diff(edges), align="edge", color=LEFT_OUT, alpha=0.35, linewidth=0)
     grid = np.linspace(low, high, _POINTS)
     densities = _densities(story, feature, grid) * scale
-    for component in story.by_weight[:_MOST_CURVES][::-1]:
-        axes.plot(grid, densities[component], color=story.colours[component], linewidth=1.3)
     total = densities.sum(axis=0)
-    axes.plot(grid, total, color=INK, linewidth=1.6)
+    axes.plot(grid, total, color=INK, linewidth=2.6)  # first, for components that lie apart are all of it
+    for component in story.by_weight[:_MOST_CURVES][::-1]:
+        axes.plot(grid, densities[component], color=story.colours[component], linewidth=1.4)
     top = max(float(np.quantile(total, 0.98)) * 1.15, float(heights.max()) if len(values) else 0.0)
     axes.set_ylim(0, top or 1.0)
     axes.set_xlim(low, high)

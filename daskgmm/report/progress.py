@@ -9,6 +9,7 @@ from rich.console import Console
 
 from ..events import Connected, Event, Iteration, Listener, Notice, Phase, to_all
 from .live import Board, shown
+from .texts import printable
 
 
 def iteration_line(event: Iteration) -> str:
@@ -27,16 +28,19 @@ def iteration_line(event: Iteration) -> str:
 def plain(console: Console) -> Listener:
     """Return a listener that prints a line for each event."""
 
+    def say(line: str) -> None:
+        console.print(printable(line), markup=False)
+
     def listen(event: Event) -> None:
         match event:
             case Phase(name, detail):
-                console.print(f"{name}: {detail}" if detail else name)
+                say(f"{name}: {detail}" if detail else name)
             case Connected(description, dashboard, _):
-                console.print(f"computing on {description}" + (f", dashboard {dashboard}" if dashboard else ""))
+                say(f"computing on {description}" + (f", dashboard {dashboard}" if dashboard else ""))
             case Iteration():
-                console.print(iteration_line(event))
+                say(iteration_line(event))
             case Notice(message):
-                console.print(f"note: {message}")
+                say(f"note: {message}")
 
     return listen
 

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from ..core.selection_table import Row, Selection
+from .texts import shown
 
 _MOST_ROWS = 12  # of candidates that have nothing remarkable
+_MOST_NUMBERS = 4  # of components that have collapsed
 
 
 def selection_table(selection: Selection) -> RenderableType:
     """Return the best candidates, and those that failed or collapsed, with the evidence against each."""
-    table = Table("candidate", box=None)
+    table = Table(box=None)
+    table.add_column("candidate", no_wrap=True)
     for name in ("parameters", selection.criterion, "behind", "passes"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("evidence", no_wrap=True)
+    table.add_column("evidence" if selection.criterion == "bic" else "by bic", no_wrap=True)
     table.add_column("")
-    rows = shown(selection, _MOST_ROWS)
+    rows = listed(selection, _MOST_ROWS)
     for row in rows:
         table.add_row(*_cells(row, selection))
     more = len(selection.rows) - len(rows)
-    return Group(table, f"{more} more candidates are in selection.json" if more else "", _elbows(selection))
+    left_out = f"{more} more candidates are in selection.json" if more else ""
+    return Group(table, *_troubles(selection), left_out, _elbows(selection))
 
 
 def ranked(selection: Selection) -> list[Row]:
@@ -29,7 +35,7 @@ def ranked(selection: Selection) -> list[Row]:
     return sorted(selection.rows, key=lambda row: (row.name != selection.best, row.delta is None, row.delta or 0))
 
 
-def shown(selection: Selection, most: int) -> list[Row]:
+def listed(selection: Selection, most: int) -> list[Row]:
     """Return the best candidates, `most` at most, and all that failed or collapsed."""
     return [row for place, row in enumerate(ranked(selection)) if place < most or row.delta is None]
 
@@ -37,7 +43,8 @@ def shown(selection: Selection, most: int) -> list[Row]:
 def selection_line(selection: Selection) -> str:
     """Return the choice in one line."""
     row, others = selection.chosen, sorted(r.delta for r in selection.rows if r.delta is not None)
-    what = f"{row.covariance_type} covariance, {row.n_components} components: best of {len(selection.rows)} candidates"
+    components = "1 component" if row.n_components == 1 else f"{row.n_components} components"
+    what = f"{row.covariance_type} covariance, {components}: best of {len(selection.rows)} candidates"
     ahead = f", {number(others[1], places(selection))} ahead of the next" if len(others) > 1 else ""
     return f"{what} by {selection.criterion} ({number(row.criterion, places(selection))}{ahead})"
 
@@ -50,9 +57,29 @@ def _cells(row: Row, selection: Selection) -> list[str]:
         number(row.criterion, places(selection)) + error,
         number(row.delta, places(selection)),
         str(row.n_iter + 1) if not row.failed else "",
-        row.evidence or "",
-        remark(row),
+        _verdict(row),
+        f"no better than {row.nested}" if row.nested else "",
     ]
+
+
+def _verdict(row: Row) -> str:
+    """Return what is held against the candidate, in a word or two."""
+    return "failed" if row.failed else "collapsed" if row.collapsed else row.evidence or ""
+
+
+def _troubles(selection: Selection) -> Iterator[str]:
+    """Yield a line for each reason why candidates failed, and for each one with collapsed components."""
+    failed: dict[str, list[str]] = {}
+    for row in selection.rows:
+        if row.failed:
+            failed.setdefault(row.stop_reason, []).append(row.name)
+    for why, names in failed.items():
+        yield f"{', '.join(names)} failed: {shown(why)}"
+    for row in selection.rows:
+        if row.collapsed:
+            more = len(row.collapsed) - _MOST_NUMBERS
+            numbers = ", ".join(map(str, row.collapsed[:_MOST_NUMBERS])) + (f" and {more} more" if more > 0 else "")
+            yield f"{row.name} has collapsed components: {numbers}"
 
 
 def remark(row: Row) -> str:

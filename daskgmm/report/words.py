@@ -41,10 +41,11 @@ def _what(story: Story) -> str:
 
 
 def _sizes(story: Story) -> Iterator[str]:
-    if story.mixture.n_components < 2:
-        return
-    largest, *_, smallest = story.by_weight
     weights = story.mixture.weights
+    filled = story.by_weight[weights[story.by_weight] > 0]
+    if len(filled) < 2:
+        return
+    largest, *_, smallest = filled
     yield (
         f"The largest cluster, {largest}, holds {_percent(weights[largest])} of the rows, the smallest, {smallest}, "
         f"{_percent(weights[smallest])}."

@@ -85,6 +85,7 @@ class _Record(BaseModel):
     log_likelihood: float
     gain: float | None = None
     remaining_gain: float | None = None
+    n_live: int | None = None
 
 
 def _n_regions(folder: Path) -> int | None:

@@ -199,6 +199,35 @@ def test_held_out_rows_choose_by_the_folds_of_each_candidate():
     assert table.chosen.delta == 0
 
 
+def test_a_fold_without_rows_judges_nothing():
+    def expect(mixtures, folds):
+        value = {1: -3.0, 2: -2.0}
+        return tuple(
+            Scored(one, HeldOut(100 * value[m.n_components] + fold, 100.0) if fold else HeldOut())
+            for one, m, fold in zip(SAMPLE(mixtures), mixtures, folds, strict=True)
+        )
+
+    options = replace(OPTIONS, criterion="heldout")
+    table = selection(run_sweep(started((1, 2), n_folds=3), expect, options), options)
+    assert table.best == "full-2"
+    assert table.chosen.held_out_folds == pytest.approx((-1.99, -1.98))
+    assert table.chosen.held_out == pytest.approx(-1.985)
+
+
+def test_a_collapsed_candidate_bends_no_elbow():
+    """Its log-likelihood has no bound."""
+    spread = np.array([np.eye(2) * 20, np.eye(2) * 1e-7])
+    mixtures = {**TRUTH, 2: Mixture("full", np.array([0.99, 0.01]), np.array([[3.0, 3], ROWS[0]]), spread)}
+    ended = {
+        k: Trial(mixtures[k], (value / 300,), scored(value, k).statistics, StopReason.MAX_ITER)
+        for k, value in ((1, -1000.0), (2, -100.0), (3, -50.0))
+    }
+    states = {f"full-{k}": State(SAMPLE.survey, (trial,)) for k, trial in ended.items()}
+    table = selection(replace(started(), states=states), OPTIONS)
+    assert [bool(row.collapsed) for row in table.rows] == [False, True, False]
+    assert table.elbow == {"full": None}
+
+
 def test_a_fold_that_fails_takes_its_candidate_along():
     sweep = started((1, 2), n_folds=2)
     bad = [scored(-1000.0), scored(-1000.0), scored(float("nan")), *[scored(-900.0, 2)] * 3]

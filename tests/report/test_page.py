@@ -120,6 +120,16 @@ def test_rows_that_are_not_kept_leave_their_pictures_out():
     assert "No rows were kept for this report" in text
     assert "How certain" not in text
     assert "Where the clusters lie" in text
+    assert "The two directions in which the components differ most. Ellipses mark" in text
+
+
+def test_components_that_lie_apart_show_their_colours_over_the_sum():
+    """Where they are all of it, they are drawn after it."""
+    told = story(mixture(2, 1, apart=50.0))
+    html, _ = drawn(told)
+    drawing = html[html.index('id="feature-0-') :].partition("</svg>")[0]
+    total = drawing.rindex("stroke: var(--ink)")
+    assert all(drawing.index(f"stroke: {colour}") > total for colour in told.colours)
 
 
 def test_weighted_rows_count_by_their_weight():

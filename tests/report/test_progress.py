@@ -49,6 +49,21 @@ def test_every_event_is_shown(is_terminal):
         assert shown in text
 
 
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_texts_of_data_and_paths_are_shown_as_they_are(is_terminal):
+    """Neither markup of rich nor a terminal's control characters act."""
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=is_terminal, width=200, highlight=False)
+    with listening(console, 10) as listen:
+        listen(Phase("read", "speed[m].npy"))
+        listen(Notice("column [/b] is constant \x1b[2Jas it is"))
+        listen(Connected("[red]two", None))
+    text = out.getvalue()
+    assert "read: speed[m].npy" in text
+    assert "note: column [/b] is constant ?[2Jas it is" in text
+    assert "computing on [red]two" in text
+
+
 def model_of(d):
     mixture = Mixture("diag", np.array([0.25, 0.75]), np.arange(2.0 * d).reshape(2, d), np.ones((2, d)))
     return Model(mixture, None, FitSummary(-1.0, 10.0, 1.0, 2.0, 3.0, 4, False, "stopped at max_iter", (1,)))
@@ -69,6 +84,15 @@ def test_inspection_names_the_nearest_component_and_the_overlap():
     console.print(inspection(model_of(1)))
     text = console.file.getvalue()
     assert [line.split()[7:10:2] for line in text.splitlines() if "0.88" in line] == [["0", "0.88"], ["1", "0.88"]]
+
+
+def test_inspection_names_no_empty_component_as_the_nearest():
+    covariances, weights = np.ones((3, 1)), np.array([0.5, 0.5, 0.0])
+    mixture = Mixture("diag", weights, np.array([[0.0], [9.0], [0.1]]), covariances)
+    console = Console(file=io.StringIO(), width=200)
+    console.print(inspection(replace(model_of(1), mixture=mixture)))
+    rows = [line.split()[1:8:6] for line in console.file.getvalue().splitlines() if " 0.5000 " in line]
+    assert rows == [["0", "1"], ["1", "0"]]
 
 
 def test_inspection_breaks_no_column_of_a_narrow_terminal():

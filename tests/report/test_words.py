@@ -50,6 +50,7 @@ def test_empty_components_are_no_clusters():
     of = mixture(3, 2, apart=20.0)
     told = story(replace(of, weights=np.array([0.5, 0.5, 0.0])))
     assert headline(told).startswith("2 clusters")
+    assert "the smallest, 1, 50 percent" in summary(told)[1]
     assert "1 of 3 components have no rows: 2. Decrease model.n_components" in said(told)
 
 
