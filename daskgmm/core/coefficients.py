@@ -74,10 +74,11 @@ class Gaussians:
     def cancellation(self) -> float:
         """Largest sqrt(sum_ij t_ij^2) over the components: by how much the terms of a log-density exceed 1."""
         reach = np.abs(self.means) + np.sqrt(self.spread if self.spread.ndim == 2 else self.spread.diagonal(0, 1, 2))
-        squares, precisions = reach**2, self.precisions**2
-        if precisions.ndim == 2:
-            return float(np.sqrt((squares**2 * precisions).sum(axis=1).max()))
-        return float(np.sqrt(np.einsum("ki,kij,kj->k", squares, precisions, squares, optimize=True).max()))
+        if self.precisions.ndim == 2:
+            terms = reach**2 * self.precisions
+        else:
+            terms = reach[:, :, None] * self.precisions * reach[:, None, :]
+        return float(np.sqrt((terms**2).reshape(len(terms), -1).sum(axis=1).max()))
 
 
 @dataclass(frozen=True, eq=False)
