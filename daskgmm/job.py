@@ -13,10 +13,10 @@ from .chunked.survey import survey_and_sample
 from .config import Config
 from .core.loop import State, Trial, iterate
 from .core.model import FitSummary, Model
-from .events import Finished, Listener, Notice, Phase, ignore
+from .events import Finished, Listener, Phase, ignore
 from .opening import opened
 from .recording import Recorder, beginning_of
-from .reporting import report_of_fit
+from .reporting import leave_finished, report_of_fit
 from .results import results_of
 from .resuming import finished, fit_plan, fitted_before
 from .scoring import scored, with_anomaly, write_results
@@ -39,9 +39,7 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     with tracked(config, "fit", listen) as tell, directory.locked(tell):
         if resume and (before := finished(directory, config)) is not None:
-            tell(Notice("the run is finished already: nothing is left to do"))
-            if config.output.report and not directory.holds_report:  # it is drawn when all else is in its place
-                report_of_fit(directory.path, tell)
+            leave_finished(directory, config.output, tell)
             return before
         directory.check_writable(overwrite, resume)
         source, recorder = open_source(config.data), Recorder(tell)

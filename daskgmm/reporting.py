@@ -16,7 +16,7 @@ from .report.story import Story
 from .storage.model import load_model
 from .storage.places import writing, written_whole, zarr_store
 from .storage.record import load_record
-from .storage.run import CONFIG, MODEL, PICTURE, RECORD, REPORT, SELECTION
+from .storage.run import CONFIG, MODEL, PICTURE, RECORD, REPORT, SELECTION, OutputOptions, RunDirectory
 from .storage.selection import read_selection
 
 _MAP_SIDE = 700  # cells of the map of labels along its longer side
@@ -38,6 +38,13 @@ def report_of_fit(directory: Path, listen: Listener) -> None:
         write_report(directory)
     except Exception as error:  # whatever it is: the fit is there
         listen(Notice(f"{REPORT} could not be drawn ({type(error).__name__}: {error}), but the fit is complete"))
+
+
+def leave_finished(run: RunDirectory, output: OutputOptions, listen: Listener) -> None:
+    """Tell that a run is finished; draw its report where that is all that it lacks: it is drawn last of all."""
+    listen(Notice("the run is finished already: nothing is left to do"))
+    if output.report and not run.holds_report:
+        report_of_fit(run.path, listen)
 
 
 def story_of(directory: Path) -> Story:

@@ -19,7 +19,7 @@ from .errors import DataError
 from .events import Finished, Iteration, Listener, Notice, ignore
 from .opening import opened
 from .recording import Recorder, beginning_of
-from .reporting import report_of_fit
+from .reporting import leave_finished, report_of_fit
 from .resuming import finished_sweep, fitted_before, select_plan
 from .scoring import scored
 from .selecting import Found, Search, begun, searched
@@ -45,7 +45,7 @@ def select(
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     with tracked(config, "select", listen) as tell, directory.locked(tell):
         if resume and (before := finished_sweep(directory, config)) is not None:
-            tell(Notice("the run is finished already: nothing is left to do"))
+            leave_finished(directory, config.output, tell)
             return before
         directory.check_writable(overwrite, resume)
         source, recorder = open_source(config.data), Recorder(tell)

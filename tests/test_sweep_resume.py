@@ -173,6 +173,14 @@ def test_a_sweep_that_is_finished_is_left_as_it_is():
     assert "already holds a run" in refused(*as_fit, code=2)
 
 
+def test_the_report_of_a_sweep_that_was_killed_before_it_is_drawn_by_resume():
+    run("select", "job.yaml", *SWEEP, "output.directory=undrawn", "output.report=false")
+    report = place("undrawn") / "report.html"
+    assert not report.exists()
+    select(settings("undrawn", "output.report=true"), resume=True)
+    assert report.exists()
+
+
 def test_the_status_of_a_sweep_tells_what_it_is_and_how_to_go_on():
     stop(settings("status"), at_pass(2))
     status = status_of("status")

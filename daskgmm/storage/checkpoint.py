@@ -88,12 +88,6 @@ def load_checkpoint(folder: Path, listen: Listener = ignore) -> Checkpoint | Non
     return None
 
 
-def newest_iteration(folder: Path) -> int | None:
-    """Return the iteration of the newest checkpoint that is whole, None where there is none."""
-    checkpoint = load_checkpoint(folder)
-    return None if checkpoint is None else checkpoint.iteration
-
-
 def to_bytes(checkpoint: Checkpoint) -> bytes:
     """Return the content of the checkpoint's file."""
     arrays = _Arrays()

@@ -27,7 +27,6 @@ from daskgmm.storage.checkpoint import (
     Checkpoint,
     from_bytes,
     load_checkpoint,
-    newest_iteration,
     save_checkpoint,
     to_bytes,
 )
@@ -126,11 +125,10 @@ def folder(request, tmp_path):
 
 def test_the_last_two_are_kept_and_the_newest_is_read(folder):
     assert load_checkpoint(folder) is None
-    assert newest_iteration(folder) is None
     for iteration in range(5):
         save_checkpoint(folder, checkpoint(iteration))
     assert sorted(one.name for one in folder.iterdir()) == ["00000004.checkpoint", "00000005.checkpoint"]
-    assert newest_iteration(folder) == 4
+    assert load_checkpoint(folder).iteration == 4
     assert load_checkpoint(folder).metrics == ("line 4\n",)
 
 
@@ -215,7 +213,7 @@ def test_a_forged_checkpoint_is_an_error_of_one_line(change):
 def test_checkpoints_are_told_apart_from_what_a_killed_process_had_begun(tmp_path):
     save_checkpoint(tmp_path, checkpoint(1))
     (tmp_path / ".00000002.checkpoint.abcd.tmp").write_bytes(b"half")
-    assert newest_iteration(tmp_path) == 1
+    assert load_checkpoint(tmp_path).iteration == 1
     save_checkpoint(tmp_path, checkpoint(2))
     assert len(list(tmp_path.iterdir())) == 2
 
