@@ -2,8 +2,9 @@
 
 from .defaults import register_defaults
 from .estimator import GaussianMixture
+from .selector import GaussianMixtureSelector
 from .storage.model import load_model
 
 register_defaults()
 
-__all__ = ["GaussianMixture", "load_model"]
+__all__ = ["GaussianMixture", "GaussianMixtureSelector", "load_model"]

@@ -19,9 +19,10 @@ from .clusters.submission import Submission, batch_job
 from .config import Config, config_schema, load_config
 from .errors import ConfigurationError, DaskGMMError, without_credentials
 from .events import ignore
-from .planning import plan
+from .planning import plan, plan_selection
 from .report.inspection import inspection, summary_line
 from .report.progress import listening
+from .report.selection import selection_line, selection_table
 from .storage.model import load_model
 from .storage.places import place, public
 from .storage.run import CONFIG, RunDirectory
@@ -111,6 +112,33 @@ def fit(config: str, overrides: tuple[str, ...], dry_run: bool, strict: bool, ov
     if not model.summary.converged:
         click.echo(f"daskgmm: {model.summary.stop_reason}", err=True)
         sys.exit(4 if strict else 0)
+
+
+@main.command()
+@click.argument("config", type=click.Path())
+@_OVERRIDES
+@click.option("--dry-run", is_flag=True, help="Show the candidates, shape, chunks and memory; write nothing.")
+@_OVERWRITE
+@_QUIET
+@_errors_in_one_line
+def select(config: str, overrides: tuple[str, ...], dry_run: bool, overwrite: bool, quiet: bool) -> None:
+    """Compare the models that CONFIG names under `select`; keep the best, label the rows with it.
+
+    Example: daskgmm select configs/select.yaml select.n_components=1..6 select.criterion=icl
+    """
+    settings = load_config(config, overrides)
+    if dry_run:
+        click.echo(settings.to_yaml())
+        click.echo(plan_selection(settings))
+        return
+    console = _console(quiet)
+    with listening(console, settings.fit.max_iter) as listen:
+        model, selection = job.select(settings, ignore if quiet else listen, overwrite=overwrite)
+    console.print(selection_table(selection))
+    console.print(selection_line(selection))
+    console.print(f"results in {settings.output.directory}")
+    if not model.summary.converged:
+        click.echo(f"daskgmm: {model.summary.stop_reason}", err=True)
 
 
 @main.command()

@@ -18,6 +18,8 @@ from pydantic_core import ErrorDetails
 from .chunked.memory import ComputeOptions
 from .clusters import ClusterOptions, Threads
 from .core.options import FitOptions, ModelOptions
+from .core.selection import Candidate
+from .core.selection_options import SelectOptions
 from .errors import ConfigurationError
 from .storage.places import PUBLIC_OPTIONS, place, public
 from .storage.run import OutputOptions
@@ -41,6 +43,12 @@ class Config(BaseModel):
     """How rows are cut and kept."""
     output: OutputOptions = OutputOptions()
     """What is written, and where."""
+    select: SelectOptions = SelectOptions()
+    """Which models `daskgmm select` compares, in place of the n_components and covariance_type of `model`."""
+
+    def of(self, candidate: Candidate) -> Config:
+        """Return the configuration with the model of a candidate."""
+        return self.model_copy(update={"model": self.select.model(candidate, self.model)})
 
     def to_yaml(self) -> str:
         """Return the resolved configuration, defaults included; secrets of storage_options stay out."""

@@ -45,7 +45,7 @@ _SINGULAR = (
     "caused by singleton or collapsed samples). Try to decrease the number of components, increase reg_covar, or scale "
     "the input data."
 )
-_NOT_CONVERGED = (
+NOT_CONVERGED = (
     "Best performing initialization did not converge. Try different init parameters, or increase max_iter, tol, or "
     "check for degenerate data."
 )
@@ -199,7 +199,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
             raise SingularCovarianceError(f"{_SINGULAR} In short: {error}") from None
         self._keep(best)
         if not self.converged_ and self.max_iter > 0:
-            warnings.warn(_NOT_CONVERGED, ConvergenceWarning, stacklevel=2)
+            warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=2)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:

@@ -18,14 +18,17 @@ from .chunked.survey import survey_and_sample
 from .config import Config
 from .core.loop import State, Trial, iterate
 from .core.model import Anomaly, FitSummary, Model
+from .core.selection_table import Selection
 from .events import Listener, Notice, Phase, ignore, to_all
 from .opening import opened
 from .report.picture import write_segmentation
 from .results import Results, results_of
+from .selecting import Search, search
 from .storage.model import save_model
 from .storage.places import place
 from .storage.results import read_result
-from .storage.run import METRICS, MODEL, PICTURE, OutputOptions, RunDirectory, metrics_writer
+from .storage.run import CONFIG, METRICS, MODEL, PICTURE, SELECTION, OutputOptions, RunDirectory, metrics_writer
+from .storage.selection import write_selection
 from .storage.sources import open_source
 from .storage.unfinished import Unfinished
 from .telling import iteration_teller
@@ -54,6 +57,28 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False) -
             save_model(model, work.path / MODEL)
             write_results(results_of(rows, source, model, config), model, work, listen)
     return model
+
+
+def select(config: Config, listen: Listener = ignore, *, overwrite: bool = False) -> tuple[Model, Selection]:
+    """Run the sweep that the configuration describes; return the best model, which the run directory then holds."""
+    directory = RunDirectory(place(config.output.directory, config.output.storage_options))
+    directory.check_writable(overwrite)
+    source = open_source(config.data)
+    wanted = Search(config.select, config.model, config.fit, config.fit.random_state)
+    with opened(config.of(config.select.largest), source, listen) as rows:
+        survey, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), wanted.seed)
+        check_fittable(survey, config.of(config.select.smallest).model, source.feature_names, listen)
+        tell_of_mask(config.data.mask, rows.n_rows - survey.n_rows, listen)
+        with directory.fitting(config.to_yaml()) as work, metrics_writer(work.path / METRICS) as metrics:
+            found = search(rows, survey, sample, wanted, to_all(listen, metrics))
+            write_selection(found.selection, work.path / SELECTION)
+            config = config.of(found.best)
+            (work.path / CONFIG).write_text(config.to_yaml())
+            model = Model(found.trial.mixture, source.feature_names, FitSummary.of(found.trial))
+            model = with_anomaly(model, rows, config.output, listen)
+            save_model(model, work.path / MODEL)
+            write_results(results_of(rows, source, model, config), model, work, listen)
+    return model, found.selection
 
 
 def predict(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from .chunked.memory import ComputeOptions, Estimate, estimate
 from .chunked.reduction import FAN_IN
 from .chunked.rows import Rows
+from .chunked.selection import batches, bytes_in_pass
 from .config import Config
+from .core.growth import MOST_SPLITS
 from .core.seeding import heat_rows
 from .core.slots import n_reading_ahead
 from .results import bytes_of_results
@@ -21,6 +23,7 @@ _POINT_COPIES = 5  # of the rows that a restart works on: float64, standardised,
 _DISTANCES = 8  # that k-means++ holds for each of these rows, one for each candidate
 _MIXTURE_COPIES = 12  # k x F, while a restart is started and improved: statistics, covariances, their factors
 _READ_COPIES = 2  # of a stored chunk that is cut: as it is stored, and decoded
+_SUMS_COPIES = 3  # of a pass's statistics in a thread that computes: of a tile, of a block, of a chunk
 _PICTURE_COPIES = 8  # of an image: decoded and converted; beside its labels as array, as picture, and while resized
 
 
@@ -42,13 +45,50 @@ def rows_of(source: Source, compute: ComputeOptions) -> Rows:
 
 
 def plan(config: Config) -> str:
-    """Return the plan as text, from the source's shape alone: no row is read and nothing is written."""
+    """Return the plan of a fit as text, from the source's shape alone: no row is read and nothing is written."""
     source = open_source(config.data)
     rows = rows_of(source, config.compute)
     needs, n_sample = needs_of(rows, config), _n_sample(config, rows)
-    memory = memory_of_process(config, source, rows, needs)
+    return _text(_facts(config, source, rows, n_sample, memory_of_process(config, source, rows, needs)))
+
+
+def plan_selection(config: Config) -> str:
+    """Return the plan of a sweep as text, as `plan` does for a fit."""
+    source, select = open_source(config.data), config.select
+    rows = rows_of(source, config.compute)
+    n_sample = min(select.n_sample(config.fit, config.model, rows.n_features), rows.n_rows)
+    carried = _carried(config, rows.n_features)
+    n_batches = len(list(batches(carried, select.batch_bytes)))
+    most = min(sum(carried), max(select.batch_bytes, *carried))
+    largest = config.of(select.largest)
+    memory = memory_of_process(largest, source, rows, needs_of(rows, largest))
+    copies = FAN_IN + 1 + _SUMS_COPIES * config.cluster.compute_threads
+    starts = (config.fit.n_init + MOST_SPLITS) * len(select.covariance_type) * max(carried)
+    facts = _facts(largest, source, rows, n_sample, replace(memory, peak=memory.peak + copies * most + starts))
+    sizes, types = ", ".join(map(str, select.sizes)), ", ".join(select.covariance_type)
+    folds = f" with {select.n_folds} folds" if select.n_folds else ""
+    reads = "one read" if n_batches == 1 else f"{n_batches} reads of at most {select.batch_bytes / _MIB:.0f} MiB each"
+    named = {
+        "candidates": f"{len(select.candidates)} by {select.criterion}{folds}: {types}, each of {sizes} components",
+        "passes": f"shared by all live candidates: at first {sum(carried) / _MIB:.2f} MiB of statistics, in {reads}",
+    }
+    return _text({**named, **facts})
+
+
+def _carried(config: Config, n_features: int) -> list[int]:
+    """Return the bytes that the first pass of a sweep carries of each mixture."""
+    some_rows = config.select.n_folds > 0
+    return [
+        bytes_in_pass(one.n_components, n_features, one.covariance_type, some_rows=some_rows)
+        for one in config.select.candidates
+        for _ in range(1 + config.select.n_folds)
+    ]
+
+
+def _facts(config: Config, source: Source, rows: Rows, n_sample: int, memory: Memory) -> dict[str, str]:
+    needs = needs_of(rows, config)
     kept = "kept in memory" if needs.rows_held else "streamed from the source at each pass"
-    facts = {
+    return {
         "source": source.description,
         "rows": f"{' x '.join(f'{size:,}' for size in rows.grid)} = {rows.n_rows:,}",
         "features": f"{rows.n_features} ({rows.array.dtype})",
@@ -61,6 +101,9 @@ def plan(config: Config) -> str:
         "peak memory": f"at most {memory.peak / _MIB:.0f} MiB in each process, "
         f"{_PROCESS / _MIB:.0f} MiB of it for libraries",
     }
+
+
+def _text(facts: dict[str, str]) -> str:
     return "\n".join(f"{name + ':':16s}{value}" for name, value in facts.items())
 
 

@@ -11,7 +11,7 @@ BASE = {"errors", "events"}
 LAYERS = {"core", "chunked", "storage", "clusters", "report"}
 TOP = [  # each above those before it
     *("defaults", "config", "checks", "given", "inputs", "telling", "results", "planning", "preflight", "opening"),
-    *("job", "estimator", "cli", "__main__", "__init__"),
+    *("selecting", "job", "estimator", "selector", "cli", "__main__", "__init__"),
 ]
 ALLOWED = {  # part of the package: what it may import of the package beside itself
     "errors": set(),

@@ -9,6 +9,7 @@ from dask.sizeof import sizeof
 
 from ..core.coefficients import Centred, Shared
 from ..core.expectation import Expectation
+from ..core.folds import Scored
 from ..core.quantile import Counts
 from ..core.statistics import Statistics
 from ..core.survey import Survey
@@ -21,5 +22,5 @@ def bytes_of(value: Any) -> int:
 
 def register() -> None:
     """Let dask know the values that tasks give to one another."""
-    for kind in (Statistics, Survey, Counts, Expectation, Shared, Centred):
+    for kind in (Statistics, Survey, Counts, Expectation, Shared, Centred, Scored):
         sizeof.register(kind, bytes_of)

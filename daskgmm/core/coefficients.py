@@ -12,6 +12,7 @@ to the covariance, is about eps a^T |P_k| a. Above `MAX_ERROR` the kernels with 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -86,15 +87,13 @@ class Shared:
     theta: NDArray[np.floating]
 
     def expect(self, rows: NDArray[np.floating], row_weights: Array | None) -> Statistics:
-        weights = _NO_WEIGHTS if row_weights is None else row_weights
-        sums, log_likelihood, weight_sum = kernels.expect_shared(rows, weights, self._setting(), self.theta)
-        entropy = log_likelihood - float(np.vdot(self.theta, sums))
-        return Statistics(sums, log_likelihood, entropy, weight_sum, centred=False)
+        return expect_together((self,), rows, row_weights)[0]
 
     def predict(self, rows: NDArray[np.floating], outputs: kernels.Outputs) -> None:
-        kernels.predict_shared(rows, self._setting(), self.theta, outputs)
+        kernels.predict_shared(rows, self.setting, self.theta, outputs)
 
-    def _setting(self) -> kernels.Setting:
+    @property
+    def setting(self) -> kernels.Setting:
         return _setting(self.frame, self.feature_map, self.theta.shape[1], self.theta.dtype)
 
 
@@ -137,6 +136,22 @@ class Centred:
 Coefficients = Shared | Centred
 
 
+def expect_together(
+    mixtures: Sequence[Shared], rows: NDArray[np.floating], row_weights: Array | None
+) -> tuple[Statistics, ...]:
+    """Return the statistics of mixtures over one feature map: phi is built once, and their products are one."""
+    weights = _NO_WEIGHTS if row_weights is None else row_weights
+    thetas = [one.theta for one in mixtures]
+    theta = thetas[0] if len(thetas) == 1 else np.concatenate(thetas)
+    edges = np.cumsum([0, *map(len, thetas)])
+    sums, log_likelihoods, weight_sum = kernels.expect_shared(rows, weights, mixtures[0].setting, theta, edges)
+    parts = zip(thetas, np.split(sums, edges[1:-1]), log_likelihoods.tolist(), strict=True)
+    return tuple(
+        Statistics(own, log_likelihood, log_likelihood - float(np.vdot(one, own)), weight_sum, centred=False)
+        for one, own, log_likelihood in parts
+    )
+
+
 def check_regular(mixture: Mixture, frame: Frame) -> None:
     """Raise SingularCovarianceError unless every covariance is positive definite beyond rounding."""
     _factors(mixture, mixture.structure.in_frame(mixture.covariances, mixture.means.shape, frame))
@@ -151,16 +166,21 @@ def _factors(mixture: Mixture, spread: Array) -> Array:
     return deviations
 
 
-def prepare(mixture: Mixture, survey: Survey, dtype: DTypeLike = np.float64) -> Coefficients:
+def prepare(
+    mixture: Mixture, survey: Survey, dtype: DTypeLike = np.float64, *, some_rows: bool = False
+) -> Coefficients:
     """Return the mixture's coefficients for a pass over the surveyed rows, computed in `dtype`.
 
     For the tied structure the quadratic term common to all components enters as its mean over the rows,
-    -tr(P S) / 2N: wrong row by row, right in the sum over the surveyed rows.
+    -tr(P S) / 2N: wrong row by row, right in the sum over the surveyed rows. With `some_rows` the sum may be over some
+    of them only: then the structure takes the full map, whose statistics hold the scatter of just these rows.
     """
     frame, structure = survey.frame, mixture.structure
     gaussians = Gaussians.of(mixture, frame)
     if _loses_precision(gaussians, dtype):
         return _centred(gaussians, frame, structure.centred_map, dtype)
+    if some_rows:
+        return _shared(gaussians, frame, structure.centred_map, dtype)
     if structure.feature_map is FeatureMap.LINEAR:
         share = -np.vdot(gaussians.precisions[0], survey.pooled) / 2
         return _shared(gaussians, frame, FeatureMap.LINEAR, dtype, float(share))

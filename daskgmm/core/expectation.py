@@ -14,6 +14,7 @@ from .blas import single_threaded
 from .blocks import blocks
 from .coefficients import Coefficients, prepare
 from .mixture import Mixture
+from .stacks import expect_stacked, stacked
 from .statistics import Statistics
 from .survey import Survey
 
@@ -23,10 +24,9 @@ Expect = Callable[[tuple[Mixture, ...]], tuple[Statistics, ...]]
 
 def expect(rows: Rows, row_weights: Rows | None, coefficients: tuple[Coefficients, ...]) -> tuple[Statistics, ...]:
     """Return the statistics of rows (n, d), one for each mixture; row_weights is (n,) or None."""
+    stacks = stacked(coefficients)
     with single_threaded():
-        parts = [
-            tuple(one.expect(block, weights) for one in coefficients) for block, weights in blocks(rows, row_weights)
-        ]
+        parts = [expect_stacked(coefficients, stacks, block, weights) for block, weights in blocks(rows, row_weights)]
     return tuple(reduce(add, of_one) for of_one in zip(*parts, strict=True))
 
 

@@ -263,10 +263,12 @@ def add_to(sums: Any, part: Any) -> None:
 
 
 @_compiled
-def expect_shared(rows: Any, row_weights: Any, setting: Any, theta: Any) -> Any:
+def expect_shared(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: Any) -> Any:
     """Return T (k, F), sum_n weight_n log p(x_n) and sum_n weight_n of rows (n, d), by the shared centre.
 
-    row_weights is (n,), or (0,) for none. The products are computed in the precision of theta (k, F).
+    theta (k, F) holds the components of several mixtures one after the other: mixture m has those from edges[m] to
+    edges[m + 1], and the log-likelihood is one for each, (m,). row_weights is (n,), or (0,) for none. The products
+    are computed in the precision of theta.
     """
     d, (k, n_columns) = rows.shape[1], theta.shape
     z = np.empty((d, setting.tile), theta.dtype)
@@ -275,14 +277,16 @@ def expect_shared(rows: Any, row_weights: Any, setting: Any, theta: Any) -> Any:
     part = np.empty((n_columns, k), theta.dtype)  # T^T: BLAS takes the long side first up to twice as fast
     weights, log_prob, total = np.empty(setting.tile), np.empty(setting.tile), np.empty(setting.tile)
     sums = np.zeros((n_columns, k))
-    log_likelihood, weight_sum = 0.0, 0.0
+    log_likelihood, weight_sum = np.zeros(len(edges) - 1), 0.0
     for start in range(0, len(rows), setting.tile):
         n = load_tile(rows, start, setting, z)
         weight_sum += load_weights(row_weights, start, n, z, weights)
         build_features(setting.feature_map, setting.metric, z, phi)
         np.dot(theta, phi, joint)
-        softmax(joint, setting.flush, log_prob, total)
-        log_likelihood += weigh(joint, total, weights, log_prob)
+        for m in range(len(edges) - 1):
+            own = joint[edges[m] : edges[m + 1]]
+            softmax(own, setting.flush, log_prob, total)
+            log_likelihood[m] += weigh(own, total, weights, log_prob)
         np.dot(phi, joint.T, part)
         add_to(sums, part)
     return np.ascontiguousarray(sums.T), log_likelihood, weight_sum

@@ -24,6 +24,7 @@ class StopReason(Enum):
     CONVERGED = "converged: the estimated remaining gain is below tol"
     MAX_ITER = "stopped at max_iter before convergence: raise max_iter, or tol if the gain left is small enough for you"
     OVERTAKEN = "given up: its estimated limit is below another finalist's log-likelihood"
+    BEATEN = "left the sweep: its criterion, even at its estimated limit, is worse than another candidate's"
     COLLAPSED = (
         "stopped before a covariance became singular, where the likelihood has no bound: increase reg_covar or "
         "decrease n_components"

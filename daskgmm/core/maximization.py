@@ -22,7 +22,8 @@ def maximize(mixture: Mixture, statistics: Statistics, survey: Survey, reg_covar
     A component with N_k <= EMPTY N is empty: it keeps its mean and covariance and has the weight 0 from then on.
     """
     frame, structure = survey.frame, mixture.structure
-    feature_map = structure.centred_map if statistics.centred else structure.feature_map
+    about_rows = statistics.sums.shape[1] == structure.feature_map.n_columns(frame.n_features)
+    feature_map = structure.feature_map if about_rows and not statistics.centred else structure.centred_map
     counts, first, second = unpack(feature_map, statistics.sums, frame.n_features)
     alive = counts > EMPTY * counts.sum()
     safe = np.where(alive, counts, 1.0)

@@ -120,8 +120,7 @@ def start(sample: Expectation, options: SeedOptions, seed: int) -> Mixture:
 
 
 def _start(sample: Expectation, options: SeedOptions, rng: np.random.Generator) -> Mixture:
-    z = sample.survey.frame.to_z(np.asarray(sample.rows, dtype=np.float64))
-    weights = np.ones(len(z)) if sample.row_weights is None else np.asarray(sample.row_weights, dtype=np.float64)
+    z, weights = standardised(sample)
     given = options.given
     if given.means is not None:
         labels = nearest(z, sample.survey.frame.to_z(given.means))
@@ -131,6 +130,12 @@ def _start(sample: Expectation, options: SeedOptions, rng: np.random.Generator) 
     mixture = mixture_of_parts(sample, z, weights, labels, options, rng)
     replaced = {name: value for name, value in vars(given).items() if value is not None}
     return replace(mixture, **replaced)
+
+
+def standardised(sample: Expectation) -> tuple[Array, Array]:
+    """Return the rows of the sample in the coordinates of its frame, (n, d), and their weights, (n,)."""
+    z = sample.survey.frame.to_z(np.asarray(sample.rows, dtype=np.float64))
+    return z, np.ones(len(z)) if sample.row_weights is None else np.asarray(sample.row_weights, dtype=np.float64)
 
 
 def partition(points: Array, weights: Array, options: SeedOptions, rng: np.random.Generator) -> Labels:

@@ -54,7 +54,8 @@ class OutputOptions:
 
 CONFIG, MODEL, METRICS, PICTURE = "config.yaml", "model.zarr", "metrics.jsonl", "segmentation.png"
 RESULTS = ("labels.zarr", "probabilities.zarr", "log_density.zarr", "anomaly.zarr", "results.parquet")
-CONTENT = (CONFIG, MODEL, METRICS, PICTURE, *RESULTS)
+SELECTION = "selection.json"
+CONTENT = (CONFIG, MODEL, METRICS, PICTURE, SELECTION, *RESULTS)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from . import estimator, kernel, memory, overhead, passes, scale, streaming, structures
+from . import estimator, kernel, memory, overhead, passes, scale, select, streaming, structures
 
 BENCHMARKS = {
     "kernel": kernel,
@@ -13,6 +13,7 @@ BENCHMARKS = {
     "estimator": estimator,
     "overhead": overhead,
     "scale": scale,
+    "select": select,
 }
 
 

@@ -1,6 +1,7 @@
 """The same data, chunks and seed give the same bits: on any scheduler, with any number of workers."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 
 import dask
 import dask.array as da
@@ -14,8 +15,11 @@ from daskgmm.chunked.survey import survey_and_sample
 from daskgmm.core.blocks import block_rows
 from daskgmm.core.options import FitOptions, ModelOptions
 from daskgmm.core.prediction import Wanted
+from daskgmm.core.selection_options import SelectOptions
 from daskgmm.core.slots import COMPUTE_THREADS
 from daskgmm.errors import DataError
+from daskgmm.events import ignore
+from daskgmm.selecting import Search, search
 from tests import oracles
 
 OPTIONS = FitOptions(sample_size=1000, n_init=2, n_finalists=2, max_iter=3, tol=1e-2)
@@ -140,6 +144,30 @@ def test_models_are_the_same_bits(scheduler, fit, references, case):
     assert found.history == references[case].history
     for name in ("weights", "means", "covariances"):
         np.testing.assert_array_equal(getattr(found.mixture, name), getattr(references[case].mixture, name))
+
+
+def sweep(rows, criterion):
+    select = SelectOptions((1, 2, 3, 4), ("full", "tied"), criterion, folds=2)
+    wanted = Search(select, ModelOptions(), OPTIONS, 0)
+    surveyed, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), 0)
+    return search(rows, surveyed, sample, wanted, ignore)
+
+
+@pytest.fixture(scope="module")
+def swept():
+    """What the synchronous scheduler makes of a sweep by each criterion."""
+    with dask.config.set(scheduler="synchronous"):
+        return {criterion: sweep(dask_array(True), criterion) for criterion in ("bic", "heldout")}
+
+
+@pytest.mark.parametrize("criterion", ["bic", "heldout"])
+def test_sweeps_are_the_same_bits(scheduler, swept, criterion):
+    with scheduler():
+        found = sweep(dask_array(True), criterion)
+    assert [replace(row, seconds=0.0) for row in found.selection.rows] == [
+        replace(row, seconds=0.0) for row in swept[criterion].selection.rows
+    ]
+    np.testing.assert_array_equal(found.trial.mixture.means, swept[criterion].trial.mixture.means)
 
 
 def test_surveys_and_samples_are_the_same_bits(scheduler):

@@ -1,0 +1,85 @@
+"""A sweep over rows: starts of all candidates on one sample, then passes that all of them share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dask.delayed import Delayed
+
+from .chunked.rows import Rows
+from .chunked.selection import Starts, SweepExpectation, seed_all
+from .core.folds import Dealing
+from .core.growth import Seeded
+from .core.loop import Trial
+from .core.options import FitOptions, ModelOptions
+from .core.seeding import heat_rows
+from .core.selection import Candidate, Sweep, SweepOptions, begin, best_candidate, run_sweep
+from .core.selection_options import SelectOptions, seed_options
+from .core.selection_table import Selection, selection
+from .core.survey import Survey
+from .errors import DataError, SingularCovarianceError
+from .events import Listener, Notice, Phase
+from .telling import sweep_teller
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched for, and how."""
+
+    select: SelectOptions
+    model: ModelOptions  # of which n_components and covariance_type are the candidates'
+    fit: FitOptions
+    seed: int
+
+    def n_sample(self, n_features: int) -> int:
+        """Return the rows of the sample that all candidates share."""
+        return self.select.n_sample(self.fit, self.model, n_features)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search has found."""
+
+    sweep: Sweep
+    selection: Selection
+    best: Candidate
+    trial: Trial  # of the best candidate
+
+
+def search(rows: Rows, survey: Survey, sample: Delayed, wanted: Search, listen: Listener) -> Found:
+    """Return what a sweep over the surveyed rows finds; raise DataError where every candidate fails."""
+    n_sample = min(wanted.n_sample(rows.n_features), survey.n_rows)
+    options = wanted.select.sweep(wanted.fit, wanted.model, n_sample, survey.n_rows)
+    listen(Phase("seed", f"{len(wanted.select.candidates)} candidates on {n_sample:,} rows"))
+    seeds = _seeds(survey, sample, wanted, n_sample)
+    start = begin(wanted.select.candidates, seeds, survey, wanted.select.n_folds)
+    dealing = Dealing(wanted.select.n_folds, wanted.seed)
+    expect = SweepExpectation(rows, survey, dealing, wanted.fit.compute_dtype, wanted.select.batch_bytes)
+    listen(Phase("fit", f"EM of {len(start.candidates)} candidates on all {survey.n_rows:,} rows"))
+    ended = run_sweep(start, expect, options, sweep_teller(start, options, survey.n_rows, listen))
+    return _found(ended, options, listen)
+
+
+def _seeds(survey: Survey, sample: Delayed, wanted: Search, n_sample: int) -> dict[str, Seeded]:
+    """Return the finalists of each candidate on the sample, by its name, or why it has none."""
+    few = f"{survey.n_rows} rows of positive weight cannot be split into that many components"
+    fitting = [one for one in wanted.select.candidates if one.n_components <= survey.n_rows]
+    starts: Starts = {}
+    for one in fitting:
+        on_first, on_sample = (
+            seed_options(one, wanted.fit, wanted.select.model(one, wanted.model), survey.n_features, n, survey.n_rows)
+            for n in (heat_rows(n_sample), n_sample)
+        )
+        starts[one] = on_first, on_sample
+    seeds = seed_all(sample, starts, wanted.seed)
+    return {one.name: seeds.get(one.name, SingularCovarianceError(few)) for one in wanted.select.candidates}
+
+
+def _found(sweep: Sweep, options: SweepOptions, listen: Listener) -> Found:
+    table, best = selection(sweep, options), best_candidate(sweep, options)
+    for name, why in sweep.failures.items():
+        listen(Notice(f"candidate {name} failed: {why}"))
+    if table is None or best is None:
+        why = next(iter(sweep.failures.values()))
+        raise DataError(f"none of {len(sweep.candidates)} candidates could be fitted; the first: {why}")
+    return Found(sweep, table, best, sweep.states[best.name].best)

@@ -1,0 +1,123 @@
+"""A sweep k = 1..10 x 4 structures of 1e6 x 8 beside the 40 separate fits, and beside scikit-learn's loop.
+
+The separate fits are ours, each with its own survey, sample, restarts and passes. The loop of scikit-learn runs on a
+tenth of the rows, and its time is multiplied by ten. Streaming is from zarr in a temporary directory.
+"""
+
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+
+from daskgmm.chunked.expectation import Expectation
+from daskgmm.chunked.rows import Rows
+from daskgmm.chunked.seeding import race
+from daskgmm.chunked.streaming import reading_ahead
+from daskgmm.chunked.survey import survey_and_sample
+from daskgmm.core.blas import single_threaded
+from daskgmm.core.coefficients import prepare
+from daskgmm.core.expectation import expect
+from daskgmm.core.loop import State, Trial, iterate
+from daskgmm.core.options import FitOptions, ModelOptions
+from daskgmm.core.selection import Candidate
+from daskgmm.core.selection_options import SelectOptions
+from daskgmm.core.survey import survey
+from daskgmm.events import ignore
+from daskgmm.selecting import Found, Search, search
+
+from .problems import problem
+from .timing import in_turn
+
+_SCIKIT_SHARE = 10  # scikit-learn gets one row of so many
+
+
+def run(tiny: bool = False) -> str:
+    """Return the times and ratios of the sweep, in memory and streamed, and of one shared pass."""
+    n, select = (2_000, SelectOptions("1..2")) if tiny else (1_000_000, SelectOptions("1..10"))
+    rows, _ = problem(8, 5, n)
+    sweep(Rows.of_memory(rows[:500]), select)  # compiles
+    return "\n".join([_shared_pass(rows[: n // 5], select), *_in_memory(rows, select), *_streamed(rows, select)])
+
+
+def sweep(rows: Rows, select: SelectOptions) -> Found:
+    """Return what the sweep finds."""
+    wanted = Search(select, ModelOptions(), FitOptions(), 0)
+    with reading_ahead(rows):
+        surveyed, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), 0)
+        return search(rows, surveyed, sample, wanted, ignore)
+
+
+def separate(rows: Rows, select: SelectOptions) -> Candidate:
+    """Return the candidate of the best BIC of fits that know nothing of each other."""
+    bic = {}
+    with reading_ahead(rows):
+        for one in select.candidates:
+            model, fit = select.model(one, ModelOptions()), FitOptions()
+            surveyed, sample = survey_and_sample(rows, fit.n_sample(model, rows.n_features), 0)
+            trials = tuple(Trial(mixture) for mixture in race(sample, fit.seeding(model), 0))
+            best = iterate(State(surveyed, trials), Expectation(rows, surveyed), fit.em(model)).best
+            bic[one] = best.criteria.bic
+    return min(bic, key=bic.__getitem__)
+
+
+def scikit_learn(rows: np.ndarray, select: SelectOptions) -> None:
+    """Fit the same candidates with as many restarts."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for one in select.candidates:
+            estimator = GaussianMixture(one.n_components, covariance_type=one.covariance_type, n_init=4, random_state=0)
+            estimator.fit(rows).bic(rows)
+
+
+def _in_memory(rows: np.ndarray, select: SelectOptions) -> list[str]:
+    held = Rows.of_memory(rows)
+    ours, found = _timed(lambda: sweep(held, select))
+    apart, best = _timed(lambda: separate(held, select))
+    theirs, _ = _timed(lambda: scikit_learn(rows[::_SCIKIT_SHARE], select))
+    return [
+        f"in memory: sweep {ours:.1f} s (chooses {found.best.name}), separate fits {apart:.1f} s (choose {best.name}), "
+        f"sweep / separate {ours / apart:.3f}",
+        f"scikit-learn's loop on {len(rows[::_SCIKIT_SHARE]):,} rows {theirs:.1f} s; times {_SCIKIT_SHARE} / sweep: "
+        f"{theirs * _SCIKIT_SHARE / ours:.1f}",
+    ]
+
+
+def _streamed(rows: np.ndarray, select: SelectOptions) -> list[str]:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "rows.zarr"
+        stored = zarr.create_array(path, data=rows, chunks=(min(len(rows), 65_536), 8))
+        lazy = Rows.of_readable(stored, stored.chunks[:1])
+        ours, _ = _timed(lambda: sweep(lazy, select))
+        apart, _ = _timed(lambda: separate(lazy, select))
+    return [f"streamed from zarr: sweep {ours:.1f} s, separate fits {apart:.1f} s, separate / sweep {apart / ours:.1f}"]
+
+
+def _shared_pass(rows: np.ndarray, select: SelectOptions) -> str:
+    """Compare one pass that all candidates share with a pass for each, on one thread."""
+    surveyed = survey(rows)
+    mixtures = [problem(8, one.n_components, 100, one.covariance_type)[1] for one in select.candidates]
+    coefficients = tuple(prepare(mixture, surveyed) for mixture in mixtures)
+    calls: dict[str, Callable[[], object]] = {
+        "shared": lambda: expect(rows, None, coefficients),
+        "separate": lambda: [expect(rows, None, (one,)) for one in coefficients],
+    }
+    with single_threaded():
+        timings = in_turn(calls, rounds=3)
+    ns = {name: timings.median(name) / len(rows) * 1e9 for name in calls}
+    return (
+        f"one pass of {len(mixtures)} candidates, one thread: shared {ns['shared']:.0f} ns/row, separate "
+        f"{ns['separate']:.0f} ns/row, separate / shared {timings.ratio('separate', 'shared'):.2f}"
+    )
+
+
+def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    result = call()
+    return time.perf_counter() - start, result

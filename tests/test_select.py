@@ -1,0 +1,168 @@
+"""The command `select`, and the run directory that it leaves."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from sklearn.datasets import load_iris
+
+from daskgmm import load_model
+from daskgmm.config import load_config, parse_config
+from daskgmm.core.selection_options import SelectOptions
+from daskgmm.core.selection_table import Row
+from daskgmm.errors import ConfigurationError, DataError
+from daskgmm.job import select
+from daskgmm.planning import plan_selection
+from daskgmm.report.selection import selection_line, selection_table
+from daskgmm.storage.selection import read_selection, write_selection
+from tests.test_cli import run
+
+CONFIG = str(Path(__file__).parents[1] / "configs" / "select.yaml")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """The sweep of configs/select.yaml, its directory and what it printed."""
+    directory = tmp_path_factory.mktemp("select") / "run"
+    return directory, run("select", CONFIG, f"output.directory={directory}").output
+
+
+def test_the_configuration_of_the_project_finds_the_two_clusters_of_iris(ran):
+    directory, printed = ran
+    assert "full covariance, 2 components: best of 24 candidates by bic (574.018" in printed
+    assert "strong" in printed
+    assert "collapsed" in printed
+    model = load_model(directory)
+    assert model.mixture.n_components == 2
+    assert round(model.summary.bic, 3) <= 574.018
+    labels = zarr.open_array(directory / "labels.zarr", path="labels")[...]
+    setosa = load_iris().target == 0
+    assert len(np.unique(labels[setosa])) == len(np.unique(labels[~setosa])) == 1
+
+
+def test_the_table_lies_beside_the_model_and_reads_back(ran):
+    table = read_selection(ran[0] / "selection.json")
+    assert len(table.rows) == 24
+    assert table.chosen.name == table.best == "full-2"
+    assert table.chosen.bic == pytest.approx(load_model(ran[0]).summary.bic)
+    document = json.loads((ran[0] / "selection.json").read_text())
+    assert [*document["candidates"][0]] == [*Row.__dataclass_fields__]
+    copy = ran[0] / "copy.json"
+    write_selection(table, copy)
+    assert read_selection(copy) == table
+    copy.unlink()
+
+
+def test_the_configuration_that_is_kept_names_the_chosen_model(ran):
+    kept = load_config(ran[0] / "config.yaml")
+    assert (kept.model.n_components, kept.model.covariance_type) == (2, "full")
+    assert kept.select.sizes == (1, 2, 3, 4, 5, 6)
+
+
+def test_the_run_can_be_predicted_with_and_inspected(ran, here):
+    run("predict", str(ran[0]), "output.directory=again")
+    first, again = (zarr.open_array(where / "labels.zarr", path="labels")[...] for where in (ran[0], here / "again"))
+    np.testing.assert_array_equal(first, again)
+    assert "2 components, full covariance" in run("inspect", str(ran[0])).output
+
+
+def test_the_passes_are_kept_as_metrics(ran):
+    lines = [json.loads(line) for line in (ran[0] / "metrics.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in lines] == list(range(1, len(lines) + 1))
+    assert lines[-1]["n_live"] == 0
+
+
+def test_a_run_is_replaced_only_when_asked_and_a_fit_then_leaves_no_table(ran):
+    where = f"output.directory={ran[0]}"
+    small = ("select.n_components=[1]", "select.covariance_type=[diag]")
+    run("select", CONFIG, where, *small, code=2)
+    copied = ran[0].parent / "other"
+    run("select", CONFIG, f"output.directory={copied}", *small)
+    run("fit", CONFIG, f"output.directory={copied}", "model.n_components=2", "--overwrite")
+    assert not (copied / "selection.json").exists()
+
+
+def test_a_dry_run_says_how_many_candidates_share_how_many_reads(here):
+    printed = run("select", CONFIG, "select.criterion=heldout", "--dry-run").output
+    assert "24 by heldout with 5 folds" in printed
+    assert "in one read" in printed
+    assert not list(here.iterdir())
+
+
+def test_many_large_candidates_take_several_reads_and_the_plan_counts_them():
+    text = (
+        "data: {path: 'sample:synthetic', synthetic: {n_features: 64}}\n"
+        "select: {n_components: [100, 200, 300], covariance_type: [full, diag], batch_bytes: 6291456}\n"
+    )
+    config = parse_config(text)
+    assert "MiB of statistics, in 4 reads of at most 6 MiB each" in plan_selection(config)
+
+    def peak(batch_bytes):
+        options = parse_config(text, [f"select.batch_bytes={batch_bytes}"])
+        line = next(line for line in plan_selection(options).splitlines() if line.startswith("peak memory"))
+        return int(line.split("at most ")[1].split()[0])
+
+    assert peak(60_000_000) > peak(6_000_000)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("select.n_components=5..2", "neither a list"),
+        ("select.n_components=many", "neither a list"),
+        ("select.n_components=[0, 1]", "n_components"),
+        ("select.n_components=[]", "n_components"),
+        ("select.covariance_type=[round]", "covariance_type"),
+        ("select.criterion=best", "criterion"),
+        ("select.folds=1", "folds"),
+        ("select.sizes=[1]", "unknown key select.sizes"),
+    ],
+)
+def test_a_mistake_in_the_section_is_one_line(override, words):
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        load_config(CONFIG, [override])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_range_is_the_list_of_its_numbers():
+    assert SelectOptions("2..4").sizes == SelectOptions((4, 2, 3, 3)).sizes == (2, 3, 4)
+    assert [one.name for one in SelectOptions((1, 2), ("tied", "diag")).candidates] == [
+        "tied-1",
+        "tied-2",
+        "diag-1",
+        "diag-2",
+    ]
+
+
+def test_where_every_candidate_fails_the_job_says_why_and_leaves_nothing(here):
+    np.save("rows.npy", np.random.default_rng(0).normal(size=(5, 2)))
+    config = parse_config("data: {path: rows.npy}\nselect: {n_components: [7]}\noutput: {directory: run}")
+    with pytest.raises(DataError, match="5 rows"):
+        select(config)
+    assert not Path("run").exists()
+
+
+def test_a_file_that_is_no_table_is_refused(tmp_path):
+    for text in ("{}", "[]", "no json", '{"daskgmm_kind": "selection", "daskgmm_format": 1, "candidates": [1]}'):
+        (tmp_path / "selection.json").write_text(text)
+        with pytest.raises(DataError, match=r"selection\.json"):
+            read_selection(tmp_path / "selection.json")
+    with pytest.raises(DataError, match="missing"):
+        read_selection(tmp_path / "missing.json")
+
+
+def test_the_terminal_shows_the_best_and_all_that_is_remarkable(ran):
+    table = read_selection(ran[0] / "selection.json")
+    assert "ahead of the next" in selection_line(table)
+    candidates = selection_table(table).renderables[0].columns[0]._cells
+    assert candidates[0] == "full-2"
+    assert {"full-5", "full-6"} <= set(candidates)
+    assert len(candidates) < 24
