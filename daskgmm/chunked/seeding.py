@@ -6,8 +6,11 @@ import numpy as np
 from dask.delayed import Delayed, delayed
 
 from ..core.mixture import Mixture
-from ..core.seeding import SeedOptions, heat, ranked, refine, restart, start
+from ..core.moves import moved
+from ..core.seeding import SeedOptions, heat, ranked, restart, start
 from .reduction import compute, in_slot
+
+_MOST_MOVED = 2  # restarts that go on after the first heat
 
 
 def race(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...]:
@@ -17,8 +20,10 @@ def race(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...
     """
     first = delayed(heat, pure=False)(sample)
     heats = compute(*(delayed(in_slot, pure=False)(restart, first, options, one) for one in _seeds(options, seed)))
-    finalists = [trial.mixture for trial in ranked(heats)[: options.n_finalists]]
-    finals = compute(*(delayed(in_slot, pure=False)(refine, sample, options, mixture) for mixture in finalists))
+    best = [trial.mixture for trial in ranked(heats)[: max(options.n_finalists, _MOST_MOVED)]]
+    semifinals = compute(*(delayed(in_slot, pure=False)(moved, first, options, mixture) for mixture in best))
+    finalists = [trial.mixture for trial in ranked(semifinals)[: options.n_finalists]]
+    finals = compute(*(delayed(in_slot, pure=False)(moved, sample, options, mixture) for mixture in finalists))
     return tuple(trial.mixture for trial in ranked(finals))
 
 

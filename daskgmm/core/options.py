@@ -59,7 +59,7 @@ class FitOptions:
 
     def em(self, model: ModelOptions) -> EMOptions:
         """Return the options of the EM loop."""
-        return EMOptions(self.tol, self.max_iter, model.reg_covar)
+        return EMOptions(self.tol, self.max_iter, model.reg_covar, accelerate=True)
 
     def seeding(self, model: ModelOptions, given: Given | None = None) -> SeedOptions:
         """Return the options of the starts; on the sample EM goes ten times closer to its limit than on all rows."""
@@ -69,7 +69,7 @@ class FitOptions:
             self.init_params,
             self.n_init,
             min(self.n_finalists, self.n_init),
-            EMOptions(self.tol / 10, 10 * self.max_iter, model.reg_covar),
+            EMOptions(self.tol / 10, 10 * self.max_iter, model.reg_covar, accelerate=True),
             given or Given(),
         )
 
