@@ -248,8 +248,8 @@ def test_trials_share_passes_and_each_goes_where_it_would_go_alone():
     together = iterate(start(sample, mixture, other), sample, replace(NEVER, max_iter=5)).trials
     for trial, one in zip(together, (mixture, other), strict=True):
         alone = iterate(start(sample, one), sample, replace(NEVER, max_iter=5)).best
-        assert trial.history == alone.history
-        assert_identical(trial.mixture, alone.mixture)
+        assert trial.history == pytest.approx(alone.history, rel=1e-12)  # their products with a tile are one
+        oracles.assert_agree(trial.mixture, alone.mixture, 1e-10)
 
 
 def test_the_best_trial_is_the_first_of_equals():
