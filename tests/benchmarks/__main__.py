@@ -2,7 +2,7 @@
 
 import argparse
 
-from . import estimator, kernel, memory, overhead, passes, scale, select, streaming, structures
+from . import estimator, kernel, memory, overhead, passes, peers, quality, scale, select, streaming, structures
 
 BENCHMARKS = {
     "kernel": kernel,
@@ -14,6 +14,8 @@ BENCHMARKS = {
     "overhead": overhead,
     "scale": scale,
     "select": select,
+    "peers": peers,
+    "quality": quality,
 }
 
 
