@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 from dask.delayed import Delayed, delayed
 
+from ..core.loop import EMOptions, Suggest, Suggestion
 from ..core.mixture import Mixture
 from ..core.moves import moved
 from ..core.seeding import SeedOptions, heat, ranked, restart, start
+from ..core.statistics import Statistics
+from ..core.surrogate import suggested
+from ..core.survey import Survey
 from .reduction import compute, in_slot
 
 _MOST_MOVED = 2  # restarts that go on after the first heat
@@ -25,6 +29,17 @@ def race(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...
     finalists = [trial.mixture for trial in ranked(semifinals)[: options.n_finalists]]
     finals = compute(*(delayed(in_slot, pure=False)(moved, sample, options, mixture) for mixture in finalists))
     return tuple(trial.mixture for trial in ranked(finals))
+
+
+def suggest_from(sample: Delayed, survey: Survey, options: EMOptions) -> Suggest:
+    """Return what suggests, from the statistics of a pass over all rows, where they lead to: EM on the sample."""
+
+    def suggest(mixture: Mixture, statistics: Statistics) -> Suggestion | None:
+        (found,) = compute(delayed(in_slot, pure=False)(suggested, sample, survey, mixture, statistics, options))
+        suggestion: Suggestion | None = found
+        return suggestion
+
+    return suggest
 
 
 def starts(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...]:

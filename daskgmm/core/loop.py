@@ -52,7 +52,8 @@ class Trial:
     stop: StopReason | None = None
     steps: tuple[Step, ...] = ()  # the last ones, oldest first, that acceleration combines
     leaping: bool = False  # whether `mixture` was not made by a step of EM, but by a leap
-    n_rejected: int = 0  # leaps that gained nothing
+    came_back: bool = False  # from a leap that gained nothing
+    n_rejected: int = 0  # such leaps
 
     @property
     def n_iter(self) -> int:
@@ -104,6 +105,10 @@ class State:
         return max(self.trials, key=lambda trial: trial.merit)
 
 
+Suggestion = tuple[Mixture, float]  # and the gain that is estimated there, nats per row
+Suggest = Callable[[Mixture, Statistics], Suggestion | None]
+
+
 def advance(state: State, statistics: tuple[Statistics, ...], options: EMOptions) -> State:
     """Return the state after a pass that gave `statistics` of the live trials' mixtures, in their order."""
     passed = iter(statistics)
@@ -114,14 +119,37 @@ def advance(state: State, statistics: tuple[Statistics, ...], options: EMOptions
 
 
 def iterate(
-    state: State, expect: Expect, options: EMOptions, listen: Callable[[State], None] = lambda state: None
+    state: State,
+    expect: Expect,
+    options: EMOptions,
+    listen: Callable[[State], None] = lambda state: None,
+    suggest: Suggest = lambda mixture, statistics: None,
 ) -> State:
-    """Return the state in which every trial has stopped; `listen` hears of each state on the way."""
+    """Return the state in which every trial has stopped; `listen` hears of each state on the way.
+
+    `suggest` tells where the statistics of a mixture lead to. The loop goes there, and comes back if nothing is gained.
+    """
     while state.live:
         statistics = expect(tuple(trial.mixture for trial in state.live))
         state = advance(state, statistics, options)
+        trials = tuple(_suggested(trial, suggest, state.survey, options) for trial in state.trials)
+        state = replace(state, trials=trials)
         listen(state)
     return state
+
+
+def _suggested(trial: Trial, suggest: Suggest, survey: Survey, options: EMOptions) -> Trial:
+    """Return the trial at where it is suggested to go, or stopped where too little is to be gained there."""
+    if trial.stop is not None or trial.came_back or not trial.steps or trial.statistics is None:
+        return trial
+    evaluated = trial.steps[-1].mixture
+    suggestion = suggest(evaluated, trial.statistics)
+    if suggestion is None:
+        return trial
+    mixture, gain = suggestion
+    if 0 <= gain < options.tol:
+        return replace(trial, mixture=evaluated, stop=StopReason.CONVERGED)
+    return replace(trial, mixture=mixture, leaping=True) if gain > 0 and _regular(mixture, survey) else trial
 
 
 def remaining_gain(history: tuple[float, ...]) -> float:
@@ -149,7 +177,7 @@ def _evaluate(trial: Trial, statistics: Statistics, options: EMOptions) -> Trial
     level = statistics.mean_log_likelihood
     if trial.leaping and level < trial.history[-1]:
         return _come_back(trial, options)
-    trial = replace(trial, history=(*trial.history, level), statistics=statistics, leaping=False)
+    trial = replace(trial, history=(*trial.history, level), statistics=statistics, leaping=False, came_back=False)
     if trial.remaining_gain < options.tol and not (options.accelerate and trial.remaining_gain > 0):
         return replace(trial, stop=StopReason.CONVERGED)
     if trial.n_iter >= options.max_iter:
@@ -160,9 +188,8 @@ def _evaluate(trial: Trial, statistics: Statistics, options: EMOptions) -> Trial
 def _come_back(trial: Trial, options: EMOptions) -> Trial:
     """Return the trial at its last mixture before the leap, from which a step of EM leads on."""
     stop = StopReason.MAX_ITER if trial.n_iter + 1 >= options.max_iter else None
-    return replace(
-        trial, mixture=trial.steps[-1].mixture, steps=(), leaping=False, n_rejected=trial.n_rejected + 1, stop=stop
-    )
+    back = replace(trial, mixture=trial.steps[-1].mixture, steps=(), leaping=False, came_back=True)
+    return replace(back, n_rejected=trial.n_rejected + 1, stop=stop)
 
 
 def _give_up(trial: Trial, best: float) -> Trial:

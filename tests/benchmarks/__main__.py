@@ -16,6 +16,7 @@ BENCHMARKS = {
     "select": select,
     "peers": peers,
     "quality": quality,
+    "outofcore": outofcore,
 }
 
 
