@@ -13,7 +13,7 @@ from .checks import check_fittable, check_predictable, check_same_features, tell
 from .chunked.expectation import Expectation
 from .chunked.prediction import log_density_counts, predict_to
 from .chunked.rows import Rows
-from .chunked.seeding import race
+from .chunked.seeding import race, suggest_from
 from .chunked.survey import survey_and_sample
 from .config import Config
 from .core.loop import State, Trial, iterate
@@ -51,7 +51,8 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False) -
             state = State(survey, tuple(Trial(mixture) for mixture in mixtures))
             expect = Expectation(rows, survey, config.fit.compute_dtype)
             tell = iteration_teller(survey.n_rows, to_all(listen, metrics))
-            best = iterate(state, expect, config.fit.em(config.model), tell).best
+            em = config.fit.em(config.model)
+            best = iterate(state, expect, em, tell, suggest_from(sample, survey, em)).best
             model = Model(best.mixture, source.feature_names, FitSummary.of(best))
             model = with_anomaly(model, rows, config.output, listen)
             save_model(model, work.path / MODEL)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lstsq
 
+from .blas import single_threaded
 from .features import Array
 from .mixture import Mixture
 
@@ -41,6 +42,11 @@ def leap(steps: Sequence[Step]) -> tuple[Mixture, float] | None:
     """
     if len(steps) < 2 or any(one.empty for step in steps for one in (step.mixture, step.image)):
         return None
+    with single_threaded():  # the same bits whatever the number of threads
+        return _leap(steps)
+
+
+def _leap(steps: Sequence[Step]) -> tuple[Mixture, float]:
     chart = _Chart(steps[-1].image)
     points = np.array([chart.point(step.mixture) for step in steps])
     images = np.array([chart.point(step.image) for step in steps])
@@ -103,13 +109,15 @@ class _Chart:
     def _covariances(self, spread: Array) -> Array:
         n, d = len(self._factors), self._at.n_features
         if not self._dense:
-            return (self._factors * np.exp(spread.reshape(n, -1) / (self._spread_root * self._diagonal))) ** 2
+            deviations: Array = self._factors * np.exp(spread.reshape(n, -1) / (self._spread_root * self._diagonal))
+            return deviations**2
         seen = np.zeros_like(self._factors)
         diagonals = spread[: n * d].reshape(n, d) / (self._spread_root * self._diagonal)
         seen[:, np.arange(d), np.arange(d)] = np.exp(diagonals)
         seen[:, *self._lower] = spread[n * d :].reshape(n, -1) / self._spread_root
-        factors = self._factors @ seen
-        return factors @ factors.transpose(0, 2, 1)
+        factors: Array = self._factors @ seen
+        product: Array = factors @ factors.transpose(0, 2, 1)
+        return product
 
     def _factors_of(self, mixture: Mixture) -> Array:
         """Return Cholesky factors (k, d, d), one where tied, or deviations: (k, d), or (k, 1) where spherical."""

@@ -109,6 +109,10 @@ Suggestion = tuple[Mixture, float]  # and the gain that is estimated there, nats
 Suggest = Callable[[Mixture, Statistics], Suggestion | None]
 
 
+def no_suggestion(mixture: Mixture, statistics: Statistics) -> None:
+    """Leave the loop to itself."""
+
+
 def advance(state: State, statistics: tuple[Statistics, ...], options: EMOptions) -> State:
     """Return the state after a pass that gave `statistics` of the live trials' mixtures, in their order."""
     passed = iter(statistics)
@@ -123,7 +127,7 @@ def iterate(
     expect: Expect,
     options: EMOptions,
     listen: Callable[[State], None] = lambda state: None,
-    suggest: Suggest = lambda mixture, statistics: None,
+    suggest: Suggest = no_suggestion,
 ) -> State:
     """Return the state in which every trial has stopped; `listen` hears of each state on the way.
 

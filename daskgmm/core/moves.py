@@ -59,7 +59,7 @@ def _moved_once(sample: Expectation, options: SeedOptions, trial: Trial) -> Tria
     smaller = [one for split in grown for one in merges(split.mixture, _MERGES)]
     best = ranked(short_runs(sample, options, smaller))[0]
     found = refine(sample, options, best.mixture)
-    least = trial.history[-1] + 2 * _chance(sample, options, 1)
+    least = trial.history[-1] + _chance(sample, options, 1)
     return found if isinstance(found, Trial) and found.history[-1] > least else None
 
 

@@ -44,7 +44,7 @@ class FitOptions:
     init_params: InitParams = "kmeans"
     """How a restart partitions the sample: kmeans, k-means++, random or random_from_data."""
     sample_size: Annotated[int, Ge(1)] | Literal["auto"] = "auto"
-    """Rows of the sample; auto takes 20 for each parameter of the model, 50,000 at least."""
+    """Rows of the sample; auto takes 20 for each parameter of the model, 100,000 at least."""
     n_finalists: Annotated[int, Ge(1)] = 1
     """How many of the restarts go on to the full data, sharing each read of it."""
     random_state: Annotated[int, Ge(0)] = 0

@@ -68,7 +68,7 @@ def sample_size(n_components: int, n_features: int, covariance_type: str) -> int
     """
     k, d = n_components, n_features
     n_parameters = k - 1 + k * d + STRUCTURES[covariance_type].n_parameters(k, d)
-    return min(max(50_000, 20 * n_parameters), max(200_000, 2**24 // d))
+    return min(max(100_000, 20 * n_parameters), max(200_000, 2**24 // d))
 
 
 def heat_rows(n_sample: int) -> int:

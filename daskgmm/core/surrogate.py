@@ -7,8 +7,8 @@ L_S the mean log-likelihood of the sample. Then
 
 has at theta_0 the gradient of the log-likelihood of all rows, and about its curvature (Jordan, Lee and Yang 2019,
 communication-efficient surrogate likelihood). Its second term is linear in the natural parameters, so EM maximises it
-on the sample: the difference of the statistics is added to those of each step (Chen, Zhu, Teh and Zhang 2018, stochastic
-EM with variance reduction).
+on the sample: the difference of the statistics is added to those of each step (Chen, Zhu, Teh and Zhang 2018,
+stochastic EM with variance reduction).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def suggested(
 ) -> Suggestion | None:
     """Return the mixture to which the statistics of all rows lead, and its estimated gain there, nats per row.
 
-    None where that cannot be told: the sample is too small for it, or components lie too far apart for their sizes.
+    None where that cannot be told: a component is empty, or they lie too far apart for their sizes.
     """
     try:
         found = _pass(sample, _shared(mixture, survey))

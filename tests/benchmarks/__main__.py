@@ -2,7 +2,22 @@
 
 import argparse
 
-from . import estimator, kernel, memory, overhead, passes, peers, quality, scale, select, streaming, structures
+from . import (
+    curves,
+    estimator,
+    kernel,
+    memory,
+    outofcore,
+    overhead,
+    passes,
+    peers,
+    quality,
+    scale,
+    select,
+    startup,
+    streaming,
+    structures,
+)
 
 BENCHMARKS = {
     "kernel": kernel,
@@ -17,6 +32,8 @@ BENCHMARKS = {
     "peers": peers,
     "quality": quality,
     "outofcore": outofcore,
+    "curves": curves,
+    "startup": startup,
 }
 
 

@@ -20,7 +20,7 @@ from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 
 from daskgmm.chunked.expectation import Expectation
 from daskgmm.chunked.rows import Rows
-from daskgmm.chunked.seeding import race
+from daskgmm.chunked.seeding import race, suggest_from
 from daskgmm.chunked.survey import survey_and_sample
 from daskgmm.core.loop import State, Trial, iterate
 from daskgmm.core.mixture import Mixture
@@ -87,8 +87,8 @@ def _fit(hard: Hard, rows: np.ndarray) -> tuple[float, Passes]:
         passes.seconds.append(time.perf_counter() - start)
         passes.levels.append(state.best.history[-1])
 
-    state = State(survey, tuple(Trial(mixture) for mixture in mixtures))
-    iterate(state, Expectation(held, survey), options.em(model), listen)
+    state, em = State(survey, tuple(Trial(mixture) for mixture in mixtures)), options.em(model)
+    iterate(state, Expectation(held, survey), em, listen, suggest_from(sample, survey, em))
     return seeded, passes
 
 
