@@ -153,7 +153,11 @@ def _suggested(trial: Trial, suggest: Suggest, survey: Survey, options: EMOption
     mixture, gain = suggestion
     if 0 <= gain < options.tol:
         return replace(trial, mixture=evaluated, stop=StopReason.CONVERGED)
-    return replace(trial, mixture=mixture, leaping=True) if gain > 0 and _regular(mixture, survey) else trial
+    if gain <= 0 or not _regular(mixture, survey):
+        return trial
+    trial = replace(trial, steps=(*trial.steps[:-1], Step(evaluated, mixture)), mixture=mixture, leaping=True)
+    leapt = leap(trial.steps)
+    return trial if leapt is None or not _regular(leapt[0], survey) else replace(trial, mixture=leapt[0])
 
 
 def remaining_gain(history: tuple[float, ...]) -> float:
