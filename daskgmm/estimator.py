@@ -286,11 +286,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         sampled = n_sample < rows.n_rows and complete is None and not resumed
         if resumed:
             trials: tuple[Trial, ...] = (Trial(self._mixture(), history=tuple(self.lower_bounds_[:-1])),)
-        elif complete is not None:
-            trials = (Trial(complete),)
         else:
             search = race if sampled else starts
-            trials = tuple(Trial(one) for one in search(sample, options.seeding(model, given), seed))
+            found = (complete,) if complete is not None else search(sample, options.seeding(model, given), seed)
+            trials = tuple(Trial(one) for one in found)
         carried = len(trials[0].history)
         em = EMOptions(self.tol, self.max_iter + carried, self.reg_covar, accelerate=sampled)
         expect = Expectation(rows, survey, options.compute_dtype)

@@ -55,7 +55,7 @@ start = time.perf_counter()
 model = fit(parse_config(f'''
 data: {{path: {sys.argv[1]}}}
 model: {{n_components: 16}}
-cluster: {{kind: threads, n_threads: 2}}
+cluster: {{kind: threads, n_workers: 2}}
 compute: {{persist: false}}
 output: {{directory: {sys.argv[2]}, labels: false}}
 '''), listen)
@@ -98,7 +98,9 @@ def _write(path: Path, n: int) -> None:
 def _alone(program: str, *arguments: Path) -> dict[str, Any]:
     """Return what a program says, run in a process of its own that may hold 4 GB of data."""
     command = [sys.executable, "-c", program, *map(str, arguments)]
-    out = subprocess.run(command, capture_output=True, text=True, check=True, preexec_fn=_limit)
+    out = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=_limit)
+    if out.returncode:
+        raise RuntimeError(f"the process ended with {out.returncode}: {out.stderr}")
     told: dict[str, Any] = json.loads(out.stdout.splitlines()[-1])
     return told
 
