@@ -39,7 +39,7 @@ if __name__ == "__main__":
 _CONFIG = """
 data: {{path: {folder}/faithful.csv}}
 model: {{n_components: 2}}
-output: {{directory: {folder}/run, labels: true, report: false}}
+output: {{directory: {folder}/run, labels: true}}
 """
 
 
