@@ -24,11 +24,11 @@ from .chunked.memory import fits
 from .chunked.prediction import Result, predict_lazily
 from .chunked.reduction import compute
 from .chunked.rows import Rows
-from .chunked.seeding import race, starts
+from .chunked.seeding import race, starts, suggest_from
 from .chunked.streaming import ready
 from .chunked.survey import survey_and_sample
 from .core.criteria import Criteria, criteria
-from .core.loop import EMOptions, State, StopReason, Trial, iterate
+from .core.loop import EMOptions, State, StopReason, Trial, iterate, no_suggestion
 from .core.mixture import Mixture
 from .core.options import FitOptions, ModelOptions
 from .core.precisions import precisions, precisions_cholesky
@@ -73,7 +73,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
     precisions_init, random_state, warm_start, verbose, verbose_interval
         As in sklearn.mixture.GaussianMixture, but for the points above.
     sample_size : int or "auto"
-        Rows of the sample; "auto" takes 20 for each parameter of the model, 50,000 at least.
+        Rows of the sample; "auto" takes 20 for each parameter of the model, 100,000 at least.
     n_finalists : int
         Restarts that go on from the sample to all rows, sharing each pass.
     dtype : {"auto", "float64", "float32"}
@@ -282,17 +282,19 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         survey, sample = survey_and_sample(rows, n_sample, seed)
         check_enough_rows(survey, self.n_components)
-        if self.warm_start and hasattr(self, "converged_"):
+        complete, resumed = given.mixture(self.covariance_type), self.warm_start and hasattr(self, "converged_")
+        sampled = n_sample < rows.n_rows and complete is None and not resumed
+        if resumed:
             trials: tuple[Trial, ...] = (Trial(self._mixture(), history=tuple(self.lower_bounds_[:-1])),)
-        elif (complete := given.mixture(self.covariance_type)) is not None:
-            trials = (Trial(complete),)
         else:
-            search = race if n_sample < rows.n_rows else starts
-            trials = tuple(Trial(one) for one in search(sample, options.seeding(model, given), seed))
+            search = race if sampled else starts
+            found = (complete,) if complete is not None else search(sample, options.seeding(model, given), seed)
+            trials = tuple(Trial(one) for one in found)
         carried = len(trials[0].history)
-        em = EMOptions(self.tol, self.max_iter + carried, self.reg_covar)
+        em = EMOptions(self.tol, self.max_iter + carried, self.reg_covar, accelerate=sampled)
         expect = Expectation(rows, survey, options.compute_dtype)
-        best = iterate(State(survey, trials), expect, em, self._teller(rows.n_rows)).best
+        suggest = suggest_from(sample, survey, em) if sampled else no_suggestion
+        best = iterate(State(survey, trials), expect, em, self._teller(rows.n_rows), suggest).best
         self.n_iter_ = best.n_iter - carried
         return best
 

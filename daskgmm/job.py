@@ -5,14 +5,17 @@ open source -> survey -> sample + seed -> [ pass -> M-step ] x iterations -> sav
 
 from __future__ import annotations
 
+from dask.delayed import Delayed
+
 from .checks import check_fittable, check_predictable, check_same_features, tell_of_mask
 from .chunked.expectation import Expectation
 from .chunked.rows import Rows
-from .chunked.seeding import raced
+from .chunked.seeding import raced, suggest_from
 from .chunked.survey import survey_and_sample
 from .config import Config
 from .core.loop import State, Trial, iterate
 from .core.model import FitSummary, Model
+from .core.survey import Survey
 from .events import Finished, Listener, Phase, ignore
 from .opening import opened
 from .recording import Recorder, beginning_of
@@ -58,11 +61,13 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
 def fit_rows(rows: Rows, source: Source, config: Config, work: Unfinished, listen: Recorder) -> Model:
     """Return the model of the rows, which is saved: by EM from where it stood, or from the best starts on a sample."""
     with checkpointing(work, config.output.checkpoint_every, listen) as checkpoints:
-        state = checkpoints.before.states.get("fit") or started(rows, source, config, work, listen)
+        n_sample, em = config.fit.n_sample(config.model, rows.n_features), config.fit.em(config.model)
+        survey, sample = survey_and_sample(rows, n_sample, config.fit.random_state)  # a resumed fit draws the same
+        state = checkpoints.before.states.get("fit") or started(rows, source, config, survey, sample, work, listen)
         checkpoints.keep({"fit": state})
-        listen(Phase("fit", f"EM on all {state.survey.n_rows:,} rows"))
-        expect = Expectation(rows, state.survey, config.fit.compute_dtype)
-        event_of = iteration_events(state.survey.n_rows)
+        listen(Phase("fit", f"EM on all {survey.n_rows:,} rows"))
+        expect, suggest = Expectation(rows, survey, config.fit.compute_dtype), suggest_from(sample, survey, em)
+        event_of = iteration_events(survey.n_rows)
 
         def keep(state: State) -> None:
             event = event_of(state)
@@ -70,21 +75,22 @@ def fit_rows(rows: Rows, source: Source, config: Config, work: Unfinished, liste
             checkpoints.keep({"fit": state})
             listen(event)  # what is told is kept
 
-        state = iterate(state, expect, config.fit.em(config.model), keep)
+        state = iterate(state, expect, em, keep, suggest)
     save_course(listen.course(state), work.path / RECORD)
     model = Model(state.best.mixture, source.feature_names, FitSummary.of(state.best))
     save_model(model, work.path / MODEL)
     return model
 
 
-def started(rows: Rows, source: Source, config: Config, work: Unfinished, listen: Listener) -> State:
+def started(
+    rows: Rows, source: Source, config: Config, survey: Survey, sample: Delayed, work: Unfinished, listen: Listener
+) -> State:
     """Return the state before the first pass: the survey of all rows, and the best mixtures found on a sample."""
-    n_sample, seed = config.fit.n_sample(config.model, rows.n_features), config.fit.random_state
-    survey, sample = survey_and_sample(rows, n_sample, seed)
+    n_sample = config.fit.n_sample(config.model, rows.n_features)
     check_fittable(survey, config.model, source.feature_names, listen)
     tell_of_mask(config.data.mask, rows.n_rows - survey.n_rows, listen)
     listen(Phase("seed", f"{config.fit.n_init} restarts on {min(n_sample, survey.n_rows):,} rows"))
-    race = raced(sample, config.fit.seeding(config.model), seed)
+    race = raced(sample, config.fit.seeding(config.model), config.fit.random_state)
     save_beginning(beginning_of(rows, source, survey, sample, race, config.output), work.path / RECORD)
     return State(survey, tuple(Trial(mixture) for mixture in race.mixtures))
 

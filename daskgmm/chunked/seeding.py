@@ -5,9 +5,16 @@ from __future__ import annotations
 import numpy as np
 from dask.delayed import Delayed, delayed
 
+from ..core.loop import EMOptions, Suggest, Suggestion
 from ..core.mixture import Mixture
-from ..core.seeding import Race, SeedOptions, heat, ranked, refine, restart, start
+from ..core.moves import moved
+from ..core.seeding import Race, SeedOptions, heat, ranked, restart, start
+from ..core.statistics import Statistics
+from ..core.surrogate import suggested
+from ..core.survey import Survey
 from .reduction import compute, in_slot
+
+_MOST_MOVED = 2  # restarts that go on after the first heat
 
 
 def race(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...]:
@@ -23,9 +30,22 @@ def raced(sample: Delayed, options: SeedOptions, seed: int) -> Race:
     first = delayed(heat, pure=False)(sample)
     heats = compute(*(delayed(in_slot, pure=False)(restart, first, options, one) for one in _seeds(options, seed)))
     best = ranked(heats)
-    finalists = [trial.mixture for trial in best[: options.n_finalists]]
-    finals = compute(*(delayed(in_slot, pure=False)(refine, sample, options, mixture) for mixture in finalists))
+    going_on = [trial.mixture for trial in best[: max(options.n_finalists, _MOST_MOVED)]]
+    semifinals = compute(*(delayed(in_slot, pure=False)(moved, first, options, mixture) for mixture in going_on))
+    finalists = [trial.mixture for trial in ranked(semifinals)[: options.n_finalists]]
+    finals = compute(*(delayed(in_slot, pure=False)(moved, sample, options, mixture) for mixture in finalists))
     return Race(tuple(best), tuple(ranked(finals)))
+
+
+def suggest_from(sample: Delayed, survey: Survey, options: EMOptions) -> Suggest:
+    """Return what suggests, from the statistics of a pass over all rows, where they lead to: EM on the sample."""
+
+    def suggest(mixture: Mixture, statistics: Statistics) -> Suggestion | None:
+        (found,) = compute(delayed(in_slot, pure=False)(suggested, sample, survey, mixture, statistics, options))
+        suggestion: Suggestion | None = found
+        return suggestion
+
+    return suggest
 
 
 def starts(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...]:

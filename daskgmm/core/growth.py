@@ -22,14 +22,15 @@ from .loop import EMOptions, State, Trial, iterate
 from .mixture import Mixture
 from .prediction import Wanted, predict
 from .seeding import Labels, SeedOptions, in_memory, mixture_of_parts, partition, ranked, refine, standardised, whiten
+from .structures import STRUCTURES
 
 Seeded = tuple[Trial, ...] | SingularCovarianceError  # the finalists, best first, or why there is none
 
 _MOST_LONG = 3  # starts that go on from there
 _SHORT = 10  # EM steps that starts are compared after
-MOST_SPLITS = 3  # of one mixture, that are tried
+MOST_SPLITS = 4  # of one mixture, that are tried
 _SPLIT_STEPS = 8  # EM steps of the two halves of a component
-_SPLIT_ROWS = 2_000  # of a component, at most (and 20 for each feature): the gain of its split is estimated on them
+_SPLIT_ROWS = 4_000  # of a component, at most (and 20 for each feature): the gain of its split is estimated on them
 
 
 def partitions(sample: Expectation, options: SeedOptions, seeds: Sequence[int]) -> tuple[Labels, ...]:
@@ -97,10 +98,12 @@ def splits(sample: Expectation, mixture: Mixture, reg_covar: float) -> list[Mixt
     """Return mixtures of one component more, each with one component split, the most promising first.
 
     What a split gains is estimated on the rows that are labelled with the component: the log-likelihood of two
-    components there, beside that of one.
+    components there, beside that of one, less what more parameters gain on rows that they are fitted to and lose on
+    others (Akaike 1973).
     """
     rows, row_weights = sample.rows, sample.row_weights
     labels = predict(rows, row_weights, prepare_prediction(mixture), mixture.n_components, Wanted()).labels
+    n_more = mixture.n_features + 1 + STRUCTURES[mixture.covariance_type].n_parameters(1, mixture.n_features)
     most, found = max(_SPLIT_ROWS, 20 * (mixture.n_features + 1)), []
     for component in range(mixture.n_components):
         own = np.flatnonzero(labels == component)
@@ -110,7 +113,7 @@ def splits(sample: Expectation, mixture: Mixture, reg_covar: float) -> list[Mixt
         halves = _halves(part, mixture.covariance_type, reg_covar)
         if halves is not None:
             gain, pair = halves
-            found.append((len(own) * gain, component, pair))
+            found.append((len(own) * (gain - n_more / len(part.rows)), component, pair))
     found.sort(key=lambda one: -one[0])
     return [_replaced(mixture, component, pair) for _, component, pair in found[:MOST_SPLITS]]
 

@@ -9,6 +9,7 @@ from enum import Enum
 import numpy as np
 
 from ..errors import SingularCovarianceError
+from .acceleration import MEMORY, Step, leap
 from .coefficients import check_regular
 from .criteria import Criteria, criteria
 from .expectation import Expect
@@ -38,6 +39,7 @@ class EMOptions:
     tol: float = 1e-4  # estimated remaining gain of the mean log-likelihood, nats per row
     max_iter: int = 200  # M-steps
     reg_covar: float = 1e-6  # in units of each feature's mean variance within components
+    accelerate: bool = False  # leap to where the last steps lead, and come back where that gains nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +50,15 @@ class Trial:
     history: tuple[float, ...] = ()  # mean log-likelihood of each evaluated mixture, nats per row
     statistics: Statistics | None = None  # of the mixture that gave history[-1]
     stop: StopReason | None = None
+    steps: tuple[Step, ...] = ()  # the last ones, oldest first, that acceleration combines
+    leaping: bool = False  # whether `mixture` was not made by a step of EM, but by a leap
+    came_back: bool = False  # from a leap that gained nothing
+    n_rejected: int = 0  # such leaps
 
     @property
     def n_iter(self) -> int:
         """Number of M-steps that led to the last evaluated mixture."""
-        return max(len(self.history) - 1, 0)
+        return max(len(self.history) - 1, 0) + self.n_rejected
 
     @property
     def gain(self) -> float:
@@ -99,6 +105,14 @@ class State:
         return max(self.trials, key=lambda trial: trial.merit)
 
 
+Suggestion = tuple[Mixture, float]  # and the gain that is estimated there, nats per row
+Suggest = Callable[[Mixture, Statistics], Suggestion | None]
+
+
+def no_suggestion(mixture: Mixture, statistics: Statistics) -> None:
+    """Leave the loop to itself."""
+
+
 def advance(state: State, statistics: tuple[Statistics, ...], options: EMOptions) -> State:
     """Return the state after a pass that gave `statistics` of the live trials' mixtures, in their order."""
     passed = iter(statistics)
@@ -109,14 +123,41 @@ def advance(state: State, statistics: tuple[Statistics, ...], options: EMOptions
 
 
 def iterate(
-    state: State, expect: Expect, options: EMOptions, listen: Callable[[State], None] = lambda state: None
+    state: State,
+    expect: Expect,
+    options: EMOptions,
+    listen: Callable[[State], None] = lambda state: None,
+    suggest: Suggest = no_suggestion,
 ) -> State:
-    """Return the state in which every trial has stopped; `listen` hears of each state on the way."""
+    """Return the state in which every trial has stopped; `listen` hears of each state on the way.
+
+    `suggest` tells where the statistics of a mixture lead to. The loop goes there, and comes back if nothing is gained.
+    """
     while state.live:
         statistics = expect(tuple(trial.mixture for trial in state.live))
         state = advance(state, statistics, options)
+        trials = tuple(_suggested(trial, suggest, state.survey, options) for trial in state.trials)
+        state = replace(state, trials=trials)
         listen(state)
     return state
+
+
+def _suggested(trial: Trial, suggest: Suggest, survey: Survey, options: EMOptions) -> Trial:
+    """Return the trial at where it is suggested to go, or stopped where too little is to be gained there."""
+    if trial.stop is not None or trial.came_back or not trial.steps or trial.statistics is None:
+        return trial
+    evaluated = trial.steps[-1].mixture
+    suggestion = suggest(evaluated, trial.statistics)
+    if suggestion is None:
+        return trial
+    mixture, gain = suggestion
+    if 0 <= gain < options.tol:
+        return replace(trial, mixture=evaluated, stop=StopReason.CONVERGED)
+    if gain <= 0 or not _regular(mixture, survey):
+        return trial
+    trial = replace(trial, steps=(*trial.steps[:-1], Step(evaluated, mixture)), mixture=mixture, leaping=True)
+    leapt = leap(trial.steps)
+    return trial if leapt is None or not _regular(leapt[0], survey) else replace(trial, mixture=leapt[0])
 
 
 def remaining_gain(history: tuple[float, ...]) -> float:
@@ -141,12 +182,22 @@ def remaining_gain(history: tuple[float, ...]) -> float:
 
 
 def _evaluate(trial: Trial, statistics: Statistics, options: EMOptions) -> Trial:
-    trial = replace(trial, history=(*trial.history, statistics.mean_log_likelihood), statistics=statistics)
-    if trial.remaining_gain < options.tol:
+    level = statistics.mean_log_likelihood
+    if trial.leaping and level < trial.history[-1]:
+        return _come_back(trial, options)
+    trial = replace(trial, history=(*trial.history, level), statistics=statistics, leaping=False, came_back=False)
+    if trial.remaining_gain < options.tol and not (options.accelerate and trial.remaining_gain > 0):
         return replace(trial, stop=StopReason.CONVERGED)
     if trial.n_iter >= options.max_iter:
         return replace(trial, stop=StopReason.MAX_ITER)
     return trial
+
+
+def _come_back(trial: Trial, options: EMOptions) -> Trial:
+    """Return the trial at its last mixture before the leap, from which a step of EM leads on."""
+    stop = StopReason.MAX_ITER if trial.n_iter + 1 >= options.max_iter else None
+    back = replace(trial, mixture=trial.steps[-1].mixture, steps=(), leaping=False, came_back=True)
+    return replace(back, n_rejected=trial.n_rejected + 1, stop=stop)
 
 
 def _give_up(trial: Trial, best: float) -> Trial:
@@ -158,8 +209,28 @@ def _step(trial: Trial, survey: Survey, options: EMOptions) -> Trial:
     if trial.stop is not None or trial.statistics is None:
         return trial
     mixture = maximize(trial.mixture, trial.statistics, survey, options.reg_covar)
+    if not _regular(mixture, survey):
+        return replace(trial, stop=StopReason.COLLAPSED)
+    if not options.accelerate:
+        return replace(trial, mixture=mixture)
+    return _leap(replace(trial, steps=(*trial.steps, Step(trial.mixture, mixture))[-MEMORY - 1 :]), survey, options)
+
+
+def _leap(trial: Trial, survey: Survey, options: EMOptions) -> Trial:
+    """Return the trial at where its steps lead to, or stopped at its mixture where too little is gained there."""
+    leapt = leap(trial.steps)
+    if leapt is not None:
+        mixture, gain = leapt
+        if len(trial.steps) > 2 and max(abs(gain), abs(trial.gain)) < options.tol:
+            return replace(trial, stop=StopReason.CONVERGED)
+        if gain > 0 and _regular(mixture, survey):
+            return replace(trial, mixture=mixture, leaping=True)
+    return replace(trial, mixture=trial.steps[-1].image)
+
+
+def _regular(mixture: Mixture, survey: Survey) -> bool:
     try:
         check_regular(mixture, survey.frame)
     except SingularCovarianceError:
-        return replace(trial, stop=StopReason.COLLAPSED)
-    return replace(trial, mixture=mixture)
+        return False
+    return True

@@ -44,7 +44,7 @@ class FitOptions:
     init_params: InitParams = "kmeans"
     """How a restart partitions the sample: kmeans, k-means++, random or random_from_data."""
     sample_size: Annotated[int, Ge(1)] | Literal["auto"] = "auto"
-    """Rows of the sample; auto takes 20 for each parameter of the model, 50,000 at least."""
+    """Rows of the sample; auto takes 20 for each parameter of the model, 100,000 at least."""
     n_finalists: Annotated[int, Ge(1)] = 1
     """How many of the restarts go on to the full data, sharing each read of it."""
     random_state: Annotated[int, Ge(0)] = 0
@@ -59,7 +59,7 @@ class FitOptions:
 
     def em(self, model: ModelOptions) -> EMOptions:
         """Return the options of the EM loop."""
-        return EMOptions(self.tol, self.max_iter, model.reg_covar)
+        return EMOptions(self.tol, self.max_iter, model.reg_covar, accelerate=True)
 
     def seeding(self, model: ModelOptions, given: Given | None = None) -> SeedOptions:
         """Return the options of the starts; on the sample EM goes ten times closer to its limit than on all rows."""
@@ -69,7 +69,7 @@ class FitOptions:
             self.init_params,
             self.n_init,
             min(self.n_finalists, self.n_init),
-            EMOptions(self.tol / 10, 10 * self.max_iter, model.reg_covar),
+            EMOptions(self.tol / 10, 10 * self.max_iter, model.reg_covar, accelerate=True),
             given or Given(),
         )
 

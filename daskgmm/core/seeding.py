@@ -23,7 +23,8 @@ from .survey import survey
 InitParams = Literal["kmeans", "k-means++", "random", "random_from_data"]
 Labels = NDArray[np.intp]
 
-_HEAT_ROWS = 25_000
+_HEAT_ROWS = 10_000
+_HEAT_TOL = 1e-3  # nats per row: enough to see which restarts are hopeless
 _KMEANS_STEPS = 30  # Lloyd steps: EM goes on from there
 _ROWS_PER_PART = 4  # times d + 1
 
@@ -80,11 +81,11 @@ def sample_size(n_components: int, n_features: int, covariance_type: str) -> int
     """
     k, d = n_components, n_features
     n_parameters = k - 1 + k * d + STRUCTURES[covariance_type].n_parameters(k, d)
-    return min(max(50_000, 20 * n_parameters), max(200_000, 2**24 // d))
+    return min(max(100_000, 20 * n_parameters), max(200_000, 2**24 // d))
 
 
 def heat_rows(n_sample: int) -> int:
-    """Return how many rows of a sample restarts are raced on first: a quarter of it, but no fewer than 25,000."""
+    """Return how many rows of a sample restarts are raced on first: a quarter of it, but no fewer than 10,000."""
     return min(max(_HEAT_ROWS, n_sample // 4), n_sample)
 
 
@@ -113,7 +114,8 @@ def ranked(restarts: Sequence[Restart]) -> list[Trial]:
 def restart(sample: Expectation, options: SeedOptions, seed: int) -> Restart:
     """Return the trial to which EM on the sample leads from one seeded start, or why there is none."""
     try:
-        return refine(sample, options, start(sample, options, seed))
+        short = replace(options, em=replace(options.em, tol=max(options.em.tol, _HEAT_TOL)))
+        return refine(sample, short, start(sample, options, seed))
     except SingularCovarianceError as error:
         return error
 

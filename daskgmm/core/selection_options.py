@@ -9,7 +9,6 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge, Le, MinLen
 
 from ..errors import ConfigurationError
-from .loop import EMOptions
 from .options import CovarianceType, FitOptions, ModelOptions
 from .section import STRICT
 from .seeding import SeedOptions
@@ -91,9 +90,12 @@ class SelectOptions:
         return max(fit.n_sample(self.model(one, base), n_features) for one in self.candidates)
 
     def sweep(self, fit: FitOptions, base: ModelOptions, n_sample: int, n_rows: int) -> SweepOptions:
-        """Return the options of the sweep over n_rows rows, whose starts were fitted to n_sample of them."""
+        """Return the options of the sweep over n_rows rows, whose starts were fitted to n_sample of them.
+
+        Steps are plain, since a candidate leaves by its estimated remaining gain, which is that of plain steps.
+        """
         drawn = n_sample if n_sample < n_rows else None
-        return SweepOptions(fit.em(base), self.criterion, drawn, self.leave_early)
+        return SweepOptions(replace(fit.em(base), accelerate=False), self.criterion, drawn, self.leave_early)
 
 
 def seed_options(
@@ -105,8 +107,6 @@ def seed_options(
     over all rows make that up; on all rows it goes ten times closer to its limit than `tol`.
     """
     options = fit.seeding(model)
-    if n_sample >= n_rows:
-        return options
-    shortfall = candidate.n_parameters(n_features) / (2 * n_sample)
-    em = EMOptions(max(options.em.tol, _OF_SHORTFALL * shortfall), options.em.max_iter, options.em.reg_covar)
-    return replace(options, em=em)
+    shortfall = candidate.n_parameters(n_features) / (2 * n_sample) if n_sample < n_rows else 0.0
+    tol = max(options.em.tol, _OF_SHORTFALL * shortfall)
+    return replace(options, em=replace(options.em, tol=tol, accelerate=False))

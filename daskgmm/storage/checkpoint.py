@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.acceleration import Step
 from ..core.loop import State, StopReason, Trial
 from ..core.mixture import Mixture
 from ..core.statistics import Statistics
@@ -165,10 +166,11 @@ def _describe_state(state: State, arrays: _Arrays) -> dict[str, Any]:
 
 
 def _describe_trial(trial: Trial, arrays: _Arrays) -> dict[str, Any]:
-    mixture, statistics = trial.mixture, trial.statistics
+    statistics = trial.statistics
     return {
-        "covariance_type": mixture.covariance_type,
-        **{spec.name: arrays.add(getattr(mixture, spec.name)) for spec in _mixture_specs(mixture.covariance_type)},
+        **_describe_mixture(trial.mixture, arrays),
+        **{name: _plain(getattr(trial, name)) for name in _TRIAL_SCALARS},
+        "steps": [[_describe_mixture(one, arrays) for one in (step.mixture, step.image)] for step in trial.steps],
         "history": arrays.add(np.array(trial.history, np.float64)),
         "stop": trial.stop.name if trial.stop else None,
         "statistics": statistics
@@ -179,6 +181,15 @@ def _describe_trial(trial: Trial, arrays: _Arrays) -> dict[str, Any]:
     }
 
 
+def _describe_mixture(mixture: Mixture, arrays: _Arrays) -> dict[str, Any]:
+    specs = _mixture_specs(mixture.covariance_type)
+    return {
+        "covariance_type": mixture.covariance_type,
+        **{spec.name: arrays.add(getattr(mixture, spec.name)) for spec in specs},
+    }
+
+
+_TRIAL_SCALARS = ("leaping", "came_back", "n_rejected")
 _STATISTICS_SCALARS = ("log_likelihood", "entropy", "weight_sum", "centred")
 
 
@@ -233,14 +244,24 @@ def _survey(entry: Mapping[str, Any], data: bytes) -> Survey:
 
 
 def _trial(entry: Mapping[str, Any], arrays: _Stored) -> Trial:
-    kind, statistics = entry["covariance_type"], entry["statistics"]
-    weights, means, covariances = (arrays[spec, entry[spec.name]] for spec in _mixture_specs(kind))
+    statistics = entry["statistics"]
+    steps = (Step(_mixture(before, arrays), _mixture(after, arrays)) for before, after in entry["steps"])
     return Trial(
-        Mixture(str(kind), weights, means, covariances),
+        _mixture(entry, arrays),
         tuple(arrays[CHECKPOINT_HISTORY, entry["history"]].tolist()),
         statistics and _statistics(statistics, arrays),
         StopReason[entry["stop"]] if entry["stop"] is not None else None,
+        tuple(steps),
+        bool(entry["leaping"]),
+        bool(entry["came_back"]),
+        int(entry["n_rejected"]),
     )
+
+
+def _mixture(entry: Mapping[str, Any], arrays: _Stored) -> Mixture:
+    kind = str(entry["covariance_type"])
+    weights, means, covariances = (arrays[spec, entry[spec.name]] for spec in _mixture_specs(kind))
+    return Mixture(kind, weights, means, covariances)
 
 
 def _statistics(entry: Mapping[str, Any], arrays: _Stored) -> Statistics:

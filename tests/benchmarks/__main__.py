@@ -2,7 +2,22 @@
 
 import argparse
 
-from . import estimator, kernel, memory, overhead, passes, scale, select, streaming, structures
+from . import (
+    curves,
+    estimator,
+    kernel,
+    memory,
+    outofcore,
+    overhead,
+    passes,
+    peers,
+    quality,
+    scale,
+    select,
+    startup,
+    streaming,
+    structures,
+)
 
 BENCHMARKS = {
     "kernel": kernel,
@@ -14,6 +29,11 @@ BENCHMARKS = {
     "overhead": overhead,
     "scale": scale,
     "select": select,
+    "peers": peers,
+    "quality": quality,
+    "outofcore": outofcore,
+    "curves": curves,
+    "startup": startup,
 }
 
 

@@ -1,0 +1,97 @@
+"""Anderson acceleration of EM."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from daskgmm.core.acceleration import Step, leap
+from daskgmm.core.loop import EMOptions, State, Trial, iterate
+from daskgmm.core.maximization import maximize
+from daskgmm.core.mixture import Mixture
+from daskgmm.core.seeding import in_memory
+from tests import oracles
+
+PLAIN = EMOptions(1e-9, 5000, 0.0)
+
+
+def overlapping(covariance_type="full", seed=1, n=1000):
+    """Return a sample of components that overlap, and a mixture from which EM has a long way to go."""
+    parameters = oracles.random_parameters(covariance_type, 3, 2, seed=seed, spread=1.0)
+    mixture = Mixture(*oracles.random_parameters(covariance_type, 3, 2, seed=seed + 10, spread=1.0))
+    return in_memory(oracles.draw(parameters, n)[0], None), mixture
+
+
+def trial_of(sample, mixture, em):
+    return iterate(State(sample.survey, (Trial(mixture),)), sample, em).best
+
+
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_the_log_likelihood_never_decreases_when_leaping(covariance_type):
+    sample, mixture = overlapping(covariance_type)
+    history = trial_of(sample, mixture, replace(PLAIN, accelerate=True)).history
+    assert len(history) > 3
+    assert np.diff(history).min() >= -1e-12
+
+
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_leaps_lead_to_the_limit_of_em_in_fewer_passes(covariance_type):
+    sample, mixture = overlapping(covariance_type)
+    near = trial_of(sample, mixture, EMOptions(1e-3, 5000, 0.0)).mixture  # in the basin of one limit
+    plain, leapt = (trial_of(sample, near, replace(PLAIN, accelerate=on)) for on in (False, True))
+    assert leapt.history[-1] == pytest.approx(plain.history[-1], abs=1e-6)
+    assert leapt.n_iter < plain.n_iter
+
+
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_steps_that_shrink_by_one_ratio_lead_to_their_limit(covariance_type):
+    """Three mixtures on a line, in coordinates free of constraints: the mean of one component moves."""
+    limit = Mixture(*oracles.random_parameters(covariance_type, 3, 2, seed=1))
+
+    def at(distance):
+        shift = np.zeros_like(limit.means)
+        shift[1] = distance
+        return replace(limit, means=limit.means + shift)
+
+    steps = [Step(at(distance), at(distance * 0.9)) for distance in (1.0, 0.9)]
+    mixture, gain = leap(steps)
+    np.testing.assert_allclose(mixture.means, limit.means, atol=1e-4)
+    np.testing.assert_allclose(mixture.covariances, limit.covariances, rtol=1e-6)
+    np.testing.assert_allclose(mixture.weights, limit.weights, rtol=1e-6)
+    assert gain > 0
+
+
+def test_too_few_steps_or_an_empty_component_lead_nowhere():
+    sample, mixture = overlapping()
+    image = maximize(mixture, sample((mixture,))[0], sample.survey, 0.0)
+    step = Step(mixture, image)
+    empty = Step(replace(mixture, weights=np.array([0.0, 0.5, 0.5])), image)
+    assert leap(()) is None
+    assert leap((step,)) is None
+    assert leap((step, empty)) is None
+
+
+def test_a_leap_that_gains_nothing_is_taken_back():
+    sample, mixture = overlapping()
+    good = trial_of(sample, mixture, EMOptions(1e-3, 100, 0.0))
+    step = Step(good.mixture, maximize(good.mixture, good.statistics, sample.survey, 0.0))
+    leaping = replace(good, mixture=mixture, steps=(step,), leaping=True, stop=None)
+    states = []
+    em = EMOptions(1e-6, 1000, 0.0, accelerate=True)
+    iterate(State(sample.survey, (leaping,)), sample, em, states.append)
+    first = states[0].best
+    assert first.history == good.history
+    assert first.n_rejected == 1
+    np.testing.assert_array_equal(first.mixture.means, step.image.means)
+    assert states[-1].best.history[len(good.history)] > good.history[-1]
+
+
+def test_a_leap_that_gains_nothing_at_max_iter_ends_at_the_mixture_before_it():
+    sample, mixture = overlapping()
+    good = trial_of(sample, mixture, EMOptions(1e-3, 100, 0.0))
+    step = Step(good.mixture, maximize(good.mixture, good.statistics, sample.survey, 0.0))
+    leaping = replace(good, mixture=mixture, steps=(step,), leaping=True, stop=None)
+    em = EMOptions(1e-6, good.n_iter + 1, 0.0, accelerate=True)
+    trial = iterate(State(sample.survey, (leaping,)), sample, em).best
+    assert trial.mixture is good.mixture
+    assert sample((trial.mixture,))[0].mean_log_likelihood == trial.history[-1]
