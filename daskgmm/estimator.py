@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from copy import copy
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -36,7 +37,7 @@ from .core.seeding import Given
 from .errors import SingularCovarianceError
 from .given import given_parameters
 from .inputs import Input, Wrap, is_lazy, lazy_input, lazy_weights, memory_input
-from .report.notebook import notebook_bar
+from .report.notebook import bar_of_fit, notebook_bar
 from .report.progress import plain
 from .telling import iteration_teller
 
@@ -360,7 +361,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
             return lambda state: None
         console = Console(highlight=False, soft_wrap=True)
         if console.is_jupyter:
-            return iteration_teller(n_rows, notebook_bar(self.max_iter, self.tol))
+            return iteration_teller(n_rows, notebook_bar(partial(bar_of_fit, max_iter=self.max_iter, tol=self.tol)))
         every = 1 if self.verbose > 1 else self.verbose_interval
         tell = iteration_teller(n_rows, plain(console))
         return lambda state: tell(state) if state.iteration % every == 0 or not state.live else None

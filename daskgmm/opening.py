@@ -18,6 +18,7 @@ from .planning import rows_of
 from .preflight import check_cluster
 from .storage.sources import Source
 from .watching import watched
+from .wording import counted
 
 
 @contextmanager
@@ -44,5 +45,5 @@ def opened(config: Config, source: Source, listen: Listener) -> Iterator[Rows]:
 
 def _described(rows: Rows, source: Source) -> str:
     shape = " x ".join(f"{size:,}" for size in rows.grid)
-    what = f"{source.description}: {shape} rows x {rows.n_features} features ({rows.array.dtype})"
-    return f"{what}, {len(rows.block_sizes)} chunks"
+    what = f"{source.description}: {shape} rows x {counted(rows.n_features, 'feature')} ({rows.array.dtype})"
+    return f"{what}, {counted(len(rows.block_sizes), 'chunk')}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -23,6 +24,7 @@ from .core.selection_options import SelectOptions
 from .core.selection_table import columns
 from .estimator import NOT_CONVERGED, GaussianMixture
 from .events import Listener, ignore
+from .report.notebook import bar_of_sweep, notebook_bar
 from .report.progress import plain
 from .selecting import Found, Search, search
 
@@ -189,8 +191,16 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         wanted = Search(select, ModelOptions(reg_covar=self.reg_covar), fit, seed)
         survey, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), seed)
-        listen: Listener = plain(Console(highlight=False, soft_wrap=True)) if self.verbose else ignore
-        return search(rows, survey, sample, wanted, listen)
+        return search(rows, survey, sample, wanted, self._listener(len(select.candidates)))
+
+    def _listener(self, n_candidates: int) -> Listener:
+        """Return what prints each pass if verbose, and in a notebook shows a bar."""
+        if not self.verbose:
+            return ignore
+        console = Console(highlight=False, soft_wrap=True)
+        if console.is_jupyter:
+            return notebook_bar(partial(bar_of_sweep, n_candidates=n_candidates))
+        return plain(console)
 
     def _keep(self, found: Found, checked: GaussianMixture) -> None:
         """Set the fitted attributes; `checked` has those of the data."""

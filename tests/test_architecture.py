@@ -7,7 +7,7 @@ import pytest
 
 import daskgmm
 
-BASE = {"errors", "events"}
+BASE = {"errors", "events", "wording"}
 LAYERS = {"core", "chunked", "storage", "clusters", "report"}
 TOP = [  # each above those before it
     *("defaults", "config", "checks", "given", "inputs", "signals", "telling", "resuming", "results"),
@@ -18,6 +18,7 @@ TOP = [  # each above those before it
 ALLOWED = {  # part of the package: what it may import of the package beside itself
     "errors": set(),
     "events": set(),
+    "wording": set(),
     "core": BASE,
     **dict.fromkeys(LAYERS - {"core"}, BASE | {"core"}),
     **{module: BASE | LAYERS | set(TOP[:height]) for height, module in enumerate(TOP)},

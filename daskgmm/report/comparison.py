@@ -8,6 +8,7 @@ from rich.table import Table
 from ..core.comparison import Comparison, compare
 from ..core.model import Model
 from ..errors import DataError
+from ..wording import counted
 from .texts import shown
 
 _CAPTION = (
@@ -42,8 +43,8 @@ def _features(first: Model, second: Model) -> tuple[str, ...]:
 def _in_one_line(model: Model) -> str:
     mixture, summary = model.mixture, model.summary
     return (
-        f"{mixture.n_components} components, {mixture.covariance_type}; log-likelihood {summary.log_likelihood:.6f} "
-        f"nats/row, BIC {summary.bic:,.3f}"
+        f"{counted(mixture.n_components, 'component')}, {mixture.covariance_type}; "
+        f"log-likelihood {summary.log_likelihood:.6f} nats/row, BIC {summary.bic:,.3f}"
     )
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from ..core.mixture import Mixture
 from ..core.model import FitSummary, Model
 from ..core.overlap import bhattacharyya_distances
+from ..wording import counted
 from .texts import shown
 
 _MOST_FEATURES = 8  # whose means are shown
@@ -34,8 +35,8 @@ def _facts(model: Model) -> Table:
     total = summary.log_likelihood * summary.weight_sum
     table = Table(show_header=False, box=None)
     facts = {
-        "mixture": f"{mixture.n_components} components, {mixture.covariance_type} covariance, "
-        f"{mixture.n_features} features, {mixture.n_parameters} parameters",
+        "mixture": f"{counted(mixture.n_components, 'component')}, {mixture.covariance_type} covariance, "
+        f"{counted(mixture.n_features, 'feature')}, {counted(mixture.n_parameters, 'parameter')}",
         "rows (weight)": f"{summary.weight_sum:,.12g}",
         "log-likelihood": f"{summary.log_likelihood:.6f} nats/row, {total:,.3f} in all",
         "AIC, BIC, ICL": f"{summary.aic:,.3f}, {summary.bic:,.3f}, {summary.icl:,.3f}",

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ..core.forecast import passes_left
 from ..events import Connected, Event, Iteration, Load, Opened, Phase
+from ..wording import counted
 
 _EVERY = 1.0  # seconds between looks at the cluster
 
@@ -66,6 +67,8 @@ class Board:
         if self.phase != "fit":
             return self.phase
         done = self.iteration.iteration if self.iteration else 0
+        if self.iteration and self.iteration.n_live == 0:
+            return f"fit, done after {counted(done, 'pass')}"
         return f"fit, pass {done + 1} of at most {self.max_iter + 1}"
 
     def _of_fit(self) -> list[str]:
@@ -99,7 +102,7 @@ class Board:
 
 def _workers(load: Load) -> str:
     workers = "" if load.n_workers == 1 else f"{load.n_workers} workers, "
-    return f"{workers}{load.n_threads} threads"
+    return f"{workers}{counted(load.n_threads, 'thread')}"
 
 
 @contextmanager

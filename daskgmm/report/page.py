@@ -9,6 +9,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
+from ..wording import counted
 from . import candidates, figures, marginals
 from .canvas import Drawing, style
 from .convergence import convergence
@@ -142,19 +143,19 @@ def _loads(story: Story) -> list[tuple[str, str, str, str]]:
 
 
 def _facts(story: Story) -> list[tuple[str, str]]:
-    beginning, course, mixture = story.record.beginning, story.record.course, story.mixture
+    beginning, course, mixture, found = story.record.beginning, story.record.course, story.mixture, story.model.summary
     grid = " × ".join(f"{size:,}" for size in beginning.grid)
     chunk = " × ".join(f"{size:,}" for size in beginning.chunk)
     return [
         ("data", beginning.description),
-        ("shape", f"{grid} rows × {mixture.n_features} features, {beginning.dtype}"),
+        ("shape", f"{grid} rows × {counted(mixture.n_features, 'feature')}, {beginning.dtype}"),
         ("chunks", f"{beginning.n_chunks:,} of at most {chunk}"),
-        ("rows that count", f"{beginning.n_rows:,}, of weight {story.model.summary.weight_sum:,.10g}"),
+        ("rows that count", f"{beginning.n_rows:,}, of weight {found.weight_sum:,.10g}"),
         ("fingerprint of the data", beginning.fingerprint),
         ("model", f"{mixture.n_components} × {mixture.covariance_type}, {mixture.n_parameters:,} parameters"),
-        ("log-likelihood in all", f"{story.model.summary.log_likelihood * story.model.summary.weight_sum:,.3f}"),
-        ("AIC, BIC, ICL", ", ".join(f"{getattr(story.model.summary, one):,.3f}" for one in ("aic", "bic", "icl"))),
-        ("stopped", story.model.summary.stop_reason),
+        ("log-likelihood in all", _signed(f"{found.log_likelihood * found.weight_sum:,.3f}")),
+        ("AIC, BIC, ICL", _signed(", ".join(f"{one:,.3f}" for one in (found.aic, found.bic, found.icl)))),
+        ("stopped", found.stop_reason),
         ("seed", str(story.seed)),
         ("began", course.started),
         ("computed on", course.place),

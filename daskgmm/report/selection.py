@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from ..core.selection_table import Row, Selection
+from ..wording import counted
 from .texts import shown
 
 _MOST_ROWS = 12  # of candidates that have nothing remarkable
@@ -43,8 +44,8 @@ def listed(selection: Selection, most: int) -> list[Row]:
 def selection_line(selection: Selection) -> str:
     """Return the choice in one line."""
     row, others = selection.chosen, sorted(r.delta for r in selection.rows if r.delta is not None)
-    components = "1 component" if row.n_components == 1 else f"{row.n_components} components"
-    what = f"{row.covariance_type} covariance, {components}: best of {len(selection.rows)} candidates"
+    components = counted(row.n_components, "component")
+    what = f"{row.covariance_type} covariance, {components}: best of {counted(len(selection.rows), 'candidate')}"
     ahead = f", {number(others[1], places(selection))} ahead of the next" if len(others) > 1 else ""
     return f"{what} by {selection.criterion} ({number(row.criterion, places(selection))}{ahead})"
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ..wording import counted
 from .story import Story
 
 _STRONG, _ALIKE = 0.5, 0.8  # Bhattacharyya coefficients
@@ -18,7 +19,7 @@ _NARROW = 1e-4  # of the mean deviation within components
 def headline(story: Story) -> str:
     """Return the fit in half a line."""
     k = story.mixture.n_components - len(story.mixture.empty)
-    return f"{k} {'cluster' if k == 1 else 'clusters'} in {story.record.beginning.n_rows:,} rows"
+    return f"{counted(k, 'cluster')} in {story.record.beginning.n_rows:,} rows"
 
 
 def summary(story: Story) -> list[str]:
@@ -98,7 +99,7 @@ def _certainty(story: Story) -> Iterator[str]:
 
 def _course(story: Story) -> str:
     summary, seconds = story.model.summary, sum(span.seconds for span in story.record.course.spans)
-    passes = f"{summary.n_iter + 1} passes over all rows"
+    passes = f"{counted(summary.n_iter + 1, 'pass')} over all rows"
     how = "EM converged" if summary.converged else "EM stopped before it converged,"
     return f"{how} after {passes}; the whole job took {duration(seconds)}."
 

@@ -105,3 +105,9 @@ def test_a_display_that_ends_leaves_the_lines_alone(is_terminal):
     lines = console.file.getvalue()
     assert "note: mind" in lines
     assert ("pass 4 of at most" in lines) == is_terminal
+
+
+def test_after_the_last_pass_no_other_is_announced():
+    text = text_of(board_after(Phase("fit", "EM"), replace(ITERATION, n_live=0)))
+    assert "fit, done after 3 passes" in text
+    assert "of at most" not in text
