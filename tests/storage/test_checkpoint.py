@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from daskgmm.core.acceleration import Step
 from daskgmm.core.features import FeatureMap
 from daskgmm.core.loop import State, StopReason, Trial
 from daskgmm.core.mixture import Mixture
@@ -42,18 +43,24 @@ def floats(*shape):
 
 
 @st.composite
-def trials(draw, d):
-    k, kind = draw(st.integers(1, 3)), draw(st.sampled_from(sorted(STRUCTURES)))
+def mixtures(draw, kind, k, d):
     covariances = draw(floats(*STRUCTURES[kind].shape(k, d)))
     if draw(st.booleans()):
         covariances = np.asfortranarray(covariances)
-    mixture = Mixture(kind, draw(floats(k)), draw(floats(k, d)), covariances)
+    return Mixture(kind, draw(floats(k)), draw(floats(k, d)), covariances)
+
+
+@st.composite
+def trials(draw, d):
+    k, kind = draw(st.integers(1, 3)), draw(st.sampled_from(sorted(STRUCTURES)))
+    mixture = draw(mixtures(kind, k, d))
     n_columns = FeatureMap.FULL.n_columns(d)
     numbers = (draw(FLOATS), draw(FLOATS), draw(FLOATS), draw(st.booleans()))
     statistics = draw(st.none() | st.just(Statistics(draw(floats(k, n_columns)), *numbers)))
-    return Trial(
-        mixture, tuple(draw(st.lists(FLOATS, max_size=4))), statistics, draw(st.sampled_from([None, *StopReason]))
-    )
+    history, stop = draw(st.lists(FLOATS, max_size=4)), draw(st.sampled_from([None, *StopReason]))
+    steps = draw(st.lists(st.builds(Step, st.just(mixture), mixtures(kind, k, d)), max_size=2))
+    flags = draw(st.booleans()), draw(st.booleans()), draw(st.integers(0, 9))
+    return Trial(mixture, tuple(history), statistics, stop, tuple(steps), *flags)
 
 
 @st.composite
