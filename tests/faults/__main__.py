@@ -1,10 +1,11 @@
-"""Try every fault many times and print a table: python -m tests.faults [NAME ...] [--times 20]."""
+"""Try every fault many times and print a table: python -m tests.faults [NAME ...] [--times 20] [--at-once 1]."""
 
 from __future__ import annotations
 
 import argparse
 import tempfile
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
@@ -40,14 +41,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("names", nargs="*", help="parts of the names of faults; all if none is given")
     parser.add_argument("--times", type=int, default=20, help="rounds through the list")
+    parser.add_argument("--at-once", type=int, default=1, help="tries side by side; they wait more than they compute")
     arguments = parser.parse_args()
     faults = [one for one in FAULTS + RARER if not arguments.names or any(name in one.name for name in arguments.names)]
     found: dict[Fault, Seconds] = defaultdict(list)
-    with reference() as expected:
+    with reference() as expected, ThreadPoolExecutor(arguments.at_once) as threads:
         for number in range(arguments.times):
-            for fault in faults:
-                found[fault].append(attempt(fault, expected))
-                print(f"round {number + 1}: {fault.name}: {found[fault][-1]}", flush=True)
+            tries = threads.map(lambda fault: attempt(fault, expected), faults)
+            for fault, seconds in zip(faults, tries, strict=True):
+                found[fault].append(seconds)
+                print(f"round {number + 1}: {fault.name}: {seconds}", flush=True)
             print(f"{table(found)}\n", flush=True)
     if any(None in tries for tries in found.values()):
         raise SystemExit(1)
