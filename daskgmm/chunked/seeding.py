@@ -25,13 +25,15 @@ def race(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...
 def raced(sample: Delayed, options: SeedOptions, seed: int) -> Race:
     """Return the race for the n_finalists best mixtures on the sample.
 
-    All restarts run on the first part of the sample; the finalists go on over the whole of it.
+    All restarts run on a small part of the sample, the best of them on a larger one, where moves put right what EM
+    cannot; the finalists go on over the whole of it.
     """
-    first = delayed(heat, pure=False)(sample)
+    second = delayed(heat, pure=False)(sample)
+    first = delayed(heat, pure=False)(second)
     heats = compute(*(delayed(in_slot, pure=False)(restart, first, options, one) for one in _seeds(options, seed)))
     best = ranked(heats)
     going_on = [trial.mixture for trial in best[: max(options.n_finalists, _MOST_MOVED)]]
-    semifinals = compute(*(delayed(in_slot, pure=False)(moved, first, options, mixture) for mixture in going_on))
+    semifinals = compute(*(delayed(in_slot, pure=False)(moved, second, options, mixture) for mixture in going_on))
     finalists = [trial.mixture for trial in ranked(semifinals)[: options.n_finalists]]
     finals = compute(*(delayed(in_slot, pure=False)(moved, sample, options, mixture) for mixture in finalists))
     return Race(tuple(best), tuple(ranked(finals)))

@@ -31,6 +31,7 @@ class Step:
 
     mixture: Mixture  # that was evaluated
     image: Mixture  # to which its statistics led
+    suggested: bool = False  # by the sample: steps of two kinds are not combined
 
 
 def leap(steps: Sequence[Step]) -> tuple[Mixture, float] | None:

@@ -9,7 +9,7 @@ Ghahramani and Hinton 2000, SMEM algorithm). A few EM steps, which all starts sh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -70,7 +70,9 @@ def refined(sample: Expectation, options: SeedOptions, finalists: Seeded) -> See
         return error
 
 
-def short_runs(sample: Expectation, options: SeedOptions, starts: Sequence[Mixture]) -> tuple[Trial, ...]:
+def short_runs(
+    sample: Expectation, options: SeedOptions, starts: Sequence[Mixture], n_steps: int = _SHORT
+) -> tuple[Trial, ...]:
     """Return the trials of a few EM steps from the starts, which share each pass; raise where none is regular."""
     regular, error = [], None
     for mixture in starts:
@@ -81,7 +83,7 @@ def short_runs(sample: Expectation, options: SeedOptions, starts: Sequence[Mixtu
             error = one
     if not regular and error is not None:
         raise error
-    em = replace(options.em, max_iter=min(_SHORT, options.em.max_iter))
+    em = replace(options.em, max_iter=min(n_steps, options.em.max_iter))
     return iterate(State(sample.survey, tuple(regular)), sample, em).trials
 
 
@@ -95,11 +97,25 @@ def grown(sample: Expectation, options: SeedOptions, mixture: Mixture) -> list[M
 
 
 def splits(sample: Expectation, mixture: Mixture, reg_covar: float) -> list[Mixture]:
-    """Return mixtures of one component more, each with one component split, the most promising first.
+    """Return mixtures of one component more, each with one component split, the most promising first."""
+    found = halvings(sample, mixture, reg_covar)[:MOST_SPLITS]
+    return [replaced(mixture, one.component, one.pair) for one in found]
 
-    What a split gains is estimated on the rows that are labelled with the component: the log-likelihood of two
-    components there, beside that of one, less what more parameters gain on rows that they are fitted to and lose on
-    others (Akaike 1973).
+
+@dataclass(frozen=True, eq=False)
+class Halving:
+    """A component in two."""
+
+    component: int
+    pair: Mixture  # of two, for the rows of the component
+    gain: float  # that is estimated, nats per row of the sample
+
+
+def halvings(sample: Expectation, mixture: Mixture, reg_covar: float) -> list[Halving]:
+    """Return the components in two, the most promising first.
+
+    The gain is estimated on the rows that are labelled with the component: the log-likelihood of two components there,
+    beside that of one, less what more parameters gain on rows that they are fitted to and lose on others (Akaike 1973).
     """
     rows, row_weights = sample.rows, sample.row_weights
     labels = predict(rows, row_weights, prepare_prediction(mixture), mixture.n_components, Wanted()).labels
@@ -113,9 +129,9 @@ def splits(sample: Expectation, mixture: Mixture, reg_covar: float) -> list[Mixt
         halves = _halves(part, mixture.covariance_type, reg_covar)
         if halves is not None:
             gain, pair = halves
-            found.append((len(own) * (gain - n_more / len(part.rows)), component, pair))
-    found.sort(key=lambda one: -one[0])
-    return [_replaced(mixture, component, pair) for _, component, pair in found[:MOST_SPLITS]]
+            share = len(own) / len(rows)
+            found.append(Halving(component, pair, share * (gain - n_more / len(part.rows))))
+    return sorted(found, key=lambda one: -one.gain)
 
 
 def _halves(part: Expectation, covariance_type: str, reg_covar: float) -> tuple[float, Mixture] | None:
@@ -138,7 +154,7 @@ def _of_parts(sample: Expectation, options: SeedOptions, labels: Labels) -> Mixt
         return mixture_of_parts(sample, z, weights, labels, options, np.random.default_rng(0))
 
 
-def _replaced(mixture: Mixture, component: int, pair: Mixture) -> Mixture:
+def replaced(mixture: Mixture, component: int, pair: Mixture) -> Mixture:
     """Return the mixture with a component replaced by two; a covariance that all share stays."""
 
     def joined(ours: Array, theirs: Array) -> Array:

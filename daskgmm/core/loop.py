@@ -155,7 +155,8 @@ def _suggested(trial: Trial, suggest: Suggest, survey: Survey, options: EMOption
         return replace(trial, mixture=evaluated, stop=StopReason.CONVERGED)
     if gain <= 0 or not _regular(mixture, survey):
         return trial
-    trial = replace(trial, steps=(*trial.steps[:-1], Step(evaluated, mixture)), mixture=mixture, leaping=True)
+    steps = (*(step for step in trial.steps[:-1] if step.suggested), Step(evaluated, mixture, suggested=True))
+    trial = replace(trial, steps=steps, mixture=mixture, leaping=True)
     leapt = leap(trial.steps)
     return trial if leapt is None or not _regular(leapt[0], survey) else replace(trial, mixture=leapt[0])
 
@@ -194,10 +195,15 @@ def _evaluate(trial: Trial, statistics: Statistics, options: EMOptions) -> Trial
 
 
 def _come_back(trial: Trial, options: EMOptions) -> Trial:
-    """Return the trial at its last mixture before the leap, from which a step of EM leads on."""
-    stop = StopReason.MAX_ITER if trial.n_iter + 1 >= options.max_iter else None
-    back = replace(trial, mixture=trial.steps[-1].mixture, steps=(), leaping=False, came_back=True)
-    return replace(back, n_rejected=trial.n_rejected + 1, stop=stop)
+    """Return the trial at its last mixture before the leap, from which a step of EM leads on.
+
+    Where a suggestion was combined with those before it, the suggestion alone is tried first.
+    """
+    last, stop = trial.steps[-1], StopReason.MAX_ITER if trial.n_iter + 1 >= options.max_iter else None
+    back = replace(trial, came_back=True, n_rejected=trial.n_rejected + 1, stop=stop)
+    if stop is None and last.suggested and len(trial.steps) > 1:
+        return replace(back, mixture=last.image, steps=(last,), leaping=True)
+    return replace(back, mixture=last.mixture, steps=(), leaping=False)
 
 
 def _give_up(trial: Trial, best: float) -> Trial:
@@ -206,7 +212,7 @@ def _give_up(trial: Trial, best: float) -> Trial:
 
 
 def _step(trial: Trial, survey: Survey, options: EMOptions) -> Trial:
-    if trial.stop is not None or trial.statistics is None:
+    if trial.stop is not None or trial.statistics is None or trial.leaping:
         return trial
     mixture = maximize(trial.mixture, trial.statistics, survey, options.reg_covar)
     if not _regular(mixture, survey):

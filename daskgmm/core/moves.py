@@ -1,37 +1,40 @@
 """Moves that EM cannot make: where a mixture spends two components on one cluster and one on two, it is put right.
 
-The component whose split gains most is split and, after a few steps of EM, the two that are most alike are merged
-(Ueda, Nakano, Ghahramani and Hinton 2000, SMEM algorithm). A move stands where it has raised the log-likelihood.
+A component whose split gains much is split and two others, whose merger loses little, are merged (Ueda, Nakano,
+Ghahramani and Hinton 2000, SMEM algorithm). The most promising of these exchanges race over a few steps of EM; the
+winner stands where it has raised the log-likelihood by more than chance does.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import SingularCovarianceError
 from .expectation import Expectation
 from .features import Array
 from .frame import Frame
-from .growth import short_runs, splits
+from .growth import Halving, halvings, replaced, short_runs
 from .loop import Trial
 from .mixture import Mixture
-from .seeding import Restart, SeedOptions, ranked, refine
-from .structures import STRUCTURES
+from .seeding import Restart, SeedOptions, chance, ranked, settle
 
 _MOST_ROUNDS = 8
-_CLOSE = 0.05  # to the limit of EM, in units of what chance adds to the log-likelihood of the sample
-_MERGES = 3  # that are tried of each split
+_SPLITS, _MERGERS = 4, 3  # components that are split, and pairs that are merged for each
+_TRIES = 4  # exchanges that race
+_STEPS = 3  # of EM, after which half of them are dropped
+_WORTH = 10  # times the tolerance of EM on the sample: a move that gains less is not worth its time
 
 
 def moved(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Restart:
     """Return the trial after EM from the mixture and the moves that raise its log-likelihood on the sample."""
-    options = _as_close_as_rows_tell(sample, options)
-    trial = refine(sample, options, mixture)
-    if not isinstance(trial, Trial) or mixture.n_components < 3:
-        return trial
+    trial = settle(sample, options, mixture)
     for _ in range(_MOST_ROUNDS):
+        if not isinstance(trial, Trial):
+            break
         better = _moved_once(sample, options, trial)
         if better is None:
             break
@@ -39,47 +42,65 @@ def moved(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Restar
     return trial
 
 
-def _as_close_as_rows_tell(sample: Expectation, options: SeedOptions) -> SeedOptions:
-    tol = max(options.em.tol, _CLOSE * _chance(sample, options, options.n_components))
-    return replace(options, em=replace(options.em, tol=tol))
-
-
-def _chance(sample: Expectation, options: SeedOptions, n_components: int) -> float:
-    """Return by how much components raise the mean log-likelihood of rows that they do not tell from noise."""
-    d = sample.rows.shape[1]
-    n_parameters = n_components * (1 + d) + STRUCTURES[options.covariance_type].n_parameters(n_components, d)
-    return float(n_parameters / (2 * len(sample.rows)))
-
-
 def _moved_once(sample: Expectation, options: SeedOptions, trial: Trial) -> Trial | None:
-    larger = splits(sample, trial.mixture, options.em.reg_covar)
-    if not larger:
-        return None
-    grown = short_runs(sample, options, larger)
-    smaller = [one for split in grown for one in merges(split.mixture, _MERGES)]
-    best = ranked(short_runs(sample, options, smaller))[0]
-    found = refine(sample, options, best.mixture)
-    least = trial.history[-1] + _chance(sample, options, 1)
+    """Return the trial after the exchange that is found to gain most, None where that is not enough."""
+    least = trial.history[-1] + max(chance(sample, options, 1), _WORTH * options.em.tol)
+    best = _best(sample, options, exchanges(sample, trial.mixture, options.em.reg_covar))
+    found = None if best is None else settle(sample, options, best)
     return found if isinstance(found, Trial) and found.history[-1] > least else None
 
 
-def merges(mixture: Mixture, most: int) -> list[Mixture]:
-    """Return mixtures of one component less, each with two merged to one of their moments, the least loss first.
+def _best(sample: Expectation, options: SeedOptions, mixtures: list[Mixture]) -> Mixture | None:
+    """Return what wins a race in which half is dropped after a few steps of EM each; None where none is regular."""
+    try:
+        while len(mixtures) > 1:
+            best = ranked(short_runs(sample, options, mixtures, _STEPS))
+            mixtures = [trial.mixture for trial in best[: len(mixtures) // 2]]
+    except SingularCovarianceError:
+        return None
+    return mixtures[0] if mixtures else None
 
-    The loss per row is at most (w_i + w_j) log|S_ij| / 2 - w_i log|S_i| / 2 - w_j log|S_j| / 2 (Runnalls 2007).
-    """
-    unit = Frame(np.zeros(mixture.n_features), np.ones(mixture.n_features))
-    spread = mixture.structure.in_frame(mixture.covariances, mixture.means.shape, unit)
+
+def exchanges(sample: Expectation, mixture: Mixture, reg_covar: float) -> list[Mixture]:
+    """Return mixtures with one component split and two others merged, the most promising first."""
+    spread, found = _spread(mixture), []
+    mergers = sorted(_mergers(mixture, spread), key=lambda one: one.loss)
+    for split in halvings(sample, mixture, reg_covar)[:_SPLITS]:
+        apart = [one for one in mergers if split.component not in (one.first, one.second)]
+        found += [(split, one) for one in apart[:_MERGERS]]
+    found.sort(key=lambda one: one[1].loss - one[0].gain)
+    return [_exchanged(mixture, spread, split, merger) for split, merger in found[:_TRIES]]
+
+
+@dataclass(frozen=True)
+class _Merger:
+    """Two components in one."""
+
+    first: int
+    second: int  # > first
+    loss: float  # at most, nats per row
+
+
+def _mergers(mixture: Mixture, spread: Array) -> Iterator[_Merger]:
+    """Yield all mergers: (w_i + w_j) log|S_ij| / 2 - w_i log|S_i| / 2 - w_j log|S_j| / 2 is lost (Runnalls 2007)."""
     own = mixture.weights * _log_det(spread)
-    pairs: list[tuple[int, int]] = []
-    losses: list[Array] = []
     for first in range(mixture.n_components - 1):
         second = np.arange(first + 1, mixture.n_components)
         weight, _, together = _moments(mixture, spread, first, second)
-        losses.append(weight * _log_det(together) - own[first] - own[second])
-        pairs.extend((first, int(one)) for one in second)
-    order = np.argsort(np.concatenate(losses), kind="stable")[:most]
-    return [_merged(mixture, spread, *pairs[at]) for at in order]
+        losses = (weight * _log_det(together) - own[first] - own[second]) / 2
+        yield from (_Merger(first, int(one), float(loss)) for one, loss in zip(second, losses, strict=True))
+
+
+def _exchanged(mixture: Mixture, spread: Array, split: Halving, merger: _Merger) -> Mixture:
+    merged = _merged(mixture, spread, merger.first, merger.second)
+    return replaced(merged, split.component - (split.component > merger.second), split.pair)
+
+
+def _spread(mixture: Mixture) -> Array:
+    """Return the covariances as matrices (k, d, d), or diagonals (k, d)."""
+    unit = Frame(np.zeros(mixture.n_features), np.ones(mixture.n_features))
+    spread: Array = mixture.structure.in_frame(mixture.covariances, mixture.means.shape, unit)
+    return spread
 
 
 def _log_det(spread: Array) -> Array:

@@ -25,6 +25,7 @@ Labels = NDArray[np.intp]
 
 _HEAT_ROWS = 10_000
 _HEAT_TOL = 1e-3  # nats per row: enough to see which restarts are hopeless
+_CLOSE = 0.05  # to the limit of EM, in units of what chance adds to the log-likelihood of the sample
 _KMEANS_STEPS = 30  # Lloyd steps: EM goes on from there
 _ROWS_PER_PART = 4  # times d + 1
 
@@ -118,6 +119,19 @@ def restart(sample: Expectation, options: SeedOptions, seed: int) -> Restart:
         return refine(sample, short, start(sample, options, seed))
     except SingularCovarianceError as error:
         return error
+
+
+def settle(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Restart:
+    """Return the trial to which EM leads from the mixture, as close to its limit as the rows of the sample tell."""
+    tol = max(options.em.tol, _CLOSE * chance(sample, options, options.n_components))
+    return refine(sample, replace(options, em=replace(options.em, tol=tol)), mixture)
+
+
+def chance(sample: Expectation, options: SeedOptions, n_components: int) -> float:
+    """Return by how much components raise the mean log-likelihood of rows that they do not tell from noise."""
+    d = sample.rows.shape[1]
+    n_parameters = n_components * (1 + d) + STRUCTURES[options.covariance_type].n_parameters(n_components, d)
+    return float(n_parameters / (2 * len(sample.rows)))
 
 
 def refine(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Restart:

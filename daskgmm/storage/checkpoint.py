@@ -170,7 +170,7 @@ def _describe_trial(trial: Trial, arrays: _Arrays) -> dict[str, Any]:
     return {
         **_describe_mixture(trial.mixture, arrays),
         **{name: _plain(getattr(trial, name)) for name in _TRIAL_SCALARS},
-        "steps": [[_describe_mixture(one, arrays) for one in (step.mixture, step.image)] for step in trial.steps],
+        "steps": [_describe_step(step, arrays) for step in trial.steps],
         "history": arrays.add(np.array(trial.history, np.float64)),
         "stop": trial.stop.name if trial.stop else None,
         "statistics": statistics
@@ -179,6 +179,11 @@ def _describe_trial(trial: Trial, arrays: _Arrays) -> dict[str, Any]:
             **{name: _plain(getattr(statistics, name)) for name in _STATISTICS_SCALARS},
         },
     }
+
+
+def _describe_step(step: Step, arrays: _Arrays) -> dict[str, Any]:
+    mixture, image = _describe_mixture(step.mixture, arrays), _describe_mixture(step.image, arrays)
+    return {"mixture": mixture, "image": image, "suggested": step.suggested}
 
 
 def _describe_mixture(mixture: Mixture, arrays: _Arrays) -> dict[str, Any]:
@@ -245,7 +250,10 @@ def _survey(entry: Mapping[str, Any], data: bytes) -> Survey:
 
 def _trial(entry: Mapping[str, Any], arrays: _Stored) -> Trial:
     statistics = entry["statistics"]
-    steps = (Step(_mixture(before, arrays), _mixture(after, arrays)) for before, after in entry["steps"])
+    steps = (
+        Step(_mixture(one["mixture"], arrays), _mixture(one["image"], arrays), bool(one["suggested"]))
+        for one in entry["steps"]
+    )
     return Trial(
         _mixture(entry, arrays),
         tuple(arrays[CHECKPOINT_HISTORY, entry["history"]].tolist()),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from daskgmm.core.acceleration import Step, leap
-from daskgmm.core.loop import EMOptions, State, Trial, iterate
+from daskgmm.core.loop import EMOptions, State, Trial, advance, iterate
 from daskgmm.core.maximization import maximize
 from daskgmm.core.mixture import Mixture
 from daskgmm.core.seeding import in_memory
@@ -95,3 +95,34 @@ def test_a_leap_that_gains_nothing_at_max_iter_ends_at_the_mixture_before_it():
     trial = iterate(State(sample.survey, (leaping,)), sample, em).best
     assert trial.mixture is good.mixture
     assert sample((trial.mixture,))[0].mean_log_likelihood == trial.history[-1]
+
+
+def test_a_suggestion_that_was_combined_in_vain_is_tried_alone():
+    sample, mixture = overlapping()
+    good = trial_of(sample, mixture, EMOptions(1e-3, 100, 0.0))
+    image = maximize(good.mixture, good.statistics, sample.survey, 0.0)
+    before, last = Step(mixture, good.mixture, suggested=True), Step(good.mixture, image, suggested=True)
+    leaping = replace(good, mixture=mixture, steps=(before, last), leaping=True, stop=None)
+    em = EMOptions(1e-6, 1000, 0.0, accelerate=True)
+    state = advance(State(sample.survey, (leaping,)), sample((mixture,)), em)
+    assert state.best.history == good.history
+    assert state.best.mixture is image
+    assert state.best.leaping
+    state = advance(state, sample((image,)), em)
+    assert state.best.history[-1] > good.history[-1]
+    assert not state.best.came_back
+
+
+def test_steps_that_are_suggested_are_not_combined_with_those_that_are_not():
+    sample, mixture = overlapping()
+    asked = []
+
+    def suggest(mixture, statistics):
+        asked.append(mixture)
+        image = maximize(mixture, statistics, sample.survey, 0.0)
+        return None if len(asked) < 3 else (image, 1.0)
+
+    states, em = [], EMOptions(1e-9, 4, 0.0, accelerate=True)
+    iterate(State(sample.survey, (Trial(mixture),)), sample, em, states.append, suggest)
+    kinds = [tuple(step.suggested for step in state.best.steps) for state in states]
+    assert kinds[:4] == [(False,), (False, False), (True,), (True, True)]

@@ -5,7 +5,7 @@ import pytest
 
 from daskgmm.core.loop import EMOptions, State, Trial, iterate
 from daskgmm.core.mixture import Mixture
-from daskgmm.core.moves import merges, moved
+from daskgmm.core.moves import exchanges, moved
 from daskgmm.core.seeding import SeedOptions, in_memory
 from tests import oracles
 
@@ -47,20 +47,31 @@ def test_moves_leave_a_mixture_that_fits_as_it_is():
 
 
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
-def test_the_two_that_are_most_alike_are_merged_first_to_one_of_their_moments(covariance_type):
-    _, mixture = wrong(covariance_type)
-    first = merges(mixture, 1)[0]
-    assert first.n_components == 2
-    np.testing.assert_allclose(first.weights, [1 / 3, 2 / 3])
-    np.testing.assert_allclose(first.means, [[0, 0], [23, 0]], atol=1e-12)
+def test_the_first_exchange_splits_what_is_two_and_merges_what_is_one(covariance_type):
+    sample, mixture = wrong(covariance_type)
+    first = exchanges(sample, mixture, 1e-6)[0]
+    assert first.n_components == 3
+    np.testing.assert_allclose(np.sort(first.means[:, 0]), [0, 20, 26], atol=0.3)
+    merged = int(np.argmin(first.means[:, 0]))
+    assert first.weights[merged] == pytest.approx(1 / 3)
     if covariance_type == "full":
-        np.testing.assert_allclose(first.covariances[0], np.diag([1.25, 1.0]))  # 1 within, 0.25 between
+        np.testing.assert_allclose(first.covariances[merged], np.diag([1.25, 1.0]))  # 1 within, 0.25 between
 
 
-def test_merges_come_in_the_order_of_their_losses_and_keep_the_weight():
-    mixture = Mixture(*oracles.random_parameters("full", 5, 3, seed=1))
-    found = merges(mixture, 100)
-    assert len(found) == 10
+def test_exchanges_keep_the_number_of_components_and_the_weight():
+    parameters = oracles.random_parameters("full", 5, 3, seed=1)
+    sample = in_memory(oracles.draw(parameters, 5_000)[0], None)
+    found = exchanges(sample, Mixture(*parameters), 1e-6)
+    assert len(found) == 4
     for one in found:
+        assert one.n_components == 5
         assert one.weights.sum() == pytest.approx(1)
-        np.testing.assert_allclose(one.weights @ one.means, mixture.weights @ mixture.means)
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_of_two_components_none_can_be_exchanged(k):
+    sample, mixture = wrong()
+    few = Mixture("full", np.full(k, 1 / k), mixture.means[:k], mixture.covariances[:k])
+    assert exchanges(sample, few, 1e-6) == []
+    alone = iterate(State(sample.survey, (Trial(few),)), sample, EM).best
+    assert moved(sample, SeedOptions(k, em=EM), few).history[-1] == pytest.approx(alone.history[-1], abs=1e-3)

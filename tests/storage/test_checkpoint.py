@@ -58,7 +58,7 @@ def trials(draw, d):
     numbers = (draw(FLOATS), draw(FLOATS), draw(FLOATS), draw(st.booleans()))
     statistics = draw(st.none() | st.just(Statistics(draw(floats(k, n_columns)), *numbers)))
     history, stop = draw(st.lists(FLOATS, max_size=4)), draw(st.sampled_from([None, *StopReason]))
-    steps = draw(st.lists(st.builds(Step, st.just(mixture), mixtures(kind, k, d)), max_size=2))
+    steps = draw(st.lists(st.builds(Step, st.just(mixture), mixtures(kind, k, d), st.booleans()), max_size=2))
     flags = draw(st.booleans()), draw(st.booleans()), draw(st.integers(0, 9))
     return Trial(mixture, tuple(history), statistics, stop, tuple(steps), *flags)
 
