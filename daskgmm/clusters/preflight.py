@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -103,8 +103,26 @@ def most_threads(client: Client) -> int:
 
 
 def _workers(client: Client) -> Mapping[str, Any]:
-    workers: Mapping[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
+    async def ask() -> Any:
+        return await client.scheduler.identity(n_workers=-1)
+
+    workers: Mapping[str, Any] = _of_scheduler(client, ask)["workers"]
     return workers
+
+
+def _of_scheduler(client: Client, ask: Callable[[], Awaitable[Any]]) -> Any:
+    """Return what the scheduler answers; raise ClusterLostError where it does not within stall_timeout."""
+    try:
+        return client.sync(ask, callback_timeout=_patience())
+    except TimeoutError:
+        raise ClusterLostError(
+            f"the scheduler did not answer within {_patience():g} s: restart it if it is stuck, or raise "
+            "cluster.stall_timeout"
+        ) from None
+
+
+def _patience() -> float:
+    return float(dask.config.get(ANSWER_TIMEOUT, STALL_TIMEOUT))
 
 
 def answers(
@@ -119,14 +137,13 @@ def answers(
     async def ask() -> Any:
         return await client.run(function, *arguments, on_error="return")
 
-    timeout = float(dask.config.get(ANSWER_TIMEOUT, STALL_TIMEOUT))
     try:
-        returned = client.sync(ask, callback_timeout=timeout)
+        returned = client.sync(ask, callback_timeout=_patience())
     except TimeoutError:
         silent = min(_workers(client).items(), key=lambda item: float(item[1]["last_seen"]), default=("none", None))[0]
         raise ClusterLostError(
-            f"workers did not all answer within {timeout:g} s, {silent} was not heard of for longest: restart those "
-            "that are stuck, or raise cluster.stall_timeout"
+            f"workers did not all answer within {_patience():g} s, {silent} was not heard of for longest: restart "
+            "those that are stuck, or raise cluster.stall_timeout"
         ) from None
     there = {worker: answer for worker, answer in returned.items() if not isinstance(answer, OSError)}
     failed = next((answer for answer in there.values() if isinstance(answer, Exception)), None)
@@ -162,12 +179,21 @@ def _same_major(first: str, second: str) -> bool:
 def _have_own_package(client: Client, tell: Callable[[str], None]) -> None:
     """Send this package to the workers and the scheduler, now and for workers to come, unless all have it."""
     lacking = [worker for worker, spec in answers(client, find_spec, _OWN, on_error="return").items() if spec is None]
-    if client.run_on_scheduler(find_spec, _OWN) is None:
+
+    async def ask() -> Any:
+        return await client.run_on_scheduler(find_spec, _OWN)
+
+    if _of_scheduler(client, ask) is None:
         lacking.append("the scheduler")
     if lacking:
         tell(f"{_OWN} is missing on {_named(lacking)}: it is sent there")
         with tempfile.TemporaryDirectory() as folder:
-            client.upload_file(_packed(Path(folder)))
+            packed = _packed(Path(folder))
+
+            async def send() -> Any:
+                return await client.upload_file(packed)
+
+            _of_scheduler(client, send)
 
 
 def _packed(folder: Path) -> str:

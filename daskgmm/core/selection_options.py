@@ -32,7 +32,7 @@ class SelectOptions:
     criterion: Criterion = "bic"
     """bic, aic, aicc or icl, of which the smallest wins; heldout: the largest log-likelihood of rows held out."""
     folds: Annotated[int, Ge(2), Le(100)] = 5
-    """Parts that the rows are dealt into, for criterion heldout."""
+    """Parts that the rows are dealt into, for criterion heldout; fits of them may take ten times fit.max_iter."""
     leave_early: bool = True
     """Let candidates leave before they converge when they cannot win any more; false: all go on to the end."""
     batch_bytes: Annotated[int, Ge(2**20)] = 64 * 2**20

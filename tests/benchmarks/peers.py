@@ -9,6 +9,7 @@ products of an iteration in tiles of 512 rows, which no kernel in this form can 
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import tempfile
 import time
@@ -38,6 +39,8 @@ try:
     from pyspark.ml.feature import VectorAssembler
     from pyspark.sql import DataFrame, SparkSession
 except ImportError:  # the extra [bench]
+    SparkSession = None
+if shutil.which("java") is None:  # which Spark runs on
     SparkSession = None
 try:
     with warnings.catch_warnings():
@@ -72,7 +75,7 @@ def run(tiny: bool = False) -> str:
 
 def _line(name: str, own: list[float] | None, ours: list[float]) -> str:
     if own is None:
-        return f"{name:14s} not installed (the extra [bench])"
+        return f"{name:14s} not installed (the extra [bench]; Spark needs Java 17)"
     median = statistics.median(own)
     ratio = statistics.median(one / other for one, other in zip(own, ours, strict=True))
     line = f"{name:14s} {median * 1e3:9.1f} ms an iteration ({min(own) * 1e3:.1f} to {max(own) * 1e3:.1f})"

@@ -12,7 +12,15 @@ from distributed.comm import CommClosedError
 
 from daskgmm.chunked.load import usage
 from daskgmm.clusters.connection import ANSWER_TIMEOUT, Connection
-from daskgmm.clusters.preflight import answers, blas_threads, check_packages, check_paths, differences, memory_limits
+from daskgmm.clusters.preflight import (
+    answers,
+    blas_threads,
+    check_packages,
+    check_paths,
+    differences,
+    memory_limits,
+    most_threads,
+)
 from daskgmm.config import parse_config
 from daskgmm.errors import ClusterLostError, ConfigurationError
 from daskgmm.events import Notice
@@ -168,6 +176,28 @@ def frozen(tmp_path):
         os.kill(pid, signal.SIGSTOP)
         yield client
         os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def stuck(tmp_path):
+    """A client of a scheduler that is frozen."""
+    with cluster_of_processes(tmp_path, n_workers=1) as file, Client(scheduler_file=str(file)) as client:
+        client.wait_for_workers(1, timeout=60)
+        pid = client.run_on_scheduler(os.getpid)
+        os.kill(pid, signal.SIGSTOP)
+        yield client
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    "ask", [memory_limits, most_threads, blas_threads, lambda client: check_packages(client, print)]
+)
+def test_a_frozen_scheduler_is_not_waited_for_without_end(stuck, ask):
+    with (
+        dask.config.set({ANSWER_TIMEOUT: 1.0}),
+        pytest.raises(ClusterLostError, match="scheduler did not answer within 1"),
+    ):
+        ask(stuck)
 
 
 def test_a_frozen_worker_is_not_waited_for_without_end(frozen, monkeypatch):
