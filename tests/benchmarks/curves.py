@@ -1,6 +1,7 @@
 """Seconds of a pass against n, k, d, threads and worker processes; full covariance, float64, rows in memory.
 
-n goes as far as half of the memory holds. The plot is written to the file that DASKGMM_BENCHMARK_PLOT names.
+n goes as far as half of the memory holds; rows of workers are drawn where they stay. The plot is written to the file
+that DASKGMM_BENCHMARK_PLOT names.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dask
+import dask.array as da
 import numpy as np
 import psutil
 from distributed import Client, LocalCluster
 
 from daskgmm.chunked.expectation import Expectation
 from daskgmm.chunked.rows import Rows
+from daskgmm.core.features import FeatureMap
 from daskgmm.core.survey import survey
 
 from .problems import problem
@@ -29,7 +32,7 @@ except ImportError:  # the extra [bench]
     Figure = None
 
 _D, _K = 8, 8
-_CHUNK = 65_536
+_CHUNK = 131_072
 
 
 @dataclass(frozen=True)
@@ -40,22 +43,30 @@ class Curve:
     values: tuple[int, ...]
     seconds: tuple[float, ...]
     linear: str  # what would be linear
+    size: Callable[[int], float] = float  # what the work grows with
 
     @property
     def text(self) -> str:
         """A table, with what each value takes in units of the first one, in proportion."""
         lines = [f"{self.quantity:10s}  seconds of a pass   {self.linear}"]
-        inverse = self.quantity in ("threads", "workers")
-        for value, seconds in zip(self.values, self.seconds, strict=True):
-            share = value / self.values[0]
-            ideal = self.seconds[0] / share if inverse else self.seconds[0] * share
+        for value, seconds, ideal in zip(self.values, self.seconds, self.ideal(0), strict=True):
             lines.append(f"{value:10,d}  {seconds:17.4f}   {seconds / ideal:10.2f}")
         return "\n".join(lines)
+
+    @property
+    def inverse(self) -> bool:
+        """Whether it is of what shares the work."""
+        return self.quantity in ("threads", "workers")
+
+    def ideal(self, at: int) -> np.ndarray:
+        """Return the seconds in proportion to those of the value at a place."""
+        share = np.array([self.size(value) / self.size(self.values[at]) for value in self.values])
+        return self.seconds[at] * (1 / share if self.inverse else share)
 
 
 def run(tiny: bool = False) -> str:
     """Return a table for each curve; write the plot if a file is named for it."""
-    n, rounds = (4_000, 1) if tiny else (1_000_000, 5)
+    n, rounds = (4_000, 1) if tiny else (4_000_000, 5)
     cores = os.cpu_count() or 1
     counts = tuple(sorted({1, 2, cores}))
     rows = (1_000, 4_000) if tiny else _most_rows()
@@ -63,7 +74,7 @@ def run(tiny: bool = False) -> str:
     curves = [
         _curve("rows", rows, lambda value: _pass(value, _D, _K), rounds),
         _curve("components", components, lambda value: _pass(n // 4, _D, value), rounds),
-        _curve("features", features, lambda value: _pass(n // 8, value, _K), rounds),
+        _curve("features", features, lambda value: _pass(n // 8, value, _K), rounds, FeatureMap.FULL.n_columns),
         _curve("threads", counts, lambda value: _threaded(_pass(n, _D, _K), value), rounds),
         _on_workers((1, 2) if tiny else counts, n, rounds),
     ]
@@ -72,16 +83,22 @@ def run(tiny: bool = False) -> str:
     return "\n\n".join(one.text for one in curves) + f"\n\n{_outgrown(curves[0])}"
 
 
-def _curve(quantity: str, values: tuple[int, ...], call: Callable[[int], Callable[[], object]], rounds: int) -> Curve:
+def _curve(
+    quantity: str,
+    values: tuple[int, ...],
+    call: Callable[[int], Callable[[], object]],
+    rounds: int,
+    size: Callable[[int], float] = float,
+) -> Curve:
     """Time a pass at each value, one after the other: rows of two of them may not fit in memory at once."""
     seconds = tuple(in_turn({"pass": call(value)}, rounds).median("pass") for value in values)
-    return Curve(quantity, values, seconds, _LINEAR[quantity])
+    return Curve(quantity, values, seconds, _LINEAR[quantity], size)
 
 
 _LINEAR = {
     "rows": "beside n x the first",
     "components": "beside k x the first",
-    "features": "beside d x the first (the columns of phi grow with d^2 / 2)",
+    "features": "beside (d + 1) (d + 2) / 2 x the first, the columns of phi",
     "threads": "beside the first / threads",
     "workers": "beside the first / workers",
 }
@@ -113,9 +130,9 @@ def _on_workers(counts: tuple[int, ...], n: int, rounds: int) -> Curve:
     seconds = []
     for count in counts:
         with _cluster(count):
-            rows, mixture = problem(_D, _K, n)
-            held = Rows.of_memory(rows, chunk_bytes=_CHUNK * 8 * _D).persisted()
-            pass_ = Expectation(held, survey(rows))
+            few, mixture = problem(_D, _K, 10_000)
+            held = Rows(da.random.default_rng(0).normal(size=(n, _D), chunks=(_CHUNK, _D))).persisted()
+            pass_ = Expectation(held, survey(few))
             timings = in_turn({"pass": lambda pass_=pass_, mixture=mixture: pass_((mixture,))}, rounds)
             seconds.append(timings.median("pass"))
     return Curve("workers", counts, tuple(seconds), _LINEAR["workers"])
@@ -144,22 +161,18 @@ def plot(curves: list[Curve], path: Path) -> None:
     figure = Figure(figsize=(3.2 * len(curves), 3.2), layout="constrained")
     axes = figure.subplots(1, len(curves))
     for axis, curve in zip(axes, curves, strict=True):
-        inverse = curve.quantity in ("threads", "workers")
-        anchor = 0 if inverse else -1
-        share = np.array(curve.values) / curve.values[anchor]
-        axis.loglog(
-            curve.values,
-            curve.seconds[anchor] * (1 / share if inverse else share),
-            "--",
-            color="#999999",
-            label="proportional",
-        )
-        axis.loglog(curve.values, curve.seconds, "o-", color="#0072B2", label="measured")
+        ideal = curve.ideal(0 if curve.inverse else -1)
+        axis.plot(curve.values, ideal, "--", color="#999999", label="proportional")
+        axis.plot(curve.values, curve.seconds, "o-", color="#0072B2", label="measured")
         axis.set_xlabel(curve.quantity)
-        axis.grid(alpha=0.3, which="both")
-        if inverse:
-            axis.set_xticks(curve.values, [str(value) for value in curve.values])
-            axis.minorticks_off()
+        axis.grid(alpha=0.3)
+        if curve.inverse:
+            axis.set_ylim(0)
+        else:
+            axis.set(xscale="log", yscale="log")
+        names = [f"1e{np.log10(value):.0f}" if curve.quantity == "rows" else str(value) for value in curve.values]
+        axis.set_xticks(curve.values, names)
+        axis.minorticks_off()
     axes[0].set_ylabel("seconds of a pass")
     axes[0].legend(frameon=False)
     figure.savefig(path, dpi=150)
