@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from sklearn.cluster import KMeans, kmeans_plusplus
 from threadpoolctl import threadpool_limits
 
 from ..errors import SingularCovarianceError
@@ -184,6 +183,8 @@ def partition(points: Array, weights: Array, options: SeedOptions, rng: np.rando
             chosen = rng.choice(len(points), size=k, replace=len(points) < k, p=weights / weights.sum())
             return nearest(points, points[chosen])
         case "k-means++":
+            from sklearn.cluster import kmeans_plusplus  # takes a second, of which most workers have no need
+
             centres, _ = kmeans_plusplus(points, k, sample_weight=weights, random_state=seed)
             return nearest(points, centres)
         case "kmeans":
@@ -192,6 +193,8 @@ def partition(points: Array, weights: Array, options: SeedOptions, rng: np.rando
 
 def _kmeans(points: Array, weights: Array, k: int, seed: int) -> Labels:
     """Return the parts that k-means finds from k-means++ centres; fewer than k where fewer points are distinct."""
+    from sklearn.cluster import KMeans, kmeans_plusplus  # as above
+
     centres, _ = kmeans_plusplus(points, k, sample_weight=weights, random_state=seed)
     _, first = np.unique(centres, axis=0, return_index=True)
     estimator = KMeans(len(first), init=centres[np.sort(first)], n_init=1, max_iter=_KMEANS_STEPS)

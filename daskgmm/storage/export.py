@@ -10,11 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
-from sklearn.mixture import GaussianMixture
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from ..core.frame import Frame
 from ..core.mixture import Mixture
@@ -81,6 +77,8 @@ def as_sklearn(model: Model) -> bytes:
     joblib.load reads it with the same scikit-learn. As with each pickle, who loads it runs what is in it: load none
     that others could have changed. daskgmm itself loads none.
     """
+    import joblib  # as below
+
     estimator = _estimator(model.mixture)
     summary = model.summary
     estimator.converged_, estimator.n_iter_, estimator.lower_bound_ = (
@@ -106,6 +104,8 @@ def as_onnx(model: Model) -> bytes:
     except ImportError:
         raise ConfigurationError("ONNX needs skl2onnx: pip install 'daskgmm[onnx]'") from None
     frame = model.mixture.frame
+    from sklearn.pipeline import make_pipeline  # takes a second, for which other jobs have no need
+
     steps = make_pipeline(_scaler(frame), _estimator(_standardised(model.mixture, frame)))
     rows = ("rows", DoubleTensorType([None, model.mixture.n_features]))
     with np.errstate(divide="ignore"):  # the logarithm of an empty component's weight
@@ -132,6 +132,8 @@ FORMATS = {
 
 
 def _estimator(mixture: Mixture) -> Any:
+    from sklearn.mixture import GaussianMixture  # as above
+
     estimator = GaussianMixture(mixture.n_components, covariance_type=mixture.covariance_type)
     estimator.weights_, estimator.means_, estimator.covariances_ = mixture.weights, mixture.means, mixture.covariances
     estimator.precisions_cholesky_ = precisions_cholesky(mixture)
@@ -149,6 +151,8 @@ def _standardised(mixture: Mixture, frame: Frame) -> Mixture:
 
 
 def _scaler(frame: Frame) -> Any:
+    from sklearn.preprocessing import StandardScaler  # as above
+
     scaler = StandardScaler()
     scaler.mean_, scaler.scale_, scaler.var_ = frame.centre, frame.scale, frame.scale**2
     scaler.n_features_in_ = frame.n_features

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from importlib.resources import as_file, files
 
 import numpy as np
-from sklearn.datasets import load_iris, load_sample_image
 
 from ...errors import ConfigurationError, DataError
 from .data import DataOptions, Source
@@ -24,11 +23,15 @@ def open_sample(options: DataOptions, guard: Guard, weighted: bool) -> Source:
 
 
 def _china(options: DataOptions, guard: Guard) -> Source:
+    from sklearn.datasets import load_sample_image  # takes a second, for which files have no need
+
     photograph = load_sample_image("china.jpg")
     return Source(photograph, "scikit-learn's photograph of china", feature_names=_RGB, is_image=True)
 
 
 def _iris(options: DataOptions, guard: Guard) -> Source:
+    from sklearn.datasets import load_iris  # as above
+
     data = load_iris()
     return Source(data.data, "Fisher's iris", feature_names=tuple(data.feature_names))
 
