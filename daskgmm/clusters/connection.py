@@ -84,14 +84,19 @@ def connected(
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Within it dask's client logs nothing of what breaks off: that is told by errors of our own."""
-    logger, loop = logging.getLogger("distributed.client"), logging.getLogger("asyncio")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    loggers, loop = (
+        [logging.getLogger(f"distributed.{of}") for of in ("client", "batched")],
+        logging.getLogger("asyncio"),
+    )
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     loop.addFilter(_is_news)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         loop.removeFilter(_is_news)
 
 

@@ -45,10 +45,10 @@ class Store:
         self.actions.append(lambda read: action(read) if read.chunk == chunk else None)
 
 
-def _owner(port: int) -> int | None:
-    """Return the process that has this port of loopback."""
-    connections = psutil.net_connections("tcp4")
-    return next((one.pid for one in connections if one.laddr.port == port and one.pid), None)
+def _owner(port: int, store: int) -> int | None:
+    """Return the process that is connected from this port of loopback to the store's: others may have the same port."""
+    connections = (one for one in psutil.net_connections("tcp4") if one.pid and one.raddr)
+    return next((one.pid for one in connections if (one.laddr.port, one.raddr.port) == (port, store)), None)
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -63,7 +63,7 @@ class _Handler(SimpleHTTPRequestHandler):
         store = self.store
         with store.lock:
             store.n_reads += 1
-            read = Read(store.n_reads, chunk, _owner(self.client_address[1]) if store.actions else None)
+            read = Read(store.n_reads, chunk, self._reader() if store.actions else None)
         for action in store.actions:
             action(read)
         time.sleep(store.pace)
@@ -71,6 +71,9 @@ class _Handler(SimpleHTTPRequestHandler):
             store.n_refused += 1
             return self.send_error(503)
         return super().send_head()
+
+    def _reader(self) -> int | None:
+        return _owner(self.client_address[1], self.connection.getsockname()[1])
 
     def log_message(self, *args: Any) -> None:
         pass
