@@ -189,9 +189,16 @@ def _evaluate(trial: Trial, statistics: Statistics, options: EMOptions) -> Trial
     trial = replace(trial, history=(*trial.history, level), statistics=statistics, leaping=False, came_back=False)
     if trial.remaining_gain < options.tol and not (options.accelerate and trial.remaining_gain > 0):
         return replace(trial, stop=StopReason.CONVERGED)
+    if options.accelerate and _only_loses(trial.history):
+        return replace(trial, stop=StopReason.CONVERGED)
     if trial.n_iter >= options.max_iter:
         return replace(trial, stop=StopReason.MAX_ITER)
     return trial
+
+
+def _only_loses(history: tuple[float, ...]) -> bool:
+    """Return whether the last two steps have lost: reg_covar widens narrow components, and no more is to be gained."""
+    return len(history) > 2 and history[-1] < history[-2] < history[-3]
 
 
 def _come_back(trial: Trial, options: EMOptions) -> Trial:

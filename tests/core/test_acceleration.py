@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from daskgmm.core.acceleration import Step, leap
-from daskgmm.core.loop import EMOptions, State, Trial, advance, iterate
+from daskgmm.core.loop import EMOptions, State, StopReason, Trial, advance, iterate
 from daskgmm.core.maximization import maximize
 from daskgmm.core.mixture import Mixture
 from daskgmm.core.seeding import in_memory
@@ -126,3 +126,14 @@ def test_steps_that_are_suggested_are_not_combined_with_those_that_are_not():
     iterate(State(sample.survey, (Trial(mixture),)), sample, em, states.append, suggest)
     kinds = [tuple(step.suggested for step in state.best.steps) for state in states]
     assert kinds[:4] == [(False,), (False, False), (True,), (True, True)]
+
+
+def test_steps_that_only_lose_by_the_regularisation_end_the_trial():
+    sample, mixture = overlapping()
+    found = trial_of(sample, mixture, EMOptions(1e-3, 100, 0.0))
+    falling = replace(found, mixture=mixture, history=(found.history[-1] + 2.0, found.history[-1] + 1.0), stop=None)
+    state = State(sample.survey, (falling,))
+    statistics = sample((mixture,))
+    assert statistics[0].mean_log_likelihood < falling.history[-1]
+    assert advance(state, statistics, EMOptions(1e-9, 100, 0.0, accelerate=True)).best.stop is StopReason.CONVERGED
+    assert advance(state, statistics, EMOptions(1e-9, 100, 0.0)).best.stop is None
