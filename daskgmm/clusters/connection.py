@@ -84,10 +84,8 @@ def connected(
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Within it dask's client logs nothing of what breaks off: that is told by errors of our own."""
-    loggers, loop = (
-        [logging.getLogger(f"distributed.{of}") for of in ("client", "batched")],
-        logging.getLogger("asyncio"),
-    )
+    loggers = [logging.getLogger(name) for name in ("distributed.client", "distributed.batched")]
+    loop = logging.getLogger("asyncio")
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

@@ -17,13 +17,13 @@ from ..errors import SingularCovarianceError
 from .expectation import Expectation
 from .features import Array
 from .frame import Frame
-from .growth import Halving, halvings, replaced, short_runs
+from .growth import MOST_SPLITS, Halving, halvings, replaced, short_runs
 from .loop import Trial
 from .mixture import Mixture
 from .seeding import Restart, SeedOptions, chance, ranked, settle
 
 _MOST_ROUNDS = 8
-_SPLITS, _MERGERS = 4, 3  # components that are split, and pairs that are merged for each
+_MERGERS = 3  # pairs that are merged, for each component that is split
 _TRIES = 4  # exchanges that race
 _STEPS = 3  # of EM, after which half of them are dropped
 _WORTH = 10  # times the tolerance of EM on the sample: a move that gains less is not worth its time
@@ -65,7 +65,7 @@ def exchanges(sample: Expectation, mixture: Mixture, reg_covar: float) -> list[M
     """Return mixtures with one component split and two others merged, the most promising first."""
     spread, found = _spread(mixture), []
     mergers = sorted(_mergers(mixture, spread), key=lambda one: one.loss)
-    for split in halvings(sample, mixture, reg_covar)[:_SPLITS]:
+    for split in halvings(sample, mixture, reg_covar)[:MOST_SPLITS]:
         apart = [one for one in mergers if split.component not in (one.first, one.second)]
         found += [(split, one) for one in apart[:_MERGERS]]
     found.sort(key=lambda one: one[1].loss - one[0].gain)
