@@ -13,7 +13,7 @@ from .chunked.rows import Rows
 from .chunked.seeding import raced, suggest_from
 from .chunked.survey import survey_and_sample
 from .config import Config
-from .core.loop import State, Trial, iterate
+from .core.loop import State, Trial, iterate, no_suggestion
 from .core.model import FitSummary, Model
 from .core.survey import Survey
 from .events import Finished, Listener, Phase, ignore
@@ -66,7 +66,8 @@ def fit_rows(rows: Rows, source: Source, config: Config, work: Unfinished, liste
         state = checkpoints.before.states.get("fit") or started(rows, source, config, survey, sample, work, listen)
         checkpoints.keep({"fit": state})
         listen(Phase("fit", f"EM on all {survey.n_rows:,} rows"))
-        expect, suggest = Expectation(rows, survey, config.fit.compute_dtype), suggest_from(sample, survey, em)
+        expect = Expectation(rows, survey, config.fit.compute_dtype)
+        suggest = suggest_from(sample, survey, em) if n_sample < survey.n_rows else no_suggestion
         event_of = iteration_events(survey.n_rows)
 
         def keep(state: State) -> None:

@@ -16,6 +16,7 @@ from .expectation import Expect
 from .maximization import maximize
 from .mixture import Mixture
 from .statistics import Statistics
+from .structures import floored
 from .survey import Survey
 
 
@@ -157,7 +158,7 @@ def _suggested(trial: Trial, suggest: Suggest, survey: Survey, options: EMOption
         return trial
     steps = (*(step for step in trial.steps[:-1] if step.suggested), Step(evaluated, mixture, suggested=True))
     trial = replace(trial, steps=steps, mixture=mixture, leaping=True)
-    leapt = leap(trial.steps)
+    leapt = _leapt(trial, survey, options)
     return trial if leapt is None or not _regular(leapt[0], survey) else replace(trial, mixture=leapt[0])
 
 
@@ -231,7 +232,7 @@ def _step(trial: Trial, survey: Survey, options: EMOptions) -> Trial:
 
 def _leap(trial: Trial, survey: Survey, options: EMOptions) -> Trial:
     """Return the trial at where its steps lead to, or stopped at its mixture where too little is gained there."""
-    leapt = leap(trial.steps)
+    leapt = _leapt(trial, survey, options)
     if leapt is not None:
         mixture, gain = leapt
         if len(trial.steps) > 2 and max(abs(gain), abs(trial.gain)) < options.tol:
@@ -239,6 +240,16 @@ def _leap(trial: Trial, survey: Survey, options: EMOptions) -> Trial:
         if gain > 0 and _regular(mixture, survey):
             return replace(trial, mixture=mixture, leaping=True)
     return replace(trial, mixture=trial.steps[-1].image)
+
+
+def _leapt(trial: Trial, survey: Survey, options: EMOptions) -> Suggestion | None:
+    """Return where the steps of the trial lead to, with components no narrower than an M-step makes them."""
+    leapt = leap(trial.steps)
+    if leapt is None:
+        return None
+    mixture, gain = leapt
+    covariances = floored(mixture.structure, mixture.covariances, mixture.weights, survey, options.reg_covar)
+    return replace(mixture, covariances=covariances), gain
 
 
 def _regular(mixture: Mixture, survey: Survey) -> bool:

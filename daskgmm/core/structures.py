@@ -51,6 +51,9 @@ class Structure(Protocol):
     def add(self, covariances: Array, variances: Array) -> Array:
         """Return the covariances with variances (d,) added to those of each feature."""
 
+    def raised(self, covariances: Array, variances: Array) -> Array:
+        """Return the covariances with no direction below variances (d,) > 0 of the features."""
+
 
 class Full:
     """Each component its own covariance matrix (mclust VVV)."""
@@ -76,6 +79,9 @@ class Full:
 
     def add(self, covariances: Array, variances: Array) -> Array:
         return covariances + np.diag(variances)
+
+    def raised(self, covariances: Array, variances: Array) -> Array:
+        return _raised(covariances, variances)
 
 
 class Tied:
@@ -114,6 +120,9 @@ class Tied:
     def add(self, covariances: Array, variances: Array) -> Array:
         return covariances + np.diag(variances)
 
+    def raised(self, covariances: Array, variances: Array) -> Array:
+        return _raised(covariances, variances)
+
 
 class Diagonal:
     """Each component its own variances, no correlation (mclust VVI)."""
@@ -140,6 +149,10 @@ class Diagonal:
 
     def add(self, covariances: Array, variances: Array) -> Array:
         return covariances + variances
+
+    def raised(self, covariances: Array, variances: Array) -> Array:
+        raised: Array = np.maximum(covariances, variances)
+        return raised
 
 
 class Spherical:
@@ -171,6 +184,10 @@ class Spherical:
         total: Array = covariances + variances.mean()
         return total
 
+    def raised(self, covariances: Array, variances: Array) -> Array:
+        raised: Array = np.maximum(covariances, variances.mean())
+        return raised
+
 
 _SMALLEST_PIVOT = 1e-13  # share of a variance that the features before it leave: below it is rounding
 
@@ -187,11 +204,23 @@ def regularised(structure: Structure, covariances: Array, counts: Array, survey:
     lie: up to 1e4 standard deviations; from there on it is 1e-8 of the variance over all rows. It is the frame's in a
     constant column.
     """
+    return structure.add(covariances, _added(structure, covariances, counts, survey, reg_covar))
+
+
+def floored(structure: Structure, covariances: Array, counts: Array, survey: Survey, reg_covar: float) -> Array:
+    """Return the covariances, nowhere narrower than what `regularised` adds: as far as an M-step can come."""
+    added = _added(structure, covariances, counts, survey, reg_covar)
+    return structure.raised(covariances, added) if reg_covar > 0 else covariances
+
+
+def _added(structure: Structure, covariances: Array, counts: Array, survey: Survey, reg_covar: float) -> Array:
+    """Return the variances (d,) that regularise."""
     frame = survey.frame
     variances = structure.variances(covariances, (len(counts), frame.n_features)) / frame.scale**2
     within = counts @ variances / counts.sum()
     unit = np.where(survey.variance > 0, np.maximum(within, _NARROWEST), 1.0)
-    return structure.add(covariances, reg_covar * unit * frame.scale**2)
+    added: Array = reg_covar * unit * frame.scale**2
+    return added
 
 
 def cholesky(covariances: Array) -> Array:
@@ -233,6 +262,14 @@ def _message(component: int, smallest: float) -> str:
 
 def _outer(shift: Array) -> Array:
     return shift[:, :, None] * shift[:, None, :]
+
+
+def _raised(covariances: Array, variances: Array) -> Array:
+    """Return covariances (..., d, d) whose eigenvalues in units of the variances (d,) are raised to 1 at least."""
+    units = np.sqrt(np.outer(variances, variances))
+    sizes, axes = np.linalg.eigh(covariances / units)
+    raised = (axes * np.maximum(sizes, 1.0)[..., None, :]) @ np.swapaxes(axes, -1, -2) * units
+    return np.where(sizes[..., :1, None] < 1, raised, covariances)  # the least comes first
 
 
 def _to_x(covariances_z: Array, frame: Frame) -> Array:

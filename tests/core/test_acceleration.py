@@ -22,6 +22,24 @@ def overlapping(covariance_type="full", seed=1, n=1000):
     return in_memory(oracles.draw(parameters, n)[0], None), mixture
 
 
+def narrowed(mixture, width):
+    """Return the mixture with a component, or the covariance of all, that is as much narrower in one direction."""
+    covariances = mixture.covariances.copy()
+    along = np.eye(2) - (1 - width) * np.full((2, 2), 0.5)
+    match mixture.covariance_type:
+        case "full":
+            covariances[1] = along @ covariances[1] @ along
+        case "tied":
+            covariances = along @ covariances @ along
+        case _:
+            covariances[1] *= width**2
+    return replace(mixture, covariances=covariances)
+
+
+def as_many(mixture):
+    return [mixture.covariances] * mixture.n_components if mixture.covariance_type == "tied" else mixture.covariances
+
+
 def trial_of(sample, mixture, em):
     return iterate(State(sample.survey, (Trial(mixture),)), sample, em).best
 
@@ -137,3 +155,25 @@ def test_steps_that_only_lose_by_the_regularisation_end_the_trial():
     assert statistics[0].mean_log_likelihood < falling.history[-1]
     assert advance(state, statistics, EMOptions(1e-9, 100, 0.0, accelerate=True)).best.stop is StopReason.CONVERGED
     assert advance(state, statistics, EMOptions(1e-9, 100, 0.0)).best.stop is None
+
+
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_no_leap_makes_a_component_narrower_than_an_m_step_does(covariance_type):
+    """Steps that make a component narrower and narrower, by a ratio."""
+    sample, mixture = overlapping(covariance_type)
+    mixtures = [narrowed(mixture, np.exp(-20 * (1 - 0.9**number))) for number in range(3)]
+
+    def narrowest(reg_covar):
+        """Return the least variance after the leap, in units of the mean variance within components."""
+        steps = (Step(*mixtures[:2], suggested=True),)
+        state, states = State(sample.survey, (Trial(mixtures[1], (-100.0,), steps=steps),)), []
+        em = EMOptions(1e-9, 3, reg_covar, accelerate=True)
+        iterate(state, sample, em, states.append, lambda mixture, statistics: (mixtures[2], 1.0))
+        assert states[0].best.leaping
+        leapt = states[0].best.mixture
+        dense = [np.diag(np.broadcast_to(one, 2)) if np.ndim(one) < 2 else one for one in as_many(leapt)]
+        within = sum(weight * np.diagonal(one) for weight, one in zip(leapt.weights, dense, strict=True))
+        return min(np.linalg.eigvalsh(one / np.sqrt(np.outer(within, within))).min() for one in dense)
+
+    assert narrowest(0.05) == pytest.approx(0.05, rel=0.1)  # the unit is that of before it was raised
+    assert narrowest(0.0) < 0.01

@@ -11,6 +11,7 @@ from daskgmm.core import coefficients
 from daskgmm.core.maximization import maximize
 from daskgmm.core.mixture import Mixture
 from daskgmm.core.seeding import in_memory
+from daskgmm.core.structures import STRUCTURES
 from tests import oracles
 
 
@@ -143,3 +144,22 @@ def test_the_default_reg_covar_leaves_components_far_apart_as_they_are(distance)
     _, with_default = em_step(rows, None, mixture, reg_covar=1e-6)
     _, without = em_step(rows, None, mixture)
     np.testing.assert_allclose(with_default.covariances, without.covariances, rtol=5e-3, atol=5e-3)
+
+
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_covariances_are_raised_in_the_directions_alone_that_are_below_the_variances(covariance_type):
+    structure, least = STRUCTURES[covariance_type], np.array([1.0, 4.0, 1e-6])
+    axes = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
+
+    def covariances(*sizes):
+        """In units of the least variances, along axes that are no feature's."""
+        dense = (axes * sizes) @ axes.T * np.sqrt(np.outer(least, least))
+        many = {"full": [dense, 5 * dense], "tied": dense, "diag": least * [sizes, sizes]}
+        return np.array(many.get(covariance_type, least.mean() * np.array(sizes)))
+
+    wide = covariances(2.0, 1.5, 3.0)
+    np.testing.assert_array_equal(structure.raised(wide, least), wide)
+    found, true = structure.raised(covariances(1e-9, 3.0, 0.5), least), covariances(1.0, 3.0, 1.0)
+    if covariance_type == "full":
+        true[1] = 5 * covariances(0.2, 3.0, 0.5)[0]
+    np.testing.assert_allclose(found, true, rtol=1e-9)
