@@ -70,9 +70,7 @@ def refined(sample: Expectation, options: SeedOptions, finalists: Seeded) -> See
         return error
 
 
-def short_runs(
-    sample: Expectation, options: SeedOptions, starts: Sequence[Mixture], n_steps: int = _SHORT
-) -> tuple[Trial, ...]:
+def short_runs(sample: Expectation, options: SeedOptions, starts: Sequence[Mixture]) -> tuple[Trial, ...]:
     """Return the trials of a few EM steps from the starts, which share each pass; raise where none is regular."""
     regular, error = [], None
     for mixture in starts:
@@ -83,7 +81,7 @@ def short_runs(
             error = one
     if not regular and error is not None:
         raise error
-    em = replace(options.em, max_iter=min(n_steps, options.em.max_iter))
+    em = replace(options.em, max_iter=min(_SHORT, options.em.max_iter))
     return iterate(State(sample.survey, tuple(regular)), sample, em).trials
 
 

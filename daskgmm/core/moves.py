@@ -1,32 +1,39 @@
 """Moves that EM cannot make: where a mixture spends two components on one cluster and one on two, it is put right.
 
 A component whose split gains much is split and two others, whose merger loses little, are merged (Ueda, Nakano,
-Ghahramani and Hinton 2000, SMEM algorithm). The most promising of these exchanges race over a few steps of EM; the
-winner stands where it has raised the log-likelihood by more than chance does.
+Ghahramani and Hinton 2000, SMEM algorithm). Several of these exchanges race, by EM on their own components, the others
+held (partial EM, there): with S_n the density of row n under the three components and r_n their responsibility for it,
+that is EM of a mixture of three with the row weights r_n, on the few rows that have any. What an exchange gains so far
+is the mean of
+
+    log(1 - r_n + r_n S'_n / S_n)
+
+Exchanges of different components are made together; EM of the whole mixture goes on from there, and they stand where it
+has raised the log-likelihood by more than chance does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..errors import SingularCovarianceError
+from .coefficients import prepare_prediction
+from .exchanges import Exchange, after, exchanges
 from .expectation import Expectation
 from .features import Array
-from .frame import Frame
-from .growth import MOST_SPLITS, Halving, halvings, replaced, short_runs
 from .loop import Trial
 from .mixture import Mixture
-from .seeding import Restart, SeedOptions, chance, ranked, settle
+from .prediction import Wanted, predict
+from .seeding import Restart, SeedOptions, chance, in_memory, refine, settle
 
 _MOST_ROUNDS = 8
-_MERGERS = 3  # pairs that are merged, for each component that is split
-_TRIES = 4  # exchanges that race
-_STEPS = 3  # of EM, after which half of them are dropped
-_WORTH = 10  # times the tolerance of EM on the sample: a move that gains less is not worth its time
+_WORTH = 10  # times the tolerance of EM on the sample: moves that gain less are not worth their time
+
+_MOST, _FEWEST = 16, 4  # exchanges that race, one for each two components; half of them are dropped after each heat
+_HEATS, _STEPS = 2, 10  # and steps of EM in each
+_ROWS = 20_000  # of their components, about, on which they do
+_LEAST = 1e-3  # of a row: less is not counted in these steps
 
 
 def moved(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Restart:
@@ -43,92 +50,83 @@ def moved(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Restar
 
 
 def _moved_once(sample: Expectation, options: SeedOptions, trial: Trial) -> Trial | None:
-    """Return the trial after the exchange that is found to gain most, None where that is not enough."""
-    least = trial.history[-1] + max(chance(sample, options, 1), _WORTH * options.em.tol)
-    best = _best(sample, options, exchanges(sample, trial.mixture, options.em.reg_covar))
-    found = None if best is None else settle(sample, options, best)
-    return found if isinstance(found, Trial) and found.history[-1] > least else None
+    """Return the trial after the exchanges that are found to gain, None where they do not gain enough."""
+    least = max(chance(sample, options, 1), _WORTH * options.em.tol)
+    better = exchanged(sample, options, trial.mixture)
+    found = None if better is None else settle(sample, options, better)
+    return found if isinstance(found, Trial) and found.history[-1] > trial.history[-1] + least else None
 
 
-def _best(sample: Expectation, options: SeedOptions, mixtures: list[Mixture]) -> Mixture | None:
-    """Return what wins a race in which half is dropped after a few steps of EM each; None where none is regular."""
-    try:
-        while len(mixtures) > 1:
-            best = ranked(short_runs(sample, options, mixtures, _STEPS))
-            mixtures = [trial.mixture for trial in best[: len(mixtures) // 2]]
-    except SingularCovarianceError:
+def exchanged(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Mixture | None:
+    """Return the mixture after the exchanges that win the race, each of other components; None where none gains."""
+    if mixture.n_components < 3 or mixture.empty:
         return None
-    return mixtures[0] if mixtures else None
+    log_density = _log_density(sample, mixture)
+    most = min(_MOST, max(_FEWEST, mixture.n_components // 2))
+    proposed = exchanges(sample, mixture, options.em.reg_covar, most)
+    racing = [_entered(sample, mixture, log_density, exchange) for exchange in proposed]
+    for _ in range(_HEATS):
+        heats = (_after_a_heat(one, options) for one in racing)
+        racing = sorted((one for one in heats if one is not None), key=lambda one: -one.gain)
+        racing = racing[: max(_FEWEST, len(racing) // 2)]
+    made: list[Exchange] = []
+    for one in racing:
+        if one.gain > 0 and not any(set(one.exchange.components) & set(other.components) for other in made):
+            made.append(one.exchange)
+    return after(mixture, made) if made else None
 
 
-def exchanges(sample: Expectation, mixture: Mixture, reg_covar: float) -> list[Mixture]:
-    """Return mixtures with one component split and two others merged, the most promising first."""
-    spread, found = _spread(mixture), []
-    mergers = sorted(_mergers(mixture, spread), key=lambda one: one.loss)
-    for split in halvings(sample, mixture, reg_covar)[:MOST_SPLITS]:
-        apart = [one for one in mergers if split.component not in (one.first, one.second)]
-        found += [(split, one) for one in apart[:_MERGERS]]
-    found.sort(key=lambda one: one[1].loss - one[0].gain)
-    return [_exchanged(mixture, spread, split, merger) for split, merger in found[:_TRIES]]
+@dataclass(frozen=True, eq=False)
+class _Runner:
+    """An exchange on its way, and what the first rows of the sample say of it."""
+
+    exchange: Exchange
+    rows: Expectation  # n of them
+    row_weights: Array  # (n,)
+    share: float  # weight of its three components
+    others: Array  # (n,), log(1 - r_n)
+    log_density: Array  # (n,), log p(x_n), all before the exchange
+    mass: Array  # (n,), the responsibility of its components, as they are now
+    gain: float = 0.0  # nats per row
 
 
-@dataclass(frozen=True)
-class _Merger:
-    """Two components in one."""
-
-    first: int
-    second: int  # > first
-    loss: float  # at most, nats per row
-
-
-def _mergers(mixture: Mixture, spread: Array) -> Iterator[_Merger]:
-    """Yield all mergers: (w_i + w_j) log|S_ij| / 2 - w_i log|S_i| / 2 - w_j log|S_j| / 2 is lost (Runnalls 2007)."""
-    own = mixture.weights * _log_det(spread)
-    for first in range(mixture.n_components - 1):
-        second = np.arange(first + 1, mixture.n_components)
-        weight, _, together = _moments(mixture, spread, first, second)
-        losses = (weight * _log_det(together) - own[first] - own[second]) / 2
-        yield from (_Merger(first, int(one), float(loss)) for one, loss in zip(second, losses, strict=True))
+def _entered(sample: Expectation, mixture: Mixture, log_density: Array, exchange: Exchange) -> _Runner:
+    share = float(mixture.weights[list(exchange.components)].sum())
+    n = min(len(sample.rows), int(_ROWS / share))
+    row_weights = np.ones(n) if sample.row_weights is None else np.asarray(sample.row_weights[:n], np.float64)
+    rows = Expectation(sample.rows[:n], row_weights, sample.survey, sample.dtype)
+    mass = np.minimum(share * np.exp(_log_density(rows, exchange.ours) - log_density[:n]), 1 - 1e-12)
+    return _Runner(exchange, rows, row_weights, share, np.log1p(-mass), log_density[:n], mass)
 
 
-def _exchanged(mixture: Mixture, spread: Array, split: Halving, merger: _Merger) -> Mixture:
-    merged = _merged(mixture, spread, merger.first, merger.second)
-    return replaced(merged, split.component - (split.component > merger.second), split.pair)
+def _after_a_heat(runner: _Runner, options: SeedOptions) -> _Runner | None:
+    """Return the exchange after a few steps of EM on its components; None where they become singular."""
+    rows = runner.rows
+    weights, near = runner.mass * runner.row_weights, np.flatnonzero(runner.mass > _LEAST)
+    if not len(near):
+        return None
+    tol = max(options.em.tol, chance(rows, options, 1)) / runner.share
+    em = replace(options.em, tol=tol, max_iter=_STEPS)
+    part = in_memory(rows.rows[near], weights[near], rows.dtype)
+    trial = refine(part, replace(options, em=em), runner.exchange.theirs)
+    if not isinstance(trial, Trial):
+        return None
+    theirs = trial.mixture
+    if theirs.covariance_type == "tied":  # which all components share
+        theirs = replace(theirs, covariances=runner.exchange.ours.covariances)
+    own = np.log(runner.share) + _log_density(rows, theirs) - runner.log_density
+    together = np.logaddexp(own, runner.others)
+    return replace(
+        runner,
+        exchange=replace(runner.exchange, theirs=theirs),
+        mass=np.exp(own - together),
+        gain=float(np.average(together, weights=runner.row_weights)),
+    )
 
 
-def _spread(mixture: Mixture) -> Array:
-    """Return the covariances as matrices (k, d, d), or diagonals (k, d)."""
-    unit = Frame(np.zeros(mixture.n_features), np.ones(mixture.n_features))
-    spread: Array = mixture.structure.in_frame(mixture.covariances, mixture.means.shape, unit)
-    return spread
-
-
-def _log_det(spread: Array) -> Array:
-    """Return the logarithms of the determinants of matrices (k, d, d) or diagonals (k, d)."""
-    log_det: Array = np.linalg.slogdet(spread)[1] if spread.ndim == 3 else np.log(spread).sum(axis=1)
-    return log_det
-
-
-def _moments(mixture: Mixture, spread: Array, first: int, second: NDArray[np.intp]) -> tuple[Array, Array, Array]:
-    """Return weight, mean and covariance of a component together with each of others."""
-    weight = mixture.weights[first] + mixture.weights[second]
-    share = (mixture.weights[second] / np.maximum(weight, np.finfo(float).tiny))[:, None]
-    way = mixture.means[second] - mixture.means[first]
-    mean = mixture.means[first] + share * way
-    if spread.ndim == 2:
-        return weight, mean, (1 - share) * spread[first] + share * spread[second] + share * (1 - share) * way**2
-    outer = way[:, :, None] * way[:, None, :]
-    share = share[:, :, None]
-    return weight, mean, (1 - share) * spread[first] + share * spread[second] + share * (1 - share) * outer
-
-
-def _merged(mixture: Mixture, spread: Array, first: int, second: int) -> Mixture:
-    """Return the mixture with two components merged to one; a covariance that all share stays."""
-    weight, mean, together = (one[0] for one in _moments(mixture, spread, first, np.array([second])))
-    weights, means, covariances = mixture.weights.copy(), mixture.means.copy(), mixture.covariances.copy()
-    weights[first], means[first] = weight, mean
-    kept = np.delete(np.arange(mixture.n_components), second)
-    if mixture.covariance_type == "tied":
-        return Mixture("tied", weights[kept], means[kept], covariances)
-    covariances[first] = together.mean() if mixture.covariance_type == "spherical" else together
-    return Mixture(mixture.covariance_type, weights[kept], means[kept], covariances[kept])
+def _log_density(sample: Expectation, mixture: Mixture) -> Array:
+    """Return log p of each row of the sample, (n,)."""
+    wanted, coefficients = Wanted(log_density=True), prepare_prediction(mixture)
+    density = predict(sample.rows, sample.row_weights, coefficients, mixture.n_components, wanted).log_density
+    assert density is not None, "it was asked for"
+    return density

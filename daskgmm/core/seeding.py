@@ -24,7 +24,7 @@ Labels = NDArray[np.intp]
 
 _HEAT_ROWS = 10_000
 _HEAT_TOL = 1e-3  # nats per row: enough to see which restarts are hopeless
-_CLOSE = 0.05  # to the limit of EM, in units of what chance adds to the log-likelihood of the sample
+_CLOSE = 0.01  # to the limit of EM, in units of what chance adds to the log-likelihood of the sample
 _KMEANS_STEPS = 30  # Lloyd steps: EM goes on from there
 _ROWS_PER_PART = 4  # times d + 1
 

@@ -1,0 +1,125 @@
+"""Which exchanges may be worth it: a component whose split gains much, and two whose merger loses little."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .expectation import Expectation
+from .features import Array
+from .frame import Frame
+from .growth import Halving, halvings, replaced
+from .mixture import Mixture
+
+_MERGERS = 3  # pairs that are merged, for each component that is split
+
+
+@dataclass(frozen=True, eq=False)
+class Exchange:
+    """Three components in place of three others; the weights of both, as mixtures of their own, add up to 1."""
+
+    components: tuple[int, int, int]  # the one that is split, and the two that are merged
+    ours: Mixture  # these three
+    theirs: Mixture  # the two halves and the merged one, in any order
+
+
+def exchanges(sample: Expectation, mixture: Mixture, reg_covar: float, most: int) -> list[Exchange]:
+    """Return exchanges by what is estimated without EM on them, the most promising first."""
+    spread, found = _spread(mixture), []
+    mergers = sorted(_mergers(mixture, spread), key=lambda one: one.loss)
+    for split in halvings(sample, mixture, reg_covar):
+        apart = (one for one in mergers if split.component not in (one.first, one.second))
+        found += [(split, one) for one in islice(apart, _MERGERS)]
+    found.sort(key=lambda one: one[1].loss - one[0].gain)
+    return [_exchange(mixture, split, merger) for split, merger in found[:most]]
+
+
+def after(mixture: Mixture, made: Sequence[Exchange]) -> Mixture:
+    """Return the mixture after exchanges of different components; a covariance that all share stays."""
+    gone = [component for one in made for component in one.components]
+    shares = [mixture.weights[list(one.components)].sum() for one in made]
+
+    def joined(ours: Array, theirs: Sequence[Array]) -> Array:
+        return np.concatenate([np.delete(ours, gone, axis=0), *theirs])
+
+    tied = mixture.covariance_type == "tied"
+    return Mixture(
+        mixture.covariance_type,
+        joined(mixture.weights, [share * one.theirs.weights for share, one in zip(shares, made, strict=True)]),
+        joined(mixture.means, [one.theirs.means for one in made]),
+        mixture.covariances if tied else joined(mixture.covariances, [one.theirs.covariances for one in made]),
+    )
+
+
+@dataclass(frozen=True)
+class _Merger:
+    """Two components in one."""
+
+    first: int
+    second: int  # > first
+    loss: float  # at most, nats per row
+
+
+def _mergers(mixture: Mixture, spread: Array) -> Iterator[_Merger]:
+    """Yield all mergers: (w_i + w_j) log|S_ij| / 2 - w_i log|S_i| / 2 - w_j log|S_j| / 2 is lost (Runnalls 2007)."""
+    own = mixture.weights * _log_det(spread)
+    for first in range(mixture.n_components - 1):
+        second = np.arange(first + 1, mixture.n_components)
+        weight, _, together = _moments(mixture, spread, first, second)
+        losses = (weight * _log_det(together) - own[first] - own[second]) / 2
+        yield from (_Merger(first, int(one), float(loss)) for one, loss in zip(second, losses, strict=True))
+
+
+def _exchange(mixture: Mixture, split: Halving, merger: _Merger) -> Exchange:
+    components = (split.component, merger.first, merger.second)
+    ours = _group(mixture, components)
+    return Exchange(components, ours, replaced(_merged(ours, _spread(ours), 1, 2), 0, split.pair))
+
+
+def _group(mixture: Mixture, components: Sequence[int]) -> Mixture:
+    """Return some components as a mixture of their own."""
+    own, weights = list(components), mixture.weights[list(components)]
+    covariances = mixture.covariances if mixture.covariance_type == "tied" else mixture.covariances[own]
+    return Mixture(mixture.covariance_type, weights / weights.sum(), mixture.means[own], covariances)
+
+
+def _spread(mixture: Mixture) -> Array:
+    """Return the covariances as matrices (k, d, d), or diagonals (k, d)."""
+    unit = Frame(np.zeros(mixture.n_features), np.ones(mixture.n_features))
+    spread: Array = mixture.structure.in_frame(mixture.covariances, mixture.means.shape, unit)
+    return spread
+
+
+def _log_det(spread: Array) -> Array:
+    """Return the logarithms of the determinants of matrices (k, d, d) or diagonals (k, d)."""
+    log_det: Array = np.linalg.slogdet(spread)[1] if spread.ndim == 3 else np.log(spread).sum(axis=1)
+    return log_det
+
+
+def _moments(mixture: Mixture, spread: Array, first: int, second: NDArray[np.intp]) -> tuple[Array, Array, Array]:
+    """Return weight, mean and covariance of a component together with each of others."""
+    weight = mixture.weights[first] + mixture.weights[second]
+    share = (mixture.weights[second] / np.maximum(weight, np.finfo(float).tiny))[:, None]
+    way = mixture.means[second] - mixture.means[first]
+    mean = mixture.means[first] + share * way
+    if spread.ndim == 2:
+        return weight, mean, (1 - share) * spread[first] + share * spread[second] + share * (1 - share) * way**2
+    outer = way[:, :, None] * way[:, None, :]
+    share = share[:, :, None]
+    return weight, mean, (1 - share) * spread[first] + share * spread[second] + share * (1 - share) * outer
+
+
+def _merged(mixture: Mixture, spread: Array, first: int, second: int) -> Mixture:
+    """Return the mixture with two components merged to one; a covariance that all share stays."""
+    weight, mean, together = (one[0] for one in _moments(mixture, spread, first, np.array([second])))
+    weights, means, covariances = mixture.weights.copy(), mixture.means.copy(), mixture.covariances.copy()
+    weights[first], means[first] = weight, mean
+    kept = np.delete(np.arange(mixture.n_components), second)
+    if mixture.covariance_type == "tied":
+        return Mixture("tied", weights[kept], means[kept], covariances)
+    covariances[first] = together.mean() if mixture.covariance_type == "spherical" else together
+    return Mixture(mixture.covariance_type, weights[kept], means[kept], covariances[kept])
