@@ -39,7 +39,7 @@ def exchanges(sample: Expectation, mixture: Mixture, reg_covar: float, most: int
 
 
 def after(mixture: Mixture, made: Sequence[Exchange]) -> Mixture:
-    """Return the mixture after exchanges of different components; a covariance that all share stays."""
+    """Return the mixture after exchanges of different components, which come last; a covariance of all stays."""
     gone = [component for one in made for component in one.components]
     shares = [mixture.weights[list(one.components)].sum() for one in made]
 

@@ -26,6 +26,7 @@ from .loop import Trial
 from .mixture import Mixture
 from .prediction import Wanted, predict
 from .seeding import Restart, SeedOptions, chance, in_memory, refine, settle
+from .structures import floored
 
 _MOST_ROUNDS = 8
 _WORTH = 10  # times the tolerance of EM on the sample: moves that gain less are not worth their time
@@ -80,6 +81,7 @@ def exchanged(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Mi
 class _Runner:
     """An exchange on its way, and what the first rows of the sample say of it."""
 
+    mixture: Mixture  # the whole
     exchange: Exchange
     rows: Expectation  # n of them
     row_weights: Array  # (n,)
@@ -96,7 +98,7 @@ def _entered(sample: Expectation, mixture: Mixture, log_density: Array, exchange
     row_weights = np.ones(n) if sample.row_weights is None else np.asarray(sample.row_weights[:n], np.float64)
     rows = Expectation(sample.rows[:n], row_weights, sample.survey, sample.dtype)
     mass = np.minimum(share * np.exp(_log_density(rows, exchange.ours) - log_density[:n]), 1 - 1e-12)
-    return _Runner(exchange, rows, row_weights, share, np.log1p(-mass), log_density[:n], mass)
+    return _Runner(mixture, exchange, rows, row_weights, share, np.log1p(-mass), log_density[:n], mass)
 
 
 def _after_a_heat(runner: _Runner, options: SeedOptions) -> _Runner | None:
@@ -111,9 +113,7 @@ def _after_a_heat(runner: _Runner, options: SeedOptions) -> _Runner | None:
     trial = refine(part, replace(options, em=em), runner.exchange.theirs)
     if not isinstance(trial, Trial):
         return None
-    theirs = trial.mixture
-    if theirs.covariance_type == "tied":  # which all components share
-        theirs = replace(theirs, covariances=runner.exchange.ours.covariances)
+    theirs = _as_in_the_whole(trial.mixture, runner, options.em.reg_covar)
     own = np.log(runner.share) + _log_density(rows, theirs) - runner.log_density
     together = np.logaddexp(own, runner.others)
     return replace(
@@ -122,6 +122,15 @@ def _after_a_heat(runner: _Runner, options: SeedOptions) -> _Runner | None:
         mass=np.exp(own - together),
         gain=float(np.average(together, weights=runner.row_weights)),
     )
+
+
+def _as_in_the_whole(theirs: Mixture, runner: _Runner, reg_covar: float) -> Mixture:
+    """Return the three with the covariance that all share, or else no narrower than the whole is regularised to."""
+    whole = after(runner.mixture, [replace(runner.exchange, theirs=theirs)])
+    if whole.covariance_type == "tied":
+        return replace(theirs, covariances=whole.covariances)
+    covariances = floored(whole.structure, whole.covariances, whole.weights, runner.rows.survey, reg_covar)
+    return replace(theirs, covariances=covariances[-theirs.n_components :])
 
 
 def _log_density(sample: Expectation, mixture: Mixture) -> Array:
