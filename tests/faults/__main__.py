@@ -46,12 +46,13 @@ def main() -> None:
     faults = [one for one in FAULTS + RARER if not arguments.names or any(name in one.name for name in arguments.names)]
     found: dict[Fault, Seconds] = defaultdict(list)
     with reference() as expected, ThreadPoolExecutor(arguments.at_once) as threads:
-        for number in range(arguments.times):
-            tries = threads.map(lambda fault: attempt(fault, expected), faults)
-            for fault, seconds in zip(faults, tries, strict=True):
-                found[fault].append(seconds)
-                print(f"round {number + 1}: {fault.name}: {seconds}", flush=True)
-            print(f"{table(found)}\n", flush=True)
+        rounds = faults * arguments.times
+        tries = threads.map(lambda fault: attempt(fault, expected), rounds)
+        for number, (fault, seconds) in enumerate(zip(rounds, tries, strict=True)):
+            found[fault].append(seconds)
+            print(f"round {number // len(faults) + 1}: {fault.name}: {seconds}", flush=True)
+            if fault is faults[-1]:
+                print(f"{table(found)}\n", flush=True)
     if any(None in tries for tries in found.values()):
         raise SystemExit(1)
 
