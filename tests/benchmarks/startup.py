@@ -59,6 +59,7 @@ def run(tiny: bool = False) -> str:
             f"{'fit of 272 x 2, empty cache (compiles)':42s} {cold:6.2f} s",
             _line("fit of 272 x 2, warm", ["-c", _FIT], rounds, cache),
             _line("daskgmm fit of 272 x 2, warm", job, rounds, cache),
+            _line("the same, output.report=false", [*job, "output.report=false"], rounds, cache),
             f"{'fit on two worker processes, empty cache':42s} {first:6.2f} s (the fit alone)",
             f"{'fit on two new worker processes, warm':42s} {second:6.2f} s (the fit alone)",
         ]
