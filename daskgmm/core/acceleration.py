@@ -38,20 +38,24 @@ def leap(steps: Sequence[Step]) -> tuple[Mixture, float] | None:
     """Return where the steps, oldest first, lead to, and the gain that is estimated on the way there, nats per row.
 
     The step of EM is the gradient of the mean log-likelihood in units of the complete-data information: half its
-    product with the way to the maximum is what is gained there, up to third order. None where the steps are too few or
-    components are empty.
+    product with the way to the maximum is what is gained there, up to third order. None where the steps are too few,
+    components are empty, or numbers on the way are not finite.
     """
     if len(steps) < 2 or any(one.empty for step in steps for one in (step.mixture, step.image)):
         return None
-    with single_threaded():  # the same bits whatever the number of threads
-        return _leap(steps)
+    # The same bits whatever the number of threads; and what is not finite is seen below.
+    with single_threaded(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        leapt = _leap(steps)
+    return leapt if leapt is not None and np.isfinite(leapt[0].covariances).all() else None
 
 
-def _leap(steps: Sequence[Step]) -> tuple[Mixture, float]:
+def _leap(steps: Sequence[Step]) -> tuple[Mixture, float] | None:
     chart = _Chart(steps[-1].image)
     points = np.array([chart.point(step.mixture) for step in steps])
     images = np.array([chart.point(step.image) for step in steps])
     residuals = images - points
+    if not np.isfinite(images).all() or not np.isfinite(points).all():
+        return None
     gamma = _combination(np.diff(residuals, axis=0), residuals[-1])
     target = images[-1] - gamma @ np.diff(images, axis=0)
     return chart.mixture(target), float(residuals[-1] @ (target - points[-1])) / 2

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from heapq import nsmallest
+from itertools import product
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,9 @@ from .frame import Frame
 from .growth import Halving, halvings, replaced
 from .mixture import Mixture
 
-_MERGERS = 3  # pairs that are merged, for each component that is split
+T = TypeVar("T")
+
+_MERGERS = 2  # pairs to merge, the cheapest, for each exchange that is proposed
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,14 +32,28 @@ class Exchange:
 
 
 def exchanges(sample: Expectation, mixture: Mixture, reg_covar: float, most: int) -> list[Exchange]:
-    """Return exchanges by what is estimated without EM on them, the most promising first."""
-    spread, found = _spread(mixture), []
-    mergers = sorted(_mergers(mixture, spread), key=lambda one: one.loss)
-    for split in halvings(sample, mixture, reg_covar):
-        apart = (one for one in mergers if split.component not in (one.first, one.second))
-        found += [(split, one) for one in islice(apart, _MERGERS)]
-    found.sort(key=lambda one: one[1].loss - one[0].gain)
-    return [_exchange(mixture, split, merger) for split, merger in found[:most]]
+    """Return exchanges by what is estimated without EM on them, the most promising first.
+
+    Half of them are of different components, and could be made together.
+    """
+    mergers = nsmallest(_MERGERS * most, _mergers(mixture, _spread(mixture)), key=lambda one: one.loss)
+    pairs = list(product(halvings(sample, mixture, reg_covar), mergers))
+    pairs = [(split, merger) for split, merger in pairs if split.component not in (merger.first, merger.second)]
+    pairs.sort(key=lambda one: one[1].loss - one[0].gain)
+    apart = disjoint(pairs, lambda one: _components(*one))[: -(-most // 2)]
+    others = [one for one in pairs if one not in apart]
+    return [_exchange(mixture, split, merger) for split, merger in (apart + others)[:most]]
+
+
+def disjoint(ranked: Iterable[T], components: Callable[[T], Sequence[int]]) -> list[T]:
+    """Return those that share no components with others before them."""
+    chosen: list[T] = []
+    taken: set[int] = set()
+    for one in ranked:
+        if taken.isdisjoint(components(one)):
+            chosen.append(one)
+            taken.update(components(one))
+    return chosen
 
 
 def after(mixture: Mixture, made: Sequence[Exchange]) -> Mixture:
@@ -53,6 +71,13 @@ def after(mixture: Mixture, made: Sequence[Exchange]) -> Mixture:
         joined(mixture.means, [one.theirs.means for one in made]),
         mixture.covariances if tied else joined(mixture.covariances, [one.theirs.covariances for one in made]),
     )
+
+
+def group(mixture: Mixture, components: Sequence[int]) -> Mixture:
+    """Return some components as a mixture of their own."""
+    own, weights = list(components), mixture.weights[list(components)]
+    covariances = mixture.covariances if mixture.covariance_type == "tied" else mixture.covariances[own]
+    return Mixture(mixture.covariance_type, weights / weights.sum(), mixture.means[own], covariances)
 
 
 @dataclass(frozen=True)
@@ -74,17 +99,14 @@ def _mergers(mixture: Mixture, spread: Array) -> Iterator[_Merger]:
         yield from (_Merger(first, int(one), float(loss)) for one, loss in zip(second, losses, strict=True))
 
 
+def _components(split: Halving, merger: _Merger) -> tuple[int, int, int]:
+    return split.component, merger.first, merger.second
+
+
 def _exchange(mixture: Mixture, split: Halving, merger: _Merger) -> Exchange:
-    components = (split.component, merger.first, merger.second)
-    ours = _group(mixture, components)
+    components = _components(split, merger)
+    ours = group(mixture, components)
     return Exchange(components, ours, replaced(_merged(ours, _spread(ours), 1, 2), 0, split.pair))
-
-
-def _group(mixture: Mixture, components: Sequence[int]) -> Mixture:
-    """Return some components as a mixture of their own."""
-    own, weights = list(components), mixture.weights[list(components)]
-    covariances = mixture.covariances if mixture.covariance_type == "tied" else mixture.covariances[own]
-    return Mixture(mixture.covariance_type, weights / weights.sum(), mixture.means[own], covariances)
 
 
 def _spread(mixture: Mixture) -> Array:

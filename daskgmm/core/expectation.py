@@ -38,7 +38,10 @@ class Expectation:
     row_weights: Rows | None  # (n,)
     survey: Survey  # of these rows
     dtype: DTypeLike = np.float64  # of the products
+    some_rows: bool = False  # whether the survey is of more rows than these
 
     def __call__(self, mixtures: tuple[Mixture, ...]) -> tuple[Statistics, ...]:
-        coefficients = tuple(prepare(mixture, self.survey, self.dtype) for mixture in mixtures)
+        coefficients = tuple(
+            prepare(mixture, self.survey, self.dtype, some_rows=self.some_rows) for mixture in mixtures
+        )
         return expect(self.rows, self.row_weights, coefficients)

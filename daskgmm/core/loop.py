@@ -243,7 +243,7 @@ def _leap(trial: Trial, survey: Survey, options: EMOptions) -> Trial:
 
 
 def _leapt(trial: Trial, survey: Survey, options: EMOptions) -> Suggestion | None:
-    """Return where the steps of the trial lead to, with components no narrower than an M-step makes them."""
+    """Return where the steps lead to, if anywhere, with components no narrower than an M-step makes them."""
     leapt = leap(trial.steps)
     if leapt is None:
         return None

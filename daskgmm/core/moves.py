@@ -1,15 +1,15 @@
 """Moves that EM cannot make: where a mixture spends two components on one cluster and one on two, it is put right.
 
 A component whose split gains much is split and two others, whose merger loses little, are merged (Ueda, Nakano,
-Ghahramani and Hinton 2000, SMEM algorithm). Several of these exchanges race, by EM on their own components, the others
-held (partial EM, there): with S_n the density of row n under the three components and r_n their responsibility for it,
-that is EM of a mixture of three with the row weights r_n, on the few rows that have any. What an exchange gains so far
-is the mean of
+Ghahramani and Hinton 2000, SMEM algorithm). Several of these exchanges are tried by EM on their own components, all
+others held (partial EM, there): with S_n the density of row n under the three components and r_n their responsibility
+for it, that is EM of a mixture of three with the row weights r_n, on the few rows that have any. The log-likelihood of
+the whole mixture gains by it the mean of
 
     log(1 - r_n + r_n S'_n / S_n)
 
-Exchanges of different components are made together; EM of the whole mixture goes on from there, and they stand where it
-has raised the log-likelihood by more than chance does.
+A covariance that all components share is held too. Exchanges of different components are made together; EM of the whole
+mixture goes on from there, and they stand where it has raised the log-likelihood by more than chance does.
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..errors import SingularCovarianceError
 from .coefficients import prepare_prediction
-from .exchanges import Exchange, after, exchanges
+from .exchanges import Exchange, after, disjoint, exchanges, group
 from .expectation import Expectation
 from .features import Array
-from .loop import Trial
+from .loop import StopReason, Trial
 from .mixture import Mixture
 from .prediction import Wanted, predict
-from .seeding import Restart, SeedOptions, chance, in_memory, refine, settle
-from .structures import floored
+from .seeding import Restart, SeedOptions, chance, refine, settle
+from .structures import regularisation
 
 _MOST_ROUNDS = 8
 _WORTH = 10  # times the tolerance of EM on the sample: moves that gain less are not worth their time
 
-_MOST, _FEWEST = 16, 4  # exchanges that race, one for each two components; half of them are dropped after each heat
-_HEATS, _STEPS = 2, 10  # and steps of EM in each
-_ROWS = 20_000  # of their components, about, on which they do
+_MOST, _FEWEST = 16, 4  # exchanges that are tried: one for each two components
+_HEATS, _STEPS = 2, 10  # after the first heat of so many steps those that lose are given up
+_ROWS = 20_000  # of their components, about, on which they are tried
 _LEAST = 1e-3  # of a row: less is not counted in these steps
 
 
@@ -53,89 +54,118 @@ def moved(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Restar
 def _moved_once(sample: Expectation, options: SeedOptions, trial: Trial) -> Trial | None:
     """Return the trial after the exchanges that are found to gain, None where they do not gain enough."""
     least = max(chance(sample, options, 1), _WORTH * options.em.tol)
-    better = exchanged(sample, options, trial.mixture)
-    found = None if better is None else settle(sample, options, better)
-    return found if isinstance(found, Trial) and found.history[-1] > trial.history[-1] + least else None
+    regular, level = trial.merit
+    for better in exchanged(sample, options, trial.mixture, least):
+        found = settle(sample, options, better)
+        if isinstance(found, Trial) and found.merit > (regular, level + least):
+            return found
+    return None
 
 
-def exchanged(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Mixture | None:
-    """Return the mixture after the exchanges that win the race, each of other components; None where none gains."""
+def exchanged(sample: Expectation, options: SeedOptions, mixture: Mixture, least: float) -> list[Mixture]:
+    """Return the mixture after the exchanges that gain, each of other components, and after the best of them alone.
+
+    `least` is the gain, nats per row, that is worth to be looked for.
+    """
     if mixture.n_components < 3 or mixture.empty:
-        return None
-    log_density = _log_density(sample, mixture)
+        return []
+    sample = _positive(sample)
     most = min(_MOST, max(_FEWEST, mixture.n_components // 2))
-    proposed = exchanges(sample, mixture, options.em.reg_covar, most)
-    racing = [_entered(sample, mixture, log_density, exchange) for exchange in proposed]
-    for _ in range(_HEATS):
-        heats = (_after_a_heat(one, options) for one in racing)
-        racing = sorted((one for one in heats if one is not None), key=lambda one: -one.gain)
-        racing = racing[: max(_FEWEST, len(racing) // 2)]
-    made: list[Exchange] = []
-    for one in racing:
-        if one.gain > 0 and not any(set(one.exchange.components) & set(other.components) for other in made):
-            made.append(one.exchange)
-    return after(mixture, made) if made else None
+    try:
+        whole = _Whole.of(sample, mixture, options.em.reg_covar)
+        proposed = exchanges(sample, mixture, options.em.reg_covar, most)
+    except (SingularCovarianceError, np.linalg.LinAlgError):
+        return []
+    tried = (_tried(sample, options, whole, least, exchange) for exchange in proposed)
+    gaining = sorted((one for one in tried if one is not None and one[0] > 0), key=lambda one: -one[0])
+    made = disjoint([exchange for _, exchange in gaining], lambda one: one.components)
+    return [after(mixture, some) for some in ([made, made[:1]] if len(made) > 1 else [made]) if some]
 
 
 @dataclass(frozen=True, eq=False)
-class _Runner:
-    """An exchange on its way, and what the first rows of the sample say of it."""
+class _Whole:
+    """The mixture before the exchanges."""
 
-    mixture: Mixture  # the whole
-    exchange: Exchange
-    rows: Expectation  # n of them
-    row_weights: Array  # (n,)
-    share: float  # weight of its three components
-    others: Array  # (n,), log(1 - r_n)
-    log_density: Array  # (n,), log p(x_n), all before the exchange
-    mass: Array  # (n,), the responsibility of its components, as they are now
-    gain: float = 0.0  # nats per row
+    mixture: Mixture
+    log_density: Array  # (n,), log p of the rows of the sample
+    narrowest: Array  # (d,), variances to which its components are regularised
 
+    @classmethod
+    def of(cls, sample: Expectation, mixture: Mixture, reg_covar: float) -> _Whole:
+        narrowest = regularisation(mixture.structure, mixture.covariances, mixture.weights, sample.survey, reg_covar)
+        return cls(mixture, _log_density(sample, mixture), narrowest)
 
-def _entered(sample: Expectation, mixture: Mixture, log_density: Array, exchange: Exchange) -> _Runner:
-    share = float(mixture.weights[list(exchange.components)].sum())
-    n = min(len(sample.rows), int(_ROWS / share))
-    row_weights = np.ones(n) if sample.row_weights is None else np.asarray(sample.row_weights[:n], np.float64)
-    rows = Expectation(sample.rows[:n], row_weights, sample.survey, sample.dtype)
-    mass = np.minimum(share * np.exp(_log_density(rows, exchange.ours) - log_density[:n]), 1 - 1e-12)
-    return _Runner(mixture, exchange, rows, row_weights, share, np.log1p(-mass), log_density[:n], mass)
+    def held(self, theirs: Mixture) -> Mixture:
+        """Return components with the covariance that all share, or none narrower than an M-step makes them here."""
+        if theirs.covariance_type == "tied":
+            return replace(theirs, covariances=self.mixture.covariances)
+        if not self.narrowest.all():
+            return theirs
+        return replace(theirs, covariances=theirs.structure.raised(theirs.covariances, self.narrowest))
 
 
-def _after_a_heat(runner: _Runner, options: SeedOptions) -> _Runner | None:
-    """Return the exchange after a few steps of EM on its components; None where they become singular."""
-    rows = runner.rows
-    weights, near = runner.mass * runner.row_weights, np.flatnonzero(runner.mass > _LEAST)
-    if not len(near):
+def _tried(
+    sample: Expectation, options: SeedOptions, whole: _Whole, least: float, exchange: Exchange
+) -> tuple[float, Exchange] | None:
+    """Return what an exchange gains, nats per row, and it after EM on its components; None where it is given up."""
+    share = float(whole.mixture.weights[list(exchange.components)].sum())
+    rows = _first(sample, int(min(len(sample.rows), _ROWS / share)))
+    row_weights = np.ones(len(rows.rows)) if rows.row_weights is None else np.asarray(rows.row_weights, np.float64)
+    gain, log_density = 0.0, whole.log_density[: len(rows.rows)] - np.log(share)
+    tol = max(options.em.tol, chance(sample, options, 1)) / share
+    em = replace(options, em=replace(options.em, tol=tol, max_iter=min(_STEPS, options.em.max_iter)))
+    try:
+        mass = np.exp(_log_density(rows, exchange.ours) - log_density)
+        others = _others(rows, whole, exchange, mass)
+        for _ in range(_HEATS):
+            near = np.flatnonzero(mass > _LEAST)
+            part = replace(rows, rows=rows.rows[near], row_weights=mass[near] * row_weights[near])
+            trial = refine(part, em, exchange.theirs)
+            if not isinstance(trial, Trial) or trial.stop is StopReason.COLLAPSED or trial.mixture.empty:
+                return None
+            exchange = replace(exchange, theirs=whole.held(trial.mixture))
+            own = _log_density(rows, exchange.theirs) - log_density
+            together = np.logaddexp(own, others)
+            gain = float(np.average(together, weights=row_weights))
+            if gain < -least:
+                return None
+            mass = np.exp(own - together)
+    except (SingularCovarianceError, np.linalg.LinAlgError):
         return None
-    tol = max(options.em.tol, chance(rows, options, 1)) / runner.share
-    em = replace(options.em, tol=tol, max_iter=_STEPS)
-    part = in_memory(rows.rows[near], weights[near], rows.dtype)
-    trial = refine(part, replace(options, em=em), runner.exchange.theirs)
-    if not isinstance(trial, Trial):
-        return None
-    theirs = _as_in_the_whole(trial.mixture, runner, options.em.reg_covar)
-    own = np.log(runner.share) + _log_density(rows, theirs) - runner.log_density
-    together = np.logaddexp(own, runner.others)
-    return replace(
-        runner,
-        exchange=replace(runner.exchange, theirs=theirs),
-        mass=np.exp(own - together),
-        gain=float(np.average(together, weights=runner.row_weights)),
-    )
+    return gain, exchange
 
 
-def _as_in_the_whole(theirs: Mixture, runner: _Runner, reg_covar: float) -> Mixture:
-    """Return the three with the covariance that all share, or else no narrower than the whole is regularised to."""
-    whole = after(runner.mixture, [replace(runner.exchange, theirs=theirs)])
-    if whole.covariance_type == "tied":
-        return replace(theirs, covariances=whole.covariances)
-    covariances = floored(whole.structure, whole.covariances, whole.weights, runner.rows.survey, reg_covar)
-    return replace(theirs, covariances=covariances[-theirs.n_components :])
+def _positive(sample: Expectation) -> Expectation:
+    """Return the rows of the sample that have a positive weight, which the survey is of."""
+    if sample.row_weights is None:
+        return sample
+    positive = sample.row_weights > 0
+    return replace(sample, rows=sample.rows[positive], row_weights=sample.row_weights[positive])
 
 
-def _log_density(sample: Expectation, mixture: Mixture) -> Array:
-    """Return log p of each row of the sample, (n,)."""
+def _first(sample: Expectation, n: int) -> Expectation:
+    """Return the first n rows of the sample."""
+    row_weights = None if sample.row_weights is None else sample.row_weights[:n]
+    return replace(sample, rows=sample.rows[:n], row_weights=row_weights, some_rows=True)
+
+
+def _others(rows: Expectation, whole: _Whole, exchange: Exchange, mass: Array) -> Array:
+    """Return log(1 - r_n), (n,), r_n = `mass`; where that is near 1, from the densities of all other components."""
+    rest = np.setdiff1d(np.arange(whole.mixture.n_components), exchange.components)
+    if not len(rest):
+        return np.full(len(mass), -np.inf)
+    most = mass > 0.5
+    others = np.log1p(-np.where(most, 0.0, mass))
+    own = replace(rows, rows=rows.rows[most], row_weights=None if rows.row_weights is None else rows.row_weights[most])
+    log_share = np.log(whole.mixture.weights[rest].sum())
+    density = _log_density(own, group(whole.mixture, rest.tolist()))
+    others[most] = log_share + density - whole.log_density[: len(mass)][most]
+    return others
+
+
+def _log_density(rows: Expectation, mixture: Mixture) -> Array:
+    """Return log p of each of the rows, (n,)."""
     wanted, coefficients = Wanted(log_density=True), prepare_prediction(mixture)
-    density = predict(sample.rows, sample.row_weights, coefficients, mixture.n_components, wanted).log_density
+    density = predict(rows.rows, rows.row_weights, coefficients, mixture.n_components, wanted).log_density
     assert density is not None, "it was asked for"
     return density

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from ..errors import SingularCovarianceError
+from .blas import single_threaded
 from .features import Array, FeatureMap
 from .frame import Frame
 from .survey import Survey
@@ -198,23 +199,24 @@ _NARROWEST = 1e-8  # of a feature's variance over all rows: the least unit of re
 
 
 def regularised(structure: Structure, covariances: Array, counts: Array, survey: Survey, reg_covar: float) -> Array:
-    """Return the covariances with reg_covar times the mean variance within components added to each variance.
+    """Return the covariances with what `regularisation` returns added to each variance."""
+    return structure.add(covariances, regularisation(structure, covariances, counts, survey, reg_covar))
+
+
+def floored(structure: Structure, covariances: Array, counts: Array, survey: Survey, reg_covar: float) -> Array:
+    """Return the covariances, nowhere narrower than what `regularised` adds: as far as an M-step can come."""
+    if reg_covar == 0:
+        return covariances
+    return structure.raised(covariances, regularisation(structure, covariances, counts, survey, reg_covar))
+
+
+def regularisation(structure: Structure, covariances: Array, counts: Array, survey: Survey, reg_covar: float) -> Array:
+    """Return the variances (d,) that regularise: reg_covar times the mean variance within components.
 
     That unit follows the units of the columns, and it is that of the components however far apart they or single rows
     lie: up to 1e4 standard deviations; from there on it is 1e-8 of the variance over all rows. It is the frame's in a
     constant column.
     """
-    return structure.add(covariances, _added(structure, covariances, counts, survey, reg_covar))
-
-
-def floored(structure: Structure, covariances: Array, counts: Array, survey: Survey, reg_covar: float) -> Array:
-    """Return the covariances, nowhere narrower than what `regularised` adds: as far as an M-step can come."""
-    added = _added(structure, covariances, counts, survey, reg_covar)
-    return structure.raised(covariances, added) if reg_covar > 0 else covariances
-
-
-def _added(structure: Structure, covariances: Array, counts: Array, survey: Survey, reg_covar: float) -> Array:
-    """Return the variances (d,) that regularise."""
     frame = survey.frame
     variances = structure.variances(covariances, (len(counts), frame.n_features)) / frame.scale**2
     within = counts @ variances / counts.sum()
@@ -266,10 +268,25 @@ def _outer(shift: Array) -> Array:
 
 def _raised(covariances: Array, variances: Array) -> Array:
     """Return covariances (..., d, d) whose eigenvalues in units of the variances (d,) are raised to 1 at least."""
-    units = np.sqrt(np.outer(variances, variances))
-    sizes, axes = np.linalg.eigh(covariances / units)
-    raised = (axes * np.maximum(sizes, 1.0)[..., None, :]) @ np.swapaxes(axes, -1, -2) * units
-    return np.where(sizes[..., :1, None] < 1, raised, covariances)  # the least comes first
+    deviations = np.sqrt(variances)
+    units = np.outer(deviations, deviations)
+    raised = covariances.copy()
+    with single_threaded():  # the same bits whatever the number of threads
+        for one in raised.reshape(-1, *units.shape):
+            if _narrow(one / units):
+                sizes, axes = np.linalg.eigh(one / units)
+                wide = (axes * np.maximum(sizes, 1.0)) @ axes.T * units
+                one[...] = (wide + wide.T) / 2
+    return raised
+
+
+def _narrow(covariance: Array) -> bool:
+    """Return whether a covariance (d, d) has an eigenvalue below 1."""
+    try:
+        np.linalg.cholesky(covariance - np.eye(len(covariance)))
+    except np.linalg.LinAlgError:
+        return True
+    return False
 
 
 def _to_x(covariances_z: Array, frame: Frame) -> Array:

@@ -89,6 +89,17 @@ def test_too_few_steps_or_an_empty_component_lead_nowhere():
     assert leap((step, empty)) is None
 
 
+@pytest.mark.parametrize("d", [2, 3])
+def test_a_leap_to_a_mixture_without_bounds_is_none(d):
+    """A component of next to no weight whose variance grows tenfold and more at each step."""
+
+    def of(variance):
+        covariances = np.array([np.eye(d), variance * np.eye(d)])
+        return Mixture("full", np.array([0.999, 0.001]), np.stack([np.zeros(d), np.ones(d)]), covariances)
+
+    assert leap((Step(of(1.0), of(10.0)), Step(of(10.0), of(99.9)))) is None
+
+
 def test_a_leap_that_gains_nothing_is_taken_back():
     sample, mixture = overlapping()
     good = trial_of(sample, mixture, EMOptions(1e-3, 100, 0.0))

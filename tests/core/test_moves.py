@@ -7,13 +7,14 @@ import pytest
 
 from daskgmm.core import moves
 from daskgmm.core.exchanges import after, exchanges
-from daskgmm.core.loop import EMOptions, State, Trial, iterate
+from daskgmm.core.loop import EMOptions, State, StopReason, Trial, iterate
 from daskgmm.core.mixture import Mixture
 from daskgmm.core.moves import exchanged, moved
 from daskgmm.core.seeding import SeedOptions, in_memory
 from tests import oracles
 
 EM = EMOptions(1e-6, 1000, 1e-6, accelerate=True)
+LEAST = 1e-3
 
 
 def wrong(covariance_type="full"):
@@ -77,9 +78,26 @@ def test_exchanges_keep_the_number_of_components_and_the_weight():
         assert whole.weights[2:].sum() == pytest.approx(mixture.weights[list(one.components)].sum())
 
 
+def spied(monkeypatch):
+    """Return the list to which each exchange that is tried is added, with its gain."""
+    tried, original = [], moves._tried
+
+    def spy(*given):
+        tried.append(original(*given))
+        return tried[-1]
+
+    monkeypatch.setattr(moves, "_tried", spy)
+    return tried
+
+
+def gain_of(sample, mixture, better):
+    before, then = (sample((one,))[0].mean_log_likelihood for one in (mixture, better))
+    return then - before
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
-def test_what_an_exchange_gains_is_what_the_whole_mixture_gains_before_more_em(covariance_type, weighted, monkeypatch):
+def test_the_gain_of_an_exchange_is_that_of_the_whole_mixture_before_more_em(covariance_type, weighted, monkeypatch):
     """A fourth component stays as it is."""
     sample, mixture = wrong(covariance_type)
     extra = np.random.default_rng(3).normal((23.0, 6.0), 1.5, (2_000, 2))
@@ -90,41 +108,108 @@ def test_what_an_exchange_gains_is_what_the_whole_mixture_gains_before_more_em(c
     if covariance_type != "tied":
         covariances = np.concatenate([covariances, covariances[:1] * 2.25])
     mixture = Mixture(covariance_type, np.append(0.75 * mixture.weights, 0.25), means, covariances)
-    runners = []
-    heat = moves._after_a_heat
-    monkeypatch.setattr(moves, "_after_a_heat", lambda *given: runners.append(heat(*given)) or runners[-1])
-    found = exchanged(sample, SeedOptions(4, covariance_type, em=EM), mixture)
-    best = max(runners, key=lambda one: one.gain)
-    before, then = (sample((one,))[0].mean_log_likelihood for one in (mixture, after(mixture, [best.exchange])))
-    assert best.gain > 0.1
-    assert then - before == pytest.approx(best.gain, rel=1e-6)
-    np.testing.assert_array_equal(np.sort(found.means[:, 0]), np.sort(after(mixture, [best.exchange]).means[:, 0]))
+    tried = spied(monkeypatch)
+    found = exchanged(sample, SeedOptions(4, covariance_type, em=EM), mixture, LEAST)
+    gain, best = max((one for one in tried if one is not None), key=lambda one: one[0])
+    assert gain > 0.1
+    assert gain_of(sample, mixture, after(mixture, [best])) == pytest.approx(gain, rel=1e-6)
+    np.testing.assert_array_equal(found[-1].means, after(mixture, [best]).means)
+
+
+@pytest.mark.parametrize("n_far", [20, 100])
+def test_rows_that_an_exchange_would_leave_alone_are_counted_in_its_gain(n_far, monkeypatch):
+    """Two clusters in one component, and a few rows far away that have one of their own: no exchange gains."""
+    rng = np.random.default_rng(1)
+    clusters = [rng.normal(at, 1, (2_000, 2)) for at in ([0.0, 0.0], [20.0, 0.0], [26.0, 0.0])]
+    sample = in_memory(rng.permutation(np.concatenate([*clusters, rng.normal((0, 100), 0.3, (n_far, 2))])), None)
+    weights = np.array([2_000, n_far, 4_000]) / (6_000 + n_far)
+    covariances = np.array([np.eye(2), 0.09 * np.eye(2), np.diag([10.0, 1.0])])
+    mixture = Mixture("full", weights, np.array([[0.0, 0.0], [0.0, 100.0], [23.0, 0.0]]), covariances)
+    tried = spied(monkeypatch)
+    exchanged(sample, SeedOptions(3, em=EM), mixture, 1e9)  # none is given up
+    assert tried
+    for one in tried:
+        if one is not None:
+            gain, exchange = one
+            assert gain == pytest.approx(gain_of(sample, mixture, after(mixture, [exchange])), rel=1e-6)
 
 
 def test_exchanges_of_different_components_are_made_together():
-    """The three clusters twice, far apart, and the same mistake in both."""
+    """The three clusters many times, far apart, and the same mistake in each."""
     sample, mixture = wrong()
-    far = np.array([1000.0, 0.0])
-    sample = in_memory(np.concatenate([sample.rows, sample.rows + far]), None)
-    twice = Mixture(
-        "full",
-        np.tile(mixture.weights, 2) / 2,
-        np.concatenate([mixture.means, mixture.means + far]),
-        np.tile(mixture.covariances, (2, 1, 1)),
-    )
-    found = exchanged(sample, SeedOptions(6, em=EM), twice)
-    np.testing.assert_allclose(np.sort(found.means[:, 0]), [0, 20, 26, 1000, 1020, 1026], atol=0.3)
+    n = 6
+    at = 1000.0 * np.arange(n)[:, None, None] * np.array([1.0, 0.0])
+    sample = in_memory((sample.rows[::n] + at).reshape(-1, 2), None)
+    means, covariances = (mixture.means + at).reshape(-1, 2), np.tile(mixture.covariances, (n, 1, 1))
+    many = Mixture("full", np.tile(mixture.weights, n) / n, means, covariances)
+    together, alone = exchanged(sample, SeedOptions(3 * n, em=EM), many, LEAST)
+    centres = (np.array([0.0, 20.0, 26.0]) + at[..., :1]).ravel()
+    missed = [
+        int((np.abs(one.means[:, 0] - centres[:, None]).min(axis=1) > 1).sum()) for one in (many, alone, together)
+    ]
+    assert missed[:2] == [2 * n, 2 * n - 2]
+    assert missed[2] <= 2 * n - 8
+
+
+def test_components_that_an_exchange_narrows_are_held_to_the_regularisation_of_the_whole(monkeypatch):
+    """Rows that are all one point, beside another cluster, in one component: half of it has no width."""
+    rng = np.random.default_rng(2)
+    point = np.full((2_000, 2), [23.0, 3.0])
+    clusters = [rng.normal(at, 1, (2_000, 2)) for at in ([0.0, 0.0], [20.0, 0.0])]
+    sample, mixture = in_memory(rng.permutation(np.concatenate([*clusters, point])), None), wrong()[1]
+    tried, reg_covar = spied(monkeypatch), 1e-3
+    options = SeedOptions(3, em=EMOptions(1e-6, 1000, reg_covar, accelerate=True))
+    (found,) = exchanged(sample, options, mixture, LEAST)
+    within = mixture.weights @ np.diagonal(mixture.covariances, axis1=1, axis2=2)
+    least = min(np.linalg.eigvalsh(one / np.sqrt(np.outer(within, within))).min() for one in found.covariances)
+    assert least == pytest.approx(reg_covar, rel=1e-6)
+    assert max(tried, key=lambda one: -np.inf if one is None else one[0])[0] > 1
+
+
+@pytest.mark.parametrize("unit", [1e-80, 1e-6, 1.0, 1e3, 1e70])
+def test_moves_do_not_depend_on_the_units_of_a_column(unit):
+    """One that is the same in all rows of the three components that are exchanged."""
+    sample, mixture = wrong()
+    rng = np.random.default_rng(5)
+    last = np.concatenate([np.zeros(6_000), rng.normal(1.0, 0.1, 2_000)]) * unit
+    first = np.concatenate([sample.rows[:, 0], rng.normal(60.0, 1.0, 2_000)])
+    spread = [(1.0, 1e-6), (1.0, 1e-6), (10.0, 1e-6), (1.0, 1e-2)]
+    covariances = np.array([np.diag([one, unit**2 * other]) for one, other in spread])
+    means = np.stack([[-0.5, 0.5, 23.0, 60.0], [0.0, 0.0, 0.0, unit]], axis=1)
+    mixture = Mixture("full", np.array([1, 1, 4, 2]) / 8, means, covariances)
+    trial = moved(in_memory(np.stack([first, last], axis=1), None), SeedOptions(4, em=EM), mixture)
+    np.testing.assert_allclose(np.sort(trial.mixture.means[:, 0]), [0, 20, 26, 60], atol=0.2)
+
+
+def test_rows_of_weight_zero_change_nothing():
+    sample, mixture = wrong()
+    alone = exchanged(sample, SeedOptions(3, em=EM), mixture, LEAST)
+    rows = np.concatenate([np.full((1, 2), np.nan), sample.rows])
+    weighted = in_memory(rows, np.append(0.0, np.ones(len(sample.rows))))
+    (found,) = exchanged(weighted, SeedOptions(3, em=EM), mixture, LEAST)
+    np.testing.assert_allclose(found.means, alone[-1].means, rtol=1e-6, atol=1e-6)
+
+
+def test_a_move_to_a_mixture_that_collapses_is_not_made():
+    """Without regularisation a component on one point has a density without bound."""
+    rng = np.random.default_rng(2)
+    clusters = [rng.normal(at, 1, (500, 2)) for at in ([0.0, 0.0], [20.0, 0.0])]
+    sample = in_memory(rng.permutation(np.concatenate([*clusters, np.full((500, 2), [23.0, 3.0])])), None)
+    em = replace(EM, reg_covar=0.0)
+    trial = moved(sample, SeedOptions(3, em=em), wrong()[1])
+    assert trial.stop is StopReason.CONVERGED
 
 
 def test_an_empty_component_is_left_alone():
     sample, mixture = wrong()
-    assert exchanged(sample, SeedOptions(3, em=EM), replace(mixture, weights=np.array([0.0, 0.5, 0.5]))) is None
+    empty = replace(mixture, weights=np.array([0.0, 0.5, 0.5]))
+    assert exchanged(sample, SeedOptions(3, em=EM), empty, LEAST) == []
 
 
 @pytest.mark.parametrize("k", [1, 2])
 def test_of_two_components_none_can_be_exchanged(k):
     sample, mixture = wrong()
     few = Mixture("full", np.full(k, 1 / k), mixture.means[:k], mixture.covariances[:k])
-    assert exchanged(sample, SeedOptions(k, em=EM), few) is None
+    assert exchanged(sample, SeedOptions(k, em=EM), few, LEAST) == []
     alone = iterate(State(sample.survey, (Trial(few),)), sample, EM).best
     assert moved(sample, SeedOptions(k, em=EM), few).history[-1] == pytest.approx(alone.history[-1], abs=1e-3)
