@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from itertools import product
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,6 @@ from .features import Array
 from .frame import Frame
 from .growth import Halving, halvings, replaced
 from .mixture import Mixture
-
-T = TypeVar("T")
 
 _MERGERS = 2  # pairs to merge, the cheapest, for each exchange that is proposed
 
@@ -32,27 +29,22 @@ class Exchange:
 
 
 def exchanges(sample: Expectation, mixture: Mixture, reg_covar: float, most: int) -> list[Exchange]:
-    """Return exchanges by what is estimated without EM on them, the most promising first.
-
-    Half of them are of different components, and could be made together.
-    """
+    """Return exchanges by what is estimated without EM on them, the most promising first."""
     mergers = nsmallest(_MERGERS * most, _mergers(mixture, _spread(mixture)), key=lambda one: one.loss)
     pairs = list(product(halvings(sample, mixture, reg_covar), mergers))
     pairs = [(split, merger) for split, merger in pairs if split.component not in (merger.first, merger.second)]
     pairs.sort(key=lambda one: one[1].loss - one[0].gain)
-    apart = disjoint(pairs, lambda one: _components(*one))[: -(-most // 2)]
-    others = [one for one in pairs if one not in apart]
-    return [_exchange(mixture, split, merger) for split, merger in (apart + others)[:most]]
+    return [_exchange(mixture, split, merger) for split, merger in pairs[:most]]
 
 
-def disjoint(ranked: Iterable[T], components: Callable[[T], Sequence[int]]) -> list[T]:
+def disjoint(ranked: Iterable[Exchange]) -> list[Exchange]:
     """Return those that share no components with others before them."""
-    chosen: list[T] = []
+    chosen: list[Exchange] = []
     taken: set[int] = set()
     for one in ranked:
-        if taken.isdisjoint(components(one)):
+        if taken.isdisjoint(one.components):
             chosen.append(one)
-            taken.update(components(one))
+            taken.update(one.components)
     return chosen
 
 
@@ -99,12 +91,8 @@ def _mergers(mixture: Mixture, spread: Array) -> Iterator[_Merger]:
         yield from (_Merger(first, int(one), float(loss)) for one, loss in zip(second, losses, strict=True))
 
 
-def _components(split: Halving, merger: _Merger) -> tuple[int, int, int]:
-    return split.component, merger.first, merger.second
-
-
 def _exchange(mixture: Mixture, split: Halving, merger: _Merger) -> Exchange:
-    components = _components(split, merger)
+    components = (split.component, merger.first, merger.second)
     ours = group(mixture, components)
     return Exchange(components, ours, replaced(_merged(ours, _spread(ours), 1, 2), 0, split.pair))
 

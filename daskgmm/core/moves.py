@@ -78,7 +78,7 @@ def exchanged(sample: Expectation, options: SeedOptions, mixture: Mixture, least
         return []
     tried = (_tried(sample, options, whole, least, exchange) for exchange in proposed)
     gaining = sorted((one for one in tried if one is not None and one[0] > 0), key=lambda one: -one[0])
-    made = disjoint([exchange for _, exchange in gaining], lambda one: one.components)
+    made = disjoint(exchange for _, exchange in gaining)
     return [after(mixture, some) for some in ([made, made[:1]] if len(made) > 1 else [made]) if some]
 
 
