@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import zarr
 
+import daskgmm.job
 from daskgmm.config import load_config
 from daskgmm.events import Iteration, Notice, Phase
 from daskgmm.job import fit
@@ -452,3 +453,11 @@ def test_results_of_two_runs_are_not_read_as_one(job, monkeypatch):
         assert "has not all taken its place" in refused(*command, code=3)
     fit(settings("model.n_components=2"), resume=True)
     assert load_model("run").mixture.n_components == 2
+
+
+@pytest.mark.parametrize(("sample_size", "asked"), [(300, True), (600, False), (1000, False)])
+def test_the_sample_is_asked_for_suggestions_where_it_is_not_all_rows(job, monkeypatch, sample_size, asked):
+    made, original = [], daskgmm.job.suggest_from
+    monkeypatch.setattr(daskgmm.job, "suggest_from", lambda *given: made.append(given) or original(*given))
+    fit(settings(f"fit.sample_size={sample_size}"))
+    assert bool(made) is asked
