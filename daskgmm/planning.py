@@ -21,6 +21,7 @@ _PROCESS = 450 * _MIB  # libraries, kernels while they are compiled, and what al
 _DRAWN_COPIES = 3  # of the sample: as drawn from each chunk, together, and in random order
 _POINT_COPIES = 5  # of the rows that a restart works on: float64, standardised, whitened, and two of k-means
 _DISTANCES = 8  # that k-means++ holds for each of these rows, one for each candidate
+_MOVING = 18 * 8  # bytes for each row of the sample while components are moved
 _MIXTURE_COPIES = 12  # k x F, while a restart is started and improved: statistics, covariances, their factors
 _READ_COPIES = 2  # of a stored chunk that is cut: as it is stored, and decoded
 _SUMS_COPIES = 3  # of a pass's statistics in a thread that computes: of a tile, of a block, of a chunk
@@ -152,7 +153,7 @@ def _n_sample(config: Config, rows: Rows) -> int:
 
 
 def _sample_bytes(n_sample: int, rows: Rows, n_parallel: int, mixtures: int) -> int:
-    """Return what the sample takes with restarts that run on the first part of it at the same time."""
+    """Return what the sample takes with restarts that run on the first part of it at the same time, or with moves."""
     drawn = _DRAWN_COPIES * n_sample * rows.n_features * int(rows.array.dtype.itemsize)
     points = heat_rows(n_sample) * (_POINT_COPIES * rows.n_features + _DISTANCES) * 8
-    return drawn + n_parallel * (points + mixtures)
+    return drawn + max(n_parallel * (points + mixtures), _MOVING * n_sample + mixtures)
