@@ -17,6 +17,7 @@ from . import (
     startup,
     streaming,
     structures,
+    unseen,
 )
 
 BENCHMARKS = {
@@ -31,6 +32,7 @@ BENCHMARKS = {
     "select": select,
     "peers": peers,
     "quality": quality,
+    "unseen": unseen,
     "outofcore": outofcore,
     "curves": curves,
     "startup": startup,

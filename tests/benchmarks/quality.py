@@ -28,7 +28,8 @@ from daskgmm.core.options import FitOptions, ModelOptions
 
 from .mixtures import SUITE, Hard
 
-_WITHIN = 2e-3
+WITHIN = 2e-3  # of the true parameters, nats per row
+MOST_READS = 10  # of the data, that of the survey too
 _SHARE = 10  # of the rows, one in so many is what scikit-learn gets
 
 
@@ -48,13 +49,12 @@ def run(tiny: bool = False) -> str:
     """Return a line for each mixture, and how many of them are within 2e-3 in at most 10 reads of the data."""
     lines = ["mixture                gap   passes  within  seconds (seeding)  scikit-learn: gap  seconds   sooner"]
     suite, n = (SUITE[:4], 20_000) if tiny else (SUITE, 1_000_000)
-    _fit(suite[0], suite[0].rows(2_000))  # what is compiled once
+    fitted(suite[0], suite[0].rows(2_000))  # what is compiled once
     results = [_line(hard, n) for hard in suite]
     lines += [line for line, _, _ in results]
     ratios = [ratio for _, _, ratio in results if ratio is not None]
-    lines.append(
-        f"within {_WITHIN} of the true parameters in at most 10 reads: {sum(r[1] for r in results)} of {len(suite)}"
-    )
+    good = sum(r[1] for r in results)
+    lines.append(f"within {WITHIN} of the true parameters in at most {MOST_READS} reads: {good} of {len(suite)}")
     lines.append(
         f"sooner at scikit-learn's level on {len(ratios)} of {len(suite)}, the median {statistics.median(ratios):.0f}"
     )
@@ -63,19 +63,19 @@ def run(tiny: bool = False) -> str:
 
 def _line(hard: Hard, n: int) -> tuple[str, bool, float | None]:
     rows = hard.rows(n)
-    seeded, passes = _fit(hard, rows)
-    truth = _level(rows, hard.mixture)
-    level, seconds = _scikit_learn(hard, rows)
-    within, sooner = passes.first(truth - _WITHIN), passes.first(level)
+    seeded, passes = fitted(hard, rows)
+    truth = level(rows, hard.mixture)
+    theirs, seconds = _scikit_learn(hard, rows)
+    within, sooner = passes.first(truth - WITHIN), passes.first(theirs)
     ratio = None if sooner is None else seconds / passes.seconds[sooner - 1]
     reads = len(passes.levels) + 1
     line = f"{hard.name:16s} {passes.levels[-1] - truth:+9.5f}  {len(passes.levels):5d}  {within or 'never':>6}"
-    line += f"  {passes.seconds[-1]:7.2f} ({seeded:.2f})   {level - truth:+16.5f}  {seconds:8.1f}"
+    line += f"  {passes.seconds[-1]:7.2f} ({seeded:.2f})   {theirs - truth:+16.5f}  {seconds:8.1f}"
     line += "   never" if ratio is None else f"  {ratio:7.1f}"
-    return line, within is not None and reads <= 10, ratio
+    return line, within is not None and reads <= MOST_READS, ratio
 
 
-def _fit(hard: Hard, rows: np.ndarray) -> tuple[float, Passes]:
+def fitted(hard: Hard, rows: np.ndarray) -> tuple[float, Passes]:
     """Return the seconds of the seeding, and the passes of the default fit, as a job makes it."""
     start, passes = time.perf_counter(), Passes([], [])
     model, options, held = ModelOptions(n_components=hard.k), FitOptions(), Rows.of_memory(rows)
@@ -92,7 +92,7 @@ def _fit(hard: Hard, rows: np.ndarray) -> tuple[float, Passes]:
     return seeded, passes
 
 
-def _level(rows: np.ndarray, mixture: Mixture) -> float:
+def level(rows: np.ndarray, mixture: Mixture) -> float:
     held = Rows.of_memory(rows)
     survey, _ = survey_and_sample(held, 1, 0)
     return Expectation(held, survey)((mixture,))[0].mean_log_likelihood
@@ -108,4 +108,4 @@ def _scikit_learn(hard: Hard, rows: np.ndarray) -> tuple[float, float]:
         model.fit(part)
     seconds = (time.perf_counter() - start) * _SHARE
     mixture = Mixture("full", model.weights_, model.means_, model.covariances_)
-    return (_level(part, mixture) + _level(rows[len(part) :], mixture)) / 2, seconds
+    return (level(part, mixture) + level(rows[len(part) :], mixture)) / 2, seconds
