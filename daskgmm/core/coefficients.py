@@ -231,4 +231,4 @@ def _pack(feature_map: FeatureMap, constant: Array, linear: Array, quadratic: Ar
 
 def _setting(frame: Frame, feature_map: FeatureMap, n_columns: int, dtype: np.dtype[Any]) -> kernels.Setting:
     tile = kernels.tile_rows(n_columns)
-    return kernels.Setting(frame.centre, frame.scale, frame.metric, int(feature_map), tile, float(_FLUSH[dtype]))
+    return kernels.Setting(frame.centre, 1 / frame.scale, frame.metric, int(feature_map), tile, float(_FLUSH[dtype]))

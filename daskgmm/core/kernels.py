@@ -47,7 +47,7 @@ class Setting(NamedTuple):
     """What a kernel is told besides the rows and the mixture: the frame, the map, the tile and the flush bound."""
 
     centre: NDArray[np.float64]  # (d,)
-    scale: NDArray[np.float64]  # (d,)
+    inverse_scale: NDArray[np.float64]  # (d,); a quotient in here would be computed anew for each row
     metric: NDArray[np.float64]  # (d,), of the spherical map
     feature_map: int
     tile: int  # rows
@@ -95,11 +95,11 @@ def load_tile(rows: Any, start: int, setting: Any, x: Any, z: Any) -> Any:
             for b in range(_STRIP):
                 x[i, first + b] = own[first + b, i]
     for i in range(d):
-        centre, inverse = setting.centre[i], 1.0 / setting.scale[i]
+        centre, inverse_scale = setting.centre[i], setting.inverse_scale[i]
         for b in range(whole, n):
             x[i, b] = own[b, i]
         for b in range(n):
-            z[i, b] = min(max((x[i, b] - centre) * inverse, -_Z_LIMIT), _Z_LIMIT)
+            z[i, b] = min(max((x[i, b] - centre) * inverse_scale, -_Z_LIMIT), _Z_LIMIT)
         for b in range(n, tile):
             z[i, b] = 0.0
     return n
@@ -125,11 +125,8 @@ def load_weights(row_weights: Any, start: int, n: int, z: Any, weights: Any) -> 
 
 @_compiled
 def build_features(feature_map: int, metric: Any, z: Any, phi: Any) -> None:  # noqa: C901 # four maps, one branch each
-    """Fill phi (F, tile) with the columns of the map; row 0, the ones, is the caller's."""
+    """Fill phi (F, tile) with the columns of the map behind the ones and z (d, tile), which are there: 1 + d rows."""
     d, tile = z.shape
-    for i in range(d):
-        for b in range(tile):
-            phi[1 + i, b] = z[i, b]
     f = 1 + d
     if feature_map == FULL:
         for i in range(d):
@@ -248,8 +245,8 @@ def expect_shared(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: 
     d, (k, n_columns) = rows.shape[1], theta.shape
     step = columns_at_once(k, n_columns, setting.tile)
     theta_blocks = in_blocks(theta, step)
-    x, z = np.empty((d, setting.tile), rows.dtype), np.empty((d, setting.tile), theta.dtype)
-    phi = np.ones((n_columns, setting.tile), theta.dtype)
+    x, phi = np.empty((d, setting.tile), rows.dtype), np.ones((n_columns, setting.tile), theta.dtype)
+    z = phi[1 : 1 + d]
     joint, joint_part = np.empty((k, setting.tile), theta.dtype), np.empty((k, setting.tile), theta.dtype)
     resp, part = np.empty((setting.tile, k), theta.dtype), np.empty((step, k), theta.dtype)
     weights, log_prob, total = np.empty(setting.tile), np.empty(setting.tile), np.empty(setting.tile)
@@ -368,8 +365,8 @@ def emit(start: int, n: int, joint: Any, log_prob: Any, total: Any, outputs: Any
 def predict_shared(rows: Any, setting: Any, theta: Any, outputs: Any) -> None:
     """Fill the outputs for rows (n, d), by the shared centre."""
     d, (k, n_columns) = rows.shape[1], theta.shape
-    x, z = np.empty((d, setting.tile), rows.dtype), np.empty((d, setting.tile), theta.dtype)
-    phi = np.ones((n_columns, setting.tile), theta.dtype)
+    x, phi = np.empty((d, setting.tile), rows.dtype), np.ones((n_columns, setting.tile), theta.dtype)
+    z = phi[1 : 1 + d]
     step = columns_at_once(k, n_columns, setting.tile)
     theta_blocks = in_blocks(theta, step)
     joint, part = np.empty((k, setting.tile), theta.dtype), np.empty((k, setting.tile), theta.dtype)

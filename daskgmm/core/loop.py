@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import SingularCovarianceError
 from .acceleration import MEMORY, Step, leap
+from .blas import single_threaded
 from .coefficients import check_regular
 from .criteria import Criteria, criteria
 from .expectation import Expect
@@ -133,13 +134,15 @@ def iterate(
     """Return the state in which every trial has stopped; `listen` hears of each state on the way.
 
     `suggest` tells where the statistics of a mixture lead to. The loop goes there, and comes back if nothing is gained.
+    BLAS is held to one thread all the while: to set the limit for each pass takes as long as a small pass.
     """
-    while state.live:
-        statistics = expect(tuple(trial.mixture for trial in state.live))
-        state = advance(state, statistics, options)
-        trials = tuple(_suggested(trial, suggest, state.survey, options) for trial in state.trials)
-        state = replace(state, trials=trials)
-        listen(state)
+    with single_threaded():
+        while state.live:
+            statistics = expect(tuple(trial.mixture for trial in state.live))
+            state = advance(state, statistics, options)
+            trials = tuple(_suggested(trial, suggest, state.survey, options) for trial in state.trials)
+            state = replace(state, trials=trials)
+            listen(state)
     return state
 
 
