@@ -8,6 +8,7 @@ from math import prod
 from .chunked.memory import ComputeOptions, Estimate, estimate
 from .chunked.reduction import FAN_IN
 from .chunked.rows import Rows
+from .chunked.seeding import n_moved
 from .chunked.selection import batches, bytes_in_pass
 from .config import Config
 from .core.growth import MOST_SPLITS
@@ -123,8 +124,7 @@ def memory_of_process(config: Config, source: Source, rows: Rows, needs: Estimat
     """Return what a process of the job takes at most; rows that are held are spread evenly over processes."""
     compute_threads = config.cluster.compute_threads
     results = bytes_of_results(rows, config)
-    n_parallel = min(config.fit.n_init, compute_threads)
-    sample = _sample_bytes(_n_sample(config, rows), rows, n_parallel, _MIXTURE_COPIES * needs.mixture)
+    sample = _sample_bytes(config, rows, _MIXTURE_COPIES * needs.mixture)
     held = -(-needs.rows_held // config.cluster.n_processes)
     picture = _PICTURE_COPIES * rows.n_bytes if source.is_image else 0
     per_thread = needs.per_thread + _READ_COPIES * _excess_of_stored_chunk(source, rows)
@@ -152,8 +152,10 @@ def _n_sample(config: Config, rows: Rows) -> int:
     return min(config.fit.n_sample(config.model, rows.n_features), rows.n_rows)
 
 
-def _sample_bytes(n_sample: int, rows: Rows, n_parallel: int, mixtures: int) -> int:
+def _sample_bytes(config: Config, rows: Rows, mixtures: int) -> int:
     """Return what the sample takes with restarts that run on the first part of it at the same time, or with moves."""
+    n_sample, n_restarts = _n_sample(config, rows), min(config.fit.n_init, config.cluster.compute_threads)
+    n_moving = min(n_moved(config.fit.n_finalists), n_restarts)
     drawn = _DRAWN_COPIES * n_sample * rows.n_features * int(rows.array.dtype.itemsize)
     points = heat_rows(n_sample) * (_POINT_COPIES * rows.n_features + _DISTANCES) * 8
-    return drawn + max(n_parallel * (points + mixtures), _MOVING * n_sample + mixtures)
+    return drawn + max(n_restarts * (points + mixtures), n_moving * (_MOVING * n_sample + mixtures))

@@ -14,7 +14,7 @@ from ..core.surrogate import suggested
 from ..core.survey import Survey
 from .reduction import compute, in_slot
 
-_MOST_MOVED = 2  # restarts that go on after the first heat
+_MOVED = 2  # restarts, at least, that go on after the first heat: they run side by side
 
 
 def race(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...]:
@@ -25,18 +25,23 @@ def race(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...
 def raced(sample: Delayed, options: SeedOptions, seed: int) -> Race:
     """Return the race for the n_finalists best mixtures on the sample.
 
-    All restarts run on a small part of the sample, the best of them on a larger one, where moves put right what EM
-    cannot; the finalists go on over the whole of it.
+    All restarts run on a small part of the sample; the best of them go on to a larger part and then to the whole of it,
+    where moves put right what EM cannot; the finalists are the best of them there.
     """
     second = delayed(heat, pure=False)(sample)
     first = delayed(heat, pure=False)(second)
     heats = compute(*(delayed(in_slot, pure=False)(restart, first, options, one) for one in _seeds(options, seed)))
     best = ranked(heats)
-    going_on = [trial.mixture for trial in best[: max(options.n_finalists, _MOST_MOVED)]]
-    semifinals = compute(*(delayed(in_slot, pure=False)(moved, second, options, mixture) for mixture in going_on))
-    finalists = [trial.mixture for trial in ranked(semifinals)[: options.n_finalists]]
-    finals = compute(*(delayed(in_slot, pure=False)(moved, sample, options, mixture) for mixture in finalists))
-    return Race(tuple(best), tuple(ranked(finals)))
+    trials = best[: n_moved(options.n_finalists)]
+    for part in (second, sample):
+        moves = (delayed(in_slot, pure=False)(moved, part, options, trial.mixture) for trial in trials)
+        trials = ranked(compute(*moves))
+    return Race(tuple(best), tuple(trials[: options.n_finalists]))
+
+
+def n_moved(n_finalists: int) -> int:
+    """Return how many restarts go on to the whole sample."""
+    return max(n_finalists, _MOVED)
 
 
 def suggest_from(sample: Delayed, survey: Survey, options: EMOptions) -> Suggest:

@@ -1,6 +1,6 @@
 """Restarts raced on the sample."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 
 import dask
@@ -9,7 +9,7 @@ import pytest
 from dask.delayed import delayed
 
 from daskgmm.chunked.rows import Rows
-from daskgmm.chunked.seeding import race
+from daskgmm.chunked.seeding import race, raced
 from daskgmm.chunked.survey import survey_and_sample
 from daskgmm.core.expectation import Expectation
 from daskgmm.core.loop import EMOptions
@@ -45,6 +45,19 @@ def test_finalists_are_restarts_refined_best_first(sample, n_finalists):
     assert len(found) == n_finalists
     assert levels == sorted(levels, reverse=True)
     assert all(any(np.array_equal(one.means, other.means) for other in every) for one in found)
+
+
+def test_a_sole_finalist_is_the_better_of_two_that_went_over_the_whole_sample():
+    sample = sample_of(oracles.draw(oracles.random_parameters("full", 8, 2, seed=3), 40_000)[0], size=40_000)
+    options = SeedOptions(8, init_params="random_from_data", n_init=4, em=EMOptions(tol=1e-5, accelerate=True))
+    differ = []
+    for seed in range(6):
+        one, two = (raced(sample, replace(options, n_finalists=n), seed) for n in (1, 2))
+        assert len(one.finalists) == 1
+        np.testing.assert_array_equal(one.finalists[0].mixture.means, two.finalists[0].mixture.means)
+        assert two.finalists[0].merit >= two.finalists[1].merit
+        differ.append(two.finalists[0].merit > two.finalists[1].merit)
+    assert any(differ)
 
 
 def test_the_same_seed_gives_the_same_mixtures_and_another_seed_others(sample):
