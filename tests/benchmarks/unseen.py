@@ -1,7 +1,8 @@
 """The twelve shapes of `quality` as three other mixtures each, on which nothing of the default fit was chosen.
 
 The constants of the moves were chosen among variants by what the mixtures of `quality` gave, so its count flatters. The
-rule is the same: within 2e-3 nats of the true parameters or above, and no more than 10 reads of the data in all.
+rule is the same: within 2e-3 nats of the true parameters or above, and no more than 10 reads of the data in all. Some
+are within sooner and go on to gain beyond the tenth read; they are counted as well, beside the others.
 """
 
 from __future__ import annotations
@@ -21,15 +22,17 @@ def run(tiny: bool = False) -> str:
     lines = ["seed  mixture                gap   reads  within  seconds"]
     for seed in seeds:
         results = [_line(replace(hard, seed=seed), n) for hard in suite]
-        lines += [line for line, _ in results]
-        lines.append(f"seed {seed}: {sum(good for _, good in results)} of {len(suite)}")
+        lines += [line for line, _, _ in results]
+        good, reached = (sum(result[number] for result in results) for number in (1, 2))
+        lines.append(f"seed {seed}: {good} of {len(suite)}; {reached} are within after at most {MOST_READS} reads")
     return "\n".join(lines)
 
 
-def _line(hard: Hard, n: int) -> tuple[str, bool]:
+def _line(hard: Hard, n: int) -> tuple[str, bool, bool]:
     rows = hard.rows(n)
     _, passes = fitted(hard, rows)
     truth, reads = level(rows, hard.mixture), len(passes.levels) + 1
     within = passes.first(truth - WITHIN)
     line = f"{hard.seed:4d}  {hard.name:16s} {passes.levels[-1] - truth:+9.5f}  {reads:5d}  {within or 'never':>6}"
-    return f"{line}  {passes.seconds[-1]:7.2f}", within is not None and reads <= MOST_READS
+    reached = within is not None and within + 1 <= MOST_READS
+    return f"{line}  {passes.seconds[-1]:7.2f}", reached and reads <= MOST_READS, reached
