@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .core.options import ModelOptions
 from .core.survey import Survey
 from .errors import ConfigurationError, DataError
 from .events import Listener, Notice
-from .storage.run import OutputOptions, RunDirectory
+
+if TYPE_CHECKING:  # a fit from Python needs nothing of what stores
+    from .storage.run import OutputOptions, RunDirectory
 
 
 def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | None, listen: Listener) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-import zarr
 
 from .chunked.rows import Rows
 
@@ -41,14 +40,14 @@ class Input:
 
 def is_lazy(data: Any) -> bool:
     """Return whether the data are of a kind that is not to be read into memory as a whole."""
-    return isinstance(data, da.Array | zarr.Array) or _is_frame(data) or _is_xarray(data)
+    return isinstance(data, da.Array) or _is_zarr(data) or _is_frame(data) or _is_xarray(data)
 
 
 def lazy_input(data: Any) -> Input:
     """Return dask arrays and DataFrames, xarray objects and zarr arrays as input."""
     if isinstance(data, da.Array):
         return Input(data, None, lambda result: result)
-    if isinstance(data, zarr.Array):
+    if _is_zarr(data):
         rows = Rows.of_readable(data, (data.shards or data.chunks)[: max(data.ndim - 1, 1)])
         return Input(rows.array, None, lambda result: result)
     if _is_frame(data):
@@ -92,6 +91,11 @@ def _xarray_input(data: Any) -> Input:
 
 def _is_frame(data: Any) -> bool:
     return hasattr(data, "to_dask_array") and hasattr(data, "columns")
+
+
+def _is_zarr(data: Any) -> bool:
+    module = sys.modules.get("zarr")  # whoever hands in its arrays has imported it; so with xarray
+    return module is not None and isinstance(data, module.Array)
 
 
 def _is_xarray(data: Any) -> bool:

@@ -37,6 +37,13 @@ def test_help_imports_nothing_that_takes_long(option):
     assert HEAVY & set(listed) == set()
 
 
+def test_the_estimator_imports_nothing_that_stores():
+    """Which takes a tenth of a second; a zarr array that is handed in brings zarr with it."""
+    program = "import sys, daskgmm.estimator; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert {"zarr", "stamina", "pydantic", "daskgmm.storage"} & set(done.stdout.split()) == set()
+
+
 def test_help_lists_the_commands_and_each_has_its_own():
     text = CliRunner().invoke(entry.main, ["--help"]).output
     assert all(name in text for name in entry.COMMANDS)
