@@ -94,13 +94,17 @@ def _is_frame(data: Any) -> bool:
 
 
 def _is_zarr(data: Any) -> bool:
-    module = sys.modules.get("zarr")  # whoever hands in its arrays has imported it; so with xarray
-    return module is not None and isinstance(data, module.Array)
+    return _is_of(data, "zarr", "Array")
 
 
 def _is_xarray(data: Any) -> bool:
-    module = sys.modules.get("xarray")
-    return module is not None and isinstance(data, module.Dataset | module.DataArray)
+    return _is_of(data, "xarray", "Dataset", "DataArray")
+
+
+def _is_of(data: Any, package: str, *names: str) -> bool:
+    """Return whether the data are of one of these classes of a package: whoever hands them in has imported it."""
+    module = sys.modules.get(package)
+    return module is not None and isinstance(data, tuple(getattr(module, name) for name in names))
 
 
 def _with_known_chunks(array: da.Array) -> da.Array:

@@ -47,7 +47,7 @@ class Setting(NamedTuple):
     """What a kernel is told besides the rows and the mixture: the frame, the map, the tile and the flush bound."""
 
     centre: NDArray[np.float64]  # (d,)
-    inverse_scale: NDArray[np.float64]  # (d,); a quotient in here would be computed anew for each row
+    inverse_scale: NDArray[np.float64]  # (d,); LLVM would move a quotient of the scale into the loop over the rows
     metric: NDArray[np.float64]  # (d,), of the spherical map
     feature_map: int
     tile: int  # rows
@@ -125,7 +125,7 @@ def load_weights(row_weights: Any, start: int, n: int, z: Any, weights: Any) -> 
 
 @_compiled
 def build_features(feature_map: int, metric: Any, z: Any, phi: Any) -> None:  # noqa: C901 # four maps, one branch each
-    """Fill phi (F, tile) with the columns of the map behind the ones and z (d, tile), which are there: 1 + d rows."""
+    """Fill the rows of phi (F, tile) behind its first 1 + d: the ones and z (d, tile), which the caller has filled."""
     d, tile = z.shape
     f = 1 + d
     if feature_map == FULL:

@@ -40,6 +40,11 @@ class Passes:
     seconds: list[float]  # since the fit began
     levels: list[float]  # mean log-likelihood of the best mixture so far
 
+    @property
+    def reads(self) -> int:
+        """How often the data were read in all."""
+        return len(self.levels) + 1
+
     def first(self, level: float) -> int | None:
         """Return the number, from 1, of the first pass at that level."""
         return next((number for number, one in enumerate(self.levels, 1) if one >= level), None)
@@ -68,11 +73,10 @@ def _line(hard: Hard, n: int) -> tuple[str, bool, float | None]:
     theirs, seconds = _scikit_learn(hard, rows)
     within, sooner = passes.first(truth - WITHIN), passes.first(theirs)
     ratio = None if sooner is None else seconds / passes.seconds[sooner - 1]
-    reads = len(passes.levels) + 1
     line = f"{hard.name:16s} {passes.levels[-1] - truth:+9.5f}  {len(passes.levels):5d}  {within or 'never':>6}"
     line += f"  {passes.seconds[-1]:7.2f} ({seeded:.2f})   {theirs - truth:+16.5f}  {seconds:8.1f}"
     line += "   never" if ratio is None else f"  {ratio:7.1f}"
-    return line, within is not None and reads <= MOST_READS, ratio
+    return line, within is not None and passes.reads <= MOST_READS, ratio
 
 
 def fitted(hard: Hard, rows: np.ndarray) -> tuple[float, Passes]:
