@@ -17,7 +17,8 @@ from .results import Results, results_of
 from .storage.model import save_model
 from .storage.places import writing
 from .storage.results import read_result
-from .storage.run import MODEL, PICTURE, RECORD, RESULTS, OutputOptions
+from .storage.run import MODEL, PICTURE, RECORD, OutputOptions
+from .storage.schema import RESULTS
 from .storage.sources import Source
 from .storage.unfinished import Unfinished
 
@@ -31,7 +32,7 @@ def scored(fitted: Model, rows: Rows, source: Source, config: Config, work: Unfi
     if model is not fitted:
         save_model(model, work.path / MODEL)
     results = results_of(rows, source, model, config)
-    write_results(results, model, work.for_results(results.plan, RESULTS), listen)
+    write_results(results, model, work, listen)
     listen.complete(work.path / RECORD)
     return model
 
@@ -53,8 +54,7 @@ def write_results(results: Results, model: Model, work: Unfinished, listen: List
     if not kinds.specs:
         return
     listen(Phase("predict", f"labels and densities of {rows.n_rows:,} rows"))
-    if work.going_on:
-        listen(Notice(f"{len(work.done):,} chunks of results were finished before"))
+    work = work.for_results(results.plan, RESULTS, listen)
     counts = predict_to(rows, model.mixture, kinds.wanted, results.writer(work), results.strip, work.is_done)
     for component in np.flatnonzero(counts == 0) if not work.going_on else ():
         listen(Notice(f"no row is labelled {component}: the component overlaps others or is empty"))

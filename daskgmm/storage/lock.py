@@ -240,7 +240,7 @@ def _show_life(lock: Path, mine: Owner, count: int) -> None:
 
 def _temporary(lock: Path, mine: Owner) -> Path:
     path = lock.with_name(f"{LOCK}.{uuid4().hex[:8]}.tmp")
-    write_first(path, _text(mine))
+    write_first(path, _text(mine).encode())
     return path
 
 

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import fsspec
-from zarr.storage import FsspecStore
+from zarr.abc.store import Store
+from zarr.storage import FsspecStore, LocalStore
 
 from ..errors import ConfigurationError, DaskGMMError, DataError, without_credentials
 from .faults import denial, is_denied, is_transient, reason
@@ -74,9 +75,14 @@ def place(path: str | Path, storage_options: Mapping[str, Any] | None = None) ->
 
 def zarr_store(path: Path) -> dict[str, Any]:
     """Return the arguments by which zarr opens a place."""
+    return {"store": str(path) if isinstance(path, Path) else writable_store(path)}
+
+
+def writable_store(path: Path) -> Store:
+    """Return the zarr store at a place, which is made where there is none."""
     if isinstance(path, Path):
-        return {"store": str(path)}
-    return {"store": FsspecStore.from_url(str(path), storage_options=dict(path.storage_options))}
+        return LocalStore(path)
+    return FsspecStore.from_url(str(path), storage_options=dict(path.storage_options))
 
 
 @contextmanager
@@ -132,6 +138,15 @@ def copy_over(source: Path, target: Path) -> None:
     store.fs.copy(files, [cast(Any, target).path + one.removeprefix(store.path) for one in files])
 
 
+def files_in(folder: Path, name: str) -> list[str]:
+    """Return the paths, from the folder, of the file of that name, or of all files below the directory of that name."""
+    if not isinstance(folder, Path):
+        store: Any = folder
+        return [one.removeprefix(store.path).lstrip("/") for one in store.fs.find((store / name).path)]
+    found = [folder / name] if (folder / name).is_file() else (folder / name).rglob("*")
+    return [one.relative_to(folder).as_posix() for one in found if one.is_file()]
+
+
 _BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "az", "memory"}  # they have no directories; to make one makes a bucket
 
 
@@ -153,12 +168,12 @@ def remove_if_empty(path: Path) -> None:
 _TRIES = 10  # each needs another job that removes the directory in just that moment
 
 
-def write_first(path: Path, text: str) -> None:
+def write_first(path: Path, content: bytes) -> None:
     """Write a small file with the directory around it, which another job that ends may remove meanwhile."""
     for left in reversed(range(_TRIES)):
         make_directory(path.parent)
         try:
-            path.write_text(text)
+            path.write_bytes(content)
             return
         except FileNotFoundError:
             if not left:
@@ -195,6 +210,9 @@ def writing(path: Path) -> Iterator[None]:
             raise DataError(
                 f"{public(str(path))} cannot be written: it has been removed since the job began"
             ) from error
+        if isinstance(error, IsADirectoryError | NotADirectoryError | FileExistsError):
+            where = error.filename2 or error.filename or path
+            raise DataError(f"{where} cannot be written: what stands in the way there is to be removed") from error
         if not is_transient(error) and getattr(error, "errno", None) not in _FULL:
             raise
         raise DataError(

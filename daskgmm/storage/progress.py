@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from .checkpoint import CHECKPOINTS, load_checkpoint
 from .metrics import METRICS
 from .places import zarr_store
-from .run import CONFIG, RESULTS
+from .run import CONFIG
+from .schema import RESULTS
 from .unfinished import Leftover
 
 

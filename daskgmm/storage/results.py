@@ -7,17 +7,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.abc.store import ByteRequest, Store
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import MemoryStore, WrapperStore
 
 from ..core.prediction import Prediction, Wanted
 from ..errors import ConfigurationError
+from .checksums import Checksum, Checksums
+from .done import Region, mark_done
 from .faults import retried
-from .places import remove, writing, written_whole, zarr_store
-from .plain import header_text
+from .places import leads_elsewhere, writable_store, writing, written_whole, zarr_store
 from .run import OutputOptions
 from .schema import (
     ANOMALY,
@@ -30,7 +33,7 @@ from .schema import (
     labels_spec,
 )
 from .sources.data import Coordinate
-from .unfinished import Region, Unfinished, mark_done
+from .unfinished import Unfinished
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,25 @@ class GridLayout:
         return tuple(other if dim in _TAKEN else dim for dim, other in zip(self.dims, made_up, strict=True))
 
 
+class _Chunks(WrapperStore[Store]):
+    """A store that takes the checksum of each chunk put into it. None is read: what is written are whole ones."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.checksums: Checksums = {}
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        return await super().get(key, prototype, byte_range) if key.endswith("zarr.json") else None
+
+    async def set(self, key: str, value: Buffer) -> None:
+        self.checksums[key] = Checksum.of(value.to_bytes())
+        await super().set(key, value)
+
+    async def delete(self, key: str) -> None:  # of a chunk of fill values alone
+        self.checksums[key] = None
+        await super().delete(key)
+
+
 @dataclass(frozen=True)
 class ZarrWriter:
     """Writes the results of a region from wherever it runs; regions are whole chunks, so writers never meet."""
@@ -119,11 +141,12 @@ class ZarrWriter:
         """Return the writer to arrays that are made for it, or that an interrupted job left."""
         for name, specs in kinds.specs.items():
             path, create = work.path / f"{name}.zarr", partial(_create, name, specs, kinds, layout, attributes)
-            if path.exists():
-                _check_same(path, [spec.name for spec in specs], create)
-            else:
-                with writing(work.path), written_whole(path) as temporary:
-                    create(temporary)
+            with writing(work.path):
+                if path.exists():
+                    _check_same(path, create)
+                else:
+                    with written_whole(path) as temporary:
+                        create(writable_store(temporary))
         return cls(work.path, kinds)
 
     def __call__(self, region: Region, prediction: Prediction) -> None:
@@ -132,13 +155,15 @@ class ZarrWriter:
 
     def _write(self, region: Region, prediction: Prediction) -> None:
         shape = tuple(one.stop - one.start for one in region)
+        files: Checksums = {}
         for name, specs in self.kinds.specs.items():
-            store = zarr_store(self.folder / f"{name}.zarr")
+            store = _Chunks(writable_store(self.folder / f"{name}.zarr"))
             for spec in specs:
                 values = self.kinds.values(spec, prediction)
-                array = zarr.open_array(**store, path=spec.name, mode="r+")
+                array = zarr.open_array(store, path=spec.name, mode="r+")
                 array[region] = values.reshape(shape + values.shape[1:])
-        mark_done(self.folder, region)
+            files |= {f"{name}.zarr/{key}": checksum for key, checksum in store.checksums.items()}
+        mark_done(self.folder, region, files)
 
 
 def read_result(directory: Path, name: str) -> NDArray[Any]:
@@ -146,29 +171,28 @@ def read_result(directory: Path, name: str) -> NDArray[Any]:
     return np.asarray(zarr.open_array(**zarr_store(directory / f"{name}.zarr"), path=name, mode="r")[...])
 
 
-def _check_same(path: Path, names: list[str], create: Callable[[Path], None]) -> None:
+def _check_same(path: Path, create: Callable[[Store], None]) -> None:
     """Raise ConfigurationError unless the arrays at `path` are stored as they would be created: zarr is to open them.
 
     Other metadata could have it load other codecs, or write elsewhere.
     """
-    expected = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
-    try:
-        create(expected)
-        same = all(header_text(path, name) == header_text(expected, name) for name in names)
-    except ValueError:
-        same = False
-    finally:
-        remove(expected)
-    if not same:
-        raise ConfigurationError(f"{path} is not stored as this job stores it: start anew with --overwrite")
+    created: dict[str, Buffer] = {}
+    create(MemoryStore(created))
+    if not all(_is_stored(path / name, path.parent, content.to_bytes()) for name, content in created.items()):
+        raise ConfigurationError(
+            f"{path} is not stored as this job stores it: start anew with --overwrite, or remove it to have it written "
+            "again"
+        )
+
+
+def _is_stored(file: Path, folder: Path, content: bytes) -> bool:
+    return not leads_elsewhere(file, folder) and file.is_file() and file.read_bytes() == content
 
 
 def _create(
-    name: str, specs: list[ArraySpec], kinds: ResultKinds, layout: GridLayout, attributes: dict[str, Any], path: Path
+    name: str, specs: list[ArraySpec], kinds: ResultKinds, layout: GridLayout, attributes: dict[str, Any], store: Store
 ) -> None:
-    group = zarr.create_group(
-        **zarr_store(path), attributes={"daskgmm_kind": name, "daskgmm_format": FORMAT_VERSION, **attributes}
-    )
+    group = zarr.create_group(store, attributes={"daskgmm_kind": name, "daskgmm_format": FORMAT_VERSION, **attributes})
     for spec in specs:
         more = spec.dims[1:]  # behind the grid
         group.create_array(

@@ -18,6 +18,7 @@ from .faults import reason
 from .lock import locked
 from .metrics import METRICS
 from .places import remove_if_empty, write_first, writing
+from .schema import RESULTS
 from .unfinished import Plan, Unfinished, is_unfinished, settle, unfinished
 
 
@@ -64,7 +65,6 @@ class OutputOptions:
 
 
 CONFIG, MODEL, PICTURE = "config.yaml", "model.zarr", "segmentation.png"
-RESULTS = ("labels.zarr", "probabilities.zarr", "log_density.zarr", "anomaly.zarr", "results.parquet")
 RECORD, REPORT, SELECTION, PERFORMANCE = "record.zarr", "report.html", "selection.json", "performance.html"
 EXPORTS = ("model.json", "model.joblib", "model.onnx")
 CONTENT = (CONFIG, MODEL, METRICS, PICTURE, RECORD, REPORT, SELECTION, PERFORMANCE, *EXPORTS, *RESULTS)
@@ -111,7 +111,7 @@ class RunDirectory:
         try:
             existed = self.path.exists()
             probe = self.path / f".probe-{uuid4().hex[:8]}"
-            write_first(probe, "")
+            write_first(probe, b"")
             probe.unlink()
         except Exception as error:  # stores raise errors of many classes
             why = getattr(error, "strerror", None) or reason(error)

@@ -61,6 +61,16 @@ def components_spec(n_components: int) -> ArraySpec:
     return ArraySpec("components", ("grid", "rank"), _smallest(n_components), -1)
 
 
+RESULTS = ("labels.zarr", "probabilities.zarr", "log_density.zarr", "anomaly.zarr", "results.parquet")
+_RESULT_ARRAYS = "labels|probabilities|components|log_density|anomaly"
+_CHUNK_OF_RESULTS = re.compile(rf"results\.parquet/.*|({_RESULT_ARRAYS})\.zarr/({_RESULT_ARRAYS})/c/.*")
+
+
+def is_chunk_of_results(file: str) -> bool:
+    """Return whether a file of a run directory holds results of some rows, rather than what is written once."""
+    return _CHUNK_OF_RESULTS.fullmatch(file) is not None
+
+
 _COLUMNS = {"labels": "label", "probabilities": "probability", "components": "component"}
 _RESULT = re.compile(r"label|log_density|anomaly|(probability|component)_\d+")
 

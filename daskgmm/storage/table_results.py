@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from ..core.prediction import Prediction
+from .checksums import Checksum
+from .done import Region, mark_done
 from .faults import retried
 from .places import make_directory, writing, written_at_once
 from .results import ResultKinds
 from .schema import FORMAT_VERSION, column_stem
 from .sources.data import Keys
-from .unfinished import Region, Unfinished, mark_done
+from .unfinished import Unfinished
 
 TABLE = "results.parquet"
 
@@ -47,12 +50,12 @@ class TableWriter:
     def _write(self, region: Region, table: Any) -> None:
         import pyarrow.parquet as pq
 
-        with (
-            written_at_once(self.folder / TABLE / f"part-{region[0].start:015d}.parquet") as path,
-            path.open("wb") as file,
-        ):
-            pq.write_table(table, file)
-        mark_done(self.folder, region)
+        file, name = BytesIO(), f"{TABLE}/part-{region[0].start:015d}.parquet"
+        pq.write_table(table, file)
+        content = file.getvalue()
+        with written_at_once(self.folder / name) as path:
+            path.write_bytes(content)
+        mark_done(self.folder, region, {name: Checksum.of(content)})
 
     def _columns(self, prediction: Prediction) -> dict[str, Any]:
         """Return the results by the names of their columns, one for each component or rank."""

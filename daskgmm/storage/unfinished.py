@@ -1,9 +1,9 @@
 """What a job is writing: kept apart until all of it is there, with a manifest, so that an interrupted job can go on.
 
 A folder `.unfinished` in the output directory holds what is written under its own names, `plan.json` (what it is made
-of; a folder without it is none), `checkpoint/` with where the loop of a fit stands, and `done/` with an empty file for
-each region of the results that is wholly written; `results.json` is what the results of a fit are made of.
-An earlier run stays as it is meanwhile. When all is there, `complete.json` names it, and from then on it only has to
+of; a folder without it is none), `checkpoint/` with where the loop of a fit stands, and `done/` with a file for each
+region of the results that is wholly written; `results.json` is what the results are made of.
+An earlier run stays as it is meanwhile. When all is there, `complete.json` names it, with checksums, and it only has to
 take its place: whoever comes next does that, should this process be killed before it has.
 """
 
@@ -18,10 +18,14 @@ from pathlib import Path
 from pydantic import BaseModel, TypeAdapter
 
 from ..errors import ConfigurationError, DataError
+from ..events import Listener, Notice
 from .checkpoint import CHECKPOINTS
+from .checksums import Checksum, fit_together
+from .done import DONE, Region, listed, name_of, whole_regions
 from .faults import reason
 from .places import (
     copy_over,
+    files_in,
     leads_elsewhere,
     make_directory,
     remove,
@@ -30,12 +34,12 @@ from .places import (
     writing,
     written_whole,
 )
+from .schema import is_chunk_of_results
 
 FOLDER = ".unfinished"
 PLAN = "plan.json"
-_DONE, _RESULTS, _COMPLETE, _PLACED = "done", "results.json", "complete.json", "placed"
+_RESULTS, _COMPLETE, _PLACED = "results.json", "complete.json", "placed"
 
-Region = tuple[slice, ...]
 Plan = Mapping[str, str]  # what the results depend on, in words
 _PLAN_TYPE = TypeAdapter(dict[str, str])
 
@@ -49,30 +53,34 @@ class Unfinished:
     done: frozenset[str] = frozenset()  # names of the regions that were written before
 
     def is_done(self, region: Region) -> bool:
-        """Return whether a region was written before."""
-        return _name(region) in self.done
+        """Return whether a region was written before, and is whole."""
+        return name_of(region) in self.done
 
-    def for_results(self, plan: Plan, names: tuple[str, ...]) -> Unfinished:
-        """Return the folder for the results (under these names) of a fit; those of another plan are dropped from it."""
+    def for_results(self, plan: Plan, names: tuple[str, ...], listen: Listener) -> Unfinished:
+        """Return the folder for the results (under these names); those of another plan are dropped from it.
+
+        Regions that were written before and are not whole any more are told of: they are to be written again.
+        """
         with writing(self.path):
-            if _read_plan(self.path / _RESULTS) != plan:
-                for name in (_RESULTS, _DONE, *names):
+            if _read_plan(self.path / _RESULTS) != plan or not (self.path / DONE).is_dir():
+                for name in (_RESULTS, DONE, *names):
                     remove(self.path / name)
-                make_directory(self.path / _DONE)
+                make_directory(self.path / DONE)
                 _write_plan(self.path / _RESULTS, plan)
-        done = _listed(self.path / _DONE)
+            written, done = listed(self.path / DONE), whole_regions(self.path)
+            for name in written - done:
+                remove(self.path / DONE / name)
+        if done:
+            listen(Notice(f"{len(done):,} chunks of results were finished before"))
+        if damaged := written - done:
+            listen(Notice(f"{len(damaged):,} chunks of results are damaged, and are written again"))
         return replace(self, going_on=bool(done), done=done)
-
-
-def mark_done(folder: Path, region: Region) -> None:
-    """Note that a region of all results in the folder is written."""
-    (folder / _DONE / _name(region)).write_bytes(b"")
 
 
 def is_unfinished(directory: Path) -> bool:
     """Return whether an interrupted job can go on there."""
     folder = directory / FOLDER
-    return (folder / PLAN).exists() and any(_listed(folder / name) for name in (_DONE, CHECKPOINTS))
+    return (folder / PLAN).exists() and any(listed(folder / name) for name in (DONE, CHECKPOINTS))
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ def leftover(directory: Path) -> Leftover | None:
         plan = _PLAN_TYPE.validate_json((folder / PLAN).read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-    return Leftover(folder, plan, len(_listed(folder / _DONE)), (folder / _COMPLETE).exists())
+    return Leftover(folder, plan, len(listed(folder / DONE)), (folder / _COMPLETE).exists())
 
 
 def waits_for_its_place(directory: Path) -> bool:
@@ -118,47 +126,86 @@ def unfinished(
         if not going_on:
             _begin(folder, plan)
     try:
-        yield Unfinished(folder, going_on, _listed(folder / _DONE))
+        yield Unfinished(folder, going_on)
         with writing(directory):
-            _complete(folder, replaced)
+            complete = _complete(folder, replaced)
     except BaseException as error:
-        if is_unfinished(directory):
-            error.add_note(f"what is finished is kept in {folder}: --resume goes on with it")
-        else:
-            _drop(folder)
-            if made:
-                remove_if_empty(directory)
+        _leave(directory, error)
+        if made:
+            remove_if_empty(directory)
         raise
     with writing(directory):
-        settle(directory, replaced)
+        _place(directory, complete)
 
 
-def _complete(folder: Path, replaced: tuple[str, ...]) -> None:
-    """Note that all is there, which then only has to take its place."""
+def _leave(directory: Path, error: BaseException) -> None:
+    """Drop the folder of a job that ends with the error where nothing can go on, else note in the error what can."""
+    folder = directory / FOLDER
+    try:
+        if not is_unfinished(directory):
+            _drop(folder)
+            return
+    except Exception:  # the store fails, which is what the error is of, most likely: it tells more
+        error.add_note(f"what is finished, if anything, is kept in {folder}: --resume goes on with it")
+    else:
+        error.add_note(f"what is finished is kept in {folder}: --resume goes on with it")
+
+
+def _complete(folder: Path, replaced: tuple[str, ...]) -> _Complete:
+    """Note that all is there, which then only has to take its place; return what that is."""
     names = [one.name for one in folder.iterdir() if one.name in replaced]
+    files = {
+        file: Checksum.of((folder / file).read_bytes())
+        for name in names
+        for file in files_in(folder, name)
+        if not is_chunk_of_results(file)  # which `done` has
+    }
+    complete = _Complete(placed=names, removed=sorted(set(replaced) - set(names)), files=files)
     with written_whole(folder / _COMPLETE) as temporary:
-        temporary.write_text(json.dumps({"placed": names, "removed": sorted(set(replaced) - set(names))}))
+        temporary.write_text(complete.model_copy(update={"checksum": complete.own_checksum}).model_dump_json(indent=1))
+    return complete
 
 
 def settle(directory: Path, known: tuple[str, ...]) -> bool:
     """Let what is complete take its place in the directory, if it has not; return whether there was any.
 
-    Nothing but what is `known` is moved or removed: raises DataError where other names stand there.
+    What is complete but not whole is unfinished again. Raises DataError where that cannot be, since some of it has
+    taken its place, and where other names than what is `known` are to be moved or removed.
     """
     folder = _own_folder(directory)
     if not (folder / PLAN).exists() or not (folder / _COMPLETE).exists():
         return False
     if not (folder / _PLACED).exists():
-        names = _read_complete(folder, known)
-        for name in names.placed:
-            if (folder / name).exists():  # else it has been renamed before
-                place_one = replace_path if isinstance(folder, Path) else copy_over
-                place_one(folder / name, directory / name)
-        for name in names.removed:
-            remove(directory / name)
-        (folder / _PLACED).write_bytes(b"")
-    _drop(folder)
+        complete = _read_complete(folder, known)
+        here = [name for name in complete.placed if (folder / name).exists()]  # others have been renamed before
+        if not _is_whole(directory, complete, here):
+            if here != complete.placed or not isinstance(folder, Path):
+                raise DataError(f"what waits in {folder} to take its place is damaged: {_REMEDY}")
+            remove(folder / _COMPLETE)
+            return False
+        _place(directory, complete)
+    else:
+        _drop(folder)
     return True
+
+
+def _is_whole(directory: Path, complete: _Complete, here: list[str]) -> bool:
+    """Return whether what a job left is as it was written; `here` names what has not taken its place yet."""
+    folder = directory / FOLDER
+    locate = lambda file: (folder if file.partition("/")[0] in here else directory) / file  # noqa: E731
+    return fit_together(locate, complete.files) and whole_regions(folder, locate) == listed(folder / DONE)
+
+
+def _place(directory: Path, complete: _Complete) -> None:
+    folder = directory / FOLDER
+    for name in complete.placed:
+        if (folder / name).exists():  # else it has been renamed before
+            place_one = replace_path if isinstance(folder, Path) else copy_over
+            place_one(folder / name, directory / name)
+    for name in complete.removed:
+        remove(directory / name)
+    (folder / _PLACED).write_bytes(b"")
+    _drop(folder)
 
 
 def _own_folder(directory: Path) -> Path:
@@ -174,6 +221,13 @@ class _Complete(BaseModel):
 
     placed: list[str]
     removed: list[str]
+    files: dict[str, Checksum] = {}  # of what takes its place, without the chunks of results
+    checksum: str = ""  # of the three
+
+    @property
+    def own_checksum(self) -> str:
+        """The checksum that it should have."""
+        return Checksum.of(self.model_copy(update={"checksum": ""}).model_dump_json().encode()).digest
 
 
 def _read_complete(folder: Path, known: tuple[str, ...]) -> _Complete:
@@ -184,6 +238,8 @@ def _read_complete(folder: Path, known: tuple[str, ...]) -> _Complete:
         raise DataError(f"{folder / _COMPLETE} is damaged ({_REMEDY}): {reason(error)}") from None
     if strange := sorted({*names.placed, *names.removed} - set(known)):
         raise DataError(f"{folder / _COMPLETE} names {strange[0]!r:.100}, which no job writes: {_REMEDY}")
+    if names.checksum != names.own_checksum:
+        raise DataError(f"{folder / _COMPLETE} is damaged ({_REMEDY}): its content and its checksum differ")
     return names
 
 
@@ -192,7 +248,7 @@ _REMEDY = f"remove the folder {FOLDER} to keep the earlier results"
 
 def _begin(folder: Path, plan: Plan) -> None:
     remove(folder)
-    make_directory(folder / _DONE)
+    make_directory(folder)
     _write_plan(folder / PLAN, plan)
 
 
@@ -227,11 +283,3 @@ def _read_plan(path: Path) -> Plan:
         return _PLAN_TYPE.validate_json(path.read_bytes(), strict=True) if path.exists() else {}
     except ValueError:
         return {}
-
-
-def _listed(folder: Path) -> frozenset[str]:
-    return frozenset(one.name for one in folder.iterdir()) if folder.exists() else frozenset()
-
-
-def _name(region: Region) -> str:
-    return "-".join(f"{one.start}" for one in region)

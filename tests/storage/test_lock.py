@@ -179,14 +179,14 @@ def test_a_bucket_is_locked(s3):
 
 def test_a_directory_that_another_job_fills_meanwhile_is_not_removed(directory, monkeypatch):
     probe = RunDirectory(directory)
-    monkeypatch.setattr("daskgmm.storage.run.write_first", lambda path, text: fill_beside(path, text))
+    monkeypatch.setattr("daskgmm.storage.run.write_first", fill_beside)
     probe.check_writable(overwrite=False)
     assert (directory / "of-another-job").exists()
 
 
-def fill_beside(path, text):
+def fill_beside(path, content):
     """Write the probe of a job, and what another one writes at the same moment."""
-    write_first(path, text)
+    write_first(path, content)
     (path.parent / "of-another-job").write_text("")
 
 

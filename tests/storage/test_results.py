@@ -1,4 +1,4 @@
-import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +7,14 @@ import zarr
 
 from daskgmm.core.prediction import Prediction
 from daskgmm.errors import ConfigurationError, DataError
+from daskgmm.events import ignore
 from daskgmm.storage.places import copy_over, place, remove, replace_path, writing
 from daskgmm.storage.results import GridLayout, ResultKinds, ZarrWriter, read_result
 from daskgmm.storage.run import CONTENT
-from daskgmm.storage.schema import labels_spec
+from daskgmm.storage.schema import RESULTS, labels_spec
 from daskgmm.storage.sources.data import Coordinate
 from daskgmm.storage.table_results import TableWriter
-from daskgmm.storage.unfinished import FOLDER, settle, unfinished
+from daskgmm.storage.unfinished import FOLDER, is_unfinished, settle, unfinished
 
 EVERYTHING = ResultKinds(3, labels=True, probabilities=True, log_density=True, threshold=0.5)
 LAYOUT = GridLayout(grid=(4, 6), chunks=(2, 6))
@@ -36,15 +37,16 @@ def directory(request, tmp_path):
 
 def write_all(directory, kinds, predictions, layout=LAYOUT, attributes=None):
     with unfinished(directory, PLAN, CONTENT, resume=False) as work:
-        write = ZarrWriter.create(work, kinds, layout, attributes or {})
+        write = ZarrWriter.create(work.for_results(PLAN, RESULTS, ignore), kinds, layout, attributes or {})
         for region, one in zip(REGIONS, predictions, strict=True):
             write(region, one)
 
 
-def stop_after_one(directory, kinds=EVERYTHING):
+def stop_after_one(directory, kinds=EVERYTHING, first=None):
     def interrupted():
         with unfinished(directory, PLAN, CONTENT, resume=False) as work:
-            ZarrWriter.create(work, kinds, LAYOUT, {})(REGIONS[0], prediction(0))
+            work = work.for_results(PLAN, RESULTS, ignore)
+            ZarrWriter.create(work, kinds, LAYOUT, {})(REGIONS[0], first or prediction(0))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -115,6 +117,7 @@ def test_an_interrupted_job_is_gone_on_with(directory):
     stop_after_one(directory)
     assert not (directory / "labels.zarr").exists()
     with unfinished(directory, PLAN, CONTENT, resume=True) as work:
+        work = work.for_results(PLAN, RESULTS, ignore)
         assert [work.is_done(region) for region in REGIONS] == [True, False]
         write = ZarrWriter.create(work, EVERYTHING, LAYOUT, {})
         write(REGIONS[1], prediction(1))
@@ -193,28 +196,31 @@ def test_results_of_a_table_are_a_table_with_its_keys(directory, top):
     assert b'"model": "abc"' in table.schema.metadata[b"daskgmm"]
 
 
-def test_what_is_complete_takes_its_place_though_the_job_was_killed(directory):
-    """As SIGKILL between the renames: the folder is put back to how it was before the last of them."""
-    write_all(directory, EVERYTHING, [prediction(5), prediction(6)])
-    complete = {}
+def stop_when_placed(directory, monkeypatch, n_placed, write=write_all):
+    """Write two regions, and stop when that many of the results have taken their place, as SIGKILL would."""
+    n_left = n_placed
 
-    def killed():
-        with unfinished(directory, PLAN, CONTENT) as work:
-            write = ZarrWriter.create(work, EVERYTHING, LAYOUT, {})
-            for number, region in enumerate(REGIONS):
-                write(region, prediction(number))
-            complete["names"] = sorted(one.name for one in work.path.iterdir() if one.name.endswith(".zarr"))
+    def place_or_stop(source, target):
+        nonlocal n_left
+        if not n_left:
             raise KeyboardInterrupt
+        n_left -= 1
+        (replace_path if isinstance(source, Path) else copy_over)(source, target)
 
-    with pytest.raises(KeyboardInterrupt):
-        killed()
-    folder = directory / FOLDER
-    first = complete["names"][0]
-    (folder / "complete.json").write_text(json.dumps({"placed": complete["names"], "removed": ["results.parquet"]}))
-    (replace_path if isinstance(folder, Path) else copy_over)(folder / first, directory / first)
+    with monkeypatch.context() as patched:
+        for name in ("replace_path", "copy_over"):
+            patched.setattr(f"daskgmm.storage.unfinished.{name}", place_or_stop)
+        with pytest.raises(KeyboardInterrupt):
+            write(directory, EVERYTHING, [prediction(0), prediction(1)])
+
+
+@pytest.mark.parametrize("n_placed", [0, 1, 3])
+def test_what_is_complete_takes_its_place_though_the_job_was_killed(directory, monkeypatch, n_placed):
+    write_all(directory, EVERYTHING, [prediction(5), prediction(6)])
+    stop_when_placed(directory, monkeypatch, n_placed)
     assert settle(directory, CONTENT)
     assert not settle(directory, CONTENT)
-    assert not folder.exists()
+    assert not (directory / FOLDER).exists()
     for name in ("labels", "log_density", "probabilities"):
         expected = np.concatenate([getattr(prediction(0), name), getattr(prediction(1), name)])
         found = read_result(directory, name)
@@ -246,7 +252,7 @@ def test_results_of_another_plan_are_dropped_from_what_is_unfinished(directory):
 
     def begun(plan, resume, then=None):
         with unfinished(directory, PLAN, CONTENT, resume=resume) as work:
-            results = work.for_results(plan, ("labels.zarr",))
+            results = work.for_results(plan, ("labels.zarr",), ignore)
             write = ZarrWriter.create(results, ResultKinds(3), LAYOUT, {})
             todo = [region for region in REGIONS if not results.is_done(region)]
             if then is not None:
@@ -269,3 +275,111 @@ def test_an_error_of_the_job_is_not_one_of_the_store(directory):
     """What fails in computing, a lost connection say, is told as what it is."""
     with pytest.raises(ConnectionResetError), unfinished(directory, PLAN, CONTENT):
         raise ConnectionResetError("scheduler")
+
+
+CHUNK, OTHER_CHUNK = "labels.zarr/labels/c/0/0", "log_density.zarr/log_density/c/0/0"
+DAMAGES = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-3]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "removed": lambda path: path.unlink(),
+    "changed": lambda path: path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:]),
+    "another's": lambda path: shutil.copy(next(one for one in path.parents if one.name == FOLDER) / OTHER_CHUNK, path),
+}
+
+
+def assert_whole(directory):
+    for name in ("labels", "log_density", "probabilities"):
+        expected = np.concatenate([getattr(prediction(i), name) for i in (0, 1)])
+        found = read_result(directory, name)
+        np.testing.assert_array_equal(found, expected.reshape(found.shape).astype(found.dtype))
+
+
+def go_on(directory, todo=2, kinds=EVERYTHING, listen=ignore, one_of=prediction):
+    """Go on with what was stopped: write the first regions that are not done, and stop again where others are left."""
+    with unfinished(directory, PLAN, CONTENT, resume=True) as work:
+        work = work.for_results(PLAN, RESULTS, listen)
+        write = ZarrWriter.create(work, kinds, LAYOUT, {})
+        missing = [number for number, region in enumerate(REGIONS) if not work.is_done(region)]
+        for number in missing[:todo]:
+            write(REGIONS[number], one_of(number))
+        if len(missing) > todo:
+            raise KeyboardInterrupt
+    return missing
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("what", [CHUNK, "done/0-0"])
+def test_regions_that_are_not_whole_are_written_again(tmp_path, what, damage):
+    stop_after_one(tmp_path)
+    damage(tmp_path / FOLDER / what)
+    told = []
+    assert go_on(tmp_path, listen=told.append) == [0, 1]
+    assert_whole(tmp_path)
+    gone = damage is DAMAGES["removed"] and what.startswith("done")
+    again = "1 chunks of results are damaged, and are written again"
+    assert [one.message for one in told] == ([] if gone else [again])
+
+
+def test_whole_regions_are_not_written_again(directory):
+    stop_after_one(directory)
+    told = []
+    assert go_on(directory, listen=told.append) == [1]
+    assert [one.message for one in told] == ["1 chunks of results were finished before"]
+    assert_whole(directory)
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("what", ["labels.zarr/zarr.json", "labels.zarr/labels/zarr.json"])
+def test_damaged_metadata_are_refused_with_a_remedy_that_helps(tmp_path, what, damage):
+    stop_after_one(tmp_path)
+    damage(tmp_path / FOLDER / what)
+    with pytest.raises(ConfigurationError, match=r"labels.zarr is not stored as this job stores it: .* or remove it"):
+        go_on(tmp_path)
+    remove(tmp_path / FOLDER / "labels.zarr")
+    go_on(tmp_path)
+    assert_whole(tmp_path)
+
+
+def test_a_marker_of_another_region_is_none(directory):
+    stop_after_one(directory)
+    marker = directory / FOLDER / "done/0-0"
+    (directory / FOLDER / "done/2-0").write_bytes(marker.read_bytes())
+    assert go_on(directory) == [1]
+
+
+def test_chunks_of_fill_values_are_whole_where_none_is_stored(tmp_path):
+    nothing, kinds = Prediction(np.full(12, -1, np.int32), None, None), ResultKinds(3)
+    options = {"kinds": kinds, "one_of": lambda number: nothing}
+    stop_after_one(tmp_path, kinds, nothing)
+    chunk = tmp_path / FOLDER / CHUNK
+    chunk.parent.mkdir(parents=True)
+    chunk.write_bytes(b"of another")
+    with pytest.raises(KeyboardInterrupt):
+        go_on(tmp_path, 1, **options)
+    assert go_on(tmp_path, **options) == [1]
+    assert (read_result(tmp_path, "labels") == -1).all()
+
+
+@pytest.mark.parametrize("what", [CHUNK, "labels.zarr/zarr.json", "done/0-0"])
+def test_what_is_complete_and_damaged_is_unfinished_again(tmp_path, monkeypatch, what):
+    stop_when_placed(tmp_path, monkeypatch, 0)
+    DAMAGES["cut"](tmp_path / FOLDER / what)
+    assert not settle(tmp_path, CONTENT)
+    assert is_unfinished(tmp_path)
+
+
+@pytest.mark.parametrize("what", [CHUNK, "complete.json", "done/0-0"])
+def test_what_has_taken_its_place_in_part_and_is_damaged_is_refused(tmp_path, monkeypatch, what):
+    stop_when_placed(tmp_path, monkeypatch, 2)
+    path = tmp_path / FOLDER / what
+    DAMAGES["cut"](path if path.exists() else tmp_path / what)
+    with pytest.raises(DataError, match=r"is damaged.*remove the folder \.unfinished"):
+        settle(tmp_path, CONTENT)
+
+
+def test_what_stands_in_the_way_of_a_chunk_is_named(tmp_path):
+    stop_after_one(tmp_path)
+    remove(tmp_path / FOLDER / CHUNK)
+    (tmp_path / FOLDER / CHUNK).mkdir()
+    with pytest.raises(DataError, match=rf"{CHUNK}.* what stands in the way"):
+        go_on(tmp_path)
