@@ -18,7 +18,7 @@ from .core.model import FitSummary, Model
 from .core.survey import Survey
 from .events import Finished, Listener, Phase, ignore
 from .opening import opened
-from .recording import Recorder, beginning_of
+from .recording import Recorder, beginning_of, mend_record
 from .reporting import leave_finished, report_of_fit
 from .results import results_of
 from .resuming import finished, fit_plan, fitted_before
@@ -50,6 +50,7 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
             opened(config, source, recorder) as rows,
             directory.fitting(config.to_yaml(), fit_plan(rows, config), resume, overwrite) as work,
         ):
+            mend_record(rows, source, config, work, recorder)
             fitted = fitted_before(work, recorder) or fit_rows(rows, source, config, work, recorder)
             model = scored(fitted, rows, source, config, work, recorder)
         if config.output.report:

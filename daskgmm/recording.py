@@ -15,16 +15,18 @@ from dask.delayed import Delayed
 
 from .chunked.load import Usage, usage
 from .chunked.rows import Rows
-from .chunked.survey import first_rows
+from .chunked.survey import first_rows, survey_and_sample
+from .config import Config
 from .core.loop import State
 from .core.record import Beginning, Course, Curve, Load, Span
 from .core.seeding import Race
 from .core.survey import Survey
 from .errors import DataError
 from .events import Connected, Event, Listener, Notice, Phase
-from .storage.record import load_record, save_course
-from .storage.run import OutputOptions
+from .storage.record import check_record, curves_of, save_beginning, save_course
+from .storage.run import RECORD, OutputOptions
 from .storage.sources import Source
+from .storage.unfinished import Unfinished
 
 _MOST_BYTES = 8 * 2**20  # of the rows that are kept
 _PACKAGES = ("daskgmm", "dask", "distributed", "numpy", "scipy", "numba", "zarr", "scikit-learn")
@@ -54,6 +56,22 @@ def beginning_of(
         curves=restarts + finalists,
         is_image=source.is_image,
     )
+
+
+def mend_record(rows: Rows, source: Source, config: Config, work: Unfinished, listen: Listener) -> None:
+    """Write the beginning of a record again that an interrupted job left damaged, by a pass over the rows.
+
+    What it said of the starts is lost with it.
+    """
+    if not work.going_on:
+        return
+    path = work.path / RECORD
+    try:
+        check_record(path)
+    except DataError:
+        listen(Notice(f"{path} is missing or damaged: the report will lack what it had of the starts"))
+        survey, sample = survey_and_sample(rows, max(config.output.report_rows, 1), config.fit.random_state)
+        save_beginning(beginning_of(rows, source, survey, sample, Race((), ()), config.output), path)
 
 
 def _fingerprint(rows: Rows, survey: Survey) -> str:
@@ -105,12 +123,7 @@ class Recorder:
 
     def complete(self, path: Path) -> None:
         """Add to the record at `path`, which has the course of the fit, what came after it."""
-        try:
-            curves = load_record(path).course.curves
-        except DataError as error:  # the model is there, and worth more
-            self(Notice(str(error)))
-            return
-        save_course(self._course(curves), path)
+        save_course(self._course(curves_of(path)), path)
 
     def _spans(self, now: float) -> tuple[Span, ...]:
         ends = [begun for _, begun in self._phases[1:]] + [now]

@@ -18,7 +18,7 @@ from .core.selection_table import Selection
 from .errors import DataError
 from .events import Finished, Iteration, Listener, Notice, ignore
 from .opening import opened
-from .recording import Recorder, beginning_of
+from .recording import Recorder, beginning_of, mend_record
 from .reporting import leave_finished, report_of_fit
 from .resuming import finished_sweep, fitted_before, select_plan
 from .scoring import scored
@@ -53,6 +53,7 @@ def select(
             opened(config.of(config.select.largest), source, recorder) as rows,
             directory.fitting(config.to_yaml(), select_plan(rows, config), resume, overwrite) as work,
         ):
+            mend_record(rows, source, config, work, recorder)
             best, table = selected_before(work, recorder) or select_rows(rows, source, config, work, recorder)
             chosen = config.of(best_of(table, config))
             with writing(work.path):

@@ -55,11 +55,8 @@ def test_a_damaged_model_is_the_exact_one_or_a_refusal(pristine, tmp_path_factor
         damage(path, chance)
     loaded = open_or_refuse(load_model, path)
     if not isinstance(loaded, DaskGMMError):
-        mixture = loaded.mixture
-        assert mixture.means.shape == (2, 3)
-        assert all(np.isfinite(one).all() for one in (mixture.weights, mixture.means, mixture.covariances))
-        if damage is damage_json:  # numbers are not in JSON: they are those that were written
-            assert fingerprint(loaded) == fingerprint(MODEL)
+        assert fingerprint(loaded) == fingerprint(MODEL)
+        assert (loaded.summary, loaded.feature_names, loaded.anomaly) == (SUMMARY, MODEL.feature_names, MODEL.anomaly)
 
 
 @given(content=st.binary(max_size=200) | st.text(max_size=200).map(str.encode) | st.just(b"[" * 100_000))
@@ -114,9 +111,7 @@ def test_attributes_of_other_types_are_refused(model, key, value):
     document = json.loads((model / "zarr.json").read_text())
     document["attributes"][key] = value
     (model / "zarr.json").write_text(json.dumps(document))
-    loaded = open_or_refuse(load_model, model)
-    may_be_missing = key in {"anomaly", "feature_names"} and value is None
-    assert isinstance(loaded, Model if may_be_missing else DataError)
+    assert isinstance(open_or_refuse(load_model, model), DataError)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from daskgmm.job import fit
 from daskgmm.storage.lock import LOCK, locked, owner
 from daskgmm.storage.model import load_model
 from daskgmm.storage.places import place, replace_path
+from daskgmm.storage.record import load_record
 from tests.clusters.processes import assert_same_bits
 from tests.test_cli import refused, run
 
@@ -242,6 +243,19 @@ def test_a_damaged_model_is_made_again_from_a_checkpoint(job):
     told = notices(settings(), resume=True)
     assert any("the fit goes on from a checkpoint" in one for one in told)
     assert_as_uninterrupted("run")
+
+
+@pytest.mark.parametrize("what", ["zarr.json", "rows/c/0/0", "range/c/0/0"])
+@pytest.mark.parametrize("when", [at_iteration(3), at_phase("predict")], ids=["in the fit", "after it"])
+def test_a_damaged_record_costs_the_report_its_starts_and_not_the_run(job, when, what):
+    fit(settings("output.directory=whole"))
+    stop(settings(), when)
+    (job / "run/.unfinished/record.zarr" / what).write_bytes(b"")
+    told = notices(settings(), resume=True)
+    assert any("record.zarr is missing or damaged: the report will lack what it had of the starts" in one for one in told)
+    assert_as_uninterrupted("run")
+    assert (job / "run/report.html").exists()
+    assert load_record(job / "run/record.zarr").beginning.rows.shape == (600, 3)
 
 
 def test_a_fit_without_checkpoints_starts_anew(job):

@@ -1,16 +1,14 @@
-"""model.zarr: a fitted mixture with what is known of its fit. Plain arrays and JSON attributes; nothing is executed."""
+"""model.zarr: a fitted mixture with what is known of its fit: plain arrays and JSON, with a checksum; no code."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from pydantic import BaseModel, ConfigDict
 
 from ..core.coefficients import prepare_prediction
@@ -20,9 +18,9 @@ from ..core.options import CovarianceType
 from ..core.structures import STRUCTURES
 from ..errors import DataError
 from .faults import reason
-from .places import place, public, writing, written_whole, zarr_store
-from .plain import create_plain, declared_shape, header, header_text, read_values
-from .schema import FORMAT_VERSION, MODEL_COVARIANCES, MODEL_MEANS, MODEL_WEIGHTS, check_version
+from .places import place, public
+from .plain import check_whole, declared_shape, header, header_text, read_values, save_plain
+from .schema import MODEL_COVARIANCES, MODEL_MEANS, MODEL_WEIGHTS, check_version
 from .unfinished import waits_for_its_place
 
 MODEL_FOLDER = "model.zarr"
@@ -31,24 +29,18 @@ MODEL_FOLDER = "model.zarr"
 def save_model(model: Model, path: str | Path) -> None:
     """Write the model to a zarr group at `path`, replacing what is there once the new one is complete."""
     mixture = model.mixture
-    attributes = {
-        "daskgmm_kind": "model",
-        "daskgmm_format": FORMAT_VERSION,
-        "daskgmm_version": version("daskgmm"),
+    facts = {
         "covariance_type": mixture.covariance_type,
         "feature_names": list(model.feature_names) if model.feature_names else None,
         "summary": asdict(model.summary),
         "anomaly": asdict(model.anomaly) if model.anomaly else None,
     }
-    path = place(path)
-    with writing(path), written_whole(path) as temporary:
-        group = zarr.create_group(**zarr_store(temporary), attributes=attributes)
-        for spec, values in (
-            (MODEL_WEIGHTS, mixture.weights),
-            (MODEL_MEANS, mixture.means),
-            (MODEL_COVARIANCES[mixture.covariance_type], mixture.covariances),
-        ):
-            create_plain(group, spec, values)
+    arrays = {
+        MODEL_WEIGHTS: mixture.weights,
+        MODEL_MEANS: mixture.means,
+        MODEL_COVARIANCES[mixture.covariance_type]: mixture.covariances,
+    }
+    save_plain(place(path), "model", facts, arrays)
 
 
 def load_model(path: str | Path, storage_options: Mapping[str, Any] | None = None) -> Model:
@@ -109,11 +101,12 @@ def _read(path: Path) -> Model:
     for spec, shape in shapes.items():  # of all, before any is read
         if (declared := declared_shape(path, spec)) != shape:
             raise ValueError(f"{spec.name} has the shape {declared}, expected {shape}")
-    weights, means, covariances = (read_values(path, spec, shape) for spec, shape in shapes.items())
+    arrays = {spec: read_values(path, spec, shape) for spec, shape in shapes.items()}
     if kept.feature_names is not None and len(kept.feature_names) != d:
         raise ValueError(f"{len(kept.feature_names)} feature names for {d} features")
-    mixture = Mixture(structure.name, weights, means, covariances)
+    mixture = Mixture(structure.name, *arrays.values())
     _check_mixture(mixture)
+    check_whole(path, arrays)
     return Model(mixture, kept.feature_names or None, kept.summary, kept.anomaly)
 
 

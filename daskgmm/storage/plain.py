@@ -1,4 +1,4 @@
-"""Arrays so plain that nothing in them is trusted: JSON, and for each array one file of numbers as they are in memory.
+"""Facts and arrays so plain that nothing in them is trusted: JSON, and for each array one file of numbers, checksummed.
 
 zarr reads them too, but it does what metadata say: it allocates their shape, loads codecs by name (one of which
 unpickles) and follows links. Here all is compared with what daskgmm writes, and with the size of the file, before that
@@ -7,36 +7,75 @@ file is read: what is allocated is never more than what is stored.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.metadata import version
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from .places import leads_elsewhere
-from .schema import ArraySpec
+from .places import leads_elsewhere, writing, written_whole, zarr_store
+from .schema import FORMAT_VERSION, ArraySpec
 
 _LARGEST_HEADER = 64 * 2**20  # bytes: the names of a million features
-_STORED = {  # beside the shape: how `create_plain` has zarr store an array
+_STORED = {  # beside the shape: how `_create` has zarr store an array
     "zarr_format": 3,
     "node_type": "array",
     "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-    "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],
 }
+_BYTES, _LITTLE = {"name": "bytes"}, {"name": "bytes", "configuration": {"endian": "little"}}
+_CHECKSUM = "checksum"  # the attribute
+
+Facts = Mapping[str, Any]  # that JSON has
+Arrays = Mapping[ArraySpec, NDArray[Any]]
 
 
-def create_plain(group: Any, spec: ArraySpec, values: NDArray[Any]) -> None:
+def save_plain(path: Path, kind: str, facts: Facts, arrays: Arrays) -> None:
+    """Write facts and arrays to a zarr group at `path`, replacing what is there once the new one is complete."""
+    attributes = {
+        "daskgmm_kind": kind,
+        "daskgmm_format": FORMAT_VERSION,
+        "daskgmm_version": version("daskgmm"),
+        **json.loads(json.dumps(facts)),
+    }
+    with writing(path), written_whole(path) as temporary:
+        checksum = {_CHECKSUM: _checksum(attributes, arrays)}
+        group = zarr.create_group(**zarr_store(temporary), attributes=attributes | checksum)
+        for spec, values in arrays.items():
+            _create(group, spec, values)
+
+
+def check_whole(path: Path, arrays: Arrays) -> None:
+    """Raise ValueError unless the facts in a group, and the arrays read from it, are those that were written."""
+    attributes = header(path)["attributes"]
+    if attributes.pop(_CHECKSUM, None) != _checksum(attributes, arrays):
+        raise ValueError("its content and its checksum differ")
+
+
+def _checksum(attributes: Facts, arrays: Arrays) -> str:
+    digest = sha256(json.dumps(attributes, sort_keys=True).encode())
+    for spec, values in sorted(arrays.items(), key=lambda item: item[0].name):
+        digest.update(f"{spec.name} {spec.dtype} {values.shape}".encode())
+        digest.update(np.ascontiguousarray(values, dtype=_little(spec)).tobytes())
+    return digest.hexdigest()
+
+
+def _create(group: Any, spec: ArraySpec, values: NDArray[Any]) -> None:
     """Write an array to a zarr group as one chunk of plain numbers."""
-    data = np.ascontiguousarray(values, dtype=np.dtype(spec.dtype).newbyteorder("<"))
+    data = np.ascontiguousarray(values, dtype=_little(spec))
     group.create_array(
         spec.name,
         data=data,
         chunks=data.shape,
         compressors=None,
         filters=None,
-        fill_value=spec.fill_value,
+        fill_value=data.dtype.type(spec.fill_value),
         dimension_names=spec.dims,
         config={"write_empty_chunks": True},
     )
@@ -66,7 +105,8 @@ def declared_shape(folder: Path, spec: ArraySpec) -> tuple[int, ...]:
     if not isinstance(shape, list) or len(shape) != len(spec.dims) or not all(_is_size(one) for one in shape):
         raise ValueError(f"{spec.name} has the shape {_short(shape)}, expected {len(spec.dims)} sizes above 0")
     stored = {"name": "regular", "configuration": {"chunk_shape": shape}}
-    for key, expected in {**_STORED, "data_type": spec.dtype, "chunk_grid": stored}.items():
+    codecs = [_BYTES if np.dtype(spec.dtype).itemsize == 1 else _LITTLE]
+    for key, expected in {**_STORED, "codecs": codecs, "data_type": spec.dtype, "chunk_grid": stored}.items():
         if document.get(key) != expected:
             raise ValueError(f"{spec.name} has {key} {_short(document.get(key))}, expected {_short(expected)}")
     if transformers := document.get("storage_transformers"):
@@ -83,7 +123,11 @@ def read_values(folder: Path, spec: ArraySpec, shape: tuple[int, ...]) -> NDArra
     if declared != shape:
         raise ValueError(f"{spec.name} has the shape {declared}, expected {shape}")
     content = (folder / _chunk(spec)).read_bytes()
-    return np.frombuffer(content, np.dtype(spec.dtype).newbyteorder("<")).reshape(shape).astype(spec.dtype)
+    return np.frombuffer(content, _little(spec)).reshape(shape).astype(spec.dtype)
+
+
+def _little(spec: ArraySpec) -> np.dtype[Any]:
+    return np.dtype(spec.dtype).newbyteorder("<")
 
 
 def _chunk(spec: ArraySpec) -> str:

@@ -3,70 +3,100 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from importlib.metadata import version
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
-from numpy.typing import NDArray
 
 from ..core.record import Beginning, Course, Curve, Load, Record, Span
 from ..errors import DataError
-from .places import writing, written_whole, zarr_store
-from .schema import FORMAT_VERSION, RECORD_RANGE, RECORD_ROWS, RECORD_WEIGHTS, check_version
+from .faults import reason
+from .plain import Arrays, check_whole, declared_shape, header, read_values, save_plain
+from .schema import RECORD_RANGE, RECORD_ROWS, RECORD_WEIGHTS, ArraySpec, check_version
 
 _ARRAYS = {"minimum", "maximum", "rows", "row_weights"}
+_TYPES = "types"  # the fact that says which arrays there are of the rows, and of what type; those of no row are not
 
 
 def save_beginning(beginning: Beginning, path: Path) -> None:
     """Write what was fitted to a zarr group at `path`; `save_course` adds how it went."""
     facts = {name: value for name, value in vars(beginning).items() if name not in _ARRAYS}
-    attributes = {
-        "daskgmm_kind": "record",
-        "daskgmm_format": FORMAT_VERSION,
-        "daskgmm_version": version("daskgmm"),
-        "beginning": {**facts, "curves": [asdict(curve) for curve in beginning.curves]},
+    facts["curves"] = [asdict(curve) for curve in beginning.curves]
+    rows = {RECORD_ROWS: beginning.rows, RECORD_WEIGHTS: beginning.row_weights}
+    kept = {
+        _typed(spec, values.dtype.name): values for spec, values in rows.items() if values is not None and values.size
     }
-    arrays = [
-        (RECORD_RANGE, np.stack([beginning.minimum, beginning.maximum])),
-        (RECORD_ROWS, _native(beginning.rows)),
-        *([] if beginning.row_weights is None else [(RECORD_WEIGHTS, _native(beginning.row_weights))]),
-    ]
-    with writing(path), written_whole(path) as temporary:
-        group = zarr.create_group(**zarr_store(temporary), attributes=attributes)
-        for spec, values in arrays:
-            chunks = tuple(max(size, 1) for size in values.shape)
-            group.create_array(spec.name, data=values, chunks=chunks, dimension_names=spec.dims)
+    arrays = {**kept, RECORD_RANGE: np.stack([beginning.minimum, beginning.maximum])}
+    save_plain(path, "record", {"beginning": facts, _TYPES: {spec.name: spec.dtype for spec in kept}}, arrays)
 
 
 def save_course(course: Course, path: Path) -> None:
-    """Add to the record at `path` how the fit went."""
-    with writing(path):
-        zarr.open_group(**zarr_store(path), mode="r+").update_attributes({"course": asdict(course)})
+    """Add to the record at `path` how the fit went, in the place of what it said of it; raise as `load_record`."""
+    facts, arrays = _read(path)
+    save_plain(
+        path, "record", {"beginning": facts["beginning"], _TYPES: facts[_TYPES], "course": asdict(course)}, arrays
+    )
 
 
 def load_record(path: Path) -> Record:
-    """Return the record at `path`; raise DataError where there is none, or only a part of one."""
-    try:
-        group = zarr.open_group(**zarr_store(path), mode="r")
-        attributes: dict[str, Any] = dict(group.attrs)
-    except Exception as error:  # zarr raises errors of many classes for a store that is none
-        raise DataError(f"{path} cannot be opened as the record of a fit: {error}; fit again to have one") from None
-    check_version(attributes, path, "record")
-    try:
-        return Record(_beginning(group, attributes["beginning"]), _course(attributes["course"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is damaged: {type(error).__name__} {error}") from None
+    """Return the record at `path`; raise DataError where there is none, only a part of one, or a damaged one."""
+    facts, arrays = _read(path)
+    if "course" not in facts:
+        raise DataError(f"{path} says nothing of how the fit went: fit again to have it")
+    return Record(_beginning(facts, arrays), _course(facts["course"]))
 
 
-def _beginning(group: zarr.Group, facts: Mapping[str, Any]) -> Beginning:
-    minimum, maximum = np.asarray(_array(group, RECORD_RANGE.name), dtype=np.float64)
-    weights = _array(group, RECORD_WEIGHTS.name) if RECORD_WEIGHTS.name in group else None
-    shapes = {name: tuple(facts[name]) for name in ("grid", "chunk")}
-    arrays = {"minimum": minimum, "maximum": maximum, "rows": _array(group, RECORD_ROWS.name), "row_weights": weights}
-    return Beginning(**{**facts, **shapes, **arrays, "curves": _curves(facts["curves"])})
+def curves_of(path: Path) -> tuple[Curve, ...]:
+    """Return the curves on all rows that the record at `path` has, if any; raise DataError as `load_record`."""
+    return _curves(_read(path)[0].get("course", {"curves": []})["curves"])
+
+
+def check_record(path: Path) -> None:
+    """Raise DataError unless the record at `path` is as it was written, whether the fit has ended or not."""
+    _read(path)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Arrays]:
+    """Return the facts and arrays of a record; raise DataError unless they are as they were written."""
+    try:
+        facts = header(path)["attributes"]
+        check_version(facts, path, "record")
+        arrays = {spec: read_values(path, spec, declared_shape(path, spec)) for spec in _specs(facts)}
+        check_whole(path, arrays)
+    except DataError:
+        raise
+    except (LookupError, MemoryError, OSError, RecursionError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is not the record of a fit, or is damaged ({reason(error)}): fit again") from None
+    return facts, arrays
+
+
+def _specs(facts: Mapping[str, Any]) -> list[ArraySpec]:
+    """Return the arrays that are stored: what there is of rows, and their range."""
+    types = facts[_TYPES]
+    rows = [_typed(spec, types[spec.name]) for spec in (RECORD_ROWS, RECORD_WEIGHTS) if spec.name in types]
+    return [RECORD_RANGE, *rows]
+
+
+def _typed(spec: ArraySpec, dtype: str) -> ArraySpec:
+    return replace(spec, dtype=dtype, fill_value=0)
+
+
+def _beginning(facts: Mapping[str, Any], arrays: Arrays) -> Beginning:
+    values = {spec.name: array for spec, array in arrays.items()}
+    minimum, maximum = values[RECORD_RANGE.name]
+    told = facts["beginning"]
+    return Beginning(
+        **{
+            **told,
+            **{name: tuple(told[name]) for name in ("grid", "chunk")},
+            "curves": _curves(told["curves"]),
+            "minimum": minimum,
+            "maximum": maximum,
+            "rows": values.get(RECORD_ROWS.name, np.empty((0, len(minimum)))),
+            "row_weights": values.get(RECORD_WEIGHTS.name),
+        }
+    )
 
 
 def _course(facts: Mapping[str, Any]) -> Course:
@@ -81,14 +111,3 @@ def _course(facts: Mapping[str, Any]) -> Course:
 
 def _curves(listed: list[dict[str, Any]]) -> tuple[Curve, ...]:
     return tuple(Curve(**{**one, "history": tuple(one["history"])}) for one in listed)
-
-
-def _array(group: zarr.Group, name: str) -> NDArray[Any]:
-    array = group.get(name)
-    if not isinstance(array, zarr.Array):
-        raise ValueError(f"the array {name!r} is missing")
-    return np.asarray(array[...])
-
-
-def _native(values: NDArray[Any]) -> NDArray[Any]:
-    return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))

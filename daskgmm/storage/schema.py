@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import DataError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """selection.json: the table of a sweep, beside the best model.
 
-The format, version 1 (JSON; a value that there is not, or that is not finite, is null):
+The format, version 2 (JSON; a value that there is not, or that is not finite, is null):
 
-    daskgmm_kind: "selection"    daskgmm_format: 1    daskgmm_version: "0.1.0"
+    daskgmm_kind: "selection"    daskgmm_format: 2    daskgmm_version: "0.1.0"
     criterion: "bic"             bic | aic | aicc | icl | heldout
     smaller_is_better: true      false for heldout alone
     best: "tied-3"               name of the chosen candidate

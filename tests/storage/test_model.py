@@ -70,7 +70,7 @@ def edit_attributes(path, **changes):
 
 def test_an_unknown_format_version_is_refused(saved):
     edit_attributes(saved, daskgmm_format=99)
-    with pytest.raises(DataError, match="format version 99, and this daskgmm reads version 1"):
+    with pytest.raises(DataError, match="format version 99, and this daskgmm reads version 2"):
         load_model(saved)
 
 

@@ -4,7 +4,7 @@ import zarr
 
 from daskgmm.core.record import Beginning, Course, Curve, Load, Span
 from daskgmm.errors import DataError
-from daskgmm.storage.record import load_record, save_beginning, save_course
+from daskgmm.storage.record import check_record, curves_of, load_record, save_beginning, save_course
 
 COURSE = Course(
     curves=(Curve("rows", (-2.0, -1.0), "CONVERGED", chosen=True),),
@@ -63,8 +63,28 @@ def test_a_record_that_is_not_there_or_not_whole_is_refused(tmp_path):
     with pytest.raises(DataError, match="fit again"):
         load_record(tmp_path / "record.zarr")
     save_beginning(beginning(np.ones((2, 2))), tmp_path / "record.zarr")
-    with pytest.raises(DataError, match="damaged: KeyError 'course'"):
+    with pytest.raises(DataError, match="says nothing of how the fit went"):
         load_record(tmp_path / "record.zarr")
     zarr.create_group(tmp_path / "other.zarr")
     with pytest.raises(DataError, match="not a daskgmm record"):
         load_record(tmp_path / "other.zarr")
+
+
+@pytest.mark.parametrize("what", ["zarr.json", "rows/c/0/0", "rows/zarr.json", "range/c/0/0", "row_weights/c/0"])
+@pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[:-9], lambda content: content[::-1]])
+def test_a_damaged_record_is_refused(tmp_path, what, damage):
+    save_beginning(beginning(np.arange(8.0).reshape(4, 2), np.arange(4.0)), tmp_path / "record.zarr")
+    save_course(COURSE, tmp_path / "record.zarr")
+    file = tmp_path / "record.zarr" / what
+    file.write_bytes(damage(file.read_bytes()))
+    for use in (load_record, check_record, curves_of, lambda path: save_course(COURSE, path)):
+        with pytest.raises(DataError, match=r"record\.zarr is not the record of a fit, or is damaged"):
+            use(tmp_path / "record.zarr")
+
+
+def test_curves_are_none_before_the_fit_has_ended(tmp_path):
+    save_beginning(beginning(np.ones((2, 2))), tmp_path / "record.zarr")
+    check_record(tmp_path / "record.zarr")
+    assert curves_of(tmp_path / "record.zarr") == ()
+    save_course(COURSE, tmp_path / "record.zarr")
+    assert curves_of(tmp_path / "record.zarr") == COURSE.curves
