@@ -252,7 +252,9 @@ def test_a_damaged_record_costs_the_report_its_starts_and_not_the_run(job, when,
     stop(settings(), when)
     (job / "run/.unfinished/record.zarr" / what).write_bytes(b"")
     told = notices(settings(), resume=True)
-    assert any("record.zarr is missing or damaged: the report will lack what it had of the starts" in one for one in told)
+    assert any(
+        "record.zarr is missing or damaged: the report will lack what it had of the starts" in one for one in told
+    )
     assert_as_uninterrupted("run")
     assert (job / "run/report.html").exists()
     assert load_record(job / "run/record.zarr").beginning.rows.shape == (600, 3)

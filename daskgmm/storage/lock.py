@@ -1,7 +1,8 @@
 """The lock of a run directory: one job at a time, with the name of its owner; one that is left behind is taken over.
 
-`.lock` holds the owner as JSON. On the owner's machine it is stale when that process is gone. Elsewhere its heartbeat
-tells, the time of the file (in an object store, a count in it): one that stands still is stale after two minutes.
+`.lock` holds the owner as JSON. Where its process can be seen (the same kernel, the same namespace) it is stale when that
+process is gone. Elsewhere its heartbeat tells, the time of the file (in an object store, a count in it): one that stands
+still is stale after two minutes.
 An object store without exclusive writes can let two jobs in that begin at the same moment.
 """
 
@@ -13,18 +14,20 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISREG
 from threading import Event, Thread
 from time import monotonic, sleep
 from typing import Any
-from uuid import uuid4
+from uuid import getnode, uuid4
 
 import psutil
 
-from ..errors import RunInUseError
+from ..errors import DataError, RunInUseError
 from ..events import Listener, Notice, ignore
+from .faults import reason
 from .places import make_directory, remove, remove_if_empty, write_first
 
 try:
@@ -51,6 +54,7 @@ class Owner:
 
     user: str
     host: str
+    boot: str  # of the kernel: machines may share a name, and the number of a namespace
     namespace: str  # of process numbers: each container has its own
     pid: int
     started: float  # the process, seconds since 1970
@@ -62,12 +66,13 @@ class Owner:
         """Return the owner that this process is."""
         process = psutil.Process()
         since = datetime.now(UTC).isoformat(sep=" ", timespec="seconds").replace("+00:00", " UTC")
-        return cls(_user(), socket.gethostname(), _namespace(), process.pid, process.create_time(), since, uuid4().hex)
+        here, started, token = socket.gethostname(), process.create_time(), uuid4().hex
+        return cls(_user(), here, _boot(), _namespace(), process.pid, started, since, token)
 
     @property
     def is_here(self) -> bool:
         """Whether its process can be seen from this one."""
-        return (self.host, self.namespace) == (socket.gethostname(), _namespace())
+        return (self.host, self.boot, self.namespace) == (socket.gethostname(), _boot(), _namespace())
 
     @property
     def process_lives(self) -> bool:
@@ -76,7 +81,7 @@ class Owner:
             return abs(psutil.Process(self.pid).create_time() - self.started) < _SAME_START
         except psutil.AccessDenied:
             return True
-        except (psutil.Error, ValueError):  # gone, or of a lock that is damaged
+        except (psutil.Error, ArithmeticError, ValueError):  # gone, or of a lock that is damaged
             return False
 
     def __str__(self) -> str:
@@ -84,17 +89,26 @@ class Owner:
 
 
 def owner(directory: Path) -> Owner | None:
-    """Return whose lock is on the directory, dead or alive; None where there is none."""
+    """Return whose lock is on the directory, dead or alive; None where there is none.
+
+    Raises DataError where something else stands in its place.
+    """
+    lock = directory / LOCK
     try:
-        entry = json.loads((directory / LOCK).read_text())
-        return Owner(**{one.name: type(getattr(_NOBODY, one.name))(entry[one.name]) for one in fields(Owner)})
-    except FileNotFoundError:
+        if isinstance(lock, Path) and not S_ISREG(lock.lstat().st_mode):  # a link or a pipe would never go
+            raise DataError(f"{lock} is not the lock of a run, which is a file: remove it")
+        entry = dict(json.loads(lock.read_text()))
+        values = {name: type(value)(entry.get(name, value)) for name, value in asdict(_NOBODY).items()}
+        return Owner(**values)
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (KeyError, TypeError, ValueError):
+    except DataError:
+        raise
+    except (ArithmeticError, RecursionError, TypeError, ValueError):
         return _NOBODY
 
 
-_NOBODY = Owner("somebody", "an unknown machine", "", 0, 0.0, "an unknown time", "")  # of a lock that is damaged
+_NOBODY = Owner("somebody", "an unknown machine", "", "", 0, 0.0, "an unknown time", "")  # of a lock that is damaged
 
 
 @contextmanager
@@ -116,11 +130,21 @@ def locked(directory: Path, listen: Listener = ignore, heartbeat: Heartbeat = He
         finally:
             stopped.set()
             beating.join()
-            if owner(directory) == mine:
-                remove(directory / LOCK)
+            _release(directory, mine, listen)
     finally:
         if made:
             remove_if_empty(directory)
+
+
+def _release(directory: Path, mine: Owner, listen: Listener) -> None:
+    """Remove the own lock; a store that fails now is told of, and hides no error of the job."""
+    try:
+        if owner(directory) == mine:
+            remove(directory / LOCK)
+    except Exception as error:  # stores raise errors of many classes
+        listen(
+            Notice(f"the lock {directory / LOCK} could not be removed ({reason(error)}): the next run takes it over")
+        )
 
 
 def _acquire(directory: Path, mine: Owner, listen: Listener, heartbeat: Heartbeat) -> None:
@@ -253,6 +277,13 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a number without a name, as in containers
         return f"user {os.getuid()}"
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # no Linux: the number of a network card
+        return f"{getnode():x}"
 
 
 def _namespace() -> str:

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from daskgmm.errors import RunInUseError
+from daskgmm.errors import DataError, RunInUseError
 from daskgmm.storage.lock import LOCK, Heartbeat, Owner, locked, owner
 from daskgmm.storage.places import place, write_first
 from daskgmm.storage.run import RunDirectory
@@ -221,3 +221,71 @@ def test_a_lock_with_an_impossible_process_is_taken_over(directory):
     leave_behind(directory, pid=-5)
     with locked(directory, heartbeat=QUICK):
         assert owner(directory).pid == os.getpid()
+
+
+def test_a_live_job_on_another_machine_of_the_same_name_is_left_alone(tmp_path):
+    """As on cloned virtual machines: the names of host and namespace are the same, the kernel is another."""
+    left = leave_behind(tmp_path, boot="of another machine", pid=dead_process())
+    stopped = threading.Event()
+
+    def beat():
+        while not stopped.wait(0.05):
+            os.utime(tmp_path / LOCK)
+
+    beating = threading.Thread(target=beat)
+    beating.start()
+    try:
+        with pytest.raises(RunInUseError, match=f"in use by {left.user}"), locked(tmp_path, heartbeat=QUICK):
+            pass
+    finally:
+        stopped.set()
+        beating.join()
+
+
+def test_a_lock_that_does_not_say_its_machine_is_of_another_one(tmp_path):
+    lock = asdict(leave_behind(tmp_path, user="ann"))
+    del lock["boot"]
+    (tmp_path / LOCK).write_text(json.dumps(lock))
+    assert owner(tmp_path).user == "ann"
+    assert not owner(tmp_path).is_here
+
+
+@pytest.mark.parametrize("make", [
+    lambda lock: lock.symlink_to("/nonexistent/x"),
+    lambda lock: (lock.with_name("x").write_text(""), lock.symlink_to(lock.with_name("x"))),
+    lambda lock: lock.mkdir(),
+    os.mkfifo,
+], ids=["dangling link", "link", "directory", "pipe"])  # fmt: skip
+def test_what_is_no_file_in_the_place_of_the_lock_is_refused(tmp_path, make):
+    make(tmp_path / LOCK)
+    with (
+        pytest.raises(DataError, match=r"\.lock is not the lock of a run, which is a file: remove it"),
+        locked(tmp_path),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "null", "7", "[" * 100_000, '{"pid": 1e999}', '{"started": "x"}', '{"pid": 1' + "0" * 30 + "}"]
+)
+def test_any_text_as_a_lock_is_a_damaged_one(directory, text):
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / LOCK).write_text(text)
+    with locked(directory, heartbeat=QUICK):
+        assert owner(directory).pid == os.getpid()
+
+
+def test_a_lock_that_cannot_be_removed_hides_no_error_of_the_job(tmp_path, monkeypatch):
+    heard = []
+
+    def refuse(path):
+        raise PermissionError("Forbidden")
+
+    def fail():
+        with locked(tmp_path, heard.append):
+            monkeypatch.setattr("daskgmm.storage.lock.remove", refuse)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert "could not be removed (Forbidden): the next run takes it over" in heard[-1].message
