@@ -1,8 +1,8 @@
 """The lock of a run directory: one job at a time, with the name of its owner; one that is left behind is taken over.
 
-`.lock` holds the owner as JSON. Where its process can be seen (the same kernel, the same namespace) it is stale when that
-process is gone. Elsewhere its heartbeat tells, the time of the file (in an object store, a count in it): one that stands
-still is stale after two minutes.
+`.lock` holds the owner as JSON. Where its process can be seen (the same kernel, the same namespace) it is stale when
+that process is gone. Elsewhere its heartbeat tells, the time of the file (in an object store, a count in it): one that
+stands still is stale after two minutes.
 An object store without exclusive writes can let two jobs in that begin at the same moment.
 """
 
