@@ -16,6 +16,7 @@ from .core.model import Model
 from .core.selection_table import Selection
 from .errors import DataError, without_credentials
 from .events import Listener, Notice
+from .storage.done import is_fitted
 from .storage.model import load_model
 from .storage.places import public
 from .storage.run import CONFIG, CONTENT, MODEL, SELECTION, RunDirectory
@@ -105,11 +106,13 @@ def _of_sweep(sections: Sections) -> Sections:
 
 
 def fitted_before(work: Unfinished, listen: Listener) -> Model | None:
-    """Return the model that an interrupted job left there, None where it had none yet or it is damaged."""
+    """Return the model that an interrupted job left there, None where it had none yet or what it left is damaged."""
     if not work.going_on or not (work.path / MODEL).exists():
         return None
     try:
         model = load_model(work.path / MODEL)
+        if not is_fitted(work.path):
+            raise DataError(f"what the fit left in {work.path} is not whole")
     except DataError as error:
         listen(Notice(f"{error}: the fit goes on from a checkpoint"))
         return None

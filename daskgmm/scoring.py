@@ -14,10 +14,12 @@ from .events import Listener, Notice, Phase
 from .recording import Recorder
 from .report.picture import write_segmentation
 from .results import Results, results_of
+from .storage.done import mark_fitted
+from .storage.metrics import METRICS
 from .storage.model import save_model
 from .storage.places import writing
 from .storage.results import read_result
-from .storage.run import MODEL, PICTURE, RECORD, OutputOptions
+from .storage.run import MODEL, PICTURE, RECORD, SELECTION, OutputOptions
 from .storage.schema import RESULTS
 from .storage.sources import Source
 from .storage.unfinished import Unfinished
@@ -28,6 +30,8 @@ def scored(fitted: Model, rows: Rows, source: Source, config: Config, work: Unfi
 
     Returns the model, with the threshold of anomalies where one is wanted; results that are there already stay.
     """
+    with writing(work.path):
+        mark_fitted(work.path, (METRICS, SELECTION))
     model = with_anomaly(fitted, rows, config.output, listen)
     if model is not fitted:
         save_model(model, work.path / MODEL)

@@ -52,11 +52,33 @@ def damage_bytes(folder: Path, chance: random.Random) -> None:
             path.write_bytes(chance.randbytes(len(content)))
 
 
+def damage_tree(folder: Path, chance: random.Random) -> None:
+    """Swap two files, copy one over another, or remove or empty a directory; as disks and people do."""
+    files = sorted(one for one in folder.rglob("*") if one.is_file())
+    directories = sorted(one for one in folder.rglob("*") if one.is_dir())
+    first, second = chance.choice(files), chance.choice(files)
+    match chance.choice(("swap", "swap", "copy", "remove", "empty")):
+        case "swap":
+            one, other = first.read_bytes(), second.read_bytes()
+            first.write_bytes(other)
+            second.write_bytes(one)
+        case "copy":
+            first.write_bytes(second.read_bytes())
+        case "remove":
+            shutil.rmtree(chance.choice(directories))
+        case "empty":
+            for one in chance.choice(directories).iterdir():
+                shutil.rmtree(one) if one.is_dir() else one.unlink()
+
+
 def damage_json(folder: Path, chance: random.Random) -> None:
     """Replace, remove or add one value anywhere in one of the folder's JSON files."""
     path = chance.choice(sorted(folder.rglob("*.json")))
-    document = json.loads(path.read_text())
-    at, key = chance.choice(list(_places(document)))
+    try:
+        document = json.loads(path.read_bytes())
+        at, key = chance.choice(list(_places(document)))
+    except (ValueError, IndexError):  # damaged before
+        return
     if chance.random() < 0.15:
         del at[key]
     else:

@@ -20,7 +20,7 @@ from ..errors import ConfigurationError
 from .checksums import Checksum, Checksums
 from .done import Region, mark_done
 from .faults import retried
-from .places import leads_elsewhere, writable_store, writing, written_whole, zarr_store
+from .places import leads_elsewhere, remove, writable_store, write_first, writing, written_whole, zarr_store
 from .run import OutputOptions
 from .schema import (
     ANOMALY,
@@ -143,7 +143,7 @@ class ZarrWriter:
             path, create = work.path / f"{name}.zarr", partial(_create, name, specs, kinds, layout, attributes)
             with writing(work.path):
                 if path.exists():
-                    _check_same(path, create)
+                    _go_on(path, create)
                 else:
                     with written_whole(path) as temporary:
                         create(writable_store(temporary))
@@ -171,18 +171,26 @@ def read_result(directory: Path, name: str) -> NDArray[Any]:
     return np.asarray(zarr.open_array(**zarr_store(directory / f"{name}.zarr"), path=name, mode="r")[...])
 
 
-def _check_same(path: Path, create: Callable[[Store], None]) -> None:
-    """Raise ConfigurationError unless the arrays at `path` are stored as they would be created: zarr is to open them.
+_GROUP = "zarr.json"  # of the group itself
 
-    Other metadata could have it load other codecs, or write elsewhere.
+
+def _go_on(path: Path, create: Callable[[Store], None]) -> None:
+    """Describe what an interrupted job left at `path` as this one would.
+
+    Raises ConfigurationError unless the arrays are stored as they would be created: zarr is to open them, and other
+    metadata could have it load other codecs, or write elsewhere.
     """
     created: dict[str, Buffer] = {}
     create(MemoryStore(created))
+    group = created.pop(_GROUP).to_bytes()
     if not all(_is_stored(path / name, path.parent, content.to_bytes()) for name, content in created.items()):
         raise ConfigurationError(
             f"{path} is not stored as this job stores it: start anew with --overwrite, or remove it to have it written "
             "again"
         )
+    if not _is_stored(path / _GROUP, path.parent, group):  # its attributes name the configuration that is used now
+        remove(path / _GROUP)
+        write_first(path / _GROUP, group)
 
 
 def _is_stored(file: Path, folder: Path, content: bytes) -> bool:

@@ -42,11 +42,11 @@ def write_all(directory, kinds, predictions, layout=LAYOUT, attributes=None):
             write(region, one)
 
 
-def stop_after_one(directory, kinds=EVERYTHING, first=None):
+def stop_after_one(directory, kinds=EVERYTHING, first=None, layout=LAYOUT):
     def interrupted():
         with unfinished(directory, PLAN, CONTENT, resume=False) as work:
             work = work.for_results(PLAN, RESULTS, ignore)
-            ZarrWriter.create(work, kinds, LAYOUT, {})(REGIONS[0], first or prediction(0))
+            ZarrWriter.create(work, kinds, layout, {})(REGIONS[0], first or prediction(0))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -294,11 +294,11 @@ def assert_whole(directory):
         np.testing.assert_array_equal(found, expected.reshape(found.shape).astype(found.dtype))
 
 
-def go_on(directory, todo=2, kinds=EVERYTHING, listen=ignore, one_of=prediction):
+def go_on(directory, todo=2, kinds=EVERYTHING, listen=ignore, one_of=prediction, layout=LAYOUT):
     """Go on with what was stopped: write the first regions that are not done, and stop again where others are left."""
     with unfinished(directory, PLAN, CONTENT, resume=True) as work:
         work = work.for_results(PLAN, RESULTS, listen)
-        write = ZarrWriter.create(work, kinds, LAYOUT, {})
+        write = ZarrWriter.create(work, kinds, layout, {})
         missing = [number for number, region in enumerate(REGIONS) if not work.is_done(region)]
         for number in missing[:todo]:
             write(REGIONS[number], one_of(number))
@@ -329,14 +329,24 @@ def test_whole_regions_are_not_written_again(directory):
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-@pytest.mark.parametrize("what", ["labels.zarr/zarr.json", "labels.zarr/labels/zarr.json"])
+@pytest.mark.parametrize("what", ["labels.zarr/labels/zarr.json", "labels.zarr/lat/zarr.json", "labels.zarr/lat/c/0"])
 def test_damaged_metadata_are_refused_with_a_remedy_that_helps(tmp_path, what, damage):
-    stop_after_one(tmp_path)
+    layout = GridLayout((4, 6), (2, 6), ("lat", "lon"), {"lat": Coordinate(np.arange(4.0), {})})
+    stop_after_one(tmp_path, layout=layout)
     damage(tmp_path / FOLDER / what)
     with pytest.raises(ConfigurationError, match=r"labels.zarr is not stored as this job stores it: .* or remove it"):
-        go_on(tmp_path)
+        go_on(tmp_path, layout=layout)
     remove(tmp_path / FOLDER / "labels.zarr")
-    go_on(tmp_path)
+    go_on(tmp_path, layout=layout)
+    assert_whole(tmp_path)
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_what_a_group_says_is_written_again(tmp_path, damage):
+    stop_after_one(tmp_path)
+    damage(tmp_path / FOLDER / "labels.zarr/zarr.json")
+    assert go_on(tmp_path) == [1]
+    assert zarr.open_group(tmp_path / "labels.zarr", mode="r").attrs["daskgmm_kind"] == "labels"
     assert_whole(tmp_path)
 
 
