@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass as checked
 
 from ..errors import DataError
 from .faults import reason, retried
+from .places import size_of_file
 
 _MAGIC = "daskgmm {kind} "
 
@@ -36,11 +37,10 @@ def fit_together(locate: Callable[[str], Path], checksums: Mapping[str, Checksum
 
 
 def _fits(path: Path, expected: Checksum | None) -> bool:
-    if not path.is_file():
-        return expected is None and not path.exists()
-    if expected is None or path.stat().st_size != expected.size:
-        return False
-    return Checksum.of(retried(path.read_bytes)) == expected
+    size = retried(lambda: size_of_file(path))
+    if expected is None:
+        return size is None and not path.exists()
+    return size == expected.size and Checksum.of(retried(path.read_bytes)) == expected
 
 
 def seal(kind: str, content: bytes) -> bytes:

@@ -76,9 +76,13 @@ def is_transient(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno in _TRANSIENT_NUMBERS
 
 
-def denial(what: str, done: str, error: Exception) -> str:
-    """Return the message for what is not permitted to be `done` (read or written), with the remedy."""
-    section = "data" if done == "read" else "output"
+def denial(what: str, done: str, error: Exception, section: str | None = None) -> str:
+    """Return the message for what is not permitted to be `done` (read or written), with the remedy.
+
+    `section` of the configuration has the store's options: data for what is read and output for what is written, if it
+    is not given.
+    """
+    section = section or ("data" if done == "read" else "output")
     credentials = f"{section}.storage_options or the environment must hold credentials"
     remedy = credentials if "://" in what else "check its permissions"
     return f"{what} cannot be {done}: access is denied ({reason(error)}): {remedy}"

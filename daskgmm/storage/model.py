@@ -17,7 +17,7 @@ from ..core.model import Anomaly, FitSummary, Model
 from ..core.options import CovarianceType
 from ..core.structures import STRUCTURES
 from ..errors import DataError
-from .faults import reason
+from .faults import denial, is_denied, reason
 from .places import place, public
 from .plain import check_whole, declared_shape, header, header_text, read_values, save_plain
 from .schema import MODEL_COVARIANCES, MODEL_MEANS, MODEL_WEIGHTS, check_version
@@ -63,6 +63,8 @@ def load_model(path: str | Path, storage_options: Mapping[str, Any] | None = Non
     except DataError:
         raise
     except Exception as error:  # stores raise errors of many classes
+        if is_denied(error):
+            raise DataError(denial(str(path), "read", error, "output")) from error
         raise DataError(f"{public(str(path))} cannot be opened as a model: {reason(error)}") from None
     check_version(attributes if isinstance(attributes, dict) else {}, path, "model")
     try:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -189,6 +190,15 @@ def remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def size_of_file(path: Path) -> int | None:
+    """Return the bytes of a file, None where there is none; raise what a store raises that does not say."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return int(status.st_size) if S_ISREG(status.st_mode) else None  # a pipe or a device might never end
 
 
 def leads_elsewhere(path: Path, folder: Path) -> bool:

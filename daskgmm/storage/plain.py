@@ -20,7 +20,7 @@ import zarr
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from .places import leads_elsewhere, writing, written_whole, zarr_store
+from .places import leads_elsewhere, size_of_file, writing, written_whole, zarr_store
 from .schema import FORMAT_VERSION, ArraySpec
 
 _LARGEST_HEADER = 64 * 2**20  # bytes: the names of a million features
@@ -139,9 +139,10 @@ def _size(folder: Path, name: str) -> int:
     path = folder / name
     if leads_elsewhere(path, folder):
         raise ValueError(f"{name} is a link that leads out of the folder")
-    if not path.is_file():  # a pipe or a device might never end
+    size = size_of_file(path)
+    if size is None:
         raise ValueError(f"{name} is missing, or no file")
-    return int(path.stat().st_size)
+    return size
 
 
 def _is_size(value: object) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.record import Beginning, Course, Curve, Load, Record, Span
 from ..errors import DataError
-from .faults import reason
+from .faults import denial, is_denied, reason
 from .plain import Arrays, check_whole, declared_shape, header, read_values, save_plain
 from .schema import RECORD_RANGE, RECORD_ROWS, RECORD_WEIGHTS, ArraySpec, check_version
 
@@ -66,7 +66,9 @@ def _read(path: Path) -> tuple[dict[str, Any], Arrays]:
         check_whole(path, arrays)
     except DataError:
         raise
-    except (LookupError, MemoryError, OSError, RecursionError, TypeError, ValueError) as error:
+    except Exception as error:  # stores raise errors of many classes
+        if is_denied(error):
+            raise DataError(denial(str(path), "read", error, "output")) from error
         raise DataError(f"{path} is not the record of a fit, or is damaged ({reason(error)}): fit again") from None
     return facts, arrays
 
