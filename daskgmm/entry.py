@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Coroutine
 from importlib import import_module
 
 import click
@@ -48,6 +49,7 @@ def main() -> None:
 
 def run() -> None:
     """Run a command as a process; one that a signal interrupted ends at once, though threads still compute."""
+    sys.unraisablehook = _report_unraisable
     try:
         main(prog_name="daskgmm")
     except SystemExit as ending:
@@ -56,3 +58,12 @@ def run() -> None:
             sys.stderr.flush()
             os._exit(ending.code)
         raise
+
+
+def _report_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """Print what Python ignores, save in coroutines.
+
+    Where one request of several to a store fails, the others are left and end with the process: its error is told.
+    """
+    if not isinstance(unraisable.object, Coroutine):
+        sys.__unraisablehook__(unraisable)

@@ -67,3 +67,34 @@ def test_the_package_gives_its_names_when_they_are_asked_for():
     assert {"GaussianMixture", "load_model"} <= set(dir(daskgmm))
     with pytest.raises(AttributeError, match="has no attribute 'GausianMixture'"):
         daskgmm.GausianMixture  # noqa: B018 # asking is the point
+
+
+def test_requests_that_are_left_behind_print_nothing_when_the_process_ends():
+    program = (
+        "import asyncio, sys\n"
+        "from daskgmm.entry import run\n"
+        "async def request():\n"
+        "    try:\n"
+        "        await asyncio.sleep(60)\n"
+        "    finally:\n"
+        "        raise ValueError('created in a different Context')\n"
+        "class Other:\n"
+        "    def __del__(self):\n"
+        "        raise ValueError('of another')\n"
+        "left = request()\n"
+        "loop = asyncio.new_event_loop()\n"
+        "task = loop.create_task(left)\n"
+        "loop.call_soon(loop.stop)\n"
+        "loop.run_forever()\n"
+        "task._log_destroy_pending = False\n"
+        "sys.argv = ['daskgmm', '--version']\n"
+        "try:\n"
+        "    run()\n"
+        "finally:\n"
+        "    del task, left, loop\n"
+        "    import gc; gc.collect()\n"
+        "    other = Other(); del other\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
+    assert "different Context" not in done.stderr
+    assert "ValueError: of another" in done.stderr

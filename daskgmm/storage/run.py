@@ -115,7 +115,10 @@ class RunDirectory:
             probe.unlink()
         except Exception as error:  # stores raise errors of many classes
             why = getattr(error, "strerror", None) or reason(error)
-            raise ConfigurationError(f"output.directory {str(self.path)!r} cannot be written to: {why}") from None
+            remedy = "" if isinstance(self.path, Path) else ": check that URL and output.storage_options"
+            raise ConfigurationError(
+                f"output.directory {str(self.path)!r} cannot be written to: {why}{remedy}"
+            ) from None
         if not existed:
             remove_if_empty(self.path)
 
