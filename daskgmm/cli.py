@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import traceback
 from collections.abc import Callable
+from errno import ENAMETOOLONG
 from functools import wraps
 from typing import Any
 
@@ -58,10 +60,17 @@ def _errors_in_one_line(command: Callable[..., None]) -> Callable[..., None]:
         except DaskGMMError as error:
             _fail(_with_notes(error, str(error)), error.exit_code, debug)
         except Exception as error:
+            if getattr(error, "errno", None) == ENAMETOOLONG:
+                _fail(
+                    f"{getattr(error, 'filename', None)} is longer than a path can be: choose a shorter one", 2, debug
+                )
             message = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
             _fail(_with_notes(error, message), 1, debug)
 
     return run
+
+
+_LONG_WORD = re.compile(r"(\S{200})\S{200,}(\S{50})")  # of a message, as a path may be
 
 
 def _with_notes(error: BaseException, message: str) -> str:
@@ -71,7 +80,8 @@ def _with_notes(error: BaseException, message: str) -> str:
 def _fail(message: str, exit_code: int, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-    line = "".join(one if one.isprintable() else "?" for one in " ".join(without_credentials(message).split()))
+    words = _LONG_WORD.sub(r"\1...\2", without_credentials(message)).split()
+    line = "".join(one if one.isprintable() else "?" for one in " ".join(words))
     click.echo(f"daskgmm: {line}", err=True)
     sys.exit(exit_code)
 

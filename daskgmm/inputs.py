@@ -48,7 +48,7 @@ def lazy_input(data: Any) -> Input:
     if isinstance(data, da.Array):
         return Input(data, None, lambda result: result)
     if _is_zarr(data):
-        rows = Rows.of_readable(data, (data.shards or data.chunks)[: max(data.ndim - 1, 1)])
+        rows = Rows.of_readable(data, (data.shards or data.chunks)[: max(data.ndim - 1, 1)]).fused()
         return Input(rows.array, None, lambda result: result)
     if _is_frame(data):
         return Input(data.to_dask_array(), tuple(str(name) for name in data.columns), lambda result: result)

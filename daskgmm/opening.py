@@ -34,7 +34,7 @@ def opened(config: Config, source: Source, listen: Listener) -> Iterator[Rows]:
         performance = (
             performance_report(connection, config.output) if config.output.performance_report else nullcontext()
         )
-        rows = rows_of(source, config.compute)
+        rows = rows_of(source, config.compute).fused()
         keep = fits(rows, config.compute.persist)
         listen(Phase("read", f"{_described(rows, source)}, {'kept in memory' if keep else 'streamed at each pass'}"))
         row_bytes = rows.n_features * rows.array.dtype.itemsize

@@ -283,3 +283,26 @@ def test_a_worker_memory_that_is_too_small_is_refused(job):
     local = ("cluster.kind=local", "cluster.n_workers=1")
     assert "less than the 400" in refused("fit", "job.yaml", *local, "cluster.memory_limit=50MiB", code=2)
     assert "is not a size" in refused("fit", "job.yaml", *local, "cluster.memory_limit=abc", code=2)
+
+
+LONG = "x" * 5000
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("fit", "job.yaml", f"data.path=/tmp/{LONG}{end}") for end in ("", ".npy", ".parquet", ".h5", ".zarr")),
+        ("fit", "job.yaml", f"output.directory=/tmp/{LONG}"),
+        ("fit", LONG),
+        *((command, LONG) for command in ("inspect", "predict", "report", "status")),
+        ("compare", LONG, LONG),
+        ("export", LONG, "--format", "json"),
+    ],
+    ids=lambda arguments: " ".join(one.replace(LONG, "LONG") for one in arguments),
+)
+def test_a_path_that_is_too_long_is_refused_in_a_short_line(job, arguments):
+    line = CliRunner().invoke(main, arguments)
+    assert line.exit_code in {2, 3}
+    assert "unexpected" not in line.stderr
+    assert line.stderr.count("\n") == 1
+    assert len(line.stderr) < 1000

@@ -5,12 +5,15 @@ from __future__ import annotations
 from math import ceil, isqrt, prod
 from typing import Literal
 
+from ..errors import ConfigurationError
+
 ChunkBytes = int | Literal["auto"]
 Stored = tuple[int, ...] | tuple[tuple[int, ...]] | None  # chunk shape of the grid; sizes of pieces of rows; any cut
 
 _TARGET = 8 * 2**20
 _MIN_CHUNKS, _MAX_CHUNKS = 16, 1024
 _ROUND = 1024  # chunks of more rows, which may be cut anywhere, are multiples of it: so results can be cut in turn
+_MOST_CHUNKS = 10**6  # that are planned at all
 _MIN_BYTES, _MAX_BYTES = 64 * 2**10, 256 * 2**20
 
 
@@ -33,7 +36,8 @@ def plan_chunks(
 
     grid is the shape of the leading axes, row_bytes the size of one row, stored the chunk shape in the store (None
     where any cut is as good). A stored chunk over 256 MiB is split along its first axis. Rows that are stored in
-    pieces of several sizes, as in tables, have these as `stored`, and their chunks are whole pieces too.
+    pieces of several sizes, as in tables, have these as `stored`, and their chunks are whole pieces too. Raises
+    ConfigurationError where there would be more than a million chunks: each of them is a task of every pass.
 
     >>> plan_chunks((1000, 180, 360), 16, (1, 90, 90))  # 8 MiB hold 8.1 steps of 180 x 360 cells
     (8, 180, 360)
@@ -43,7 +47,11 @@ def plan_chunks(
     target = min(target_bytes(prod(grid) * row_bytes, chunk_bytes), _MAX_BYTES)
     target_rows = max(target // row_bytes, 1)
     if stored and isinstance(stored[0], tuple):
-        return (_gather(stored[0], target_rows, max(_MAX_BYTES // row_bytes, 1)),)
+        most_rows = max(_MAX_BYTES // row_bytes, 1)
+        _check_number(-(-sum(stored[0]) // most_rows), sum(stored[0]))  # before any is made
+        chunks = _gather(stored[0], target_rows, most_rows)
+        _check_number(len(chunks), sum(stored[0]))
+        return (chunks,)
     sizes = [min(s, g) for s, g in zip(stored or (1,) * len(grid), grid, strict=True)]
     for axis in reversed(range(len(grid))):
         growth = max(target_rows // max(prod(sizes), 1), 1)
@@ -55,7 +63,16 @@ def plan_chunks(
     most_rows = max(_MAX_BYTES // row_bytes, 1)
     for axis in range(len(grid)):
         sizes[axis] = max(min(sizes[axis], sizes[axis] * most_rows // max(prod(sizes), 1)), 1)
+    _check_number(prod(-(-length // size) for length, size in zip(grid, sizes, strict=True)), prod(grid))
     return tuple(sizes)
+
+
+def _check_number(n_chunks: int, n_rows: int) -> None:
+    if n_chunks > _MOST_CHUNKS:
+        raise ConfigurationError(
+            f"{n_rows:,} rows would be cut into {n_chunks:,} chunks, and at most {_MOST_CHUNKS:,} can be planned: "
+            "raise chunk_bytes (256 MiB at most), or take a part of the rows"
+        )
 
 
 def _rounded(n_rows: int) -> int:

@@ -43,7 +43,7 @@ class Rows:
         if weights is not None:
             _check_weights(array, weights)
             weights = weights.rechunk(array.chunks[:-1])
-        return cls(*_optimized(array, weights))
+        return cls(array, weights).fused()
 
     @classmethod
     def of_memory(
@@ -70,7 +70,8 @@ class Rows:
         """Return rows of anything with shape, dtype and [slices]; each block is one read of whole stored chunks.
 
         An array of one axis holds one feature. Rows are left out where `valid` (*grid) is False, and where a feature
-        equals `fill_value` (NaN: is NaN). For `stored` see `plan_chunks`.
+        equals `fill_value` (NaN: is NaN). For `stored` see `plan_chunks`. What it takes to say how the rows are cut is
+        arithmetic: only `fused` makes something for each block.
         """
         for what in (weights, valid):
             if what is not None:
@@ -88,7 +89,7 @@ class Rows:
         lazy_weights, lazy_valid = (None if one is None else _lazy(one, chunks) for one in (weights, valid))
         if masked:
             lazy_weights = _presence(read, lazy_weights, lazy_valid, fill_value)
-        return cls(*_optimized(read, lazy_weights))
+        return cls(read, lazy_weights)
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -146,6 +147,12 @@ class Rows:
         block = int(np.searchsorted(ends, row, side="right"))
         return place_in(self.regions[block], int(row - (ends[block] - self.block_sizes[block])))
 
+    def fused(self) -> Rows:
+        """Return the same rows with the reading of each block as one task, since every pass builds on this graph."""
+        if self.weights is None:
+            return Rows(*dask.optimize(self.array))
+        return Rows(*dask.optimize(self.array, self.weights))
+
     def persisted(self) -> Rows:
         """Return the same rows held in the memory of the scheduler's workers, aligned for the kernel."""
         arrays = [self.array] if self.weights is None else [self.array, self.weights]
@@ -175,14 +182,6 @@ def name_rows(region: Region) -> str:
 def name_row(place: tuple[int, ...]) -> str:
     """Return what a message calls the row at a grid index."""
     return f"row {place[0]}" if len(place) == 1 else f"row {place}"
-
-
-def _optimized(array: da.Array, weights: da.Array | None) -> tuple[da.Array, da.Array | None]:
-    """Fuse the reading of each block once, since every pass builds on this graph."""
-    if weights is None:
-        return dask.optimize(array)[0], None
-    optimized: tuple[da.Array, da.Array] = dask.optimize(array, weights)
-    return optimized
 
 
 def _presence(read: da.Array, weights: da.Array | None, valid: da.Array | None, fill_value: float | None) -> da.Array:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskgmm.chunked.plan import keep_or_plan, plan_chunks, strip_length, target_bytes
+from daskgmm.errors import ConfigurationError
 
 MIB = 2**20
 
@@ -16,7 +17,8 @@ MIB = 2**20
 @st.composite
 def stores(draw):
     """Return a grid, the size of a row, the chunks in the store and the size that chunks should have."""
-    grid = tuple(draw(st.lists(st.integers(1, 3000), min_size=1, max_size=3)))
+    longest = draw(st.sampled_from([(3000,), (1000, 1000), (100, 100, 100)]))  # at most a million chunks
+    grid = tuple(draw(st.integers(1, length)) for length in longest)
     stored = tuple(draw(st.integers(1, size + 10)) for size in grid)
     row_bytes = draw(st.sampled_from([1, 3, 8, 24, 1000]))
     return grid, row_bytes, draw(st.none() | st.just(stored)), draw(st.just("auto") | st.integers(1024, 300 * MIB))
@@ -141,3 +143,20 @@ def test_strips_divide_a_block_and_are_near_the_size_that_is_written_at_once(len
     largest_below = max([n for n in divisors if n * step_bytes <= most], default=1)
     assert strip in {largest_below, min([n for n in divisors if n > largest_below], default=length)}
     assert strip == length or 8 * strip * step_bytes >= most - 8 * step_bytes
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "stored"), [(10**15, (1000,)), (2 * 10**18, None), (10**12, ((10**12,),)), (10**15, ((10**15,),))]
+)
+def test_more_than_a_million_chunks_are_refused_before_any_is_planned(n_rows, stored):
+    with pytest.raises(ConfigurationError, match=r"chunks, and at most 1,000,000 can be planned: raise chunk_bytes"):
+        plan_chunks((n_rows,), 2**20, stored)
+
+
+def test_pieces_of_more_than_a_million_chunks_are_refused():
+    with pytest.raises(ConfigurationError, match=r"1,000,001 rows would be cut into 1,000,001 chunks"):
+        plan_chunks((1_000_001,), 8, ((1,) * 1_000_001,), 8)
+
+
+def test_a_million_chunks_can_be_planned():
+    assert plan_chunks((10**9,), 24, (1000,), 24_000) == (1000,)
