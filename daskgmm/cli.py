@@ -24,6 +24,7 @@ from .report.comparison import comparison
 from .report.inspection import inspection, summary_line
 from .report.progress import listening
 from .report.selection import selection_line, selection_table
+from .report.texts import printable
 from .reporting import write_report
 from .resuming import finished
 from .signals import signals_raised
@@ -42,6 +43,11 @@ _DEBUG = click.option("--debug", is_flag=True, help="Show the traceback of an er
 
 def _console(quiet: bool = False) -> Console:
     return Console(quiet=quiet, highlight=False, soft_wrap=True)
+
+
+def _echo(text: str) -> None:
+    """Print lines, with nothing in them that acts on a terminal."""
+    click.echo("\n".join(map(printable, text.split("\n"))))
 
 
 def _errors_in_one_line(command: Callable[..., None]) -> Callable[..., None]:
@@ -81,8 +87,7 @@ def _fail(message: str, exit_code: int, debug: bool) -> None:
     if debug:
         traceback.print_exc()
     words = _LONG_WORD.sub(r"\1...\2", without_credentials(message)).split()
-    line = "".join(one if one.isprintable() else "?" for one in " ".join(words))
-    click.echo(f"daskgmm: {line}", err=True)
+    click.echo(f"daskgmm: {printable(' '.join(words))}", err=True)
     sys.exit(exit_code)
 
 
@@ -111,14 +116,14 @@ def fit(
     """
     settings = load_config(config, overrides)
     if dry_run:
-        click.echo(settings.to_yaml())
-        click.echo(plan(settings))
+        _echo(settings.to_yaml())
+        _echo(plan(settings))
         return
     console = _console(quiet)
     with listening(console, settings.fit.max_iter, settings.fit.tol) as listen:
         model = job.fit(settings, ignore if quiet else listen, overwrite=overwrite, resume=resume)
     console.print(summary_line(model.summary))
-    console.print(f"results in {public(settings.output.directory)}", markup=False)
+    console.print(printable(f"results in {public(settings.output.directory)}"), markup=False)
     if not model.summary.converged:
         click.echo(f"daskgmm: {model.summary.stop_reason}", err=True)
         sys.exit(4 if strict else 0)
@@ -139,15 +144,15 @@ def select(config: str, overrides: tuple[str, ...], dry_run: bool, resume: bool,
     """
     settings = load_config(config, overrides)
     if dry_run:
-        click.echo(settings.to_yaml())
-        click.echo(plan_selection(settings))
+        _echo(settings.to_yaml())
+        _echo(plan_selection(settings))
         return
     console = _console(quiet)
     with listening(console, settings.select.max_iter(settings.fit)) as listen:
         model, selection = sweep_job.select(settings, ignore if quiet else listen, overwrite=overwrite, resume=resume)
     console.print(selection_table(selection))
     console.print(selection_line(selection))
-    console.print(f"results in {public(settings.output.directory)}", markup=False)
+    console.print(printable(f"results in {public(settings.output.directory)}"), markup=False)
     if not model.summary.converged:
         click.echo(f"daskgmm: {model.summary.stop_reason}", err=True)
 
@@ -191,7 +196,7 @@ def predict(run_dir: str, overrides: tuple[str, ...], resume: bool, overwrite: b
     settings = _prediction_config(run_dir, overrides)
     with listening(_console(quiet), settings.fit.max_iter) as listen:
         job.predict(settings, model, ignore if quiet else listen, overwrite=overwrite, resume=resume)
-    _console(quiet).print(f"results in {public(settings.output.directory)}", markup=False)
+    _console(quiet).print(printable(f"results in {public(settings.output.directory)}"), markup=False)
 
 
 def _prediction_config(run_dir: str, overrides: tuple[str, ...]) -> Config:
@@ -235,7 +240,7 @@ def export(run_dir: str, name: str, output: str | None, overwrite: bool) -> None
 
     Example: daskgmm export runs/quickstart --format onnx
     """
-    click.echo(export_model(load_model(run_dir), run_dir, name, output, overwrite=overwrite))
+    _echo(str(export_model(load_model(run_dir), run_dir, name, output, overwrite=overwrite)))
 
 
 @main.command()
@@ -248,7 +253,7 @@ def status(run_dir: str, as_json: bool) -> None:
     Running, interrupted or finished; the phase, the iteration, how far from tol; and how to go on.
     """
     found = status_of(run_dir)
-    click.echo(json.dumps(found.as_dict(), indent=1) if as_json else str(found))
+    _echo(json.dumps(found.as_dict(), indent=1) if as_json else str(found))
 
 
 @main.command()
@@ -256,7 +261,7 @@ def status(run_dir: str, as_json: bool) -> None:
 @_errors_in_one_line
 def report(run_dir: str) -> None:
     """Draw report.html of the fit in RUN_DIR anew, from what that directory holds; print its path."""
-    click.echo(write_report(place(run_dir)))
+    _echo(str(write_report(place(run_dir))))
 
 
 @main.group()
@@ -277,4 +282,4 @@ def schema() -> None:
 @_errors_in_one_line
 def show(config: str, overrides: tuple[str, ...]) -> None:
     """Print CONFIG with all defaults filled in."""
-    click.echo(load_config(config, overrides).to_yaml(), nl=False)
+    _echo(load_config(config, overrides).to_yaml().removesuffix("\n"))

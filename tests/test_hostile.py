@@ -354,3 +354,18 @@ def test_aliases_may_save_writing():
 @given(text=st.text(alphabet="dataph:{}[]&*!<>|?-'\"#%@`, \n\t01.~xe", max_size=60))
 def test_any_text_is_a_configuration_or_refused(text):
     open_or_refuse(lambda path: parse_config(text), Path())
+
+
+def test_nothing_that_a_command_prints_acts_on_a_terminal(tmp_path):
+    folder = tmp_path / "run\x1b[2J\u202e"
+    folder.mkdir()
+    np.save(folder / "rows.npy", np.random.default_rng(0).standard_normal((50, 2)))
+    directory = folder / "out"
+    options = {"data": {"path": str(folder / "rows.npy")}, "model": {"n_components": 1}}
+    (folder / "job.yaml").write_text(json.dumps({**options, "output": {"directory": str(directory)}}))
+    commands = [("fit", str(folder / "job.yaml"), *more) for more in ((), ("--dry-run",), ("--resume",))]
+    commands += [(command, str(directory)) for command in ("inspect", "status", "report", "predict")]
+    commands += [("export", str(directory), "--format", "json"), ("config", "show", str(folder / "job.yaml"))]
+    for command in commands:
+        done = run(*command)
+        assert all(one.isprintable() or one == "\n" for one in done.stdout + done.stderr), command

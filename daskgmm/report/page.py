@@ -16,6 +16,7 @@ from .convergence import convergence
 from .figures import text_on
 from .pictures import Picture, pictures
 from .story import Story
+from .texts import harmless
 from .words import duration, headline, share_of_sure, summary, warnings
 
 _MIB = 2**20
@@ -25,7 +26,7 @@ def page(story: Story) -> str:
     """Return the report as HTML."""
     environment = Environment(loader=PackageLoader("daskgmm.report"), autoescape=True, trim_blocks=True)
     environment.filters["svg"] = lambda drawing: Markup(drawing.svg)  # noqa: S704 # its texts were escaped as drawn
-    return environment.get_template("report.html").render(contents(story))
+    return harmless(environment.get_template("report.html").render(contents(story)))
 
 
 def contents(story: Story) -> dict[str, Any]:

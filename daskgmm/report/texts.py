@@ -1,6 +1,8 @@
-"""Texts that come from data, paths and other programs, as a terminal may have them."""
+"""Texts that come from data, paths and other programs, as a terminal or a page may have them."""
 
 from __future__ import annotations
+
+import re
 
 from rich.markup import escape
 
@@ -8,6 +10,18 @@ from rich.markup import escape
 def printable(text: str) -> str:
     """Return the text with each character that would act on a terminal as a question mark."""
     return "".join(one if one.isprintable() else "?" for one in text)
+
+
+_ACTING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters, but for tabs and ends of lines
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # what turns the direction of a text, or ends a line
+    "\ud800-\udfff]"  # halves of characters, as in names of files that are not UTF-8
+)
+
+
+def harmless(text: str) -> str:
+    """Return the text of a page with each character that would act, rather than be seen, as a replacement character."""
+    return _ACTING.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def shown(text: str) -> str:

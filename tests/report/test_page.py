@@ -223,3 +223,12 @@ def test_the_command_line_starts_without_what_only_reports_need():
     code = "import sys, daskgmm.cli; print({'matplotlib', 'matplotlib.figure'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_no_character_of_a_page_acts():
+    """Names of columns and notices may hold what clears a terminal, turns a text or is half a character."""
+    acting = "\x1b[2J \x07 \x9b31m \u202e \u2028 \u2066 \udc80 \x00 \r"
+    html = page(story(mixture(2, 2), names=(f"a{acting}b", "c\nd"), notices=(acting,)))
+    assert not {one for one in html if one in set(acting) - set(" [2Jm31")}
+    assert "a\N{REPLACEMENT CHARACTER}[2J" in html
+    html.encode()
