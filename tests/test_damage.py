@@ -70,7 +70,7 @@ def stop_after(n_regions):
     write, written = ZarrWriter.__call__, []
 
     def write_or_stop(*arguments):
-        if len(written) == n_regions:
+        if len(written) >= n_regions:
             raise KeyboardInterrupt
         write(*arguments)
         written.append(arguments)

@@ -160,7 +160,8 @@ def _complete(folder: Path, replaced: tuple[str, ...]) -> _Complete:
         for file in files_in(folder, name)
         if not is_chunk_of_results(file)  # which `done` has
     }
-    complete = _Complete(placed=names, removed=sorted(set(replaced) - set(names)), files=files)
+    removed, n_regions = sorted(set(replaced) - set(names)), len(listed(folder / DONE))
+    complete = _Complete(placed=names, removed=removed, files=files, n_regions=n_regions)
     with written_whole(folder / _COMPLETE) as temporary:
         temporary.write_text(complete.model_copy(update={"checksum": complete.own_checksum}).model_dump_json(indent=1))
     return complete
@@ -193,7 +194,7 @@ def _is_whole(directory: Path, complete: _Complete, here: list[str]) -> bool:
     """Return whether what a job left is as it was written; `here` names what has not taken its place yet."""
     folder = directory / FOLDER
     locate = lambda file: (folder if file.partition("/")[0] in here else directory) / file  # noqa: E731
-    return fit_together(locate, complete.files) and whole_regions(folder, locate) == listed(folder / DONE)
+    return fit_together(locate, complete.files) and len(whole_regions(folder, locate)) == complete.n_regions
 
 
 def _place(directory: Path, complete: _Complete) -> None:
@@ -222,7 +223,8 @@ class _Complete(BaseModel):
     placed: list[str]
     removed: list[str]
     files: dict[str, Checksum] = {}  # of what takes its place, without the chunks of results
-    checksum: str = ""  # of the three
+    n_regions: int = 0  # of the results, whose checksums `done` has
+    checksum: str = ""  # of all that
 
     @property
     def own_checksum(self) -> str:

@@ -370,10 +370,11 @@ def test_chunks_of_fill_values_are_whole_where_none_is_stored(tmp_path):
     assert (read_result(tmp_path, "labels") == -1).all()
 
 
+@pytest.mark.parametrize("damage", ["cut", "removed"])
 @pytest.mark.parametrize("what", [CHUNK, "labels.zarr/zarr.json", "done/0-0"])
-def test_what_is_complete_and_damaged_is_unfinished_again(tmp_path, monkeypatch, what):
+def test_what_is_complete_and_damaged_is_unfinished_again(tmp_path, monkeypatch, what, damage):
     stop_when_placed(tmp_path, monkeypatch, 0)
-    DAMAGES["cut"](tmp_path / FOLDER / what)
+    DAMAGES[damage](tmp_path / FOLDER / what)
     assert not settle(tmp_path, CONTENT)
     assert is_unfinished(tmp_path)
 
