@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -47,6 +48,16 @@ def retried(action: Callable[[], T], policy: RetryPolicy = PATIENT) -> T:
                 note_retry()
             return action()
     raise AssertionError("the last attempt returns or raises")
+
+
+@contextmanager
+def sendable() -> Iterator[None]:
+    """Let a refusal pass without the error of a store that it tells of, which not every worker could send."""
+    try:
+        yield
+    except DaskGMMError as error:
+        error.__cause__ = error.__context__ = None
+        raise
 
 
 _TRANSIENT_NUMBERS = {

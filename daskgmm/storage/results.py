@@ -19,7 +19,7 @@ from ..core.prediction import Prediction, Wanted
 from ..errors import ConfigurationError
 from .checksums import Checksum, Checksums
 from .done import Region, mark_done
-from .faults import retried
+from .faults import retried, sendable
 from .places import leads_elsewhere, remove, writable_store, write_first, writing, written_whole, zarr_store
 from .run import OutputOptions
 from .schema import (
@@ -150,7 +150,7 @@ class ZarrWriter:
         return cls(work.path, kinds)
 
     def __call__(self, region: Region, prediction: Prediction) -> None:
-        with writing(self.folder):
+        with sendable(), writing(self.folder):
             retried(lambda: self._write(region, prediction))
 
     def _write(self, region: Region, prediction: Prediction) -> None:

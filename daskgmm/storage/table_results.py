@@ -11,7 +11,7 @@ from typing import Any
 from ..core.prediction import Prediction
 from .checksums import Checksum
 from .done import Region, mark_done
-from .faults import retried
+from .faults import retried, sendable
 from .places import make_directory, writing, written_at_once
 from .results import ResultKinds
 from .schema import FORMAT_VERSION, column_stem
@@ -44,7 +44,7 @@ class TableWriter:
         keys = self.keys(rows.start, rows.stop)
         columns = {name: keys[name] for name in keys.column_names} | self._columns(prediction)
         table = pa.table(columns).replace_schema_metadata({"daskgmm": json.dumps(self.attributes)})
-        with writing(self.folder):
+        with sendable(), writing(self.folder):
             retried(lambda: self._write(region, table))
 
     def _write(self, region: Region, table: Any) -> None:

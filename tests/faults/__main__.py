@@ -31,7 +31,7 @@ def table(found: dict[Fault, Seconds]) -> str:
     ]
     for fault, tries in found.items():
         good = [seconds for seconds in tries if seconds is not None]
-        ends = "gives the same bits" if fault.message is None else "stops with exit code 5"
+        ends = "gives the same bits" if fault.message is None else f"stops with exit code {fault.code}"
         times = f"{median(good):.1f} | {max(good):.1f}" if good else "- | -"
         lines.append(f"| {fault.name} | {ends} | {len(tries)} | {len(good)} | {times} |")
     return "\n".join(lines)

@@ -25,7 +25,7 @@ ADDRESS = {"kind": "address", "n_workers": 2, "stall_timeout": 60}
 
 @dataclass(frozen=True, eq=False)
 class Fault:
-    """A fault that is survived, or that ends a fit with exit code 5 and one line that holds `message`."""
+    """A fault that is survived, or that ends a fit with an exit code and one line that holds `message`."""
 
     name: str
     inject: Inject
@@ -34,6 +34,7 @@ class Fault:
     persist: bool = False
     workers: tuple[str, ...] = ()  # options of `dask worker`
     n_workers: int = 2
+    code: int = 5  # where there is a message
 
     def __str__(self) -> str:
         return self.name
@@ -199,6 +200,18 @@ def busy_store(trial: Trial, n_reads: int) -> None:
     trial.store.refuses = refuses
 
 
+def expired_store(trial: Trial, n_reads: int) -> None:
+    """Refuse all chunks from the middle of a pass on, as when credentials expire."""
+    first, trial.store.refusal = in_pass(n_reads), 403
+
+    def refuses(read: Read) -> bool:
+        if read.number >= first:
+            trial.hit()
+        return read.number >= first
+
+    trial.store.refuses = refuses
+
+
 def hanging_store(trial: Trial, n_reads: int) -> None:
     """Never answer one chunk."""
 
@@ -260,4 +273,5 @@ RARER = [  # tried in the loop only: they differ little from others, and tests s
     Fault("worker frozen in the prediction", reader(in_predict, signal.SIGSTOP), FREEZING),
     Fault("scheduler killed in the survey", scheduler(in_survey), ADDRESS, LOST),
     Fault("scheduler killed in the prediction", scheduler(in_predict), ADDRESS, LOST),
+    Fault("credentials of the data expire in a pass", expired_store, message="access is denied", code=3),
 ]

@@ -33,6 +33,7 @@ class Store:
     n_reads: int = 0
     n_refused: int = 0
     refuses: Callable[[Read], bool] = lambda read: False
+    refusal: int = 503  # the status of an answer that refuses
     actions: list[Action] = field(default_factory=list)
     lock: Lock = field(default_factory=Lock)
 
@@ -69,7 +70,7 @@ class _Handler(SimpleHTTPRequestHandler):
         time.sleep(store.pace)
         if store.refuses(read):
             store.n_refused += 1
-            return self.send_error(503)
+            return self.send_error(store.refusal)
         return super().send_head()
 
     def _reader(self) -> int | None:

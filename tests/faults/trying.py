@@ -60,7 +60,7 @@ def assert_ended(fault: Fault, reference: Reference, outcome: Outcome) -> None:
         assert outcome.code == 0, outcome
         assert_same_results(outcome.directory, reference.expected.directory)
         return
-    assert outcome.code == 5, outcome
+    assert outcome.code == fault.code, outcome
     assert outcome.stderr.startswith("daskgmm: "), outcome.stderr
     assert outcome.stderr.count("\n") == 1, outcome.stderr
     assert fault.message in outcome.stderr, outcome.stderr

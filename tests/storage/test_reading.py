@@ -1,12 +1,15 @@
 import errno
 import os
+import pickle
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from distributed.core import error_message
 
 from daskgmm.errors import DataError
-from daskgmm.storage.faults import RetryPolicy
+from daskgmm.storage.faults import RetryPolicy, sendable
+from daskgmm.storage.places import writing
 from daskgmm.storage.sources.reading import Guard, Reliable
 
 HASTY = RetryPolicy(attempts=3, first_wait=0.001, longest_wait=0.002, jitter=0.0)
@@ -70,3 +73,33 @@ def test_messages_are_short_and_hide_secrets():
     assert "key-of-mine" not in str(caught.value)
     assert len(str(caught.value)) < 500
     assert "key-of-mine" not in repr(array)
+
+
+class UnsendableError(PermissionError):
+    """An error of a store that no worker can send, as aiohttp's are."""
+
+    def __reduce__(self):
+        raise TypeError("cannot pickle it")
+
+
+def received(error):
+    """Return an error as a client gets it from a worker."""
+    return pickle.loads(error_message(error)["exception"].data)  # our own
+
+
+def test_a_refusal_arrives_from_a_worker_as_it_is():
+    with pytest.raises(DataError) as caught:
+        reliable(UnsendableError("Forbidden"))[PART]
+    error = received(caught.value)
+    assert type(error) is DataError
+    assert str(error).startswith("part [2:5, 0:2] of ocean/temp cannot be read: access is denied (Forbidden)")
+
+
+def test_a_refusal_of_what_is_written_arrives_too(tmp_path):
+    def write():
+        with sendable(), writing(tmp_path):
+            raise UnsendableError("Forbidden")
+
+    with pytest.raises(DataError) as caught:
+        write()
+    assert "cannot be written: access is denied (Forbidden)" in str(received(caught.value))

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ...errors import DaskGMMError, DataError
-from ..faults import PATIENT, RetryPolicy, denial, is_denied, is_transient, reason, retried
+from ..faults import PATIENT, RetryPolicy, denial, is_denied, is_transient, reason, retried, sendable
 from .readers import Readable, Slices
 
 T = TypeVar("T")
@@ -26,6 +26,10 @@ class Guard:
 
     def __call__(self, read: Callable[[], T], what: str, locate: Callable[[], str] | None = None) -> T:
         """Return what `read` returns. `what` names it in messages, `locate` finds the part of it that is damaged."""
+        with sendable():
+            return self._guarded(read, what, locate)
+
+    def _guarded(self, read: Callable[[], T], what: str, locate: Callable[[], str] | None) -> T:
         try:
             return retried(read, self.retry)
         except DaskGMMError as error:
