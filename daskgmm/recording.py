@@ -123,7 +123,12 @@ class Recorder:
 
     def complete(self, path: Path) -> None:
         """Add to the record at `path`, which has the course of the fit, what came after it."""
-        save_course(self._course(curves_of(path)), path)
+        try:
+            curves = curves_of(path)
+        except DataError as error:  # the model is there, and worth more
+            self(Notice(str(error)))
+            return
+        save_course(self._course(curves), path)
 
     def _spans(self, now: float) -> tuple[Span, ...]:
         ends = [begun for _, begun in self._phases[1:]] + [now]

@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from hashlib import sha256
 from importlib.metadata import version
 from math import prod
 from pathlib import Path
@@ -27,6 +26,7 @@ from ..core.statistics import Statistics
 from ..core.survey import Survey
 from ..errors import DataError
 from ..events import Listener, Notice, ignore
+from .checksums import seal, unseal
 from .faults import reason, retried
 from .places import make_directory, remove, write_durably, writing
 from .schema import (
@@ -44,7 +44,7 @@ from .schema import (
 CHECKPOINTS = "checkpoint"  # the folder of them, among what is unfinished
 _KEPT = 2
 _NAME = re.compile(r"\d{8}\.checkpoint")
-_MAGIC = b"daskgmm checkpoint "
+_KIND = "checkpoint"
 _DTYPE = "<f8"
 
 
@@ -93,7 +93,7 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
     """Return the content of the checkpoint's file."""
     arrays = _Arrays()
     header = {
-        "daskgmm_kind": "checkpoint",
+        "daskgmm_kind": _KIND,
         "daskgmm_format": FORMAT_VERSION,
         "daskgmm_version": version("daskgmm"),
         "metrics": list(checkpoint.metrics),
@@ -101,18 +101,16 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
         "states": {name: _describe_state(state, arrays) for name, state in checkpoint.states.items()},
     }
     content = json.dumps(header).encode() + b"\n" + b"".join(arrays.parts)
-    return _MAGIC + sha256(content).hexdigest().encode() + b"\n" + content
+    return seal(_KIND, content)
 
 
 def from_bytes(data: bytes, path: Path) -> Checkpoint:
     """Return the checkpoint in a file's content; raise DataError, naming the file, where it is damaged or none."""
-    first, _, content = data.partition(b"\n")
-    if not first.startswith(_MAGIC) or first.removeprefix(_MAGIC) != sha256(content).hexdigest().encode():
-        raise DataError(f"{path} is damaged: its content and its checksum differ")
+    content = unseal(_KIND, data, path)
     try:
         text, _, arrays = content.partition(b"\n")
         header = json.loads(text)
-        check_version(header, path, "checkpoint")
+        check_version(header, path, _KIND)
         surveys: dict[str, Survey] = {}
         states = {str(name): _state(one, arrays, surveys) for name, one in header["states"].items()}
         notes = {str(name): one for name, one in header["notes"].items()}

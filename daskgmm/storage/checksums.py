@@ -12,8 +12,6 @@ from ..errors import DataError
 from .faults import reason, retried
 from .places import size_of_file
 
-_MAGIC = "daskgmm {kind} "
-
 
 @checked(frozen=True)
 class Checksum:
@@ -45,7 +43,7 @@ def _fits(path: Path, expected: Checksum | None) -> bool:
 
 def seal(kind: str, content: bytes) -> bytes:
     """Return the bytes of a file that says what it is, and the SHA-256 of its content, in its first line."""
-    return f"{_MAGIC.format(kind=kind)}{sha256(content).hexdigest()}\n".encode() + content
+    return f"daskgmm {kind} {sha256(content).hexdigest()}\n".encode() + content
 
 
 def unseal(kind: str, data: bytes, path: Path) -> bytes:
