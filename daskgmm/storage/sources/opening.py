@@ -21,6 +21,7 @@ from .hdf5 import open_hdf5
 from .readers import SyntheticOptions
 from .reading import Guard
 from .samples import open_sample
+from .tables.csv_dialect import CsvOptions
 from .tables.csv_files import SUFFIXES as CSV_SUFFIXES
 from .xarray import open_xarray
 from .zarr import open_zarr
@@ -34,6 +35,8 @@ _OPENERS: dict[str, Callable[[DataOptions, Guard, bool], Source]] = {
     "xarray": open_xarray,
     "parquet": partial(open_table_source, format="parquet"),
     "csv": partial(open_table_source, format="csv"),
+    "arrow": partial(open_table_source, format="arrow"),
+    "orc": partial(open_table_source, format="orc"),
     "image": open_image,
     "sample": open_sample,
 }
@@ -45,9 +48,9 @@ _SUFFIXES = {
     ".zarr": "zarr",
     ".parquet": "parquet",
 }
-_REMOTE = {"zarr", "xarray", "parquet", "csv"}
+_REMOTE = {"zarr", "xarray", "parquet", "csv", "arrow", "orc"}
 _WITH_NAMES = {"zarr", "hdf5", "xarray"}  # containers of arrays
-_TABLES = {"parquet", "csv"}
+_TABLES = {"parquet", "csv", "arrow", "orc"}
 
 
 def open_source(options: DataOptions, retry: RetryPolicy = PATIENT, *, weighted: bool = True) -> Source:
@@ -111,14 +114,24 @@ def _check_options(options: DataOptions, kind: str) -> None:
         raise DataError(f"data.path {options.path!r}: {kind} is read from files, not from URLs: {remedy}")
     if options.storage_options and not is_url(options.path):
         raise ConfigurationError(f"data.storage_options are for URLs, but {options.path!r} is a file: leave them out")
-    if (options.columns is not None or options.keep) and kind not in _TABLES:
-        raise ConfigurationError(
-            f"data.columns and data.keep are for tables, and {options.path} is none: leave them out"
-        )
+    _check_table_options(options, kind)
     for key in ("array", "arrays"):
         if getattr(options, key) is not None and kind not in _WITH_NAMES:
             what = "names what a group or file of arrays holds"
             raise DataError(f"data.{key} {what}, but {options.path} is none: leave it out")
+
+
+def _check_table_options(options: DataOptions, kind: str) -> None:
+    """Raise where an option of tables, or of CSV, is set for another kind of source."""
+    if (options.columns is not None or options.keep) and kind not in _TABLES:
+        raise ConfigurationError(
+            f"data.columns and data.keep are for tables, and {options.path} is none: leave them out"
+        )
+    if options.csv != CsvOptions() and kind != "csv":
+        raise ConfigurationError(
+            f"data.header, delimiter, decimal, na_values and encoding are for CSV, and {options.path} is none: "
+            "leave them out"
+        )
 
 
 def _check(source: Source, options: DataOptions) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -17,6 +17,19 @@ from ...places import check_file_system, is_url
 from ..naming import natural
 
 _MAGIC = re.compile(r"[*?\[]")
+
+
+class ByteFile(Protocol):
+    """A file that is read by ranges of bytes."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Return the bytes [start:stop]."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +77,9 @@ def reading(name: str) -> Iterator[None]:
         _raise_refusal(name, error)
         raise DataError(f"{name} cannot be read: {error.strerror or _one_line(error)}") from None
     except UnicodeDecodeError:
-        raise DataError(f"{name} is not UTF-8 text: convert it") from None
+        raise DataError(
+            f"{name} is not UTF-8 text: set data.encoding, such as latin-1 or cp1252, or convert it"
+        ) from None
     except (ValueError, NotImplementedError) as error:  # pyarrow's errors of format are of these classes
         raise DataError(f"{name} cannot be read: {_one_line(error)}") from None
 
