@@ -43,7 +43,7 @@ def text(path, content):
 
 
 def csv_table(path, piece_bytes):
-    parts = open_csv(find_files(path, (".csv",), {}), piece_bytes=piece_bytes)
+    parts = open_csv(find_files(path, (".csv",), {}).files, piece_bytes=piece_bytes)
     columns = Columns.of(path, ((part.file.name, schema) for part, schema in parts))
     return Table(path, tuple(part for part, _ in parts), columns, is_text=True)
 
@@ -802,10 +802,17 @@ def test_keys_with_almost_the_name_of_a_result_are_kept(tmp_path):
     assert source.keys(0, 1).column_names == list(names[:3])
 
 
-def test_npy_files_of_a_directory_are_found_where_it_is_taken_for_one_of_them(tmp_path):
-    for i, name in enumerate(("d-2/p-01", "d-2/p-1", "d-10/p-1")):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+def test_npy_files_of_a_directory_are_all_those_below_it(tmp_path):
+    names = ("d-2/p-01", "d-2/p-1", "d-10/p-1", "d-10/e/f/p", "top")
+    for i, name in enumerate(names):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         np.save(tmp_path / f"{name}.npy", np.full((1, 2), float(i)))
-    np.testing.assert_array_equal(open_source(DataOptions(str(tmp_path))).array[EVERYTHING][:, 0], [0, 1, 2])
-    np.save(tmp_path / "top.npy", np.full((1, 2), 9.0))
-    np.testing.assert_array_equal(open_source(DataOptions(str(tmp_path))).array[EVERYTHING][:, 0], [9])
+    for path, rows in (
+        ("", {0, 1, 2, 3, 4}),
+        ("**/*.npy", {0, 1, 2, 3, 4}),
+        ("d-*", {0, 1, 2, 3}),
+        ("**", {0, 1, 2, 3, 4}),
+    ):
+        read = open_source(DataOptions(str(tmp_path / path), format="npy")).array[EVERYTHING][:, 0]
+        assert set(read) == rows
+        assert len(read) == len(rows)

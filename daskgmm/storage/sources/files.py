@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from glob import glob, has_magic
 from pathlib import Path
@@ -35,19 +34,13 @@ def _open_npy_files(key: str, path: str, guard: Guard) -> Readable:
 
 
 def npy_files(path: str) -> list[Path]:
-    """Return the file, the .npy files in the directory, or the files that match the pattern; 9 comes before 10.
+    """Return the file, all .npy files below the directory, or those that the pattern matches; 9 comes before 10.
 
-    A directory without any has those of the folders in it.
+    A directory that the pattern matches stands for all .npy files below it; ** matches folders of any depth.
     """
-    if Path(path).is_file():
-        return [Path(path)]
-    if Path(path).is_dir():
-        return _files(Path(path).glob("*.npy")) or _files(Path(path).glob("*/*.npy"))
-    return _files(map(Path, glob(path) if has_magic(path) else ()))
-
-
-def _files(found: Iterable[Path]) -> list[Path]:
-    return sorted((file for file in found if file.is_file()), key=lambda file: natural(str(file)))
+    found = map(Path, glob(path, recursive=True)) if has_magic(path) and not Path(path).exists() else [Path(path)]
+    files = {file for one in found for file in (one.rglob("*.npy") if one.is_dir() else [one])}
+    return sorted((file for file in files if file.is_file()), key=lambda file: natural(str(file)))
 
 
 def open_image(options: DataOptions, guard: Guard, weighted: bool) -> Source:

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ....errors import DataError
-from .filesystem import StoredFile, reading
+from .filesystem import StoredFile, opening, reading
 from .pieces import covering, cut
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def open_arrow(files: Sequence[StoredFile]) -> list[tuple[ArrowPart, pa.Schema]]
 
 
 def _open_part(file: StoredFile) -> tuple[ArrowPart, pa.Schema]:
-    with reading(file.name):
+    with opening(file.name, "Arrow"):
         if file.size == 0:
-            raise DataError(f"{file.name} is empty: it is no Arrow file")
+            raise DataError(f"{file.name} is empty")
         with _opened(file) as source:
             schema = _reader(source, None).schema
             first = schema.names[:1]  # the least that is read to count rows

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ....errors import DataError
-from .filesystem import StoredFile, reading
+from .filesystem import StoredFile, opening, reading
 from .pieces import covering, cut
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def open_orc(files: Sequence[StoredFile]) -> list[tuple[OrcPart, pa.Schema]]:
 
 
 def _open_part(file: StoredFile) -> tuple[OrcPart, pa.Schema]:
-    with reading(file.name), _opened(file) as orc:
+    with opening(file.name, "ORC"), _opened(file) as orc:
         first = orc.schema.names[:1]  # the least that is read to count rows
         pieces = tuple(orc.read_stripe(stripe, first).num_rows for stripe in range(orc.nstripes))
         return OrcPart(file, pieces), orc.schema

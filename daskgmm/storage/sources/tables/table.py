@@ -121,6 +121,8 @@ class Table:
     parts: tuple[Part, ...]
     columns: Columns
     is_text: bool  # its types are but judged: what no number is needed of is read as it is written
+    others: tuple[str, ...] = ()  # files below its folder that are not read
+    logged: tuple[str, ...] = ()  # names of columns that its log has
 
     @property
     def pieces(self) -> tuple[int, ...]:
@@ -146,9 +148,14 @@ class Table:
         told = []
         if left:
             told.append(f"{self.path}: {', '.join(map(repr, left))} of pandas or dask is an index, and no feature")
-        if self.columns.folders:
+        if self.columns.folders and not self.logged:
             names = ", ".join(sorted(self.columns.folders))
             told.append(f"{self.path}: folders are named {names}=...: these are no features, write them into the files")
+        if lacking := [name for name in self.logged if name not in self.columns.names]:
+            told.append(f"{self.path}: {', '.join(lacking)} stand in the log of the table only: these are no features")
+        if self.others:
+            more = f" and {len(self.others) - 1} more" if len(self.others) > 1 else ""
+            told.append(f"{self.others[0]}{more}: not read, as no file of the table")
         if packed:
             more = f" and {len(packed) - 1} more" if len(packed) > 1 else ""
             told.append(f"{packed[0]}{more}: each read of a compressed file decompresses all of it: parquet is faster")
@@ -241,9 +248,10 @@ def open_table(
     """
     _require_pyarrow()
     suffixes, open_parts = _FORMATS[format]
-    opened = open_parts(find_files(path, suffixes, storage_options or {}), csv_options)
+    found = find_files(path, suffixes, storage_options or {})
+    opened = open_parts(found.files, csv_options)
     columns = Columns.of(path, ((part.file.name, schema) for part, schema in opened))
-    table = Table(path, tuple(part for part, _ in opened), columns, is_text=format == "csv")
+    table = Table(path, tuple(part for part, _ in opened), columns, format == "csv", found.others, found.columns)
     if not table.n_rows:
         raise DataError(f"{path} holds no rows")
     return table
