@@ -219,3 +219,52 @@ def test_what_pandas_writes_is_read_to_the_same_numbers_and_texts(
     got = open_source(DataOptions(str(path), columns=("x", "y"), keep=("wörd",), header=header or names, **options))
     np.testing.assert_array_equal(got.array[EVERYTHING], frame[["x", "y"]])
     assert got.keys(0, n)["wörd"].to_pylist() == list(frame["wörd"])
+
+
+def test_a_number_that_means_a_missing_value_does_so_however_it_is_written(source):
+    rows = ["-999,1,2", "3,-999.0,4", "5,6,-9.99e2", "7,8,-99"]
+    expected = [[np.nan, 1, 2], [3, np.nan, 4], [5, 6, np.nan], [7, 8, -99]]
+    for missing in ("-999", -999, -999.0):
+        got = source([*NAMES, *rows], na_values=(missing,))
+        np.testing.assert_array_equal(got.array[EVERYTHING], expected)
+    commas = ["a;b;c", *(row.replace(",", ";").replace(".", ",") for row in rows)]
+    np.testing.assert_array_equal(source(commas, na_values=("-999,0",), decimal=",").array[EVERYTHING], expected)
+
+
+@pytest.mark.parametrize("delimiter", ["§", '"', "\n", "."])
+def test_a_delimiter_that_cannot_be_one_is_refused(source, delimiter):
+    with pytest.raises(ConfigurationError, match=r"data\.delimiter"):
+        source(NAMES + ROWS, delimiter=delimiter)
+
+
+def test_lines_that_end_with_cr_only_are_refused(refusal):
+    assert "ends its lines with CR only" in refusal("\r".join(NAMES + ROWS).encode())
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["sep=;", "a;b", "1;2"],
+        ["# made by a logger", "a,b", "1,2"],
+        ["# a, b", "a,b", "1,2"],
+        ["a,b", "m/s,K", "1,2"],
+        ["a,b", "1,2", "total,3"],
+        ["a,b", "1,2", "# end"],
+        ["a,b", "5%,1", "6%,2"],
+        ["a,b,", "1,2", "3,4"],
+        ["a,b", "1,2", "3,4,5"],
+        ["a,b", "1,2", '"3', '4",5'],
+        ["a b", "1 2", "3 4"],
+        ["a,b", "$1,2", "$3,4"],
+        ["a,a", "1,2"],
+        ["a,b", "yes,1", "no,2"],
+        ["a,b", "0x1F,1", "0x2F,2"],
+        ["a,b", ",1", ",2"],
+        ["time,a", "12:30,1", "12:31,2"],
+    ],
+)
+def test_what_people_write_around_numbers_is_refused_in_one_line(source, lines):
+    with pytest.raises(DataError) as caught:
+        _ = source(lines).array[EVERYTHING]
+    assert "\n" not in str(caught.value)
+    assert "x.csv" in str(caught.value)

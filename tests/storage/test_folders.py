@@ -1,5 +1,6 @@
 """Folders, patterns and URLs: all of their rows are read, or none and one line says why."""
 
+import gzip
 import os
 
 import numpy as np
@@ -161,3 +162,19 @@ def test_a_presigned_url_is_known_by_its_path(web, tmp_path, suffix):
     line = refusal(f"{web.url}/download?file=a.{suffix}&signature=secret-one")
     assert "set data.format" in line
     assert "secret-one" not in line
+
+
+def test_a_presigned_url_of_a_compressed_csv_is_read_and_told_of_without_its_signature(web, tmp_path):
+    pytest.importorskip("aiohttp", reason="needs the package aiohttp")
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"x\n1\n2\n"))
+    source = open_source(DataOptions(f"{web.url}/a.csv.gz?X-Amz-Signature=secret-one"))
+    assert source.array[EVERYTHING].tolist() == [[1], [2]]
+    assert "decompresses all of it" in source.notices[0]
+    assert "secret-one" not in source.notices[0]
+
+
+def test_a_folder_that_is_named_like_a_file_is_looked_into(tmp_path):
+    write(tmp_path / "a.parquet" / "part-0.parquet", 1)
+    assert rows_of(tmp_path / "a.parquet") == [1, 1]
+    write(tmp_path / "a.parquet" / "part-1.csv")
+    assert "several formats" in refusal(tmp_path / "a.parquet")

@@ -57,8 +57,8 @@ class DataOptions:
     """Of CSV: the character between values; null: the one of , ; | and tab that fits."""
     decimal: Literal[".", ","] = "."
     """Of CSV: the decimal point of numbers."""
-    na_values: tuple[str, ...] = ()
-    """Of CSV: texts that mean a missing value, beside the empty text, NA, N/A, NaN and null."""
+    na_values: tuple[str | int | float, ...] = ()
+    """Of CSV: texts or numbers that mean a missing value, beside the empty text, NA, N/A, NaN and null."""
     encoding: Annotated[str, MinLen(1)] = "utf-8"
     """Of CSV: the encoding of its text, such as latin-1 or cp1252."""
     storage_options: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -69,7 +69,8 @@ class DataOptions:
     @property
     def csv(self) -> CsvOptions:
         """How CSV files are written, as far as it is given."""
-        return CsvOptions(self.header, self.delimiter, self.decimal, self.na_values, self.encoding)
+        na_values = tuple(str(value) for value in self.na_values)
+        return CsvOptions(self.header, self.delimiter, self.decimal, na_values, self.encoding)
 
     @property
     def fill_value(self) -> float | None:

@@ -95,7 +95,7 @@ def _guess(options: DataOptions) -> str:
     if path.startswith("sample:"):
         return "sample"
     kind = _kind_of_name(path)
-    if kind is not None:
+    if kind is not None and not (kind in _TABLES and Path(path).is_dir()):
         return kind
     if not is_url(path) and not has_magic(path):
         _check_exists(path, "auto")

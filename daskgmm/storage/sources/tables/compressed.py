@@ -49,7 +49,7 @@ class InMemory:
 
 def decompressed(file: StoredFile) -> bytes:
     """Return the content of a compressed file; raise DataError where it is damaged or truncated."""
-    suffix = next(suffix for suffix in COMPRESSED if file.name.lower().endswith(suffix))
+    suffix = next(suffix for suffix in COMPRESSED if file.ends_with((suffix,)))
     data = file.read(0, file.size)
     try:
         return _DECOMPRESS[suffix](data)

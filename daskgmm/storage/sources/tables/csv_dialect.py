@@ -18,6 +18,8 @@ MISSING = (  # what pyarrow takes for a missing value
 )
 
 
+_NUMBER = re.compile(r"\s*[-+]?(\d+[.,]?\d*|[.,]\d+)([eE][-+]?\d+)?\s*")
+
 UNNAMED = "Unnamed: "
 """What a column without a name is called, with its number behind: pandas calls it so too."""
 
@@ -36,6 +38,11 @@ class CsvOptions:
     def missing(self) -> list[str]:
         """Every text that means a missing value, also after the space that may follow a delimiter."""
         return [f"{space}{text}" for text in (*MISSING, *self.na_values) for space in ("", " ")]
+
+    @property
+    def missing_numbers(self) -> list[float]:
+        """Those of `na_values` that are numbers: they mean a missing value however they are written."""
+        return [float(text.replace(self.decimal, ".")) for text in self.na_values if _NUMBER.fullmatch(text)]
 
     @property
     def is_utf8(self) -> bool:
@@ -63,6 +70,10 @@ def check_csv_options(options: CsvOptions) -> None:
         raise ConfigurationError(
             f"data.encoding: CSV in {options.encoding} cannot be read in pieces: convert it to UTF-8 (iconv -t utf-8)"
         )
+    if options.delimiter is not None and (not options.delimiter.isascii() or options.delimiter in '"\r\n'):
+        raise ConfigurationError(
+            f"data.delimiter is {options.delimiter!r}: give one character of ASCII, and no quote or line end"
+        )
     if options.delimiter == options.decimal:
         raise ConfigurationError(
             f"data.delimiter and data.decimal are both {options.decimal!r}: give another delimiter"
@@ -76,6 +87,8 @@ def find_dialect(file: str, start: bytes, options: CsvOptions) -> Dialect:
     """
     mark = len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) and options.is_utf8 else 0
     _check_encoding(file, start)
+    if b"\r" in start and b"\n" not in start and start.strip(b"\r").count(b"\r"):
+        raise DataError(f"{file} ends its lines with CR only: write LF (tr '\\r' '\\n')")
     raw = start[mark:].split(b"\n", _LOOKED_AT)[:_LOOKED_AT]
     lines = [
         line.decode(options.encoding, "strict" if i == 0 else "replace").rstrip("\r") for i, line in enumerate(raw)

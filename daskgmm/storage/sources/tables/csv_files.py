@@ -74,7 +74,7 @@ class CsvPart:
         return batches
 
     def _content(self, start: int, stop: int) -> bytes:
-        if self.file.name.lower().endswith(COMPRESSED):
+        if self.file.ends_with(COMPRESSED):
             return InMemory(self.file.name, decompressed(self.file)).read(start, stop)
         return self.file.read(start, stop)
 
@@ -96,7 +96,7 @@ def open_csv(
 def _open_part(file: StoredFile, options: CsvOptions, piece_bytes: int) -> tuple[CsvPart, pa.Schema, bool]:
     """Return a part, its columns, and whether all of its rows have been looked at."""
     with reading(file.name):
-        if file.name.lower().endswith(COMPRESSED):
+        if file.ends_with(COMPRESSED):
             content = InMemory(file.name, decompressed(file))
             return _scanned(file, content, options, max(content.size, 1))
         return _scanned(file, file, options, piece_bytes)
@@ -226,7 +226,7 @@ def _parse(part: CsvPart, lines: bytes, schema: pa.Schema | None, row: int) -> p
     options = part.options
     chosen: dict[str, Any] = {"column_types": schema, "include_columns": schema.names} if schema is not None else {}
     try:
-        return arrow_csv.read_csv(
+        table = arrow_csv.read_csv(
             pa.BufferReader(lines if options.is_utf8 else lines.decode(options.encoding).encode()),
             arrow_csv.ReadOptions(use_threads=False, block_size=2 * len(lines) + 1, column_names=part.names),
             arrow_csv.ParseOptions(delimiter=part.delimiter),
@@ -234,3 +234,16 @@ def _parse(part: CsvPart, lines: bytes, schema: pa.Schema | None, row: int) -> p
         )
     except pa.ArrowInvalid as error:
         raise DataError(f"{part.file.name}: {explained(str(error), part.names, row)}") from None
+    return _without_missing(table, options.missing_numbers) if options.missing_numbers else table
+
+
+def _without_missing(table: pa.Table, missing: Sequence[float]) -> pa.Table:
+    """Return a table with nulls for those numbers of its columns that mean a missing value."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for i, column in enumerate(table.columns):
+        if column.type == pa.float64():
+            is_missing = pc.is_in(column, pa.array(missing, pa.float64()))
+            table = table.set_column(i, table.field(i), pc.if_else(is_missing, pa.scalar(None, pa.float64()), column))
+    return table

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -49,6 +50,11 @@ class StoredFile:
     def name(self) -> str:
         """What a person calls it: a path, or a URL where it is remote."""
         return self.path if self.is_local else str(self.system.unstrip_protocol(self.path))
+
+    def ends_with(self, suffixes: tuple[str, ...]) -> bool:
+        """Return whether its name ends in a suffix, in small or capital letters; the query of a URL is no name."""
+        name = urlsplit(self.path).path if _is_web(self.system) else self.path
+        return name.lower().endswith(suffixes)
 
     def read(self, start: int, stop: int) -> bytes:
         """Return the bytes [start:stop] in one request; raise DataError where the file no longer has them."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import ConfigurationError, DataError
+from ...places import public
 from . import arrow_files, csv_files, orc_files, parquet_files
 from .columns import Columns
 from .compressed import COMPRESSED
@@ -144,7 +145,7 @@ class Table:
     def notices(self, named: Collection[str]) -> tuple[str, ...]:
         """Return what a person should know of how the table is read: what is left out unasked, and what is slow."""
         left = [name for name in self.columns.names if name in self.columns.indices and name not in named]
-        packed = [part.file.name for part in self.parts if part.file.name.lower().endswith(COMPRESSED)]
+        packed = [part.file.name for part in self.parts if part.file.ends_with(COMPRESSED)]
         told = []
         if left:
             told.append(f"{self.path}: {', '.join(map(repr, left))} of pandas or dask is an index, and no feature")
@@ -159,7 +160,7 @@ class Table:
         if packed:
             more = f" and {len(packed) - 1} more" if len(packed) > 1 else ""
             told.append(f"{packed[0]}{more}: each read of a compressed file decompresses all of it: parquet is faster")
-        return tuple(told)
+        return tuple(map(public, told))
 
     def reader(self, columns: Sequence[str]) -> TableReader:
         """Return numeric columns as an array (n_rows, features): a column of lists is as many as its lists are long.
