@@ -53,11 +53,22 @@ def _open_part(file: StoredFile) -> tuple[ArrowPart, pa.Schema]:
     with opening(file.name, "Arrow"):
         if file.size == 0:
             raise DataError(f"{file.name} is empty")
+        _check_end(file)
         with _opened(file) as source:
             schema = _reader(source, None).schema
             first = schema.names[:1]  # the least that is read to count rows
             pieces = tuple(batch.num_rows for batch in _record_batches(source, first, 0))
     return ArrowPart(file, pieces), schema
+
+
+_END = b"\xff\xff\xff\xff\0\0\0\0"  # of a stream, which pyarrow does not miss
+
+
+def _check_end(file: StoredFile) -> None:
+    """Raise DataError for a stream that is cut between two record batches."""
+    is_stream = not file.read(0, min(len(_FILE), file.size)).startswith((_FILE, _FEATHER_1))
+    if is_stream and file.read(max(file.size - len(_END), 0), file.size) != _END:
+        raise DataError(f"{file.name} is truncated: the mark that ends a stream is missing")
 
 
 @contextmanager
