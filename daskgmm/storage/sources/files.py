@@ -17,7 +17,8 @@ from .reading import Guard, Reliable
 def open_npy(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     """Return the source in a .npy file, in a directory of them or in those that match a pattern, end to end."""
     weights, mask = options.weights, options.mask_name
-    source = Source(_open_npy_files("data.path", options.path, guard), options.path)
+    array, notices = _open_npy_files("data.path", options.path, guard), _notices(options.path)
+    source = Source(array, options.path, notices=notices)
     if weighted and weights is not None:
         source = replace(source, weights=_open_npy_files("data.weights", weights, guard))
     if mask is not None:
@@ -39,8 +40,21 @@ def npy_files(path: str) -> list[Path]:
     A directory that the pattern matches stands for all .npy files below it; ** matches folders of any depth.
     """
     found = map(Path, glob(path, recursive=True)) if has_magic(path) and not Path(path).exists() else [Path(path)]
-    files = {file for one in found for file in (one.rglob("*.npy") if one.is_dir() else [one])}
+    files = {file for one in found for file in (filter(_is_npy, one.rglob("*")) if one.is_dir() else [one])}
     return sorted((file for file in files if file.is_file()), key=lambda file: natural(str(file)))
+
+
+def _is_npy(file: Path) -> bool:
+    return file.suffix.lower() == ".npy"
+
+
+def _notices(path: str) -> tuple[str, ...]:
+    """Return what is said of files below a directory that are not read."""
+    below = Path(path).rglob("*") if Path(path).is_dir() else ()
+    shown = (file for file in below if file.is_file() and not file.name.startswith("."))
+    others = sorted(str(file) for file in shown if not _is_npy(file))
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    return (f"{others[0]}{more}: not read, as no .npy",) if others else ()
 
 
 def open_image(options: DataOptions, guard: Guard, weighted: bool) -> Source:

@@ -30,6 +30,7 @@ PIECE_BYTES = 2**23
 """Bytes of a piece, up to a line."""
 _JUDGED_BYTES = 2**20  # of the first rows of a file: the types of its columns are judged by them
 _COUNTED_BYTES = 2**18  # at a time: they stay in a core's cache
+_BLOCK_BYTES = 2**30  # that pyarrow parses at a time: it counts them in 32 bits
 _SCANS_AT_ONCE = 4  # threads that count lines, each of another file
 _LF, _CR = b"\n"[0], b"\r"[0]
 _LINE_START = b" \n"  # two bytes that may stand before a line: empty lines are told by them
@@ -228,7 +229,9 @@ def _parse(part: CsvPart, lines: bytes, schema: pa.Schema | None, row: int) -> p
     try:
         table = arrow_csv.read_csv(
             pa.BufferReader(lines if options.is_utf8 else lines.decode(options.encoding).encode()),
-            arrow_csv.ReadOptions(use_threads=False, block_size=2 * len(lines) + 1, column_names=part.names),
+            arrow_csv.ReadOptions(
+                use_threads=False, block_size=min(2 * len(lines) + 1, _BLOCK_BYTES), column_names=part.names
+            ),
             arrow_csv.ParseOptions(delimiter=part.delimiter),
             arrow_csv.ConvertOptions(null_values=options.missing, decimal_point=options.decimal, **chosen),
         )
