@@ -26,7 +26,7 @@ from .samples import open_sample
 from .tables.arrow_files import SUFFIXES as ARROW_SUFFIXES
 from .tables.csv_dialect import CsvOptions
 from .tables.csv_files import SUFFIXES as CSV_SUFFIXES
-from .tables.filesystem import find_names
+from .tables.filesystem import PACKED, find_names
 from .tables.orc_files import SUFFIXES as ORC_SUFFIXES
 from .tables.parquet_files import SUFFIXES as PARQUET_SUFFIXES
 from .tables.table_logs import METADATA_FILE
@@ -102,6 +102,8 @@ def _guess(options: DataOptions) -> str:
     suffix = next((suffix for suffix in _CONVERT if _file_name(path).endswith(suffix)), None)
     if suffix is not None:
         raise DataError(f"data.path {path!r}: {suffix} is not read: convert it to parquet, with {_CONVERT[suffix]}")
+    if _file_name(path).endswith(PACKED):
+        raise DataError(f"data.path {path!r} is packed: unpack it, or convert it to parquet, .npy or zarr")
     return _kind_of_files(path, find_names(path, options.storage_options))
 
 

@@ -71,6 +71,9 @@ class Columns:
         """Return the float dtype that holds a column, or its lists, of all files; raise DataError for no numbers."""
         dtype = self._number(name)
         if dtype is None:
+            file, problem = self._told_of(name, PROBLEM)
+            if problem:
+                raise DataError(f"{file}: the column {name!r} is not numbers: {problem}")
             kind = self._shown_type(name)
             raise DataError(f"{self.table}: the column {name!r} is {kind}, not numbers: name a numeric column")
         return dtype
@@ -161,9 +164,8 @@ class Columns:
     def _check_numeric(self, names: Sequence[str]) -> None:
         others = [name for name in names if self._number(name) is None]
         for name in others:
-            file, problem = self._told_of(name, PROBLEM)
-            if problem:
-                raise DataError(f"{file}: the column {name!r} is not numbers: {problem}")
+            if self._told_of(name, PROBLEM)[1]:
+                self.number(name)
         if others:
             listed = _listed([f"{name!r} ({self._shown_type(name)})" for name in others])
             remedy = ", ".join(f'"!{name}"' for name in others[:_LISTED])

@@ -17,9 +17,6 @@ MISSING = (  # what pyarrow takes for a missing value
     *("N/A", "NA", "NULL", "NaN", "n/a", "nan", "null"),
 )
 
-
-_NUMBER = re.compile(r"\s*[-+]?(\d+[.,]?\d*|[.,]\d+)([eE][-+]?\d+)?\s*")
-
 UNNAMED = "Unnamed: "
 """What a column without a name is called, with its number behind: pandas calls it so too."""
 
@@ -42,7 +39,8 @@ class CsvOptions:
     @property
     def missing_numbers(self) -> list[float]:
         """Those of `na_values` that are numbers: they mean a missing value however they are written."""
-        return [float(text.replace(self.decimal, ".")) for text in self.na_values if _NUMBER.fullmatch(text)]
+        numbers = (_as_number(text.replace(self.decimal, ".")) for text in self.na_values)
+        return [number for number in numbers if number is not None]
 
     @property
     def is_utf8(self) -> bool:
@@ -56,6 +54,13 @@ class Dialect:
     names: tuple[str, ...]
     delimiter: str
     first_row: int
+
+
+def _as_number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def check_csv_options(options: CsvOptions) -> None:

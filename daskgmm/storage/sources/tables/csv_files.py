@@ -114,7 +114,23 @@ def _scanned(
     dialect = find_dialect(file.name, whole_lines, options)
     edges, pieces = _indexed(content, dialect, piece_bytes, options.encoding)
     part = CsvPart(file, dialect.names, dialect.delimiter, options, edges, pieces)
-    return part, _judged(part, whole_lines[dialect.first_row :]), is_all
+    schema = _judged(part, whole_lines[dialect.first_row :])
+    if options.header is None:
+        _check_named(file.name, schema)
+    return part, schema, is_all
+
+
+def _check_named(file: str, schema: pa.Schema) -> None:
+    """Raise DataError for columns without a name that are neither empty nor the row numbers or names in front."""
+    import pyarrow as pa
+
+    for i, field in enumerate(schema):
+        is_index = i == 0 and field.type != pa.float64()
+        if field.name == f"{UNNAMED}{i}" and field.type != pa.null() and not is_index:
+            raise DataError(
+                f"{file}: column {i} (from 0) holds values but has no name in the first line: name it there, "
+                f"or set data.header: true to call it {field.name!r}"
+            )
 
 
 def _with_empty_as_numbers(opened: Sequence[tuple[CsvPart, pa.Schema, bool]]) -> list[pa.Schema]:

@@ -72,7 +72,7 @@ _HINTS = [
         "set data.decimal if the comma is the decimal point, write numbers without it if it is a thousands separator",
     ),
     (
-        re.compile(rf"{_SIGN}\d{{1,3}}((,\d{{3}})+\.\d*|(\.\d{{3}})+,\d*|([ '_]\d{{3}})+([.,]\d+)?)"),
+        re.compile(rf"{_SIGN}\d{{1,3}}((,\d{{3}})+\.\d*|(\.\d{{3}})+,\d*|([ '_\u00a0\u202f]\d{{3}})+([.,]\d+)?)"),
         "it has a thousands separator: write numbers without it",
     ),
     (re.compile(rf"{_SIGN}\d*,\d+([eE][-+]?\d+)?"), 'set data.decimal: "," where the comma is the decimal point'),

@@ -198,7 +198,9 @@ def _log_of(system: Any, path: str, listed: Mapping[str, list[dict[str, Any]]], 
             return log
         if log is not None:
             raise files_of_a_table(path, log)
-    log = None if _is_web(system) else log_above(system, listed)
+    is_file = {top: [info["name"].rstrip("/") for info in infos] == [top] for top, infos in listed.items()}
+    folders = {top.rpartition("/")[0] if is_file[top] else top for top in listed}
+    log = None if _is_web(system) else log_above(system, sorted(folders))
     if log is not None:
         raise files_of_a_table(path, log)
     return None
@@ -262,13 +264,13 @@ def _is_hidden(name: str, prefix: str, root: str) -> bool:
     return bool(hidden) and not any(part.startswith((".", "_")) for part in root[len(prefix) :].split("/"))
 
 
-_PACKED = (".gz", ".gzip", ".bz2", ".xz", ".zst", ".lz4", ".br", ".zip", ".7z", ".tar", ".tgz", ".z", ".lzo", ".snappy")
+PACKED = (".gz", ".gzip", ".bz2", ".xz", ".zst", ".lz4", ".br", ".zip", ".7z", ".tar", ".tgz", ".z", ".lzo", ".snappy")
 
 
 def _packed(name: str, suffixes: tuple[str, ...]) -> bool:
     """Return whether a file is one of the table that is packed in a way that is not read."""
     stem, _, suffix = name.lower().rpartition(".")
-    return f".{suffix}" in _PACKED and stem.endswith(suffixes)
+    return f".{suffix}" in PACKED and stem.endswith(suffixes)
 
 
 def _one_line(error: BaseException) -> str:
