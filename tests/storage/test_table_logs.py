@@ -26,9 +26,10 @@ def refusal(path, **options):
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("mark", "kind"), [(".hoodie/hoodie.properties", "Hudi"), ("_spark_metadata/0", "Spark streaming")]
-)
+MARKS = [(".hoodie/hoodie.properties", "Hudi"), ("_spark_metadata/0", "Spark streaming")]
+
+
+@pytest.mark.parametrize(("mark", "kind"), MARKS)
 def test_tables_of_hudi_and_spark_are_refused(tmp_path, mark, kind):
     table = tmp_path / "table"
     (table / mark).parent.mkdir(parents=True)
@@ -63,7 +64,7 @@ def test_a_delta_table_in_a_bucket_is_read_as_its_log_says(delta, s3):
     options = {"storage_options": s3.storage_options}
     assert rows_of(f"{s3.url}/lake/delta", **options) == [0, 1, 2, 3]
     for path in ("lake", "lake/delta/*.parquet", "lake/*/*.parquet"):
-        assert "names files of the Delta table" in refusal(f"{s3.url}/{path}", **options)
+        assert f"names files of the Delta table {s3.url}/lake/delta, whose" in refusal(f"{s3.url}/{path}", **options)
 
 
 def test_columns_that_stand_in_the_log_only_are_told_of(tmp_path):
@@ -127,6 +128,43 @@ def test_an_iceberg_table_is_read_as_the_metadata_say(iceberg):
         assert rows_of(folder) == [0, 1, 3, 4]
     for path in ("data", "data/*.parquet"):
         assert "names files of the Iceberg table" in refusal(folder / path)
+
+
+def test_an_iceberg_table_in_a_bucket_is_read_as_the_metadata_say(s3):
+    catalogs = pytest.importorskip("pyiceberg.catalog.memory", reason="needs the package pyiceberg")
+    pytest.importorskip("sqlalchemy", reason="pyiceberg's catalog needs the package sqlalchemy")
+    options, place = s3.storage_options, s3.storage_options["client_kwargs"]
+    access = {"s3.access-key-id": options["key"], "s3.secret-access-key": options["secret"]}
+    where = {
+        "s3.endpoint": place["endpoint_url"],
+        "s3.region": place["region_name"],
+        "warehouse": f"{s3.url}/warehouse",
+    }
+    catalog = catalogs.InMemoryCatalog(
+        "memory", **where, **access, **{"py-io-impl": "pyiceberg.io.fsspec.FsspecFileIO"}
+    )
+    catalog.create_namespace("n")
+    table = catalog.create_table("n.t", schema=TABLE.schema)
+    table.append(TABLE)
+    table.overwrite(TABLE.slice(0, 2))
+    assert rows_of(table.metadata_location, storage_options=options) == [0, 1]
+    folder = table.metadata_location.rpartition("/metadata")[0]
+    assert f"such as {table.metadata_location}" in refusal(folder, storage_options=options)
+    assert f"of the Iceberg table {folder}, whose" in refusal(f"{folder}/data/*.parquet", storage_options=options)
+
+
+@pytest.mark.parametrize(("mark", "kind"), MARKS)
+def test_marks_of_logs_are_seen_in_buckets(s3, tmp_path, mark, kind):
+    s3fs = pytest.importorskip("s3fs")
+    system = s3fs.S3FileSystem(**s3.storage_options)
+    pq.write_table(TABLE, tmp_path / "a.parquet")
+    table = f"marked/{kind[0]}"
+    system.put(str(tmp_path / "a.parquet"), f"rows/{table}/day=1/a.parquet")
+    system.pipe(f"rows/{table}/{mark}", b"{}")
+    options = {"storage_options": s3.storage_options}
+    assert f"{s3.url}/{table} is a {kind} table, which is not read" in refusal(f"{s3.url}/{table}", **options)
+    for path in ("day=1", "*/*.parquet"):
+        assert f"files of the {kind} table {s3.url}/{table}, whose" in refusal(f"{s3.url}/{table}/{path}", **options)
 
 
 def test_an_iceberg_table_with_renamed_columns_is_refused(iceberg):

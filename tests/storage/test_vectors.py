@@ -142,7 +142,7 @@ def test_a_damaged_file_is_named(tmp_path, name):
     table = pa.table({"x": np.arange(5000.0)})
     WRITERS[name](table, tmp_path / name, 1000)
     whole = (tmp_path / name).read_bytes()
-    for content in (b"", b"x", b"x,y\n1,2\n" * 20, whole[: len(whole) // 2]):
+    for content in (b"", b"x", b"FEA1" + bytes(99), b"x,y\n1,2\n" * 20, whole[: len(whole) // 2]):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError, match=rf"{name}.*convert it to parquet") as caught:
             open_source(DataOptions(str(tmp_path / name)))

@@ -53,7 +53,7 @@ def _open_part(file: StoredFile) -> tuple[ArrowPart, pa.Schema]:
     with opening(file.name, "Arrow"):
         if file.size == 0:
             raise DataError(f"{file.name} is empty")
-        _check_end(file)
+        _check_kind(file)
         with _opened(file) as source:
             schema = _reader(source, None).schema
             first = schema.names[:1]  # the least that is read to count rows
@@ -64,10 +64,12 @@ def _open_part(file: StoredFile) -> tuple[ArrowPart, pa.Schema]:
 _END = b"\xff\xff\xff\xff\0\0\0\0"  # of a stream, which pyarrow does not miss
 
 
-def _check_end(file: StoredFile) -> None:
-    """Raise DataError for a stream that is cut between two record batches."""
-    is_stream = not file.read(0, min(len(_FILE), file.size)).startswith((_FILE, _FEATHER_1))
-    if is_stream and file.read(max(file.size - len(_END), 0), file.size) != _END:
+def _check_kind(file: StoredFile) -> None:
+    """Raise DataError for Feather of version 1, and for a stream that is cut between two record batches."""
+    start = file.read(0, min(len(_FILE), file.size))
+    if start.startswith(_FEATHER_1):
+        raise DataError(f"{file.name} is Feather of version 1, which is not read")
+    if start != _FILE and file.read(max(file.size - len(_END), 0), file.size) != _END:
         raise DataError(f"{file.name} is truncated: the mark that ends a stream is missing")
 
 
@@ -90,17 +92,12 @@ def _reader(source: Any, columns: Sequence[str] | None) -> Any:
     source.seek(0)
     start = source.read(len(_FILE))
     source.seek(0)
-    if start.startswith(_FEATHER_1):
-        raise DataError(_OLD)
     open_reader = ipc.open_file if start == _FILE else ipc.open_stream
     if columns is None:
         return open_reader(source)
     names = _reader(source, None).schema.names
     source.seek(0)
     return open_reader(source, options=ipc.IpcReadOptions(included_fields=sorted(map(names.index, columns))))
-
-
-_OLD = "Feather of version 1 is not read: convert it to parquet, with pyarrow.feather.read_table and write_table"
 
 
 def _record_batches(source: Any, columns: Sequence[str], first: int) -> Iterator[pa.RecordBatch]:

@@ -16,7 +16,7 @@ from ....errors import DataError
 from ...faults import denial, is_denied, is_transient
 from ...places import check_file_system, is_url
 from ..naming import natural
-from .table_logs import METADATA_FILE, Log, LoggedTable, files_of_a_table, log_above, log_among, read_log
+from .table_logs import METADATA_FILE, Log, LoggedTable, files_of_a_table, log_above, log_among, name_of, read_log
 
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -49,7 +49,7 @@ class StoredFile:
     @property
     def name(self) -> str:
         """What a person calls it: a path, or a URL where it is remote."""
-        return self.path if self.is_local else str(self.system.unstrip_protocol(self.path))
+        return name_of(self.system, self.path)
 
     def ends_with(self, suffixes: tuple[str, ...]) -> bool:
         """Return whether its name ends in a suffix, in small or capital letters; the query of a URL is no name."""
@@ -197,12 +197,12 @@ def _log_of(system: Any, path: str, listed: Mapping[str, list[dict[str, Any]]], 
         if log is not None and not is_glob and log.root == top:
             return log
         if log is not None:
-            raise files_of_a_table(path, log)
+            raise files_of_a_table(system, path, log)
     is_file = {top: [info["name"].rstrip("/") for info in infos] == [top] for top, infos in listed.items()}
     folders = {top.rpartition("/")[0] if is_file[top] else top for top in listed}
     log = None if _is_web(system) else log_above(system, sorted(folders))
     if log is not None:
-        raise files_of_a_table(path, log)
+        raise files_of_a_table(system, path, log)
     return None
 
 

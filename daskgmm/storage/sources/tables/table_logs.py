@@ -9,6 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from fsspec.implementations.local import LocalFileSystem
+
 from ....errors import DaskGMMError, DataError
 from ..reading import optional
 
@@ -23,10 +25,15 @@ _REMEDIES = {
 
 @dataclass(frozen=True)
 class Log:
-    """A table with a log: where it is, and the library's name of its kind."""
+    """A table with a log: where it is, and the name of its kind."""
 
     root: str
     kind: str
+
+
+def name_of(system: Any, path: str) -> str:
+    """Return what a person calls a path of a file system: a path, or a URL where it is remote."""
+    return path if isinstance(system, LocalFileSystem) else str(system.unstrip_protocol(path))
 
 
 @dataclass(frozen=True)
@@ -79,10 +86,10 @@ def _kind_of(system: Any, root: str) -> str | None:
     return None
 
 
-def files_of_a_table(path: str, log: Log) -> DataError:
+def files_of_a_table(system: Any, path: str, log: Log) -> DataError:
     """Return the error for files that are named without the log of their table."""
     return DataError(
-        f"{path} names files of the {log.kind} table {log.root}, whose log says which of them count: "
+        f"{path} names files of the {log.kind} table {name_of(system, log.root)}, whose log says which of them count: "
         "name the table itself"
     )
 
@@ -93,13 +100,15 @@ def read_log(system: Any, log: Log, metadata: str | None = None) -> LoggedTable:
     Raise DataError for a log that is damaged, and for tables whose files do not hold their rows as they are.
     """
     if log.kind in _REMEDIES:
-        raise DataError(f"{log.root} is a {log.kind} table, which is not read: {_REMEDIES[log.kind]}")
+        raise DataError(f"{name_of(system, log.root)} is a {log.kind} table, which is not read: {_REMEDIES[log.kind]}")
     try:
         return _read_delta(system, log.root) if log.kind == "Delta" else _read_iceberg(system, log.root, metadata)
     except (DaskGMMError, OSError):
         raise
     except Exception as error:  # the libraries raise errors of many classes
-        raise DataError(f"the log of the {log.kind} table {log.root} cannot be read: {_one_line(error)}") from None
+        raise DataError(
+            f"the log of the {log.kind} table {name_of(system, log.root)} cannot be read: {_one_line(error)}"
+        ) from None
 
 
 _READ_FEATURES = {"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck", "columnMapping"}
@@ -110,20 +119,20 @@ def _read_delta(system: Any, root: str) -> LoggedTable:
     with TemporaryDirectory() as folder:
         _copy(system, f"{root}/_delta_log", Path(folder) / "_delta_log")
         table = deltalake.DeltaTable(folder)
-        _check_delta(root, table)
+        _check_delta(name_of(system, root), table)
         files = [str(uri).removeprefix("file://").removeprefix(folder) for uri in table.file_uris()]
         columns = tuple(field.name for field in table.schema().fields)
     return LoggedTable(tuple(f"{root}/{file.lstrip('/')}" for file in files), columns)
 
 
-def _check_delta(root: str, table: Any) -> None:
+def _check_delta(name: str, table: Any) -> None:
     protocol = table.protocol()
     unknown = sorted(set(protocol.reader_features or ()) - _READ_FEATURES)
     if table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
         unknown.append("columnMapping")
     if unknown:
         raise DataError(
-            f"{root} is a Delta table with {', '.join(unknown)}, whose files do not hold its rows as they are: "
+            f"{name} is a Delta table with {', '.join(unknown)}, whose files do not hold its rows as they are: "
             "write it as parquet, with deltalake or Spark"
         )
 
@@ -167,11 +176,12 @@ def _read_iceberg(system: Any, root: str, metadata: str | None) -> LoggedTable:
         io=files,
         catalog=catalogs.NoopCatalog("none"),
     )
-    _check_names(root, described.schemas)
+    _check_names(name_of(system, root), described.schemas)
     tasks = list(table.scan().plan_files())
     if any(task.delete_files for task in tasks):
         raise DataError(
-            f"{root} is an Iceberg table with deleted rows in its files: rewrite its data files (compaction)"
+            f"{name_of(system, root)} is an Iceberg table with deleted rows in its files: "
+            "rewrite its data files (compaction)"
         )
     paths = tuple(_path(system, task.file.file_path) for task in tasks)
     return LoggedTable(paths, tuple(field.name for field in table.schema().fields))
@@ -183,20 +193,20 @@ def _current_metadata(system: Any, root: str) -> str:
     if not system.exists(hint):
         newest = max(system.glob(f"{root}/metadata/*{METADATA_FILE}"))
         raise DataError(
-            f"{root} is an Iceberg table whose current version only its catalog knows (it has no version-hint.text): "
-            f"set data.path to the metadata file of that version, such as {newest}"
+            f"{name_of(system, root)} is an Iceberg table without version-hint.text, whose current version only its "
+            f"catalog knows: set data.path to the metadata file of that version, such as {name_of(system, newest)}"
         )
     version = system.cat_file(hint).decode().strip()
     name = version if version.endswith(METADATA_FILE) else f"{'v' * version.isdigit()}{version}{METADATA_FILE}"
     return f"{root}/metadata/{name}"
 
 
-def _check_names(root: str, schemas: Iterable[Any]) -> None:
+def _check_names(name: str, schemas: Iterable[Any]) -> None:
     """Raise DataError where a column has been renamed: its files then have it by the old name."""
     pairs = {(field.field_id, field.name) for schema in schemas for field in schema.fields}
     if len({number for number, _ in pairs}) < len(pairs) or len({name for _, name in pairs}) < len(pairs):
         raise DataError(
-            f"{root} is an Iceberg table with renamed columns: write it as parquet, with pyiceberg or Spark"
+            f"{name} is an Iceberg table with renamed columns: write it as parquet, with pyiceberg or Spark"
         )
 
 
