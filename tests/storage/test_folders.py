@@ -63,6 +63,23 @@ def test_a_folder_of_several_formats_is_refused_with_a_file_of_each(tmp_path, ot
     assert f"{tmp_path}/{other}: not read, as no file of the table" in source.notices[0]
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "npy"])
+def test_links_to_folders_are_refused_and_links_to_files_are_read(tmp_path, suffix):
+    write(tmp_path / "b" / f"1.{suffix}", 1)
+    write(tmp_path / "a" / f"0.{suffix}", 0)
+    (tmp_path / "a" / f"1.{suffix}").symlink_to(tmp_path / "b" / f"1.{suffix}")
+    assert rows_of(tmp_path / "a") == [0, 0, 1, 1]
+    (tmp_path / "a" / "more").symlink_to(tmp_path / "b")
+    assert f"not followed, such as {tmp_path}/a/more: name that folder" in refusal(tmp_path / "a")
+
+
+def test_zarr_stores_in_a_folder_are_named(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    zarr.create_array(tmp_path / "s.zarr", data=np.ones((3, 2)))
+    assert f"name it, such as {tmp_path}/s.zarr" in refusal(tmp_path)
+    assert "matches no file" in refusal(tmp_path / "n*")
+
+
 def test_files_that_are_no_data_are_told_of(tmp_path):
     write(tmp_path / "part-0.parquet")
     for name in ("README.md", "part-1", "_SUCCESS", ".part-0.parquet.crc"):

@@ -40,8 +40,16 @@ def npy_files(path: str) -> list[Path]:
     A directory that the pattern matches stands for all .npy files below it; ** matches folders of any depth.
     """
     found = map(Path, glob(path, recursive=True)) if has_magic(path) and not Path(path).exists() else [Path(path)]
-    files = {file for one in found for file in (filter(_is_npy, one.rglob("*")) if one.is_dir() else [one])}
+    files = {file for one in found for file in (_npy_files_below(one) if one.is_dir() else [one])}
     return sorted((file for file in files if file.is_file()), key=lambda file: natural(str(file)))
+
+
+def _npy_files_below(folder: Path) -> list[Path]:
+    below = list(folder.rglob("*"))
+    link = next((one for one in below if one.is_symlink() and one.is_dir()), None)
+    if link is not None:
+        raise DataError(f"{folder} has links to folders, which are not followed, such as {link}: name that folder")
+    return [one for one in below if _is_npy(one)]
 
 
 def _is_npy(file: Path) -> bool:

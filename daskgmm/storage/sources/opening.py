@@ -121,12 +121,14 @@ def _kind_of_name(path: str) -> str | None:
 
 def _kind_of_files(path: str, names: Sequence[str]) -> str:
     """Return the one format that files have; raise DataError where they have several, or one that is read by itself."""
+    if not names and has_magic(path) and not is_url(path):
+        raise DataError(f"data.path {path!r} matches no file (working directory {Path.cwd()})")
     first: dict[str, str] = {}
     for name in names:
         is_zarr = ".zarr/" in name or name.endswith(("zarr.json", ".zarray", ".zgroup", ".zmetadata"))
         kind = "zarr" if is_zarr else _kind_of_name(name)
         if kind is not None:
-            first.setdefault(kind, name)
+            first.setdefault(kind, name.partition(".zarr/")[0] + ".zarr" * (".zarr/" in name))
     if len(first) > 1:
         listed = ", ".join(f"{kind} ({name})" for kind, name in first.items())
         raise DataError(

@@ -213,6 +213,9 @@ def _data(
     infos = _visible(root, listed)
     data = [info for name, info in infos.items() if name in listed or name.lower().endswith(suffixes)]
     others = sorted(infos.keys() - {info["name"] for info in data})
+    links = [name for name in others if infos[name].get("islink") and system.isdir(name)]
+    if links:
+        raise DataError(f"{path} has links to folders, which are not followed, such as {links[0]}: name that folder")
     packed = [name for name in others if _packed(name, suffixes)]
     if packed:
         raise DataError(f"{path} has files that cannot be read, such as {packed[0]}: unpack them, or leave them out")
