@@ -147,6 +147,11 @@ def test_a_column_of_texts_is_shown_with_its_first_value(refusal):
     assert "'town' (string, row 0 holds 'Kyoto'); leave them out with data.columns: [\"!town\"]" in line
 
 
+def test_a_column_of_times_is_no_number_with_a_fault(refusal):
+    line = refusal(["a,when", *(f"{i},2020-01-01 10:0{i}:00" for i in range(9))])
+    assert "'when' (string, row 0 holds '2020-01-01 10:00:00'); leave them out" in line
+
+
 def test_a_delimiter_at_the_end_of_each_line_is_an_empty_column_without_a_name(source, refusal):
     lines = [f"{line}," for line in NAMES + ROWS]
     assert "'Unnamed: 3' (empty); leave them out" in refusal(lines)

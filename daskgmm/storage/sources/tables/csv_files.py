@@ -228,8 +228,13 @@ def _judged(part: CsvPart, lines: bytes) -> pa.Schema:
     if not lines.strip():
         return pa.schema([(name, pa.null()) for name in part.names])
     table = _parse(part, lines, None, 0)
-    fields = [judged_field(name, table.column(i), part.options, part.file.name) for i, name in enumerate(part.names)]
-    return pa.schema(fields)
+    is_alone = len(part.names) == 1
+    return pa.schema(
+        [
+            judged_field(name, table.column(i), part.options, part.file.name, is_alone)
+            for i, name in enumerate(part.names)
+        ]
+    )
 
 
 def _parse(part: CsvPart, lines: bytes, schema: pa.Schema | None, row: int) -> pa.Table:

@@ -20,11 +20,13 @@ EXAMPLE = b"example"
 _NUMBER = r"^\s*[+-]?(\d+[.]?\d*|[.]\d+)([eE][+-]?\d+)?\s*$"
 
 
-def judged_field(name: str, values: pa.ChunkedArray, options: CsvOptions, file: str) -> pa.Field:
+def judged_field(
+    name: str, values: pa.ChunkedArray, options: CsvOptions, file: str, is_alone: bool = False
+) -> pa.Field:
     """Return a column with the type that its first values show: int64, double, bool, null, or string.
 
-    The metadata of a string column tell of a text in it. Raise DataError where a text is the name itself, or
-    all are of its pattern, unless it is known that the first line holds names.
+    The metadata of a string column tell of a text in it, and of the delimiter where the column is alone. Raise DataError
+    where a text is the name itself, or all are of its pattern, unless it is known that the first line holds names.
     """
     import pyarrow as pa
 
@@ -33,10 +35,10 @@ def judged_field(name: str, values: pa.ChunkedArray, options: CsvOptions, file: 
     texts = values.cast(pa.string())
     if options.header is None:
         _check_name(file, name, texts)
-    return pa.field(name, pa.string(), metadata=_first_text(name, texts, options))
+    return pa.field(name, pa.string(), metadata=_first_text(name, texts, options, is_alone))
 
 
-def _first_text(name: str, texts: pa.ChunkedArray, options: CsvOptions) -> dict[bytes, bytes]:
+def _first_text(name: str, texts: pa.ChunkedArray, options: CsvOptions, is_alone: bool) -> dict[bytes, bytes]:
     """Return what the metadata say of the first value that is no number."""
     import pyarrow.compute as pc
 
@@ -50,6 +52,8 @@ def _first_text(name: str, texts: pa.ChunkedArray, options: CsvOptions) -> dict[
     is_rare = pc.sum(is_text).as_py() * 2 <= len(texts) - texts.null_count
     if is_rare or _hint(text):
         return {PROBLEM: f"{where}: {remedy_for(text, name)}".encode()}
+    if is_alone:
+        return {PROBLEM: f"{where}: set data.delimiter if another character separates the values".encode()}
     return {EXAMPLE: where.encode()}
 
 
@@ -77,10 +81,6 @@ _HINTS = [
     ),
     (re.compile(rf"{_SIGN}\d*,\d+([eE][-+]?\d+)?"), 'set data.decimal: "," where the comma is the decimal point'),
     (re.compile(rf"{_SIGN}\d*\.\d+([eE][-+]?\d+)?"), 'set data.decimal: "." where the point is the decimal point'),
-    (
-        re.compile(r".*\d\s*[:^~|;\t ]\s*[-+]?\d.*"),
-        "set data.delimiter if another character separates the values",
-    ),
 ]
 
 

@@ -59,11 +59,12 @@ class TableReader:
         start, stop = (min(wanted), max(wanted) + 1) if wanted else (0, 0)
         owners = [column for column, width in enumerate(self.widths) for _ in range(max(width, 1))]
         features = range(len(owners))[slices[1] if len(slices) > 1 else slice(None)]
-        columns = sorted({owners[feature] for feature in features})
-        read = [feature for feature, owner in enumerate(owners) if owner in set(columns)]
-        rows = self._read(start, stop, columns)[:: wanted.step]
+        columns = {owners[feature] for feature in features}
+        read = [feature for feature, owner in enumerate(owners) if owner in columns]
+        rows = self._read(start, stop, sorted(columns))[:: wanted.step]
         if read != list(features):
-            rows = rows[:, [read.index(feature) for feature in features]]
+            place = {feature: i for i, feature in enumerate(read)}
+            rows = rows[:, [place[feature] for feature in features]]
         return rows[:, 0] if self.ndim == 1 else rows
 
     def _read(self, start: int, stop: int, columns: Sequence[int]) -> NDArray[Any]:
