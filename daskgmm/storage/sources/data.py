@@ -14,7 +14,7 @@ from pydantic import BeforeValidator
 
 from ...core.section import STRICT
 from .readers import Readable, SyntheticOptions
-from .tables.csv_dialect import CsvOptions, Header
+from .tables.csv_dialect import CsvOptions
 
 Format = Literal["auto", "zarr", "npy", "hdf5", "xarray", "parquet", "csv", "arrow", "orc", "image", "sample"]
 
@@ -51,7 +51,7 @@ class DataOptions:
     """Which rows count: name of an array or column not 0 there (~name: 0 there); or the fill value (nan) of others."""
     keep: tuple[str, ...] = ()
     """Key columns of a table: no features, but carried over to the results."""
-    header: Header = None
+    header: bool | Annotated[tuple[str, ...], MinLen(1)] | None = None
     """Of CSV: true: the first line holds names; false: it is a row; or a list of names; null: it must be sure."""
     delimiter: Annotated[str, Len(1, 1)] | None = None
     """Of CSV: the character between values; null: the one of , ; | and tab that fits."""

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 from ....errors import ConfigurationError, DataError
 
-Header = bool | tuple[str, ...] | None
-
 MISSING = (  # what pyarrow takes for a missing value
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
     *("N/A", "NA", "NULL", "NaN", "n/a", "nan", "null"),
@@ -25,7 +23,9 @@ UNNAMED = "Unnamed: "
 class CsvOptions:
     """What is known of CSV files beforehand; None: found in the first lines."""
 
-    header: Header = None  # whether the first line holds the names; or the names, where no line does
+    header: bool | tuple[str, ...] | None = (
+        None  # whether the first line holds the names; or the names, where no line does
+    )
     delimiter: str | None = None
     decimal: str = "."
     na_values: tuple[str, ...] = ()  # texts that mean a missing value, beside MISSING

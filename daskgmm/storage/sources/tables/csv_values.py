@@ -25,8 +25,8 @@ def judged_field(
 ) -> pa.Field:
     """Return a column with the type that its first values show: int64, double, bool, null, or string.
 
-    The metadata of a string column tell of a text in it, and of the delimiter where the column is alone. Raise DataError
-    where a text is the name itself, or all are of its pattern, unless it is known that the first line holds names.
+    The metadata of a string column tell of a text in it, and of the delimiter where the column is alone. Raise
+    DataError where a text is the name itself, or all are of its pattern, unless the options say what the header is.
     """
     import pyarrow as pa
 
