@@ -162,7 +162,7 @@ def test_only_the_columns_that_are_chosen_are_parsed(tmp_path):
         (pa.array([1, None], pa.uint16()), "float32"),
         (pa.array([1, None], pa.int32()), "float64"),
         (pa.array([1, None], pa.uint64()), "float64"),
-        (pa.array([1, None], pa.float16()), "float32"),
+        (pa.array([np.float16(1), None], pa.float16()), "float32"),
         (pa.array([1, None], pa.float32()), "float32"),
         (pa.array([1, None], pa.float64()), "float64"),
         (pa.array([True, None]), "float32"),

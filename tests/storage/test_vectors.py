@@ -86,17 +86,16 @@ def test_what_pyarrow_writes_is_read_to_the_same_numbers_in_the_same_places(
     assert source.keys(start, stop)["id"].to_pylist() == [f"k{i}" for i in range(start, stop)]
 
 
-def test_lists_of_one_length_are_float32_where_that_is_exact(tmp_path):
-    for kind, dtype in (
-        (pa.float16(), "float32"),
-        (pa.float32(), "float32"),
-        (pa.float64(), "float64"),
-        (pa.int8(), "float32"),
-    ):
-        pq.write_table(pa.table({"emb": pa.array([[1, 2], [3, None]], pa.list_(kind))}), tmp_path / "a.parquet")
-        array = open_source(DataOptions(str(tmp_path / "a.parquet"))).array
-        assert array.dtype == dtype
-        np.testing.assert_array_equal(array[EVERYTHING], [[1, 2], [3, np.nan]])
+@pytest.mark.parametrize(
+    ("number", "dtype"),
+    [(np.float16, "float32"), (np.float32, "float32"), (np.float64, "float64"), (np.int8, "float32")],
+)
+def test_lists_are_float32_where_that_is_exact(tmp_path, number, dtype):
+    lists = [[number(1), number(2)], [number(3), None]]
+    pq.write_table(pa.table({"emb": pa.array(lists, pa.list_(pa.from_numpy_dtype(number)))}), tmp_path / "a.parquet")
+    array = open_source(DataOptions(str(tmp_path / "a.parquet"))).array
+    assert array.dtype == dtype
+    np.testing.assert_array_equal(array[EVERYTHING], [[1, 2], [3, np.nan]])
 
 
 def test_a_list_of_another_length_is_named_with_file_row_and_column(tmp_path):
