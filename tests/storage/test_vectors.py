@@ -14,6 +14,7 @@ from daskgmm.errors import DataError
 from daskgmm.storage.sources import DataOptions, open_source
 
 EVERYTHING = (slice(None), slice(None))
+READS_NULLS = int(pa.__version__.partition(".")[0]) >= 26  # 21 still refuses its own fixed-size lists that are null
 
 
 def write_stream(table, path, size):
@@ -67,7 +68,8 @@ def test_what_pyarrow_writes_is_read_to_the_same_numbers_in_the_same_places(
         return  # ORC has one kind of list
     numbers = st.floats(-1e6, 1e6, width=32)
     values = np.array(data.draw(st.lists(numbers, min_size=n * (width + 1), max_size=n * (width + 1)))).reshape(n, -1)
-    values[np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n))), 1:] = np.nan
+    if READS_NULLS or kind not in {"fixed", "tensor"} or name not in {"a.parquet", "a.pq"}:
+        values[np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n))), 1:] = np.nan
     values[0, 1:] = 7.0
     vectors = embedding(values[:, 1:], LISTS[kind](pa.float32(), width), width)
     table = pa.table({"id": [f"k{i}" for i in range(n)], "x": values[:, 0], "emb": vectors})
