@@ -42,6 +42,14 @@ def test_tables_of_hudi_and_spark_are_refused(tmp_path, mark, kind):
     assert f"names files of the {kind} table" in refusal(tmp_path, format="parquet")
 
 
+@pytest.mark.parametrize("mark", [".hoodie", "_spark_metadata", "_delta_log"])
+def test_a_log_without_entries_is_one(tmp_path, mark):
+    pytest.importorskip("deltalake", reason="needs the package deltalake")
+    (tmp_path / mark).mkdir()
+    pq.write_table(TABLE, tmp_path / "a.parquet")
+    assert "which is not read" in refusal(tmp_path) or "cannot be read" in refusal(tmp_path)
+
+
 @pytest.fixture
 def delta(tmp_path):
     """A Delta table of which some rows and files are no longer part."""

@@ -192,18 +192,13 @@ def _found(system: Any, root: str, path: str, suffixes: tuple[str, ...]) -> Foun
 
 def _log_of(system: Any, path: str, listed: Mapping[str, list[dict[str, Any]]], is_glob: bool) -> Log | None:
     """Return the log of the table that a path is; raise DataError where it names files of a table otherwise."""
-    for top, infos in listed.items():
-        log = log_among(top, (info["name"] for info in infos))
-        if log is not None and not is_glob and log.root == top:
-            return log
-        if log is not None:
-            raise files_of_a_table(system, path, log)
+    logs = [log_among(top, (info["name"] for info in infos)) for top, infos in listed.items()]
     is_file = {top: [info["name"].rstrip("/") for info in infos] == [top] for top, infos in listed.items()}
     folders = {top.rpartition("/")[0] if is_file[top] else top for top in listed}
-    log = None if _is_web(system) else log_above(system, sorted(folders))
-    if log is not None:
+    log = next(filter(None, logs), None) or (None if _is_web(system) else log_above(system, sorted(folders)))
+    if log is not None and (is_glob or log.root not in listed):
         raise files_of_a_table(system, path, log)
-    return None
+    return log
 
 
 def _data(
