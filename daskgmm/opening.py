@@ -12,7 +12,7 @@ from .chunked.rows import Rows
 from .chunked.streaming import ready
 from .config import Config
 from .core.slots import READ_AHEAD
-from .events import Connected, Listener, Opened, Phase
+from .events import Connected, Listener, Notice, Opened, Phase
 from .performance import performance_report
 from .planning import rows_of
 from .preflight import check_cluster
@@ -31,6 +31,8 @@ def opened(config: Config, source: Source, listen: Listener) -> Iterator[Rows]:
     ):
         listen(Connected(connection.description, connection.dashboard, look))
         check_cluster(connection, config, source, listen)
+        for notice in source.notices:
+            listen(Notice(notice))
         performance = (
             performance_report(connection, config.output) if config.output.performance_report else nullcontext()
         )

@@ -40,7 +40,7 @@ def local_inputs(data: DataOptions) -> list[Path]:
     """Return the files and directories that workers must see to read the data."""
     if is_url(data.path) or data.path.startswith("sample:"):
         return []
-    path = Path(data.path.partition("::")[0]).absolute()
+    path = Path(data.path.partition("::")[0]).expanduser().absolute()
     while has_magic(str(path)):
         path = path.parent
     return [path]

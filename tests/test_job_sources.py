@@ -1,5 +1,6 @@
 """The same rows, weights and mask from every kind of source give the same model and the same labels."""
 
+import gzip
 import json
 
 import numpy as np
@@ -82,7 +83,31 @@ def as_csv(path):
     return {"path": "a.csv", "columns": ["?", "!w"], "weights": "w", "mask": "ok", "keep": ["id"]}
 
 
-SOURCES = [as_npy, as_npy_glob, as_zarr, as_stacked_zarr, as_hdf5, as_netcdf, as_parquet, as_csv]
+def as_csv_of_another_kind(path):
+    csv = pytest.importorskip("pyarrow.csv", reason="needs the package pyarrow")
+    csv.write_csv(table(), path / "a.csv", csv.WriteOptions(include_header=False, delimiter=";"))
+    (path / "a.csv.gz").write_bytes(gzip.compress((path / "a.csv").read_bytes()))
+    header = ["id", *NAMES, "w", "ok"]
+    return {"path": "a.csv.gz", "header": header, "columns": list(NAMES), "weights": "w", "mask": "ok", "keep": ["id"]}
+
+
+def as_vectors(path):
+    feather = pytest.importorskip("pyarrow.feather", reason="needs the package pyarrow")
+    vectors = table().select(["id", "w", "ok"]).append_column("emb", [ROWS.tolist()])
+    feather.write_feather(vectors, path / "a.feather", chunksize=130)
+    return {"path": "a.feather", "weights": "w", "mask": "ok", "keep": ["id"]}
+
+
+def as_orc(path):
+    orc = pytest.importorskip("pyarrow.orc", reason="needs the package pyarrow")
+    orc.write_table(table(), path / "a.orc")
+    return {"path": "a.orc", "weights": "w", "mask": "ok", "keep": ["id"]}
+
+
+SOURCES = [
+    *(as_npy, as_npy_glob, as_zarr, as_stacked_zarr, as_hdf5, as_netcdf),
+    *(as_parquet, as_csv, as_csv_of_another_kind, as_vectors, as_orc),
+]
 
 
 @pytest.fixture
@@ -191,7 +216,7 @@ def test_keys_of_csv_come_back_as_they_are_written_in_the_order_of_the_rows(here
     lines = [f"{i},{code},{','.join(map(str, row))}" for i, (code, row) in enumerate(zip(codes, ROWS, strict=True))]
     (here / "a.csv").write_text("\n".join([",zip,a,b,c", *lines]))
     write_job(here, {"path": "a.csv", "keep": ["zip"]})
-    run("fit", "job.yaml")
+    assert "a.csv: 'Unnamed: 0' of pandas or dask is an index, and no feature" in run("fit", "job.yaml").stdout
     assert load_model("run").feature_names == NAMES
     assert parquet.read_table(here / "run/results.parquet")["zip"].to_pylist() == codes
 

@@ -116,7 +116,7 @@ def test_synthetic_rows_do_not_depend_on_how_they_are_sliced():
     [
         (DataOptions("nowhere.zarr"), "'nowhere.zarr' does not exist"),
         (DataOptions("nowhere.png"), "'nowhere.png' does not exist"),
-        (DataOptions("."), "set data.format to zarr, npy, hdf5, xarray, parquet, csv, image"),
+        (DataOptions("daskgmm"), "set data.format to zarr, npy, hdf5, xarray, parquet, csv, arrow, orc, image"),
         (DataOptions("sample:china", weights="w"), "has no row weights"),
         (DataOptions("sample:china", array="a"), "leave it out"),
     ],

@@ -8,14 +8,15 @@ from math import isnan, nan
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from annotated_types import MinLen
+from annotated_types import Len, MinLen
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
 from ...core.section import STRICT
 from .readers import Readable, SyntheticOptions
+from .tables.csv_dialect import CsvOptions
 
-Format = Literal["auto", "zarr", "npy", "hdf5", "xarray", "parquet", "csv", "image", "sample"]
+Format = Literal["auto", "zarr", "npy", "hdf5", "xarray", "parquet", "csv", "arrow", "orc", "image", "sample"]
 
 
 def _writable_nan(mask: object) -> object:
@@ -35,7 +36,7 @@ class DataOptions:
     __pydantic_config__: ClassVar = STRICT
 
     path: Annotated[str, MinLen(1)]
-    """zarr, parquet, CSV (files or URLs), .npy, file.h5::dataset, netCDF, PNG, JPEG, or sample:NAME."""
+    """zarr, parquet, CSV, Arrow, ORC (files or URLs), .npy, file.h5::dataset, netCDF, PNG, JPEG, or sample:NAME."""
     format: Format = "auto"
     """auto goes by the path."""
     array: str | None = None
@@ -50,10 +51,26 @@ class DataOptions:
     """Which rows count: name of an array or column not 0 there (~name: 0 there); or the fill value (nan) of others."""
     keep: tuple[str, ...] = ()
     """Key columns of a table: no features, but carried over to the results."""
+    header: bool | Annotated[tuple[str, ...], MinLen(1)] | None = None
+    """Of CSV: true: the first line holds names; false: it is a row; or a list of names; null: it must be sure."""
+    delimiter: Annotated[str, Len(1, 1)] | None = None
+    """Of CSV: the character between values; null: the one of , ; | and tab that fits."""
+    decimal: Literal[".", ","] = "."
+    """Of CSV: the decimal point of numbers."""
+    na_values: tuple[str | int | float, ...] = ()
+    """Of CSV: texts or numbers that mean a missing value, beside the empty text, NA, N/A, NaN and null."""
+    encoding: Annotated[str, MinLen(1)] = "utf-8"
+    """Of CSV: the encoding of its text, such as latin-1 or cp1252."""
     storage_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """What the file system of a URL is to know: credentials, endpoint."""
     synthetic: SyntheticOptions = field(default_factory=SyntheticOptions)
     """The mixture that sample:synthetic draws from."""
+
+    @property
+    def csv(self) -> CsvOptions:
+        """How CSV files are written, as far as it is given."""
+        na_values = tuple(str(value) for value in self.na_values)
+        return CsvOptions(self.header, self.delimiter, self.decimal, na_values, self.encoding)
 
     @property
     def fill_value(self) -> float | None:
@@ -99,6 +116,7 @@ class Source:
     coordinates: Mapping[str, Coordinate] = field(default_factory=dict)  # by the name of the axis, where there is one
     is_image: bool = False
     keys: Keys | None = None  # of a table: its results are a table too, with these columns
+    notices: tuple[str, ...] = ()  # what a person should know of how the rows are read
 
     @property
     def grid(self) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from glob import glob, has_magic
 from pathlib import Path
@@ -18,7 +17,8 @@ from .reading import Guard, Reliable
 def open_npy(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     """Return the source in a .npy file, in a directory of them or in those that match a pattern, end to end."""
     weights, mask = options.weights, options.mask_name
-    source = Source(_open_npy_files("data.path", options.path, guard), options.path)
+    array, notices = _open_npy_files("data.path", options.path, guard), _notices(options.path)
+    source = Source(array, options.path, notices=notices)
     if weighted and weights is not None:
         source = replace(source, weights=_open_npy_files("data.weights", weights, guard))
     if mask is not None:
@@ -35,19 +35,34 @@ def _open_npy_files(key: str, path: str, guard: Guard) -> Readable:
 
 
 def npy_files(path: str) -> list[Path]:
-    """Return the file, the .npy files in the directory, or the files that match the pattern; 9 comes before 10.
+    """Return the file, all .npy files below the directory, or those that the pattern matches; 9 comes before 10.
 
-    A directory without any has those of the folders in it.
+    A directory that the pattern matches stands for all .npy files below it; ** matches folders of any depth.
     """
-    if Path(path).is_file():
-        return [Path(path)]
-    if Path(path).is_dir():
-        return _files(Path(path).glob("*.npy")) or _files(Path(path).glob("*/*.npy"))
-    return _files(map(Path, glob(path) if has_magic(path) else ()))
+    found = map(Path, glob(path, recursive=True)) if has_magic(path) and not Path(path).exists() else [Path(path)]
+    files = {file for one in found for file in (_npy_files_below(one) if one.is_dir() else [one])}
+    return sorted((file for file in files if file.is_file()), key=lambda file: natural(str(file)))
 
 
-def _files(found: Iterable[Path]) -> list[Path]:
-    return sorted((file for file in found if file.is_file()), key=lambda file: natural(str(file)))
+def _npy_files_below(folder: Path) -> list[Path]:
+    below = list(folder.rglob("*"))
+    link = next((one for one in below if one.is_symlink() and one.is_dir()), None)
+    if link is not None:
+        raise DataError(f"{folder} has links to folders, which are not followed, such as {link}: name that folder")
+    return [one for one in below if _is_npy(one)]
+
+
+def _is_npy(file: Path) -> bool:
+    return file.suffix.lower() == ".npy"
+
+
+def _notices(path: str) -> tuple[str, ...]:
+    """Return what is said of files below a directory that are not read."""
+    below = Path(path).rglob("*") if Path(path).is_dir() else ()
+    shown = (file for file in below if file.is_file() and not file.name.startswith("."))
+    others = sorted(str(file) for file in shown if not _is_npy(file))
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    return (f"{others[0]}{more}: not read, as no .npy",) if others else ()
 
 
 def open_image(options: DataOptions, guard: Guard, weighted: bool) -> Source:

@@ -1,4 +1,4 @@
-"""Tables of parquet or CSV files as sources: chosen columns are features, others weights, mask or keys."""
+"""Tables as sources: chosen columns are features, others weights, mask or keys."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from .tables.table import KeyReader, Table, TableFormat, open_table
 
 
 def open_table_source(options: DataOptions, guard: Guard, weighted: bool, format: TableFormat) -> Source:  # noqa: A002
-    """Return the source in a file, a directory or a pattern of parquet or CSV files; key columns go to its results."""
+    """Return the source in a file, a directory or a pattern of files of a table; key columns go to its results."""
     _check_keys(options.keep)
-    table = open_table(options.path, format, options.storage_options)
+    table = open_table(options.path, format, options.storage_options, options.csv)
     keys = KeyColumns(table.keys(options.keep), options.path, guard)
     besides = [name for name in (options.weights, options.mask_name, *options.keep) if name is not None]
     features = table.features(options.columns, besides)
     _check_no_key(features, options.keep)
+    reader = table.reader(features)
     source = Source(
-        Reliable(table.reader(features), options.path, guard),
+        Reliable(reader, options.path, guard),
         options.path,
         (table.pieces,),
-        feature_names=features,
+        feature_names=table.feature_names(reader),
         keys=keys,
+        notices=table.notices((*features, *besides)),
     )
     if weighted and options.weights is not None:
         source = replace(source, weights=_column(table, options.weights, guard))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from glob import has_magic
+from glob import glob, has_magic
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -21,7 +23,13 @@ from .hdf5 import open_hdf5
 from .readers import SyntheticOptions
 from .reading import Guard
 from .samples import open_sample
+from .tables.arrow_files import SUFFIXES as ARROW_SUFFIXES
+from .tables.csv_dialect import CsvOptions
 from .tables.csv_files import SUFFIXES as CSV_SUFFIXES
+from .tables.filesystem import PACKED, find_names
+from .tables.orc_files import SUFFIXES as ORC_SUFFIXES
+from .tables.parquet_files import SUFFIXES as PARQUET_SUFFIXES
+from .tables.table_logs import METADATA_FILE
 from .xarray import open_xarray
 from .zarr import open_zarr
 
@@ -34,6 +42,8 @@ _OPENERS: dict[str, Callable[[DataOptions, Guard, bool], Source]] = {
     "xarray": open_xarray,
     "parquet": partial(open_table_source, format="parquet"),
     "csv": partial(open_table_source, format="csv"),
+    "arrow": partial(open_table_source, format="arrow"),
+    "orc": partial(open_table_source, format="orc"),
     "image": open_image,
     "sample": open_sample,
 }
@@ -43,11 +53,24 @@ _SUFFIXES = {
     **dict.fromkeys((".nc", ".nc4", ".cdf"), "xarray"),
     ".npy": "npy",
     ".zarr": "zarr",
-    ".parquet": "parquet",
+    **dict.fromkeys((*PARQUET_SUFFIXES, METADATA_FILE), "parquet"),
+    **dict.fromkeys(CSV_SUFFIXES, "csv"),
+    **dict.fromkeys(ARROW_SUFFIXES, "arrow"),
+    **dict.fromkeys(ORC_SUFFIXES, "orc"),
 }
-_REMOTE = {"zarr", "xarray", "parquet", "csv"}
+_CONVERT = {  # tables that are not read, and what can convert them to parquet
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".xlsb", ".ods"), "pandas.read_excel"),
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "pandas.read_json"),
+    **dict.fromkeys((".sqlite", ".sqlite3", ".db"), "pandas.read_sql"),
+    **dict.fromkeys((".avro", ".duckdb"), "DuckDB's COPY ... TO"),
+    ".dta": "pandas.read_stata",
+    ".sas7bdat": "pandas.read_sas",
+    ".sav": "pandas.read_spss",
+    **dict.fromkeys((".pkl", ".pickle"), "pandas.read_pickle"),
+}
+_REMOTE = {"zarr", "xarray", "parquet", "csv", "arrow", "orc"}
 _WITH_NAMES = {"zarr", "hdf5", "xarray"}  # containers of arrays
-_TABLES = {"parquet", "csv"}
+_TABLES = {"parquet", "csv", "arrow", "orc"}
 
 
 def open_source(options: DataOptions, retry: RetryPolicy = PATIENT, *, weighted: bool = True) -> Source:
@@ -55,42 +78,85 @@ def open_source(options: DataOptions, retry: RetryPolicy = PATIENT, *, weighted:
 
     With `weighted` false the row weights are not opened, and may be missing: what they name is still no feature.
     """
-    options = replace(options, path=options.path.removeprefix("file://"))
-    kind = options.format if options.format != "auto" else _guess(options.path)
+    options = replace(options, path=expanduser(options.path.removeprefix("file://")))
+    guard = Guard(retry, frozenset((*_texts(options.storage_options), *secrets_of(options.path))))
+    kind = options.format if options.format != "auto" else guard(lambda: _guess(options), options.path)
     _check_options(options, kind)
     if not is_url(options.path):
         _check_exists(options.path, kind)
-    guard = Guard(retry, frozenset((*_texts(options.storage_options), *secrets_of(options.path))))
     source = guard(lambda: _OPENERS[kind](options, guard, weighted), options.path)
     _check(source, options if weighted else replace(options, weights=None))
     return replace(source, description=without_credentials(source.description), fill_value=options.fill_value)
 
 
-def _guess(path: str) -> str:
+def _guess(options: DataOptions) -> str:
+    """Return the format that the name of a file says, or the names of the files in a folder or pattern."""
+    path = options.path
     if path.startswith("sample:"):
         return "sample"
+    kind = _kind_of_name(path)
+    if kind is not None and not (kind in _TABLES and Path(path).is_dir()):
+        return kind
+    if not is_url(path) and not has_magic(path):
+        _check_exists(path, "auto")
+    suffix = next((suffix for suffix in _CONVERT if _file_name(path).endswith(suffix)), None)
+    if suffix is not None:
+        raise DataError(f"data.path {path!r}: {suffix} is not read: convert it to parquet, with {_CONVERT[suffix]}")
+    if _file_name(path).endswith(PACKED):
+        raise DataError(f"data.path {path!r} is packed: unpack it, or convert it to parquet, .npy or zarr")
+    return _kind_of_files(path, find_names(path, options.storage_options))
+
+
+def _file_name(path: str) -> str:
+    """Return the name of a file in small letters, without a dataset in it or the query of a URL."""
     file, _, inside = path.rstrip("/").rpartition("::")
     file = path.rstrip("/") if not file or is_url(inside) else file  # a chain of URLs, or file.h5::dataset
-    is_csv = file.lower().endswith(CSV_SUFFIXES)  # also where it is compressed: that is told when it is opened
-    kind = "csv" if is_csv else _SUFFIXES.get(Path(file).suffix.lower())
-    if kind is not None:
-        return kind
-    if is_url(path) or any((Path(path) / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
-        return "zarr"
-    for kind in ("npy", "parquet", "csv"):
-        if any(next(Path(path).glob(f"{below}.{kind}"), None) for below in ("*", "*/*")):
-            return kind
-    _check_exists(path, "auto")
-    raise DataError(
-        f"data.path {path!r} has no format that is known by its name: "
-        f"set data.format to {', '.join(kind for kind in _OPENERS if kind != 'sample')}"
-    )
+    return (urlsplit(file).path if file.startswith(("http://", "https://")) else file).rstrip("/").lower()
+
+
+def _kind_of_name(path: str) -> str | None:
+    name = _file_name(path)
+    return next((kind for suffix, kind in _SUFFIXES.items() if name.endswith(suffix)), None)
+
+
+def _kind_of_files(path: str, names: Sequence[str]) -> str:
+    """Return the one format that files have; raise DataError where they have several, or one that is read by itself."""
+    if not names and has_magic(path) and not is_url(path):
+        raise DataError(f"data.path {path!r} matches no file (working directory {Path.cwd()})")
+    first: dict[str, str] = {}
+    for name in names:
+        is_zarr = ".zarr/" in name or name.endswith(("zarr.json", ".zarray", ".zgroup", ".zmetadata"))
+        kind = "zarr" if is_zarr else _kind_of_name(name)
+        if kind is not None:
+            first.setdefault(kind, name.partition(".zarr/")[0] + ".zarr" * (".zarr/" in name))
+    if len(first) > 1:
+        listed = ", ".join(f"{kind} ({name})" for kind, name in first.items())
+        raise DataError(
+            f"data.path {path!r} has files of several formats: {listed}; set data.format, or name some of them"
+        )
+    if not first:
+        raise DataError(
+            f"data.path {path!r} has no format that is known by its name: set data.format to "
+            f"{', '.join(kind for kind in _OPENERS if kind != 'sample')}, or convert it to parquet, .npy or zarr"
+        )
+    ((kind, name),) = first.items()
+    if kind not in {"npy", *_TABLES} and not (kind == "zarr" and len(names) == 1):
+        raise DataError(f"data.path {path!r} has files of {kind}, which is read from one: name it, such as {name}")
+    return kind
 
 
 def _check_exists(path: str, kind: str) -> None:
+    if kind == "sample":
+        return
     file = path.partition("::")[0] if kind == "hdf5" else path
-    is_pattern = kind in {"npy", *_TABLES} and has_magic(path)
-    if kind != "sample" and not is_pattern and not Path(file).exists():
+    if has_magic(file) and not Path(file).exists():
+        matches = glob(file, recursive=True)
+        if matches and kind not in {"npy", *_TABLES}:
+            such = f"{path!r} is a pattern that {len(matches)} files match, such as {min(matches)}"
+            raise DataError(f"data.path {such}, but {kind} is read from one file: name it")
+        if kind in {"npy", *_TABLES}:
+            return
+    if not Path(file).exists():
         raise DataError(f"data.path {file!r} does not exist (working directory {Path.cwd()})")
 
 
@@ -105,20 +171,30 @@ def _check_options(options: DataOptions, kind: str) -> None:
         raise ConfigurationError(f"data.arrays names an array twice: {', '.join(options.arrays)}")
     if options.array is not None and options.arrays is not None:
         raise ConfigurationError("data.array and data.arrays are both set: name one array, or several to be stacked")
-    is_netcdf = kind == "xarray" and _SUFFIXES.get(Path(options.path).suffix.lower()) == kind
+    is_netcdf = kind == "xarray" and _kind_of_name(options.path) == kind
     if is_url(options.path) and (kind not in _REMOTE or is_netcdf):
         remedy = "copy it here, or store it as zarr"
         raise DataError(f"data.path {options.path!r}: {kind} is read from files, not from URLs: {remedy}")
     if options.storage_options and not is_url(options.path):
         raise ConfigurationError(f"data.storage_options are for URLs, but {options.path!r} is a file: leave them out")
-    if (options.columns is not None or options.keep) and kind not in _TABLES:
-        raise ConfigurationError(
-            f"data.columns and data.keep are for tables, and {options.path} is none: leave them out"
-        )
+    _check_table_options(options, kind)
     for key in ("array", "arrays"):
         if getattr(options, key) is not None and kind not in _WITH_NAMES:
             what = "names what a group or file of arrays holds"
             raise DataError(f"data.{key} {what}, but {options.path} is none: leave it out")
+
+
+def _check_table_options(options: DataOptions, kind: str) -> None:
+    """Raise where an option of tables, or of CSV, is set for another kind of source."""
+    if (options.columns is not None or options.keep) and kind not in _TABLES:
+        raise ConfigurationError(
+            f"data.columns and data.keep are for tables, and {options.path} is none: leave them out"
+        )
+    if options.csv != CsvOptions() and kind != "csv":
+        raise ConfigurationError(
+            f"data.header, delimiter, decimal, na_values and encoding are for CSV, and {options.path} is none: "
+            "leave them out"
+        )
 
 
 def _check(source: Source, options: DataOptions) -> None:
@@ -129,6 +205,8 @@ def _check(source: Source, options: DataOptions) -> None:
     shape, dtype = source.array.shape, np.dtype(source.array.dtype)
     if dtype.kind not in "iufb":
         raise DataError(f"{source.description} holds {dtype}, not numbers: name a numeric array")
+    if dtype.kind == "f" and dtype.itemsize > np.dtype(np.float64).itemsize:
+        raise DataError(f"{source.description} holds {dtype}, which no kernel computes with: store it as float64")
     if not shape:
         raise DataError(f"{source.description} is a single number: rows need at least one axis")
     if 0 in shape:

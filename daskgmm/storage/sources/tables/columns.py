@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....errors import DataError
-from .kinds import common_type, exact_dtype, sort_of
+from .csv_dialect import UNNAMED
+from .csv_values import EXAMPLE, PROBLEM
+from .kinds import common_type, element_type, exact_dtype, sort_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_INDEX = re.compile(r"__index_level_\d+__|__null_dask_index__")  # as pandas and dask call what has no name
+_INDEX = re.compile(
+    rf"__index_level_\d+__|__null_dask_index__|{UNNAMED}0[.\d]*"
+)  # as pandas and dask call what has no name
 _FOLDER = re.compile(r"([^/=]+)=[^/]*/")
 
 
@@ -64,12 +68,19 @@ class Columns:
         return kept
 
     def number(self, name: str) -> np.dtype[Any]:
-        """Return the float dtype that holds a column of all files; raise DataError where it is no numbers."""
+        """Return the float dtype that holds a column, or its lists, of all files; raise DataError for no numbers."""
         dtype = self._number(name)
         if dtype is None:
+            file, problem = self._told_of(name, PROBLEM)
+            if problem:
+                raise DataError(f"{file}: the column {name!r} is not numbers: {problem}")
             kind = self._shown_type(name)
             raise DataError(f"{self.table}: the column {name!r} is {kind}, not numbers: name a numeric column")
         return dtype
+
+    def is_vector(self, name: str) -> bool:
+        """Return whether a column holds lists of numbers in some file."""
+        return any(element_type(kind) is not None for kind in self._kinds(name).values())
 
     def is_boolean(self, name: str) -> bool:
         """Return whether a column holds true and false in all files that show values of it."""
@@ -110,16 +121,27 @@ class Columns:
         return {file: kind for file, kind in kinds.items() if not pa.types.is_null(kind)}
 
     def _number(self, name: str) -> np.dtype[Any] | None:
-        dtypes = [exact_dtype(kind) for kind in self._kinds(name).values()]
+        dtypes = [exact_dtype(element_type(kind) or kind) for kind in self._kinds(name).values()]
         numeric = [dtype for dtype in dtypes if dtype is not None]
         if not numeric:
             return None
-        if len(numeric) < len(dtypes):
+        n_vectors = sum(element_type(kind) is not None for kind in self._kinds(name).values())
+        if len(numeric) < len(dtypes) or 0 < n_vectors < len(dtypes):
             raise self._disagreement(name)
         return np.result_type(*numeric)
 
     def _shown_type(self, name: str) -> str:
-        return str(next(iter(self._kinds(name).values()), "null"))
+        kind = str(next(iter(self._kinds(name).values()), "empty"))
+        _, example = self._told_of(name, EXAMPLE)
+        return f"{kind}, {example}" if example else kind
+
+    def _told_of(self, name: str, key: bytes) -> tuple[str, str]:
+        """Return the first file whose metadata of a column have a key, with their text; empty texts where none has."""
+        for file, schema in self.files:
+            metadata = schema.field(name).metadata if schema.get_field_index(name) >= 0 else None
+            if metadata and key in metadata:
+                return file, metadata[key].decode()
+        return "", ""
 
     def _disagreement(self, name: str) -> DataError:
         """Return the error that names the first file, and the first that has another sort of type or else another."""
@@ -128,10 +150,9 @@ class Columns:
             one for one in others if one[1] != kind
         ]
         other, other_kind = unlike[0]
-        return DataError(
-            f"{other} has the column {name!r} as {other_kind}, but {first} as {kind}: "
-            "store it as one type, or leave it out"
-        )
+        types = f"{other} has the column {name!r} as {other_kind}, but {first} as {kind}"
+        file, problem = self._told_of(name, PROBLEM)
+        return DataError(f"{types}: " + (f"{file}: {problem}" if problem else "store it as one type, or leave it out"))
 
     def _matching(self, pattern: str, offered: Sequence[str]) -> list[str]:
         if pattern in self.names:  # a name may hold the characters of a glob
@@ -142,6 +163,9 @@ class Columns:
 
     def _check_numeric(self, names: Sequence[str]) -> None:
         others = [name for name in names if self._number(name) is None]
+        for name in others:
+            if self._told_of(name, PROBLEM)[1]:
+                self.number(name)
         if others:
             listed = _listed([f"{name!r} ({self._shown_type(name)})" for name in others])
             remedy = ", ".join(f'"!{name}"' for name in others[:_LISTED])
@@ -158,11 +182,11 @@ class Columns:
 
 
 def _index_names(schema: pa.Schema) -> set[str]:
-    """Return which columns of a file pandas or dask wrote as an index; DataFrame.to_csv leaves it without a name."""
+    """Return which columns of a file pandas or dask wrote as an index."""
     described = (schema.pandas_metadata or {}).get("index_columns", ())
     named = {name for name in described if isinstance(name, str)}  # a range is described by a mapping, and no column
     unnamed = {name for name in schema.names if _INDEX.fullmatch(name)}
-    return named | unnamed | {name for name in schema.names[:1] if not name}
+    return named | unnamed
 
 
 def _check_distinct(file: str, names: Sequence[str]) -> None:

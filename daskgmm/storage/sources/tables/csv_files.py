@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
-import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,22 +14,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import DataError
-from .filesystem import StoredFile, reading
+from .compressed import COMPRESSED, InMemory, decompressed
+from .csv_dialect import UNNAMED, CsvOptions, Dialect, check_csv_options, find_dialect, shown
+from .csv_values import explained, judged_field
+from .filesystem import ByteFile, StoredFile, reading
 from .pieces import covering
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".br", ".zip")
-SUFFIXES = (".csv", ".tsv", *(f"{kind}{packed}" for kind in (".csv", ".tsv") for packed in _COMPRESSED))
+_KINDS = (".csv", ".tsv")
+SUFFIXES = (*_KINDS, *(f"{kind}{packed}" for kind in _KINDS for packed in COMPRESSED))
 
 PIECE_BYTES = 2**23
 """Bytes of a piece, up to a line."""
 _JUDGED_BYTES = 2**20  # of the first rows of a file: the types of its columns are judged by them
 _COUNTED_BYTES = 2**18  # at a time: they stay in a core's cache
+_BLOCK_BYTES = 2**30  # that pyarrow parses at a time: it counts them in 32 bits
 _SCANS_AT_ONCE = 4  # threads that count lines, each of another file
 _LF, _CR = b"\n"[0], b"\r"[0]
 _LINE_START = b" \n"  # two bytes that may stand before a line: empty lines are told by them
+
+
+_PLAIN = CsvOptions()
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class CsvPart:
     file: StoredFile
     names: tuple[str, ...]
     delimiter: str
+    options: CsvOptions
     edges: tuple[int, ...]
     pieces: tuple[int, ...]
 
@@ -54,7 +62,7 @@ class CsvPart:
     def _parsed(self, piece: int, first: int, last: int, schema: pa.Schema) -> list[pa.RecordBatch]:
         """Return the rows [first:last) of a piece."""
         start, stop = self.edges[piece : piece + 2]
-        lines = self.file.read(start, stop)
+        lines = self._content(start, stop)
         if last - first < self.pieces[piece]:
             lines = _lines(lines, first, last)
         table = _parse(self, lines, schema, sum(self.pieces[:piece]) + first)
@@ -66,81 +74,101 @@ class CsvPart:
         batches: list[pa.RecordBatch] = table.to_batches()
         return batches
 
+    def _content(self, start: int, stop: int) -> bytes:
+        if self.file.ends_with(COMPRESSED):
+            return InMemory(self.file.name, decompressed(self.file)).read(start, stop)
+        return self.file.read(start, stop)
 
-def open_csv(files: Sequence[StoredFile], piece_bytes: int = PIECE_BYTES) -> list[tuple[CsvPart, pa.Schema]]:
-    """Return parts with their columns, from one scan that counts lines.
 
-    The types of columns are int64, double, bool or string. Raise DataError for a compressed file, and for one without
-    a header.
+def open_csv(
+    files: Sequence[StoredFile], options: CsvOptions = _PLAIN, piece_bytes: int = PIECE_BYTES
+) -> list[tuple[CsvPart, pa.Schema]]:
+    """Return parts with their columns, from one scan that counts lines and checks their encoding.
+
+    The types of columns are int64, double, bool, null or string. A compressed file is one piece. Raise DataError for a
+    file whose first line is not surely the names of its columns.
     """
+    check_csv_options(options)
     with ThreadPoolExecutor(_SCANS_AT_ONCE) as threads:
-        opened = list(threads.map(partial(_open_part, piece_bytes=piece_bytes), files))
-    parts, schemas = zip(*opened, strict=True)
-    return list(zip(parts, _with_empty_as_numbers(schemas), strict=True))
+        opened = list(threads.map(partial(_open_part, options=options, piece_bytes=piece_bytes), files))
+    return list(zip((part for part, _, _ in opened), _with_empty_as_numbers(opened), strict=True))
 
 
-def _open_part(file: StoredFile, piece_bytes: int) -> tuple[CsvPart, pa.Schema]:
-    if file.name.lower().endswith(_COMPRESSED):
-        raise DataError(
-            f"{file.name} is compressed and cannot be read from the middle: decompress it or convert it to parquet"
-        )
+def _open_part(file: StoredFile, options: CsvOptions, piece_bytes: int) -> tuple[CsvPart, pa.Schema, bool]:
+    """Return a part, its columns, and whether all of its rows have been looked at."""
     with reading(file.name):
-        start = file.read(0, min(file.size, _JUDGED_BYTES))
-        names, delimiter = _header(file, start)
-        first_row = start.find(b"\n") + 1 or file.size
-        part = CsvPart(file, names, delimiter, *_indexed(file, first_row, piece_bytes))
-        whole_lines = start[first_row:] if file.size == len(start) else start[first_row : start.rfind(b"\n") + 1]
-        return part, _judged(part, whole_lines)
+        if file.ends_with(COMPRESSED):
+            content = InMemory(file.name, decompressed(file))
+            return _scanned(file, content, options, max(content.size, 1))
+        return _scanned(file, file, options, piece_bytes)
 
 
-def _with_empty_as_numbers(schemas: Sequence[pa.Schema]) -> list[pa.Schema]:
-    """Return the schemas with columns as double that show no value in any file: they may hold numbers further on."""
+def _scanned(
+    file: StoredFile, content: ByteFile, options: CsvOptions, piece_bytes: int
+) -> tuple[CsvPart, pa.Schema, bool]:
+    start = content.read(0, min(content.size, _JUDGED_BYTES))
+    is_all = content.size == len(start)
+    if b"\n" not in start and not is_all:
+        raise DataError(f"{file.name} has no line end in its first {len(start)} bytes: it is no CSV")
+    whole_lines = start if is_all else start[: start.rfind(b"\n") + 1]
+    dialect = find_dialect(file.name, whole_lines, options)
+    edges, pieces = _indexed(content, dialect, piece_bytes, options.encoding)
+    part = CsvPart(file, dialect.names, dialect.delimiter, options, edges, pieces)
+    schema = _judged(part, whole_lines[dialect.first_row :])
+    if options.header is None:
+        _check_named(file.name, schema)
+    return part, schema, is_all
+
+
+def _check_named(file: str, schema: pa.Schema) -> None:
+    """Raise DataError for columns without a name that are neither empty nor the row numbers or names in front."""
     import pyarrow as pa
 
-    shown = {field.name for schema in schemas for field in schema if field.type != pa.null()}
+    for i, field in enumerate(schema):
+        is_index = i == 0 and field.type != pa.float64()
+        if field.name == f"{UNNAMED}{i}" and field.type != pa.null() and not is_index:
+            raise DataError(
+                f"{file}: column {i} (from 0) holds values but has no name in the first line: name it there, "
+                f"or set data.header: true to call it {field.name!r}"
+            )
+
+
+def _with_empty_as_numbers(opened: Sequence[tuple[CsvPart, pa.Schema, bool]]) -> list[pa.Schema]:
+    """Return the schemas, columns as double that show no value in any file and may hold numbers further on."""
+    import pyarrow as pa
+
+    shown = {field.name for _, schema, _ in opened for field in schema if field.type != pa.null()}
+    has_more = not all(is_all for _, _, is_all in opened)
+    gaps = {
+        field.name
+        for _, schema, _ in opened
+        for field in schema
+        if field.name not in shown and has_more and not field.name.startswith(UNNAMED)
+    }
     return [
-        pa.schema([field if field.name in shown else field.with_type(pa.float64()) for field in schema])
-        for schema in schemas
+        pa.schema([field.with_type(pa.float64()) if field.name in gaps else field for field in schema])
+        for _, schema, _ in opened
     ]
 
 
-def _header(file: StoredFile, start: bytes) -> tuple[tuple[str, ...], str]:
-    """Return the column names and the delimiter, from the first bytes of a file."""
-    if b"\n" not in start and file.size > len(start):
-        raise DataError(f"{file.name} has no line end in its first {len(start)} bytes: it is no CSV")
-    line = start.partition(b"\n")[0].decode("utf-8-sig").rstrip("\r")
-    delimiter = "\t" if _is_tsv(file, line) else ";" if ";" in line and "," not in line else ","
-    names = tuple(name.strip() for name in next(csv.reader([line], delimiter=delimiter), []))
-    if not any(names):
-        raise DataError(f"{file.name} has no header: its first line is empty")
-    if _are_values(names):
-        raise DataError(
-            f"{file.name} has no header: its first line holds numbers; write the names of the columns there"
-        )
-    return names, delimiter
+def _indexed(
+    file: ByteFile, dialect: Dialect, piece_bytes: int, encoding: str
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the edges of the pieces in bytes, and the rows of each, from one scan of a file.
 
-
-def _is_tsv(file: StoredFile, line: str) -> bool:
-    return file.name.lower().endswith(".tsv") or ("\t" in line and "," not in line and ";" not in line)
-
-
-def _are_values(names: Sequence[str]) -> bool:
-    """Whether a first line is a row: numbers, other than consecutive integers, as pandas numbers columns."""
-    written = [name for name in names if name]
-    try:
-        numbers = [float(name) for name in written]
-    except ValueError:
-        return False
-    consecutive = [str(int(numbers[0]) + i) for i in range(len(numbers))] if np.isfinite(numbers[0]) else []
-    return len(numbers) < 2 or written != consecutive
-
-
-def _indexed(file: StoredFile, first_row: int, piece_bytes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the edges of the pieces in bytes, and the rows of each, from one scan of a file."""
-    edges, pieces, rows, open_line = [first_row], [], 0, False
+    Raise DataError that names row and column of a byte that is not of the encoding.
+    """
+    edges, rows, open_line = [dialect.first_row], 0, False
+    pieces: list[int] = []
+    decoder = codecs.getincrementaldecoder(encoding)()
     before = _LINE_START
-    for start in range(first_row, file.size, piece_bytes):
-        block = before + file.read(start, min(start + piece_bytes, file.size))
+    for start in range(dialect.first_row, file.size, piece_bytes):
+        stop = min(start + piece_bytes, file.size)
+        block = before + file.read(start, stop)
+        try:
+            decoder.decode(block[2:], final=stop == file.size)
+        except UnicodeDecodeError as error:
+            raise _undecodable(file.name, block, error, sum(pieces) + rows, dialect, encoding) from None
         rows += _count_rows(block)
         line_end = block.rfind(b"\n", 2)
         if line_end >= 0 and rows:
@@ -153,6 +181,23 @@ def _indexed(file: StoredFile, first_row: int, piece_bytes: int) -> tuple[tuple[
         pieces = [*pieces[:-1], pieces[-1] + 1] if pieces else [1]
         edges = [*edges[: len(pieces)], file.size]
     return tuple(edges), tuple(pieces)
+
+
+def _undecodable(
+    file: str, block: bytes, error: UnicodeDecodeError, rows: int, dialect: Dialect, encoding: str
+) -> DataError:
+    """Return the error that names row and column of a byte in block[2:], before which there are so many rows."""
+    row = rows + _count_rows(block[: error.start + 2])
+    line_start = block.rfind(b"\n", 0, error.start + 2) + 1
+    before = block[line_start : error.start + 2].decode("latin-1")
+    column = len(next(csv.reader([before], delimiter=dialect.delimiter), [""])) - 1
+    name = f" in the column {dialect.names[column]!r}" if column < len(dialect.names) else ""
+    line = block[line_start : block.find(b"\n", error.start + 2) % (len(block) + 1)].decode("latin-1")
+    encoded, remedy = ("UTF-8", "set data.encoding") if encoding == "utf-8" else (encoding, "set another data.encoding")
+    return DataError(
+        f"{file} is not {encoded} text: row {row}{name} holds {shown(line.strip())} if it is latin-1: {remedy}, "
+        "such as latin-1 or cp1252"
+    )
 
 
 def _count_rows(block: bytes) -> int:
@@ -177,14 +222,19 @@ def _lines(lines: bytes, first: int, last: int) -> bytes:
 
 
 def _judged(part: CsvPart, lines: bytes) -> pa.Schema:
-    """Return the types of the columns as whole lines show them: int64, double, bool, null, or text."""
+    """Return the types of the columns as whole lines show them."""
     import pyarrow as pa
 
-    kept = {pa.int64(), pa.float64(), pa.bool_(), pa.null()}
-    if not lines:
+    if not lines.strip():
         return pa.schema([(name, pa.null()) for name in part.names])
     table = _parse(part, lines, None, 0)
-    return pa.schema([(field.name, field.type if field.type in kept else pa.string()) for field in table.schema])
+    is_alone = len(part.names) == 1
+    return pa.schema(
+        [
+            judged_field(name, table.column(i), part.options, part.file.name, is_alone)
+            for i, name in enumerate(part.names)
+        ]
+    )
 
 
 def _parse(part: CsvPart, lines: bytes, schema: pa.Schema | None, row: int) -> pa.Table:
@@ -195,30 +245,29 @@ def _parse(part: CsvPart, lines: bytes, schema: pa.Schema | None, row: int) -> p
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
+    options = part.options
     chosen: dict[str, Any] = {"column_types": schema, "include_columns": schema.names} if schema is not None else {}
     try:
-        return arrow_csv.read_csv(
-            pa.BufferReader(lines),
-            arrow_csv.ReadOptions(use_threads=False, block_size=len(lines), column_names=part.names),
+        table = arrow_csv.read_csv(
+            pa.BufferReader(lines if options.is_utf8 else lines.decode(options.encoding).encode()),
+            arrow_csv.ReadOptions(
+                use_threads=False, block_size=min(2 * len(lines) + 1, _BLOCK_BYTES), column_names=part.names
+            ),
             arrow_csv.ParseOptions(delimiter=part.delimiter),
-            arrow_csv.ConvertOptions(**chosen),
+            arrow_csv.ConvertOptions(null_values=options.missing, decimal_point=options.decimal, **chosen),
         )
     except pa.ArrowInvalid as error:
-        raise DataError(f"{part.file.name}: {_explained(str(error), part.names, row)}") from None
+        raise DataError(f"{part.file.name}: {explained(str(error), part.names, row)}") from None
+    return _without_missing(table, options.missing_numbers) if options.missing_numbers else table
 
 
-_ROW = re.compile(r"Row #(\d+)")
-_BAD_VALUE = re.compile(r"In CSV column #(\d+): (.*?): CSV conversion error to (\w+): invalid value '(.*)'", re.DOTALL)
+def _without_missing(table: pa.Table, missing: Sequence[float]) -> pa.Table:
+    """Return a table with nulls for those numbers of its columns that mean a missing value."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-
-def _explained(message: str, names: Sequence[str], row: int) -> str:
-    """Return pyarrow's message with the row's number in the file (rows from 0, without the header) and column names."""
-    message = _ROW.sub(lambda found: f"row {row + int(found[1]) - 1}", message)
-    found = _BAD_VALUE.search(message)
-    if found is None:
-        return " ".join(message.split())
-    column, where, kind, value = found.groups()
-    return (
-        f"{where} holds {value!r} in the column {names[int(column)]!r}, which is no {kind} as the first rows are: "
-        "correct it, or leave the column out"
-    )
+    for i, column in enumerate(table.columns):
+        if column.type == pa.float64():
+            is_missing = pc.is_in(column, pa.array(missing, pa.float64()))
+            table = table.set_column(i, table.field(i), pc.if_else(is_missing, pa.scalar(None, pa.float64()), column))
+    return table

@@ -24,6 +24,39 @@ def exact_dtype(kind: pa.DataType) -> np.dtype[Any] | None:
     return np.dtype(np.float32 if is_small else np.float64)
 
 
+def element_type(kind: pa.DataType) -> pa.DataType | None:
+    """Return the type of the elements of a list of numbers (fixed in size or not, or a tensor of one axis), or None."""
+    import pyarrow as pa
+
+    if isinstance(kind, pa.FixedShapeTensorType):
+        kind = kind.storage_type if len(kind.shape) == 1 else pa.null()
+    is_list = any(is_it(kind) for is_it in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
+    return kind.value_type if is_list and exact_dtype(kind.value_type) is not None else None
+
+
+def lengths_of(values: pa.Array) -> NDArray[np.int64]:
+    """Return the length of each list (n,), -1 for nulls."""
+    import pyarrow.compute as pc
+
+    lengths: NDArray[np.int64] = pc.fill_null(pc.list_value_length(_stored(values)), -1).to_numpy(zero_copy_only=False)
+    return lengths
+
+
+def as_vectors(values: pa.Array, width: int) -> NDArray[Any]:
+    """Return lists of `width` numbers as (n, width); nulls, and lists that are null, as NaN."""
+    is_there = lengths_of(values) >= 0
+    elements = as_numbers(_stored(values).flatten())  # without those of lists that are null
+    vectors = np.full((len(values), width), np.nan, np.result_type(elements.dtype, np.float32))
+    vectors[is_there] = elements.reshape(-1, width)
+    return vectors
+
+
+def _stored(values: pa.Array) -> pa.Array:
+    import pyarrow as pa
+
+    return values.storage if isinstance(values, pa.ExtensionArray) else values
+
+
 def as_numbers(values: pa.Array) -> NDArray[Any]:
     """Return the numbers of an arrow array (n,) as NumPy's, nulls as NaN, in a dtype that holds them."""
     import pyarrow as pa

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-SUFFIXES = (".parquet",)
+SUFFIXES = (".parquet", ".pq", ".parq", *(f".parquet.{codec}" for codec in ("gzip", "snappy", "zstd", "brotli", "lz4")))
 _BATCH_ROWS = 16_384  # decoded at a time: the rows of a batch are transposed while they are in a core's cache
 _FOOTERS_AT_ONCE = 8  # threads that wait for footers
 
@@ -46,7 +46,15 @@ def open_parquet(files: Sequence[StoredFile]) -> list[tuple[ParquetPart, pa.Sche
 
 def _open_part(file: StoredFile) -> tuple[ParquetPart, pa.Schema]:
     with reading(file.name), _opened(file) as parquet:
+        _check_own_rows(file, parquet)
         return ParquetPart(file, _row_groups(parquet)), parquet.schema_arrow
+
+
+def _check_own_rows(file: StoredFile, parquet: pq.ParquetFile) -> None:
+    """Raise DataError for a _metadata file, whose row groups are those of other files."""
+    footer = parquet.metadata
+    if footer.num_row_groups and footer.num_columns and footer.row_group(0).column(0).file_path:
+        raise DataError(f"{file.name} describes the row groups of other files: name their folder")
 
 
 def _row_groups(parquet: pq.ParquetFile) -> tuple[int, ...]:
@@ -59,11 +67,11 @@ def _opened(file: StoredFile) -> Iterator[pq.ParquetFile]:
     import pyarrow.parquet as pq
 
     if file.is_local:
-        with pq.ParquetFile(file.path) as parquet:
+        with pq.ParquetFile(file.path, page_checksum_verification=True) as parquet:
             yield parquet
     else:  # what is needed is known beforehand: fetched in few requests, past fsspec's read-ahead
         with (
             file.system.open(file.path, "rb", cache_type="none") as stream,
-            pq.ParquetFile(stream, pre_buffer=True) as parquet,
+            pq.ParquetFile(stream, pre_buffer=True, page_checksum_verification=True) as parquet,
         ):
             yield parquet

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import ConfigurationError, DataError
-from . import csv_files, parquet_files
+from ...places import public
+from . import arrow_files, csv_files, orc_files, parquet_files
 from .columns import Columns
+from .compressed import COMPRESSED
+from .csv_dialect import CsvOptions
 from .filesystem import StoredFile, find_files
-from .kinds import as_numbers, as_type
+from .kinds import as_numbers, as_type, as_vectors, lengths_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TableFormat = Literal["parquet", "csv"]
+_PLAIN = CsvOptions()
+TableFormat = Literal["parquet", "csv", "arrow", "orc"]
 
 
 class Part(Protocol):
@@ -36,10 +41,11 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class TableReader:
-    """Columns of a table as (n, len(columns)), or (n,) where flat: numbers of one dtype, nulls as NaN."""
+    """Columns of a table as (n, features), or (n,) where flat: numbers of one dtype, nulls as NaN."""
 
     parts: tuple[Part, ...]
     schema: Any  # pyarrow.Schema of the columns
+    widths: tuple[int, ...]  # features of each column: numbers of each of its lists, or 0 where it holds numbers
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
@@ -49,24 +55,49 @@ class TableReader:
 
     def __getitem__(self, slices: tuple[slice, ...]) -> NDArray[Any]:
         """Return what is sliced; raise DataError that names the file whose rows cannot be read."""
-        import pyarrow as pa
-
         wanted = range(self.shape[0])[slices[0]]
-        columns = list(self.schema)[slices[1]] if len(slices) > 1 else list(self.schema)
         start, stop = (min(wanted), max(wanted) + 1) if wanted else (0, 0)
-        rows = self._read(start, stop, pa.schema(columns))[:: wanted.step]
+        owners = [column for column, width in enumerate(self.widths) for _ in range(max(width, 1))]
+        features = range(len(owners))[slices[1] if len(slices) > 1 else slice(None)]
+        columns = {owners[feature] for feature in features}
+        read = [feature for feature, owner in enumerate(owners) if owner in columns]
+        rows = self._read(start, stop, sorted(columns))[:: wanted.step]
+        if read != list(features):
+            place = {feature: i for i, feature in enumerate(read)}
+            rows = rows[:, [place[feature] for feature in features]]
         return rows[:, 0] if self.ndim == 1 else rows
 
-    def _read(self, start: int, stop: int, schema: pa.Schema) -> NDArray[Any]:
-        rows = np.empty((stop - start, len(schema)), self.dtype)
+    def _read(self, start: int, stop: int, columns: Sequence[int]) -> NDArray[Any]:
+        """Return all features of columns, of the rows [start:stop)."""
+        import pyarrow as pa
+
+        schema = pa.schema([self.schema.field(column) for column in columns])
+        edges = [0, *accumulate(max(self.widths[column], 1) for column in columns)]
+        rows = np.empty((stop - start, edges[-1]), self.dtype)
         done = 0
         for batch in _batches(self.parts, start, stop, schema):
             into = rows[done : done + batch.num_rows]
-            for column, name in enumerate(schema.names):
-                into[:, column] = as_numbers(batch.column(name))
+            for i, column in enumerate(columns):
+                self._fill(into[:, edges[i] : edges[i + 1]], batch.column(schema.names[i]), column, start + done)
             done += batch.num_rows
         assert done == len(rows), "every part gives the rows that it is asked for"
         return rows
+
+    def _fill(self, into: NDArray[Any], values: pa.Array, column: int, row: int) -> None:
+        """Put a column, whose values begin at a row of the table, into its features (n, width)."""
+        width = self.widths[column]
+        if not width:
+            into[:, 0] = as_numbers(values)
+            return
+        lengths = lengths_of(values)
+        unlike = np.flatnonzero((lengths >= 0) & (lengths != width))
+        if len(unlike):
+            file, row_of_file = _place(self.parts, row + int(unlike[0]))
+            raise DataError(
+                f"{file}: row {row_of_file} has {lengths[unlike[0]]} numbers in the column "
+                f"{self.schema.field(column).name!r}, others have {width}: a feature needs a number in each row"
+            )
+        into[:] = as_vectors(values, width)
 
 
 @dataclass(frozen=True)
@@ -92,6 +123,8 @@ class Table:
     parts: tuple[Part, ...]
     columns: Columns
     is_text: bool  # its types are but judged: what no number is needed of is read as it is written
+    others: tuple[str, ...] = ()  # files below its folder that are not read
+    logged: tuple[str, ...] = ()  # names of columns that its log has
 
     @property
     def pieces(self) -> tuple[int, ...]:
@@ -110,24 +143,71 @@ class Table:
         """
         return self.columns.chosen(patterns, left_out)
 
+    def notices(self, named: Collection[str]) -> tuple[str, ...]:
+        """Return what a person should know of how the table is read: what is left out unasked, and what is slow."""
+        left = [name for name in self.columns.names if name in self.columns.indices and name not in named]
+        packed = [part.file.name for part in self.parts if part.file.ends_with(COMPRESSED)]
+        told = []
+        if left:
+            told.append(f"{self.path}: {', '.join(map(repr, left))} of pandas or dask is an index, and no feature")
+        if self.columns.folders and not self.logged:
+            names = ", ".join(sorted(self.columns.folders))
+            told.append(f"{self.path}: folders are named {names}=...: these are no features, write them into the files")
+        if lacking := [name for name in self.logged if name not in self.columns.names]:
+            told.append(f"{self.path}: {', '.join(lacking)} stand in the log of the table only: these are no features")
+        if self.others:
+            more = f" and {len(self.others) - 1} more" if len(self.others) > 1 else ""
+            told.append(f"{self.others[0]}{more}: not read, as no file of the table")
+        if packed:
+            more = f" and {len(packed) - 1} more" if len(packed) > 1 else ""
+            told.append(f"{packed[0]}{more}: each read of a compressed file decompresses all of it: parquet is faster")
+        return tuple(map(public, told))
+
     def reader(self, columns: Sequence[str]) -> TableReader:
-        """Return numeric columns as an array (n_rows, len(columns)).
+        """Return numeric columns as an array (n_rows, features): a column of lists is as many as its lists are long.
 
         Its dtype is float32 where that holds every column exactly (float16 and float32, integers of up to 16 bits,
-        booleans), else float64. Values are read as stored, nulls and empty texts as NaN.
+        booleans), else float64. Values are read as stored, nulls and empty texts as NaN. Raise DataError for a column
+        of lists of several lengths.
         """
-        return self._reader(columns, (self.n_rows, len(columns)))
+        widths = tuple(self._width(name) for name in columns)
+        return self._reader(columns, widths, (self.n_rows, sum(max(width, 1) for width in widths)))
+
+    def feature_names(self, reader: TableReader) -> tuple[str, ...]:
+        """Return the names of a reader's features: those of its columns, for lists with an index."""
+        named = zip(reader.schema.names, reader.widths, strict=True)
+        return tuple(
+            one for name, width in named for one in ([f"{name}[{i}]" for i in range(width)] if width else [name])
+        )
 
     def column(self, name: str) -> TableReader:
         """Return a numeric or boolean column as an array (n_rows,), for weights or a mask."""
-        return self._reader([name], (self.n_rows,))
+        self.columns.number(name)
+        if self.columns.is_vector(name):
+            raise DataError(f"{self.path}: the column {name!r} holds lists: name a column with a number in each row")
+        return self._reader([name], (0,), (self.n_rows,))
 
-    def _reader(self, columns: Sequence[str], shape: tuple[int, ...]) -> TableReader:
+    def _reader(self, columns: Sequence[str], widths: tuple[int, ...], shape: tuple[int, ...]) -> TableReader:
         import pyarrow as pa
 
         dtypes = [self.columns.number(name) for name in columns]
         schema = pa.schema([(name, self._parsed_as(name)) for name in columns])
-        return TableReader(self.parts, schema, shape, np.result_type(*dtypes))
+        return TableReader(self.parts, schema, widths, shape, np.result_type(*dtypes))
+
+    def _width(self, name: str) -> int:
+        """Return the length of the first list of a column, 0 where it holds no lists."""
+        import pyarrow as pa
+
+        if not self.columns.is_vector(name):
+            return 0
+        for batch in _batches(self.parts, 0, self.n_rows, pa.schema([(name, pa.null())])):
+            lengths = lengths_of(batch.column(name))
+            if (lengths >= 0).any():
+                return int(lengths[np.argmax(lengths >= 0)]) or self._refuse_empty(name)
+        return self._refuse_empty(name)
+
+    def _refuse_empty(self, name: str) -> NoReturn:
+        raise DataError(f"{self.path}: the first list of the column {name!r} is empty: leave the column out")
 
     def _parsed_as(self, name: str) -> pa.DataType:
         """Return what text is parsed as: numbers whose first rows are whole need not be whole further on."""
@@ -138,11 +218,14 @@ class Table:
     def keys(self, names: Sequence[str]) -> KeyReader:
         """Return columns that are carried over unchanged: those of text files as the very text.
 
-        Raise DataError where a file lacks one, or has it in another sort of type.
+        Raise DataError where a file lacks one, has it in another sort of type, or in one that parquet cannot hold.
         """
         import pyarrow as pa
 
-        return KeyReader(self.parts, pa.schema([(name, self._kept_as(name)) for name in names]))
+        fields = [pa.field(name, self._kept_as(name)) for name in names]
+        for field in fields:
+            _check_writable(self.path, field)
+        return KeyReader(self.parts, pa.schema(fields))
 
     def _kept_as(self, name: str) -> pa.DataType:
         import pyarrow as pa
@@ -153,7 +236,12 @@ class Table:
         return pa.string()
 
 
-def open_table(path: str, format: TableFormat, storage_options: Mapping[str, Any] | None = None) -> Table:  # noqa: A002
+def open_table(
+    path: str,
+    format: TableFormat,  # noqa: A002
+    storage_options: Mapping[str, Any] | None = None,
+    csv_options: CsvOptions = _PLAIN,
+) -> Table:
     """Return the table in a file, in the files of that format below a directory, or in those that a glob matches.
 
     The path is local or a URL that fsspec knows (s3://, gs://, https://), opened with `storage_options`. Files come in
@@ -162,17 +250,21 @@ def open_table(path: str, format: TableFormat, storage_options: Mapping[str, Any
     """
     _require_pyarrow()
     suffixes, open_parts = _FORMATS[format]
-    opened = open_parts(find_files(path, suffixes, storage_options or {}))
+    found = find_files(path, suffixes, storage_options or {})
+    opened = open_parts(found.files, csv_options)
     columns = Columns.of(path, ((part.file.name, schema) for part, schema in opened))
-    table = Table(path, tuple(part for part, _ in opened), columns, is_text=format == "csv")
+    table = Table(path, tuple(part for part, _ in opened), columns, format == "csv", found.others, found.columns)
     if not table.n_rows:
         raise DataError(f"{path} holds no rows")
     return table
 
 
-_FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Sequence[StoredFile]], Sequence[tuple[Part, Any]]]]] = {
-    "parquet": (parquet_files.SUFFIXES, parquet_files.open_parquet),
+_FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Sequence[StoredFile], CsvOptions], Sequence[tuple[Part, Any]]]]]
+_FORMATS = {
+    "parquet": (parquet_files.SUFFIXES, lambda files, _: parquet_files.open_parquet(files)),
     "csv": (csv_files.SUFFIXES, csv_files.open_csv),
+    "arrow": (arrow_files.SUFFIXES, lambda files, _: arrow_files.open_arrow(files)),
+    "orc": (orc_files.SUFFIXES, lambda files, _: orc_files.open_orc(files)),
 }
 
 
@@ -180,7 +272,7 @@ def _require_pyarrow() -> None:
     try:
         import pyarrow as pa  # noqa: F401
     except ImportError:
-        raise ConfigurationError("parquet and CSV are read with pyarrow: pip install 'daskgmm[tables]'") from None
+        raise ConfigurationError("tables are read with pyarrow: pip install 'daskgmm[tables]'") from None
 
 
 def _batches(parts: Iterable[Part], start: int, stop: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -192,6 +284,29 @@ def _batches(parts: Iterable[Part], start: int, stop: int, schema: pa.Schema) ->
         if first < last:
             yield from part.batches(first, last, schema)
         before += rows
+
+
+def _place(parts: Iterable[Part], row: int) -> tuple[str, int]:
+    """Return the file that holds a row of the table, and the row's number in it."""
+    for part in parts:
+        if row < sum(part.pieces):
+            return part.file.name, row
+        row -= sum(part.pieces)
+    raise AssertionError("the row is one of the table")
+
+
+def _check_writable(path: str, field: pa.Field) -> None:
+    """Raise DataError for a key that no parquet file of results can hold."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        pq.write_table(pa.schema([field]).empty_table(), pa.BufferOutputStream())
+    except (pa.ArrowException, NotImplementedError, ValueError) as error:
+        raise DataError(
+            f"{path}: data.keep names {field.name!r}, which is {field.type} and cannot be written to parquet "
+            f"({' '.join(str(error).split())}): leave it out, or store it as another type"
+        ) from None
 
 
 def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
