@@ -98,6 +98,14 @@ def blas_threads(client: Client) -> int:
     return max((int(n) for n in answers(client, _blas_threads).values()), default=1)
 
 
+def blas_kernels(client: Client) -> dict[str, list[str]]:
+    """Return the workers' addresses by the kernels that BLAS takes for their processors, those of this process too."""
+    found: defaultdict[str, list[str]] = defaultdict(list, {_blas_kernels(): ["this process"]})
+    for worker, kernels in answers(client, _blas_kernels).items():
+        found[kernels].append(worker)
+    return dict(found)
+
+
 def memory_limits(client: Client) -> dict[str, int]:
     """Return the memory that each worker may take, bytes, by address; workers without a limit are left out."""
     return {address: int(one["memory_limit"]) for address, one in _workers(client).items() if one["memory_limit"]}
@@ -259,3 +267,8 @@ def _named(workers: list[str]) -> str:
 def _blas_threads() -> int:
     with single_threaded():
         return max((int(one["num_threads"]) for one in threadpool_info() if one["user_api"] == "blas"), default=1)
+
+
+def _blas_kernels() -> str:
+    libraries = (one for one in threadpool_info() if one["user_api"] == "blas")
+    return " and ".join(sorted({f"{one['internal_api']} {one.get('architecture')}" for one in libraries}))

@@ -15,6 +15,7 @@ from daskgmm.clusters import preflight
 from daskgmm.clusters.connection import ANSWER_TIMEOUT, Connection
 from daskgmm.clusters.preflight import (
     answers,
+    blas_kernels,
     blas_threads,
     check_packages,
     check_paths,
@@ -139,6 +140,11 @@ def test_inputs_are_the_local_files_of_a_path(tmp_path, monkeypatch):
 def test_tasks_call_blas_on_one_thread_and_memory_is_known(client):
     assert blas_threads(client) == 1
     assert len(memory_limits(client)) == 2
+
+
+def test_workers_of_the_same_processor_take_the_same_kernels_of_blas(client):
+    (places,) = blas_kernels(client).values()
+    assert len(places) == 3
 
 
 def test_little_memory_is_told_before_any_work(client, tmp_path, monkeypatch):
