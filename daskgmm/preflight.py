@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .clusters.address import Address
 from .clusters.connection import Connection
-from .clusters.preflight import blas_threads, check_packages, check_paths, memory_limits, most_threads
+from .clusters.preflight import blas_kernels, blas_threads, check_packages, check_paths, memory_limits, most_threads
 from .config import Config
 from .events import Listener, Notice
 from .planning import peak_memory
@@ -31,6 +31,9 @@ def check_cluster(connection: Connection, config: Config, source: Source, listen
     check_paths(client, local_inputs(config.data), output.absolute() if writes else None)
     if (n := blas_threads(client)) > 1:
         listen(Notice(f"BLAS takes {n} threads in each task: start the workers with OMP_NUM_THREADS=1"))
+    if len(kernels := blas_kernels(client)) > 1:
+        each = "; ".join(f"{name} on {len(of)}, {of[0]} first" for name, of in sorted(kernels.items()))
+        listen(Notice(f"BLAS takes other kernels on other processors ({each}): last digits may differ between runs"))
     if isinstance(config.cluster, Address) and (n := most_threads(client)) > config.cluster.threads_per_worker:
         listen(Notice(f"workers run {n} tasks at once: with cluster.threads_per_worker={n} memory is reckoned so"))
     _tell_of_memory(memory_limits(client), config, source, listen)

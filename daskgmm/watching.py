@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import dask
 from dask.callbacks import Callback
 from dask.system import CPU_COUNT
 from distributed import Client
 
-from .core.slots import COMPUTE_THREADS
+from .core.slots import current_execution
 from .events import Load
 from .storage.retries import TOPIC, retries_here
 
@@ -41,8 +40,8 @@ class _Tasks(Callback):  # type: ignore[misc] # dask is not typed
 
     def __init__(self) -> None:
         super().__init__(start_state=self._begin, posttask=self._count, finish=self._end)
-        threads = dask.config.get(COMPUTE_THREADS, None) or dask.config.get("num_workers", None)
-        self.n_threads = threads or CPU_COUNT
+        execution = current_execution()
+        self.n_threads = (execution and execution.n_threads) or CPU_COUNT
 
     def _begin(self, graph: Any, state: Mapping[str, Any]) -> None:
         self.done, self.total = 0, len(state["ready"]) + len(state["waiting"]) + len(state["running"])

@@ -38,12 +38,17 @@ class ComputeOptions:
 
 
 def available_bytes() -> int:
-    """Return the memory that rows could take: the limits of the cluster's workers, or what this machine has left."""
+    """Return the memory that rows could take: the limits of the cluster's workers, or what this machine has left.
+
+    Workers without a limit have together what this machine has left.
+    """
+    left = int(psutil.virtual_memory().available)
     try:
         workers = default_client().scheduler_info(n_workers=-1)["workers"].values()
     except (ValueError, KeyError):  # there is no client, or one whose cluster never started
-        return int(psutil.virtual_memory().available)
-    return sum(int(worker["memory_limit"] or 0) for worker in workers)
+        return left
+    limits = [int(worker["memory_limit"] or 0) for worker in workers]
+    return sum(limits) + (left if 0 in limits else 0)
 
 
 def fits(rows: Rows, persist: Persist) -> bool:

@@ -18,7 +18,7 @@ from distributed.scheduler import NoValidWorkerError, NoWorkerError
 from numpy.typing import NDArray
 
 from ..core.blas import single_threaded
-from ..core.slots import COMPUTE_THREADS, compute_slot, slot_lent
+from ..core.slots import COMPUTE_THREADS, compute_slot, current_execution, slot_lent
 from ..errors import ClusterLostError
 from . import sizes
 from .rows import CHUNK, Rows, aligned
@@ -83,7 +83,8 @@ def persist(*results: Any) -> tuple[Any, ...]:
 def _on_the_scheduler(call: Callable[..., tuple[Any, ...]], results: tuple[Any, ...]) -> tuple[Any, ...]:
     try:
         with single_threaded():
-            return call(*results)
+            execution = current_execution()
+            return call(*results, **(execution.keywords() if execution else {}))
     except KilledWorker as error:
         raise ClusterLostError(lost_task(f"task {key_split(error.task)}", error)) from error
     except (NoWorkerError, NoValidWorkerError) as error:
@@ -103,14 +104,21 @@ def lost_task(what: str, error: KilledWorker) -> str:
 
 def in_slot(function: Callable[..., Any], *arguments: Any) -> Any:
     """Return what the function returns, called in one of the compute slots of the process that runs the task."""
-    with compute_slot(dask.config.get(COMPUTE_THREADS, None)):
+    with compute_slot(_n_slots()):
         return function(*arguments)
 
 
 def out_of_slot(function: Callable[..., Any], *arguments: Any) -> Any:
     """Return what the function returns, called by a task in a slot, which is lent meanwhile."""
-    with slot_lent(dask.config.get(COMPUTE_THREADS, None)):
+    with slot_lent(_n_slots()):
         return function(*arguments)
+
+
+def _n_slots() -> int | None:
+    """Return the compute slots of a thread of a job's pool, or of the worker process that this is."""
+    execution = current_execution()
+    slots: int | None = execution.n_threads if execution else dask.config.get(COMPUTE_THREADS, None)
+    return slots
 
 
 def _on_block(chunk: ChunkFunction, block: NDArray[Any], weights: NDArray[Any] | None, shared: Any, own: Any) -> Any:

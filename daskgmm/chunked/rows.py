@@ -15,6 +15,7 @@ from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
 from ..core.presence import presence
+from ..core.slots import current_execution
 from ..errors import DataError
 from .plan import ChunkBytes, Stored, keep_or_plan, plan_chunks
 
@@ -157,7 +158,8 @@ class Rows:
         """Return the same rows held in the memory of the scheduler's workers, aligned for the kernel."""
         arrays = [self.array] if self.weights is None else [self.array, self.weights]
         held = (one.map_blocks(aligned, name=one.name + _HELD, dtype=one.dtype, meta=one._meta) for one in arrays)
-        return Rows(*dask.persist(*held))
+        execution = current_execution()
+        return Rows(*dask.persist(*held, **(execution.keywords() if execution else {})))
 
 
 def aligned(block: NDArray[Any]) -> NDArray[Any]:

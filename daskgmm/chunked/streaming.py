@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
 import dask
 from dask.base import get_scheduler
@@ -11,7 +13,7 @@ from dask.system import CPU_COUNT
 from dask.threaded import get as threaded_get
 from distributed import KilledWorker
 
-from ..core.slots import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
+from ..core.slots import READ_AHEAD, Execution, current_execution, enter_pool, executing, n_reading_ahead
 from ..errors import ClusterLostError
 from .reduction import lost_task
 from .rows import Rows, name_rows
@@ -46,14 +48,25 @@ def _blocks_named(rows: Rows, name: str) -> Iterator[None]:
 
 @contextmanager
 def reading_ahead(rows: Rows) -> Iterator[None]:
-    """Within it, the threaded scheduler has threads that read ahead, and as many that compute as before.
+    """Within it, this thread's job has threads of its own: some that read ahead, and as many that compute as before.
 
     Another scheduler has the threads that it was started with.
     """
-    if get_scheduler(collections=[rows.array]) is not threaded_get or dask.config.get("pool", None) is not None:
+    execution = current_execution() or _configured(rows)
+    if execution is None or not execution.n_threads:
         yield
         return
-    n_threads = dask.config.get("num_workers", None) or CPU_COUNT
-    n_ahead = n_reading_ahead(dask.config.get(READ_AHEAD, "auto"), n_threads)
-    with dask.config.set({"num_workers": n_threads + n_ahead, COMPUTE_THREADS: n_threads}):
-        yield
+    n_ahead = n_reading_ahead(dask.config.get(READ_AHEAD, "auto"), execution.n_threads)
+    pool = ThreadPoolExecutor(execution.n_threads + n_ahead, "daskgmm", enter_pool, (execution,))
+    try:
+        with executing(replace(execution, pool=pool)):
+            yield
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # after an error its reads may go on for long
+
+
+def _configured(rows: Rows) -> Execution | None:
+    """Return the threads that dask's configuration asks for; None for another scheduler, or threads of the user."""
+    if get_scheduler(collections=[rows.array]) is not threaded_get or dask.config.get("pool", None) is not None:
+        return None
+    return Execution("threads", dask.config.get("num_workers", None) or CPU_COUNT)

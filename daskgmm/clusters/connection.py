@@ -15,6 +15,7 @@ from annotated_types import Gt
 from distributed import Client
 from distributed.client import AllExit
 
+from ..core.slots import Execution, executing
 from ..errors import ClusterLostError
 from .stalls import Patience
 from .watchdog import watched
@@ -78,7 +79,8 @@ def connected(
                 f"{description}: {missing} came within {start_timeout:g} s; look whether the scheduler's queue or the "
                 "workers' logs say why, or raise cluster.start_timeout"
             ) from None
-        yield Connection(description, client.dashboard_link, client)
+        with client.as_current(), executing(Execution(client)):
+            yield Connection(description, client.dashboard_link, client)
 
 
 @contextmanager

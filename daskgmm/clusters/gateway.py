@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from .connection import (
 
 PASSWORD = "DASKGMM_GATEWAY_PASSWORD"  # noqa: S105 # the name of a variable
 _NOT_LET_IN = {401, 403}  # of HTTP
+_LOG = logging.getLogger(__name__)
 _ANSWER_TIMEOUT = 60.0  # seconds; a cluster whose name does not come back can't be stopped
 _INTERVAL = 0.5  # seconds between two looks whether the cluster runs
 
@@ -99,7 +101,14 @@ class Gateway:
             self._scale(name)
             yield report
         finally:
+            self._stop(name)
+
+    def _stop(self, name: str) -> None:
+        """Have the cluster stopped; where the server does not, the job is complete all the same."""
+        try:
             self._ask("stop_cluster", name)
+        except ClusterLostError as error:
+            _LOG.warning("cluster %s may still run: %s; stop it at the gateway", name, error)
 
     def _scale(self, name: str) -> None:
         self._ask("scale_cluster", name, self.n_workers)

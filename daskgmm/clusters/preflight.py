@@ -14,7 +14,9 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import cache, partial
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +34,7 @@ _OWN = "daskgmm"
 _SAME = ("dask", "distributed")  # they speak a protocol of their own release
 _LIKE = ("numpy", "scipy", "numba", "zarr", "threadpoolctl", "pydantic", "fsspec")  # they may differ in the last digits
 _MISSING = "missing"
+_UNKNOWN = "of an unknown version"
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,11 @@ class Difference:
     package: str
     here: str
     there: str  # the version, or that it is missing
-    workers: tuple[str, ...]  # addresses
+    workers: tuple[str, ...]  # addresses, and the scheduler
     matters: bool
 
     def __str__(self) -> str:
-        some = self.workers[0] if len(self.workers) == 1 else f"{len(self.workers)} workers, {self.workers[0]} first"
-        return f"{self.package} is {self.here} here and {self.there} on {some}"
+        return f"{self.package} is {self.here} here and {self.there} on {_named(list(self.workers))}"
 
 
 def differences(client: Client) -> list[Difference]:
@@ -56,8 +58,9 @@ def differences(client: Client) -> list[Difference]:
         exact = package in _SAME
         alike = (lambda a, b: a == b) if exact else _same_major
         found += _compared(package, version(package), _versions(client, package), alike)
-    own = _compared(_OWN, version(_OWN), _versions(client, _OWN), lambda a, b: a == b)
-    return found + [one for one in own if one.there != _MISSING]  # where it is missing it can be sent
+    fitting = {_MISSING, _sent_version()}  # where it is missing it can be sent
+    own = {place: there for place, there in _own_versions(client).items() if there not in fitting}
+    return found + _compared(_OWN, version(_OWN), own, lambda here, there: here == there)
 
 
 def check_packages(client: Client, tell: Callable[[str], None]) -> None:
@@ -70,7 +73,10 @@ def check_packages(client: Client, tell: Callable[[str], None]) -> None:
         tell(str(difference))
     if any(difference.matters for difference in found):
         serious = "; ".join(str(difference) for difference in found if difference.matters)
-        raise ConfigurationError(f"{serious}: install the same packages on the workers, or use their image here")
+        raise ConfigurationError(
+            f"{serious}: install the same packages on the workers, use their image here, or "
+            f"restart workers and scheduler that were sent another {_OWN}"
+        )
     _have_own_package(client, tell)
 
 
@@ -90,6 +96,14 @@ def check_paths(client: Client, inputs: Iterable[Path], output: Path | None) -> 
 def blas_threads(client: Client) -> int:
     """Return how many threads BLAS uses in a task, on the worker where it uses most."""
     return max((int(n) for n in answers(client, _blas_threads).values()), default=1)
+
+
+def blas_kernels(client: Client) -> dict[str, list[str]]:
+    """Return the workers' addresses by the kernels that BLAS takes for their processors, those of this process too."""
+    found: defaultdict[str, list[str]] = defaultdict(list, {_blas_kernels(): ["this process"]})
+    for worker, kernels in answers(client, _blas_kernels).items():
+        found[kernels].append(worker)
+    return dict(found)
 
 
 def memory_limits(client: Client) -> dict[str, int]:
@@ -176,15 +190,25 @@ def _same_major(first: str, second: str) -> bool:
     return first.split(".")[0] == second.split(".")[0]
 
 
+def _own_versions(client: Client) -> Versions:
+    """Return the version of this package on each worker and on the scheduler, that of sent code with its digest."""
+
+    async def ask(function: Callable[..., Any]) -> Any:
+        try:
+            return await client.run_on_scheduler(function, _OWN)
+        except PackageNotFoundError:
+            return None
+
+    found = answers(client, find_spec, _OWN, on_error="return")
+    found["the scheduler"] = _of_scheduler(client, partial(ask, find_spec))
+    versions = {**_versions(client, _OWN), "the scheduler": _of_scheduler(client, partial(ask, version)) or _MISSING}
+    there = {place: versions.get(place, _MISSING) for place in found}
+    return {place: _UNKNOWN if one == _MISSING and found[place] is not None else one for place, one in there.items()}
+
+
 def _have_own_package(client: Client, tell: Callable[[str], None]) -> None:
     """Send this package to the workers and the scheduler, now and for workers to come, unless all have it."""
-    lacking = [worker for worker, spec in answers(client, find_spec, _OWN, on_error="return").items() if spec is None]
-
-    async def ask() -> Any:
-        return await client.run_on_scheduler(find_spec, _OWN)
-
-    if _of_scheduler(client, ask) is None:
-        lacking.append("the scheduler")
+    lacking = [place for place, there in _own_versions(client).items() if there == _MISSING]
     if lacking:
         tell(f"{_OWN} is missing on {_named(lacking)}: it is sent there")
         with tempfile.TemporaryDirectory() as folder:
@@ -197,11 +221,26 @@ def _have_own_package(client: Client, tell: Callable[[str], None]) -> None:
 
 
 def _packed(folder: Path) -> str:
-    """Return the path of a zip of this package."""
-    package = Path(sys.modules[_OWN].__file__ or "").parent
+    """Return the path of a zip of this package with its metadata, from which workers can tell the version."""
     ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(package, folder / "content" / _OWN, ignore=ignore)
+    shutil.copytree(_package(), folder / "content" / _OWN, ignore=ignore)
+    metadata = folder / "content" / f"{_OWN}-{_sent_version()}.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {_OWN}\nVersion: {_sent_version()}\n")
     return shutil.make_archive(str(folder / _OWN), "zip", folder / "content")
+
+
+@cache
+def _sent_version() -> str:
+    """Return the version of this package as it is sent, with a digest: development changes code, not the version."""
+    digest = sha256()
+    for path in sorted(_package().rglob("*.py")):
+        digest.update(f"{path.relative_to(_package()).as_posix()}\n".encode() + path.read_bytes())
+    return f"{version(_OWN)}+{digest.hexdigest()[:12]}"
+
+
+def _package() -> Path:
+    return Path(sys.modules[_OWN].__file__ or "").parent
 
 
 def _check_output(client: Client, output: Path) -> None:
@@ -228,3 +267,8 @@ def _named(workers: list[str]) -> str:
 def _blas_threads() -> int:
     with single_threaded():
         return max((int(one["num_threads"]) for one in threadpool_info() if one["user_api"] == "blas"), default=1)
+
+
+def _blas_kernels() -> str:
+    libraries = (one for one in threadpool_info() if one["user_api"] == "blas")
+    return " and ".join(sorted({f"{one['internal_api']} {one.get('architecture')}" for one in libraries}))

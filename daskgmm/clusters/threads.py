@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-import dask
 from annotated_types import Ge
 from dask.system import CPU_COUNT
 
 from ..core.section import STRICT
+from ..core.slots import Execution, executing
 from .connection import Connection
 
 
@@ -36,6 +36,6 @@ class Threads:
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        """Make the threaded scheduler the active one."""
-        with dask.config.set(scheduler="threads", num_workers=self.compute_threads):
+        """Compute on threads of this process what this thread computes."""
+        with executing(Execution("threads", self.compute_threads)):
             yield Connection(f"{self.compute_threads} threads of this process")

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass
 from threading import BoundedSemaphore
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
@@ -18,6 +20,44 @@ ReadAhead = Annotated[int, Ge(0)] | Literal["auto"]
 
 READ_AHEAD = "daskgmm.compute.read_ahead"  # key of dask's configuration: what the user wants
 COMPUTE_THREADS = "daskgmm.compute-threads"  # the slots; set by whoever starts threads, and handed on to workers
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where the lazy results of a job are computed; jobs in other threads of the process have their own."""
+
+    scheduler: Any  # a name or a client, as dask's keyword takes it
+    n_threads: int | None = None  # that compute, where they are threads of this process
+    pool: Any = None  # executor of these threads and of those that read ahead
+
+    def keywords(self) -> dict[str, Any]:
+        """Return the keywords of dask's functions that compute."""
+        threads = {"num_workers": self.n_threads} if self.pool is None else {"pool": self.pool}
+        return {"scheduler": self.scheduler, **(threads if self.n_threads else {})}
+
+
+_EXECUTION: ContextVar[Execution | None] = ContextVar("daskgmm-execution", default=None)
+
+
+def current_execution() -> Execution | None:
+    """Return the execution of the job that this thread works for; None where dask's configuration decides."""
+    return _EXECUTION.get()
+
+
+@contextmanager
+def executing(execution: Execution) -> Iterator[None]:
+    """Compute there what this thread computes within the block."""
+    token = _EXECUTION.set(execution)
+    try:
+        yield
+    finally:
+        _EXECUTION.reset(token)
+
+
+def enter_pool(execution: Execution) -> None:
+    """Have a thread of a pool work for an execution for as long as it lives."""
+    _EXECUTION.set(execution)
+
 
 _SLOTS: dict[int, BoundedSemaphore] = {}  # of this process, by their number
 

@@ -2,6 +2,7 @@
 
 import dask.array as da
 import pytest
+from distributed import Client, LocalCluster
 
 from daskgmm.chunked.memory import available_bytes, estimate, fits
 from daskgmm.chunked.rows import Rows
@@ -32,3 +33,11 @@ def test_streamed_rows_are_held_one_chunk_at_a_time(covariance_type):
     kept = estimate(SMALL, "auto", 8, covariance_type)
     assert kept.rows_held == SMALL.n_bytes == 1000 * 3 * 8
     assert kept.per_thread < 10 * 2**20
+
+
+def test_workers_without_a_limit_have_what_this_machine_has_left():
+    with (
+        LocalCluster(n_workers=1, processes=False, memory_limit=0, dashboard_address=":0") as cluster,
+        Client(cluster),
+    ):
+        assert available_bytes() > 2**20

@@ -1,10 +1,13 @@
 """Rows that are streamed are read beside the threads that compute."""
 
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from threading import Barrier, Condition
 
 import dask
 import numpy as np
 import pytest
+from dask import delayed
 
 from daskgmm.chunked.prediction import predict_to
 from daskgmm.chunked.reduction import compute, map_reduce
@@ -12,7 +15,7 @@ from daskgmm.chunked.rows import Rows
 from daskgmm.chunked.streaming import ready
 from daskgmm.core.mixture import Mixture
 from daskgmm.core.prediction import Wanted
-from daskgmm.core.slots import COMPUTE_THREADS, READ_AHEAD
+from daskgmm.core.slots import READ_AHEAD, Execution, current_execution, executing
 
 N_BLOCKS = 40
 
@@ -92,9 +95,27 @@ def test_rows_in_memory_get_no_more_threads():
     rows = Rows.of_memory(np.zeros((8, 2)))
     with dask.config.set(scheduler="threads", num_workers=2):
         with ready(rows, keep=False):
-            assert (dask.config.get("num_workers"), dask.config.get(COMPUTE_THREADS)) == (4, 2)
+            execution = current_execution()
+            assert execution is not None
+            assert (execution.n_threads, execution.pool._max_workers) == (2, 4)
         with ready(rows, keep=True):
-            assert (dask.config.get("num_workers"), dask.config.get(COMPUTE_THREADS, None)) == (2, None)
+            assert current_execution() is None
+
+
+def test_jobs_of_threads_at_once_leave_the_configuration_and_each_other_alone():
+    rows, both = Rows.of_memory(np.zeros((8, 2))), Barrier(2)
+    before = deepcopy(dask.config.config)
+
+    def job(n_threads):
+        with executing(Execution("threads", n_threads)), ready(rows, keep=False):
+            both.wait(timeout=30)
+            (found,) = compute(delayed(lambda: current_execution().n_threads)())
+            both.wait(timeout=30)
+            return found
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(job, [2, 3])) == [2, 3]
+    assert dask.config.config == before
 
 
 def test_rows_to_be_kept_are_read_with_more_threads():
@@ -106,7 +127,7 @@ def test_rows_to_be_kept_are_read_with_more_threads():
 def test_what_the_user_has_set_up_is_left_alone(other):
     rows = Rows.of_memory(np.zeros((8, 2)))
     with dask.config.set(other), ready(rows, keep=False):
-        assert dask.config.get(COMPUTE_THREADS, None) is None
+        assert current_execution() is None
 
 
 def test_blocks_are_scored_while_others_are_written():

@@ -6,16 +6,16 @@ import pytest
 from distributed import default_client
 
 from daskgmm.clusters import Local, Threads
-from daskgmm.core.slots import COMPUTE_THREADS, READ_AHEAD
+from daskgmm.core.slots import COMPUTE_THREADS, READ_AHEAD, Execution, current_execution
 
 
-def test_threads_make_the_threaded_scheduler_active():
+def test_threads_compute_for_their_job_alone():
     with Threads(n_workers=3).connect() as connection:
-        assert dask.config.get("scheduler") == "threads"
-        assert dask.config.get("num_workers") == 3
+        assert current_execution() == Execution("threads", 3)
+        assert dask.config.get("scheduler", None) is None
     assert connection.description == "3 threads of this process"
     assert connection.dashboard is None
-    assert dask.config.get("scheduler", None) is None
+    assert current_execution() is None
 
 
 def test_local_starts_processes_with_a_dashboard_and_closes_them():

@@ -194,3 +194,8 @@ def test_a_mistake_in_the_configuration_is_named(cluster, message):
         parse_config(f"data: {{path: x}}\ncluster: {cluster}")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_cluster_that_cannot_be_stopped_is_told_and_spoils_nothing(caplog):
+    Gateway(address="http://127.0.0.1:9")._stop("team.1")
+    assert "cluster team.1 may still run: stop_cluster at the gateway http://127.0.0.1:9" in caplog.text

@@ -11,9 +11,11 @@ from distributed import Client, LocalCluster
 from distributed.comm import CommClosedError
 
 from daskgmm.chunked.load import usage
+from daskgmm.clusters import preflight
 from daskgmm.clusters.connection import ANSWER_TIMEOUT, Connection
 from daskgmm.clusters.preflight import (
     answers,
+    blas_kernels,
     blas_threads,
     check_packages,
     check_paths,
@@ -95,6 +97,28 @@ def test_this_package_is_sent_where_it_is_missing_and_computes_there(tmp_path, c
         assert len(told) == 1
         assert "daskgmm is missing on tcp://" in told[0]
         assert blas_threads(client) == 1
+        again = []
+        check_packages(client, again.append)
+        assert again == []
+
+
+@pytest.mark.slow
+def test_workers_that_were_sent_other_code_are_refused(tmp_path, connected, monkeypatch):
+    with connected(site_without(tmp_path / "site", "daskgmm")) as file, one_worker(file) as client:
+        check_packages(client, lambda message: None)
+        monkeypatch.setattr(preflight, "_sent_version", lambda: "0+of-other-code")
+        with pytest.raises(ConfigurationError, match=r"daskgmm is .* here and .*\+\w+ on .*: install .* or restart"):
+            check_packages(client, lambda message: None)
+
+
+@pytest.mark.slow
+def test_workers_whose_package_has_no_version_are_refused(tmp_path, connected):
+    site = site_without(tmp_path / "site", "daskgmm")
+    (site / "daskgmm").mkdir()
+    (site / "daskgmm" / "__init__.py").touch()
+    refused = pytest.raises(ConfigurationError, match=r"daskgmm is .* here and of an unknown version on")
+    with connected(site) as file, one_worker(file) as client, refused:
+        check_packages(client, lambda message: None)
 
 
 def test_files_that_workers_do_not_see_are_named(client, tmp_path):
@@ -116,6 +140,11 @@ def test_inputs_are_the_local_files_of_a_path(tmp_path, monkeypatch):
 def test_tasks_call_blas_on_one_thread_and_memory_is_known(client):
     assert blas_threads(client) == 1
     assert len(memory_limits(client)) == 2
+
+
+def test_workers_of_the_same_processor_take_the_same_kernels_of_blas(client):
+    (places,) = blas_kernels(client).values()
+    assert len(places) == 3
 
 
 def test_little_memory_is_told_before_any_work(client, tmp_path, monkeypatch):

@@ -21,8 +21,9 @@ from ..places import is_url
 from .chunk_check import CheckedStore, is_blosc
 from .containers import LARGEST_COORDINATE, Member, source_in
 from .data import Coordinate, DataOptions, Source, plain_attributes
-from .readers import Slices
+from .readers import Readable, Slices
 from .reading import Guard, Reliable, optional
+from .unchanged import unchanged
 from .zarr import open_node
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -42,6 +43,10 @@ class Handle:
     kind: Literal["zarr", "hdf5", "other"]
     storage_options: str = field(repr=False)  # JSON: it can be hashed
     token: str  # of one opening: what has been written anew under the same name is opened anew
+
+    def group(self) -> zarr.Group:
+        """Return the zarr group that the dataset is in."""
+        return _group(self.path, json.loads(self.storage_options))
 
     @contextmanager
     def dataset(self, *, decoded: bool = True) -> Iterator[Any]:
@@ -69,7 +74,7 @@ def _shared(handle: Handle, decoded: bool) -> tuple[Any, Any]:
         "decode_cf": None if decoded else False,
     }
     if handle.kind == "zarr":
-        group = _group(handle.path, json.loads(handle.storage_options))
+        group = handle.group()
         how |= {"engine": "zarr", "consolidated": group.metadata.consolidated_metadata is not None}
         blosc = [array.path for _, array in group.arrays() if is_blosc(array)]
         return xarray.open_dataset(CheckedStore(group.store, blosc), group=group.path or None, **how), None
@@ -132,7 +137,10 @@ class XarrayDataset:
             variable = dataset.variables.get(name)
         if variable is None:
             return None
-        reader = XarrayReader(self.handle, name, tuple(variable.shape), np.dtype(variable.dtype))
+        reader: Readable = XarrayReader(self.handle, name, tuple(variable.shape), np.dtype(variable.dtype))
+        stored = self.handle.group().get(name) if self.handle.kind == "zarr" else None
+        if isinstance(stored, zarr.Array):
+            reader = unchanged(reader, stored, f"{self.path}/{name}")
         dims = tuple(str(dim) for dim in variable.dims)
         return Member(Reliable(reader, f"{self.path}/{name}", self.guard), _stored_chunks(variable), dims)
 

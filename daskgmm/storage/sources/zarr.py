@@ -20,6 +20,7 @@ from .containers import LARGEST_COORDINATE, Member, source_in
 from .data import Coordinate, DataOptions, Source, plain_attributes
 from .readers import Slices
 from .reading import Guard, Reliable
+from .unchanged import unchanged
 
 
 def open_zarr(options: DataOptions, guard: Guard, weighted: bool) -> Source:
@@ -99,7 +100,7 @@ class ZarrGroup:
 
 def _member(array: zarr.Array[Any], name: str, guard: Guard) -> Member:
     array = checked(array)
-    readable = Reliable(array, name, guard, partial(_damaged_chunk, array))
+    readable = Reliable(unchanged(array, array, name), name, guard, partial(_damaged_chunk, array))
     return Member(readable, array.shards or array.chunks, _dims(array))
 
 
