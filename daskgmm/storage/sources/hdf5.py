@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...errors import DataError
 from .containers import Member, source_in
 from .data import Coordinate, DataOptions, Source
+from .packed import decoded, default_fill
 from .readers import Slices
 from .reading import Guard, Reliable, optional
 
@@ -58,11 +59,28 @@ class HDF5File:
             dataset = file.get(name)
             if not isinstance(dataset, h5py.Dataset):
                 return None
+            called = f"{self.path}::{name}"
+            _check_sources(dataset, self.path, called)
             reader = HDF5Reader(str(Path(self.path).absolute()), name, tuple(dataset.shape or ()), dataset.dtype)
-            return Member(Reliable(reader, f"{self.path}::{name}", self.guard), dataset.chunks)
+            is_netcdf = "_NCProperties" in file.attrs and "_FillValue" not in dataset.attrs
+            fill = default_fill(dataset.dtype) if is_netcdf else None
+            reliable = Reliable(reader, called, self.guard)
+            return Member(decoded(reliable, dict(dataset.attrs), called, fill), dataset.chunks)
 
     def coordinate(self, name: str, beside: str) -> Coordinate | None:
         return None  # axes of plain HDF5 have no names; netCDF is opened by xarray
+
+
+def _check_sources(dataset: Any, path: str, called: str) -> None:
+    """Raise DataError that names a file which a dataset is made of and which is not there: it would be read as fill."""
+    if dataset.is_virtual:
+        names = {source.file_name for source in dataset.virtual_sources() if source.file_name != "."}
+    else:
+        names = {name.decode() if isinstance(name, bytes) else name for name, _, _ in dataset.external or ()}
+    folders = (Path(path).absolute().parent, Path.cwd())
+    for name in sorted(names):
+        if "%b" not in name and not any((folder / name).is_file() for folder in folders):
+            raise DataError(f"{called} takes values from the file {name}, which is not there: put it beside {path}")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,77 @@
+"""Values packed as the CF conventions say are read to the numbers that xarray reads, on every way in."""
+
+import h5py
+import numpy as np
+import pytest
+import xarray
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daskgmm.errors import DataError
+from daskgmm.storage.sources import DataOptions, open_source
+from daskgmm.storage.sources.packed import decoded, default_fill
+
+
+def read(path, **options):
+    array = open_source(DataOptions(path=str(path), **options)).array
+    return np.asarray(array[(slice(None),) * array.ndim]).squeeze()
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.integers(-32768, 32767), min_size=1, max_size=9),
+    st.sampled_from([0.01, 2.0, -3.5]),
+    st.floats(-100, 100),
+    st.integers(-32768, 32767),
+)
+def test_packed_values_are_those_that_xarray_decodes(values, scale, offset, fill):
+    stored = np.array(values, "i2")
+    attributes = {"scale_factor": scale, "add_offset": offset, "_FillValue": np.int16(fill)}
+    expected = xarray.decode_cf(xarray.Dataset({"a": ("t", stored, attributes)}))["a"].values
+    np.testing.assert_allclose(decoded(stored, attributes, "a")[(slice(None),)], expected, rtol=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", [2, 3])
+@pytest.mark.parametrize(
+    "encoding", [{"_FillValue": -9999.0}, {"dtype": "i2", "_FillValue": -9999, "scale_factor": 0.5}]
+)
+def test_zarr_of_xarray_is_decoded_by_group_and_by_array(tmp_path, form, encoding):
+    values = np.array([1.5, np.nan, -3.0])
+    path = tmp_path / "x.zarr"
+    xarray.Dataset({"a": ("t", values)}).to_zarr(path, zarr_format=form, encoding={"a": encoding}, consolidated=False)
+    np.testing.assert_array_equal(read(path, array="a"), values)
+    np.testing.assert_array_equal(read(path / "a"), values)
+
+
+def test_bytes_marked_unsigned_are_unsigned(tmp_path):
+    zarr.create_array(tmp_path / "u.zarr", data=np.array([10, -4], "i1"), attributes={"_Unsigned": "true"})
+    np.testing.assert_array_equal(read(tmp_path / "u.zarr"), [10, 252])
+
+
+def test_hdf5_is_decoded(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["t"] = np.array([100, -9999, 7000], "i2")
+        file["t"].attrs.update(scale_factor=0.01, _FillValue=np.int16(-9999), valid_range=np.array([0, 5000], "i2"))
+    np.testing.assert_allclose(read(f"{tmp_path}/x.h5::t"), [1, np.nan, np.nan])
+
+
+def test_a_netcdf_default_fill_is_missing_in_a_file_named_h5(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.attrs["_NCProperties"] = "version=2"
+        file["t"] = np.array([1.0, default_fill(np.dtype("f8"))])
+    np.testing.assert_array_equal(read(f"{tmp_path}/x.h5::t"), [1, np.nan])
+
+
+def test_an_attribute_that_is_no_number_is_refused(tmp_path):
+    with pytest.raises(DataError, match="scale_factor is 'much', not a number"):
+        decoded(np.zeros(2), {"scale_factor": "much"}, "a")
+
+
+def test_a_virtual_dataset_without_its_file_is_refused(tmp_path):
+    layout = h5py.VirtualLayout((2,), "f8")
+    layout[:] = h5py.VirtualSource("gone.h5", "x", (2,))
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file.create_virtual_dataset("v", layout)
+    with pytest.raises(DataError, match=r"gone\.h5, which is not there"):
+        read(f"{tmp_path}/v.h5::v")
