@@ -75,3 +75,22 @@ def test_a_virtual_dataset_without_its_file_is_refused(tmp_path):
         file.create_virtual_dataset("v", layout)
     with pytest.raises(DataError, match=r"gone\.h5, which is not there"):
         read(f"{tmp_path}/v.h5::v")
+
+
+@pytest.mark.parametrize("engine", ["scipy", "h5netcdf"])
+def test_netcdf_default_fill_and_what_is_outside_the_valid_range_are_missing(tmp_path, engine):
+    values = np.array([1.0, 1e6, default_fill(np.dtype("f8"))])
+    plain = xarray.Dataset({"a": ("t", values), "b": ("t", values, {"valid_range": np.array([-100.0, 100.0])})})
+    plain.to_netcdf(tmp_path / "x.nc", engine=engine, encoding={name: {"_FillValue": None} for name in "ab"})
+    np.testing.assert_array_equal(read(tmp_path / "x.nc", arrays=("a",)), [1, 1e6, np.nan])
+    np.testing.assert_array_equal(read(tmp_path / "x.nc", arrays=("b",)), [1, np.nan, np.nan])
+
+
+def test_a_filter_that_is_not_installed_is_named(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        how = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        how.set_chunk((2,))
+        how.set_filter(32999, h5py.h5z.FLAG_OPTIONAL, ())
+        h5py.h5d.create(file.id, b"x", h5py.h5t.NATIVE_DOUBLE, h5py.h5s.create_simple((2,)), how)
+    with pytest.raises(DataError, match=r"HDF5 filter 32999.*pip install hdf5plugin"):
+        read(f"{tmp_path}/x.h5::x")

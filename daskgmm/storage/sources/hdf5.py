@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -42,7 +44,7 @@ class HDF5File:
         return {"array": rows[0]} if len(rows) == 1 else {}
 
     def names(self) -> list[str]:
-        h5py = optional("h5py", "hdf5", self.path)
+        h5py = _h5py(self.path)
         found: list[str] = []
 
         def visit(name: str, node: Any) -> None:
@@ -54,12 +56,13 @@ class HDF5File:
         return sorted(found)
 
     def member(self, name: str) -> Member | None:
-        h5py = optional("h5py", "hdf5", self.path)
+        h5py = _h5py(self.path)
         with h5py.File(self.path, "r") as file:
             dataset = file.get(name)
             if not isinstance(dataset, h5py.Dataset):
                 return None
             called = f"{self.path}::{name}"
+            _check_filters(h5py, dataset, called)
             _check_sources(dataset, self.path, called)
             reader = HDF5Reader(str(Path(self.path).absolute()), name, tuple(dataset.shape or ()), dataset.dtype)
             is_netcdf = "_NCProperties" in file.attrs and "_FillValue" not in dataset.attrs
@@ -69,6 +72,22 @@ class HDF5File:
 
     def coordinate(self, name: str, beside: str) -> Coordinate | None:
         return None  # axes of plain HDF5 have no names; netCDF is opened by xarray
+
+
+def _h5py(path: str) -> Any:
+    """Return h5py, with the filters of hdf5plugin if it is installed."""
+    if find_spec("hdf5plugin") is not None:
+        import_module("hdf5plugin")
+    return optional("h5py", "hdf5", path)
+
+
+def _check_filters(h5py: Any, dataset: Any, called: str) -> None:
+    """Raise DataError that names a compression of the dataset which is not installed."""
+    stored = dataset.id.get_create_plist()
+    for code, _, _, name in (stored.get_filter(index) for index in range(stored.get_nfilters())):
+        if not h5py.h5z.filter_avail(code):
+            kind = f"{code} {name.decode(errors='replace')}".strip()
+            raise DataError(f"{called} is compressed by the HDF5 filter {kind}: pip install hdf5plugin, on workers too")
 
 
 def _check_sources(dataset: Any, path: str, called: str) -> None:
@@ -97,7 +116,7 @@ class HDF5Reader:
         return len(self.shape)
 
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
-        h5py = optional("h5py", "hdf5", self.path)
+        h5py = _h5py(self.path)
         with h5py.File(self.path, "r") as file:
             values: NDArray[Any] = file[self.dataset][slices]
         return values

@@ -21,6 +21,7 @@ from ..places import is_url
 from .chunk_check import CheckedStore, is_blosc
 from .containers import LARGEST_COORDINATE, Member, source_in
 from .data import Coordinate, DataOptions, Source, plain_attributes
+from .packed import decoded, default_fill
 from .readers import Slices
 from .reading import Guard, Reliable, optional
 from .zarr import open_node
@@ -128,13 +129,17 @@ class XarrayDataset:
             }
 
     def member(self, name: str) -> Member | None:
-        with self.handle.dataset() as dataset:
-            variable = dataset.variables.get(name)
+        with self.handle.dataset(decoded=False) as raw:
+            variable = raw.variables.get(name)
         if variable is None:
             return None
-        reader = XarrayReader(self.handle, name, tuple(variable.shape), np.dtype(variable.dtype))
+        stored, called = np.dtype(variable.dtype), f"{self.path}/{name}"
+        reader = XarrayReader(self.handle, name, tuple(variable.shape), stored)
+        has_default = self.handle.kind != "zarr" and "_FillValue" not in variable.attrs
+        fill = default_fill(stored) if has_default else None
         dims = tuple(str(dim) for dim in variable.dims)
-        return Member(Reliable(reader, f"{self.path}/{name}", self.guard), _stored_chunks(variable), dims)
+        array = decoded(Reliable(reader, called, self.guard), variable.attrs, called, fill)
+        return Member(array, _stored_chunks(variable), dims)
 
     def coordinate(self, name: str, beside: str) -> Coordinate | None:
         with self.handle.dataset(decoded=False) as raw:
@@ -149,7 +154,7 @@ class XarrayDataset:
 
 @dataclass(frozen=True)
 class XarrayReader:
-    """A variable of a dataset, decoded where it is read; where values are missing, it is NaN."""
+    """A variable of a dataset, as it is stored."""
 
     handle: Handle
     variable: str
@@ -161,7 +166,7 @@ class XarrayReader:
         return len(self.shape)
 
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
-        with self.handle.dataset() as dataset:
+        with self.handle.dataset(decoded=False) as dataset:
             return np.asarray(dataset.variables[self.variable][slices].values, self.dtype)
 
 
