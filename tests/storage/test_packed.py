@@ -7,6 +7,7 @@ import xarray
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from daskgmm.errors import DataError
 from daskgmm.storage.sources import DataOptions, open_source
@@ -94,3 +95,18 @@ def test_a_filter_that_is_not_installed_is_named(tmp_path):
         h5py.h5d.create(file.id, b"x", h5py.h5t.NATIVE_DOUBLE, h5py.h5s.create_simple((2,)), how)
     with pytest.raises(DataError, match=r"HDF5 filter 32999.*pip install hdf5plugin"):
         read(f"{tmp_path}/x.h5::x")
+
+
+def test_one_field_in_zarr_is_one_feature_as_it_is_in_netcdf(tmp_path):
+    values = np.arange(24.0).reshape(2, 3, 4)
+    axes = {"time": np.arange(2.0), "lat": np.arange(3.0), "lon": np.arange(4.0)}
+    field = xarray.Dataset({"temp": (tuple(axes), values)}, axes)
+    field.to_netcdf(tmp_path / "x.nc", engine="scipy")
+    field.to_zarr(tmp_path / "x.zarr", zarr_format=2, consolidated=False)
+    sources = [open_source(DataOptions(path=str(tmp_path / name))) for name in ("x.nc", "x.zarr")]
+    assert [source.grid for source in sources] == [(2, 3, 4)] * 2
+
+
+@pytest.mark.parametrize("mask", [float("inf"), float("-inf"), "inf", "-inf"])
+def test_an_infinity_may_be_the_fill_value(mask):
+    assert TypeAdapter(DataOptions).validate_python({"path": "x", "mask": mask}).fill_value == float(mask)

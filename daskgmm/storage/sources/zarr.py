@@ -71,10 +71,14 @@ class ZarrGroup:
         return sorted(self.group.array_keys())
 
     def default(self, besides: set[str | None]) -> dict[str, Any]:
-        """Return the only array that is no coordinate."""
+        """Return the only array that is no coordinate; if it lies along a coordinate of numbers, it is one feature."""
         arrays = {name: array for name, array in self.group.arrays() if name not in besides}
         rows = [name for name, array in arrays.items() if _dims(array) != (name,)]
-        return {"array": rows[0]} if len(rows) == 1 else {}
+        if len(rows) != 1:
+            return {}
+        last = self.group.get((_dims(arrays[rows[0]]) or ("",))[-1] or "/")
+        is_field = isinstance(last, zarr.Array) and last.ndim == 1 and last.dtype.kind in "iuf"
+        return {"arrays": (rows[0],)} if is_field else {"array": rows[0]}
 
     def member(self, name: str) -> Member | None:
         found = self.group.get(name)
