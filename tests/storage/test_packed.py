@@ -110,3 +110,26 @@ def test_one_field_in_zarr_is_one_feature_as_it_is_in_netcdf(tmp_path):
 @pytest.mark.parametrize("mask", [float("inf"), float("-inf"), "inf", "-inf"])
 def test_an_infinity_may_be_the_fill_value(mask):
     assert TypeAdapter(DataOptions).validate_python({"path": "x", "mask": mask}).fill_value == float(mask)
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"), [(np.array([0.0, 1.0]), [0.5, 1, np.nan]), (np.array([0, 60], "i2"), [0.5, np.nan, np.nan])]
+)
+def test_limits_wider_than_the_stored_type_are_of_the_scaled_values(limits, expected):
+    array = decoded(np.array([50, 100, 200], "i2"), {"scale_factor": 0.01, "valid_range": limits}, "a")
+    np.testing.assert_allclose(array[(slice(None),)], expected)
+
+
+def test_arrays_of_nested_zarr_groups_are_listed(tmp_path):
+    zarr.create_group(tmp_path / "n.zarr").create_group("k").create_array("a", data=np.arange(4.0))
+    with pytest.raises(DataError, match="the group holds k/a"):
+        read(tmp_path / "n.zarr")
+
+
+def test_variables_in_netcdf_groups_are_read_as_hdf5(tmp_path):
+    path = tmp_path / "x.nc"
+    data = xarray.Dataset({"a": ("t", np.arange(3.0))})
+    data.to_netcdf(path, group="g", engine="h5netcdf")
+    with pytest.raises(DataError, match=r"as group/variable, with data\.format: hdf5"):
+        read(path)
+    np.testing.assert_array_equal(read(path, array="g/a", format="hdf5"), np.arange(3.0))

@@ -15,6 +15,7 @@ from ...errors import DataError
 from .readers import Readable, Slices
 
 _DECODED = ("scale_factor", "add_offset", "_FillValue", "missing_value", "valid_range", "valid_min", "valid_max")
+_JSON_FLOATS = {"NaN", "Infinity", "-Infinity"}  # as zarr writes those that JSON has not
 _DEFAULT_FILL = {  # netCDF's, for values never written; types of one byte have none, since each of their values is used
     "i2": -(2**15) + 1,
     "i4": -(2**31) + 1,
@@ -50,9 +51,12 @@ def decoded(array: Readable, attributes: Mapping[str, Any], name: str, fill: Any
     if meant == stored and not scaled and not missing and bounds == (None, None):
         return array
     values = tuple(_of_type(value, stored, meant) for value in missing)
-    low, high = (None if bound is None else _of_type(bound, stored, meant) for bound in bounds)
+    is_wider = scaled and stored.kind in "iu" and any(np.asarray(bound).dtype.kind == "f" for bound in bounds)
+    low, high = (
+        bound if bound is None or is_wider else _of_type(bound, stored, meant) for bound in bounds
+    )  # in numbers wider than the stored ones, the limits are those of the scaled values
     scale, offset = 1.0 if scale is None else float(scale), 0.0 if offset is None else float(offset)
-    return Decoded(array, meant, (scale, offset) if scaled else None, values, (low, high))
+    return Decoded(array, meant, (scale, offset) if scaled else None, values, (low, high), is_wider)
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,8 @@ class Decoded:
     meant: np.dtype[Any]  # the stored type with the sign that is meant
     scaling: tuple[float, float] | None  # factor and offset
     missing: tuple[Any, ...]  # stored values that stand for none
-    bounds: tuple[Any, Any]  # of the stored values that are valid
+    bounds: tuple[Any, Any]  # of the values that are valid
+    bounds_are_scaled: bool  # or else they are of the stored values
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -88,12 +93,13 @@ class Decoded:
         if self.scaling is not None:
             out = out * self.scaling[0] + self.scaling[1]
         low, high = self.bounds
+        bounded = out.copy() if self.bounds_are_scaled else values
         for value in self.missing:
             out[values == value] = np.nan
         if low is not None:
-            out[values < low] = np.nan
+            out[bounded < low] = np.nan
         if high is not None:
-            out[values > high] = np.nan
+            out[bounded > high] = np.nan
         return out
 
 
@@ -111,6 +117,8 @@ def _numbers(value: Any, key: str, name: str) -> list[Any]:
     """Return the numbers of an attribute; xarray writes floats into zarr's JSON as base64 of their eight bytes."""
     value = _text(value)
     if key == "_FillValue" and isinstance(value, str):
+        if value in _JSON_FLOATS:
+            return [float(value)]
         try:
             return [np.frombuffer(b64decode(value, validate=True), "<f8")[0]]
         except (Base64Error, ValueError, IndexError):

@@ -114,6 +114,11 @@ class XarrayDataset:
     def default(self, besides: set[str | None]) -> dict[str, Any]:
         """Return all numeric data variables but the bounds of coordinates; raise DataError unless their axes agree."""
         variables = self._data_variables(besides)
+        if not variables and self.handle.kind == "hdf5":
+            raise DataError(
+                f"{self.path}: there is no variable of numbers outside of groups: "
+                "name one in data.array as group/variable, with data.format: hdf5"
+            )
         if len({variable.dims for variable in variables.values()}) != 1:
             listed = ", ".join(_described(name, variable) for name, variable in variables.items())
             raise DataError(f"{self.path}: name variables of the same axes in data.arrays; the dataset holds {listed}")

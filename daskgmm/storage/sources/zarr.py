@@ -68,7 +68,8 @@ class ZarrGroup:
     nouns: ClassVar = ("array", "group")
 
     def names(self) -> list[str]:
-        return sorted(self.group.array_keys())
+        nodes = self.group.members(max_depth=None)  # also of groups in the group
+        return sorted(name for name, node in nodes if isinstance(node, zarr.Array))
 
     def default(self, besides: set[str | None]) -> dict[str, Any]:
         """Return the only array that is no coordinate; if it lies along a coordinate of numbers, it is one feature."""
