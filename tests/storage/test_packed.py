@@ -133,3 +133,22 @@ def test_variables_in_netcdf_groups_are_read_as_hdf5(tmp_path):
     with pytest.raises(DataError, match=r"as group/variable, with data\.format: hdf5"):
         read(path)
     np.testing.assert_array_equal(read(path, array="g/a", format="hdf5"), np.arange(3.0))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "without the dataset"])
+def test_a_virtual_dataset_of_a_damaged_file_is_refused(tmp_path, damage):
+    source = tmp_path / "s.h5"
+    layout = h5py.VirtualLayout((2,), "f8")
+    layout[:] = h5py.VirtualSource("s.h5", "x", (2,))
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file.create_virtual_dataset("v", layout)
+    with h5py.File(source, "w") as file:
+        file["x"] = np.ones(2)
+    np.testing.assert_array_equal(read(f"{tmp_path}/v.h5::v"), [1, 1])
+    if damage == "truncated":
+        source.write_bytes(source.read_bytes()[:-8])
+    else:
+        with h5py.File(source, "w") as file:
+            file["y"] = np.ones(2)
+    with pytest.raises(DataError, match=r"takes values from x in .*s\.h5"):
+        read(f"{tmp_path}/v.h5::v")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -63,7 +64,7 @@ class HDF5File:
                 return None
             called = f"{self.path}::{name}"
             _check_filters(h5py, dataset, called)
-            _check_sources(dataset, self.path, called)
+            _check_sources(h5py, dataset, self.path, called)
             reader = HDF5Reader(str(Path(self.path).absolute()), name, tuple(dataset.shape or ()), dataset.dtype)
             is_netcdf = "_NCProperties" in file.attrs and "_FillValue" not in dataset.attrs
             fill = default_fill(dataset.dtype) if is_netcdf else None
@@ -90,16 +91,30 @@ def _check_filters(h5py: Any, dataset: Any, called: str) -> None:
             raise DataError(f"{called} is compressed by the HDF5 filter {kind}: pip install hdf5plugin, on workers too")
 
 
-def _check_sources(dataset: Any, path: str, called: str) -> None:
-    """Raise DataError that names a file which a dataset is made of and which is not there: it would be read as fill."""
+def _check_sources(h5py: Any, dataset: Any, path: str, called: str) -> None:
+    """Raise DataError that names a part of the dataset in another file that is not there: it would be read as fill."""
     if dataset.is_virtual:
-        names = {source.file_name for source in dataset.virtual_sources() if source.file_name != "."}
+        parts = {(source.file_name, source.dset_name) for source in dataset.virtual_sources()}
     else:
-        names = {name.decode() if isinstance(name, bytes) else name for name, _, _ in dataset.external or ()}
-    folders = (Path(path).absolute().parent, Path.cwd())
-    for name in sorted(names):
-        if "%b" not in name and not any((folder / name).is_file() for folder in folders):
+        parts = {(os.fsdecode(name), None) for name, _, _ in dataset.external or ()}
+    for name, inside in sorted(parts, key=str):
+        if name == "." or "%b" in name:  # in the same file; or as many files as there are
+            continue
+        folders = (os.environ.get("HDF5_VDS_PREFIX", ""), Path(path).absolute().parent, Path.cwd())
+        found = next((file for folder in folders if (file := Path(folder) / name).is_file()), None)
+        if found is None:
             raise DataError(f"{called} takes values from the file {name}, which is not there: put it beside {path}")
+        if inside is not None and not _holds(h5py, found, inside):
+            raise DataError(f"{called} takes values from {inside} in {found}, which cannot be read there: restore it")
+
+
+def _holds(h5py: Any, path: Path, name: str) -> bool:
+    """Return whether the file is whole and holds a dataset of that name."""
+    try:
+        with h5py.File(path, "r") as file:
+            return isinstance(file.get(name), h5py.Dataset)
+    except OSError:  # truncated, or no HDF5
+        return False
 
 
 @dataclass(frozen=True)
