@@ -311,15 +311,15 @@ def test_a_mask_with_the_axes_of_the_rows_in_another_order_is_refused(here):
     assert "land has the axes lon, lat, but the rows of" in refused("fit", "job.yaml", code=3)
 
 
-def test_packed_values_are_not_taken_for_numbers_unasked(here):
+def test_packed_values_are_decoded_unless_the_stored_ones_are_asked_for(here):
     xarray = pytest.importorskip("xarray", reason="needs the package xarray")
     values = np.where(VALID, ROWS[:, 0], np.nan)
     packing = {"t": {"dtype": "int16", "scale_factor": 0.01, "add_offset": 3.0, "_FillValue": -32768}}
     dataset = xarray.Dataset({"t": (("row",), values)})
     dataset.to_zarr("a.zarr", encoding=packing, zarr_format=2, consolidated=False)
     write_job(here, {"path": "a.zarr", "arrays": ["t"]})
-    assert "has to be decoded (it has add_offset, scale_factor)" in refused("fit", "job.yaml", code=3)
-    run("fit", "job.yaml", "data.format=xarray", "data.mask=nan")
+    assert "are not finite" in refused("fit", "job.yaml", code=3)
+    run("fit", "job.yaml", "data.mask=nan")
     np.testing.assert_array_equal(labels_of(here / "run") == -1, ~VALID)
     run("fit", "job.yaml", "data.format=zarr", "--overwrite")
     assert (labels_of(here / "run") >= 0).all()

@@ -51,7 +51,7 @@ def check(result: Survey, rows: Rows) -> None:
         row, column = result.first_nonfinite
         raise DataError(
             f"{result.n_nonfinite} values are not finite, the first in {name_row(rows.place(row))}, column {column}: "
-            "fill or drop NaN and inf, or give those rows the weight 0 (in a job: data.mask: nan)"
+            "fill or drop NaN and inf, or give those rows the weight 0 (in a job: data.mask: nan, inf or -inf)"
         )
     if result.first_bad_weight is not None:
         row, value = result.first_bad_weight

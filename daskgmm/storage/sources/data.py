@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import isnan, nan
+from math import isfinite
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -19,14 +19,15 @@ from .tables.csv_dialect import CsvOptions
 Format = Literal["auto", "zarr", "npy", "hdf5", "xarray", "parquet", "csv", "arrow", "orc", "image", "sample"]
 
 
-def _writable_nan(mask: object) -> object:
-    """Return NaN as the string that a configuration file can hold, and that equals itself."""
+def _writable(mask: object) -> object:
+    """Return NaN and infinity as strings that a configuration file can hold, and that equal themselves."""
     if isinstance(mask, bool) or mask == "":
         raise ValueError("should be the name of an array or a fill value")
-    return "nan" if isinstance(mask, float) and isnan(mask) else mask
+    return str(mask) if isinstance(mask, float) and not isfinite(mask) else mask
 
 
-Mask = Annotated[str | float | int | None, BeforeValidator(_writable_nan)]
+_NOT_FINITE = {"nan", "inf", "-inf"}
+Mask = Annotated[str | float | int | None, BeforeValidator(_writable)]
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class DataOptions:
     weights: Annotated[str, MinLen(1)] | None = None
     """Row weights: name of an array in the same group or file, of a column, or path of .npy files."""
     mask: Mask = None
-    """Which rows count: name of an array or column not 0 there (~name: 0 there); or the fill value (nan) of others."""
+    """Which rows count: array or column not 0 there (~name: 0 there); or the fill value (nan, inf, -inf) of others."""
     keep: tuple[str, ...] = ()
     """Key columns of a table: no features, but carried over to the results."""
     header: bool | Annotated[tuple[str, ...], MinLen(1)] | None = None
@@ -74,9 +75,9 @@ class DataOptions:
 
     @property
     def fill_value(self) -> float | None:
-        """The value that marks rows to leave out, NaN included; None where the mask is no number."""
+        """The value that marks rows to leave out, NaN and infinity included; None where the mask is no number."""
         if isinstance(self.mask, str):
-            return nan if self.mask.lower() == "nan" else None
+            return float(self.mask) if self.mask.lower() in _NOT_FINITE else None
         return self.mask
 
     @property

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +15,7 @@ from numpy.typing import NDArray
 from ...errors import DataError
 from .containers import Member, source_in
 from .data import Coordinate, DataOptions, Source
+from .packed import decoded, default_fill
 from .readers import Slices
 from .reading import Guard, Reliable, optional
 
@@ -41,7 +45,7 @@ class HDF5File:
         return {"array": rows[0]} if len(rows) == 1 else {}
 
     def names(self) -> list[str]:
-        h5py = optional("h5py", "hdf5", self.path)
+        h5py = _h5py(self.path)
         found: list[str] = []
 
         def visit(name: str, node: Any) -> None:
@@ -53,16 +57,64 @@ class HDF5File:
         return sorted(found)
 
     def member(self, name: str) -> Member | None:
-        h5py = optional("h5py", "hdf5", self.path)
+        h5py = _h5py(self.path)
         with h5py.File(self.path, "r") as file:
             dataset = file.get(name)
             if not isinstance(dataset, h5py.Dataset):
                 return None
+            called = f"{self.path}::{name}"
+            _check_filters(h5py, dataset, called)
+            _check_sources(h5py, dataset, self.path, called)
             reader = HDF5Reader(str(Path(self.path).absolute()), name, tuple(dataset.shape or ()), dataset.dtype)
-            return Member(Reliable(reader, f"{self.path}::{name}", self.guard), dataset.chunks)
+            is_netcdf = "_NCProperties" in file.attrs and "_FillValue" not in dataset.attrs
+            fill = default_fill(dataset.dtype) if is_netcdf else None
+            reliable = Reliable(reader, called, self.guard)
+            return Member(decoded(reliable, dict(dataset.attrs), called, fill), dataset.chunks)
 
     def coordinate(self, name: str, beside: str) -> Coordinate | None:
         return None  # axes of plain HDF5 have no names; netCDF is opened by xarray
+
+
+def _h5py(path: str) -> Any:
+    """Return h5py, with the filters of hdf5plugin if it is installed."""
+    if find_spec("hdf5plugin") is not None:
+        import_module("hdf5plugin")
+    return optional("h5py", "hdf5", path)
+
+
+def _check_filters(h5py: Any, dataset: Any, called: str) -> None:
+    """Raise DataError that names a compression of the dataset which is not installed."""
+    stored = dataset.id.get_create_plist()
+    for code, _, _, name in (stored.get_filter(index) for index in range(stored.get_nfilters())):
+        if not h5py.h5z.filter_avail(code):
+            kind = f"{code} {name.decode(errors='replace')}".strip()
+            raise DataError(f"{called} is compressed by the HDF5 filter {kind}: pip install hdf5plugin, on workers too")
+
+
+def _check_sources(h5py: Any, dataset: Any, path: str, called: str) -> None:
+    """Raise DataError that names a part of the dataset in another file that is not there: it would be read as fill."""
+    if dataset.is_virtual:
+        parts = {(source.file_name, source.dset_name) for source in dataset.virtual_sources()}
+    else:
+        parts = {(os.fsdecode(name), None) for name, _, _ in dataset.external or ()}
+    for name, inside in sorted(parts, key=str):
+        if name == "." or "%b" in name:  # in the same file; or as many files as there are
+            continue
+        folders = (os.environ.get("HDF5_VDS_PREFIX", ""), Path(path).absolute().parent, Path.cwd())
+        found = next((file for folder in folders if (file := Path(folder) / name).is_file()), None)
+        if found is None:
+            raise DataError(f"{called} takes values from the file {name}, which is not there: put it beside {path}")
+        if inside is not None and not _holds(h5py, found, inside):
+            raise DataError(f"{called} takes values from {inside} in {found}, which cannot be read there: restore it")
+
+
+def _holds(h5py: Any, path: Path, name: str) -> bool:
+    """Return whether the file is whole and holds a dataset of that name."""
+    try:
+        with h5py.File(path, "r") as file:
+            return isinstance(file.get(name), h5py.Dataset)
+    except OSError:  # truncated, or no HDF5
+        return False
 
 
 @dataclass(frozen=True)
@@ -79,7 +131,7 @@ class HDF5Reader:
         return len(self.shape)
 
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
-        h5py = optional("h5py", "hdf5", self.path)
+        h5py = _h5py(self.path)
         with h5py.File(self.path, "r") as file:
             values: NDArray[Any] = file[self.dataset][slices]
         return values

@@ -21,6 +21,7 @@ from ..places import is_url
 from .chunk_check import CheckedStore, is_blosc
 from .containers import LARGEST_COORDINATE, Member, source_in
 from .data import Coordinate, DataOptions, Source, plain_attributes
+from .packed import decoded, default_fill
 from .readers import Readable, Slices
 from .reading import Guard, Reliable, optional
 from .unchanged import unchanged
@@ -118,6 +119,11 @@ class XarrayDataset:
     def default(self, besides: set[str | None]) -> dict[str, Any]:
         """Return all numeric data variables but the bounds of coordinates; raise DataError unless their axes agree."""
         variables = self._data_variables(besides)
+        if not variables and self.handle.kind == "hdf5":
+            raise DataError(
+                f"{self.path}: there is no variable of numbers outside of groups: "
+                "name one in data.array as group/variable, with data.format: hdf5"
+            )
         if len({variable.dims for variable in variables.values()}) != 1:
             listed = ", ".join(_described(name, variable) for name, variable in variables.items())
             raise DataError(f"{self.path}: name variables of the same axes in data.arrays; the dataset holds {listed}")
@@ -133,16 +139,20 @@ class XarrayDataset:
             }
 
     def member(self, name: str) -> Member | None:
-        with self.handle.dataset() as dataset:
-            variable = dataset.variables.get(name)
+        with self.handle.dataset(decoded=False) as raw:
+            variable = raw.variables.get(name)
         if variable is None:
             return None
-        reader: Readable = XarrayReader(self.handle, name, tuple(variable.shape), np.dtype(variable.dtype))
+        held, called = np.dtype(variable.dtype), f"{self.path}/{name}"
+        reader: Readable = XarrayReader(self.handle, name, tuple(variable.shape), held)
         stored = self.handle.group().get(name) if self.handle.kind == "zarr" else None
         if isinstance(stored, zarr.Array):
-            reader = unchanged(reader, stored, f"{self.path}/{name}")
+            reader = unchanged(reader, stored, called)
+        has_default = self.handle.kind != "zarr" and "_FillValue" not in variable.attrs
+        fill = default_fill(held) if has_default else None
         dims = tuple(str(dim) for dim in variable.dims)
-        return Member(Reliable(reader, f"{self.path}/{name}", self.guard), _stored_chunks(variable), dims)
+        array = decoded(Reliable(reader, called, self.guard), variable.attrs, called, fill)
+        return Member(array, _stored_chunks(variable), dims)
 
     def coordinate(self, name: str, beside: str) -> Coordinate | None:
         with self.handle.dataset(decoded=False) as raw:
@@ -157,7 +167,7 @@ class XarrayDataset:
 
 @dataclass(frozen=True)
 class XarrayReader:
-    """A variable of a dataset, decoded where it is read; where values are missing, it is NaN."""
+    """A variable of a dataset, as it is stored."""
 
     handle: Handle
     variable: str
@@ -169,7 +179,7 @@ class XarrayReader:
         return len(self.shape)
 
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
-        with self.handle.dataset() as dataset:
+        with self.handle.dataset(decoded=False) as dataset:
             return np.asarray(dataset.variables[self.variable][slices].values, self.dtype)
 
 

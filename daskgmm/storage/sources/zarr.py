@@ -18,7 +18,8 @@ from ..places import check_file_system, is_url
 from .chunk_check import checked
 from .containers import LARGEST_COORDINATE, Member, source_in
 from .data import Coordinate, DataOptions, Source, plain_attributes
-from .readers import Slices
+from .packed import decoded
+from .readers import Readable, Slices
 from .reading import Guard, Reliable
 from .unchanged import unchanged
 
@@ -35,7 +36,7 @@ def open_zarr(options: DataOptions, guard: Guard, weighted: bool) -> Source:
         raise DataError(
             f"{options.path} is a single zarr array: data.weights and data.mask need a group that holds all"
         )
-    member, n_axes = _member(node, options.path, guard), max(node.ndim - 1, 1)
+    member, n_axes = _member(node, options.path, guard, options.format == "zarr"), max(node.ndim - 1, 1)
     stored, dims = member.stored_chunks, member.dims
     return Source(member.array, options.path, stored and stored[:n_axes], dims=dims and dims[:n_axes])
 
@@ -68,24 +69,24 @@ class ZarrGroup:
     nouns: ClassVar = ("array", "group")
 
     def names(self) -> list[str]:
-        return sorted(self.group.array_keys())
+        nodes = self.group.members(max_depth=None)  # also of groups in the group
+        return sorted(name for name, node in nodes if isinstance(node, zarr.Array))
 
     def default(self, besides: set[str | None]) -> dict[str, Any]:
-        """Return the only array that is no coordinate."""
+        """Return the only array that is no coordinate; if it lies along a coordinate of numbers, it is one feature."""
         arrays = {name: array for name, array in self.group.arrays() if name not in besides}
         rows = [name for name, array in arrays.items() if _dims(array) != (name,)]
-        return {"array": rows[0]} if len(rows) == 1 else {}
+        if len(rows) != 1:
+            return {}
+        last = self.group.get((_dims(arrays[rows[0]]) or ("",))[-1] or "/")
+        is_field = isinstance(last, zarr.Array) and last.ndim == 1 and last.dtype.kind in "iuf"
+        return {"arrays": (rows[0],)} if is_field else {"array": rows[0]}
 
     def member(self, name: str) -> Member | None:
         found = self.group.get(name)
         if not isinstance(found, zarr.Array):
             return None
-        if not self.raw and (packed := sorted(_PACKED & set(found.attrs))):
-            raise DataError(
-                f"{self.path}/{name} has to be decoded (it has {', '.join(packed)}): set data.format to xarray, or to "
-                "zarr to take the stored values as they are"
-            )
-        return _member(found, f"{self.path}/{name}", self.guard)
+        return _member(found, f"{self.path}/{name}", self.guard, self.raw)
 
     def coordinate(self, name: str, beside: str) -> Coordinate | None:
         path = "/".join((*beside.split("/")[:-1], name))
@@ -98,13 +99,20 @@ class ZarrGroup:
         return Coordinate(values, plain_attributes({k: v for k, v in found.attrs.items() if k != _V2_DIMS}))
 
 
-def _member(array: zarr.Array[Any], name: str, guard: Guard) -> Member:
+def _member(array: zarr.Array[Any], name: str, guard: Guard, raw: bool) -> Member:
     array = checked(array)
-    readable = Reliable(unchanged(array, array, name), name, guard, partial(_damaged_chunk, array))
+    readable: Readable = Reliable(unchanged(array, array, name), name, guard, partial(_damaged_chunk, array))
+    if not raw:
+        readable = decoded(readable, array.attrs, name, _fill(array))
     return Member(readable, array.shards or array.chunks, _dims(array))
 
 
-_PACKED = {"scale_factor", "add_offset", "missing_value"}  # attributes of the CF conventions
+def _fill(array: zarr.Array[Any]) -> Any:
+    """Return the missing value that xarray keeps as the fill value in format 2; 0 is also what others leave there."""
+    is_xarray = array.metadata.zarr_format == 2 and _V2_DIMS in array.attrs
+    return array.fill_value if is_xarray and array.fill_value else None
+
+
 _V2_DIMS = "_ARRAY_DIMENSIONS"  # where xarray and others put the names of axes in zarr format 2
 
 
