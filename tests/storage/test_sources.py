@@ -1,6 +1,7 @@
 import os
 import pickle
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -83,6 +84,25 @@ def test_pixels_of_an_image_are_rows_on_a_grid(tmp_path, mode, suffix, names, dt
     pixels = source.array[(slice(1, 3), slice(None), slice(None))]
     assert pixels.shape == (2, 7, len(names))
     assert pixels.dtype == dtype
+
+
+@pytest.mark.parametrize(("mode", "suffix"), [("F", "tif"), ("I", "tif"), ("I;16", "tif"), ("CMYK", "jpg")])
+def test_an_image_that_would_be_cut_to_8_bits_is_refused(tmp_path, mode, suffix):
+    path = tmp_path / f"picture.{suffix}"
+    Image.new(mode, (7, 5)).save(path)
+    with pytest.raises(DataError, match="convert it to"):
+        open_source(DataOptions(str(path), format="image"))
+
+
+def test_colours_of_16_bits_are_refused(tmp_path):
+    def chunk(kind, body):
+        return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
+
+    header = (1).to_bytes(4, "big") * 2 + bytes([16, 2, 0, 0, 0])
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(7))) + chunk(b"IEND", b"")
+    (tmp_path / "p.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    with pytest.raises(DataError, match="RGB with 16 bits a sample"):
+        ImageReader.open(tmp_path / "p.png")
 
 
 def test_image_colours_arrive(tmp_path):

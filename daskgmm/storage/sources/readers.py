@@ -72,13 +72,14 @@ class ImageReader:
     @classmethod
     def open(cls, path: Path) -> ImageReader:
         try:
-            with Image.open(path) as image:
+            with Image.open(path, formats=_FORMATS) as image:
+                _check_image(path, image)
                 bands, dtype = _bands(image)
                 status = path.stat()
                 stamp = (status.st_mtime_ns, status.st_size)
                 return cls(str(path.absolute()), (image.height, image.width, bands), np.dtype(dtype), stamp)
         except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise DataError(f"{path} cannot be read as an image: {error}") from None
+            raise DataError(f"{path} cannot be read as an image (PNG, JPEG): {error}: {_REMEDY}") from None
 
     @property
     def ndim(self) -> int:
@@ -89,6 +90,21 @@ class ImageReader:
 
 
 _GREY = {"1", "L", "LA"}
+_EIGHT_BITS = {*_GREY, "P", "RGB", "RGBA"}
+_FORMATS = ("PNG", "JPEG")  # Pillow cuts samples of other formats to 8 bits without a word
+_REMEDY = "convert it to .npy or zarr"
+
+
+def _check_image(path: Path, image: Image.Image) -> None:
+    """Raise DataError where Pillow would leave out pages, or cut samples to 8 bits."""
+    if (pages := getattr(image, "n_frames", 1)) > 1:
+        raise DataError(f"{path} holds {pages} pictures, and one would be read: {_REMEDY}")
+    if image.mode.startswith("I;16"):
+        return
+    is_cut = any("16" in str(tile[3]) for tile in image.tile)
+    if is_cut or image.mode not in _EIGHT_BITS:
+        depth = " with 16 bits a sample" if is_cut else ""
+        raise DataError(f"{path} has the mode {image.mode}{depth}, which is not read: {_REMEDY}")
 
 
 @lru_cache(maxsize=1)
