@@ -148,7 +148,7 @@ def select(config: str, overrides: tuple[str, ...], dry_run: bool, resume: bool,
         _echo(plan_selection(settings))
         return
     console = _console(quiet)
-    with listening(console, settings.select.max_iter(settings.fit)) as listen:
+    with listening(console, settings.fit.max_iter) as listen:
         model, selection = sweep_job.select(settings, ignore if quiet else listen, overwrite=overwrite, resume=resume)
     console.print(selection_table(selection))
     console.print(selection_line(selection))

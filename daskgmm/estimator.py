@@ -17,26 +17,26 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .checks import check_enough_rows
 from .chunked.expectation import Expectation
 from .chunked.memory import fits
-from .chunked.prediction import Result, predict_lazily
-from .chunked.reduction import compute
+from .chunked.prediction import Likelihood, Result, likelihood, predict_lazily
 from .chunked.rows import Rows
 from .chunked.seeding import race, starts, suggest_from
 from .chunked.streaming import ready
 from .chunked.survey import survey_and_sample
 from .core.criteria import Criteria, criteria
-from .core.loop import EMOptions, State, StopReason, Trial, iterate, no_suggestion
-from .core.mixture import Mixture
+from .core.floor import DEFAULT_REG_COVAR
+from .core.loop import State, StopReason, Trial, iterate
+from .core.mixture import Mixture, floored
 from .core.options import FitOptions, ModelOptions
 from .core.precisions import precisions, precisions_cholesky
 from .core.seeding import Given
 from .errors import SingularCovarianceError
-from .given import given_parameters
-from .inputs import Input, Wrap, is_lazy, lazy_input, lazy_weights, memory_input
+from .given import check_warm_start, given_parameters
+from .inputs import Input, Wrap, is_lazy, lazy_input, memory_input, without_mask
 from .report.notebook import bar_of_fit, notebook_bar
 from .report.progress import plain
 from .telling import iteration_teller
@@ -63,16 +63,21 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
       not when the last gain is. The default is 1e-4, and with it a fit ends closer to its limit than scikit-learn's.
     * `n_init` restarts (default 4) run on a sample of `sample_size` rows where there are more than that, and the best
       `n_finalists` of them go on to all rows; with fewer rows, all restarts run on all rows at once.
-    * `reg_covar` is in units of each feature's mean variance within components, so that fits do not depend on the
-      units of the columns.
+    * `reg_covar` is the least variance of a component in any direction, in units of each feature's variance over all
+      rows; nothing is added to variances that are larger. So fits do not depend on the units of the columns, and the
+      log-likelihood never falls.
     * `max_iter` counts M-steps over all rows; `lower_bound_` is that of the returned parameters themselves.
-    * `fit` and `score` take row weights.
+    * `fit`, `score` and the criteria take row weights: an array (n,) or (*grid), one number, or a DataArray, which goes
+      by its dimensions. Rows of weight 0 are not looked at.
 
     Parameters
     ----------
     n_components, covariance_type, tol, reg_covar, max_iter, n_init, init_params, weights_init, means_init,
     precisions_init, random_state, warm_start, verbose, verbose_interval
         As in sklearn.mixture.GaussianMixture, but for the points above.
+    resolution : "auto", float or array-like of shape (n_features,)
+        Step of which the values of a column are multiples: whole numbers, rounded readings. A component has there a
+        variance of step^2 / 12 at least, that of rounding. "auto" finds the steps, 0 is none.
     sample_size : int or "auto"
         Rows of the sample; "auto" takes 20 for each parameter of the model, 100,000 at least.
     n_finalists : int
@@ -82,6 +87,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
     persist : bool or "auto"
         Keep lazy rows in memory between passes; "auto" does where they take at most half of what is there. Rows that
         are not kept are read ahead of each pass; how many chunks, dask's `daskgmm.compute.read_ahead` says.
+    dim : str or None
+        Dimension of a DataArray that holds the features; None is the last. Variables of a Dataset, columns of a
+        DataFrame and the last axis of other arrays are the features whatever it is.
 
     Attributes
     ----------
@@ -124,6 +132,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         "covariance_type": [StrOptions({"full", "tied", "diag", "spherical"})],
         "tol": [Interval(Real, 0.0, None, closed="left")],
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
+        "resolution": [Interval(Real, 0.0, None, closed="left"), StrOptions({"auto"}), "array-like"],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "init_params": [StrOptions({"kmeans", "k-means++", "random", "random_from_data"})],
@@ -134,6 +143,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         "n_finalists": [Interval(Integral, 1, None, closed="left")],
         "dtype": [StrOptions({"auto", "float64", "float32"})],
         "persist": ["boolean", StrOptions({"auto"})],
+        "dim": [str, None],
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
@@ -146,7 +156,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         *,
         covariance_type: str = "full",
         tol: float = 1e-4,
-        reg_covar: float = 1e-6,
+        reg_covar: float = DEFAULT_REG_COVAR,
+        resolution: Any = "auto",
         max_iter: int = 200,
         n_init: int = 4,
         init_params: str = "kmeans",
@@ -157,6 +168,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         n_finalists: int = 1,
         dtype: str = "auto",
         persist: bool | str = "auto",
+        dim: str | None = None,
         random_state: Any = None,
         warm_start: bool = False,
         verbose: int = 0,
@@ -166,6 +178,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         self.covariance_type = covariance_type
         self.tol = tol
         self.reg_covar = reg_covar
+        self.resolution = resolution
         self.max_iter = max_iter
         self.n_init = n_init
         self.init_params = init_params
@@ -176,6 +189,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         self.n_finalists = n_finalists
         self.dtype = dtype
         self.persist = persist
+        self.dim = dim
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
@@ -221,16 +235,24 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the mean log-density of the rows, in nats, weighted if weights (n,) or (*grid) are given."""
-        total, weight_sum = self._log_likelihood(X, sample_weight)
-        return total / weight_sum
+        sums = self._likelihood(X, sample_weight)
+        return sums.log_likelihood / sums.weight_sum
 
-    def bic(self, X: Any) -> float:
+    def bic(self, X: Any, sample_weight: Any = None) -> float:
         """Return the Bayesian information criterion on X; smaller is better."""
-        return self._criteria(X).bic
+        return self._criteria(X, sample_weight).bic
 
-    def aic(self, X: Any) -> float:
+    def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Return Akaike's information criterion on X; smaller is better."""
-        return self._criteria(X).aic
+        return self._criteria(X, sample_weight).aic
+
+    def aicc(self, X: Any, sample_weight: Any = None) -> float:
+        """Return Akaike's criterion corrected for few rows on X; smaller is better, infinite for too few rows."""
+        return self._criteria(X, sample_weight).aicc
+
+    def icl(self, X: Any, sample_weight: Any = None) -> float:
+        """Return BIC plus twice the entropy of the responsibilities on X; smaller is better."""
+        return self._criteria(X, sample_weight, entropy=True).icl
 
     def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
         """Return rows (n_samples, d) drawn from the mixture, in order of component, and their components."""
@@ -252,16 +274,12 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         """Return the estimator with the parameters and the fitted attributes of a scikit-learn GaussianMixture."""
         check_is_fitted(model)
         own: GaussianMixture = _copy_fitted(model, cls(**model.get_params()))
+        own._fitted_covariance_type = model.covariance_type
         return own
 
     def _rows(self, X: Any, sample_weight: Any) -> Rows:
         """Check X and the weights, and return them as rows."""
-        if is_lazy(X):
-            rows = self._lazy(X, reset=True).rows(sample_weight)
-        else:
-            X = validate_data(self, X, dtype="numeric", ensure_min_samples=2, ensure_all_finite=False)
-            weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
-            rows = Rows.of_memory(X, weights)
+        rows = self._input(X, reset=True).rows(sample_weight)
         if rows.n_rows < self.n_components:
             raise ValueError(
                 "Expected n_samples >= n_components but got "
@@ -271,37 +289,44 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
 
     def _search(self, rows: Rows, given: Given) -> Trial:
         """Return the best trial of EM over all rows."""
-        model = ModelOptions(self.n_components, self.covariance_type, self.reg_covar)  # type: ignore[arg-type]
+        model = ModelOptions(self.n_components, self.covariance_type, self.reg_covar, self.resolution)  # type: ignore[arg-type]
         options = FitOptions(
-            n_init=self.n_init,
-            init_params=self.init_params,  # type: ignore[arg-type]
-            sample_size=self.sample_size,  # type: ignore[arg-type]
-            n_finalists=self.n_finalists,
+            self.tol,
+            self.max_iter,
+            self.n_init,
+            self.init_params,  # type: ignore[arg-type]
+            self.sample_size,  # type: ignore[arg-type]
+            self.n_finalists,
             dtype=self.dtype,  # type: ignore[arg-type]
         )
-        n_sample = options.n_sample(model, rows.n_features)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        survey, sample = survey_and_sample(rows, n_sample, seed)
+        survey, sample = survey_and_sample(rows, options.n_sample(model, rows.n_features), seed, model.resolution)
         check_enough_rows(survey, self.n_components)
-        complete, resumed = given.mixture(self.covariance_type), self.warm_start and hasattr(self, "converged_")
-        sampled = n_sample < rows.n_rows and complete is None and not resumed
-        if resumed:
-            trials: tuple[Trial, ...] = (Trial(self._mixture(), history=tuple(self.lower_bounds_[:-1])),)
+        em = options.em(model, survey)
+        resumed = self._resumes(rows.n_features)
+        complete = self._mixture() if resumed else given.mixture(self.covariance_type)
+        if complete is not None:
+            found: tuple[Mixture, ...] = (floored(complete, em.floor),)
         else:
-            search = race if sampled else starts
-            found = (complete,) if complete is not None else search(sample, options.seeding(model, given), seed)
-            trials = tuple(Trial(one) for one in found)
-        carried = len(trials[0].history)
-        em = EMOptions(self.tol, self.max_iter + carried, self.reg_covar, accelerate=sampled)
+            search = race if given.means is None else starts
+            found = search(sample, options.seeding(model, survey, given), seed)
         expect = Expectation(rows, survey, options.compute_dtype)
-        suggest = suggest_from(sample, survey, em) if sampled else no_suggestion
-        best = iterate(State(survey, trials), expect, em, self._teller(rows.n_rows), suggest).best
-        self.n_iter_ = best.n_iter - carried
+        state = State(survey, tuple(Trial(one) for one in found))
+        best = iterate(state, expect, em, self._teller(rows.n_rows), suggest_from(sample, survey, em)).best
+        self.n_iter_ = best.n_iter
         return best
+
+    def _resumes(self, n_features: int) -> bool:
+        """Return whether the fit starts from the mixture of the last one; raise ConfigurationError if it cannot."""
+        if not (self.warm_start and hasattr(self, "converged_")):
+            return False
+        check_warm_start(self._mixture(), self.n_components, self.covariance_type, n_features)
+        return True
 
     def _keep(self, best: Trial) -> None:
         """Set the fitted attributes."""
         mixture = best.mixture
+        self._fitted_covariance_type = mixture.covariance_type  # the parameter may be set to another one later
         self.weights_, self.means_, self.covariances_ = mixture.weights, mixture.means, mixture.covariances
         self.precisions_cholesky_ = precisions_cholesky(mixture)
         self.precisions_ = precisions(mixture.covariance_type, self.precisions_cholesky_)
@@ -310,7 +335,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         self.lower_bound_ = best.history[-1]
 
     def _mixture(self) -> Mixture:
-        return Mixture(self.covariance_type, self.weights_, self.means_, self.covariances_)
+        return Mixture(self._fitted_covariance_type, self.weights_, self.means_, self.covariances_)
 
     def _score(self, X: Any, result: Result) -> Any:
         lazy, wrap = self._result(X, result)
@@ -319,38 +344,33 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
     def _result(self, X: Any, result: Result) -> tuple[da.Array, Wrap]:
         """Return a result as a lazy array, and the way to what the user gets."""
         check_is_fitted(self)
-        if is_lazy(X):
-            data = self._lazy(X, reset=False)
-        else:
-            data = memory_input(validate_data(self, X, dtype="numeric", reset=False, ensure_all_finite=False))
+        data = self._input(X, reset=False)
         return predict_lazily(data.array, self._mixture(), result), data.wrap
 
-    def _lazy(self, X: Any, *, reset: bool) -> Input:
-        """Return lazy data as input, after the checks of features that `validate_data` makes for NumPy."""
-        data = lazy_input(X)
-        if data.array.ndim < 2:
-            raise ValueError(
-                f"Expected rows with features along the last axis, got an array of shape {data.array.shape}"
-            )
-        validate_data(self, data.header, reset=reset, skip_check_array=True)
-        return data
+    def _input(self, X: Any, *, reset: bool) -> Input:
+        """Return X as input, after scikit-learn's checks of its features; `reset` takes them as those of the fit."""
+        if is_lazy(X):
+            data = lazy_input(X, self.dim)
+            validate_data(self, data.header, reset=reset, skip_check_array=True)
+            return data
+        fewest = 2 if reset else 1
+        plain = without_mask(X)
+        checked = validate_data(
+            self, plain, dtype="numeric", reset=reset, ensure_min_samples=fewest, ensure_all_finite=False
+        )
+        return memory_input(checked)
 
     def _n_parameters(self) -> int:
         """Return the number of free parameters, under the name that scikit-learn's users know."""
         return self._mixture().n_parameters
 
-    def _log_likelihood(self, X: Any, sample_weight: Any = None) -> tuple[float, float]:
-        """Return the sum of the rows' log-densities and that of their weights, added up where the rows are."""
-        log_density = self._result(X, "log_density")[0]
-        weights = da.ones_like(log_density) if sample_weight is None else lazy_weights(sample_weight)
-        if sample_weight is not None and not np.isnan(log_density.shape).any():
-            weights = weights.rechunk(log_density.chunks)
-        total, weight_sum = compute((log_density * weights).sum(), weights.sum())
-        return float(total), float(weight_sum)
+    def _likelihood(self, X: Any, sample_weight: Any, *, entropy: bool = False) -> Likelihood:
+        check_is_fitted(self)
+        return likelihood(self._input(X, reset=False).rows(sample_weight), self._mixture(), entropy=entropy)
 
-    def _criteria(self, X: Any) -> Criteria:
-        total, n_rows = self._log_likelihood(X)
-        return criteria(total, 0.0, self._n_parameters(), n_rows)
+    def _criteria(self, X: Any, sample_weight: Any, *, entropy: bool = False) -> Criteria:
+        sums = self._likelihood(X, sample_weight, entropy=entropy)
+        return criteria(sums.log_likelihood, sums.entropy, self._n_parameters(), sums.weight_sum)
 
     def _teller(self, n_rows: int) -> Callable[[State], None]:
         """Return a listener that prints every `verbose_interval`-th iteration if verbose, each one if verbose > 1.
@@ -367,23 +387,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         return lambda state: tell(state) if state.iteration % every == 0 or not state.live else None
 
 
-_FITTED = [
-    "weights_",
-    "means_",
-    "covariances_",
-    "precisions_",
-    "precisions_cholesky_",
-    "converged_",
-    "n_iter_",
-    "lower_bound_",
-    "lower_bounds_",
-    "n_features_in_",
-    "feature_names_in_",
-]
-
-
 def _copy_fitted(source: Any, target: Any) -> Any:
-    for name in _FITTED:
-        if hasattr(source, name):
-            setattr(target, name, copy(getattr(source, name)))
+    """Return the target with the fitted attributes of the source: those whose names end with an underscore."""
+    for name, value in vars(source).items():
+        if name.endswith("_") and not name.startswith("_"):
+            setattr(target, name, copy(value))
     return target

@@ -45,11 +45,15 @@ class Opened:
 
 @dataclass(frozen=True)
 class Iteration:
-    """A pass over the full data is done."""
+    """A pass over the full data has led to a better mixture.
 
-    iteration: int  # 1 for the first pass
+    A pass whose proposal was rejected is told of with the next one that was not: its number is left out.
+    """
+
+    iteration: int  # passes so far
+    objective: float  # what the fit maximises: it never falls
     log_likelihood: float  # mean, nats per row, of the best trial
-    gain: float | None  # since the pass before; None at the first
+    gain: float | None  # since the iteration before; None at the first
     remaining_gain: float | None  # estimated; None while there is no estimate
     seconds: float
     rows_per_second: float

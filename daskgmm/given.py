@@ -8,8 +8,10 @@ import numpy as np
 from sklearn.utils import check_array
 
 from .core.features import Array
+from .core.mixture import Mixture
 from .core.seeding import Given
 from .core.structures import STRUCTURES
+from .errors import ConfigurationError
 
 
 def given_parameters(
@@ -22,6 +24,21 @@ def given_parameters(
         None if means is None else _checked(means, (k, d), "means"),
         None if precisions is None else _covariances(precisions, covariance_type, k, d),
     )
+
+
+def check_warm_start(fitted: Mixture, n_components: int, covariance_type: str, n_features: int) -> None:
+    """Raise ConfigurationError unless a fit can start from a mixture that was fitted before."""
+    pairs = {
+        "n_components": (fitted.n_components, n_components),
+        "covariance_type": (fitted.covariance_type, covariance_type),
+        "number of features": (fitted.n_features, n_features),
+    }
+    for name, (before, now) in pairs.items():
+        if before != now:
+            raise ConfigurationError(
+                f"warm_start goes on from the last fit, whose {name} is {before}, but it is {now} now: "
+                "set warm_start=False, or fit a new estimator"
+            )
 
 
 def _checked(values: Any, shape: tuple[int, ...], name: str) -> Array:

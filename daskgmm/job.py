@@ -13,8 +13,9 @@ from .chunked.rows import Rows
 from .chunked.seeding import raced, suggest_from
 from .chunked.survey import survey_and_sample
 from .config import Config
-from .core.loop import State, Trial, iterate, no_suggestion
+from .core.loop import State, Trial, iterate
 from .core.model import FitSummary, Model
+from .core.seeding import Race
 from .core.survey import Survey
 from .events import Finished, Listener, Phase, ignore
 from .opening import opened
@@ -23,6 +24,7 @@ from .reporting import leave_finished, report_of_fit
 from .results import results_of
 from .resuming import finished, fit_plan, fitted_before
 from .scoring import scored, with_anomaly, write_results
+from .starting import Start, check_start, start_of
 from .storage.checkpointing import checkpointing
 from .storage.model import save_model
 from .storage.places import place
@@ -37,13 +39,16 @@ from .tracking import tracked
 def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, resume: bool = False) -> Model:
     """Run the fit that the configuration describes; return the model, which the run directory then holds.
 
-    With `resume` an interrupted fit is gone on with, and one that is finished is left as it is.
+    With `resume` an interrupted fit goes on, one that stopped at a smaller `fit.max_iter` goes on from its model, and
+    one that is finished is left as it is.
     """
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     with tracked(config, "fit", listen) as tell, directory.locked(tell):
         if resume and (before := finished(directory, config)) is not None:
             leave_finished(directory, config.output, tell)
             return before
+        start = start_of(config, directory, tell, resume=resume)
+        overwrite = overwrite or (start is not None and start.continues)
         directory.check_writable(overwrite, resume)
         source, recorder = open_source(config.data), Recorder(tell)
         with (
@@ -51,7 +56,7 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
             directory.fitting(config.to_yaml(), fit_plan(rows, config), resume, overwrite) as work,
         ):
             mend_record(rows, source, config, work, recorder)
-            fitted = fitted_before(work, recorder) or fit_rows(rows, source, config, work, recorder)
+            fitted = fitted_before(work, recorder) or fit_rows(rows, source, config, work, recorder, start)
             model = scored(fitted, rows, source, config, work, recorder)
         if config.output.report:
             report_of_fit(directory.path, tell)
@@ -59,23 +64,33 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
     return model
 
 
-def fit_rows(rows: Rows, source: Source, config: Config, work: Unfinished, listen: Recorder) -> Model:
+def fit_rows(
+    rows: Rows, source: Source, config: Config, work: Unfinished, listen: Recorder, start: Start | None = None
+) -> Model:
     """Return the model of the rows, which is saved: by EM from where it stood, or from the best starts on a sample."""
     with checkpointing(work, config.output.checkpoint_every, listen) as checkpoints:
-        n_sample, em = config.fit.n_sample(config.model, rows.n_features), config.fit.em(config.model)
-        survey, sample = survey_and_sample(rows, n_sample, config.fit.random_state)  # a resumed fit draws the same
-        state = checkpoints.before.states.get("fit") or started(rows, source, config, survey, sample, work, listen)
+        n_sample, seed = config.fit.n_sample(config.model, rows.n_features), config.fit.random_state
+        survey, sample = survey_and_sample(rows, n_sample, seed, config.model.resolution)  # when resumed the same
+        em = config.fit.em(config.model, survey)
+        state = checkpoints.before.states.get("fit")
+        if state is None:
+            race = begun(rows, source, config, survey, sample, listen, start)
+            save_beginning(beginning_of(rows, source, survey, sample, race, config), work.path / RECORD)
+            trials = (start.trial(em.floor),) if start else tuple(Trial(mixture) for mixture in race.mixtures)
+            state = State(survey, trials)
         checkpoints.keep({"fit": state})
         listen(Phase("fit", f"EM on all {survey.n_rows:,} rows"))
         expect = Expectation(rows, survey, config.fit.compute_dtype)
-        suggest = suggest_from(sample, survey, em) if n_sample < survey.n_rows else no_suggestion
+        suggest = suggest_from(sample, survey, em)
         event_of = iteration_events(survey.n_rows)
 
         def keep(state: State) -> None:
             event = event_of(state)
-            checkpoints.metrics(event)
+            if event is not None:
+                checkpoints.metrics(event)
             checkpoints.keep({"fit": state})
-            listen(event)  # what is told is kept
+            if event is not None:
+                listen(event)  # what is told is kept
 
         state = iterate(state, expect, em, keep, suggest)
     save_course(listen.course(state), work.path / RECORD)
@@ -84,17 +99,19 @@ def fit_rows(rows: Rows, source: Source, config: Config, work: Unfinished, liste
     return model
 
 
-def started(
-    rows: Rows, source: Source, config: Config, survey: Survey, sample: Delayed, work: Unfinished, listen: Listener
-) -> State:
-    """Return the state before the first pass: the survey of all rows, and the best mixtures found on a sample."""
-    n_sample = config.fit.n_sample(config.model, rows.n_features)
+def begun(
+    rows: Rows, source: Source, config: Config, survey: Survey, sample: Delayed, listen: Listener, start: Start | None
+) -> Race:
+    """Return the race of the restarts on the sample: of none, where EM starts from a model that is given."""
     check_fittable(survey, config.model, source.feature_names, listen)
     tell_of_mask(config.data.mask, rows.n_rows - survey.n_rows, listen)
+    if start is not None:
+        check_start(start.model, config.model, survey.n_features, source.feature_names)
+        listen(Phase("seed", f"from the model of {start.path}"))
+        return Race((), ())
+    n_sample = config.fit.n_sample(config.model, survey.n_features)
     listen(Phase("seed", f"{config.fit.n_init} restarts on {min(n_sample, survey.n_rows):,} rows"))
-    race = raced(sample, config.fit.seeding(config.model), config.fit.random_state)
-    save_beginning(beginning_of(rows, source, survey, sample, race, config.output), work.path / RECORD)
-    return State(survey, tuple(Trial(mixture) for mixture in race.mixtures))
+    return raced(sample, config.fit.seeding(config.model, survey), config.fit.random_state)
 
 
 def predict(

@@ -8,11 +8,10 @@ from math import prod
 from .chunked.memory import ComputeOptions, Estimate, estimate
 from .chunked.reduction import FAN_IN
 from .chunked.rows import Rows
-from .chunked.seeding import n_moved
 from .chunked.selection import batches, bytes_in_pass
 from .config import Config
 from .core.growth import MOST_SPLITS
-from .core.seeding import heat_rows
+from .core.seeding import heat_rows, how_many_moved
 from .core.slots import n_reading_ahead
 from .results import bytes_of_results
 from .storage.sources import Source, open_source
@@ -155,7 +154,7 @@ def _n_sample(config: Config, rows: Rows) -> int:
 def _sample_bytes(config: Config, rows: Rows, mixtures: int) -> int:
     """Return what the sample takes with restarts that run on the first part of it at the same time, or with moves."""
     n_sample, n_restarts = _n_sample(config, rows), min(config.fit.n_init, config.cluster.compute_threads)
-    n_moving = min(n_moved(config.fit.n_finalists), n_restarts)
+    n_moving = how_many_moved(n_restarts, config.fit.n_finalists, n_sample)
     drawn = _DRAWN_COPIES * n_sample * rows.n_features * int(rows.array.dtype.itemsize)
     points = heat_rows(n_sample) * (_POINT_COPIES * rows.n_features + _DISTANCES) * 8
     return drawn + max(n_restarts * (points + mixtures), n_moving * (_MOVING * n_sample + mixtures))

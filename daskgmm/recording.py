@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
@@ -12,11 +13,13 @@ from time import perf_counter
 
 import numpy as np
 from dask.delayed import Delayed
+from numpy.typing import NDArray
 
 from .chunked.load import Usage, usage
 from .chunked.rows import Rows
 from .chunked.survey import first_rows, survey_and_sample
 from .config import Config
+from .core.floor import Floor
 from .core.loop import State
 from .core.record import Beginning, Course, Curve, Load, Span
 from .core.seeding import Race
@@ -24,7 +27,7 @@ from .core.survey import Survey
 from .errors import DataError
 from .events import Connected, Event, Listener, Notice, Phase
 from .storage.record import check_record, curves_of, save_beginning, save_course
-from .storage.run import RECORD, OutputOptions
+from .storage.run import RECORD
 from .storage.sources import Source
 from .storage.unfinished import Unfinished
 
@@ -32,12 +35,10 @@ _MOST_BYTES = 8 * 2**20  # of the rows that are kept
 _PACKAGES = ("daskgmm", "dask", "distributed", "numpy", "scipy", "numba", "zarr", "scikit-learn")
 
 
-def beginning_of(
-    rows: Rows, source: Source, survey: Survey, sample: Delayed, race: Race, output: OutputOptions
-) -> Beginning:
+def beginning_of(rows: Rows, source: Source, survey: Survey, sample: Delayed, race: Race, config: Config) -> Beginning:
     """Return what is kept of the data and the starts: at most output.report_rows rows, and 8 MiB of them."""
     row_bytes = rows.n_features * rows.array.dtype.itemsize
-    kept, weights = first_rows(sample, min(output.report_rows, _MOST_BYTES // row_bytes))
+    kept, weights = first_rows(sample, min(config.output.report_rows, _MOST_BYTES // row_bytes))
     winner = race.restarts[0] if race.restarts else None
     restarts = tuple(Curve.of("restart", trial, trial is winner) for trial in race.restarts)
     finalists = tuple(Curve.of("finalist", trial) for trial in race.finalists)
@@ -55,7 +56,17 @@ def beginning_of(
         row_weights=weights,
         curves=restarts + finalists,
         is_image=source.is_image,
+        least=tuple(np.sqrt(config.model.floor(survey).variances).tolist()),
+        steps=tuple(_deciding_steps(survey, config.model.reg_covar).tolist()),
     )
+
+
+def _deciding_steps(survey: Survey, reg_covar: float) -> NDArray[np.float64]:
+    """Return the steps that set the floor, 0 where `reg_covar` does."""
+    without = replace(survey, steps=np.zeros(survey.n_features))
+    decides = Floor.of(survey, reg_covar).variances > Floor.of(without, reg_covar).variances
+    steps: NDArray[np.float64] = np.where(decides, survey.steps, 0.0)
+    return steps
 
 
 def mend_record(rows: Rows, source: Source, config: Config, work: Unfinished, listen: Listener) -> None:
@@ -70,8 +81,9 @@ def mend_record(rows: Rows, source: Source, config: Config, work: Unfinished, li
         check_record(path)
     except DataError:
         listen(Notice(f"{path} is missing or damaged: the report will lack what it had of the starts"))
-        survey, sample = survey_and_sample(rows, max(config.output.report_rows, 1), config.fit.random_state)
-        save_beginning(beginning_of(rows, source, survey, sample, Race((), ()), config.output), path)
+        size, resolution = max(config.output.report_rows, 1), config.model.resolution
+        survey, sample = survey_and_sample(rows, size, config.fit.random_state, resolution)
+        save_beginning(beginning_of(rows, source, survey, sample, Race((), ()), config), path)
 
 
 def _fingerprint(rows: Rows, survey: Survey) -> str:

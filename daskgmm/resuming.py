@@ -12,6 +12,7 @@ import yaml
 from .chunked.digest import digest
 from .chunked.rows import Rows
 from .config import Config
+from .core.loop import StopReason
 from .core.model import Model
 from .core.selection_table import Selection
 from .errors import DataError, without_credentials
@@ -65,6 +66,21 @@ def finished(directory: RunDirectory, config: Config) -> Model | None:
     """Return the model of a fit that has all that the configuration asks for; None where there is none such."""
     settle(directory.path, CONTENT)
     return None if (directory.path / SELECTION).exists() else _same(directory, config, _of_fit)
+
+
+def stopped_early(directory: RunDirectory, config: Config) -> Model | None:
+    """Return the model of a fit that stopped at a smaller `fit.max_iter`, where the configuration is else the same."""
+    settle(directory.path, CONTENT)
+    if (directory.path / SELECTION).exists():
+        return None
+    model = _same(directory, config, _without_max_iter)
+    stopped = model is not None and model.summary.stop_reason == StopReason.MAX_ITER.value
+    return model if stopped and model is not None and model.summary.n_iter < config.fit.max_iter else None
+
+
+def _without_max_iter(sections: Sections) -> Sections:
+    decisive = _of_fit(sections)
+    return {**decisive, "fit": {key: value for key, value in decisive["fit"].items() if key != "max_iter"}}
 
 
 def finished_sweep(directory: RunDirectory, config: Config) -> tuple[Model, Selection] | None:

@@ -67,7 +67,7 @@ def searched(
 ) -> Found:
     """Return what the sweep finds from where it stands; `keep` gets each pass before it is told."""
     survey, n_sample = sweep.survey, min(wanted.n_sample(rows.n_features), sweep.survey.n_rows)
-    options = wanted.select.sweep(wanted.fit, wanted.model, n_sample, survey.n_rows)
+    options = wanted.select.sweep(wanted.fit, wanted.model, survey, n_sample)
     dealing = Dealing(wanted.select.n_folds, wanted.seed)
     expect = SweepExpectation(rows, survey, dealing, wanted.fit.compute_dtype, wanted.select.batch_bytes)
     listen(Phase("fit", f"EM of {len(sweep.candidates)} candidates on all {survey.n_rows:,} rows"))
@@ -90,7 +90,7 @@ def _seeds(survey: Survey, sample: Delayed, wanted: Search, n_sample: int) -> di
     starts: Starts = {}
     for one in fitting:
         on_first, on_sample = (
-            seed_options(one, wanted.fit, wanted.select.model(one, wanted.model), survey.n_features, n, survey.n_rows)
+            seed_options(one, wanted.fit, wanted.select.model(one, wanted.model), survey, n)
             for n in (heat_rows(n_sample), n_sample)
         )
         starts[one] = on_first, on_sample

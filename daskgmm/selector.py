@@ -19,6 +19,7 @@ from .chunked.memory import fits
 from .chunked.rows import Rows
 from .chunked.streaming import ready
 from .chunked.survey import survey_and_sample
+from .core.floor import DEFAULT_REG_COVAR
 from .core.options import FitOptions, ModelOptions
 from .core.selection_options import SelectOptions
 from .core.selection_table import columns
@@ -28,7 +29,19 @@ from .report.notebook import bar_of_sweep, notebook_bar
 from .report.progress import plain
 from .selecting import Found, Search, search
 
-_SHARED = ("tol", "reg_covar", "max_iter", "n_init", "init_params", "sample_size", "n_finalists", "dtype", "persist")
+_SHARED = (
+    "tol",
+    "reg_covar",
+    "resolution",
+    "max_iter",
+    "n_init",
+    "init_params",
+    "sample_size",
+    "n_finalists",
+    "dtype",
+    "persist",
+    "dim",
+)
 
 
 class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn is not typed
@@ -47,7 +60,8 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         Parts that the rows are dealt into for "heldout".
     leave_early : bool
         Whether candidates that cannot win any more leave before they converge.
-    tol, reg_covar, max_iter, n_init, init_params, sample_size, n_finalists, dtype, persist, random_state, verbose
+    tol, reg_covar, resolution, max_iter, n_init, init_params, sample_size, n_finalists, dtype, persist, dim,
+    random_state, verbose
         As in GaussianMixture; all candidates share one sample.
 
     Attributes
@@ -79,7 +93,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         "criterion": [StrOptions({"bic", "aic", "aicc", "icl", "heldout"})],
         "folds": [Interval(Integral, 2, None, closed="left")],
         "leave_early": ["boolean"],
-        "tol": [Interval(Real, 0.0, None, closed="neither")],
+        "tol": [Interval(Real, 0.0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         **{
             name: GaussianMixture._parameter_constraints[name]
@@ -96,7 +110,8 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         folds: int = 5,
         leave_early: bool = True,
         tol: float = 1e-4,
-        reg_covar: float = 1e-6,
+        reg_covar: float = DEFAULT_REG_COVAR,
+        resolution: Any = "auto",
         max_iter: int = 200,
         n_init: int = 4,
         init_params: str = "kmeans",
@@ -104,6 +119,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         n_finalists: int = 1,
         dtype: str = "auto",
         persist: bool | str = "auto",
+        dim: str | None = None,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -114,6 +130,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         self.leave_early = leave_early
         self.tol = tol
         self.reg_covar = reg_covar
+        self.resolution = resolution
         self.max_iter = max_iter
         self.n_init = n_init
         self.init_params = init_params
@@ -121,6 +138,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         self.n_finalists = n_finalists
         self.dtype = dtype
         self.persist = persist
+        self.dim = dim
         self.random_state = random_state
         self.verbose = verbose
 
@@ -157,6 +175,22 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         """Return the mean log-density of the rows, in nats, weighted if weights (n,) or (*grid) are given."""
         return self._best().score(X, y, sample_weight=sample_weight)
 
+    def bic(self, X: Any, sample_weight: Any = None) -> float:
+        """Return the Bayesian information criterion of the best candidate on X."""
+        return self._best().bic(X, sample_weight)
+
+    def aic(self, X: Any, sample_weight: Any = None) -> float:
+        """Return Akaike's information criterion of the best candidate on X."""
+        return self._best().aic(X, sample_weight)
+
+    def aicc(self, X: Any, sample_weight: Any = None) -> float:
+        """Return Akaike's criterion corrected for few rows, of the best candidate on X."""
+        return self._best().aicc(X, sample_weight)
+
+    def icl(self, X: Any, sample_weight: Any = None) -> float:
+        """Return BIC plus twice the entropy of the responsibilities, of the best candidate on X."""
+        return self._best().icl(X, sample_weight)
+
     def _best(self) -> GaussianMixture:
         check_is_fitted(self)
         best: GaussianMixture = self.best_estimator_
@@ -189,8 +223,8 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
             dtype=self.dtype,  # type: ignore[arg-type]
         )
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        wanted = Search(select, ModelOptions(reg_covar=self.reg_covar), fit, seed)
-        survey, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), seed)
+        wanted = Search(select, ModelOptions(reg_covar=self.reg_covar, resolution=self.resolution), fit, seed)
+        survey, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), seed, wanted.model.resolution)
         return search(rows, survey, sample, wanted, self._listener(len(select.candidates)))
 
     def _listener(self, n_candidates: int) -> Listener:

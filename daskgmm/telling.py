@@ -15,15 +15,26 @@ from .events import Iteration, Listener
 def iteration_teller(n_rows: int, listen: Listener) -> Callable[[State], None]:
     """Return a function that tells of each state that it is given as an iteration, timed since the one before."""
     event_of = iteration_events(n_rows)
-    return lambda state: listen(event_of(state))
+
+    def tell(state: State) -> None:
+        event = event_of(state)
+        if event is not None:
+            listen(event)
+
+    return tell
 
 
-def iteration_events(n_rows: int) -> Callable[[State], Iteration]:
-    """Return a function that gives the event of each state that it is given, timed since the one before."""
+def iteration_events(n_rows: int) -> Callable[[State], Iteration | None]:
+    """Return a function that gives the event of each state that it is given, timed since the one before.
+
+    None where the pass was in vain: its time counts to the next one.
+    """
     last = perf_counter()
 
-    def event_of(state: State) -> Iteration:
+    def event_of(state: State) -> Iteration | None:
         nonlocal last
+        if all(trial.came_back for trial in (state.best, *state.live)):
+            return None
         now = perf_counter()
         seconds, last = now - last, now
         return _iteration(state.iteration, state.best, seconds, n_rows, len(state.live))
@@ -68,6 +79,7 @@ def _iteration(number: int, best: Trial, seconds: float, n_rows: int, n_live: in
     gain, remaining = (value if isfinite(value) else None for value in (best.gain, best.remaining_gain))
     return Iteration(
         iteration=number,
+        objective=best.history[-1],
         log_likelihood=best.history[-1],
         gain=gain,
         remaining_gain=remaining,

@@ -45,9 +45,9 @@ def fit():
     def fit(rows, model, options=None):
         options = options or FitOptions()
         survey, sample = survey_and_sample(rows, options.n_sample(model, rows.n_features), options.random_state)
-        mixtures = race(sample, options.seeding(model), options.random_state)
+        mixtures = race(sample, options.seeding(model, survey), options.random_state)
         state = State(survey, tuple(Trial(mixture) for mixture in mixtures))
-        return iterate(state, Expectation(rows, survey), options.em(model)).best
+        return iterate(state, Expectation(rows, survey), options.em(model, survey)).best
 
     return fit
 

@@ -33,7 +33,7 @@ class Step(NamedTuple):
     parameters: Parameters  # after the M-step
 
 
-def step(rows, row_weights, parameters, reg_covar=0.0) -> Step:
+def step(rows, row_weights, parameters) -> Step:
     """Return the E-step and M-step of rows (n, d) with weights (n,) or None; rows of weight 0 are not looked at."""
     rows = np.asarray(rows).astype(LONG)
     row_weights = np.ones(len(rows), LONG) if row_weights is None else np.asarray(row_weights).astype(LONG)
@@ -45,7 +45,7 @@ def step(rows, row_weights, parameters, reg_covar=0.0) -> Step:
         log_prob,
         float(sum(w * one for w, one in zip(row_weights, log_prob, strict=True))),
         float(sum(w * entropy(one) for w, one in zip(row_weights, resp, strict=True))),
-        m_step(rows, row_weights, resp, parameters.covariance_type, reg_covar),
+        m_step(rows, row_weights, resp, parameters.covariance_type),
     )
 
 
@@ -86,8 +86,8 @@ def entropy(resp):
     return -sum(r * np.log(r) for r in resp if r > 0)
 
 
-def m_step(rows, row_weights, resp, covariance_type, reg_covar=0.0) -> Parameters:
-    """Return the mixture of the M-step; reg_covar x mean variance within components is added to each variance."""
+def m_step(rows, row_weights, resp, covariance_type) -> Parameters:
+    """Return the mixture of the M-step."""
     (n, d), k = rows.shape, resp.shape[1]
     total = sum(row_weights)
     counts = np.array([sum(row_weights[i] * resp[i, c] for i in range(n)) for c in range(k)])
@@ -97,19 +97,15 @@ def m_step(rows, row_weights, resp, covariance_type, reg_covar=0.0) -> Parameter
             means[c] += row_weights[i] * resp[i, c] * rows[i] / counts[c]
         for i in range(n):
             scatters[c] += row_weights[i] * resp[i, c] * np.outer(rows[i] - means[c], rows[i] - means[c]) / counts[c]
-    within = sum(counts[c] * np.diagonal(scatters[c]) for c in range(k)) / total
-    if covariance_type == "spherical":
-        within = np.full(d, within.mean())
-    added = reg_covar * within
     match covariance_type:
         case "full":
-            covariances = np.array([scatter + np.diag(added) for scatter in scatters])
+            covariances = np.array(scatters)
         case "tied":
-            covariances = sum(counts[c] * scatters[c] for c in range(k)) / total + np.diag(added)
+            covariances = sum(counts[c] * scatters[c] for c in range(k)) / total
         case "diag":
-            covariances = np.array([np.diagonal(scatter) + added for scatter in scatters])
+            covariances = np.array([np.diagonal(scatter) for scatter in scatters])
         case "spherical":
-            covariances = np.array([np.trace(scatter) / d + added.mean() for scatter in scatters])
+            covariances = np.array([np.trace(scatter) / d for scatter in scatters])
     return Parameters(covariance_type, counts / total, means, covariances)
 
 

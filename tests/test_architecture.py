@@ -10,9 +10,9 @@ import daskgmm
 BASE = {"errors", "events", "wording"}
 LAYERS = {"core", "chunked", "storage", "clusters", "report"}
 TOP = [  # each above those before it
-    *("defaults", "config", "checks", "given", "inputs", "signals", "telling", "resuming", "results"),
+    *("defaults", "config", "checks", "given", "row_weights", "inputs", "signals", "telling", "resuming", "results"),
     *("planning", "preflight", "performance", "watching", "opening", "tracking", "recording", "reporting"),
-    *("scoring", "selecting", "job", "sweep_job"),
+    *("scoring", "selecting", "starting", "job", "sweep_job"),
     *("status", "estimator", "selector", "cli", "entry", "__main__", "__init__"),
 ]
 ALLOWED = {  # part of the package: what it may import of the package beside itself

@@ -136,7 +136,7 @@ def test_inspect_prints_the_components(job):
 
 
 def test_config_show_fills_in_the_defaults_and_schema_is_json(job):
-    assert "reg_covar: 1.0e-06" in run("config", "show", "job.yaml").output
+    assert "reg_covar: 1.0e-12" in run("config", "show", "job.yaml").output
     assert "properties" in json.loads(run("config", "schema").output)
 
 

@@ -148,7 +148,7 @@ def test_every_kind_of_source_gives_the_same_model_and_labels(here, expected, wr
     for name in ("weights", "means", "covariances"):
         np.testing.assert_allclose(getattr(mixture, name), getattr(expected[0], name), rtol=1e-9, atol=1e-12)
     np.testing.assert_array_equal(labels_of(here / "run"), expected[1])
-    np.testing.assert_array_equal(expected[1] == -1, ~VALID)
+    np.testing.assert_array_equal(expected[1] == -2, ~VALID)
 
 
 @pytest.mark.parametrize("write", [as_zarr, as_netcdf, as_parquet], ids=lambda write: write.__name__)
@@ -194,8 +194,8 @@ def test_a_grid_comes_back_with_its_axes_and_its_holes(here):
     run("fit", "job.yaml", "output.log_density=true", "compute.chunk_bytes=4096")
     with xarray.open_zarr("run/labels.zarr", consolidated=False) as labels:
         assert labels["labels"].dims == axes
-        assert (labels["labels"].sel(lon=3.0).isel(lat=2) == -1).all()
-        assert (labels["labels"] == -1).sum() == 9
+        assert (labels["labels"].sel(lon=3.0).isel(lat=2) == -2).all()
+        assert (labels["labels"] == -2).sum() == 9
         for name, values in coords.items():
             np.testing.assert_array_equal(labels[name], values)
     with xarray.open_zarr("run/log_density.zarr", consolidated=False) as density:
@@ -320,7 +320,7 @@ def test_packed_values_are_decoded_unless_the_stored_ones_are_asked_for(here):
     write_job(here, {"path": "a.zarr", "arrays": ["t"]})
     assert "are not finite" in refused("fit", "job.yaml", code=3)
     run("fit", "job.yaml", "data.mask=nan")
-    np.testing.assert_array_equal(labels_of(here / "run") == -1, ~VALID)
+    np.testing.assert_array_equal(labels_of(here / "run") == -2, ~VALID)
     run("fit", "job.yaml", "data.format=zarr", "--overwrite")
     assert (labels_of(here / "run") >= 0).all()
 

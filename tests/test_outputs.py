@@ -147,7 +147,7 @@ def test_rows_of_weight_0_are_left_out_of_fit_and_labels(job):
     np.save("rows.npy", rows)
     np.save("w.npy", np.where(np.arange(1000) == 7, 0.0, 1.0))
     run("fit", "job.yaml", "data.weights=w.npy", "output.log_density=true")
-    assert result("run/labels")[7] == -1
+    assert result("run/labels")[7] == -2
     assert np.flatnonzero(np.isnan(result("run/log_density"))).tolist() == [7]
 
 

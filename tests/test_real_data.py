@@ -32,7 +32,7 @@ def test_the_tissue_classes_of_the_brain_agree_with_its_maps(here):
     run("fit", str(CONFIGS / "brain.yaml"), "output.directory=run")
     labels = zarr.open_array("run/labels.zarr", path="labels")[...]
     brain = open_source(DataOptions("sample:mni152", mask="brain")).valid
-    np.testing.assert_array_equal(labels == -1, ~brain)
+    np.testing.assert_array_equal(labels == -2, ~brain)
     _, grey, white = np.argsort(load_model("run").mixture.means[:, 0])
     maps = {
         grey: datasets.load_mni152_gm_template(resolution=1).get_fdata(dtype=np.float32),
@@ -71,7 +71,7 @@ def test_flights_give_the_same_model_and_labels_from_csv_and_parquet(flights):
     np.testing.assert_array_equal(labels, others)
     assert results[0]["carrier"].to_pylist() == flights["carrier"].to_pylist()
     cancelled = np.isnan(flights["air_time"].to_numpy())
-    np.testing.assert_array_equal(labels == -1, cancelled | np.isnan(flights["arr_delay"].to_numpy()))
+    np.testing.assert_array_equal(labels == -2, cancelled | np.isnan(flights["arr_delay"].to_numpy()))
     assert results[0]["anomaly"].to_numpy().mean() == pytest.approx(0.001, rel=0.1)
 
 

@@ -116,7 +116,7 @@ def test_of_a_grid_the_middle_is_shown_with_what_is_left_out(fitted):
     story = reporting.story_of(run)
     assert story.labels.shape == (12, 20)
     assert story.labels_of == "time 2 of 5"
-    assert (story.labels[:, :4] == -1).all()
+    assert (story.labels[:, :4] == -2).all()
     text = (run / "report.html").read_text()
     assert "240 other rows are left out" in text
     assert "Grey cells are left out" in text

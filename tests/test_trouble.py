@@ -108,7 +108,7 @@ def test_any_data_and_configuration_give_a_sound_model_or_one_line(rows, options
         (BASE * 1e150, None, "column 0 has values from .*: deviations must be 1e-140 to 1e.140 .* rescale the column"),
         (BASE * [1, 1e-100, 1e100], None, "columns 2 and 1 have the standard deviations .* ratios of them"),
         (np.where(BASE[7, 1] == BASE, np.nan, BASE), None, "1 values are not finite, the first in row 7, column 1"),
-        (BASE, np.zeros(60), "Sample weights must contain at least one non-zero number"),
+        (BASE, np.zeros(60), "all weights are zero"),
         (BASE, np.full(60, 1e200), "the row weights sum to 6e.201"),
         (BASE, np.arange(60) < 2.0, "2 rows of positive weight cannot be split into 3 components"),
     ],

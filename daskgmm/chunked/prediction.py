@@ -21,7 +21,7 @@ from ..core.prediction import Prediction, Wanted, predict
 from ..core.quantile import Counts
 from ..errors import DataError
 from .reduction import compute, map_reduce, out_of_slot
-from .rows import Region, Rows, name_row, place_in
+from .rows import Region, Rows, aligned, name_row, place_in
 
 Write = Callable[[Region, Prediction], None]
 
@@ -121,6 +121,79 @@ def _density_chunk(
     return counts
 
 
+@dataclass(frozen=True)
+class Likelihood:
+    """Sums over rows, by which a mixture is judged; natural logarithms."""
+
+    log_likelihood: float = 0.0  # sum_n weight_n log p(x_n)
+    entropy: float = 0.0  # - sum_n weight_n sum_k r_nk log r_nk; 0 if it was not asked for
+    weight_sum: float = 0.0
+
+    def __add__(self, other: Likelihood) -> Likelihood:
+        return Likelihood(
+            self.log_likelihood + other.log_likelihood,
+            self.entropy + other.entropy,
+            self.weight_sum + other.weight_sum,
+        )
+
+
+def likelihood(rows: Rows, mixture: Mixture, *, entropy: bool = False) -> Likelihood:
+    """Return the sums of the rows of positive weight, from a pass over them; raise DataError if there are none."""
+    _check_features(rows.n_features, mixture)
+    if rows.n_rows == 0:
+        raise DataError("there are no rows to score: give 1 or more")
+    shared = (prepare_prediction(mixture), mixture.n_components, Wanted(probabilities=entropy, log_density=True))
+    regions = dict(enumerate(rows.regions))
+    (total,) = compute(map_reduce(rows, _likelihood_chunk, _likelihood_combine, shared, regions, "likelihood"))
+    sums: Likelihood = total
+    if sums.weight_sum == 0:
+        raise DataError(f"the weights of all {rows.n_rows:,} rows are 0: give some a positive weight")
+    return sums
+
+
+def _likelihood_chunk(
+    block: NDArray[Any], weights: NDArray[Any] | None, shared: tuple[Coefficients, int, Wanted], region: Region
+) -> Likelihood:
+    coefficients, n_components, wanted = shared
+    step = max(_DENSITY_ROWS // (n_components if wanted.probabilities else 1), 1)
+    total = Likelihood()
+    for at in range(0, len(block), step):
+        own = slice(at, at + step)
+        own_weights = None if weights is None else _checked_weights(weights[own], region, at)
+        place = lambda row, at=at: name_row(place_in(region, at + row))  # noqa: E731 # of this strip
+        total = total + _sums(predict(block[own], own_weights, coefficients, n_components, wanted, place), own_weights)
+    return total
+
+
+def _checked_weights(weights: NDArray[Any], region: Region, at: int) -> NDArray[np.float64]:
+    """Return the weights of a strip as float64; raise DataError for one that is negative or not finite."""
+    checked: NDArray[np.float64] = weights.astype(np.float64, copy=False)
+    bad = np.flatnonzero(~(np.isfinite(checked) & (checked >= 0)))
+    if len(bad):
+        row = name_row(place_in(region, at + int(bad[0])))
+        raise DataError(f"{row} has the weight {checked[bad[0]]:g}: weights must be finite and 0 or more")
+    return checked
+
+
+def _sums(prediction: Prediction, weights: NDArray[np.float64] | None) -> Likelihood:
+    """Return the sums of a strip, in which rows of weight 0 have no log-density."""
+    density = prediction.log_density
+    assert density is not None
+    weights = np.ones(len(density)) if weights is None else weights
+    counted = weights > 0
+    resp = prediction.probabilities
+    entropy = np.zeros(len(density)) if resp is None else -(resp * np.log(np.where(resp > 0, resp, 1.0))).sum(axis=1)
+    return Likelihood(
+        float(weights[counted] @ density[counted]),
+        float(weights[counted] @ entropy[counted]),
+        float(weights.sum()),
+    )
+
+
+def _likelihood_combine(parts: list[Likelihood]) -> Likelihood:
+    return reduce(add, parts)
+
+
 def _density_combine(parts: list[Counts]) -> Counts:
     return reduce(add, parts)
 
@@ -135,8 +208,8 @@ Result = Literal["labels", "probabilities", "log_density"]
 def predict_lazily(array: da.Array, mixture: Mixture, result: Result) -> da.Array:
     """Return one result of an array (*grid, d) as a lazy array with the same chunks over the grid.
 
-    labels (*grid) int64, probabilities (*grid, k) or log_density (*grid). Chunk sizes may be unknown. Raises DataError
-    where the features do not fit the mixture.
+    labels (*grid) int64, probabilities (*grid, k) or log_density (*grid). Chunk sizes may be unknown. Rows of which all
+    features are NaN are left out. Raises DataError where the features do not fit the mixture.
     """
     _check_features(array.shape[-1], mixture)
     array = array.rechunk({array.ndim - 1: -1})
@@ -152,7 +225,14 @@ def predict_lazily(array: da.Array, mixture: Mixture, result: Result) -> da.Arra
 
 def _score_block(block: NDArray[Any], coefficients: Coefficients, n_components: int, result: Result) -> NDArray[Any]:
     wanted = Wanted(probabilities=result == "probabilities", log_density=result == "log_density")
-    flat = np.asarray(block).reshape(-1, block.shape[-1])
-    values: NDArray[Any] = getattr(predict(flat, None, coefficients, n_components, wanted), result)
+    flat = aligned(block).reshape(-1, block.shape[-1])
+    values: NDArray[Any] = getattr(predict(flat, _presence(flat), coefficients, n_components, wanted), result)
     shaped = values.reshape(block.shape[:-1] + values.shape[1:])
     return shaped.astype(np.int64) if result == "labels" else shaped
+
+
+def _presence(rows: NDArray[Any]) -> NDArray[Any] | None:
+    """Return which rows (n, d) hold a number, None if all do in their first column."""
+    if rows.dtype.kind != "f" or not np.isnan(rows[:, 0]).any():
+        return None
+    return np.asarray(~np.isnan(rows).all(axis=1))

@@ -14,6 +14,7 @@ import numpy as np
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
+from ..core.blocks import checked_numbers
 from ..core.presence import presence
 from ..core.slots import current_execution
 from ..errors import DataError
@@ -165,9 +166,10 @@ class Rows:
 def aligned(block: NDArray[Any]) -> NDArray[Any]:
     """Return the block, or a copy where its numbers lie across their natural boundaries, as what a worker got may.
 
-    Kernels take 1.6 times as long on such a block, and have to be compiled once more for it.
+    Kernels take 1.6 times as long on such a block, and have to be compiled once more for it. Raises DataError for a
+    block that is no NumPy array of real numbers, whatever dask was told of it.
     """
-    return np.require(block, requirements="A")
+    return np.require(checked_numbers(block), requirements="A")
 
 
 def place_in(region: Region, row: int) -> tuple[int, ...]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+
 from dask.delayed import Delayed, delayed
 
-from ..core.loop import EMOptions, Suggest, Suggestion
+from ..core.loop import EMOptions, Suggest, Suggestion, Trial
 from ..core.mixture import Mixture
 from ..core.moves import moved
-from ..core.seeding import Race, SeedOptions, heat, ranked, restart, start
-from ..core.statistics import Statistics
+from ..core.seeding import Race, SeedOptions, distinct, heat, ranked, restart, restart_seeds, start
 from ..core.surrogate import suggested
 from ..core.survey import Survey
 from .reduction import compute, in_slot
-
-_MOVED = 2  # restarts, at least, that go on after the first heat: they run side by side
 
 
 def race(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...]:
@@ -30,25 +28,33 @@ def raced(sample: Delayed, options: SeedOptions, seed: int) -> Race:
     """
     second = delayed(heat, pure=False)(sample)
     first = delayed(heat, pure=False)(second)
-    heats = compute(*(delayed(in_slot, pure=False)(restart, first, options, one) for one in _seeds(options, seed)))
+    seeds = restart_seeds(seed, options.n_init)
+    heats = compute(*(delayed(in_slot, pure=False)(restart, first, options, one) for one in seeds))
     best = ranked(heats)
-    trials = best[: n_moved(options.n_finalists)]
-    for part in (second, sample):
-        moves = (delayed(in_slot, pure=False)(moved, part, options, trial.mixture) for trial in trials)
-        trials = ranked(compute(*moves))
-    return Race(tuple(best), tuple(trials[: options.n_finalists]))
+    apart = distinct(heats)
+    chosen = [trial for trial in apart if trial in ranked(apart)[: options.n_moved]]
+    trials = _moved(second, options, chosen, deep=options.in_parts)
+    if options.in_parts:
+        trials = _moved(sample, options, trials)
+    else:
+        leader, *rest = ranked(distinct(trials))
+        trials = [*_moved(second, options, [leader], deep=True), *rest]
+    others = [trial for trial in best if trial not in chosen]
+    return Race(tuple(best), tuple(ranked(distinct(trials)) + others)[: options.n_finalists])
 
 
-def n_moved(n_finalists: int) -> int:
-    """Return how many restarts go on to the whole sample."""
-    return max(n_finalists, _MOVED)
+def _moved(part: Delayed, options: SeedOptions, trials: Sequence[Trial], *, deep: bool = False) -> list[Trial]:
+    """Return the trials after moves on a part of the sample, in order."""
+    found = compute(*(delayed(in_slot, pure=False)(moved, part, options, trial.mixture, deep) for trial in trials))
+    return [one for one in found if isinstance(one, Trial)] or ranked(found)
 
 
 def suggest_from(sample: Delayed, survey: Survey, options: EMOptions) -> Suggest:
     """Return what suggests, from the statistics of a pass over all rows, where they lead to: EM on the sample."""
 
-    def suggest(mixture: Mixture, statistics: Statistics) -> Suggestion | None:
-        (found,) = compute(delayed(in_slot, pure=False)(suggested, sample, survey, mixture, statistics, options))
+    def suggest(trial: Trial, far: bool) -> Suggestion | None:
+        evaluated = Trial(trial.mixture, statistics=trial.statistics)
+        (found,) = compute(delayed(in_slot, pure=False)(suggested, sample, survey, evaluated, options, far))
         suggestion: Suggestion | None = found
         return suggestion
 
@@ -57,8 +63,5 @@ def suggest_from(sample: Delayed, survey: Survey, options: EMOptions) -> Suggest
 
 def starts(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...]:
     """Return n_init mixtures of partitions of the sample, without any EM on it."""
-    return compute(*(delayed(in_slot, pure=False)(start, sample, options, one) for one in _seeds(options, seed)))
-
-
-def _seeds(options: SeedOptions, seed: int) -> list[int]:
-    return [int(one) for one in np.random.SeedSequence(seed).generate_state(options.n_init)]
+    seeds = restart_seeds(seed, options.n_init)
+    return compute(*(delayed(in_slot, pure=False)(start, sample, options, one) for one in seeds))

@@ -17,7 +17,7 @@ from ..core.features import FeatureMap
 from ..core.folds import Dealing, Fold, Scored, score
 from ..core.growth import Seeded, partitions, refined, seeded
 from ..core.mixture import Mixture
-from ..core.seeding import SeedOptions, heat
+from ..core.seeding import SeedOptions, heat, restart_seeds
 from ..core.selection import Candidate
 from ..core.structures import STRUCTURES
 from ..core.survey import Survey
@@ -51,8 +51,7 @@ def seed_all(sample: Delayed, starts: Starts, seed: int) -> dict[str, Seeded]:
 
 
 def _seeds(options: SeedOptions, seed: int) -> list[int]:
-    sequence = np.random.SeedSequence([seed, options.n_components])
-    return [int(one) for one in sequence.generate_state(options.n_init)]
+    return restart_seeds([seed, options.n_components], options.n_init)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from dask.delayed import Delayed, delayed
 from numpy.typing import NDArray
 
 from ..core.expectation import Expectation
+from ..core.resolution import Resolution, find_steps, steps_of
 from ..core.seeding import in_memory
 from ..core.survey import Survey, survey
 from ..errors import DataError
@@ -21,16 +23,27 @@ from .rows import Rows, name_row
 Drawn = tuple[NDArray[Any], NDArray[Any] | None]  # rows (m, d) and their weights (m,)
 
 
-def survey_and_sample(rows: Rows, size: int, seed: int) -> tuple[Survey, Delayed]:
+def survey_and_sample(
+    rows: Rows, size: int, seed: int, resolution: Literal["auto"] | Resolution = "auto"
+) -> tuple[Survey, Delayed]:
     """Return the survey of all rows, and a uniform sample of them that stays where it was drawn.
 
-    The sample is a lazy `core.Expectation` over min(size, n) rows in random order, held in the workers' memory. Raises
-    DataError where values or weights cannot be used.
+    The sample is a lazy `core.Expectation` over min(size, n) rows in random order, held in the workers' memory. The
+    steps of columns of limited resolution are found on it, unless `resolution` gives them. Raises DataError where
+    values or weights cannot be used.
     """
     surveyed, sample = persist(_survey(rows), _sample(rows, size, seed))
     (result,) = compute(surveyed)
     check(result, rows)
-    return result, sample
+    if resolution == "auto":
+        (steps,) = compute(delayed(_steps, pure=False)(sample))
+    else:
+        steps = steps_of(resolution, rows.n_features)
+    return replace(result, steps=steps), sample
+
+
+def _steps(sample: Expectation) -> NDArray[np.float64]:
+    return find_steps(sample.rows)
 
 
 def first_rows(sample: Delayed, n_rows: int) -> Drawn:
@@ -60,7 +73,9 @@ def check(result: Survey, rows: Rows) -> None:
             f"{name_row(rows.place(row))}: weights must be 0 or more"
         )
     if result.n_rows == 0:
-        raise DataError("there are no rows of positive weight: nothing can be fitted")
+        raise DataError(
+            "there are no rows of positive weight (all weights are zero, or there are no rows): nothing can be fitted"
+        )
     _check_sizes(result)
 
 

@@ -34,7 +34,7 @@ class Step:
     suggested: bool = False  # by the sample: steps of two kinds are not combined
 
 
-def leap(steps: Sequence[Step]) -> tuple[Mixture, float] | None:
+def extrapolate(steps: Sequence[Step]) -> tuple[Mixture, float] | None:
     """Return where the steps, oldest first, lead to, and the gain that is estimated on the way there, nats per row.
 
     The step of EM is the gradient of the mean log-likelihood in units of the complete-data information: half its
@@ -45,11 +45,11 @@ def leap(steps: Sequence[Step]) -> tuple[Mixture, float] | None:
         return None
     # The same bits whatever the number of threads; and what is not finite is seen below.
     with single_threaded(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        leapt = _leap(steps)
-    return leapt if leapt is not None and np.isfinite(leapt[0].covariances).all() else None
+        target = _extrapolate(steps)
+    return target if target is not None and np.isfinite(target[0].covariances).all() else None
 
 
-def _leap(steps: Sequence[Step]) -> tuple[Mixture, float] | None:
+def _extrapolate(steps: Sequence[Step]) -> tuple[Mixture, float] | None:
     chart = _Chart(steps[-1].image)
     points = np.array([chart.point(step.mixture) for step in steps])
     images = np.array([chart.point(step.image) for step in steps])

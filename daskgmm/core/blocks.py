@@ -8,10 +8,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import DataError
 from .features import Array
 
 _BLOCK_BYTES = 4 * 2**20  # of a block in float64: few calls for each chunk, and little memory for converted ones
 _TILE = 512  # blocks are whole tiles
+
+
+def is_real(dtype: Any) -> bool:
+    """Return whether a dtype, of NumPy or pandas, is one of real numbers or bool."""
+    return getattr(dtype, "kind", "O") in "biuf"
+
+
+def checked_numbers(block: Any) -> NDArray[Any]:
+    """Return a block as a plain NumPy array; raise DataError if it is none of real numbers, or has masked values."""
+    if not isinstance(block, np.ndarray):
+        raise DataError(f"a block is of type {type(block).__name__}: turn it into a NumPy array")
+    if isinstance(block, np.ma.MaskedArray):
+        if np.ma.getmaskarray(block).any():
+            raise DataError("a block has masked values: fill them with NaN, and leave those rows out by weight 0")
+        block = np.asarray(block.data)
+    if not is_real(block.dtype):
+        raise DataError(f"a block is of dtype {block.dtype}, not of real numbers: convert it with astype(float)")
+    plain: NDArray[Any] = block
+    return plain
 
 
 def native_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

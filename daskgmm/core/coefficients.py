@@ -30,7 +30,7 @@ from .statistics import Statistics
 from .structures import check_variances, cholesky
 from .survey import Survey
 
-MAX_ERROR = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-4}
+MAX_ERROR = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 3e-5}
 _LOG_ZERO = -1e30  # log weight of an empty component: finite, so that it stays out of every product as a number
 _FLUSH = {np.dtype(np.float64): np.log(1e-30), np.dtype(np.float32): np.log(1e-20)}  # above the denormals of each type
 _NO_WEIGHTS = np.empty(0)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .expectation import Expectation
 from .features import Array
+from .floor import Floor
 from .frame import Frame
 from .growth import Halving, halvings, replaced
 from .mixture import Mixture
@@ -21,20 +22,45 @@ _MERGERS = 2  # pairs to merge, the cheapest, for each exchange that is proposed
 
 @dataclass(frozen=True, eq=False)
 class Exchange:
-    """Three components in place of three others; the weights of both, as mixtures of their own, add up to 1."""
+    """Components in place of as many others; the weights of both, as mixtures of their own, add up to 1."""
 
-    components: tuple[int, int, int]  # the one that is split, and the two that are merged
-    ours: Mixture  # these three
-    theirs: Mixture  # the two halves and the merged one, in any order
+    components: tuple[int, ...]  # the one that is split, and the one or two that are merged
+    ours: Mixture  # these
+    theirs: Mixture  # the halves and the merged one, in any order
 
 
-def exchanges(sample: Expectation, mixture: Mixture, reg_covar: float, most: int) -> list[Exchange]:
+def exchanges(sample: Expectation, mixture: Mixture, floor: Floor | None, most: int) -> list[Exchange]:
     """Return exchanges by what is estimated without EM on them, the most promising first."""
     mergers = nsmallest(_MERGERS * most, _mergers(mixture, _spread(mixture)), key=lambda one: one.loss)
-    pairs = list(product(halvings(sample, mixture, reg_covar), mergers))
-    pairs = [(split, merger) for split, merger in pairs if split.component not in (merger.first, merger.second)]
+    splits = halvings(sample, mixture, floor)
+    pairs = [pair for pair in product(splits, mergers) if pair[0].component not in (pair[1].first, pair[1].second)]
     pairs.sort(key=lambda one: one[1].loss - one[0].gain)
-    return [_exchange(mixture, split, merger) for split, merger in pairs[:most]]
+    proposed = [_exchange(mixture, split, merger) for split, merger in pairs[:most]]
+    if proposed:
+        return proposed
+    return [_regrouping(mixture, *one) for one in _regroupings(mixture, splits)[:most]]  # two components have no third
+
+
+def _regroupings(mixture: Mixture, splits: Sequence[Halving]) -> list[tuple[Halving, _Merger]]:
+    """Return splits with mergers of one of the halves with another component, the most promising first.
+
+    The components are numbered as in the mixture after the split, whose last two are the halves.
+    """
+    found, k = [], mixture.n_components
+    for split in splits:
+        after_split = replaced(mixture, split.component, split.pair)
+        mergers = _mergers(after_split, _spread(after_split))
+        found += [(split, one) for one in mergers if one.first < k - 1 <= one.second]
+    return sorted(found, key=lambda one: one[1].loss - one[0].gain)
+
+
+def _regrouping(mixture: Mixture, split: Halving, merger: _Merger) -> Exchange:
+    other = merger.first + (merger.first >= split.component)  # its number before the split
+    components = (split.component, other)
+    ours = group(mixture, components)
+    halves = replaced(ours, 0, split.pair)  # the other one, then the halves
+    half = 1 + merger.second - (mixture.n_components - 1)
+    return Exchange(components, ours, _merged(halves, _spread(halves), 0, half))
 
 
 def disjoint(ranked: Iterable[Exchange]) -> list[Exchange]:

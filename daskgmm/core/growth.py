@@ -16,12 +16,25 @@ import numpy as np
 from ..errors import SingularCovarianceError
 from .blas import single_threaded
 from .coefficients import check_regular, prepare_prediction
+from .density_peak import densest_place
 from .expectation import Expectation
 from .features import Array
+from .floor import Floor
 from .loop import EMOptions, State, Trial, iterate
 from .mixture import Mixture
 from .prediction import Wanted, predict
-from .seeding import Labels, SeedOptions, in_memory, mixture_of_parts, partition, ranked, refine, standardised, whiten
+from .seeding import (
+    Labels,
+    SeedOptions,
+    in_memory,
+    mixture_of_parts,
+    partition,
+    points_of,
+    ranked,
+    refine,
+    standardised,
+    whiten,
+)
 from .structures import STRUCTURES
 
 Seeded = tuple[Trial, ...] | SingularCovarianceError  # the finalists, best first, or why there is none
@@ -37,9 +50,9 @@ def partitions(sample: Expectation, options: SeedOptions, seeds: Sequence[int]) 
     """Return partitions of the sample into k parts, one for each seed; they serve all structures."""
     with single_threaded():
         z, weights = standardised(sample)
-        white = whiten(z, sample.survey.pooled)
-        rngs = [np.random.default_rng(seed) for seed in seeds]
-        return tuple(partition(z if rng.random() < 0.5 else white, weights, options, rng) for rng in rngs)
+        return tuple(
+            partition(points_of(z, sample, seed), weights, options, np.random.default_rng(seed)) for seed in seeds
+        )
 
 
 def seeded(sample: Expectation, options: SeedOptions, parts: Sequence[Labels], smaller: Seeded | None) -> Seeded:
@@ -88,15 +101,15 @@ def short_runs(sample: Expectation, options: SeedOptions, starts: Sequence[Mixtu
 def grown(sample: Expectation, options: SeedOptions, mixture: Mixture) -> list[Mixture]:
     """Return mixtures of options.n_components components, grown from one of fewer by splits; [] where none splits."""
     while True:
-        larger = splits(sample, mixture, options.em.reg_covar)
+        larger = splits(sample, mixture, options.em.floor)
         if not larger or larger[0].n_components >= options.n_components:
             return larger
         mixture = ranked(short_runs(sample, options, larger))[0].mixture
 
 
-def splits(sample: Expectation, mixture: Mixture, reg_covar: float) -> list[Mixture]:
+def splits(sample: Expectation, mixture: Mixture, floor: Floor | None) -> list[Mixture]:
     """Return mixtures of one component more, each with one component split, the most promising first."""
-    found = halvings(sample, mixture, reg_covar)[:MOST_SPLITS]
+    found = halvings(sample, mixture, floor)[:MOST_SPLITS]
     return [replaced(mixture, one.component, one.pair) for one in found]
 
 
@@ -109,7 +122,7 @@ class Halving:
     gain: float  # that is estimated, nats per row of the sample
 
 
-def halvings(sample: Expectation, mixture: Mixture, reg_covar: float) -> list[Halving]:
+def halvings(sample: Expectation, mixture: Mixture, floor: Floor | None) -> list[Halving]:
     """Return the components in two, the most promising first.
 
     The gain is estimated on the rows that are labelled with the component: the log-likelihood of two components there,
@@ -124,7 +137,7 @@ def halvings(sample: Expectation, mixture: Mixture, reg_covar: float) -> list[Ha
         if len(own) < 2 * (mixture.n_features + 1):
             continue
         part = in_memory(rows[own[:most]], None if row_weights is None else row_weights[own[:most]], sample.dtype)
-        halves = _halves(part, mixture.covariance_type, reg_covar)
+        halves = _halves(part, mixture.covariance_type, floor)
         if halves is not None:
             gain, pair = halves
             share = len(own) / len(rows)
@@ -132,18 +145,23 @@ def halvings(sample: Expectation, mixture: Mixture, reg_covar: float) -> list[Ha
     return sorted(found, key=lambda one: -one.gain)
 
 
-def _halves(part: Expectation, covariance_type: str, reg_covar: float) -> tuple[float, Mixture] | None:
-    """Return a mixture of two for the rows of one component, and its gain per row; None where it has no width."""
-    em = EMOptions(1e-3, _SPLIT_STEPS, reg_covar)
+def _halves(part: Expectation, covariance_type: str, floor: Floor | None) -> tuple[float, Mixture] | None:
+    """Return a mixture of two for the rows of one component, and its gain per row; None where it has no width.
+
+    EM on them starts from the two sides of the widest axis, and from the densest place and what is around it.
+    """
+    em = EMOptions(1e-3, _SPLIT_STEPS, floor)
     one, two = (SeedOptions(k, covariance_type, em=em) for k in (1, 2))
     z, _ = standardised(part)
     axis = np.linalg.eigh(part.survey.pooled)[1][:, -1]
-    side = (z @ axis > 0).astype(np.intp)
-    trial = refine(part, two, _of_parts(part, two, side))
-    whole = refine(part, one, _of_parts(part, one, np.zeros_like(side)))
-    if not isinstance(trial, Trial) or not isinstance(whole, Trial):
+    sides = [z @ axis > 0, densest_place(whiten(z, part.survey.pooled))]
+    starts = [_of_parts(part, two, side.astype(np.intp)) for side in sides if side is not None]
+    trials = [trial for start in starts if isinstance(trial := refine(part, two, start), Trial)]
+    whole = refine(part, one, _of_parts(part, one, np.zeros(len(z), np.intp)))
+    if not trials or not isinstance(whole, Trial):
         return None
-    return trial.history[-1] - whole.history[-1], trial.mixture
+    best = ranked(trials)[0]
+    return best.history[-1] - whole.history[-1], best.mixture
 
 
 def _of_parts(sample: Expectation, options: SeedOptions, labels: Labels) -> Mixture:

@@ -1,4 +1,9 @@
-"""The EM loop as a pure function of values: `advance(state, statistics, options) -> state`."""
+"""The EM loop as a pure function of values: `advance(state, statistics, options) -> state`.
+
+A pass evaluates a proposal of each trial: a step of EM, an extrapolation of its last steps, or where the sample leads
+to. A proposal that raises the objective is accepted, and a trial holds the best mixture that was evaluated: so its
+objective never falls. The objective is the mean log-likelihood, under the floor of the covariances.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +14,16 @@ from enum import Enum
 import numpy as np
 
 from ..errors import SingularCovarianceError
-from .acceleration import MEMORY, Step, leap
+from .acceleration import MEMORY, Step, extrapolate
 from .blas import single_threaded
 from .coefficients import check_regular
 from .criteria import Criteria, criteria
 from .expectation import Expect
+from .floor import Floor
 from .maximization import maximize
-from .mixture import Mixture
+from .mixture import Mixture, floored
+from .soundness import overfit
 from .statistics import Statistics
-from .structures import floored
 from .survey import Survey
 
 
@@ -34,56 +40,67 @@ class StopReason(Enum):
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EMOptions:
-    """When to stop, and the regularisation of the M-step."""
+    """When to stop, and the floor of the M-step."""
 
     tol: float = 1e-4  # estimated remaining gain of the mean log-likelihood, nats per row
     max_iter: int = 200  # M-steps
-    reg_covar: float = 1e-6  # in units of each feature's mean variance within components
-    accelerate: bool = False  # leap to where the last steps lead, and come back where that gains nothing
+    floor: Floor | None = None  # of the covariances
+    accelerate: bool = False  # extrapolate the last steps, and go back where that gains nothing
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One mixture on its way; once a pass has been made, `statistics` are those of the last evaluated mixture."""
+    """One mixture on its way: the best one that was evaluated, and what the next pass evaluates."""
 
-    mixture: Mixture
-    history: tuple[float, ...] = ()  # mean log-likelihood of each evaluated mixture, nats per row
+    mixture: Mixture  # the start, or what gave history[-1]
+    history: tuple[float, ...] = ()  # objective of each accepted mixture, nats per row: it never falls
     statistics: Statistics | None = None  # of the mixture that gave history[-1]
     stop: StopReason | None = None
     steps: tuple[Step, ...] = ()  # the last ones, oldest first, that acceleration combines
-    leaping: bool = False  # whether `mixture` was not made by a step of EM, but by a leap
-    came_back: bool = False  # from a leap that gained nothing
-    n_rejected: int = 0  # such leaps
+    proposal: Mixture | None = None  # None: the start itself
+    extrapolated: bool = False  # whether the proposal is not a step of EM
+    came_back: bool = False  # from such a proposal, which gained nothing
+    n_rejected: int = 0  # proposals that gained nothing
+    overfit: float = 0.0  # by how much the objective flatters components of few rows, nats per row
+    n_before: int = 0  # M-steps of an earlier fit that led to the start
+    verified: bool = False  # whether the sample has been asked in vain for what EM would gain in the long run
+
+    @property
+    def target(self) -> Mixture:
+        """What the next pass evaluates."""
+        return self.mixture if self.proposal is None else self.proposal
 
     @property
     def n_iter(self) -> int:
-        """Number of M-steps that led to the last evaluated mixture."""
-        return max(len(self.history) - 1, 0) + self.n_rejected
+        """Number of M-steps that were evaluated, those in vain too."""
+        return self.n_before + max(len(self.history) - 1, 0) + self.n_rejected
 
     @property
     def gain(self) -> float:
-        """What the last M-step added to the mean log-likelihood; NaN before there were two passes."""
+        """What the last accepted step added to the objective; NaN before there were two."""
         return self.history[-1] - self.history[-2] if len(self.history) > 1 else float("nan")
 
     @property
     def remaining_gain(self) -> float:
-        """Estimated gain of the mean log-likelihood still to come; infinite while nothing can be said."""
+        """Estimated gain of the objective still to come; infinite while nothing can be said."""
         return remaining_gain(self.history)
 
     @property
     def merit(self) -> tuple[bool, float]:
-        """What trials are compared by: log-likelihood, after whether it means something (no component collapsed).
+        """What trials are compared by: the objective less overfit, after whether it means something.
 
         It is rounded: trials that found the same mixture differ in their last digits alone, and these, which depend on
         the units of the columns and on the chunks, must not choose among them.
         """
-        return self.stop is not StopReason.COLLAPSED, round(self.history[-1], 9) if self.history else -np.inf
+        level = self.history[-1] if self.history else -np.inf
+        sound = self.stop is not StopReason.COLLAPSED and self.overfit < np.inf
+        return sound, round(level - self.overfit if sound else level, 9)
 
     @property
     def criteria(self) -> Criteria:
-        """AIC, BIC and ICL of the last evaluated mixture."""
+        """AIC, BIC and ICL of the last accepted mixture."""
         assert self.statistics is not None, "criteria need a pass"
         done = self.statistics
         return criteria(done.log_likelihood, done.entropy, self.mixture.n_parameters, done.weight_sum)
@@ -102,25 +119,39 @@ class State:
         return tuple(trial for trial in self.trials if trial.stop is None)
 
     @property
+    def targets(self) -> tuple[Mixture, ...]:
+        """What the next pass evaluates: a mixture of each live trial."""
+        return tuple(trial.target for trial in self.live)
+
+    @property
     def best(self) -> Trial:
         """The best trial so far; the first of equals."""
         return max(self.trials, key=lambda trial: trial.merit)
 
 
-Suggestion = tuple[Mixture, float]  # and the gain that is estimated there, nats per row
-Suggest = Callable[[Mixture, Statistics], Suggestion | None]
+@dataclass(frozen=True, eq=False)
+class Suggestion:
+    """Where the statistics of a mixture lead to."""
+
+    mixture: Mixture
+    gain: float  # of the objective, as estimated there, nats per row
 
 
-def no_suggestion(mixture: Mixture, statistics: Statistics) -> None:
+Suggest = Callable[[Trial, bool], Suggestion | None]  # of an accepted mixture; True: as far as EM leads
+
+
+def no_suggestion(trial: Trial, far: bool) -> None:
     """Leave the loop to itself."""
 
 
 def advance(state: State, statistics: tuple[Statistics, ...], options: EMOptions) -> State:
-    """Return the state after a pass that gave `statistics` of the live trials' mixtures, in their order."""
+    """Return the state after a pass that gave `statistics` of the live trials' proposals, in their order."""
     passed = iter(statistics)
-    trials = tuple(trial if trial.stop else _evaluate(trial, next(passed), options) for trial in state.trials)
+    trials = tuple(
+        trial if trial.stop else _evaluate(trial, next(passed), state.survey, options) for trial in state.trials
+    )
     best = max(trials, key=lambda trial: trial.merit).history[-1]
-    trials = tuple(_step(_give_up(trial, best), state.survey, options) for trial in trials)
+    trials = tuple(_propose(_give_up(trial, best), state.survey, options) for trial in trials)
     return replace(state, trials=trials, iteration=state.iteration + 1)
 
 
@@ -133,36 +164,55 @@ def iterate(
 ) -> State:
     """Return the state in which every trial has stopped; `listen` hears of each state on the way.
 
-    `suggest` tells where the statistics of a mixture lead to. The loop goes there, and comes back if nothing is gained.
+    `suggest` says where the statistics of a mixture lead to. The loop goes there, and comes back if nothing is gained;
+    and no trial has converged before it finds less than tol to be gained in the long run.
     BLAS is held to one thread all the while: to set the limit for each pass takes as long as a small pass.
     """
     with single_threaded():
         while state.live:
-            statistics = expect(tuple(trial.mixture for trial in state.live))
-            state = advance(state, statistics, options)
-            trials = tuple(_suggested(trial, suggest, state.survey, options) for trial in state.trials)
+            state = advance(state, expect(state.targets), options)
+            trials = tuple(_consult(trial, suggest, state.survey, options) for trial in state.trials)
             state = replace(state, trials=trials)
             listen(state)
     return state
 
 
-def _suggested(trial: Trial, suggest: Suggest, survey: Survey, options: EMOptions) -> Trial:
+def _consult(trial: Trial, suggest: Suggest, survey: Survey, options: EMOptions) -> Trial:
     """Return the trial at where it is suggested to go, or stopped where too little is to be gained there."""
-    if trial.stop is not None or trial.came_back or not trial.steps or trial.statistics is None:
+    if trial.stop is StopReason.CONVERGED:
+        return _verify(replace(trial, stop=None), suggest, survey, options)
+    if trial.stop is not None or trial.came_back or not trial.steps:
         return trial
-    evaluated = trial.steps[-1].mixture
-    suggestion = suggest(evaluated, trial.statistics)
+    suggestion = suggest(trial, False)
     if suggestion is None:
         return trial
-    mixture, gain = suggestion
-    if 0 <= gain < options.tol:
-        return replace(trial, mixture=evaluated, stop=StopReason.CONVERGED)
-    if gain <= 0 or not _regular(mixture, survey):
+    if 0 <= suggestion.gain < options.tol and len(trial.history) > 1:  # no fit ends without a step
+        return _verify(trial, suggest, survey, options)
+    if suggestion.gain <= 0 or not _regular(suggestion.mixture, survey):
         return trial
-    steps = (*(step for step in trial.steps[:-1] if step.suggested), Step(evaluated, mixture, suggested=True))
-    trial = replace(trial, steps=steps, mixture=mixture, leaping=True)
-    leapt = _leapt(trial, survey, options)
-    return trial if leapt is None or not _regular(leapt[0], survey) else replace(trial, mixture=leapt[0])
+    steps = (*(step for step in trial.steps[:-1] if step.suggested), _suggested_step(trial, suggestion))
+    trial = replace(trial, steps=steps, proposal=suggestion.mixture, extrapolated=True)
+    leapt = _extrapolate(trial, options)
+    return trial if leapt is None or not _regular(leapt.mixture, survey) else replace(trial, proposal=leapt.mixture)
+
+
+def _verify(trial: Trial, suggest: Suggest, survey: Survey, options: EMOptions) -> Trial:
+    """Return the trial as converged, or where EM leads in the long run if more than tol is to be gained on the way.
+
+    Few steps tell little on a plateau, which EM leaves slowly.
+    """
+    done = replace(trial, stop=StopReason.CONVERGED, proposal=None, extrapolated=False)
+    if trial.verified or trial.n_iter >= options.max_iter:
+        return done
+    far = suggest(trial, True)
+    if far is None or not far.gain >= options.tol or not _regular(far.mixture, survey):
+        return done
+    steps = (_suggested_step(trial, far),)
+    return replace(trial, steps=steps, proposal=far.mixture, extrapolated=True, verified=True)
+
+
+def _suggested_step(trial: Trial, suggestion: Suggestion) -> Step:
+    return Step(trial.mixture, suggestion.mixture, suggested=True)
 
 
 def remaining_gain(history: tuple[float, ...]) -> float:
@@ -171,50 +221,63 @@ def remaining_gain(history: tuple[float, ...]) -> float:
     The gains of a converging EM shrink by a constant ratio in the end (Boehning et al. 1994; McLachlan and Peel 2000,
     2.11). The larger of the last two ratios is taken, since the first step after a start often gains out of the
     ordinary; with a ratio of 1 or more (leaving a saddle) there is no estimate, and it is infinite. A gain within
-    rounding is 0, and so are gains that change sign within the error of the kernels.
-    Sizes of gains are taken, since with reg_covar > 0 and a component narrower than that the last ones can be negative.
+    rounding is 0.
     """
     if len(history) < 2:
         return float("inf")
-    differences, unit = np.diff(history[-4:]), max(1.0, abs(history[-1]))
-    gains = np.abs(differences)
-    if gains[-1] <= 1e-13 * unit or (gains[-1] <= 1e-8 * unit and min(differences[-2:]) < 0):
+    gains = np.diff(history[-4:])
+    if gains[-1] <= 1e-13 * max(1.0, abs(history[-1])):
         return 0.0
-    if len(gains) < 3 or min(gains) == 0:
+    if len(gains) < 3 or min(gains) <= 0:
         return float("inf")
     ratio = max(gains[1:] / gains[:-1])
     return float(gains[-1] * ratio / (1 - ratio)) if ratio < 1 else float("inf")
 
 
-def _evaluate(trial: Trial, statistics: Statistics, options: EMOptions) -> Trial:
+def _evaluate(trial: Trial, statistics: Statistics, survey: Survey, options: EMOptions) -> Trial:
+    """Return the trial after its proposal was evaluated: accepted, or rejected since it gains nothing."""
     level = statistics.mean_log_likelihood
-    if trial.leaping and level < trial.history[-1]:
-        return _come_back(trial, options)
-    trial = replace(trial, history=(*trial.history, level), statistics=statistics, leaping=False, came_back=False)
-    if trial.remaining_gain < options.tol and not (options.accelerate and trial.remaining_gain > 0):
-        return replace(trial, stop=StopReason.CONVERGED)
-    if options.accelerate and _only_loses(trial.history):
-        return replace(trial, stop=StopReason.CONVERGED)
-    if trial.n_iter >= options.max_iter:
-        return replace(trial, stop=StopReason.MAX_ITER)
-    return trial
+    if trial.history and not level >= trial.history[-1]:
+        return _reject(trial, options)
+    suggested = trial.extrapolated and trial.steps[-1].suggested
+    far_enough = suggested and bool(trial.history) and level - trial.history[-1] >= options.tol
+    trial = replace(
+        trial,
+        mixture=trial.target,
+        history=(*trial.history, level),
+        statistics=statistics,
+        proposal=None,
+        extrapolated=False,
+        came_back=False,
+        overfit=overfit(trial.target, survey.n_rows, options.floor),
+        verified=trial.verified and not far_enough,
+    )
+    return replace(trial, stop=_stop_reason(trial, options))
 
 
-def _only_loses(history: tuple[float, ...]) -> bool:
-    """Return whether the last two steps have lost: reg_covar widens narrow components, and no more is to be gained."""
-    return len(history) > 2 and history[-1] < history[-2] < history[-3]
+def _stop_reason(trial: Trial, options: EMOptions) -> StopReason | None:
+    """Return why the trial stops at the mixture that it has accepted, if it does."""
+    remaining = trial.remaining_gain
+    if remaining < options.tol and (remaining == 0 or not options.accelerate):
+        return StopReason.CONVERGED
+    return StopReason.MAX_ITER if trial.n_iter >= options.max_iter else None
 
 
-def _come_back(trial: Trial, options: EMOptions) -> Trial:
-    """Return the trial at its last mixture before the leap, from which a step of EM leads on.
+def _reject(trial: Trial, options: EMOptions) -> Trial:
+    """Return the trial at its best mixture, from which a step of EM leads on.
 
-    Where a suggestion was combined with those before it, the suggestion alone is tried first.
+    Where a suggestion was combined with those before it, the suggestion alone is tried first. A step of EM that gains
+    nothing is one within rounding: nothing is left to be gained.
     """
-    last, stop = trial.steps[-1], StopReason.MAX_ITER if trial.n_iter + 1 >= options.max_iter else None
-    back = replace(trial, came_back=True, n_rejected=trial.n_rejected + 1, stop=stop)
-    if stop is None and last.suggested and len(trial.steps) > 1:
-        return replace(back, mixture=last.image, steps=(last,), leaping=True)
-    return replace(back, mixture=last.mixture, steps=(), leaping=False)
+    back = replace(trial, proposal=None, extrapolated=False, came_back=True, n_rejected=trial.n_rejected + 1)
+    if not trial.extrapolated:
+        return replace(back, stop=StopReason.CONVERGED)
+    if back.n_iter >= options.max_iter:
+        return replace(back, stop=StopReason.MAX_ITER)
+    last = trial.steps[-1]
+    if last.suggested and len(trial.steps) > 1:
+        return replace(back, proposal=last.image, steps=(last,), extrapolated=True)
+    return replace(back, steps=())
 
 
 def _give_up(trial: Trial, best: float) -> Trial:
@@ -222,37 +285,38 @@ def _give_up(trial: Trial, best: float) -> Trial:
     return replace(trial, stop=StopReason.OVERTAKEN) if beaten else trial
 
 
-def _step(trial: Trial, survey: Survey, options: EMOptions) -> Trial:
-    if trial.stop is not None or trial.statistics is None or trial.leaping:
+def _propose(trial: Trial, survey: Survey, options: EMOptions) -> Trial:
+    """Return the trial with what the next pass evaluates: a step of EM, or an extrapolation of the last ones."""
+    if trial.stop is not None or trial.statistics is None or trial.extrapolated:
         return trial
-    mixture = maximize(trial.mixture, trial.statistics, survey, options.reg_covar)
-    if not _regular(mixture, survey):
+    image = maximize(trial.mixture, trial.statistics, survey, options.floor)
+    if not _regular(image, survey):
         return replace(trial, stop=StopReason.COLLAPSED)
     if not options.accelerate:
-        return replace(trial, mixture=mixture)
-    return _leap(replace(trial, steps=(*trial.steps, Step(trial.mixture, mixture))[-MEMORY - 1 :]), survey, options)
+        return replace(trial, proposal=image)
+    steps = (*trial.steps, Step(trial.mixture, image))[-MEMORY - 1 :]
+    return _propose_extrapolation(replace(trial, steps=steps, proposal=image), survey, options)
 
 
-def _leap(trial: Trial, survey: Survey, options: EMOptions) -> Trial:
-    """Return the trial at where its steps lead to, or stopped at its mixture where too little is gained there."""
-    leapt = _leapt(trial, survey, options)
-    if leapt is not None:
-        mixture, gain = leapt
-        if len(trial.steps) > 2 and max(abs(gain), abs(trial.gain)) < options.tol:
-            return replace(trial, stop=StopReason.CONVERGED)
-        if gain > 0 and _regular(mixture, survey):
-            return replace(trial, mixture=mixture, leaping=True)
-    return replace(trial, mixture=trial.steps[-1].image)
+def _propose_extrapolation(trial: Trial, survey: Survey, options: EMOptions) -> Trial:
+    """Return the trial at where its steps lead to, or stopped where too little is gained there."""
+    leapt = _extrapolate(trial, options)
+    if leapt is None:
+        return trial
+    if len(trial.steps) > 2 and max(abs(leapt.gain), trial.gain) < options.tol:
+        return replace(trial, proposal=None, stop=StopReason.CONVERGED)
+    if leapt.gain > 0 and _regular(leapt.mixture, survey):
+        return replace(trial, proposal=leapt.mixture, extrapolated=True)
+    return trial
 
 
-def _leapt(trial: Trial, survey: Survey, options: EMOptions) -> Suggestion | None:
+def _extrapolate(trial: Trial, options: EMOptions) -> Suggestion | None:
     """Return where the steps lead to, if anywhere, with components no narrower than an M-step makes them."""
-    leapt = leap(trial.steps)
+    leapt = extrapolate(trial.steps)
     if leapt is None:
         return None
     mixture, gain = leapt
-    covariances = floored(mixture.structure, mixture.covariances, mixture.weights, survey, options.reg_covar)
-    return replace(mixture, covariances=covariances), gain
+    return Suggestion(floored(mixture, options.floor), gain)
 
 
 def _regular(mixture: Mixture, survey: Survey) -> bool:

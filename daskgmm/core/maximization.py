@@ -5,20 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from .features import unpack
+from .floor import Floor
 from .mixture import Mixture
 from .statistics import Statistics
-from .structures import Scatter, regularised
+from .structures import Scatter, raised_to
 from .survey import Survey
 
 EMPTY = 1e-12  # share of the row weight; below it a component's moments are rounding errors
 
 
-def maximize(mixture: Mixture, statistics: Statistics, survey: Survey, reg_covar: float) -> Mixture:
+def maximize(mixture: Mixture, statistics: Statistics, survey: Survey, floor: Floor | None = None) -> Mixture:
     """Return the next mixture from the statistics of the surveyed rows under `mixture`.
 
         w_k = N_k / N     mu_k = sum_n r_nk x_n / N_k     Sigma_k = sum_n r_nk (x_n - mu_k)(x_n - mu_k)^T / N_k
 
-    (Dempster, Laird and Rubin 1977). reg_covar times the mean variance within components is added to each variance.
+    (Dempster, Laird and Rubin 1977), subject to Sigma_k >= floor.
     A component with N_k <= EMPTY N is empty: it keeps its mean and covariance and has the weight 0 from then on.
     """
     frame, structure = survey.frame, mixture.structure
@@ -30,7 +31,7 @@ def maximize(mixture: Mixture, statistics: Statistics, survey: Survey, reg_covar
     shift = first / safe[:, None]
     origins = frame.to_z(mixture.means) if statistics.centred else np.zeros_like(shift)
     scatter = Scatter(counts, shift, second / safe.reshape(-1, *[1] * (second.ndim - 1)), survey.pooled)
-    covariances = regularised(structure, structure.estimate(scatter, frame), counts, survey, reg_covar)
+    covariances = raised_to(floor, structure, structure.estimate(scatter, frame))
     means = frame.to_x(origins + shift)
     if mixture.covariance_type != "tied":
         covariances = np.where(alive.reshape(-1, *[1] * (covariances.ndim - 1)), covariances, mixture.covariances)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .features import Array
+from .floor import Floor
 from .frame import Frame
-from .structures import STRUCTURES, Structure, cholesky
+from .structures import STRUCTURES, Structure, cholesky, raised_to
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,3 +68,8 @@ class Mixture:
         for component, factor in enumerate(cholesky(spread)):
             noise[labels == component] @= factor.T
         return self.means[labels] + noise, labels
+
+
+def floored(mixture: Mixture, floor: Floor | None) -> Mixture:
+    """Return the mixture with no component narrower than the floor in any direction."""
+    return replace(mixture, covariances=raised_to(floor, mixture.structure, mixture.covariances))

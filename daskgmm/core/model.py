@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
+from .criteria import small_sample
 from .loop import StopReason, Trial
 from .mixture import Mixture
 
@@ -23,9 +25,16 @@ class FitSummary:
     empty_components: tuple[int, ...] = ()
 
     @property
+    def aicc(self) -> float:
+        """AIC for few rows; infinite where there are no more rows than parameters."""
+        n_parameters = round(self.aic / 2 + self.log_likelihood * self.weight_sum)
+        return self.aic + small_sample(n_parameters, self.weight_sum)
+
+    @property
     def figures(self) -> dict[str, float]:
         """What fits are compared by, by name."""
-        return {"log_likelihood": self.log_likelihood, "aic": self.aic, "bic": self.bic, "icl": self.icl}
+        known = {"log_likelihood": self.log_likelihood, "aic": self.aic, "bic": self.bic, "icl": self.icl}
+        return known | ({"aicc": self.aicc} if isfinite(self.aicc) else {})
 
     @classmethod
     def of(cls, trial: Trial) -> FitSummary:

@@ -23,43 +23,87 @@ from .coefficients import prepare_prediction
 from .exchanges import Exchange, after, disjoint, exchanges, group
 from .expectation import Expectation
 from .features import Array
+from .growth import short_runs
 from .loop import StopReason, Trial
 from .mixture import Mixture
 from .prediction import Wanted, predict
-from .seeding import Restart, SeedOptions, chance, refine, settle
-from .structures import regularisation
+from .seeding import Restart, SeedOptions, chance, ranked, refine, settle
 
 _MOST_ROUNDS = 8
 _WORTH = 10  # times the tolerance of EM on the sample: moves that gain less are not worth their time
 
+_WORK = 40_000_000  # numbers of joint log-densities times columns for each step of all exchanges together
+_GO_ON = 4  # exchanges, the best after a few steps of EM of the whole mixture, from which a second one is tried
+_SETTLED = 2  # of them, that go on to the limit of EM
 _MOST, _FEWEST = 16, 4  # exchanges that are tried: one for each two components
 _HEATS, _STEPS = 2, 10  # after the first heat of so many steps those that lose are given up
 _ROWS = 20_000  # of their components, about, on which they are tried
 _LEAST = 1e-3  # of a row: less is not counted in these steps
 
 
-def moved(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Restart:
-    """Return the trial after EM from the mixture and the moves that raise its log-likelihood on the sample."""
+def moved(sample: Expectation, options: SeedOptions, mixture: Mixture, deep: bool = False) -> Restart:
+    """Return the trial after EM from the mixture and the moves that raise its log-likelihood on the sample.
+
+    With `deep`, two exchanges are tried together where one gains nothing and that is cheap.
+    """
     trial = settle(sample, options, mixture)
     for _ in range(_MOST_ROUNDS):
         if not isinstance(trial, Trial):
             break
-        better = _moved_once(sample, options, trial)
+        better = _moved_once(sample, options, trial, deep=deep)
         if better is None:
             break
         trial = better
     return trial
 
 
-def _moved_once(sample: Expectation, options: SeedOptions, trial: Trial) -> Trial | None:
+def _moved_once(sample: Expectation, options: SeedOptions, trial: Trial, *, deep: bool) -> Trial | None:
     """Return the trial after the exchanges that are found to gain, None where they do not gain enough."""
     least = max(chance(sample, options, 1), _WORTH * options.em.tol)
-    regular, level = trial.merit
-    for better in exchanged(sample, options, trial.mixture, least):
-        found = settle(sample, options, better)
-        if isinstance(found, Trial) and found.merit > (regular, level + least):
+    n_tried = _affordable(sample, trial.mixture)
+    if n_tried < _FEWEST:
+        tried = exchanged(sample, options, trial.mixture, least)
+    else:
+        tried = _after_short_runs(sample, options, trial.mixture, n_tried)
+    better = _first_better(sample, options, tried, trial, least)
+    if better is not None or not deep or n_tried < _MOST or _n_exchanges(trial.mixture.n_components) <= _MOST:
+        return better
+    for mixture in tried:  # what two exchanges gain that one does not
+        beyond = _after_short_runs(sample, options, mixture, n_tried)
+        better = better or _first_better(sample, options, beyond, trial, least)
+    return better
+
+
+def _first_better(
+    sample: Expectation, options: SeedOptions, tried: list[Mixture], trial: Trial, least: float
+) -> Trial | None:
+    """Return the first trial to which EM leads from these mixtures that is better than the trial by `least`."""
+    sound, level = trial.merit
+    for mixture in tried[:_SETTLED]:
+        found = settle(sample, options, mixture)
+        if isinstance(found, Trial) and found.merit > (sound, level + least):
             return found
     return None
+
+
+def _n_exchanges(k: int) -> int:
+    """Return how many ways there are to split one of k components and to merge two others."""
+    return k * (k - 1) * (k - 2) // 2
+
+
+def _affordable(sample: Expectation, mixture: Mixture) -> int:
+    """Return how many exchanges may be tried by EM of the whole mixture."""
+    columns = mixture.structure.feature_map.n_columns(mixture.n_features)
+    return min(_MOST, _WORK // (len(sample.rows) * mixture.n_components * columns))
+
+
+def _after_short_runs(sample: Expectation, options: SeedOptions, mixture: Mixture, n_tried: int) -> list[Mixture]:
+    """Return the mixtures that are best after exchanges and a few steps of EM of the whole mixture, the best first."""
+    try:
+        starts = [after(mixture, [one]) for one in exchanges(sample, mixture, options.em.floor, n_tried)]
+        return [trial.mixture for trial in ranked(short_runs(sample, options, starts))[:_GO_ON]] if starts else []
+    except (SingularCovarianceError, np.linalg.LinAlgError):
+        return []
 
 
 def exchanged(sample: Expectation, options: SeedOptions, mixture: Mixture, least: float) -> list[Mixture]:
@@ -67,13 +111,13 @@ def exchanged(sample: Expectation, options: SeedOptions, mixture: Mixture, least
 
     `least` is the gain, nats per row, that is worth to be looked for.
     """
-    if mixture.n_components < 3 or mixture.empty:
+    if mixture.n_components < 2 or mixture.empty:
         return []
     sample = _positive(sample)
     most = min(_MOST, max(_FEWEST, mixture.n_components // 2))
     try:
-        whole = _Whole.of(sample, mixture, options.em.reg_covar)
-        proposed = exchanges(sample, mixture, options.em.reg_covar, most)
+        whole = _Whole(mixture, _log_density(sample, mixture))
+        proposed = exchanges(sample, mixture, options.em.floor, most)
     except (SingularCovarianceError, np.linalg.LinAlgError):
         return []
     tried = (_tried(sample, options, whole, least, exchange) for exchange in proposed)
@@ -88,20 +132,10 @@ class _Whole:
 
     mixture: Mixture
     log_density: Array  # (n,), log p of the rows of the sample
-    narrowest: Array  # (d,), variances to which its components are regularised
-
-    @classmethod
-    def of(cls, sample: Expectation, mixture: Mixture, reg_covar: float) -> _Whole:
-        narrowest = regularisation(mixture.structure, mixture.covariances, mixture.weights, sample.survey, reg_covar)
-        return cls(mixture, _log_density(sample, mixture), narrowest)
 
     def held(self, theirs: Mixture) -> Mixture:
-        """Return components with the covariance that all share, or none narrower than an M-step makes them here."""
-        if theirs.covariance_type == "tied":
-            return replace(theirs, covariances=self.mixture.covariances)
-        if not self.narrowest.all():
-            return theirs
-        return replace(theirs, covariances=theirs.structure.raised(theirs.covariances, self.narrowest))
+        """Return components with the covariance that all share, if they do."""
+        return replace(theirs, covariances=self.mixture.covariances) if theirs.structure.shared else theirs
 
 
 def _tried(

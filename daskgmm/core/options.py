@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge
 
+from .floor import DEFAULT_REG_COVAR, Floor
 from .loop import EMOptions
 from .section import STRICT
-from .seeding import Given, InitParams, SeedOptions, sample_size
+from .seeding import Given, InitParams, SeedOptions, heat_rows, how_many_moved, sample_size
+from .survey import Survey
 
 CovarianceType = Literal["full", "tied", "diag", "spherical"]
 ComputeDtype = Literal["auto", "float64", "float32"]
@@ -25,8 +27,14 @@ class ModelOptions:
     """Number of Gaussians, k."""
     covariance_type: CovarianceType = "full"
     """full: each component its own matrix; tied: one for all; diag: own variances; spherical: one variance each."""
-    reg_covar: Annotated[float, Ge(0)] = 1e-6
-    """Added to each variance, in units of that feature's mean variance within components."""
+    reg_covar: Annotated[float, Ge(0)] = DEFAULT_REG_COVAR
+    """Least variance of a component in any direction, in units of each feature's variance over all rows."""
+    resolution: Literal["auto"] | Annotated[float, Ge(0)] | tuple[Annotated[float, Ge(0)], ...] = "auto"
+    """Step of which values are multiples: step^2 / 12 is the least variance; auto finds it, 0 is none; or one each."""
+
+    def floor(self, survey: Survey) -> Floor:
+        """Return the least covariance of a component for rows of this survey."""
+        return Floor.of(survey, self.reg_covar)
 
 
 @dataclass(frozen=True)
@@ -35,8 +43,8 @@ class FitOptions:
 
     __pydantic_config__: ClassVar = STRICT
 
-    tol: Annotated[float, Gt(0)] = 1e-4
-    """Stop when the estimated remaining gain of the mean log-likelihood is below this, in nats per row."""
+    tol: Annotated[float, Ge(0)] = 1e-4
+    """Stop when the estimated remaining gain of the mean log-likelihood is below this, in nats per row; 0: go on."""
     max_iter: Annotated[int, Ge(1)] = 200
     """Most EM iterations over the full data."""
     n_init: Annotated[int, Ge(1)] = 4
@@ -49,6 +57,8 @@ class FitOptions:
     """How many of the restarts go on to the full data, sharing each read of it."""
     random_state: Annotated[int, Ge(0)] = 0
     """Seed of the sample and the restarts; the same seed, data and chunks give the same model bit for bit."""
+    start: str | None = None
+    """Run directory whose model EM starts from, in place of restarts on the sample; or the path of a model.zarr."""
     dtype: ComputeDtype = "auto"
     """Precision of the products in the kernel; sums are float64 in any case. auto is float64."""
 
@@ -57,19 +67,22 @@ class FitOptions:
         """The NumPy name of the precision of the products."""
         return "float64" if self.dtype == "auto" else self.dtype
 
-    def em(self, model: ModelOptions) -> EMOptions:
-        """Return the options of the EM loop."""
-        return EMOptions(self.tol, self.max_iter, model.reg_covar, accelerate=True)
+    def em(self, model: ModelOptions, survey: Survey) -> EMOptions:
+        """Return the options of the EM loop over rows of this survey."""
+        return EMOptions(self.tol, self.max_iter, model.floor(survey), accelerate=True)
 
-    def seeding(self, model: ModelOptions, given: Given | None = None) -> SeedOptions:
+    def seeding(self, model: ModelOptions, survey: Survey, given: Given | None = None) -> SeedOptions:
         """Return the options of the starts; on the sample EM goes ten times closer to its limit than on all rows."""
+        n_sample = min(self.n_sample(model, survey.n_features), survey.n_rows)
         return SeedOptions(
             model.n_components,
             model.covariance_type,
             self.init_params,
             self.n_init,
             min(self.n_finalists, self.n_init),
-            EMOptions(self.tol / 10, 10 * self.max_iter, model.reg_covar, accelerate=True),
+            how_many_moved(self.n_init, self.n_finalists, n_sample),
+            heat_rows(n_sample) < n_sample,
+            EMOptions(self.tol / 10, 10 * self.max_iter, model.floor(survey), accelerate=True),
             given or Given(),
         )
 

@@ -15,7 +15,7 @@ from .coefficients import Coefficients
 from .features import Array
 from .kernels import Outputs
 
-ABSENT = -1  # label of a row that is left out; its probabilities and log-density are NaN
+LEFT_OUT = -2  # label of a row that is left out; its probabilities and log-density are NaN
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Wanted:
 class Prediction:
     """Results of n rows."""
 
-    labels: NDArray[np.int32]  # (n,), argmax_k r_nk, or ABSENT
+    labels: NDArray[np.int32]  # (n,), argmax_k r_nk, or LEFT_OUT
     probabilities: NDArray[np.floating] | None  # (n, k), r_nk; or (n, m), the m largest, in falling order
     log_density: Array | None  # (n,), log p(x_n) in nats
     components: NDArray[np.int32] | None = None  # (n, m), whose probabilities those are, where m of k are wanted
@@ -95,10 +95,10 @@ def _fill(
         part.probabilities[:] = resp
     if absent is not None:
         for values, nothing in (
-            (part.labels, ABSENT),
+            (part.labels, LEFT_OUT),
             (part.probabilities, np.nan),
             (part.log_density, np.nan),
-            (part.components, ABSENT),
+            (part.components, LEFT_OUT),
         ):
             if values is not None:
                 values[absent] = nothing
@@ -125,5 +125,6 @@ def _refuse_nonfinite(
         row, column = bad[0]
         raise DataError(
             f"{name_row(first_row + int(row))}, column {column} is {block[row, column]}: "
-            "fill or drop NaN and inf (in a job, data.mask: nan leaves such rows out)"
+            "fill or drop NaN and inf; to leave the row out, set data.mask: nan in a job, all its features to NaN in "
+            "Python's predict, its sample_weight to 0 in score"
         )

@@ -66,6 +66,8 @@ class Beginning:
     row_weights: NDArray[Any] | None  # (m,)
     curves: tuple[Curve, ...]  # of restarts and finalists on the sample
     is_image: bool = False
+    least: tuple[float, ...] = ()  # (d,), standard deviation that no component is below: that of the floor
+    steps: tuple[float, ...] = ()  # (d,), of columns whose resolution sets that; 0 where reg_covar does
 
     @property
     def n_left_out(self) -> int:

@@ -15,8 +15,8 @@ from .blas import single_threaded
 from .expectation import Expectation, Rows
 from .features import Array, FeatureMap
 from .loop import EMOptions, State, Trial, iterate
-from .mixture import Mixture
-from .structures import STRUCTURES, Scatter, regularised
+from .mixture import Mixture, floored
+from .structures import STRUCTURES, Scatter, raised_to
 from .survey import survey
 
 InitParams = Literal["kmeans", "k-means++", "random", "random_from_data"]
@@ -24,9 +24,14 @@ Labels = NDArray[np.intp]
 
 _HEAT_ROWS = 10_000
 _HEAT_TOL = 1e-3  # nats per row: enough to see which restarts are hopeless
+_CLOSER = 10  # to its limit, where all restarts go on
+_SAME = 1e-6  # nats per row: trials that end so close have found the same
 _CLOSE = 0.01  # to the limit of EM, in units of what chance adds to the log-likelihood of the sample
 _KMEANS_STEPS = 30  # Lloyd steps: EM goes on from there
 _ROWS_PER_PART = 4  # times d + 1
+_MOVED = 2  # restarts, at least, that go on after the first heat: they run side by side
+CHEAP_ROWS = 20_000  # of a sample on which all restarts go on
+_ROWS_TO_WHITEN = 10  # for each feature
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +58,8 @@ class SeedOptions:
     init_params: InitParams = "kmeans"
     n_init: int = 4  # restarts on the sample
     n_finalists: int = 1  # how many of them go on to the full data
+    n_moved: int = 2  # how many of them, at least, go on from the first part of the sample to moves
+    in_parts: bool = True  # whether the sample is larger than its first part
     em: EMOptions = field(default_factory=EMOptions)
     given: Given = field(default_factory=Given)
 
@@ -84,6 +91,11 @@ def sample_size(n_components: int, n_features: int, covariance_type: str) -> int
     return min(max(100_000, 20 * n_parameters), max(200_000, 2**24 // d))
 
 
+def how_many_moved(n_init: int, n_finalists: int, n_sample: int) -> int:
+    """Return how many restarts go on to moves: all where that is cheap, so that more of them never end lower."""
+    return n_init if n_sample <= CHEAP_ROWS else min(max(n_finalists, _MOVED), n_init)
+
+
 def heat_rows(n_sample: int) -> int:
     """Return how many rows of a sample restarts are raced on first: a quarter of it, but no fewer than 10,000."""
     return min(max(_HEAT_ROWS, n_sample // 4), n_sample)
@@ -111,17 +123,36 @@ def ranked(restarts: Sequence[Restart]) -> list[Trial]:
     return sorted(trials, key=lambda trial: trial.merit, reverse=True)
 
 
+def distinct(restarts: Sequence[Restart]) -> list[Trial]:
+    """Return the trials in order, and of those that ended at the same log-likelihood the first.
+
+    So it does not depend on the number of restarts which one goes on.
+    """
+    found: list[Trial] = []
+    for trial in restarts:
+        if isinstance(trial, Trial) and all(abs(trial.history[-1] - other.history[-1]) > _SAME for other in found):
+            found.append(trial)
+    return found
+
+
 def restart(sample: Expectation, options: SeedOptions, seed: int) -> Restart:
     """Return the trial to which EM on the sample leads from one seeded start, or why there is none."""
     try:
-        short = replace(options, em=replace(options.em, tol=max(options.em.tol, _HEAT_TOL)))
-        return refine(sample, short, start(sample, options, seed))
+        mixture = start(sample, options, seed)
+        if len(sample.rows) <= CHEAP_ROWS and not options.in_parts:
+            return settle(sample, options, mixture)
+        return refine(sample, replace(options, em=replace(options.em, tol=max(options.em.tol, _HEAT_TOL))), mixture)
     except SingularCovarianceError as error:
         return error
 
 
 def settle(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Restart:
-    """Return the trial to which EM leads from the mixture, as close to its limit as the rows of the sample tell."""
+    """Return the trial to which EM leads from the mixture, as close to its limit as the rows of the sample tell.
+
+    Where that is cheap it goes closer, so that trials are compared by their limits.
+    """
+    if len(sample.rows) <= CHEAP_ROWS:
+        return refine(sample, replace(options, em=replace(options.em, tol=options.em.tol / _CLOSER)), mixture)
     tol = max(options.em.tol, _CLOSE * chance(sample, options, options.n_components))
     return refine(sample, replace(options, em=replace(options.em, tol=tol)), mixture)
 
@@ -144,20 +175,36 @@ def refine(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Resta
 def start(sample: Expectation, options: SeedOptions, seed: int) -> Mixture:
     """Return the mixture of a partition of the sample into k parts, given parameters in place of estimated ones."""
     with single_threaded():
-        return _start(sample, options, np.random.default_rng(seed))
+        return _start(sample, options, seed)
 
 
-def _start(sample: Expectation, options: SeedOptions, rng: np.random.Generator) -> Mixture:
+def _start(sample: Expectation, options: SeedOptions, seed: int) -> Mixture:
+    rng = np.random.default_rng(seed)
     z, weights = standardised(sample)
     given = options.given
     if given.means is not None:
         labels = nearest(z, sample.survey.frame.to_z(given.means))
     else:
-        points = z if rng.random() < 0.5 else whiten(z, sample.survey.pooled)
-        labels = partition(points, weights, options, rng)
+        labels = partition(points_of(z, sample, seed), weights, options, rng)
     mixture = mixture_of_parts(sample, z, weights, labels, options, rng)
     replaced = {name: value for name, value in vars(given).items() if value is not None}
-    return replace(mixture, **replaced)
+    return floored(replace(mixture, **replaced), options.em.floor)
+
+
+def points_of(z: Array, sample: Expectation, seed: int) -> Array:
+    """Return the points that a restart partitions: z (n, d), or z in its principal axes where the seed is odd.
+
+    Whitening shows groups that lie close to each other along wide axes. Where there are few rows for the number of
+    features it would scale up noise instead.
+    """
+    whitened = seed % 2 == 1 and len(z) >= _ROWS_TO_WHITEN * z.shape[1]
+    return whiten(z, sample.survey.pooled) if whitened else z
+
+
+def restart_seeds(entropy: int | Sequence[int], n: int) -> list[int]:
+    """Return n seeds of restarts, even and odd in turn; the first ones are the same for any n."""
+    drawn = np.random.SeedSequence(entropy).generate_state(n)
+    return [int(seed) & ~1 | number % 2 for number, seed in enumerate(drawn)]
 
 
 def standardised(sample: Expectation) -> tuple[Array, Array]:
@@ -249,7 +296,7 @@ def mixture_of_parts(
     blended /= (counts + prior).reshape(-1, *[1] * (scatter.ndim - 1))
     counts = counts + unit
     parts = Scatter(counts, np.zeros((k, d)), blended, sample.survey.pooled)
-    covariances = regularised(structure, structure.estimate(parts, frame), counts, sample.survey, options.em.reg_covar)
+    covariances = raised_to(options.em.floor, structure, structure.estimate(parts, frame))
     return Mixture(options.covariance_type, counts / counts.sum(), frame.to_x(means), covariances)
 
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from ..errors import SingularCovarianceError
 from .coefficients import check_regular
-from .collapse import collapsed
 from .criteria import Criteria, criteria
 from .features import Array
 from .folds import Fold, Scored
@@ -23,6 +22,8 @@ from .growth import Seeded
 from .loop import EMOptions, State, StopReason, Trial, advance
 from .mixture import Mixture
 from .options import CovarianceType
+from .resolution import lattice_excess
+from .soundness import unsound_components
 from .structures import STRUCTURES
 from .survey import Survey
 
@@ -30,8 +31,7 @@ Criterion = Literal["bic", "aic", "aicc", "icl", "heldout"]
 SweepPass = Callable[[tuple[Mixture, ...], tuple[Fold, ...]], tuple[Scored, ...]]
 
 _ENTROPY_KEPT = 0.5  # of the entropy of the responsibilities, in an optimistic ICL
-_CLOSER = 100
-LONGER = 10  # times max_iter that the trials of folds may take
+_CLOSER = 10
 _UNCERTAIN = 2.0  # standard errors of the difference between two held-out log-likelihoods
 
 
@@ -66,11 +66,11 @@ class SweepOptions:
         """Return when the trials of a state stop.
 
         Those of a fold start from a mixture that has seen the rows held out, and what is left of that would be taken
-        for skill: they go a hundred times closer to their limit.
+        for skill: they go ten times closer to their limit.
         """
         if fold_in(name) is None:
             return self.em
-        return replace(self.em, tol=self.em.tol / _CLOSER, max_iter=LONGER * self.em.max_iter)
+        return replace(self.em, tol=self.em.tol / _CLOSER)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +147,7 @@ def run_sweep(
 ) -> Sweep:
     """Return the sweep that all candidates have left; `listen` hears of each state on the way, and may add to it."""
     while live := sweep.live:
-        scored = expect(tuple(trial.mixture for _, trial in live), tuple(fold_in(name) for name, _ in live))
+        scored = expect(tuple(trial.target for _, trial in live), tuple(fold_in(name) for name, _ in live))
         sweep = listen(advance_sweep(sweep, scored, options))
     return sweep
 
@@ -165,8 +165,9 @@ def advance_sweep(sweep: Sweep, scored: Sequence[Scored], options: SweepOptions)
             states[name] = _advanced(state, own, options.em_of(name))
         except (SingularCovarianceError, np.linalg.LinAlgError, FloatingPointError) as error:
             failures[name.partition("/")[0]] = str(error)
-        if own and own[0].held_out.weight_sum > 0:
-            held_out[name] = own[0].held_out.mean
+            continue
+        if own and own[0].held_out.weight_sum > 0 and not states[name].best.came_back:
+            held_out[name] = own[0].held_out.mean - lattice_excess(states[name].best.mixture, sweep.survey.steps)
     states = {name: state for name, state in states.items() if name.partition("/")[0] not in failures}
     sweep = replace(sweep, states=states, held_out=held_out, failures=failures, iteration=sweep.iteration + 1)
     return _come_back(_leave(sweep, options), options) if options.leave_early else sweep
@@ -195,8 +196,22 @@ def loss(sweep: Sweep, candidate: Candidate, criterion: Criterion, *, limit: Swe
         return -float(values.mean()) if len(values) else np.inf
     trial = sweep.states[candidate.name].best
     if limit is None:
-        return float(getattr(trial.criteria, criterion))
-    return float(getattr(_criteria_at_limit(trial, limit), criterion))
+        return float(getattr(criteria_of(trial, sweep.survey), criterion))
+    return float(getattr(_criteria_at_limit(trial, sweep.survey, limit), criterion))
+
+
+def criteria_of(trial: Trial, survey: Survey) -> Criteria:
+    """Return the criteria of the trial's mixture, from its comparable log-likelihood."""
+    done = trial.statistics
+    assert done is not None, "a trial is judged after a pass"
+    return criteria(comparable(trial, survey), done.entropy, trial.mixture.n_parameters, done.weight_sum)
+
+
+def comparable(trial: Trial, survey: Survey) -> float:
+    """Return the total log-likelihood less what components narrower than the steps of the columns gain by that."""
+    done = trial.statistics
+    assert done is not None, "a trial is judged after a pass"
+    return done.log_likelihood - done.weight_sum * lattice_excess(trial.mixture, survey.steps)
 
 
 def held_out_of(sweep: Sweep, candidate: Candidate) -> Array:
@@ -242,8 +257,9 @@ def collapsed_components(sweep: Sweep, candidate: Candidate, options: SweepOptio
     if candidate.name not in sweep.states:
         return ()
     trial = sweep.states[candidate.name].best
-    marked = collapsed(trial.mixture, sweep.survey, options.em.reg_covar)
-    return marked or ((0,) if trial.stop is StopReason.COLLAPSED else ())
+    if trial.stop is StopReason.COLLAPSED:
+        return (0,)
+    return unsound_components(trial.mixture, sweep.survey.n_rows, options.em.floor)
 
 
 def _is_live(sweep: Sweep, candidate: Candidate) -> bool:
@@ -259,12 +275,12 @@ def _is_done(trial: Trial) -> bool:
     return trial.stop is not None and trial.stop is not StopReason.BEATEN
 
 
-def _criteria_at_limit(trial: Trial, options: SweepOptions) -> Criteria:
+def _criteria_at_limit(trial: Trial, survey: Survey, options: SweepOptions) -> Criteria:
     done = trial.statistics
     assert done is not None, "a trial is judged after a pass"
     if _is_done(trial):
-        return trial.criteria
-    log_likelihood = (trial.history[-1] + remaining_gain(trial, options)) * done.weight_sum
+        return criteria_of(trial, survey)
+    log_likelihood = comparable(trial, survey) + remaining_gain(trial, options) * done.weight_sum
     return criteria(log_likelihood, _ENTROPY_KEPT * done.entropy, trial.mixture.n_parameters, done.weight_sum)
 
 

@@ -12,7 +12,8 @@ from ..errors import ConfigurationError
 from .options import CovarianceType, FitOptions, ModelOptions
 from .section import STRICT
 from .seeding import SeedOptions
-from .selection import LONGER, Candidate, Criterion, SweepOptions
+from .selection import Candidate, Criterion, SweepOptions
+from .survey import Survey
 
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _BY_SIZE = ("full", "tied", "diag", "spherical")
@@ -32,7 +33,7 @@ class SelectOptions:
     criterion: Criterion = "bic"
     """bic, aic, aicc or icl, of which the smallest wins; heldout: the largest log-likelihood of rows held out."""
     folds: Annotated[int, Ge(2), Le(100)] = 5
-    """Parts that the rows are dealt into, for criterion heldout; fits of them may take ten times fit.max_iter."""
+    """Parts that the rows are dealt into, for criterion heldout."""
     leave_early: bool = True
     """Let candidates leave before they converge when they cannot win any more; false: all go on to the end."""
     batch_bytes: Annotated[int, Ge(2**20)] = 64 * 2**20
@@ -77,10 +78,6 @@ class SelectOptions:
         """Parts that are held out in turn, 0 for none."""
         return self.folds if self.criterion == "heldout" else 0
 
-    def max_iter(self, fit: FitOptions) -> int:
-        """Return the iterations that any trial takes at most: those of held-out folds go closer to their limit."""
-        return fit.max_iter * (LONGER if self.n_folds else 1)
-
     def model(self, candidate: Candidate, base: ModelOptions) -> ModelOptions:
         """Return the options of the candidate's model."""
         return replace(base, n_components=candidate.n_components, covariance_type=candidate.covariance_type)
@@ -89,24 +86,24 @@ class SelectOptions:
         """Return the number of rows of the sample that all candidates share: what the largest asks for."""
         return max(fit.n_sample(self.model(one, base), n_features) for one in self.candidates)
 
-    def sweep(self, fit: FitOptions, base: ModelOptions, n_sample: int, n_rows: int) -> SweepOptions:
-        """Return the options of the sweep over n_rows rows, whose starts were fitted to n_sample of them.
+    def sweep(self, fit: FitOptions, base: ModelOptions, survey: Survey, n_sample: int) -> SweepOptions:
+        """Return the options of the sweep over the surveyed rows, whose starts were fitted to n_sample of them.
 
         Steps are plain, since a candidate leaves by its estimated remaining gain, which is that of plain steps.
         """
-        drawn = n_sample if n_sample < n_rows else None
-        return SweepOptions(replace(fit.em(base), accelerate=False), self.criterion, drawn, self.leave_early)
+        drawn = n_sample if n_sample < survey.n_rows else None
+        return SweepOptions(replace(fit.em(base, survey), accelerate=False), self.criterion, drawn, self.leave_early)
 
 
 def seed_options(
-    candidate: Candidate, fit: FitOptions, model: ModelOptions, n_features: int, n_sample: int, n_rows: int
+    candidate: Candidate, fit: FitOptions, model: ModelOptions, survey: Survey, n_sample: int
 ) -> SeedOptions:
-    """Return the options of a candidate's starts on n_sample of n_rows rows.
+    """Return the options of a candidate's starts on n_sample of the surveyed rows.
 
     On a sample EM stops at a tenth of what a fit to it falls short on other rows, p / 2m nats per row, since the passes
     over all rows make that up; on all rows it goes ten times closer to its limit than `tol`.
     """
-    options = fit.seeding(model)
-    shortfall = candidate.n_parameters(n_features) / (2 * n_sample) if n_sample < n_rows else 0.0
+    options = fit.seeding(model, survey)
+    shortfall = candidate.n_parameters(survey.n_features) / (2 * n_sample) if n_sample < survey.n_rows else 0.0
     tol = max(options.em.tol, _OF_SHORTFALL * shortfall)
     return replace(options, em=replace(options.em, tol=tol, accelerate=False))

@@ -17,6 +17,7 @@ from .selection import (
     SweepOptions,
     best_candidate,
     collapsed_components,
+    comparable,
     held_out_of,
     standard_error,
 )
@@ -45,11 +46,11 @@ class Row:
     delta: float | None = None  # how much worse than the chosen one's, 0 or more; None where it is collapsed
     delta_bic: float | None = None  # above the smallest BIC of those that are not collapsed
     evidence: str | None = None  # against it, in words, by delta_bic (Raftery 1995)
-    n_iter: int = 0
+    n_iter: int = 0  # M-steps; with held-out folds, the most that a fit of it took
     converged: bool = False
     stop_reason: str = ""
     seconds: float = 0.0  # its share of the passes over all rows
-    collapsed: tuple[int, ...] = ()  # components whose width is that of the regularisation: the criterion means little
+    collapsed: tuple[int, ...] = ()  # components of too few rows for their covariance: the criterion means little
     nested: str | None = None  # the smaller candidate whose log-likelihood this one takes over: it holds its mixture
     failed: bool = False  # stop_reason says why
 
@@ -117,14 +118,14 @@ def _row(sweep: Sweep, one: Candidate, options: SweepOptions) -> Row:
         return replace(row, failed=True, stop_reason=sweep.failures[one.name])
     trial = sweep.states[one.name].best
     assert trial.statistics is not None, "a sweep that has ended has judged all its trials"
-    row = _with_likelihood(row, trial.statistics.log_likelihood, trial.statistics.entropy, sweep.survey.weight_sum)
+    row = _with_likelihood(row, comparable(trial, sweep.survey), trial.statistics.entropy, sweep.survey.weight_sum)
     if sweep.n_folds:
         folds = held_out_of(sweep, one)
         error = standard_error(folds)
         row = replace(row, held_out=float(folds.mean()), held_out_error=error, held_out_folds=tuple(folds.tolist()))
     return replace(
         row,
-        n_iter=trial.n_iter,
+        n_iter=max(sweep.states[name].best.n_iter for name in sweep.names(one)),
         converged=trial.stop is StopReason.CONVERGED,
         stop_reason=trial.stop.value if trial.stop else "",
         collapsed=collapsed_components(sweep, one, options),

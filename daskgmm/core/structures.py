@@ -12,10 +12,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from ..errors import SingularCovarianceError
-from .blas import single_threaded
 from .features import Array, FeatureMap
+from .floor import Floor
 from .frame import Frame
-from .survey import Survey
 
 
 class Scatter(NamedTuple):
@@ -31,6 +30,7 @@ class Structure(Protocol):
     """One family of covariances; (k, d) is the shape of the means."""
 
     name: str
+    shared: bool  # whether all components have the same covariance
     feature_map: FeatureMap  # of the kernel with a shared centre
     centred_map: FeatureMap  # of the kernel with own centres
 
@@ -40,8 +40,17 @@ class Structure(Protocol):
     def n_parameters(self, k: int, d: int) -> int:
         """Return the number of free parameters of the covariances."""
 
+    def per_component(self, d: int) -> tuple[int, int]:
+        """Return with how many rows more than that a component's covariance is regular, and its free parameters.
+
+        Both are for one component, mean included; 0 and 0 where all components share their covariance.
+        """
+
     def variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         """Return the variance of each feature in each component, (k, d)."""
+
+    def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
+        """Return the variance of each feature in each component given the features before it, (k, d)."""
 
     def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Array:
         """Return the covariances of z for each component, dense (k, d, d) or, where diagonal, (k, d)."""
@@ -49,17 +58,15 @@ class Structure(Protocol):
     def estimate(self, scatter: Scatter, frame: Frame) -> Array:
         """Return the covariances of x that maximise the expected log-likelihood."""
 
-    def add(self, covariances: Array, variances: Array) -> Array:
-        """Return the covariances with variances (d,) added to those of each feature."""
-
-    def raised(self, covariances: Array, variances: Array) -> Array:
-        """Return the covariances with no direction below variances (d,) > 0 of the features."""
+    def raised(self, covariances: Array, floor: Floor) -> Array:
+        """Return the covariances with no direction below the floor."""
 
 
 class Full:
     """Each component its own covariance matrix (mclust VVV)."""
 
     name = "full"
+    shared = False
     feature_map = FeatureMap.FULL
     centred_map = FeatureMap.FULL
 
@@ -69,8 +76,14 @@ class Full:
     def n_parameters(self, k: int, d: int) -> int:
         return k * d * (d + 1) // 2
 
+    def per_component(self, d: int) -> tuple[int, int]:
+        return d + 1, d * (d + 3) // 2
+
     def variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         return np.diagonal(covariances, axis1=-2, axis2=-1)
+
+    def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
+        return np.broadcast_to(_left(covariances), shape)
 
     def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Array:
         return covariances / np.outer(frame.scale, frame.scale)
@@ -78,11 +91,8 @@ class Full:
     def estimate(self, scatter: Scatter, frame: Frame) -> Array:
         return _to_x(scatter.second - _outer(scatter.shift), frame)
 
-    def add(self, covariances: Array, variances: Array) -> Array:
-        return covariances + np.diag(variances)
-
-    def raised(self, covariances: Array, variances: Array) -> Array:
-        return _raised(covariances, variances)
+    def raised(self, covariances: Array, floor: Floor) -> Array:
+        return floor.raise_matrices(covariances)
 
 
 class Tied:
@@ -95,6 +105,7 @@ class Tied:
     """
 
     name = "tied"
+    shared = True
     feature_map = FeatureMap.LINEAR
     centred_map = FeatureMap.FULL
 
@@ -104,8 +115,14 @@ class Tied:
     def n_parameters(self, k: int, d: int) -> int:
         return d * (d + 1) // 2
 
+    def per_component(self, d: int) -> tuple[int, int]:
+        return 0, 0
+
     def variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         return np.broadcast_to(np.diagonal(covariances), shape)
+
+    def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
+        return np.broadcast_to(_left(covariances), shape)
 
     def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Array:
         k, d = shape
@@ -118,17 +135,15 @@ class Tied:
         total = np.einsum("k,kij->ij", share, scatter.second) if about_own_means else scatter.pooled
         return _to_x(total - between, frame)
 
-    def add(self, covariances: Array, variances: Array) -> Array:
-        return covariances + np.diag(variances)
-
-    def raised(self, covariances: Array, variances: Array) -> Array:
-        return _raised(covariances, variances)
+    def raised(self, covariances: Array, floor: Floor) -> Array:
+        return floor.raise_matrices(covariances)
 
 
 class Diagonal:
     """Each component its own variances, no correlation (mclust VVI)."""
 
     name = "diag"
+    shared = False
     feature_map = FeatureMap.DIAGONAL
     centred_map = FeatureMap.DIAGONAL
 
@@ -138,8 +153,14 @@ class Diagonal:
     def n_parameters(self, k: int, d: int) -> int:
         return k * d
 
+    def per_component(self, d: int) -> tuple[int, int]:
+        return 2, 2 * d
+
     def variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         return covariances
+
+    def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
+        return self.variances(covariances, shape)
 
     def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Array:
         return covariances / frame.scale**2
@@ -148,18 +169,15 @@ class Diagonal:
         variances: Array = (scatter.second - scatter.shift**2) * frame.scale**2
         return variances
 
-    def add(self, covariances: Array, variances: Array) -> Array:
-        return covariances + variances
-
-    def raised(self, covariances: Array, variances: Array) -> Array:
-        raised: Array = np.maximum(covariances, variances)
-        return raised
+    def raised(self, covariances: Array, floor: Floor) -> Array:
+        return floor.raise_variances(covariances)
 
 
 class Spherical:
     """Each component one variance for all features (mclust VII); the one structure that depends on units."""
 
     name = "spherical"
+    shared = False
     feature_map = FeatureMap.SPHERICAL
     centred_map = FeatureMap.SPHERICAL
 
@@ -169,8 +187,14 @@ class Spherical:
     def n_parameters(self, k: int, d: int) -> int:
         return k
 
+    def per_component(self, d: int) -> tuple[int, int]:
+        return 1, d + 1
+
     def variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         return np.broadcast_to(covariances[:, None], shape)
+
+    def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
+        return self.variances(covariances, shape)
 
     def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Array:
         variances: Array = covariances[:, None] / frame.scale**2
@@ -181,13 +205,8 @@ class Spherical:
         variances: Array = squares / frame.n_features * frame.unit
         return variances
 
-    def add(self, covariances: Array, variances: Array) -> Array:
-        total: Array = covariances + variances.mean()
-        return total
-
-    def raised(self, covariances: Array, variances: Array) -> Array:
-        raised: Array = np.maximum(covariances, variances.mean())
-        return raised
+    def raised(self, covariances: Array, floor: Floor) -> Array:
+        return floor.raise_isotropic(covariances)
 
 
 _SMALLEST_PIVOT = 1e-13  # share of a variance that the features before it leave: below it is rounding
@@ -195,34 +214,9 @@ _SMALLEST_PIVOT = 1e-13  # share of a variance that the features before it leave
 STRUCTURES: dict[str, Structure] = {s.name: s for s in (Full(), Tied(), Diagonal(), Spherical())}
 
 
-_NARROWEST = 1e-8  # of a feature's variance over all rows: the least unit of reg_covar
-
-
-def regularised(structure: Structure, covariances: Array, counts: Array, survey: Survey, reg_covar: float) -> Array:
-    """Return the covariances with what `regularisation` returns added to each variance."""
-    return structure.add(covariances, regularisation(structure, covariances, counts, survey, reg_covar))
-
-
-def floored(structure: Structure, covariances: Array, counts: Array, survey: Survey, reg_covar: float) -> Array:
-    """Return the covariances, nowhere narrower than what `regularised` adds: as far as an M-step can come."""
-    if reg_covar == 0:
-        return covariances
-    return structure.raised(covariances, regularisation(structure, covariances, counts, survey, reg_covar))
-
-
-def regularisation(structure: Structure, covariances: Array, counts: Array, survey: Survey, reg_covar: float) -> Array:
-    """Return the variances (d,) that regularise: reg_covar times the mean variance within components.
-
-    That unit follows the units of the columns, and it is that of the components however far apart they or single rows
-    lie: up to 1e4 standard deviations; from there on it is 1e-8 of the variance over all rows. It is the frame's in a
-    constant column.
-    """
-    frame = survey.frame
-    variances = structure.variances(covariances, (len(counts), frame.n_features)) / frame.scale**2
-    within = counts @ variances / counts.sum()
-    unit = np.where(survey.variance > 0, np.maximum(within, _NARROWEST), 1.0)
-    added: Array = reg_covar * unit * frame.scale**2
-    return added
+def raised_to(floor: Floor | None, structure: Structure, covariances: Array) -> Array:
+    """Return the covariances with no direction below the floor, if there is one."""
+    return covariances if floor is None else structure.raised(covariances, floor)
 
 
 def cholesky(covariances: Array) -> Array:
@@ -262,31 +256,14 @@ def _message(component: int, smallest: float) -> str:
     )
 
 
+def _left(covariances: Array) -> Array:
+    """Return the squared pivots of covariances (..., d, d), (..., d)."""
+    pivots: Array = np.diagonal(np.linalg.cholesky(covariances), axis1=-2, axis2=-1) ** 2
+    return pivots
+
+
 def _outer(shift: Array) -> Array:
     return shift[:, :, None] * shift[:, None, :]
-
-
-def _raised(covariances: Array, variances: Array) -> Array:
-    """Return covariances (..., d, d) whose eigenvalues in units of the variances (d,) are raised to 1 at least."""
-    deviations = np.sqrt(variances)
-    units = np.outer(deviations, deviations)
-    raised = covariances.copy()
-    with single_threaded():  # the same bits whatever the number of threads
-        for one in raised.reshape(-1, *units.shape):
-            if _narrow(one / units):
-                sizes, axes = np.linalg.eigh(one / units)
-                wide = (axes * np.maximum(sizes, 1.0)) @ axes.T * units
-                one[...] = (wide + wide.T) / 2
-    return raised
-
-
-def _narrow(covariance: Array) -> bool:
-    """Return whether a covariance (d, d) has an eigenvalue below 1."""
-    try:
-        np.linalg.cholesky(covariance - np.eye(len(covariance)))
-    except np.linalg.LinAlgError:
-        return True
-    return False
 
 
 def _to_x(covariances_z: Array, frame: Frame) -> Array:

@@ -22,27 +22,31 @@ from .expectation import Expectation, expect
 from .features import Array
 from .loop import EMOptions, State, Suggestion, Trial, iterate
 from .mixture import Mixture
+from .seeding import CHEAP_ROWS
 from .statistics import Statistics
 from .survey import Survey
 
 _STEPS = 4  # of EM on the sample: more follow what the sample cannot tell, the noise in directions that are nearly flat
+_FAR_STEPS = 200  # at most, where it is asked whether anything is left to be gained
+_CLOSER = 100  # to the limit than tol
+_CLOSER_WHERE_CHEAP = 10_000
 
 
 @dataclass(frozen=True, eq=False)
-class _Tilted:
+class _Corrected:
     """A pass over the sample, in the frame of all rows, with the difference of the statistics added."""
 
     sample: Expectation
     survey: Survey  # of all rows
-    tilt: Array  # (k, F)
+    control: Array  # (k, F)
 
     def __call__(self, mixtures: tuple[Mixture, ...]) -> tuple[Statistics, ...]:
-        return tuple(self._tilted(_shared(mixture, self.survey)) for mixture in mixtures)
+        return tuple(self._corrected(_shared(mixture, self.survey)) for mixture in mixtures)
 
-    def _tilted(self, coefficients: Shared) -> Statistics:
+    def _corrected(self, coefficients: Shared) -> Statistics:
         found = _pass(self.sample, coefficients)
-        level = found.log_likelihood + float(np.vdot(coefficients.theta, self.tilt))
-        return replace(found, sums=found.sums + self.tilt, log_likelihood=level)
+        level = found.log_likelihood + float(np.vdot(coefficients.theta, self.control))
+        return replace(found, sums=found.sums + self.control, log_likelihood=level)
 
 
 class _OwnCentresError(Exception):
@@ -50,22 +54,32 @@ class _OwnCentresError(Exception):
 
 
 def suggested(
-    sample: Expectation, survey: Survey, mixture: Mixture, statistics: Statistics, options: EMOptions
+    sample: Expectation, survey: Survey, trial: Trial, options: EMOptions, far: bool = False
 ) -> Suggestion | None:
-    """Return the mixture to which the statistics of all rows lead, and its estimated gain there, nats per row.
+    """Return the mixture to which the statistics of a trial lead, and its estimated gain there, nats per row.
 
-    None where that cannot be told: a component is empty, or they lie too far apart for their sizes.
+    In a few steps of EM or, with `far`, in as many as it takes. None where that cannot be told: a component is empty,
+    or they lie too far apart for their sizes.
     """
+    closer = _CLOSER_WHERE_CHEAP if len(sample.rows) <= CHEAP_ROWS else _CLOSER
+    em = replace(options, max_iter=_FAR_STEPS if far else _STEPS, tol=options.tol / closer, accelerate=far)
     try:
-        found = _pass(sample, _shared(mixture, survey))
-        tilt = statistics.sums * (found.weight_sum / statistics.weight_sum) - found.sums
-        em = replace(options, max_iter=_STEPS, tol=options.tol / 100, accelerate=False)
-        trial = iterate(State(survey, (Trial(mixture),)), _Tilted(sample, survey, tilt), em).best
+        found = iterate(State(survey, (Trial(trial.mixture),)), _corrected_pass(sample, survey, trial), em).best
     except _OwnCentresError:
+        if len(sample.rows) < survey.n_rows:
+            return None
+        found = iterate(State(survey, (Trial(trial.mixture),)), sample, em).best
+    if found.mixture.empty:
         return None
-    if trial.mixture.empty:
-        return None
-    return trial.mixture, trial.history[-1] - trial.history[0]
+    return Suggestion(found.mixture, found.history[-1] - found.history[0])
+
+
+def _corrected_pass(sample: Expectation, survey: Survey, trial: Trial) -> _Corrected:
+    """Return the pass over the sample that has the statistics of all rows at the trial's mixture."""
+    assert trial.statistics is not None, "the trial has not been evaluated"
+    found, statistics = _pass(sample, _shared(trial.mixture, survey)), trial.statistics
+    control = statistics.sums * (found.weight_sum / statistics.weight_sum) - found.sums
+    return _Corrected(sample, survey, control)
 
 
 def _pass(sample: Expectation, coefficients: Coefficients) -> Statistics:

@@ -16,7 +16,7 @@ from .frame import Frame
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """Count, weight, mean, scatter, range and faults of rows; rows of weight 0 are not looked at.
+    """Count, weight, mean, scatter, range, resolution and faults of rows; rows of weight 0 are not looked at.
 
     Merges by the pairwise update of Chan, Golub and LeVeque (1979). The mean is kept as one of the rows plus the small
     difference to it: differences of rows are exact where they are close, so an offset of all rows costs no digits.
@@ -29,6 +29,7 @@ class Survey:
     scatter: Array  # (d, d), sum_n weight_n (x_n - mean)(x_n - mean)^T
     minimum: Array  # (d,)
     maximum: Array  # (d,)
+    steps: Array  # (d,), of which the values of each column are multiples; 0: none, or not looked for
     n_nonfinite: int = 0  # values that are NaN or infinite
     first_nonfinite: tuple[int, int] | None = None  # its row and column
     n_bad_weights: int = 0  # row weights that are negative, NaN or infinite
@@ -38,7 +39,8 @@ class Survey:
     def zero(cls, n_features: int) -> Survey:
         """Return the survey of no rows."""
         d = n_features
-        return cls(0, 0.0, np.zeros(d), np.zeros(d), np.zeros((d, d)), np.full(d, np.inf), np.full(d, -np.inf))
+        bounds = np.full(d, np.inf), np.full(d, -np.inf)
+        return cls(0, 0.0, np.zeros(d), np.zeros(d), np.zeros((d, d)), *bounds, np.zeros(d))
 
     @np.errstate(over="ignore", invalid="ignore")  # of squares: the scatter then shows it
     def __add__(self, other: Survey) -> Survey:
@@ -55,6 +57,7 @@ class Survey:
             self.scatter + other.scatter + self.weight_sum * share * np.outer(shift, shift),
             np.minimum(self.minimum, other.minimum),
             np.maximum(self.maximum, other.maximum),
+            np.maximum(self.steps, other.steps),
             self.n_nonfinite + other.n_nonfinite,
             self.first_nonfinite or other.first_nonfinite,
             self.n_bad_weights + other.n_bad_weights,
@@ -122,7 +125,7 @@ def _survey_block(block: NDArray[np.floating], weights: Array | None, first_row:
     minimum, maximum = block.min(axis=0).astype(np.float64), block.max(axis=0).astype(np.float64)
     values -= lead
     scatter = (values.T if weights is None else values.T * weights) @ values
-    return Survey(len(block), weight_sum, origin, lead, scatter, minimum, maximum)
+    return Survey(len(block), weight_sum, origin, lead, scatter, minimum, maximum, np.zeros(block.shape[1]))
 
 
 def _faults(block: NDArray[np.floating], weights: Array | None, first_row: int) -> Survey | None:

@@ -39,7 +39,7 @@ def _facts(model: Model) -> Table:
         f"{counted(mixture.n_features, 'feature')}, {counted(mixture.n_parameters, 'parameter')}",
         "rows (weight)": f"{summary.weight_sum:,.12g}",
         "log-likelihood": f"{summary.log_likelihood:.6f} nats/row, {total:,.3f} in all",
-        "AIC, BIC, ICL": f"{summary.aic:,.3f}, {summary.bic:,.3f}, {summary.icl:,.3f}",
+        "AIC, AICc, BIC, ICL": f"{summary.aic:,.3f}, {summary.aicc:,.3f}, {summary.bic:,.3f}, {summary.icl:,.3f}",
         "iterations": f"{summary.n_iter}; {shown(summary.stop_reason)}",
     }
     if summary.empty_components:

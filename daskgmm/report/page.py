@@ -19,6 +19,7 @@ from .story import Story
 from .texts import harmless
 from .words import duration, headline, share_of_sure, summary, warnings
 
+_MOST_STEPS = 6  # of features, that are listed
 _MIB = 2**20
 
 
@@ -154,14 +155,28 @@ def _facts(story: Story) -> list[tuple[str, str]]:
         ("rows that count", f"{beginning.n_rows:,}, of weight {found.weight_sum:,.10g}"),
         ("fingerprint of the data", beginning.fingerprint),
         ("model", f"{mixture.n_components} × {mixture.covariance_type}, {mixture.n_parameters:,} parameters"),
+        ("resolution", _resolution(story)),
         ("log-likelihood in all", _signed(f"{found.log_likelihood * found.weight_sum:,.3f}")),
-        ("AIC, BIC, ICL", _signed(", ".join(f"{one:,.3f}" for one in (found.aic, found.bic, found.icl)))),
+        (
+            "AIC, AICc, BIC, ICL",
+            _signed(", ".join(f"{one:,.3f}" for one in (found.aic, found.aicc, found.bic, found.icl))),
+        ),
         ("stopped", found.stop_reason),
         ("seed", str(story.seed)),
         ("began", course.started),
         ("computed on", course.place),
         ("versions", ", ".join(f"{name} {one}" for name, one in course.versions.items())),
     ]
+
+
+def _resolution(story: Story) -> str:
+    """Return the steps that limit how narrow a component can be, of each feature that has one."""
+    found = [(name, step) for name, step in zip(story.names, story.record.beginning.steps, strict=False) if step]
+    if not found:
+        return "continuous"
+    listed = ", ".join(f"{name} {step:.6g}" for name, step in found[:_MOST_STEPS])
+    more = f" and {len(found) - _MOST_STEPS} more" if len(found) > _MOST_STEPS else ""
+    return f"steps of {listed}{more}: no component is narrower than their rounding"
 
 
 def _notes(story: Story) -> dict[str, str]:

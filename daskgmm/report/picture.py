@@ -16,14 +16,14 @@ _WIDEST = 1600  # pixels of the two side by side
 def segmentation(original: NDArray[Any], labels: NDArray[np.integer], means: NDArray[np.float64]) -> Image.Image:
     """Return the original (height, width, bands) and, to its right, its labels (height, width) as mean colours.
 
-    Pixels that are left out, of label -1, are black.
+    Pixels that are left out, whose labels are negative, are black.
     """
-    colours = np.concatenate([means, np.zeros((1, means.shape[1]))])  # the last is that of label -1: black
+    colours = np.concatenate([means, np.zeros((1, means.shape[1]))])  # the last is that of what is left out: black
     means_as_pixels = np.clip(np.rint(colours), 0, np.iinfo(original.dtype).max).astype(original.dtype)
     height, width, bands = original.shape
     pair = np.full((height, 2 * width + _GAP, bands), np.iinfo(original.dtype).max, original.dtype)
     pair[:, :width] = original
-    pair[:, width + _GAP :] = means_as_pixels[labels]
+    pair[:, width + _GAP :] = means_as_pixels[np.where(labels < 0, len(means), labels)]
     eight_bits = pair if original.dtype == np.uint8 else (pair >> 8).astype(np.uint8)
     image = Image.fromarray(eight_bits[..., 0] if bands == 1 else eight_bits)
     if image.width > _WIDEST:

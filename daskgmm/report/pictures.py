@@ -47,7 +47,8 @@ def _segmentation(png: bytes) -> Picture:
 def _map(story: Story) -> Picture:
     assert story.labels is not None
     colours = component_rgb(story.mixture.n_components)
-    image = Image.fromarray(colours[story.labels])  # -1, of cells that are left out, is the last colour
+    left_out = len(colours) - 1
+    image = Image.fromarray(colours[np.where(np.asarray(story.labels) < 0, left_out, story.labels)])
     if max(image.size) < _LEAST:
         times = -(-_LEAST // max(image.size))
         image = image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)

@@ -13,7 +13,7 @@ _STRONG, _ALIKE = 0.5, 0.8  # Bhattacharyya coefficients
 _SURE = 0.9  # probability of the most probable component
 _FEW_ROWS = 10  # per parameter
 _SAME_END = 1e-3  # nats per row: restarts this close ended in the same place
-_NARROW = 1e-4  # of the mean deviation within components
+_NARROW = 1.001  # times the least deviation that a component may have
 
 
 def headline(story: Story) -> str:
@@ -151,15 +151,18 @@ def _alike(story: Story) -> Iterator[tuple[str, str]]:
 
 
 def _narrow(story: Story) -> Iterator[tuple[str, str]]:
-    varies = story.record.beginning.minimum < story.record.beginning.maximum
-    mean = np.sqrt(story.mixture.weights @ story.deviations**2)
-    narrow = (story.deviations < _NARROW * mean) & varies & (story.mixture.weights > 0)[:, None]
+    beginning = story.record.beginning
+    varies = beginning.minimum < beginning.maximum
+    narrow = (story.deviations <= _NARROW * np.array(beginning.least)) & (story.mixture.weights > 0)[:, None]
+    narrow &= varies & ~narrow.all(axis=0)  # where all are, the column tells them not apart
     if narrow.any():
         component, feature = (int(at) for at in np.argwhere(narrow)[0])
         more = f" ({int(narrow.sum()) - 1} more like it)" if narrow.sum() > 1 else ""
         yield (
-            f"Component {component} has almost no spread in {story.names[feature]}{more}: it sits on repeated values.",
-            "Raise model.reg_covar, or leave the repeated value out with data.mask if it stands for missing values.",
+            f"Component {component} is as narrow in {story.names[feature]} as it may be{more}: it sits on repeated "
+            "values.",
+            "That is a real group if the value means something; if it stands for missing or saturated values, leave it "
+            "out with data.mask.",
         )
 
 

@@ -170,6 +170,7 @@ def _describe_trial(trial: Trial, arrays: _Arrays) -> dict[str, Any]:
         **{name: _plain(getattr(trial, name)) for name in _TRIAL_SCALARS},
         "steps": [_describe_step(step, arrays) for step in trial.steps],
         "history": arrays.add(np.array(trial.history, np.float64)),
+        "proposal": trial.proposal and _describe_mixture(trial.proposal, arrays),
         "stop": trial.stop.name if trial.stop else None,
         "statistics": statistics
         and {
@@ -192,7 +193,7 @@ def _describe_mixture(mixture: Mixture, arrays: _Arrays) -> dict[str, Any]:
     }
 
 
-_TRIAL_SCALARS = ("leaping", "came_back", "n_rejected")
+_TRIAL_SCALARS = ("extrapolated", "came_back", "n_rejected", "overfit", "n_before", "verified")
 _STATISTICS_SCALARS = ("log_likelihood", "entropy", "weight_sum", "centred")
 
 
@@ -258,9 +259,13 @@ def _trial(entry: Mapping[str, Any], arrays: _Stored) -> Trial:
         statistics and _statistics(statistics, arrays),
         StopReason[entry["stop"]] if entry["stop"] is not None else None,
         tuple(steps),
-        bool(entry["leaping"]),
+        entry["proposal"] and _mixture(entry["proposal"], arrays),
+        bool(entry["extrapolated"]),
         bool(entry["came_back"]),
         int(entry["n_rejected"]),
+        float(entry["overfit"]),
+        int(entry["n_before"]),
+        bool(entry["verified"]),
     )
 
 

@@ -91,7 +91,7 @@ def _beginning(facts: Mapping[str, Any], arrays: Arrays) -> Beginning:
     return Beginning(
         **{
             **told,
-            **{name: tuple(told[name]) for name in ("grid", "chunk")},
+            **{name: tuple(told[name]) for name in ("grid", "chunk", "least", "steps")},
             "curves": _curves(told["curves"]),
             "minimum": minimum,
             "maximum": maximum,

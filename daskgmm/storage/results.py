@@ -210,6 +210,7 @@ def _create(
             dtype=spec.dtype,
             fill_value=np.dtype(spec.dtype).type(spec.fill_value),
             dimension_names=layout.names + more,
+            attributes=spec.attributes,
         )
     for dim, coordinate in layout.coordinates.items():
         if dim in layout.names:

@@ -31,7 +31,7 @@ class OutputOptions:
     directory: str = "runs/fit"
     """The run directory: a path or an fsspec URL."""
     labels: bool = True
-    """Write the most probable component of each row; -1 for rows that are left out."""
+    """Write the most probable component of each row; -2 for rows that are left out."""
     probabilities: bool = False
     """Write the probability of each component for each row."""
     top_m: Annotated[int, Ge(1)] | None = None

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ..core.prediction import LEFT_OUT
 from ..errors import DataError
 
 FORMAT_VERSION = 2
+_FLAGS = ((LEFT_OUT, "left_out"),)
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,13 @@ class ArraySpec:
     dims: tuple[str, ...]
     dtype: str
     fill_value: float = float("nan")
+    flags: tuple[tuple[int, str], ...] = ()  # values that have a meaning of their own, as CF's flag_meanings
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What is written beside the array, after the CF conventions (section 3.5)."""
+        values, meanings = zip(*self.flags, strict=True) if self.flags else ((), ())
+        return {"flag_values": list(values), "flag_meanings": " ".join(meanings)} if values else {}
 
 
 MODEL_WEIGHTS = ArraySpec("weights", ("component",), "float64")
@@ -38,6 +47,7 @@ CHECKPOINT_SURVEY = (
     ArraySpec("scatter", ("feature", "feature_2"), "float64"),
     ArraySpec("minimum", ("feature",), "float64"),
     ArraySpec("maximum", ("feature",), "float64"),
+    ArraySpec("steps", ("feature",), "float64"),
 )
 CHECKPOINT_HISTORY = ArraySpec("history", ("pass",), "float64")
 CHECKPOINT_SUMS = ArraySpec("sums", ("component", "column"), "float64")
@@ -52,13 +62,13 @@ RECORD_RANGE = ArraySpec("range", ("bound", "feature"), "float64")
 
 
 def labels_spec(n_components: int) -> ArraySpec:
-    """Return the array of labels in the smallest signed integer type that holds them; -1 is a row that is left out."""
-    return ArraySpec("labels", ("grid",), _smallest(n_components), -1)
+    """Return the array of labels in the smallest signed integer type that holds them; LEFT_OUT flags a row left out."""
+    return ArraySpec("labels", ("grid",), _smallest(n_components), LEFT_OUT, _FLAGS)
 
 
 def components_spec(n_components: int) -> ArraySpec:
     """Return the array of the components that the largest probabilities belong to."""
-    return ArraySpec("components", ("grid", "rank"), _smallest(n_components), -1)
+    return ArraySpec("components", ("grid", "rank"), _smallest(n_components), LEFT_OUT, _FLAGS)
 
 
 RESULTS = ("labels.zarr", "probabilities.zarr", "log_density.zarr", "anomaly.zarr", "results.parquet")

@@ -84,14 +84,14 @@ def fitted(hard: Hard, rows: np.ndarray) -> tuple[float, Passes]:
     start, passes = time.perf_counter(), Passes([], [])
     model, options, held = ModelOptions(n_components=hard.k), FitOptions(), Rows.of_memory(rows)
     survey, sample = survey_and_sample(held, options.n_sample(model, hard.d), options.random_state)
-    mixtures = race(sample, options.seeding(model), options.random_state)
+    mixtures = race(sample, options.seeding(model, survey), options.random_state)
     seeded = time.perf_counter() - start
 
     def listen(state: State) -> None:
         passes.seconds.append(time.perf_counter() - start)
         passes.levels.append(state.best.history[-1])
 
-    state, em = State(survey, tuple(Trial(mixture) for mixture in mixtures)), options.em(model)
+    state, em = State(survey, tuple(Trial(mixture) for mixture in mixtures)), options.em(model, survey)
     iterate(state, Expectation(held, survey), em, listen, suggest_from(sample, survey, em))
     return seeded, passes
 

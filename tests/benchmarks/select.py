@@ -61,8 +61,8 @@ def separate(rows: Rows, select: SelectOptions) -> Candidate:
         for one in select.candidates:
             model, fit = select.model(one, ModelOptions()), FitOptions()
             surveyed, sample = survey_and_sample(rows, fit.n_sample(model, rows.n_features), 0)
-            trials = tuple(Trial(mixture) for mixture in race(sample, fit.seeding(model), 0))
-            best = iterate(State(surveyed, trials), Expectation(rows, surveyed), fit.em(model)).best
+            trials = tuple(Trial(mixture) for mixture in race(sample, fit.seeding(model, surveyed), 0))
+            best = iterate(State(surveyed, trials), Expectation(rows, surveyed), fit.em(model, surveyed)).best
             bic[one] = best.criteria.bic
     return min(bic, key=bic.__getitem__)
 

@@ -38,7 +38,7 @@ def assert_like_in_memory(rows, array, row_weights, kernel_mixtures=MIXTURES):
         # Entropy is the difference of two numbers of the size of the log-likelihood, and so is its error.
         assert ours.entropy == pytest.approx(theirs.entropy, rel=1e-10, abs=1e-12 * abs(theirs.log_likelihood))
         assert ours.weight_sum == pytest.approx(theirs.weight_sum, rel=1e-13)
-        oracles.assert_agree(maximize(mixture, ours, found, 0.0), maximize(mixture, theirs, found, 0.0), 1e-10)
+        oracles.assert_agree(maximize(mixture, ours, found), maximize(mixture, theirs, found), 1e-10)
 
 
 @pytest.mark.parametrize("kernel", ["shared", "centred"])
@@ -83,7 +83,7 @@ def test_a_pass_over_chunks_equals_the_loop_over_rows(covariance_type):
     mixture = Mixture(*PARAMETERS[covariance_type])
     (statistics,) = Expectation(rows, found)((mixture,))
     assert statistics.log_likelihood == pytest.approx(true.log_likelihood, rel=1e-10)
-    oracles.assert_agree(maximize(mixture, statistics, found, 0.0), true.parameters, 1e-10)
+    oracles.assert_agree(maximize(mixture, statistics, found), true.parameters, 1e-10)
 
 
 def test_the_data_are_read_once_for_all_mixtures_of_a_pass():

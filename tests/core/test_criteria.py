@@ -46,7 +46,7 @@ def test_smaller_is_better():
 def test_aic_and_bic_have_scikit_learns_sign_and_size(covariance_type):
     parameters = oracles.random_parameters(covariance_type, 3, 4, seed=1)
     rows, _ = oracles.draw(parameters, 500)
-    trial = restart(in_memory(rows, None), SeedOptions(3, covariance_type, em=EMOptions(reg_covar=0.0)), 0)
+    trial = restart(in_memory(rows, None), SeedOptions(3, covariance_type, em=EMOptions()), 0)
     theirs = GaussianMixture(3, covariance_type=covariance_type)
     theirs.weights_, theirs.means_ = trial.mixture.weights, trial.mixture.means
     theirs.covariances_ = trial.mixture.covariances

@@ -60,7 +60,7 @@ def results(rows, row_weights, mixture, dtype=np.float64):
     """Return the statistics of a pass, and the mixture after the M-step."""
     sample = in_memory(rows, row_weights, dtype)
     (statistics,) = sample((mixture,))
-    return statistics, maximize(mixture, statistics, sample.survey, 0.0)
+    return statistics, maximize(mixture, statistics, sample.survey)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -49,7 +49,7 @@ def test_a_fold_is_fitted_to_the_other_rows_and_judged_on_its_own(covariance_typ
         own = parts == (-1 if fold is None else fold)
         fitted = oracles.step(rows[~own], None if weights is None else weights[~own], mixture)
         assert one.statistics.log_likelihood == pytest.approx(fitted.log_likelihood, rel=1e-10)
-        after = maximize(mixture, one.statistics, surveyed, 0.0)
+        after = maximize(mixture, one.statistics, surveyed)
         oracles.assert_agree(after, Mixture(*fitted.parameters), 1e-8)
         if fold is not None:
             out = oracles.step(rows[own], None if weights is None else weights[own], mixture)

@@ -33,7 +33,7 @@ def test_a_split_makes_one_component_more_of_the_same_mean(covariance_type, weig
     rows, _ = oracles.draw(oracles.random_parameters(covariance_type, 3, 2, seed=3, spread=4.0), 800)
     sample = in_memory(rows, np.random.default_rng(1).uniform(0.5, 2, len(rows)) if weighted else None)
     mixture = chain(sample, covariance_type, [3])[3].mixture
-    for larger in splits(sample, mixture, 1e-6):
+    for larger in splits(sample, mixture, None):
         assert larger.n_components == 4
         assert larger.weights.sum() == pytest.approx(1)
         np.testing.assert_allclose(larger.weights @ larger.means, mixture.weights @ mixture.means, rtol=0.05, atol=0.3)
@@ -46,7 +46,7 @@ def test_the_component_that_covers_two_clusters_is_split_first():
     two = Mixture(
         "full", np.array([1, 2]) / 3, np.array([[0.0, 0], [20, 3]]), np.array([np.eye(2), np.diag([1.0, 10])])
     )
-    first = splits(sample, two, 1e-6)[0]
+    first = splits(sample, two, None)[0]
     assert sorted(first.means[:, 1].round(-0).astype(int).tolist()) == [0, 0, 6]
 
 

@@ -13,7 +13,7 @@ from daskgmm.core.mixture import Mixture
 from daskgmm.core.seeding import in_memory
 from tests import oracles
 
-NEVER = EMOptions(tol=0.0, max_iter=60, reg_covar=0.0)  # stops at max_iter only
+NEVER = EMOptions(tol=0.0, max_iter=60)  # stops at max_iter only
 
 
 def example(covariance_type="full", n=300, seed=1, weighted=False, spread=1.5):
@@ -43,9 +43,9 @@ def assert_identical(one, other):
 def test_log_likelihood_never_decreases(covariance_type, seed, weighted):
     sample, mixture = example(covariance_type, 1000, seed, weighted, spread=0.5)
     history = iterate(start(sample, mixture), sample, NEVER).best.history
-    assert len(history) == 61
+    assert len(history) > 20
     assert history[-1] > history[0] + 0.01
-    assert np.diff(history).min() >= -1e-12  # nats per row: the rounding of a log-density
+    assert np.diff(history).min() >= 0
 
 
 # Aitken's estimate
@@ -82,10 +82,18 @@ def test_remaining_gain_is_zero_at_no_gain(history):
     assert remaining_gain(history) == 0.0
 
 
-@pytest.mark.parametrize("noise", [1e-12, 2e-10, 1e-9])
-def test_gains_that_alternate_within_the_error_of_the_kernels_leave_nothing_to_gain(noise):
-    """As they do where a component is as narrow as reg_covar lets it be."""
-    assert remaining_gain((-5.0, -4.0, -4.0 + noise, -4.0, -4.0 + noise, -4.0)) < 1e-8
+def test_a_step_of_em_that_gains_nothing_ends_the_trial_at_the_mixture_before_it():
+    """Rounding makes it so where nothing is left to be gained."""
+    sample, mixture = example()
+    (statistics,) = sample((mixture,))
+    level = statistics.mean_log_likelihood
+    trial = Trial(mixture, (level,), statistics, proposal=Mixture(*oracles.random_parameters("full", 3, 2, seed=99)))
+    lower = replace(statistics, log_likelihood=statistics.log_likelihood - 1e-9)
+    after = advance(State(sample.survey, (trial,)), (lower,), EMOptions()).best
+    assert after.stop is StopReason.CONVERGED
+    assert after.history == (level,)
+    assert after.mixture is mixture
+    assert after.n_iter == 1
 
 
 def test_the_slower_of_the_last_two_ratios_is_taken():
@@ -107,7 +115,7 @@ def test_advance_leaves_its_input_unchanged_and_gives_the_same_again():
     sample, mixture = example()
     state = start(sample, mixture, Mixture(*oracles.random_parameters("full", 3, 2, seed=9)))
     for _ in range(3):
-        statistics = sample(tuple(trial.mixture for trial in state.live))
+        statistics = sample(state.targets)
         before = pickle.loads(pickle.dumps((state, statistics)))
         once, again = advance(state, statistics, NEVER), advance(state, statistics, NEVER)
         assert state.iteration == before[0].iteration
@@ -153,11 +161,11 @@ def test_a_converged_trial_has_about_tol_left_to_gain(covariance_type, tol):
     """From the mixture that the rows were drawn from: past all saddles, where no estimate sees what is to come."""
     parameters = oracles.random_parameters(covariance_type, 3, 2, seed=2, spread=3.0)
     sample, mixture = in_memory(oracles.draw(parameters, 300)[0], None), Mixture(*parameters)
-    trial = iterate(start(sample, mixture), sample, EMOptions(tol, 1000, 0.0)).best
+    trial = iterate(start(sample, mixture), sample, EMOptions(tol, 1000)).best
     assert trial.stop is StopReason.CONVERGED
     assert trial.remaining_gain < tol
     assert len(trial.history) < 1000
-    limit = iterate(start(sample, trial.mixture), sample, EMOptions(1e-12, 10_000, 0.0)).best.history[-1]
+    limit = iterate(start(sample, trial.mixture), sample, EMOptions(1e-12, 10_000)).best.history[-1]
     assert limit - trial.history[-1] < 2 * tol  # an estimate, not a bound
     (statistics,) = sample((trial.mixture,))
     assert statistics.mean_log_likelihood == trial.history[-1]
@@ -194,7 +202,7 @@ def test_a_trial_whose_limit_is_below_another_is_overtaken_and_not_passed_again(
     assert after.live == (after.trials[0], after.trials[2])
     assert after.best is after.trials[0]
     assert_identical(after.trials[1].mixture, mixture)  # the one that was evaluated
-    later = advance(after, sample(tuple(trial.mixture for trial in after.live)), EMOptions())
+    later = advance(after, sample(after.targets), EMOptions())
     assert later.trials[1] is after.trials[1]
 
 

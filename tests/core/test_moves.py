@@ -7,13 +7,15 @@ import pytest
 
 from daskgmm.core import moves
 from daskgmm.core.exchanges import after, exchanges
+from daskgmm.core.floor import Floor
 from daskgmm.core.loop import EMOptions, State, StopReason, Trial, iterate
 from daskgmm.core.mixture import Mixture
 from daskgmm.core.moves import exchanged, moved
 from daskgmm.core.seeding import SeedOptions, in_memory
 from tests import oracles
 
-EM = EMOptions(1e-6, 1000, 1e-6, accelerate=True)
+FLOOR = Floor(np.full(2, 1e-6), 1e-6 * np.eye(2))
+EM = EMOptions(1e-6, 1000, FLOOR, accelerate=True)
 LEAST = 1e-3
 
 
@@ -54,7 +56,7 @@ def test_moves_leave_a_mixture_that_fits_as_it_is():
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
 def test_the_first_exchange_splits_what_is_two_and_merges_what_is_one(covariance_type):
     sample, mixture = wrong(covariance_type)
-    first = exchanges(sample, mixture, 1e-6, 4)[0]
+    first = exchanges(sample, mixture, FLOOR, 4)[0]
     assert first.components == (2, 0, 1)
     merged = int(np.argmin(first.theirs.means[:, 0]))
     np.testing.assert_allclose(np.sort(first.theirs.means[:, 0]), [0, 20, 26], atol=0.3)
@@ -66,7 +68,7 @@ def test_the_first_exchange_splits_what_is_two_and_merges_what_is_one(covariance
 def test_exchanges_keep_the_number_of_components_and_the_weight():
     parameters = oracles.random_parameters("full", 5, 3, seed=1)
     sample, mixture = in_memory(oracles.draw(parameters, 5_000)[0], None), Mixture(*parameters)
-    found = exchanges(sample, mixture, 1e-6, 4)
+    found = exchanges(sample, mixture, None, 4)
     assert len(found) == 4
     for one in found:
         whole = after(mixture, [one])
@@ -151,18 +153,16 @@ def test_exchanges_of_different_components_are_made_together():
     assert missed[2] <= 2 * n - 4
 
 
-def test_components_that_an_exchange_narrows_are_held_to_the_regularisation_of_the_whole(monkeypatch):
+def test_components_that_an_exchange_narrows_are_held_to_the_floor(monkeypatch):
     """Rows that are all one point, beside another cluster, in one component: half of it has no width."""
     rng = np.random.default_rng(2)
     point = np.full((2_000, 2), [23.0, 3.0])
     clusters = [rng.normal(at, 1, (2_000, 2)) for at in ([0.0, 0.0], [20.0, 0.0])]
     sample, mixture = in_memory(rng.permutation(np.concatenate([*clusters, point])), None), wrong()[1]
-    tried, reg_covar = spied(monkeypatch), 1e-3
-    options = SeedOptions(3, em=EMOptions(1e-6, 1000, reg_covar, accelerate=True))
+    tried, least = spied(monkeypatch), 1e-3
+    options = SeedOptions(3, em=EMOptions(1e-6, 1000, Floor(np.full(2, least), least * np.eye(2)), accelerate=True))
     (found,) = exchanged(sample, options, mixture, LEAST)
-    within = mixture.weights @ np.diagonal(mixture.covariances, axis1=1, axis2=2)
-    least = min(np.linalg.eigvalsh(one / np.sqrt(np.outer(within, within))).min() for one in found.covariances)
-    assert least == pytest.approx(reg_covar, rel=1e-6)
+    assert min(np.linalg.eigvalsh(one).min() for one in found.covariances) == pytest.approx(least, rel=1e-6)
     assert max(tried, key=lambda one: -np.inf if one is None else one[0])[0] > 1
 
 
@@ -177,7 +177,9 @@ def test_moves_do_not_depend_on_the_units_of_a_column(unit):
     covariances = np.array([np.diag([one, unit**2 * other]) for one, other in spread])
     means = np.stack([[-0.5, 0.5, 23.0, 60.0], [0.0, 0.0, 0.0, unit]], axis=1)
     mixture = Mixture("full", np.array([1, 1, 4, 2]) / 8, means, covariances)
-    trial = moved(in_memory(np.stack([first, last], axis=1), None), SeedOptions(4, em=EM), mixture)
+    sample = in_memory(np.stack([first, last], axis=1), None)
+    em = replace(EM, floor=Floor.of(sample.survey, 1e-12))
+    trial = moved(sample, SeedOptions(4, em=em), mixture)
     np.testing.assert_allclose(np.sort(trial.mixture.means[:, 0]), [0, 20, 26, 60], atol=0.2)
 
 
@@ -195,7 +197,7 @@ def test_a_move_to_a_mixture_that_collapses_is_not_made():
     rng = np.random.default_rng(2)
     clusters = [rng.normal(at, 1, (500, 2)) for at in ([0.0, 0.0], [20.0, 0.0])]
     sample = in_memory(rng.permutation(np.concatenate([*clusters, np.full((500, 2), [23.0, 3.0])])), None)
-    em = replace(EM, reg_covar=0.0)
+    em = replace(EM, floor=None)
     trial = moved(sample, SeedOptions(3, em=em), wrong()[1])
     assert trial.stop is StopReason.CONVERGED
 
@@ -206,10 +208,31 @@ def test_an_empty_component_is_left_alone():
     assert exchanged(sample, SeedOptions(3, em=EM), empty, LEAST) == []
 
 
-@pytest.mark.parametrize("k", [1, 2])
-def test_of_two_components_none_can_be_exchanged(k):
+def test_a_single_component_cannot_be_exchanged():
     sample, mixture = wrong()
-    few = Mixture("full", np.full(k, 1 / k), mixture.means[:k], mixture.covariances[:k])
-    assert exchanged(sample, SeedOptions(k, em=EM), few, LEAST) == []
-    alone = iterate(State(sample.survey, (Trial(few),)), sample, EM).best
-    assert moved(sample, SeedOptions(k, em=EM), few).history[-1] == pytest.approx(alone.history[-1], abs=1e-3)
+    one = Mixture("full", np.ones(1), mixture.means[:1], mixture.covariances[:1])
+    assert exchanged(sample, SeedOptions(1, em=EM), one, LEAST) == []
+
+
+def test_of_two_components_one_half_of_a_split_is_merged_with_the_other():
+    """One component covers two clusters with a third far away, and the other lies within the first of them."""
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal((0.0, 0.0), 1, (2_000, 2)), rng.normal((40.0, 0.0), 1, (2_000, 2))])
+    sample = in_memory(rng.permutation(rows), None)
+    means, covariances = np.array([[0.0, 0.0], [20.0, 0.0]]), np.array([0.04 * np.eye(2), np.diag([400.0, 1.0])])
+    mixture = Mixture("full", np.array([0.02, 0.98]), means, covariances)
+    first = exchanges(sample, mixture, FLOOR, 4)[0]
+    np.testing.assert_allclose(np.sort(first.theirs.means[:, 0]), [0, 40], atol=0.3)
+    assert first.theirs.weights.sum() == pytest.approx(1)
+    trial = moved(sample, SeedOptions(2, em=EM), mixture)
+    np.testing.assert_allclose(np.sort(trial.mixture.means[:, 0]), [0, 40], atol=0.2)
+
+
+def test_a_tight_group_within_a_broad_one_is_found():
+    """EM alone stays on a plateau there for long."""
+    rng = np.random.default_rng(1)
+    rows = np.concatenate([rng.normal(size=(9_600, 2)), 0.1 * rng.normal(size=(400, 2)) + 1])
+    sample = in_memory(rng.permutation(rows), None)
+    means = np.array([[-0.8, 0.0], [0.8, 0.0]])
+    trial = moved(sample, SeedOptions(2, em=EM), Mixture("full", np.full(2, 0.5), means, np.array([np.eye(2)] * 2)))
+    assert trial.mixture.weights.min() == pytest.approx(0.04, abs=0.01)

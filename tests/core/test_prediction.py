@@ -176,8 +176,8 @@ def test_rows_without_weight_are_absent_and_may_hold_anything():
     rows[absent] = [[np.nan, 1], [np.inf, np.nan], [1e300, 0]]
     coefficients = prepare_prediction(mixture)
     found = predict(rows, row_weights, coefficients, 3, Wanted(probabilities=True, log_density=True, top=2))
-    assert (found.labels[absent] == -1).all()
-    assert (found.components[absent] == -1).all()
+    assert (found.labels[absent] == -2).all()
+    assert (found.components[absent] == -2).all()
     assert np.isnan(found.probabilities[absent]).all()
     assert np.isnan(found.log_density[absent]).all()
     present = row_weights > 0

@@ -87,7 +87,10 @@ def test_a_candidate_stays_while_what_it_may_gain_could_make_it_win():
     assert surer.n_live == 1
 
 
-FLAT = Mixture("full", np.full(2, 0.5), np.zeros((2, 2)), np.array([np.eye(2), np.diag([1.0, 1e-12])]))
+TWO_ROWS = 2 / SAMPLE.survey.n_rows  # fewer than a covariance takes
+FLAT = Mixture(
+    "full", np.array([1 - TWO_ROWS, TWO_ROWS]), np.zeros((2, 2)), np.array([np.eye(2), np.diag([1.0, 1e-12])])
+)
 
 
 def test_those_that_left_come_back_when_the_leader_fails():
@@ -100,7 +103,7 @@ def test_those_that_left_come_back_when_the_leader_fails():
 
 def test_those_that_left_come_back_when_the_leader_has_collapsed():
     sweep = advance_sweep(started((1, 2)), [scored(-1000.0), scored(-900.0, 2)], OPTIONS)
-    leader = replace(sweep.states["full-2"].trials[0], mixture=FLAT, history=(-3.0,) * 4)
+    leader = replace(sweep.states["full-2"].trials[0], mixture=FLAT, proposal=None, history=(-3.0,) * 4)
     sweep = replace(sweep, states={**sweep.states, "full-2": State(SAMPLE.survey, (leader,), 4)})
     after = advance_sweep(sweep, [scored(-900.0, 2)], OPTIONS)
     assert after.states["full-2"].best.stop is StopReason.CONVERGED

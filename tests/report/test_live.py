@@ -13,6 +13,7 @@ from daskgmm.report.progress import listening
 
 ITERATION = Iteration(
     iteration=3,
+    objective=-1.25,
     log_likelihood=-1.25,
     gain=0.25,
     remaining_gain=0.25,

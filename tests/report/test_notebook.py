@@ -10,6 +10,7 @@ from daskgmm.report.notebook import bar_of_fit, bar_of_sweep
 
 ITERATION = Iteration(
     iteration=8,
+    objective=-1.25,
     log_likelihood=-1.25,
     gain=0.25,
     remaining_gain=0.25,

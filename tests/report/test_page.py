@@ -148,7 +148,7 @@ def test_empty_components_have_no_place_in_the_pictures():
 
 
 def test_labels_of_a_grid_are_a_picture_in_the_colours_of_the_components():
-    labels = np.array([[0, 1, -1], [2, 2, 1]], dtype=np.int8)
+    labels = np.array([[0, 1, -2], [2, 2, 1]], dtype=np.int8)
     html, text = drawn(story(mixture(3, 2), grid=(2, 3), labels=labels, labels_of="time 3 of 6"))
     assert html.count("data:image/png") >= 1
     assert "The labels, of time 3 of 6" in text

@@ -14,6 +14,7 @@ from daskgmm.report.progress import iteration_line, listening
 
 ITERATION = Iteration(
     iteration=3,
+    objective=-1.25,
     log_likelihood=-1.25,
     gain=1e-3,
     remaining_gain=None,

@@ -60,7 +60,9 @@ def trials(draw, d):
     history, stop = draw(st.lists(FLOATS, max_size=4)), draw(st.sampled_from([None, *StopReason]))
     steps = draw(st.lists(st.builds(Step, st.just(mixture), mixtures(kind, k, d), st.booleans()), max_size=2))
     flags = draw(st.booleans()), draw(st.booleans()), draw(st.integers(0, 9))
-    return Trial(mixture, tuple(history), statistics, stop, tuple(steps), *flags)
+    overfit, more = draw(st.floats(0, allow_nan=False)), (draw(st.integers(0, 9)), draw(st.booleans()))
+    proposal = draw(st.none() | mixtures(kind, k, d))
+    return Trial(mixture, tuple(history), statistics, stop, tuple(steps), proposal, *flags, overfit, *more)
 
 
 @st.composite
@@ -69,7 +71,7 @@ def states(draw):
     bad = (draw(st.integers(0, 9)), draw(st.none() | st.tuples(st.integers(0, 9), st.integers(0, 9))))
     survey = Survey(
         draw(st.integers(0, 2**40)), draw(FLOATS), *(draw(floats(d)) for _ in range(2)), draw(floats(d, d)),
-        *(draw(floats(d)) for _ in range(2)), *bad, draw(st.integers(0, 9)),
+        *(draw(floats(d)) for _ in range(3)), *bad, draw(st.integers(0, 9)),
         draw(st.none() | st.tuples(st.integers(0, 9), st.floats(allow_nan=False))),
     )  # fmt: skip
     return State(survey, tuple(draw(st.lists(trials(d), max_size=3))), draw(st.integers(0, 10**6)))
@@ -115,7 +117,7 @@ def test_a_checkpoint_gives_the_states_back_bit_for_bit(by_name, lines, notes):
 
 def state(iteration, k=2, d=3):
     rng = np.random.default_rng(iteration)
-    survey = Survey(9, 9.0, *(rng.random(d) for _ in range(2)), rng.random((d, d)), rng.random(d), rng.random(d))
+    survey = Survey(9, 9.0, *(rng.random(d) for _ in range(2)), rng.random((d, d)), *(rng.random(d) for _ in range(3)))
     mixture = Mixture("full", rng.random(k), rng.random((k, d)), rng.random((k, d, d)))
     return State(survey, (Trial(mixture),), iteration)
 
@@ -233,9 +235,9 @@ def interrupted(folder, n_states, every=1):
     """Keep states, the metrics of one more, and be interrupted."""
     with checkpointing(Unfinished(folder), every, ignore_events) as checkpoints:
         for iteration in range(n_states):
-            checkpoints.metrics(Iteration(iteration, 0.0, None, None, 1.0, 1.0, 1, ()))
+            checkpoints.metrics(Iteration(iteration, 0.0, 0.0, None, None, 1.0, 1.0, 1, ()))
             checkpoints.keep({"fit": state(iteration)})
-        checkpoints.metrics(Iteration(n_states, 0.0, None, None, 1.0, 1.0, 1, ()))
+        checkpoints.metrics(Iteration(n_states, 0.0, 0.0, None, None, 1.0, 1.0, 1, ()))
         raise KeyboardInterrupt
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import zarr
 
-from daskgmm.core.prediction import Prediction
+from daskgmm.core.prediction import LEFT_OUT, Prediction
 from daskgmm.errors import ConfigurationError, DataError
 from daskgmm.events import ignore
 from daskgmm.storage.places import copy_over, place, remove, replace_path, writing
@@ -358,7 +358,7 @@ def test_a_marker_of_another_region_is_none(directory):
 
 
 def test_chunks_of_fill_values_are_whole_where_none_is_stored(tmp_path):
-    nothing, kinds = Prediction(np.full(12, -1, np.int32), None, None), ResultKinds(3)
+    nothing, kinds = Prediction(np.full(12, LEFT_OUT, np.int32), None, None), ResultKinds(3)
     options = {"kinds": kinds, "one_of": lambda number: nothing}
     stop_after_one(tmp_path, kinds, nothing)
     chunk = tmp_path / FOLDER / CHUNK
@@ -367,7 +367,7 @@ def test_chunks_of_fill_values_are_whole_where_none_is_stored(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         go_on(tmp_path, 1, **options)
     assert go_on(tmp_path, **options) == [1]
-    assert (read_result(tmp_path, "labels") == -1).all()
+    assert (read_result(tmp_path, "labels") == LEFT_OUT).all()
 
 
 @pytest.mark.parametrize("damage", ["cut", "removed"])

@@ -101,7 +101,7 @@ def _check_image(path: Path, image: Image.Image) -> None:
         raise DataError(f"{path} holds {pages} pictures, and one would be read: {_REMEDY}")
     if image.mode.startswith("I;16"):
         return
-    is_cut = any("16" in str(tile[3]) for tile in image.tile)
+    is_cut = any("16" in str(tile[3]) for tile in getattr(image, "tile", ()))
     if is_cut or image.mode not in _EIGHT_BITS:
         depth = " with 16 bits a sample" if is_cut else ""
         raise DataError(f"{path} has the mode {image.mode}{depth}, which is not read: {_REMEDY}")

@@ -1,0 +1,160 @@
+"""What the estimator takes as rows, and in what form results come back."""
+
+import dask
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import xarray as xr
+import zarr
+
+from daskgmm import GaussianMixture
+from daskgmm.errors import DataError
+
+ROWS = np.random.default_rng(0).normal(size=(60, 2)) + 8 * (np.arange(60) % 2)[:, None]
+GRID = ROWS.reshape(6, 10, 2)
+TEXT = np.arange(60).astype("U3").reshape(30, 2)
+TIMES = np.full((30, 2), np.datetime64("2020-01-01", "ns"))
+TIMES[7, 0] = np.datetime64("NaT")
+NAMED = pd.DataFrame(ROWS, columns=["a", "b"])
+
+
+def in_dask(array, **options):
+    return da.from_array(array, chunks=(20, *array.shape[1:]), **options)
+
+
+def in_blocks(make, dtype=float):
+    """Return a dask array of one block that is made when it is read, of which dask is told no more than dtype."""
+    return da.from_delayed(dask.delayed(make)(), shape=(60, 2), dtype=dtype)
+
+
+def in_zarr(array):
+    stored = zarr.create_array({}, shape=array.shape, dtype=array.dtype)
+    stored[:] = array
+    return stored
+
+
+def fitted_means(data, **options):
+    model = GaussianMixture(2, random_state=0, **options).fit(data)
+    return np.sort(model.means_, axis=0)
+
+
+REFUSED = {
+    "complex, dask": (lambda: in_dask(ROWS * 1j), "dtype complex128"),
+    "complex, zarr": (lambda: in_zarr(ROWS * 1j), "dtype complex128"),
+    "complex, xarray": (lambda: xr.DataArray(ROWS * 1j), "dtype complex128"),
+    "text, dask": (lambda: in_dask(TEXT), "dtype <U3"),
+    "text, xarray": (lambda: xr.DataArray(TEXT), "dtype <U3"),
+    "text, Dataset": (lambda: xr.Dataset({"a": ("t", TEXT[:, 0]), "b": ("t", ROWS[:30, 0])}), "variable 'a'.*<U3"),
+    "text, frame": (lambda: dd.from_pandas(NAMED.assign(b="x"), npartitions=2), "column 'b' is of dtype"),
+    "time, dask": (lambda: in_dask(TIMES), "dtype datetime64"),
+    "time, xarray": (lambda: xr.DataArray(TIMES), "dtype datetime64"),
+    "time difference": (lambda: in_dask(TIMES - TIMES[0]), "dtype timedelta64"),
+    "time, frame": (lambda: dd.from_pandas(NAMED.assign(b=TIMES[0, 1]), npartitions=2), "column 'b' is of dtype"),
+    "objects": (lambda: in_dask(ROWS.astype(object)), "dtype object"),
+    "text in blocks that are told to be numbers": (lambda: in_blocks(lambda: TEXT.repeat(2, 0)), "dtype <U3"),
+    "masked": (lambda: np.ma.array(ROWS, mask=ROWS > 9), "masked values: fill them with NaN"),
+    "masked, dask": (lambda: in_dask(np.ma.array(ROWS, mask=ROWS > 9)), "da.ma.filled"),
+    "masked blocks": (lambda: in_blocks(lambda: np.ma.array(ROWS, mask=ROWS > 9)), "masked values"),
+    "sparse blocks": (lambda: in_dask(ROWS).map_blocks(sp.csr_matrix), "csr_matrix"),
+    "sparse blocks that are told to be arrays": (lambda: in_blocks(lambda: sp.csr_matrix(ROWS)), "csr_matrix"),
+    "no variables": (xr.Dataset, "no variables"),
+    "no rows' dimension": (lambda: xr.DataArray(ROWS[:, 0]), "dimensions"),
+    "unknown number of features": (lambda: in_blocks(lambda: ROWS)[:, in_blocks(lambda: ROWS)[0] < 99], "known"),
+    "no features": (lambda: in_dask(ROWS)[:, :0], "1 or more"),
+    "missing values": (
+        lambda: dd.from_pandas(NAMED.astype("Float64").mask(NAMED > 9), npartitions=2),
+        "values are not finite, the first in row 3, column 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_is_no_array_of_real_numbers_is_refused(kind):
+    make, message = REFUSED[kind]
+    with pytest.raises(DataError, match=message):
+        GaussianMixture(2, random_state=0).fit(make())
+
+
+@pytest.mark.parametrize(
+    "kind", ["masked", "masked, dask", "masked blocks", "text in blocks that are told to be numbers"]
+)
+def test_results_of_such_data_are_refused_too(kind):
+    make, message = REFUSED[kind]
+    model = GaussianMixture(2, random_state=0).fit(ROWS)
+    for method in (model.predict, model.predict_proba, model.score_samples, model.score, model.bic):
+        with pytest.raises(DataError, match=message):
+            np.asarray(method(make()))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        np.ma.array(ROWS),
+        in_blocks(lambda: np.ma.array(ROWS)),
+        dd.from_pandas(NAMED.astype("Float64"), npartitions=2),
+        xr.Dataset({name: (("feature", "t"), ROWS[:, i].reshape(6, 10)) for i, name in enumerate("ab")}),
+        xr.DataArray(GRID, dims=("component", "x", "feature")),
+    ],
+    ids=["nothing masked", "nothing masked in blocks", "nullable", "Dataset with a dimension feature", "DataArray"],
+)
+def test_unusual_forms_of_real_numbers_are_fitted(data):
+    np.testing.assert_allclose(fitted_means(data), fitted_means(ROWS), rtol=1e-6)
+
+
+@pytest.mark.parametrize("chunks", [None, {}])
+def test_dim_names_the_dimension_of_the_features(chunks):
+    data = xr.DataArray(GRID, dims=("y", "x", "band"), coords={"y": np.arange(6)}).transpose("band", "y", "x")
+    data = data if chunks is None else data.chunk(chunks)
+    model = GaussianMixture(2, random_state=0, dim="band").fit(data)
+    np.testing.assert_allclose(np.sort(model.means_, axis=0), fitted_means(ROWS), rtol=1e-6)
+    labels = model.predict(data)
+    assert labels.dims == ("y", "x")
+    np.testing.assert_array_equal(labels, model.predict(ROWS).reshape(6, 10))
+    assert model.predict_proba(data).dims == ("y", "x", "component")
+
+
+@pytest.mark.parametrize("dim", ["t", "y"])
+def test_a_dimension_that_is_not_there_is_refused(dim):
+    with pytest.raises(DataError, match=f"dim is '{dim}', but"):
+        GaussianMixture(2, dim=dim).fit(xr.DataArray(ROWS, dims=("x", "band")))
+
+
+def test_features_that_seem_to_come_first_are_asked_for():
+    data = xr.DataArray(ROWS.T, dims=("band", "x"))
+    with pytest.raises(DataError, match="set dim='band'"):
+        GaussianMixture(2).fit(data)
+    assert GaussianMixture(2, dim="x").fit(data.T.rename(band="x", x="band")).means_.shape == (2, 2)
+
+
+def test_the_dimension_of_components_has_a_name_of_its_own():
+    data = xr.DataArray(GRID, dims=("component", "x", "f"), coords={"component_1": ("x", np.arange(10))})
+    model = GaussianMixture(2, random_state=0).fit(data)
+    assert model.predict_proba(data).dims == ("component", "x", "component_2")
+
+
+def test_rows_without_any_number_are_left_out_of_results():
+    holed = GRID.copy()
+    holed[:2] = np.nan
+    data = xr.DataArray(holed, dims=("y", "x", "f"))
+    counted = data.notnull().all("f")
+    model = GaussianMixture(2, random_state=0).fit(data, sample_weight=counted)
+    labels, kept = model.predict(data), counted.values
+    assert (labels.values[~kept] == -2).all()
+    np.testing.assert_array_equal(labels.values[kept], model.predict(holed[kept]))
+    assert np.isnan(model.predict_proba(data).values[~kept]).all()
+    assert np.isnan(model.score_samples(data).values[~kept]).all()
+    assert model.score(data, sample_weight=counted) == pytest.approx(model.score(holed[kept]))
+    assert model.bic(data, sample_weight=counted) == pytest.approx(model.bic(holed[kept]))
+    with pytest.raises(DataError, match=r"row \(0, 0\), column 0 is nan.*sample_weight to 0 in score"):
+        model.score(data)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_row_with_some_numbers_is_refused_by_its_name(bad):
+    model, holed = GaussianMixture(2, random_state=0).fit(ROWS), ROWS.copy()
+    holed[7, 1] = bad
+    with pytest.raises(DataError, match=f"row 7, column 1 is {bad}: fill or drop"):
+        model.predict(holed)
