@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
@@ -107,18 +108,28 @@ def test_a_damaged_log_and_a_missing_file_are_named(delta):
     assert f"the log of the Delta table {delta} cannot be read" in refusal(delta)
 
 
+@contextmanager
+def catalog_of(**options):
+    """An Iceberg catalog in memory, whose database is closed at the end."""
+    catalogs = pytest.importorskip("pyiceberg.catalog.memory", reason="needs the package pyiceberg")
+    pytest.importorskip("sqlalchemy", reason="pyiceberg's catalog needs the package sqlalchemy")
+    catalog = catalogs.InMemoryCatalog("memory", **options)
+    try:
+        yield catalog
+    finally:
+        catalog.engine.dispose()
+
+
 @pytest.fixture
 def iceberg(tmp_path):
     """An Iceberg table of which some files are no longer part, with the path of its files."""
-    catalogs = pytest.importorskip("pyiceberg.catalog.memory", reason="needs the package pyiceberg")
-    pytest.importorskip("sqlalchemy", reason="pyiceberg's catalog needs the package sqlalchemy")
-    catalog = catalogs.InMemoryCatalog("memory", warehouse=f"file://{tmp_path}")
-    catalog.create_namespace("n")
-    table = catalog.create_table("n.t", schema=TABLE.schema)
-    table.append(TABLE)
-    table.overwrite(TABLE.slice(0, 2))
-    table.append(TABLE.slice(3, 2))
-    return table, next(tmp_path.rglob("metadata")).parent
+    with catalog_of(warehouse=f"file://{tmp_path}") as catalog:
+        catalog.create_namespace("n")
+        table = catalog.create_table("n.t", schema=TABLE.schema)
+        table.append(TABLE)
+        table.overwrite(TABLE.slice(0, 2))
+        table.append(TABLE.slice(3, 2))
+        yield table, next(tmp_path.rglob("metadata")).parent
 
 
 def newest(folder):
@@ -139,8 +150,6 @@ def test_an_iceberg_table_is_read_as_the_metadata_say(iceberg):
 
 
 def test_an_iceberg_table_in_a_bucket_is_read_as_the_metadata_say(s3):
-    catalogs = pytest.importorskip("pyiceberg.catalog.memory", reason="needs the package pyiceberg")
-    pytest.importorskip("sqlalchemy", reason="pyiceberg's catalog needs the package sqlalchemy")
     options, place = s3.storage_options, s3.storage_options["client_kwargs"]
     access = {"s3.access-key-id": options["key"], "s3.secret-access-key": options["secret"]}
     where = {
@@ -148,17 +157,15 @@ def test_an_iceberg_table_in_a_bucket_is_read_as_the_metadata_say(s3):
         "s3.region": place["region_name"],
         "warehouse": f"{s3.url}/warehouse",
     }
-    catalog = catalogs.InMemoryCatalog(
-        "memory", **where, **access, **{"py-io-impl": "pyiceberg.io.fsspec.FsspecFileIO"}
-    )
-    catalog.create_namespace("n")
-    table = catalog.create_table("n.t", schema=TABLE.schema)
-    table.append(TABLE)
-    table.overwrite(TABLE.slice(0, 2))
-    assert rows_of(table.metadata_location, storage_options=options) == [0, 1]
-    folder = table.metadata_location.rpartition("/metadata")[0]
-    assert f"such as {table.metadata_location}" in refusal(folder, storage_options=options)
-    assert f"of the Iceberg table {folder}, whose" in refusal(f"{folder}/data/*.parquet", storage_options=options)
+    with catalog_of(**where, **access, **{"py-io-impl": "pyiceberg.io.fsspec.FsspecFileIO"}) as catalog:
+        catalog.create_namespace("n")
+        table = catalog.create_table("n.t", schema=TABLE.schema)
+        table.append(TABLE)
+        table.overwrite(TABLE.slice(0, 2))
+        assert rows_of(table.metadata_location, storage_options=options) == [0, 1]
+        folder = table.metadata_location.rpartition("/metadata")[0]
+        assert f"such as {table.metadata_location}" in refusal(folder, storage_options=options)
+        assert f"of the Iceberg table {folder}, whose" in refusal(f"{folder}/data/*.parquet", storage_options=options)
 
 
 @pytest.mark.parametrize(("mark", "kind"), MARKS)
