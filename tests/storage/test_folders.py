@@ -111,6 +111,24 @@ def test_tables_that_are_not_read_are_refused_with_what_converts_them(tmp_path, 
     assert "or convert it to parquet, .npy or zarr" in refusal(tmp_path / "a.unknown")
 
 
+@pytest.mark.parametrize(
+    ("suffix", "remedy"),
+    [
+        (".fcs", "parquet, with flowio"),
+        (".npz", ".npy, with numpy.load"),
+        (".mat", ".npy, with scipy.io.loadmat"),
+        (".nii.gz", ".npy, with nibabel.load"),
+        (".FITS", ".npy, with astropy.io.fits"),
+        (".tif", ".npy, with tifffile.imread"),
+        (".safetensors", ".npy, with safetensors"),
+        (".grib2", "zarr, with xarray.open_dataset"),
+    ],
+)
+def test_files_of_arrays_that_are_not_read_are_refused_with_what_converts_them(tmp_path, suffix, remedy):
+    (tmp_path / f"a{suffix}").write_bytes(b"x")
+    assert f"{suffix.lower()} is not read: convert it to {remedy}" in refusal(tmp_path / f"a{suffix}")
+
+
 def test_a_pipe_is_refused(tmp_path):
     os.mkfifo(tmp_path / "a.csv")
     assert "is a pipe or a device, which cannot be read twice" in refusal(tmp_path / "a.csv")

@@ -58,15 +58,32 @@ _SUFFIXES = {
     **dict.fromkeys(ARROW_SUFFIXES, "arrow"),
     **dict.fromkeys(ORC_SUFFIXES, "orc"),
 }
-_CONVERT = {  # tables that are not read, and what can convert them to parquet
-    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".xlsb", ".ods"), "pandas.read_excel"),
-    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "pandas.read_json"),
-    **dict.fromkeys((".sqlite", ".sqlite3", ".db"), "pandas.read_sql"),
-    **dict.fromkeys((".avro", ".duckdb"), "DuckDB's COPY ... TO"),
-    ".dta": "pandas.read_stata",
-    ".sas7bdat": "pandas.read_sas",
-    ".sav": "pandas.read_spss",
-    **dict.fromkeys((".pkl", ".pickle"), "pandas.read_pickle"),
+_CONVERT = {  # formats that are not read, and how they are converted
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".xlsb", ".ods"), "parquet, with pandas.read_excel"),
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "parquet, with pandas.read_json"),
+    **dict.fromkeys((".sqlite", ".sqlite3", ".db"), "parquet, with pandas.read_sql"),
+    **dict.fromkeys((".avro", ".duckdb"), "parquet, with DuckDB's COPY ... TO"),
+    ".dta": "parquet, with pandas.read_stata",
+    ".sas7bdat": "parquet, with pandas.read_sas",
+    ".sav": "parquet, with pandas.read_spss",
+    **dict.fromkeys((".pkl", ".pickle"), "parquet, with pandas.read_pickle"),
+    ".fcs": "parquet, with flowio.FlowData(...).as_array()",
+    ".npz": ".npy, with numpy.load(...)[name] and numpy.save",
+    ".mat": ".npy, with scipy.io.loadmat(...)[name] and numpy.save",
+    **dict.fromkeys((".nii", ".nii.gz", ".mgz", ".mgh"), ".npy, with nibabel.load(...).get_fdata() and numpy.save"),
+    **dict.fromkeys((".fits", ".fits.gz", ".fts"), ".npy, with astropy.io.fits.getdata and numpy.save"),
+    **dict.fromkeys(
+        (".tif", ".tiff"), ".npy, with tifffile.imread and numpy.save, or zarr, with rioxarray.open_rasterio"
+    ),
+    ".safetensors": ".npy, with safetensors.numpy.load_file(...)[name] and numpy.save",
+    **dict.fromkeys((".pt", ".pth"), ".npy, with torch.load(...).numpy() and numpy.save"),
+    **dict.fromkeys(
+        (".grib", ".grb", ".grib2", ".grb2"), "zarr, with xarray.open_dataset(..., engine='cfgrib').to_zarr"
+    ),
+    **dict.fromkeys((".hdf4", ".h4"), "zarr, with rioxarray.open_rasterio(...).to_zarr"),
+    **dict.fromkeys((".rds", ".rda", ".rdata"), "parquet, with R's arrow::write_parquet"),
+    **dict.fromkeys((".dcm", ".dicom"), ".npy, with pydicom.dcmread(...).pixel_array and numpy.save"),
+    ".laz": ".npy, with laspy.read(...).xyz and numpy.save",
 }
 _REMOTE = {"zarr", "xarray", "parquet", "csv", "arrow", "orc"}
 _WITH_NAMES = {"zarr", "hdf5", "xarray"}  # containers of arrays
@@ -101,7 +118,7 @@ def _guess(options: DataOptions) -> str:
         _check_exists(path, "auto")
     suffix = next((suffix for suffix in _CONVERT if _file_name(path).endswith(suffix)), None)
     if suffix is not None:
-        raise DataError(f"data.path {path!r}: {suffix} is not read: convert it to parquet, with {_CONVERT[suffix]}")
+        raise DataError(f"data.path {path!r}: {suffix} is not read: convert it to {_CONVERT[suffix]}")
     if _file_name(path).endswith(PACKED):
         raise DataError(f"data.path {path!r} is packed: unpack it, or convert it to parquet, .npy or zarr")
     return _kind_of_files(path, find_names(path, options.storage_options))
