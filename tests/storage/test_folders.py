@@ -129,6 +129,12 @@ def test_files_of_arrays_that_are_not_read_are_refused_with_what_converts_them(t
     assert f"{suffix.lower()} is not read: convert it to {remedy}" in refusal(tmp_path / f"a{suffix}")
 
 
+def test_an_npz_is_no_npy(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.ones((3, 2)), y=np.ones(3))
+    with pytest.raises(DataError, match=r"is an .npz of the arrays x, y: store the one to be read with numpy.save"):
+        open_source(DataOptions(str(tmp_path / "a.npz"), format="npy"))
+
+
 def test_a_pipe_is_refused(tmp_path):
     os.mkfifo(tmp_path / "a.csv")
     assert "is a pipe or a device, which cannot be read twice" in refusal(tmp_path / "a.csv")
