@@ -105,6 +105,15 @@ def test_colours_of_16_bits_are_refused(tmp_path):
         ImageReader.open(tmp_path / "p.png")
 
 
+def test_a_large_picture_is_read_without_a_warning(tmp_path, monkeypatch):
+    Image.new("RGB", (3, 2), (10, 20, 30)).save(tmp_path / "p.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
+    assert ImageReader.open(tmp_path / "p.png")[(slice(None),) * 3].shape == (2, 3, 3)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2)
+    with pytest.raises(DataError, match="convert it to"):
+        ImageReader.open(tmp_path / "p.png")
+
+
 def test_image_colours_arrive(tmp_path):
     Image.new("RGB", (3, 2), (10, 20, 30)).save(tmp_path / "p.png")
     pixels = ImageReader.open(tmp_path / "p.png")[(slice(None),) * 3]

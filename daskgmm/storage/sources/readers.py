@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -76,7 +80,7 @@ class ImageReader:
     @classmethod
     def open(cls, path: Path) -> ImageReader:
         try:
-            with Image.open(path, formats=_FORMATS) as image:
+            with _opened(path) as image:
                 _check_image(path, image)
                 bands, dtype = _bands(image)
                 status = path.stat()
@@ -99,6 +103,19 @@ _FORMATS = ("PNG", "JPEG")  # Pillow cuts samples of other formats to 8 bits wit
 _REMEDY = "convert it to .npy or zarr"
 
 
+_FILTERS = Lock()  # filters of warnings belong to the process, and pictures are opened in many threads
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    """Open a picture without Pillow's warning of a large one; one of twice that size is still an error."""
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image = Image.open(path, formats=_FORMATS)
+    with image:
+        yield image
+
+
 def _check_image(path: Path, image: Image.Image) -> None:
     """Raise DataError where Pillow would leave out pages, or cut samples to 8 bits."""
     if (pages := getattr(image, "n_frames", 1)) > 1:
@@ -113,7 +130,7 @@ def _check_image(path: Path, image: Image.Image) -> None:
 
 @lru_cache(maxsize=1)
 def _decoded(path: str, stamp: tuple[int, int]) -> NDArray[Any]:
-    with Image.open(path) as image:
+    with _opened(path) as image:
         bands, _ = _bands(image)
         pixels = np.asarray(_converted(image))
     return pixels.reshape(*pixels.shape[:2], bands)
