@@ -53,7 +53,7 @@ class NpyReader:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError) as error:
             raise DataError(f"{path} cannot be read as .npy: {error}") from None
-        if not isinstance(array, np.ndarray):
+        if not isinstance(array, np.memmap):
             names = ", ".join(array.files)
             array.close()
             raise DataError(f"{path} is an .npz of the arrays {names}: store the one to be read with numpy.save")
