@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -307,6 +308,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         complete = self._mixture() if resumed else given.mixture(self.covariance_type)
         if complete is not None:
             found: tuple[Mixture, ...] = (floored(complete, em.floor),)
+            em = replace(em, accelerate=False)  # from given parameters on, steps of EM alone
         else:
             search = race if given.means is None else starts
             found = search(sample, options.seeding(model, survey, given), seed)

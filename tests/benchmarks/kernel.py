@@ -90,7 +90,7 @@ def _line(rows: np.ndarray, mixture: Mixture, timings: Timings) -> str:
 
 def _ours(rows: np.ndarray, mixture: Mixture, dtype: type) -> Callable[[], Mixture]:
     surveyed = survey(rows)
-    return lambda: maximize(mixture, expect(rows, None, (prepare(mixture, surveyed, dtype),))[0], surveyed, 0.0)
+    return lambda: maximize(mixture, expect(rows, None, (prepare(mixture, surveyed, dtype),))[0], surveyed)
 
 
 def _error(rows: np.ndarray, mixture: Mixture) -> float:
