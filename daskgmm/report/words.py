@@ -153,7 +153,8 @@ def _alike(story: Story) -> Iterator[tuple[str, str]]:
 def _narrow(story: Story) -> Iterator[tuple[str, str]]:
     beginning = story.record.beginning
     varies = beginning.minimum < beginning.maximum
-    narrow = (story.deviations <= _NARROW * np.array(beginning.least)) & (story.mixture.weights > 0)[:, None]
+    least = np.array(beginning.least or np.zeros(story.mixture.n_features))
+    narrow = (story.deviations <= _NARROW * least) & (story.mixture.weights > 0)[:, None]
     narrow &= varies & ~narrow.all(axis=0)  # where all are, the column tells them not apart
     if narrow.any():
         component, feature = (int(at) for at in np.argwhere(narrow)[0])

@@ -44,6 +44,8 @@ def story(of, rows=None, *, names=None, converged=True, n_rows=10_000, **more):
         rows=rows,
         row_weights=more.pop("row_weights", None),
         curves=more.pop("curves", CURVES),
+        least=more.pop("least", ()),
+        steps=more.pop("steps", ()),
     )
     course = Course(
         curves=(Curve("rows", (-2.42, -2.41, -2.4), "CONVERGED", chosen=True),),
