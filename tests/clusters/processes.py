@@ -57,8 +57,14 @@ def running(
 
 
 def script(path: Path, mark: str, *command: str) -> Path:
-    """Write a script that runs the command, with the arguments that it gets, under the mark."""
-    lines = ["#!/bin/sh", f"export {MARK}='{mark}' PYTHONPATH='{ROOT}'", f'exec {" ".join(command)} "$@"', ""]
+    """Write a script that runs the command, with the arguments that it gets, under the mark.
+
+    What chooses the kernels of BLAS here chooses them there too: bits are promised for the same kernels.
+    """
+    kernels = {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
+    exported = {MARK: mark, "PYTHONPATH": ROOT, **kernels}
+    export = "export " + " ".join(f"{name}='{value}'" for name, value in exported.items())
+    lines = ["#!/bin/sh", export, f'exec {" ".join(command)} "$@"', ""]
     path.write_text("\n".join(lines))
     path.chmod(0o755)
     return path
