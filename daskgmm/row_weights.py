@@ -36,6 +36,9 @@ def row_weights(weights: Any, grid: tuple[int, ...], labelled: Any = None) -> ND
 
 def unmasked(data: Any, name: str, remedy: str) -> Any:
     """Return the data, of numpy.ma the values if none is masked; raise DataError if some are, or may be (dask)."""
+    if isinstance(data, list | tuple):
+        for one in data:
+            unmasked(one, f"a row of {name}", remedy)
     if isinstance(data, np.ma.MaskedArray):
         if not np.ma.getmaskarray(data).any():
             return data.data

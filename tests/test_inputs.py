@@ -56,6 +56,7 @@ REFUSED = {
     "objects": (lambda: in_dask(ROWS.astype(object)), "dtype object"),
     "text in blocks that are told to be numbers": (lambda: in_blocks(lambda: TEXT.repeat(2, 0)), "dtype <U3"),
     "masked": (lambda: np.ma.array(ROWS, mask=ROWS > 9), "masked values: fill them with NaN"),
+    "masked rows in a list": (lambda: [np.ma.array(row, mask=row > 9) for row in ROWS], "masked values"),
     "masked, dask": (lambda: in_dask(np.ma.array(ROWS, mask=ROWS > 9)), "da.ma.filled"),
     "masked blocks": (lambda: in_blocks(lambda: np.ma.array(ROWS, mask=ROWS > 9)), "masked values"),
     "sparse blocks": (lambda: in_dask(ROWS).map_blocks(sp.csr_matrix), "csr_matrix"),

@@ -18,7 +18,7 @@ class Criteria:
 
     aic: float  # 2 p - 2 log L (Akaike 1974)
     bic: float  # p log n - 2 log L (Schwarz 1978)
-    icl: float  # BIC + 2 x entropy of the responsibilities; see below
+    icl: float  # BIC + 2 x entropy of the responsibilities; see above
     aicc: float  # AIC + 2 p (p + 1) / (n - p - 1), infinite for n <= p + 1 (Hurvich and Tsai 1989)
 
 
