@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .core.naming import name_column
 from .core.options import ModelOptions
 from .core.survey import Survey
 from .errors import ConfigurationError, DataError
@@ -20,13 +21,17 @@ def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | N
     for column in survey.constant:
         if model.reg_covar == 0:
             raise DataError(
-                f"{_name(names, column)} is constant and model.reg_covar is 0, so covariances are singular: drop it, "
-                "or set reg_covar to 1e-6"
+                f"{name_column(names, column)} is constant and model.reg_covar is 0, so covariances are singular: "
+                "drop it, or set reg_covar to 1e-6"
             )
-        _tell(f"{_name(names, column)} is constant", model, listen)
+        _tell(f"{name_column(names, column)} is constant", model, listen)
     if model.covariance_type in {"full", "tied"}:
         for first, second in survey.duplicates:
-            _tell(f"{_name(names, second)} is a linear copy of {_name(names, first)}, or nearly", model, listen)
+            _tell(
+                f"{name_column(names, second)} is a linear copy of {name_column(names, first)}, or nearly",
+                model,
+                listen,
+            )
 
 
 def check_enough_rows(survey: Survey, n_components: int) -> None:
@@ -38,10 +43,15 @@ def check_enough_rows(survey: Survey, n_components: int) -> None:
         )
 
 
-def tell_of_mask(mask: object, n_masked: int, listen: Listener) -> None:
-    """Tell of a mask that is set and leaves no row out: its value may be misspelt."""
-    if mask is not None and n_masked == 0:
-        listen(Notice(f"data.mask {mask!r} leaves no row out"))
+def tell_of_mask(mask: object, survey: Survey, n_rows: int, listen: Listener) -> None:
+    """Tell how many of n_rows rows and missing values a mask leaves out; one that leaves out none may be misspelt."""
+    if mask is None:
+        return
+    shown = f"[{', '.join(map(str, mask))}]" if isinstance(mask, tuple) else repr(mask)
+    n_left_out = n_rows - survey.n_rows
+    missing = f", in which {survey.n_missing:,} values are missing (NaN)" if survey.n_missing else ""
+    which = f"{n_left_out:,} of {n_rows:,} rows out{missing}" if n_left_out else "no row out"
+    listen(Notice(f"data.mask {shown} leaves {which}"))
 
 
 def check_predictable(directory: RunDirectory, output: OutputOptions) -> None:
@@ -64,7 +74,3 @@ def check_same_features(names: Sequence[str] | None, fitted: Sequence[str] | Non
 def _tell(what: str, model: ModelOptions, listen: Listener) -> None:
     keeps = f"only model.reg_covar = {model.reg_covar:g} keeps covariances regular" if model.reg_covar else "beware"
     listen(Notice(f"{what}: {keeps}; consider dropping it"))
-
-
-def _name(names: Sequence[str] | None, column: int) -> str:
-    return f"column {column}" + (f" ({names[column]})" if names else "")

@@ -104,7 +104,7 @@ def begun(
 ) -> Race:
     """Return the race of the restarts on the sample: of none, where EM starts from a model that is given."""
     check_fittable(survey, config.model, source.feature_names, listen)
-    tell_of_mask(config.data.mask, rows.n_rows - survey.n_rows, listen)
+    tell_of_mask(config.data.mask, survey, rows.n_rows, listen)
     if start is not None:
         check_start(start.model, config.model, survey.n_features, source.feature_names)
         listen(Phase("seed", f"from the model of {start.path}"))

@@ -40,9 +40,10 @@ class Memory:
 
 def rows_of(source: Source, compute: ComputeOptions) -> Rows:
     """Return the source's rows, lazily: none is read."""
-    return Rows.of_readable(
-        source.array, source.stored_chunks, source.weights, source.valid, source.fill_value, compute.chunk_bytes
+    rows = Rows.of_readable(
+        source.array, source.stored_chunks, source.weights, source.valid, source.fill_values, compute.chunk_bytes
     )
+    return replace(rows, naming=source.naming)
 
 
 def plan(config: Config) -> str:

@@ -219,7 +219,7 @@ def test_bad_rows_at_predict_leave_nothing(job, rows):
     )
     spoil_nan(rows)
     np.save("nan.npy", rows)
-    assert "row 412, column 1 is nan" in refused("predict", "run", "data.path=nan.npy", code=3)
+    assert "row 412, column 1 of nan.npy is nan" in refused("predict", "run", "data.path=nan.npy", code=3)
     assert not (job / "run" / "predictions").exists()
 
 

@@ -80,22 +80,23 @@ def test_a_mistake_is_one_line_that_names_the_key(text, overrides, message):
 
 
 @pytest.mark.parametrize(
-    ("text", "mask", "fill_value", "name"),
+    ("text", "mask", "fill_values", "name"),
     [
-        ("nan", "nan", math.nan, None),
-        (".nan", "nan", math.nan, None),
-        ("-9999", -9999, -9999, None),
-        ("1e20", 1e20, 1e20, None),
-        ("'~land'", "~land", None, "land"),
-        ("~land", "~land", None, "land"),
-        ("sea", "sea", None, "sea"),
-        ("~", None, None, None),
+        ("nan", "nan", (math.nan,), None),
+        (".nan", "nan", (math.nan,), None),
+        ("-9999", -9999, (-9999,), None),
+        ("1e20", 1e20, (1e20,), None),
+        ("'~land'", "~land", (), "land"),
+        ("~land", "~land", (), "land"),
+        ("sea", "sea", (), "sea"),
+        ("~", None, (), None),
+        ("[nan, inf, -.inf, -9999]", ("nan", "inf", "-inf", -9999), (math.nan, math.inf, -math.inf, -9999), None),
     ],
 )
-def test_a_mask_is_a_name_or_a_fill_value(text, mask, fill_value, name):
+def test_a_mask_is_a_name_or_a_fill_value(text, mask, fill_values, name):
     config = parse_config(f"data: {{path: a.zarr, mask: {text}}}")
     assert config.data.mask == mask
-    assert config.data.fill_value == pytest.approx(fill_value, nan_ok=True)
+    assert config.data.fill_values == pytest.approx(fill_values, nan_ok=True)
     assert config.data.mask_name == name
     assert config.data.mask_is_inverted == str(mask).startswith("~")
     assert parse_config(config.to_yaml()) == config

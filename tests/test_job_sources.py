@@ -301,6 +301,30 @@ def test_a_mask_that_leaves_no_row_out_is_told(here):
     assert "note: data.mask -999 leaves no row out" in run("fit", "job.yaml").output
 
 
+def test_a_value_that_is_not_finite_is_named_as_the_files_are_with_a_mask_that_is_not_set_already(here):
+    for i, part in enumerate(np.split(np.where(VALID[:, None], ROWS, np.nan), 3)):
+        np.save(here / f"part-{i}.npy", part)
+    spoilt = np.load(here / "part-1.npy")
+    spoilt[7, 1] = -np.inf
+    np.save(here / "part-1.npy", spoilt)
+    write_job(here, {"path": "part-*.npy", "mask": "nan"})
+    line = refused("fit", "job.yaml", code=3)
+    assert "1 values are not finite, the first in row 7, column 1 of part-1.npy: " in line
+    assert line.endswith("data.mask: [nan, -inf]")
+    n_left_out = int((~VALID).sum()) + bool(VALID[307])
+    told = run("fit", "job.yaml", "data.mask=[nan, -inf]").output
+    assert f"note: data.mask [nan, -inf] leaves {n_left_out} of 900 rows out, in which" in told
+    assert (labels_of(here / "run") < 0).sum() == n_left_out
+    line = refused("predict", "run", "data.mask=nan", "output.directory=scored", code=3)
+    assert "row 7, column 1 of part-1.npy is -inf: " in line
+    assert line.endswith("data.mask: [nan, -inf]")
+
+
+def test_a_list_of_fill_values_holds_no_names(here):
+    write_job(here, {"path": "rows.npy", "mask": ["nan", "land"]})
+    assert "should be a number, nan, inf or -inf in a list: 'land' is none" in refused("fit", "job.yaml", code=2)
+
+
 def test_a_mask_with_the_axes_of_the_rows_in_another_order_is_refused(here):
     xarray = pytest.importorskip("xarray", reason="needs the package xarray")
     pytest.importorskip("h5netcdf", reason="needs the package h5netcdf")

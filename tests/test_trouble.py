@@ -106,7 +106,7 @@ def test_any_data_and_configuration_give_a_sound_model_or_one_line(rows, options
     ("rows", "weights", "message"),
     [
         (BASE * 1e150, None, "column 0 has values from .*: deviations must be 1e-140 to 1e.140 .* rescale the column"),
-        (BASE * [1, 1e-100, 1e100], None, "columns 2 and 1 have the standard deviations .* ratios of them"),
+        (BASE * [1, 1e-100, 1e100], None, "column 2 and column 1 have the standard deviations .* ratios of them"),
         (np.where(BASE[7, 1] == BASE, np.nan, BASE), None, "1 values are not finite, the first in row 7, column 1"),
         (BASE, np.zeros(60), "all weights are zero"),
         (BASE, np.full(60, 1e200), "the row weights sum to 6e.201"),
@@ -145,7 +145,7 @@ def test_a_job_fits_what_the_estimator_fits(job, name, covariance_type):
 def test_a_job_refuses_what_the_estimator_refuses(job, name):
     np.save("rows.npy", TROUBLE[name])
     line = refused("fit", "job.yaml", "model.n_components=3", code=3)
-    assert str(outcome(TROUBLE[name], n_components=3)) in line
+    assert str(outcome(TROUBLE[name], n_components=3)).partition(":")[0] in line
     assert not (job / "run").exists()
 
 

@@ -11,17 +11,18 @@ from typing import Any, Literal
 
 import dask.array as da
 import numpy as np
-from dask.delayed import delayed
+from dask.delayed import Delayed, delayed
 from numpy.typing import NDArray
 
 from ..core.coefficients import Coefficients, prepare_prediction
 from ..core.features import Array
 from ..core.mixture import Mixture
+from ..core.naming import NotFiniteError, name_row
 from ..core.prediction import Prediction, Wanted, predict
 from ..core.quantile import Counts
 from ..errors import DataError
 from .reduction import compute, map_reduce, out_of_slot
-from .rows import Region, Rows, aligned, name_row, place_in
+from .rows import Region, Rows, aligned, place_in
 
 Write = Callable[[Region, Prediction], None]
 
@@ -64,9 +65,17 @@ def predict_to(
     todo = {number: region for number, region in regions.items() if not all(map(done, scoring.strips(region)))}
     if not todo:
         return np.zeros(mixture.n_components, np.int64)
-    (total,) = compute(map_reduce(rows, _predict_chunk, _add, scoring, todo, "predict"))
-    counts: NDArray[np.int64] = total
+    counts: NDArray[np.int64] = _total(rows, map_reduce(rows, _predict_chunk, _add, scoring, todo, "predict"))
     return counts
+
+
+def _total(rows: Rows, reduced: Delayed) -> Any:
+    """Return the computed value of a pass over rows; a value that is not finite is named as the rows are."""
+    try:
+        (total,) = compute(reduced)
+    except NotFiniteError as error:
+        raise error.named(rows.naming) from None
+    return total
 
 
 def _check_features(n_features: int, mixture: Mixture) -> None:
@@ -86,7 +95,7 @@ def _predict_chunk(
             scoring.coefficients,
             scoring.n_components,
             scoring.wanted,
-            lambda row, strip=strip: name_row(place_in(strip, row)),  # type: ignore[misc]
+            lambda row, strip=strip: place_in(strip, row),  # type: ignore[misc]
         )
         out_of_slot(scoring.write, strip, prediction)
         counts += np.bincount(prediction.labels[prediction.labels >= 0], minlength=scoring.n_components)
@@ -99,8 +108,7 @@ def log_density_counts(rows: Rows, mixture: Mixture) -> Counts:
     _check_features(rows.n_features, mixture)
     shared = (prepare_prediction(mixture), mixture.n_components)
     regions = dict(enumerate(rows.regions))
-    (total,) = compute(map_reduce(rows, _density_chunk, _density_combine, shared, regions, "density"))
-    counts: Counts = total
+    counts: Counts = _total(rows, map_reduce(rows, _density_chunk, _density_combine, shared, regions, "density"))
     return counts
 
 
@@ -114,7 +122,7 @@ def _density_chunk(
     for at in range(0, len(block), _DENSITY_ROWS):
         own = slice(at, at + _DENSITY_ROWS)
         own_weights = None if weights is None else weights[own]
-        place = lambda row, at=at: name_row(place_in(region, at + row))  # noqa: E731 # of this strip
+        place = lambda row, at=at: place_in(region, at + row)  # noqa: E731 # of this strip
         density = predict(block[own], own_weights, *shared, Wanted(log_density=True), place).log_density
         assert density is not None
         counts = counts + Counts.of(density, own_weights)
@@ -144,8 +152,7 @@ def likelihood(rows: Rows, mixture: Mixture, *, entropy: bool = False) -> Likeli
         raise DataError("there are no rows to score: give 1 or more")
     shared = (prepare_prediction(mixture), mixture.n_components, Wanted(probabilities=entropy, log_density=True))
     regions = dict(enumerate(rows.regions))
-    (total,) = compute(map_reduce(rows, _likelihood_chunk, _likelihood_combine, shared, regions, "likelihood"))
-    sums: Likelihood = total
+    sums: Likelihood = _total(rows, map_reduce(rows, _likelihood_chunk, _likelihood_combine, shared, regions, "likelihood"))
     if sums.weight_sum == 0:
         raise DataError(f"the weights of all {rows.n_rows:,} rows are 0: give some a positive weight")
     return sums
@@ -160,7 +167,7 @@ def _likelihood_chunk(
     for at in range(0, len(block), step):
         own = slice(at, at + step)
         own_weights = None if weights is None else _checked_weights(weights[own], region, at)
-        place = lambda row, at=at: name_row(place_in(region, at + row))  # noqa: E731 # of this strip
+        place = lambda row, at=at: place_in(region, at + row)  # noqa: E731 # of this strip
         total = total + _sums(predict(block[own], own_weights, coefficients, n_components, wanted, place), own_weights)
     return total
 

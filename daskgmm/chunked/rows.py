@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from math import prod
 from typing import Any
@@ -15,6 +15,7 @@ from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
 from ..core.blocks import checked_numbers
+from ..core.naming import UNNAMED, Naming
 from ..core.presence import presence
 from ..core.slots import current_execution
 from ..errors import DataError
@@ -35,6 +36,7 @@ class Rows:
 
     array: da.Array  # (*grid, d)
     weights: da.Array | None = None  # (*grid)
+    naming: Naming = UNNAMED  # of features, and of files along the first axis
 
     @classmethod
     def of(cls, array: da.Array, weights: da.Array | None = None, chunk_bytes: ChunkBytes = "auto") -> Rows:
@@ -66,22 +68,22 @@ class Rows:
         stored: Stored = None,
         weights: Any | None = None,
         valid: Any | None = None,
-        fill_value: float | None = None,
+        fill_values: tuple[float, ...] = (),
         chunk_bytes: ChunkBytes = "auto",
     ) -> Rows:
         """Return rows of anything with shape, dtype and [slices]; each block is one read of whole stored chunks.
 
         An array of one axis holds one feature. Rows are left out where `valid` (*grid) is False, and where a feature
-        equals `fill_value` (NaN: is NaN). For `stored` see `plan_chunks`. What it takes to say how the rows are cut is
-        arithmetic: only `fused` makes something for each block.
+        equals one of `fill_values` (NaN: is NaN). For `stored` see `plan_chunks`. What it takes to say how the rows are
+        cut is arithmetic: only `fused` makes something for each block.
         """
         for what in (weights, valid):
             if what is not None:
                 _check_weights(array, what)
-        masked = valid is not None or fill_value is not None
+        masked = valid is not None or bool(fill_values)
         if isinstance(array, np.ndarray):
             array = array if array.ndim > 1 else array[:, None]
-            weights = presence(array, weights, _read(valid), fill_value) if masked else weights
+            weights = presence(array, weights, _read(valid), fill_values) if masked else weights
             return cls.of_memory(array, weights, chunk_bytes)
         grid, n_features = (array.shape, 1) if array.ndim == 1 else (array.shape[:-1], array.shape[-1])
         chunks = plan_chunks(grid, max(n_features * array.dtype.itemsize, 1), stored, chunk_bytes)
@@ -90,7 +92,7 @@ class Rows:
             read = read[:, None]
         lazy_weights, lazy_valid = (None if one is None else _lazy(one, chunks) for one in (weights, valid))
         if masked:
-            lazy_weights = _presence(read, lazy_weights, lazy_valid, fill_value)
+            lazy_weights = _presence(read, lazy_weights, lazy_valid, fill_values)
         return cls(read, lazy_weights)
 
     @property
@@ -152,15 +154,18 @@ class Rows:
     def fused(self) -> Rows:
         """Return the same rows with the reading of each block as one task, since every pass builds on this graph."""
         if self.weights is None:
-            return Rows(*dask.optimize(self.array))
-        return Rows(*dask.optimize(self.array, self.weights))
+            (array,) = dask.optimize(self.array)
+            return replace(self, array=array)
+        array, weights = dask.optimize(self.array, self.weights)
+        return replace(self, array=array, weights=weights)
 
     def persisted(self) -> Rows:
         """Return the same rows held in the memory of the scheduler's workers, aligned for the kernel."""
         arrays = [self.array] if self.weights is None else [self.array, self.weights]
         held = (one.map_blocks(aligned, name=one.name + _HELD, dtype=one.dtype, meta=one._meta) for one in arrays)
         execution = current_execution()
-        return Rows(*dask.persist(*held, **(execution.keywords() if execution else {})))
+        array, *weights = dask.persist(*held, **(execution.keywords() if execution else {}))
+        return replace(self, array=array, weights=weights[0] if weights else None)
 
 
 def aligned(block: NDArray[Any]) -> NDArray[Any]:
@@ -183,19 +188,16 @@ def name_rows(region: Region) -> str:
     return f"rows [{', '.join(f'{one.start}:{one.stop}' for one in region)}]"
 
 
-def name_row(place: tuple[int, ...]) -> str:
-    """Return what a message calls the row at a grid index."""
-    return f"row {place[0]}" if len(place) == 1 else f"row {place}"
-
-
-def _presence(read: da.Array, weights: da.Array | None, valid: da.Array | None, fill_value: float | None) -> da.Array:
+def _presence(
+    read: da.Array, weights: da.Array | None, valid: da.Array | None, fill_values: tuple[float, ...]
+) -> da.Array:
     """Return `core.presence` of each block, lazily."""
     axes = tuple(range(read.ndim))
     grid = axes[:-1]
     pairs = [part for one in (weights, valid) for part in ((one, None) if one is None else (one, grid))]
     dtype = np.dtype(bool) if weights is None else weights.dtype
     lazy: da.Array = da.blockwise(
-        presence, grid, read, axes, *pairs, fill_value, None, dtype=dtype, concatenate=True, meta=np.empty((), dtype)
+        presence, grid, read, axes, *pairs, fill_values, None, dtype=dtype, concatenate=True, meta=np.empty((), dtype)
     )
     return lazy
 

@@ -13,12 +13,13 @@ from dask.delayed import Delayed, delayed
 from numpy.typing import NDArray
 
 from ..core.expectation import Expectation
+from ..core.naming import name_column
 from ..core.resolution import Resolution, find_steps, steps_of
 from ..core.seeding import in_memory
 from ..core.survey import Survey, survey
 from ..errors import DataError
 from .reduction import compute, map_reduce, persist
-from .rows import Rows, name_row
+from .rows import Rows
 
 Drawn = tuple[NDArray[Any], NDArray[Any] | None]  # rows (m, d) and their weights (m,)
 
@@ -63,26 +64,26 @@ def check(result: Survey, rows: Rows) -> None:
     if result.first_nonfinite is not None:
         row, column = result.first_nonfinite
         raise DataError(
-            f"{result.n_nonfinite} values are not finite, the first in {name_row(rows.place(row))}, column {column}: "
-            "fill or drop NaN and inf, or give those rows the weight 0 (in a job: data.mask: nan, inf or -inf)"
+            f"{result.n_nonfinite} values are not finite, the first in {rows.naming.value(rows.place(row), column)}: "
+            f"{rows.naming.advice(result.nonfinite_kinds)}"
         )
     if result.first_bad_weight is not None:
         row, value = result.first_bad_weight
         raise DataError(
             f"{result.n_bad_weights} row weights are negative or not finite, the first ({value}) of "
-            f"{name_row(rows.place(row))}: weights must be 0 or more"
+            f"{rows.naming.row(rows.place(row))}: weights must be 0 or more"
         )
     if result.n_rows == 0:
         raise DataError(
             "there are no rows of positive weight (all weights are zero, or there are no rows): nothing can be fitted"
         )
-    _check_sizes(result)
+    _check_sizes(result, rows.naming.features)
 
 
 _LARGEST = 1e140  # and its reciprocal the smallest: squares and their ratios are then numbers, with room for products
 
 
-def _check_sizes(result: Survey) -> None:
+def _check_sizes(result: Survey, features: Sequence[str] | None) -> None:
     """Raise DataError where squares of values, or ratios of them, would be no numbers."""
     if not 1 / _LARGEST <= result.weight_sum <= _LARGEST:
         raise DataError(
@@ -93,14 +94,15 @@ def _check_sizes(result: Survey) -> None:
     deviations = np.sqrt(result.variance[varying])
     for column, deviation in zip(varying, deviations, strict=True):
         if not 1 / _LARGEST <= deviation <= _LARGEST:
+            name, extent = name_column(features, int(column)), (result.minimum[column], result.maximum[column])
             raise DataError(
-                f"column {column} has values from {result.minimum[column]:g} to {result.maximum[column]:g} with the "
+                f"{name} has values from {extent[0]:g} to {extent[1]:g} with the "
                 f"standard deviation {deviation:g}: deviations {bounds}, so rescale the column"
             )
     if len(varying) and deviations.max() / deviations.min() > _LARGEST:
-        widest, narrowest = varying[np.argmax(deviations)], varying[np.argmin(deviations)]
+        widest, narrowest = (name_column(features, int(varying[at(deviations)])) for at in (np.argmax, np.argmin))
         raise DataError(
-            f"columns {widest} and {narrowest} have the standard deviations {deviations.max():g} and "
+            f"{widest} and {narrowest} have the standard deviations {deviations.max():g} and "
             f"{deviations.min():g}: ratios of them must be at most {_LARGEST:g}, so rescale the columns"
         )
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..errors import DataError
 from .blas import single_threaded
 from .blocks import blocks
 from .coefficients import Coefficients
 from .features import Array
 from .kernels import Outputs
+from .naming import NotFiniteError, Place
 
 LEFT_OUT = -2  # label of a row that is left out; its probabilities and log-density are NaN
 
@@ -61,19 +61,19 @@ def predict(
     coefficients: Coefficients,
     n_components: int,
     wanted: Wanted,
-    name_row: Callable[[int], str] = "row {}".format,
+    place: Callable[[int], Place] = lambda row: (row,),
 ) -> Prediction:
     """Return the prediction for rows (n, d), with the coefficients that `prepare_prediction` returned.
 
-    Rows whose weight is 0 are absent, and may hold anything; other weights (n,) change nothing. Raises DataError at a
-    value that is not finite; `name_row` says there which row that is.
+    Rows whose weight is 0 are absent, and may hold anything; other weights (n,) change nothing. Raises NotFiniteError
+    at a value that is not finite; `place` says there at which index of the grid that row is.
     """
     prediction = Prediction.empty(len(rows), n_components, wanted)
     at = 0
     with single_threaded():
         for block, weights in blocks(rows, row_weights, n_components if wanted.probabilities else 0):
             absent = None if weights is None else weights == 0
-            _refuse_nonfinite(block, absent, at, name_row)
+            _refuse_nonfinite(block, absent, at, place)
             if absent is not None and absent.any():
                 block = np.where(absent[:, None], block.dtype.type(0), block)  # the kernels take finite rows only
             _fill(prediction[at : at + len(block)], block, absent, coefficients, n_components)
@@ -112,7 +112,7 @@ def _largest(values: Array, m: int) -> NDArray[np.intp]:
 
 
 def _refuse_nonfinite(
-    block: NDArray[np.floating], absent: NDArray[np.bool_] | None, first_row: int, name_row: Callable[[int], str]
+    block: NDArray[np.floating], absent: NDArray[np.bool_] | None, first_row: int, place: Callable[[int], Place]
 ) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(block.sum(dtype=np.float64)):  # most often, and much cheaper than to look at each value
@@ -123,8 +123,4 @@ def _refuse_nonfinite(
     bad = np.argwhere(bad_values)
     if len(bad):
         row, column = bad[0]
-        raise DataError(
-            f"{name_row(first_row + int(row))}, column {column} is {block[row, column]}: "
-            "fill or drop NaN and inf; to leave the row out, set data.mask: nan in a job, all its features to NaN in "
-            "Python's predict, its sample_weight to 0 in score"
-        )
+        raise NotFiniteError(place(first_row + int(row)), int(column), float(block[row, column]))

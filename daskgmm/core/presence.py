@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,15 @@ from numpy.typing import NDArray
 
 
 def presence(
-    rows: NDArray[Any], weights: NDArray[Any] | None, valid: NDArray[np.bool_] | None, fill_value: float | None
+    rows: NDArray[Any], weights: NDArray[Any] | None, valid: NDArray[np.bool_] | None, fill_values: Iterable[float] = ()
 ) -> NDArray[Any]:
     """Return the weights (*grid) of rows (*grid, d): those given, or True, and 0 or False where a row is masked.
 
-    A row is masked where `valid` (*grid) is False, or where any of its features equals `fill_value` (NaN: is NaN).
+    A row is masked where `valid` (*grid) is False, or where any of its features equals one of
+    `fill_values` (NaN: is NaN).
     """
     counts = np.ones(rows.shape[:-1], bool) if valid is None else valid
-    if fill_value is not None:
+    for fill_value in fill_values:
         counts = counts & ~_equal(rows, fill_value).any(axis=-1)
     return counts if weights is None else np.where(counts, weights, 0)
 

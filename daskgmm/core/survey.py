@@ -12,6 +12,7 @@ from .blas import single_threaded
 from .blocks import blocks
 from .features import Array
 from .frame import Frame
+from .naming import KINDS
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,8 @@ class Survey:
     first_nonfinite: tuple[int, int] | None = None  # its row and column
     n_bad_weights: int = 0  # row weights that are negative, NaN or infinite
     first_bad_weight: tuple[int, float] | None = None  # its row and value
+    nonfinite_kinds: tuple[str, ...] = ()  # of nan, inf and -inf, those that there are
+    n_missing: int = 0  # NaN in rows of weight 0
 
     @classmethod
     def zero(cls, n_features: int) -> Survey:
@@ -62,6 +65,8 @@ class Survey:
             self.first_nonfinite or other.first_nonfinite,
             self.n_bad_weights + other.n_bad_weights,
             self.first_bad_weight or other.first_bad_weight,
+            tuple(kind for kind in KINDS if kind in self.nonfinite_kinds + other.nonfinite_kinds),
+            self.n_missing + other.n_missing,
         )
 
     @property
@@ -114,10 +119,12 @@ def _survey_block(block: NDArray[np.floating], weights: Array | None, first_row:
     faults = _faults(block, weights, first_row)
     if faults is not None:
         return faults
+    n_missing = 0
     if weights is not None and not weights.all():
+        n_missing = int(np.count_nonzero(np.isnan(block[weights == 0])))
         block, weights = block[weights > 0], weights[weights > 0]
     if not len(block):
-        return Survey.zero(block.shape[1])
+        return replace(Survey.zero(block.shape[1]), n_missing=n_missing)
     origin = block[0].astype(np.float64)
     values = block - origin
     weight_sum = float(len(values) if weights is None else weights.sum())
@@ -125,7 +132,8 @@ def _survey_block(block: NDArray[np.floating], weights: Array | None, first_row:
     minimum, maximum = block.min(axis=0).astype(np.float64), block.max(axis=0).astype(np.float64)
     values -= lead
     scatter = (values.T if weights is None else values.T * weights) @ values
-    return Survey(len(block), weight_sum, origin, lead, scatter, minimum, maximum, np.zeros(block.shape[1]))
+    moments = weight_sum, origin, lead, scatter, minimum, maximum
+    return Survey(len(block), *moments, np.zeros(block.shape[1]), n_missing=n_missing)
 
 
 def _faults(block: NDArray[np.floating], weights: Array | None, first_row: int) -> Survey | None:
@@ -143,7 +151,13 @@ def _faults(block: NDArray[np.floating], weights: Array | None, first_row: int) 
         first_nonfinite=(first_row + int(where[0, 0]), int(where[0, 1])) if len(where) else None,
         n_bad_weights=len(rows_at),
         first_bad_weight=_bad_weight(weights, rows_at, first_row),
+        nonfinite_kinds=_kinds(block[bad_values]),
     )
+
+
+def _kinds(values: NDArray[np.floating]) -> tuple[str, ...]:
+    met = (np.isnan(values).any(), (values == np.inf).any(), (values == -np.inf).any())
+    return tuple(kind for kind, is_met in zip(KINDS, met, strict=True) if is_met)
 
 
 def _bad_weight(weights: Array | None, rows_at: NDArray[np.intp], first_row: int) -> tuple[int, float] | None:

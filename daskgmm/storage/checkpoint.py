@@ -242,7 +242,7 @@ def _state(entry: Mapping[str, Any], data: bytes, surveys: dict[str, Survey]) ->
 
 def _survey(entry: Mapping[str, Any], data: bytes) -> Survey:
     arrays = _Stored(data, {})
-    scalars = {name: _tuple(entry[name]) for name in _survey_scalars()}
+    scalars = {name: _tuple(entry[name]) for name in _survey_scalars() if name in entry}
     values: dict[str, Any] = {spec.name: arrays[spec, entry[spec.name]] for spec in CHECKPOINT_SURVEY}
     return Survey(**scalars, **values)
 

@@ -193,7 +193,7 @@ def test_masked_rows_weigh_nothing(kind, weighted, masked):
         None if kind is np.asarray else (5, 6),
         kind(row_weights) if weighted else None,
         None if masked == "fill" else kind(valid),
-        None if masked == "array" else np.nan,
+        () if masked == "array" else (np.nan,),
         1024,
     )
     expected = np.where(present, row_weights, 0) if weighted else present
@@ -204,7 +204,7 @@ def test_masked_rows_weigh_nothing(kind, weighted, masked):
 
 
 def test_a_column_of_one_axis_can_be_masked():
-    rows = Rows.of_readable(Readable(np.array([1.0, -9.0, 2.0])), (3,), fill_value=-9.0)
+    rows = Rows.of_readable(Readable(np.array([1.0, -9.0, 2.0])), (3,), fill_values=(-9.0,))
     np.testing.assert_array_equal(rows.weights.compute(), [True, False, True])
 
 

@@ -128,6 +128,14 @@ def test_values_that_are_not_finite_are_counted_and_the_first_is_placed(bad, dty
     assert found.first_nonfinite == (1000 + block_rows(3) + 5, 2)
 
 
+def test_the_kinds_of_values_that_are_not_finite_are_merged_and_missing_ones_of_weight_0_counted():
+    rows = np.zeros((6, 2))
+    rows[0, 1], rows[3, 0], rows[4] = -np.inf, np.nan, np.nan
+    found = survey(rows[:3]) + survey(rows[3:], np.array([1.0, 0.0, 1.0]), 3)
+    assert found.nonfinite_kinds == ("nan", "-inf")
+    assert survey(rows[3:], np.array([0.0, 0.0, 1.0])).n_missing == 3
+
+
 def test_the_first_fault_is_row_by_row_not_column_by_column():
     rows = np.zeros((10, 3))
     rows[7, 0] = rows[4, 2] = np.nan

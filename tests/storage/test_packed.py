@@ -109,7 +109,7 @@ def test_one_field_in_zarr_is_one_feature_as_it_is_in_netcdf(tmp_path):
 
 @pytest.mark.parametrize("mask", [float("inf"), float("-inf"), "inf", "-inf"])
 def test_an_infinity_may_be_the_fill_value(mask):
-    assert TypeAdapter(DataOptions).validate_python({"path": "x", "mask": mask}).fill_value == float(mask)
+    assert TypeAdapter(DataOptions).validate_python({"path": "x", "mask": mask}).fill_values == (float(mask),)
 
 
 @pytest.mark.parametrize(

@@ -264,7 +264,7 @@ def test_zarr_axes_keep_their_names_and_coordinates(ocean):
 def test_a_mask_counts_rows_where_it_is_not_zero_or_inverted_where_it_is(ocean):
     for mask, expected in (("sea", FIELDS > 0), ("~sea", FIELDS <= 0)):
         source = open_source(DataOptions(ocean, arrays=("temp", "salt"), mask=mask, weights="area"))
-        assert source.fill_value is None
+        assert source.fill_values == ()
         np.testing.assert_array_equal(source.valid[BLOCK], expected[BLOCK])
         np.testing.assert_array_equal(source.weights[BLOCK], np.abs(FIELDS)[BLOCK])
 
@@ -273,7 +273,7 @@ def test_a_mask_counts_rows_where_it_is_not_zero_or_inverted_where_it_is(ocean):
 def test_a_number_as_mask_is_a_fill_value(ocean, mask, expected):
     source = open_source(DataOptions(ocean, arrays=("temp",), mask=mask))
     assert source.valid is None
-    np.testing.assert_equal(source.fill_value, expected)
+    np.testing.assert_equal(source.fill_values, (expected,))
 
 
 @pytest.mark.parametrize(

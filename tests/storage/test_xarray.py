@@ -180,6 +180,6 @@ def test_zarr_that_xarray_wrote_is_read_as_stored_too(dataset, tmp_path):
     path = str(tmp_path / "a.zarr")
     source = open_source(DataOptions(path, format="zarr", arrays=("temp", "salt"), mask=0, weights="area"))
     assert source.dims == ("time", "lat", "lon")
-    assert source.fill_value == 0
+    assert source.fill_values == (0,)
     assert source.coordinates["time"].attributes["calendar"] == "noleap"
     np.testing.assert_array_equal(source.array[PART], np.stack([TEMP, SALT], -1)[PART])

@@ -12,6 +12,7 @@ from annotated_types import Len, MinLen
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
+from ...core.naming import KINDS, Naming
 from ...core.section import STRICT
 from .readers import Readable, SyntheticOptions
 from .tables.csv_dialect import CsvOptions
@@ -22,12 +23,20 @@ Format = Literal["auto", "zarr", "npy", "hdf5", "xarray", "parquet", "csv", "arr
 def _writable(mask: object) -> object:
     """Return NaN and infinity as strings that a configuration file can hold, and that equal themselves."""
     if isinstance(mask, bool) or mask == "":
-        raise ValueError("should be the name of an array or a fill value")
+        raise ValueError("should be the name of an array, a fill value or a list of fill values")
     return str(mask) if isinstance(mask, float) and not isfinite(mask) else mask
 
 
-_NOT_FINITE = {"nan", "inf", "-inf"}
-Mask = Annotated[str | float | int | None, BeforeValidator(_writable)]
+def _fill_value(value: object) -> object:
+    """Return a fill value of a list as a configuration file can hold it; raise ValueError for what is none."""
+    written = value.lower() if isinstance(value, str) else _writable(value)
+    if not isinstance(written, float | int) and written not in KINDS:
+        raise ValueError(f"should be a number, nan, inf or -inf in a list: {value!r} is none")
+    return written
+
+
+FillValue = Annotated[str | float | int, BeforeValidator(_fill_value)]
+Mask = Annotated[str | float | int | Annotated[tuple[FillValue, ...], MinLen(1)] | None, BeforeValidator(_writable)]
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class DataOptions:
     weights: Annotated[str, MinLen(1)] | None = None
     """Row weights: name of an array in the same group or file, of a column, or path of .npy files."""
     mask: Mask = None
-    """Which rows count: array or column not 0 there (~name: 0 there); or the fill value (nan, inf, -inf) of others."""
+    """Which rows count: array or column not 0 there (~name: 0 there); or fill values (-9999, nan, inf) of others."""
     keep: tuple[str, ...] = ()
     """Key columns of a table: no features, but carried over to the results."""
     header: bool | Annotated[tuple[str, ...], MinLen(1)] | None = None
@@ -74,16 +83,16 @@ class DataOptions:
         return CsvOptions(self.header, self.delimiter, self.decimal, na_values, self.encoding)
 
     @property
-    def fill_value(self) -> float | None:
-        """The value that marks rows to leave out, NaN and infinity included; None where the mask is no number."""
-        if isinstance(self.mask, str):
-            return float(self.mask) if self.mask.lower() in _NOT_FINITE else None
-        return self.mask
+    def fill_values(self) -> tuple[float, ...]:
+        """The values that mark rows to leave out, NaN and infinity included; none where the mask is no number."""
+        given = self.mask if isinstance(self.mask, tuple) else (self.mask,)
+        numbers = (float(one) if isinstance(one, str) and one.lower() in KINDS else one for one in given)
+        return tuple(one for one in numbers if isinstance(one, float | int))
 
     @property
     def mask_name(self) -> str | None:
         """What is named as the mask, without the ~ that inverts it."""
-        named = isinstance(self.mask, str) and self.fill_value is None
+        named = isinstance(self.mask, str) and not self.fill_values
         return str(self.mask).removeprefix("~") if named else None
 
     @property
@@ -111,8 +120,9 @@ class Source:
     stored_chunks: tuple[int, ...] | tuple[tuple[int, ...]] | None = None  # of the grid's axes; or pieces of rows
     weights: Readable | NDArray[Any] | None = None  # (*grid)
     valid: Readable | NDArray[Any] | None = None  # (*grid), bool: the rows that count
-    fill_value: float | None = None  # rows in which any feature equals it (in the array's dtype) do not count; NaN too
+    fill_values: tuple[float, ...] = ()  # rows in which a feature equals one (in the array's dtype) do not count
     feature_names: tuple[str, ...] | None = None
+    files: tuple[tuple[str, int], ...] = ()  # that follow one another along the first axis, and the length of each
     dims: tuple[str, ...] | None = None  # names of the grid's axes
     coordinates: Mapping[str, Coordinate] = field(default_factory=dict)  # by the name of the axis, where there is one
     is_image: bool = False
@@ -124,6 +134,12 @@ class Source:
         """The shape of the rows; an array of one axis holds one feature."""
         shape = tuple(self.array.shape)
         return shape if len(shape) == 1 else shape[:-1]
+
+    @property
+    def naming(self) -> Naming:
+        """What messages call its rows and features."""
+        files = self.files or ((self.description, self.grid[0]),)
+        return Naming(self.feature_names, files, self.fill_values, has_mask=self.valid is not None)
 
 
 def plain_attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:

@@ -17,21 +17,22 @@ from .reading import Guard, Reliable
 def open_npy(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     """Return the source in a .npy file, in a directory of them or in those that match a pattern, end to end."""
     weights, mask = options.weights, options.mask_name
-    array, notices = _open_npy_files("data.path", options.path, guard), _notices(options.path)
-    source = Source(array, options.path, notices=notices)
+    arrays = _open_npy_files("data.path", options.path, guard)
+    files = tuple((name, array.shape[0]) for name, array in arrays.items() if array.ndim)
+    source = Source(Concatenated.of(arrays), options.path, files=files, notices=_notices(options.path))
     if weighted and weights is not None:
-        source = replace(source, weights=_open_npy_files("data.weights", weights, guard))
+        source = replace(source, weights=Concatenated.of(_open_npy_files("data.weights", weights, guard)))
     if mask is not None:
-        array = _open_npy_files("data.mask", mask, guard)
+        array = Concatenated.of(_open_npy_files("data.mask", mask, guard))
         source = replace(source, valid=NonZero.of(mask, array, options.mask_is_inverted))
     return source
 
 
-def _open_npy_files(key: str, path: str, guard: Guard) -> Readable:
+def _open_npy_files(key: str, path: str, guard: Guard) -> dict[str, Readable]:
     files = npy_files(path)
     if not files:
         raise DataError(f"{key} {path!r} does not exist, or matches no .npy file (working directory {Path.cwd()})")
-    return Concatenated.of({str(file): Reliable(NpyReader.open(file), str(file), guard) for file in files})
+    return {str(file): Reliable(NpyReader.open(file), str(file), guard) for file in files}
 
 
 def npy_files(path: str) -> list[Path]:

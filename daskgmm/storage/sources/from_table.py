@@ -28,6 +28,7 @@ def open_table_source(options: DataOptions, guard: Guard, weighted: bool, format
         options.path,
         (table.pieces,),
         feature_names=table.feature_names(reader),
+        files=table.files,
         keys=keys,
         notices=table.notices((*features, *besides)),
     )

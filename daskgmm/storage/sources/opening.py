@@ -103,7 +103,7 @@ def open_source(options: DataOptions, retry: RetryPolicy = PATIENT, *, weighted:
         _check_exists(options.path, kind)
     source = guard(lambda: _OPENERS[kind](options, guard, weighted), options.path)
     _check(source, options if weighted else replace(options, weights=None))
-    return replace(source, description=without_credentials(source.description), fill_value=options.fill_value)
+    return replace(source, description=without_credentials(source.description), fill_values=options.fill_values)
 
 
 def _guess(options: DataOptions) -> str:

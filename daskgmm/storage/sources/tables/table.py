@@ -132,6 +132,11 @@ class Table:
         return tuple(rows for part in self.parts for rows in part.pieces if rows)
 
     @property
+    def files(self) -> tuple[tuple[str, int], ...]:
+        """The name of each file, in order, and the number of its rows."""
+        return tuple((part.file.name, sum(part.pieces)) for part in self.parts)
+
+    @property
     def n_rows(self) -> int:
         return sum(self.pieces)
 
