@@ -135,6 +135,68 @@ def test_variables_in_netcdf_groups_are_read_as_hdf5(tmp_path):
     np.testing.assert_array_equal(read(path, array="g/a", format="hdf5"), np.arange(3.0))
 
 
+def test_variables_of_netcdf_groups_are_listed_where_another_is_named(tmp_path):
+    xarray.Dataset({"a": ("t", np.arange(3.0))}).to_netcdf(tmp_path / "x.nc", group="g", engine="h5netcdf")
+    with pytest.raises(DataError, match=r"no variable 'g/b'; the dataset holds g/a \(with data\.format: hdf5\)"):
+        read(tmp_path / "x.nc", arrays=("g/b",))
+
+
+def test_a_variable_that_is_named_in_the_path_of_netcdf_is_refused_with_the_way_to_name_it(tmp_path):
+    path = tmp_path / "x.nc"
+    xarray.Dataset({"a": ("t", np.arange(3.0))}).to_netcdf(path, engine="h5netcdf")
+    with pytest.raises(DataError, match=r"x\.nc is there, but :: names a dataset of HDF5: .*data\.array: a"):
+        read(f"{path}::a")
+    np.testing.assert_array_equal(read(f"{path}::a", format="hdf5"), np.arange(3.0))
+    np.testing.assert_array_equal(read(path, array="a"), np.arange(3.0))
+
+
+ENCODINGS = st.fixed_dictionaries(
+    {"dtype": st.sampled_from(["i2", "u1", "i4", "f4", "f8"])},
+    optional={"_FillValue": st.integers(0, 9), "scale_factor": st.sampled_from([0.5, 4.0]), "add_offset": st.just(2.0)},
+)
+
+
+def written(folder, form, variable, encoding):
+    """Write a variable by xarray in one of its formats, or by h5py; return the path of its numbers, and these."""
+    data, path = xarray.Dataset({"a": ("t", variable)}), folder / f"x.{form}"
+    match form:
+        case "zarr2" | "zarr3":
+            path = folder / f"{form}.zarr"
+            data.to_zarr(path, mode="w", zarr_format=int(form[-1]), consolidated=False, encoding={"a": encoding})
+            return path, xarray.open_zarr(path, consolidated=False)["a"].values
+        case "nc":
+            data.to_netcdf(path, engine="h5netcdf", encoding={"a": encoding})
+        case "h5":
+            stored = xarray.conventions.encode_cf_variable(xarray.Variable("t", variable, encoding=dict(encoding)))
+            with h5py.File(path, "w") as file:
+                file.create_dataset("a", data=stored.values).attrs.update(stored.attrs)
+            return f"{path}::a", xarray.conventions.decode_cf_variable("a", stored).values
+    with xarray.open_dataset(path, engine="h5netcdf") as opened:
+        return path, opened["a"].values
+
+
+@pytest.mark.filterwarnings("ignore:saving variable")  # of floats as integers without a missing value: none is NaN
+@pytest.mark.parametrize("form", ["zarr2", "zarr3", "nc", "h5"])
+@settings(deadline=None, max_examples=12)
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=8), ENCODINGS)
+def test_what_xarray_and_h5py_write_is_read_to_the_numbers_that_xarray_reads(tmp_path_factory, form, values, encoding):
+    is_ambiguous = form == "zarr2" and encoding.get("_FillValue") == 0 and len(encoding) == 2
+    if is_ambiguous:
+        encoding = {**encoding, "scale_factor": 2.0}
+    values = np.array(values) * encoding.get("scale_factor", 1) + encoding.get("add_offset", 0)
+    path, expected = written(tmp_path_factory.mktemp("x"), form, values, encoding)
+    named = {} if form == "h5" else {"arrays": ("a",)}
+    np.testing.assert_allclose(read(path, **named), expected.squeeze(), rtol=1e-6)
+
+
+def test_zeros_that_may_be_missing_values_are_told(tmp_path):
+    data = xarray.Dataset({"a": ("t", np.array([0.0, 1.0, np.nan]))})
+    data.to_zarr(tmp_path / "x.zarr", zarr_format=2, consolidated=False, encoding={"a": {"_FillValue": 0}})
+    source = open_source(DataOptions(path=str(tmp_path / "x.zarr"), arrays=("a",)))
+    (notice,) = source.notices
+    assert "x.zarr/a: 0 is its fill value, and is data here; xarray takes it for missing" in notice
+
+
 @pytest.mark.parametrize("damage", ["truncated", "without the dataset"])
 def test_a_virtual_dataset_of_a_damaged_file_is_refused(tmp_path, damage):
     source = tmp_path / "s.h5"

@@ -22,6 +22,7 @@ class Member:
     array: Readable
     stored_chunks: tuple[int, ...] | None = None  # of all its axes
     dims: tuple[str, ...] | None = None  # names of all its axes
+    notices: tuple[str, ...] = ()  # what a person should know of how it is read
 
 
 class Container(Protocol):
@@ -97,6 +98,7 @@ def _single(container: Container, name: str | None) -> Source:
         feature_names=_labels(features, shape[-1]) if len(shape) > 1 else None,
         dims=dims,
         coordinates=_coordinates(container, dims, str(name), shape),
+        notices=member.notices,
     )
 
 
@@ -112,6 +114,7 @@ def _stacked(container: Container, names: tuple[str, ...]) -> Source:
         feature_names=names,
         dims=dims,
         coordinates=_coordinates(container, dims, names[0], array.shape),
+        notices=tuple(notice for member in members.values() for notice in member.notices),
     )
 
 

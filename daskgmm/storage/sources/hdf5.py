@@ -30,6 +30,20 @@ def open_hdf5(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     return source_in(file, replace(options, array=inside) if inside else options, weighted)
 
 
+def dataset_names(path: str) -> list[str]:
+    """Return the names of all datasets of an HDF5 file, those in groups as group/name."""
+    h5py = _h5py(path)
+    found: list[str] = []
+
+    def visit(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset):
+            found.append(name)
+
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+    return sorted(found)
+
+
 @dataclass(frozen=True)
 class HDF5File:
     """The datasets of an HDF5 file."""
@@ -45,16 +59,7 @@ class HDF5File:
         return {"array": rows[0]} if len(rows) == 1 else {}
 
     def names(self) -> list[str]:
-        h5py = _h5py(self.path)
-        found: list[str] = []
-
-        def visit(name: str, node: Any) -> None:
-            if isinstance(node, h5py.Dataset):
-                found.append(name)
-
-        with h5py.File(self.path, "r") as file:
-            file.visititems(visit)
-        return sorted(found)
+        return dataset_names(self.path)
 
     def member(self, name: str) -> Member | None:
         h5py = _h5py(self.path)

@@ -173,6 +173,11 @@ def _check_exists(path: str, kind: str) -> None:
             raise DataError(f"data.path {such}, but {kind} is read from one file: name it")
         if kind in {"npy", *_TABLES}:
             return
+    holder, _, name = file.partition("::")
+    if name and Path(holder).is_file():
+        remedy = f"write {holder} alone" + (f" and data.array: {name}" if kind in _WITH_NAMES else "")
+        remedy = "set data.format: hdf5 if it is that" if kind == "auto" else remedy
+        raise DataError(f"data.path {path!r}: {holder} is there, but :: names a dataset of HDF5: {remedy}")
     if not Path(file).exists():
         raise DataError(f"data.path {file!r} does not exist (working directory {Path.cwd()})")
 

@@ -21,6 +21,7 @@ from ..places import is_url
 from .chunk_check import CheckedStore, is_blosc
 from .containers import LARGEST_COORDINATE, Member, source_in
 from .data import Coordinate, DataOptions, Source, plain_attributes
+from .hdf5 import dataset_names
 from .packed import decoded, default_fill
 from .readers import Readable, Slices
 from .reading import Guard, Reliable, optional
@@ -114,7 +115,9 @@ class XarrayDataset:
 
     def names(self) -> list[str]:
         with self.handle.dataset() as dataset:
-            return [_described(name, variable) for name, variable in dataset.data_vars.items()]
+            own = [_described(name, variable) for name, variable in dataset.data_vars.items()]
+        nested = dataset_names(self.path) if self.handle.kind == "hdf5" else []
+        return own + [f"{name} (with data.format: hdf5)" for name in nested if "/" in name]
 
     def default(self, besides: set[str | None]) -> dict[str, Any]:
         """Return all numeric data variables but the bounds of coordinates; raise DataError unless their axes agree."""

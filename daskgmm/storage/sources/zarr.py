@@ -38,7 +38,8 @@ def open_zarr(options: DataOptions, guard: Guard, weighted: bool) -> Source:
         )
     member, n_axes = _member(node, options.path, guard, options.format == "zarr"), max(node.ndim - 1, 1)
     stored, dims = member.stored_chunks, member.dims
-    return Source(member.array, options.path, stored and stored[:n_axes], dims=dims and dims[:n_axes])
+    dims = dims and dims[:n_axes]
+    return Source(member.array, options.path, stored and stored[:n_axes], dims=dims, notices=member.notices)
 
 
 def open_node(path: str, storage_options: dict[str, Any]) -> zarr.Group | zarr.Array[Any]:
@@ -104,13 +105,28 @@ def _member(array: zarr.Array[Any], name: str, guard: Guard, raw: bool) -> Membe
     readable: Readable = Reliable(unchanged(array, array, name), name, guard, partial(_damaged_chunk, array))
     if not raw:
         readable = decoded(readable, array.attrs, name, _fill(array))
-    return Member(readable, array.shards or array.chunks, _dims(array))
+    return Member(readable, array.shards or array.chunks, _dims(array), _notices(array, name, raw))
 
 
 def _fill(array: zarr.Array[Any]) -> Any:
-    """Return the missing value that xarray keeps as the fill value in format 2; 0 is also what others leave there."""
-    is_xarray = array.metadata.zarr_format == 2 and _V2_DIMS in array.attrs
-    return array.fill_value if is_xarray and array.fill_value else None
+    """Return the missing value that xarray keeps as the fill value in format 2, or None.
+
+    Others leave 0 there, which is thus a missing value only of packed numbers, as the CF conventions know them.
+    """
+    is_meant = bool(array.fill_value) or not {"scale_factor", "add_offset"}.isdisjoint(array.attrs)
+    return array.fill_value if _has_v2_fill(array) and is_meant else None
+
+
+def _notices(array: zarr.Array[Any], name: str, raw: bool) -> tuple[str, ...]:
+    """Return what a person should know of a fill value that may be a missing value or none."""
+    if raw or not _has_v2_fill(array) or _fill(array) is not None or array.dtype.kind not in "iuf":
+        return ()
+    return (f"{name}: 0 is its fill value, and is data here; xarray takes it for missing, as data.mask: 0 does",)
+
+
+def _has_v2_fill(array: zarr.Array[Any]) -> bool:
+    has_fill = array.metadata.zarr_format == 2 and array.metadata.fill_value is not None
+    return has_fill and _V2_DIMS in array.attrs
 
 
 _V2_DIMS = "_ARRAY_DIMENSIONS"  # where xarray and others put the names of axes in zarr format 2
