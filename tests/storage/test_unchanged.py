@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import zarr
 
-from daskgmm.errors import DataError
+from daskgmm.errors import ConfigurationError, DataError
 from daskgmm.storage.sources import DataOptions, Source, open_source
 
 ROWS = np.arange(24.0).reshape(8, 3)
@@ -83,3 +83,57 @@ def test_chunks_that_were_never_written_are_fill_values(tmp_path):
     array = zarr.create_array(str(path), shape=(8, 3), chunks=(4, 3), dtype="f8", fill_value=7.0)
     array[:4] = 1.0
     np.testing.assert_array_equal(_open(str(path)).array[0:8,][:, 0], [1.0] * 4 + [7.0] * 4)
+
+
+def _chunk(path: Path, kind: str) -> Path:
+    """Return the file of the second chunk of the rows."""
+    inside = {"array": "c/1/0", "group": "x/c/1/0", "xarray": "x/c/1"}
+    return path / inside.get(kind, "x/1.0")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_chunk_that_vanishes_after_the_opening_is_refused_though_the_metadata_are_there(tmp_path, kind):
+    path = tmp_path / "rows.zarr"
+    array, *_ = _arrays(_open(str(path), **_write(path, kind)))
+    _chunk(path, kind).unlink()
+    with pytest.raises(DataError, match=r"was there when the job began, and is gone"):
+        array[4:8,]
+    np.testing.assert_array_equal(np.squeeze(array[0:4,]).reshape(4, -1)[:, 0], ROWS[:4, 0])
+
+
+def test_a_shard_that_vanishes_is_refused(tmp_path):
+    path = tmp_path / "rows.zarr"
+    zarr.create_array(str(path), data=ROWS, chunks=(2, 3), shards=(4, 3))
+    source = _open(str(path))
+    (path / "c/1/0").unlink()
+    with pytest.raises(DataError, match="c/1/0 was there when the job began, and is gone"):
+        source.array[4:6,]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_missing_chunks_are_an_error_where_that_is_asked_for(tmp_path, kind):
+    path = tmp_path / "rows.zarr"
+    options = _write(path, kind)
+    _open(str(path), **options, missing_chunks="error")
+    _chunk(path, kind).unlink()
+    with pytest.raises(DataError, match=r"1 chunks are not there, the first .*, and data\.missing_chunks is error"):
+        _open(str(path), **options, missing_chunks="error")
+    assert np.asarray(_open(str(path), **options, missing_chunks="fill").array[0:8,]).shape[0] == 8
+
+
+def test_missing_chunks_are_an_error_where_the_store_names_no_fill_value(tmp_path):
+    path = tmp_path / "rows.zarr"
+    array = zarr.create_array(
+        str(path), shape=(8, 3), chunks=(4, 3), dtype="f8", fill_value=None, zarr_format=2, overwrite=True
+    )
+    array[:4] = 1.0
+    with pytest.raises(DataError, match=r"the first 1\.0, and the store names no fill value: .*missing_chunks: fill"):
+        _open(str(path))
+    filled = _open(str(path), missing_chunks="fill").array[0:8,]
+    np.testing.assert_array_equal(filled[:, 0], [1.0] * 4 + [0.0] * 4)
+
+
+def test_missing_chunks_are_of_zarr_only(tmp_path):
+    np.save(tmp_path / "x.npy", ROWS)
+    with pytest.raises(ConfigurationError, match=r"data\.missing_chunks is for zarr"):
+        _open(f"{tmp_path}/x.npy", missing_chunks="fill")

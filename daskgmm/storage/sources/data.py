@@ -14,6 +14,7 @@ from pydantic import BeforeValidator
 
 from ...core.naming import KINDS, Naming
 from ...core.section import STRICT
+from .chunk_check import MissingChunks
 from .readers import Readable, SyntheticOptions
 from .tables.csv_dialect import CsvOptions
 
@@ -23,7 +24,7 @@ Format = Literal["auto", "zarr", "npy", "hdf5", "xarray", "parquet", "csv", "arr
 def _writable(mask: object) -> object:
     """Return NaN and infinity as strings that a configuration file can hold, and that equal themselves."""
     if isinstance(mask, bool) or mask == "":
-        raise ValueError("should be the name of an array, a fill value or a list of fill values")
+        raise ValueError("should be the name of an array or a fill value, or a list of fill values")
     return str(mask) if isinstance(mask, float) and not isfinite(mask) else mask
 
 
@@ -71,6 +72,8 @@ class DataOptions:
     """Of CSV: texts or numbers that mean a missing value, beside the empty text, NA, N/A, NaN and null."""
     encoding: Annotated[str, MinLen(1)] = "utf-8"
     """Of CSV: the encoding of its text, such as latin-1 or cp1252."""
+    missing_chunks: MissingChunks | None = None
+    """Of zarr: chunks that are not there are filled, or an error; null: filled where the store names a fill value."""
     storage_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """What the file system of a URL is to know: credentials, endpoint."""
     synthetic: SyntheticOptions = field(default_factory=SyntheticOptions)

@@ -200,6 +200,8 @@ def _check_options(options: DataOptions, kind: str) -> None:
     if options.storage_options and not is_url(options.path):
         raise ConfigurationError(f"data.storage_options are for URLs, but {options.path!r} is a file: leave them out")
     _check_table_options(options, kind)
+    if options.missing_chunks is not None and (kind not in {"zarr", "xarray"} or is_netcdf):
+        raise ConfigurationError(f"data.missing_chunks is for zarr, and {options.path} is none: leave it out")
     for key in ("array", "arrays"):
         if getattr(options, key) is not None and kind not in _WITH_NAMES:
             what = "names what a group or file of arrays holds"

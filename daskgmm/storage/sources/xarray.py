@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ..places import is_url
-from .chunk_check import CheckedStore, is_blosc
+from .chunk_check import Absent, CheckedStore, MissingChunks, absent_chunks, check_absent, is_blosc
 from .containers import LARGEST_COORDINATE, Member, source_in
 from .data import Coordinate, DataOptions, Source, plain_attributes
 from .hdf5 import dataset_names
@@ -34,7 +34,7 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 def open_xarray(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     """Return the source whose features are the variables of a dataset; without names, all numeric data variables."""
     optional("xarray", "xarray", options.path)
-    return source_in(XarrayDataset(options.path, _handle(options), guard), options, weighted)
+    return source_in(XarrayDataset(options.path, _handle(options), guard, options.missing_chunks), options, weighted)
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Handle:
     kind: Literal["zarr", "hdf5", "other"]
     storage_options: str = field(repr=False)  # JSON: it can be hashed
     token: str  # of one opening: what has been written anew under the same name is opened anew
+    absent: tuple[tuple[str, Absent | None], ...] = field(default=(), repr=False)  # chunks of each zarr array
 
     def group(self) -> zarr.Group:
         """Return the zarr group that the dataset is in."""
@@ -79,7 +80,8 @@ def _shared(handle: Handle, decoded: bool) -> tuple[Any, Any]:
         group = handle.group()
         how |= {"engine": "zarr", "consolidated": group.metadata.consolidated_metadata is not None}
         blosc = [array.path for _, array in group.arrays() if is_blosc(array)]
-        return xarray.open_dataset(CheckedStore(group.store, blosc), group=group.path or None, **how), None
+        store = CheckedStore(group.store, blosc, dict(handle.absent))
+        return xarray.open_dataset(store, group=group.path or None, **how), None
     if handle.kind == "hdf5":
         store = xarray.backends.H5NetCDFStore.open(handle.path)
         return xarray.open_dataset(store, **how), store
@@ -89,7 +91,9 @@ def _shared(handle: Handle, decoded: bool) -> tuple[Any, Any]:
 def _handle(options: DataOptions) -> Handle:
     path = options.path if is_url(options.path) else str(Path(options.path).absolute())
     if is_url(path) or Path(path).is_dir():
-        return Handle(path, "zarr", json.dumps(options.storage_options), uuid4().hex)
+        group = _group(path, options.storage_options)
+        absent = tuple((array.path, absent_chunks(array)) for _, array in group.arrays())
+        return Handle(path, "zarr", json.dumps(options.storage_options), uuid4().hex, absent)
     with open(path, "rb") as file:
         is_hdf5 = file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
     if is_hdf5:
@@ -111,6 +115,7 @@ class XarrayDataset:
     path: str
     handle: Handle
     guard: Guard
+    missing: MissingChunks | None  # what becomes of chunks of zarr that are not there; None: as the store says
     nouns: ClassVar = ("variable", "dataset")
 
     def names(self) -> list[str]:
@@ -150,6 +155,7 @@ class XarrayDataset:
         reader: Readable = XarrayReader(self.handle, name, tuple(variable.shape), held)
         stored = self.handle.group().get(name) if self.handle.kind == "zarr" else None
         if isinstance(stored, zarr.Array):
+            check_absent(stored, dict(self.handle.absent)[stored.path], self.missing, called)
             reader = unchanged(reader, stored, called)
         has_default = self.handle.kind != "zarr" and "_FillValue" not in variable.attrs
         fill = default_fill(held) if has_default else None

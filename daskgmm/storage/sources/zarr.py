@@ -15,7 +15,7 @@ from zarr.storage import FsspecStore
 
 from ...errors import DataError
 from ..places import check_file_system, is_url
-from .chunk_check import checked
+from .chunk_check import MissingChunks, absent_chunks, check_absent, checked
 from .containers import LARGEST_COORDINATE, Member, source_in
 from .data import Coordinate, DataOptions, Source, plain_attributes
 from .packed import decoded
@@ -28,15 +28,16 @@ def open_zarr(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     """Return the source in a zarr group or array of format 2 or 3; its stored chunks are whole shards."""
     node = open_node(options.path, options.storage_options)
     if isinstance(node, zarr.Group):
-        raw = options.format == "zarr"
-        return source_in(ZarrGroup(options.path.rstrip("/"), node, guard, raw), options, weighted)
+        group = ZarrGroup(options.path.rstrip("/"), node, guard, options.format == "zarr", options.missing_chunks)
+        return source_in(group, options, weighted)
     if options.array is not None or options.arrays is not None:
         raise DataError(f"{options.path} is a zarr array, not a group: leave data.array and data.arrays out")
     if (weighted and options.weights is not None) or options.mask_name is not None:
         raise DataError(
             f"{options.path} is a single zarr array: data.weights and data.mask need a group that holds all"
         )
-    member, n_axes = _member(node, options.path, guard, options.format == "zarr"), max(node.ndim - 1, 1)
+    member = _member(node, options.path, guard, options.format == "zarr", options.missing_chunks)
+    n_axes = max(node.ndim - 1, 1)
     stored, dims = member.stored_chunks, member.dims
     dims = dims and dims[:n_axes]
     return Source(member.array, options.path, stored and stored[:n_axes], dims=dims, notices=member.notices)
@@ -67,6 +68,7 @@ class ZarrGroup:
     group: zarr.Group
     guard: Guard
     raw: bool  # values are taken as they are stored, though attributes say how to decode them
+    missing: MissingChunks | None  # what becomes of chunks that are not there; None: as the store says
     nouns: ClassVar = ("array", "group")
 
     def names(self) -> list[str]:
@@ -87,7 +89,7 @@ class ZarrGroup:
         found = self.group.get(name)
         if not isinstance(found, zarr.Array):
             return None
-        return _member(found, f"{self.path}/{name}", self.guard, self.raw)
+        return _member(found, f"{self.path}/{name}", self.guard, self.raw, self.missing)
 
     def coordinate(self, name: str, beside: str) -> Coordinate | None:
         path = "/".join((*beside.split("/")[:-1], name))
@@ -100,8 +102,10 @@ class ZarrGroup:
         return Coordinate(values, plain_attributes({k: v for k, v in found.attrs.items() if k != _V2_DIMS}))
 
 
-def _member(array: zarr.Array[Any], name: str, guard: Guard, raw: bool) -> Member:
-    array = checked(array)
+def _member(array: zarr.Array[Any], name: str, guard: Guard, raw: bool, missing: MissingChunks | None) -> Member:
+    absent = absent_chunks(array)
+    check_absent(array, absent, missing, name)
+    array = checked(array, absent)
     readable: Readable = Reliable(unchanged(array, array, name), name, guard, partial(_damaged_chunk, array))
     if not raw:
         readable = decoded(readable, array.attrs, name, _fill(array))
