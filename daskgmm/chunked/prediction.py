@@ -152,7 +152,9 @@ def likelihood(rows: Rows, mixture: Mixture, *, entropy: bool = False) -> Likeli
         raise DataError("there are no rows to score: give 1 or more")
     shared = (prepare_prediction(mixture), mixture.n_components, Wanted(probabilities=entropy, log_density=True))
     regions = dict(enumerate(rows.regions))
-    sums: Likelihood = _total(rows, map_reduce(rows, _likelihood_chunk, _likelihood_combine, shared, regions, "likelihood"))
+    sums: Likelihood = _total(
+        rows, map_reduce(rows, _likelihood_chunk, _likelihood_combine, shared, regions, "likelihood")
+    )
     if sums.weight_sum == 0:
         raise DataError(f"the weights of all {rows.n_rows:,} rows are 0: give some a positive weight")
     return sums

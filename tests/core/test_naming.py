@@ -35,7 +35,7 @@ def test_the_advised_mask_holds_what_is_set_and_what_is_met(fill_values, kinds, 
 
 
 def test_the_advice_is_of_weights_outside_of_jobs_and_of_the_array_that_is_a_mask():
-    assert "the weight 0" in Naming().advice(("nan",))
+    assert "sample_weight to 0" in Naming().advice(("nan",))
     assert "the array that data.mask names" in Naming(fill_values=(), has_mask=True).advice(("nan",))
 
 
