@@ -35,8 +35,8 @@ class Naming:
         """Return how to go on where values of these kinds (nan, inf, -inf) are met: by what is not set already."""
         if self.fill_values is None:
             return (
-                "fill or drop NaN and inf; to leave the row out, set data.mask: nan (or inf) in a job, all its features "
-                "to NaN in Python's predict, its sample_weight to 0 in fit and score"
+                "fill or drop NaN and inf; to leave the row out, set data.mask: nan (or inf) in a job, its features "
+                "all to NaN in Python's predict, its sample_weight to 0 in fit and score"
             )
         if self.has_mask:
             return "fill them, or let the array that data.mask names leave those rows out"
