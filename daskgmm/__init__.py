@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 from .defaults import register_defaults
 
 if TYPE_CHECKING:
-    from .estimator import GaussianMixture
-    from .selector import GaussianMixtureSelector
-    from .storage.model import load_model
+    from .estimators.gaussian_mixture import GaussianMixture
+    from .estimators.selector import GaussianMixtureSelector
+    from .storage.formats.model import load_model
 
 register_defaults()
 
 __all__ = ["GaussianMixture", "GaussianMixtureSelector", "load_model"]
 
 _HOMES = {
-    "GaussianMixture": "daskgmm.estimator",
-    "GaussianMixtureSelector": "daskgmm.selector",
-    "load_model": "daskgmm.storage.model",
+    "GaussianMixture": "daskgmm.estimators.gaussian_mixture",
+    "GaussianMixtureSelector": "daskgmm.estimators.selector",
+    "load_model": "daskgmm.storage.formats.model",
 }
 
 

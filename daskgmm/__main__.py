@@ -1,6 +1,6 @@
 """python -m daskgmm: the command line."""
 
-from .entry import run
+from .cli.main import run
 
 if __name__ == "__main__":
     run()

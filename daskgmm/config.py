@@ -17,13 +17,13 @@ from pydantic_core import ErrorDetails
 
 from .chunked.memory import ComputeOptions
 from .clusters import ClusterOptions, Threads
-from .core.options import FitOptions, ModelOptions
-from .core.selection import Candidate
-from .core.selection_options import SelectOptions
+from .core.options.fit import FitOptions, ModelOptions
+from .core.options.select import SelectOptions
+from .core.selection.sweep import Candidate
 from .errors import ConfigurationError
-from .storage.places import PUBLIC_OPTIONS, place, public
-from .storage.run import OutputOptions
-from .storage.sources import DataOptions
+from .filesystem.location import PUBLIC_OPTIONS, place, public
+from .sources import DataOptions
+from .storage.run.directory import OutputOptions
 
 
 class Config(BaseModel):

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from daskgmm.chunked.expectation import Expectation
-from daskgmm.chunked.seeding import race
-from daskgmm.chunked.survey import survey_and_sample
-from daskgmm.core.loop import State, Trial, iterate
-from daskgmm.core.options import FitOptions
+from daskgmm.chunked.data_summary import survey_and_sample
+from daskgmm.chunked.e_step import Expectation
+from daskgmm.chunked.initialization import race
+from daskgmm.core.em.loop import State, Trial, iterate
+from daskgmm.core.options.fit import FitOptions
 
 from .clusters.slurm import SlurmController, slurm_on_loopback, why_not
 from .servers import Bucket, Web, s3_server, web_server

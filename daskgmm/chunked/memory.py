@@ -9,12 +9,12 @@ import psutil
 from annotated_types import Ge
 from distributed import default_client
 
-from ..core.blocks import block_rows
-from ..core.kernels import tile_rows
-from ..core.section import STRICT
-from ..core.slots import ReadAhead
-from ..core.structures import STRUCTURES
-from .reduction import FAN_IN
+from ..concurrency import ReadAhead
+from ..core.arrays.blocks import block_rows
+from ..core.kernels.compiled import tile_rows
+from ..core.mixture.covariance import STRUCTURES
+from ..options import STRICT
+from .map_reduce import FAN_IN
 from .rows import Rows
 
 Persist = bool | Literal["auto"]

@@ -14,14 +14,14 @@ import numpy as np
 from dask.delayed import Delayed, delayed
 from numpy.typing import NDArray
 
-from ..core.coefficients import Coefficients, prepare_prediction
-from ..core.features import Array
-from ..core.mixture import Mixture
-from ..core.naming import NotFiniteError, name_row
-from ..core.prediction import Prediction, Wanted, predict
-from ..core.quantile import Counts
+from ..core.arrays.naming import NotFiniteError, name_row
+from ..core.kernels.natural_parameters import Coefficients, prepare_prediction
+from ..core.mixture.feature_map import Array
+from ..core.mixture.mixture import Mixture
+from ..core.scoring.prediction import Prediction, Wanted, predict
+from ..core.scoring.quantile_sketch import Counts
 from ..errors import DataError
-from .reduction import compute, map_reduce, out_of_slot
+from .map_reduce import compute, map_reduce, out_of_slot
 from .rows import Region, Rows, aligned, place_in
 
 Write = Callable[[Region, Prediction], None]

@@ -14,12 +14,12 @@ import numpy as np
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
-from ..core.blocks import checked_numbers
-from ..core.naming import UNNAMED, Naming
-from ..core.presence import presence
-from ..core.slots import current_execution
+from ..concurrency import current_execution
+from ..core.arrays.blocks import checked_numbers
+from ..core.arrays.naming import UNNAMED, Naming
 from ..errors import DataError
-from .plan import ChunkBytes, Stored, keep_or_plan, plan_chunks
+from .chunk_plan import ChunkBytes, Stored, keep_or_plan, plan_chunks
+from .mask import presence
 
 Region = tuple[slice, ...]
 CHUNK = "-chunk"  # ends the name of tasks that work on one block, whose number is in their key

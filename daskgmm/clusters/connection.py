@@ -15,9 +15,9 @@ from annotated_types import Gt
 from distributed import Client
 from distributed.client import AllExit
 
-from ..core.slots import Execution, executing
+from ..concurrency import Execution, executing
 from ..errors import ClusterLostError
-from .stalls import Patience
+from .stall_detection import Patience
 from .watchdog import watched
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from typing import Any
 from distributed import Client, Future
 
 from ..errors import ClusterLostError
-from .stalls import Look, Patience, Seen, Stall, described, stall_after
+from .stall_detection import Look, Patience, Seen, Stall, described, stall_after
 
 _TICK = 0.5  # seconds between two looks at the client's own state
 _LOOKS = 10  # at the cluster, in the time after which a stall is one

@@ -18,10 +18,10 @@ import numpy as np
 import psutil
 from distributed import Client, LocalCluster
 
-from daskgmm.chunked.expectation import Expectation
+from daskgmm.chunked.e_step import Expectation
 from daskgmm.chunked.rows import Rows
-from daskgmm.core.features import FeatureMap
-from daskgmm.core.survey import survey
+from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.feature_map import FeatureMap
 
 from .problems import problem
 from .timing import in_turn

@@ -16,12 +16,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-from daskgmm.core.coefficients import prepare
-from daskgmm.core.expectation import expect
-from daskgmm.core.features import FeatureMap
-from daskgmm.core.maximization import maximize
-from daskgmm.core.mixture import Mixture
-from daskgmm.core.survey import survey
+from daskgmm.core.em.e_step import expect
+from daskgmm.core.em.m_step import maximize
+from daskgmm.core.kernels.natural_parameters import prepare
+from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.feature_map import FeatureMap
+from daskgmm.core.mixture.mixture import Mixture
 
 from .problems import SHAPES, n_rows, problem
 from .timing import Timings, in_turn

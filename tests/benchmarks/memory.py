@@ -10,7 +10,7 @@ import numpy as np
 import zarr
 
 _STREAMED = """
-from daskgmm.job import fit
+from daskgmm.jobs.fit import fit
 from daskgmm.config import parse_config
 import resource
 fit(parse_config('''
@@ -26,12 +26,12 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 _IN_MEMORY = """
 import resource
 import numpy as np
-from daskgmm.chunked.expectation import Expectation
+from daskgmm.chunked.e_step import Expectation
 from daskgmm.chunked.rows import Rows
-from daskgmm.chunked.seeding import race
-from daskgmm.chunked.survey import survey_and_sample
-from daskgmm.core.loop import State, Trial, iterate
-from daskgmm.core.options import FitOptions, ModelOptions
+from daskgmm.chunked.initialization import race
+from daskgmm.chunked.data_summary import survey_and_sample
+from daskgmm.core.em.loop import State, Trial, iterate
+from daskgmm.core.options.fit import FitOptions, ModelOptions
 rows = np.empty(({n}, 16))
 rng = np.random.default_rng(0)
 for at in range(0, {n}, 65536):

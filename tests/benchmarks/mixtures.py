@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-from daskgmm.core.mixture import Mixture
+from daskgmm.core.mixture.mixture import Mixture
 
 _BLOCK = 65_536  # rows that are drawn at a time
 

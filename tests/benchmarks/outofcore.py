@@ -29,7 +29,7 @@ _READ = """
 import json, sys, time
 import dask, zarr
 from daskgmm.chunked.rows import Rows
-from daskgmm.chunked.reduction import compute, map_reduce
+from daskgmm.chunked.map_reduce import compute, map_reduce
 def count(block, weights, shared, own):
     return len(block)
 stored = zarr.open_array(sys.argv[1], mode="r")
@@ -44,7 +44,7 @@ _FIT = """
 import json, resource, sys, time
 from daskgmm.config import parse_config
 from daskgmm.events import Iteration, Phase
-from daskgmm.job import fit
+from daskgmm.jobs.fit import fit
 passes, phases = [], {}
 def listen(event):
     if isinstance(event, Phase):

@@ -6,11 +6,11 @@ import warnings
 import numpy as np
 from distributed import Client, LocalCluster, Worker
 
-from daskgmm.chunked.expectation import Expectation
+from daskgmm.chunked.e_step import Expectation
 from daskgmm.chunked.rows import Rows
-from daskgmm.core.coefficients import prepare
-from daskgmm.core.expectation import expect
-from daskgmm.core.survey import survey
+from daskgmm.core.em.e_step import expect
+from daskgmm.core.kernels.natural_parameters import prepare
+from daskgmm.core.mixture.data_summary import survey
 
 from .problems import problem
 from .timing import in_turn

@@ -5,12 +5,12 @@ from threading import Thread
 import dask
 import numpy as np
 
-from daskgmm.chunked.expectation import Expectation
+from daskgmm.blas import single_threaded
+from daskgmm.chunked.e_step import Expectation
 from daskgmm.chunked.rows import Rows
-from daskgmm.core.blas import single_threaded
-from daskgmm.core.coefficients import prepare
-from daskgmm.core.expectation import expect
-from daskgmm.core.survey import survey
+from daskgmm.core.em.e_step import expect
+from daskgmm.core.kernels.natural_parameters import prepare
+from daskgmm.core.mixture.data_summary import survey
 
 from .problems import problem
 from .timing import in_turn

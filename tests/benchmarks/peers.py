@@ -29,8 +29,8 @@ from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 from threadpoolctl import threadpool_limits
 
 from daskgmm import GaussianMixture
-from daskgmm.core.features import FeatureMap
-from daskgmm.core.mixture import Mixture
+from daskgmm.core.mixture.feature_map import FeatureMap
+from daskgmm.core.mixture.mixture import Mixture
 
 from .problems import problem
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from daskgmm.core.mixture import Mixture
+from daskgmm.core.mixture.mixture import Mixture
 
 SHAPES = [(2, 3), (2, 50), (8, 8), (16, 16), (32, 16), (32, 32), (32, 100), (64, 32), (128, 16)]
 

@@ -18,13 +18,13 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 
-from daskgmm.chunked.expectation import Expectation
+from daskgmm.chunked.data_summary import survey_and_sample
+from daskgmm.chunked.e_step import Expectation
+from daskgmm.chunked.initialization import race, suggest_from
 from daskgmm.chunked.rows import Rows
-from daskgmm.chunked.seeding import race, suggest_from
-from daskgmm.chunked.survey import survey_and_sample
-from daskgmm.core.loop import State, Trial, iterate
-from daskgmm.core.mixture import Mixture
-from daskgmm.core.options import FitOptions, ModelOptions
+from daskgmm.core.em.loop import State, Trial, iterate
+from daskgmm.core.mixture.mixture import Mixture
+from daskgmm.core.options.fit import FitOptions, ModelOptions
 
 from .mixtures import SUITE, Hard
 

@@ -8,10 +8,10 @@ import dask
 import numpy as np
 from distributed import Client, LocalCluster
 
-from daskgmm.chunked.reduction import compute, map_reduce
+from daskgmm.chunked.map_reduce import compute, map_reduce
 from daskgmm.chunked.rows import Rows
-from daskgmm.core.coefficients import prepare
-from daskgmm.core.survey import survey
+from daskgmm.core.kernels.natural_parameters import prepare
+from daskgmm.core.mixture.data_summary import survey
 
 from .problems import problem
 

@@ -16,21 +16,21 @@ import zarr
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from daskgmm.chunked.expectation import Expectation
+from daskgmm.blas import single_threaded
+from daskgmm.chunked.data_summary import survey_and_sample
+from daskgmm.chunked.e_step import Expectation
+from daskgmm.chunked.initialization import race
+from daskgmm.chunked.read_ahead import reading_ahead
 from daskgmm.chunked.rows import Rows
-from daskgmm.chunked.seeding import race
-from daskgmm.chunked.streaming import reading_ahead
-from daskgmm.chunked.survey import survey_and_sample
-from daskgmm.core.blas import single_threaded
-from daskgmm.core.coefficients import prepare
-from daskgmm.core.expectation import expect
-from daskgmm.core.loop import State, Trial, iterate
-from daskgmm.core.options import FitOptions, ModelOptions
-from daskgmm.core.selection import Candidate
-from daskgmm.core.selection_options import SelectOptions
-from daskgmm.core.survey import survey
+from daskgmm.core.em.e_step import expect
+from daskgmm.core.em.loop import State, Trial, iterate
+from daskgmm.core.kernels.natural_parameters import prepare
+from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.options.fit import FitOptions, ModelOptions
+from daskgmm.core.options.select import SelectOptions
+from daskgmm.core.selection.sweep import Candidate
 from daskgmm.events import ignore
-from daskgmm.selecting import Found, Search, search
+from daskgmm.fitting.sweep import Found, Search, search
 
 from .problems import problem
 from .timing import in_turn

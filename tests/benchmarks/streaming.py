@@ -13,12 +13,12 @@ import numpy as np
 import zarr
 from zarr.storage import LocalStore, WrapperStore
 
-from daskgmm.chunked.expectation import Expectation
-from daskgmm.chunked.reduction import compute, map_reduce
+from daskgmm.chunked.e_step import Expectation
+from daskgmm.chunked.map_reduce import compute, map_reduce
+from daskgmm.chunked.read_ahead import ready
 from daskgmm.chunked.rows import Rows
-from daskgmm.chunked.streaming import ready
-from daskgmm.core.mixture import Mixture
-from daskgmm.core.survey import survey
+from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.mixture import Mixture
 
 from .problems import problem
 from .timing import Timings, in_turn

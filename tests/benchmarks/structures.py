@@ -1,8 +1,8 @@
 """One pass at (d, k) = (32, 32) on one thread for each covariance structure, beside full."""
 
-from daskgmm.core.blas import single_threaded
-from daskgmm.core.expectation import Expectation
-from daskgmm.core.survey import survey
+from daskgmm.blas import single_threaded
+from daskgmm.core.em.e_step import Expectation
+from daskgmm.core.mixture.data_summary import survey
 
 from .problems import problem
 from .timing import in_turn

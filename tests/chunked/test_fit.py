@@ -6,9 +6,9 @@ import pytest
 
 from daskgmm.chunked.prediction import predict_to
 from daskgmm.chunked.rows import Rows
-from daskgmm.core.loop import StopReason
-from daskgmm.core.options import FitOptions, ModelOptions
-from daskgmm.core.prediction import Wanted
+from daskgmm.core.em.loop import StopReason
+from daskgmm.core.options.fit import FitOptions, ModelOptions
+from daskgmm.core.scoring.prediction import Wanted
 from tests import oracles
 
 INITS = ("kmeans", "k-means++", "random", "random_from_data")

@@ -9,8 +9,8 @@ import pytest
 
 from daskgmm.chunked.prediction import log_density_counts, predict_lazily, predict_to
 from daskgmm.chunked.rows import Rows
-from daskgmm.core.mixture import Mixture
-from daskgmm.core.prediction import Wanted
+from daskgmm.core.mixture.mixture import Mixture
+from daskgmm.core.scoring.prediction import Wanted
 from daskgmm.errors import DataError
 from tests import oracles
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daskgmm.chunked.reduction import compute, map_reduce
+from daskgmm.chunked.map_reduce import compute, map_reduce
 from daskgmm.chunked.rows import Rows
 from daskgmm.errors import DataError
 

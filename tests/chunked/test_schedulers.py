@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 
+from daskgmm.chunked.data_summary import survey_and_sample
 from daskgmm.chunked.prediction import predict_to
 from daskgmm.chunked.rows import Rows
-from daskgmm.chunked.survey import survey_and_sample
-from daskgmm.core.blocks import block_rows
-from daskgmm.core.options import FitOptions, ModelOptions
-from daskgmm.core.prediction import Wanted
-from daskgmm.core.selection_options import SelectOptions
-from daskgmm.core.slots import COMPUTE_THREADS
+from daskgmm.concurrency import COMPUTE_THREADS
+from daskgmm.core.arrays.blocks import block_rows
+from daskgmm.core.options.fit import FitOptions, ModelOptions
+from daskgmm.core.options.select import SelectOptions
+from daskgmm.core.scoring.prediction import Wanted
 from daskgmm.errors import DataError
 from daskgmm.events import ignore
-from daskgmm.selecting import Search, search
+from daskgmm.fitting.sweep import Search, search
 from tests import oracles
 
 OPTIONS = FitOptions(sample_size=1000, n_init=2, n_finalists=2, max_iter=3, tol=1e-2)

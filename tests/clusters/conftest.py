@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daskgmm.core.model import Model
+from daskgmm.core.em.fitted_model import Model
 
 from .processes import fitted
 

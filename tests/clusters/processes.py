@@ -20,8 +20,8 @@ import yaml
 from pydantic import TypeAdapter
 
 import daskgmm
-from daskgmm.core.model import Model
-from daskgmm.storage.model import load_model
+from daskgmm.core.em.fitted_model import Model
+from daskgmm.storage.formats.model import load_model
 
 MARK = "DASKGMM_TEST"  # in the environment of whatever a test starts, directly or not
 PATIENCE = 60.0  # seconds

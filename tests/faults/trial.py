@@ -20,8 +20,8 @@ import psutil
 import yaml
 import zarr
 
-from daskgmm.storage.model import load_model
-from daskgmm.storage.results import read_result
+from daskgmm.storage.formats.model import load_model
+from daskgmm.storage.formats.results_zarr import read_result
 
 from ..clusters.processes import assert_same_bits, environment, running, wait_until
 from .store import Store, store_of

@@ -6,8 +6,8 @@ import pytest
 import zarr
 
 from daskgmm.errors import DaskGMMError, DataError
-from daskgmm.storage.faults import RetryPolicy
-from daskgmm.storage.sources import DataOptions, open_source
+from daskgmm.filesystem.retry import RetryPolicy
+from daskgmm.sources import DataOptions, open_source
 
 HASTY = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02, jitter=0.0)
 VALUES = np.random.default_rng(0).standard_normal((100, 3))

@@ -1,0 +1,171 @@
+"""The survey pass and the sample, drawn together in one read of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import reduce
+from operator import add
+from typing import Any, Literal
+
+import numpy as np
+from dask.delayed import Delayed, delayed
+from numpy.typing import NDArray
+
+from ..core.arrays.naming import name_column
+from ..core.em.e_step import Expectation
+from ..core.init.starts import in_memory
+from ..core.mixture.data_summary import Survey, survey
+from ..core.mixture.resolution import Resolution, find_steps, steps_of
+from ..errors import DataError
+from .map_reduce import compute, map_reduce, persist
+from .rows import Rows
+
+Drawn = tuple[NDArray[Any], NDArray[Any] | None]  # rows (m, d) and their weights (m,)
+
+
+def survey_and_sample(
+    rows: Rows, size: int, seed: int, resolution: Literal["auto"] | Resolution = "auto"
+) -> tuple[Survey, Delayed]:
+    """Return the survey of all rows, and a uniform sample of them that stays where it was drawn.
+
+    The sample is a lazy `core.Expectation` over min(size, n) rows in random order, held in the workers' memory. The
+    steps of columns of limited resolution are found on it, unless `resolution` gives them. Raises DataError where
+    values or weights cannot be used.
+    """
+    surveyed, sample = persist(_survey(rows), _sample(rows, size, seed))
+    (result,) = compute(surveyed)
+    check(result, rows)
+    if resolution == "auto":
+        (steps,) = compute(delayed(_steps, pure=False)(sample))
+    else:
+        steps = steps_of(resolution, rows.n_features)
+    return replace(result, steps=steps), sample
+
+
+def _steps(sample: Expectation) -> NDArray[np.float64]:
+    return find_steps(sample.rows)
+
+
+def first_rows(sample: Delayed, n_rows: int) -> Drawn:
+    """Return the first n_rows of the sample, itself a uniform sample, with their weights or None."""
+    (drawn,) = compute(delayed(_first_rows, pure=False)(sample, n_rows))
+    rows: Drawn = drawn
+    return rows
+
+
+def _first_rows(sample: Expectation, n_rows: int) -> Drawn:
+    weights = sample.row_weights
+    return sample.rows[:n_rows].copy(), None if weights is None else weights[:n_rows].copy()
+
+
+def check(result: Survey, rows: Rows) -> None:
+    """Raise DataError, naming the first place, where the surveyed rows hold faults."""
+    if result.first_nonfinite is not None:
+        row, column = result.first_nonfinite
+        raise DataError(
+            f"{result.n_nonfinite} values are not finite, the first in {rows.naming.value(rows.place(row), column)}: "
+            f"{rows.naming.advice(result.nonfinite_kinds)}"
+        )
+    if result.first_bad_weight is not None:
+        row, value = result.first_bad_weight
+        raise DataError(
+            f"{result.n_bad_weights} row weights are negative or not finite, the first ({value}) of "
+            f"{rows.naming.row(rows.place(row))}: weights must be 0 or more"
+        )
+    if result.n_rows == 0:
+        raise DataError(
+            "there are no rows of positive weight (all weights are zero, or there are no rows): nothing can be fitted"
+        )
+    _check_sizes(result, rows.naming.features)
+
+
+_LARGEST = 1e140  # and its reciprocal the smallest: squares and their ratios are then numbers, with room for products
+
+
+def _check_sizes(result: Survey, features: Sequence[str] | None) -> None:
+    """Raise DataError where squares of values, or ratios of them, would be no numbers."""
+    if not 1 / _LARGEST <= result.weight_sum <= _LARGEST:
+        raise DataError(
+            f"the row weights sum to {result.weight_sum:g}, and must to {1 / _LARGEST:g} to {_LARGEST:g}: rescale them"
+        )
+    bounds = f"must be {1 / _LARGEST:g} to {_LARGEST:g} for their squares to be numbers"
+    varying = np.flatnonzero(result.minimum < result.maximum)
+    deviations = np.sqrt(result.variance[varying])
+    for column, deviation in zip(varying, deviations, strict=True):
+        if not 1 / _LARGEST <= deviation <= _LARGEST:
+            name, extent = name_column(features, int(column)), (result.minimum[column], result.maximum[column])
+            raise DataError(
+                f"{name} has values from {extent[0]:g} to {extent[1]:g} with the "
+                f"standard deviation {deviation:g}: deviations {bounds}, so rescale the column"
+            )
+    if len(varying) and deviations.max() / deviations.min() > _LARGEST:
+        widest, narrowest = (name_column(features, int(varying[at(deviations)])) for at in (np.argmax, np.argmin))
+        raise DataError(
+            f"{widest} and {narrowest} have the standard deviations {deviations.max():g} and "
+            f"{deviations.min():g}: ratios of them must be at most {_LARGEST:g}, so rescale the columns"
+        )
+
+
+def _survey(rows: Rows) -> Delayed:
+    firsts = np.concatenate([[0], np.cumsum(rows.block_sizes)[:-1]]).tolist()
+    return map_reduce(rows, _survey_chunk, _survey_combine, None, dict(enumerate(firsts)), "survey")
+
+
+def _survey_chunk(block: NDArray[Any], weights: NDArray[Any] | None, shared: None, first_row: int) -> Survey:
+    return survey(block, weights, first_row)
+
+
+def _survey_combine(parts: list[Survey]) -> Survey:
+    return reduce(add, parts)
+
+
+def _sample(rows: Rows, size: int, seed: int) -> Delayed:
+    chosen = _draw(_positive_rows(rows), size, seed)
+    drawn = map_reduce(rows, _take_chunk, _take_combine, None, dict(enumerate(chosen)), "sample")
+    return delayed(_shuffled, pure=False)(drawn, seed)
+
+
+def _positive_rows(rows: Rows) -> list[int]:
+    """Return the number of rows of positive weight of each block; only the weights are read for it."""
+    if rows.weights is None:
+        return rows.block_sizes
+    positive = rows.weights.map_blocks(_count_positive, dtype=np.int64, chunks=(1,) * rows.weights.ndim)
+    (counts,) = compute(positive)
+    return [int(n) for n in np.asarray(counts).ravel()]
+
+
+def _count_positive(weights: NDArray[Any]) -> NDArray[np.int64]:
+    return np.full((1,) * weights.ndim, np.count_nonzero(weights > 0))
+
+
+def _draw(block_sizes: Sequence[int], size: int, seed: int) -> list[NDArray[np.int64] | None]:
+    """Return for each block which of its rows of positive weight are drawn, None for all of them."""
+    total = sum(block_sizes)
+    if size >= total:
+        return [None] * len(block_sizes)
+    drawn = np.sort(np.random.default_rng(seed).choice(total, size, replace=False, shuffle=False))
+    ends = np.cumsum(block_sizes)
+    parts = np.split(drawn, np.searchsorted(drawn, ends[:-1]))
+    return [part - (end - n) for part, end, n in zip(parts, ends, block_sizes, strict=True)]
+
+
+def _take_chunk(
+    block: NDArray[Any], weights: NDArray[Any] | None, shared: None, chosen: NDArray[np.int64] | None
+) -> Drawn:
+    taken: Any = slice(None) if chosen is None else chosen
+    if weights is None:
+        return block[taken], None
+    positive = np.flatnonzero(weights > 0)[taken]
+    return block[positive], None if weights.dtype == bool else weights[positive]  # what a mask leaves weighs the same
+
+
+def _take_combine(parts: list[Drawn]) -> Drawn:
+    weights = [weights for _, weights in parts if weights is not None]
+    return np.concatenate([rows for rows, _ in parts]), np.concatenate(weights) if weights else None
+
+
+def _shuffled(drawn: Drawn, seed: int) -> Any:
+    rows, weights = drawn
+    order = np.random.default_rng([seed, 1]).permutation(len(rows))
+    return in_memory(rows[order], None if weights is None else weights[order])

@@ -1,0 +1,47 @@
+"""The expectation pass: `core.expect` on every block, added up in a fixed tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ..core.em.e_step import expect
+from ..core.kernels.natural_parameters import Coefficients, prepare
+from ..core.mixture.data_summary import Survey
+from ..core.mixture.mixture import Mixture
+from ..core.mixture.statistics import Statistics
+from .map_reduce import compute, map_reduce
+from .rows import Rows
+
+Parts = tuple[Statistics, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Expectation:
+    """A pass over chunked rows: a tuple of mixtures in, their statistics out, from one read of the data."""
+
+    rows: Rows
+    survey: Survey  # of these rows
+    dtype: DTypeLike = np.float64  # of the products
+
+    def __call__(self, mixtures: tuple[Mixture, ...]) -> Parts:
+        coefficients = tuple(prepare(mixture, self.survey, self.dtype) for mixture in mixtures)
+        own = dict.fromkeys(range(len(self.rows.block_sizes)))
+        (total,) = compute(map_reduce(self.rows, _expect_chunk, _expect_combine, coefficients, own, "expect"))
+        statistics: Parts = total
+        return statistics
+
+
+def _expect_chunk(
+    block: NDArray[Any], weights: NDArray[Any] | None, coefficients: tuple[Coefficients, ...], own: None
+) -> Parts:
+    return expect(block, weights, coefficients)
+
+
+def _expect_combine(parts: list[Parts]) -> Parts:
+    return tuple(reduce(add, of_one) for of_one in zip(*parts, strict=True))

@@ -1,0 +1,286 @@
+"""The command line: five-line commands over job.py."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from errno import ENAMETOOLONG
+from functools import wraps
+from typing import Any
+
+import click
+from rich.console import Console
+
+from ..clusters.slurm_submit import Submission, batch_job
+from ..config import Config, config_schema, load_config
+from ..errors import ConfigurationError, DaskGMMError, without_credentials
+from ..events import ignore
+from ..filesystem.location import place, public
+from ..jobs import fit as job
+from ..jobs import select as sweep_job
+from ..jobs.dry_run import plan, plan_selection
+from ..jobs.report import write_report
+from ..jobs.resume import finished
+from ..jobs.status import status_of
+from ..observers.console import listening
+from ..report.terminal.comparison import comparison
+from ..report.terminal.model_tables import inspection, summary_line
+from ..report.terminal.selection_table import selection_line, selection_table
+from ..report.texts import printable
+from ..storage.formats.export import FORMATS, export_model
+from ..storage.formats.model import load_model
+from ..storage.run.directory import CONFIG, RunDirectory
+from .signals import signals_raised
+
+_OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY.PATH=VALUE]...")
+_OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace a run that the output directory already holds.")
+_RESUME = click.option("--resume", is_flag=True, help="Go on with what was interrupted; start where nothing was.")
+_QUIET = click.option("--quiet", is_flag=True, help="Print errors only.")
+_DEBUG = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+
+
+def _console(quiet: bool = False) -> Console:
+    return Console(quiet=quiet, highlight=False, soft_wrap=True)
+
+
+def _echo(text: str) -> None:
+    """Print lines, with nothing in them that acts on a terminal."""
+    click.echo("\n".join(map(printable, text.split("\n"))))
+
+
+def _errors_in_one_line(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command --debug, and turn its exceptions into one line on stderr and an exit code."""
+
+    @_DEBUG
+    @wraps(command)
+    def run(*args: Any, debug: bool, **options: Any) -> None:
+        try:
+            with signals_raised():
+                command(*args, **options)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except KeyboardInterrupt as error:
+            _fail(_with_notes(error, str(error) or "interrupted"), getattr(error, "exit_code", 130), debug)
+        except DaskGMMError as error:
+            _fail(_with_notes(error, str(error)), error.exit_code, debug)
+        except Exception as error:
+            if getattr(error, "errno", None) == ENAMETOOLONG:
+                _fail(
+                    f"{getattr(error, 'filename', None)} is longer than a path can be: choose a shorter one", 2, debug
+                )
+            message = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+            _fail(_with_notes(error, message), 1, debug)
+
+    return run
+
+
+_LONG_WORD = re.compile(r"(\S{200})\S{200,}(\S{50})")  # of a message, as a path may be
+
+
+def _with_notes(error: BaseException, message: str) -> str:
+    return "; ".join([message, *getattr(error, "__notes__", ())])
+
+
+def _fail(message: str, exit_code: int, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    words = _LONG_WORD.sub(r"\1...\2", without_credentials(message)).split()
+    click.echo(f"daskgmm: {printable(' '.join(words))}", err=True)
+    sys.exit(exit_code)
+
+
+@click.group("gmm", context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Gaussian mixture clustering for data that outgrows one machine (entry.py is where it begins)."""
+
+
+@main.command()
+@click.argument("config", type=click.Path())
+@_OVERRIDES
+@click.option(
+    "--dry-run", is_flag=True, help="Show the resolved configuration, shape, chunks and memory; write nothing."
+)
+@click.option("--strict", is_flag=True, help="Exit with 4 when the fit stops before convergence.")
+@_RESUME
+@_OVERWRITE
+@_QUIET
+@_errors_in_one_line
+def fit(
+    config: str, overrides: tuple[str, ...], dry_run: bool, strict: bool, resume: bool, overwrite: bool, quiet: bool
+) -> None:
+    """Fit the mixture that CONFIG describes and label its rows.
+
+    Example: daskgmm fit configs/quickstart.yaml model.n_components=12 output.directory=runs/twelve
+    """
+    settings = load_config(config, overrides)
+    if dry_run:
+        _echo(settings.to_yaml())
+        _echo(plan(settings))
+        return
+    console = _console(quiet)
+    with listening(console, settings.fit.max_iter, settings.fit.tol) as listen:
+        model = job.fit(settings, ignore if quiet else listen, overwrite=overwrite, resume=resume)
+    console.print(summary_line(model.summary))
+    console.print(printable(f"results in {public(settings.output.directory)}"), markup=False)
+    if not model.summary.converged:
+        click.echo(f"daskgmm: {model.summary.stop_reason}", err=True)
+        sys.exit(4 if strict else 0)
+
+
+@main.command()
+@click.argument("config", type=click.Path())
+@_OVERRIDES
+@click.option("--dry-run", is_flag=True, help="Show the candidates, shape, chunks and memory; write nothing.")
+@_RESUME
+@_OVERWRITE
+@_QUIET
+@_errors_in_one_line
+def select(config: str, overrides: tuple[str, ...], dry_run: bool, resume: bool, overwrite: bool, quiet: bool) -> None:
+    """Compare the models that CONFIG names under `select`; keep the best, label the rows with it.
+
+    Example: daskgmm select configs/select.yaml select.n_components=1..6 select.criterion=icl
+    """
+    settings = load_config(config, overrides)
+    if dry_run:
+        _echo(settings.to_yaml())
+        _echo(plan_selection(settings))
+        return
+    console = _console(quiet)
+    with listening(console, settings.fit.max_iter) as listen:
+        model, selection = sweep_job.select(settings, ignore if quiet else listen, overwrite=overwrite, resume=resume)
+    console.print(selection_table(selection))
+    console.print(selection_line(selection))
+    console.print(printable(f"results in {public(settings.output.directory)}"), markup=False)
+    if not model.summary.converged:
+        click.echo(f"daskgmm: {model.summary.stop_reason}", err=True)
+
+
+@main.command()
+@click.argument("config", type=click.Path())
+@_OVERRIDES
+@click.option("--dry-run", is_flag=True, help="Print the job script; submit nothing.")
+@_RESUME
+@_OVERWRITE
+@_errors_in_one_line
+def submit(config: str, overrides: tuple[str, ...], dry_run: bool, resume: bool, overwrite: bool) -> None:
+    """Submit the fit that CONFIG describes as one SLURM job with its own workers. It prints the job's number.
+
+    Example: daskgmm submit fit.yaml cluster.kind=slurm cluster.jobs=4 cluster.cores=8 cluster.memory=32GiB
+    """
+    settings = load_config(config, overrides)
+    batch = batch_job(settings.cluster, Submission(config, overrides, overwrite, resume))
+    if dry_run:
+        click.echo(batch.script, nl=False)
+        return
+    directory = RunDirectory(place(settings.output.directory, settings.output.storage_options))
+    if not (resume and finished(directory, settings)):
+        directory.check_writable(overwrite, resume)
+    click.echo(batch.submit())
+
+
+@main.command()
+@click.argument("run_dir", type=click.Path())
+@_OVERRIDES
+@_RESUME
+@_OVERWRITE
+@_QUIET
+@_errors_in_one_line
+def predict(run_dir: str, overrides: tuple[str, ...], resume: bool, overwrite: bool, quiet: bool) -> None:
+    """Score data with the model in RUN_DIR. Results go to RUN_DIR/predictions unless output.directory is given.
+
+    Example: daskgmm predict runs/quickstart data.path=other.png output.directory=runs/other
+    """
+    model = load_model(run_dir)
+    settings = _prediction_config(run_dir, overrides)
+    with listening(_console(quiet), settings.fit.max_iter) as listen:
+        job.predict(settings, model, ignore if quiet else listen, overwrite=overwrite, resume=resume)
+    _console(quiet).print(printable(f"results in {public(settings.output.directory)}"), markup=False)
+
+
+def _prediction_config(run_dir: str, overrides: tuple[str, ...]) -> Config:
+    for override in overrides:
+        if override.split(".")[0] not in {"data", "cluster", "compute", "output"}:
+            raise ConfigurationError(
+                f"override {override!r}: a prediction takes data, cluster, compute and output only"
+            )
+    default = f"output.directory={json.dumps(str(place(run_dir) / 'predictions'))}"
+    return load_config(str(place(run_dir) / CONFIG), (default, *overrides))
+
+
+@main.command()
+@click.argument("run_dir", type=click.Path())
+@_errors_in_one_line
+def inspect(run_dir: str) -> None:
+    """Print what was fitted in RUN_DIR (or a model.zarr): likelihood, criteria, components."""
+    console = _console()
+    console.print(inspection(load_model(run_dir), console.width))
+
+
+@main.command()
+@click.argument("first", type=click.Path(), metavar="RUN_DIR")
+@click.argument("second", type=click.Path(), metavar="RUN_DIR")
+@_errors_in_one_line
+def compare(first: str, second: str) -> None:
+    """Match the components of two fits, and print what moved from the first to the second."""
+    _console().print(comparison(load_model(first), load_model(second), (first, second)))
+
+
+@main.command()
+@click.argument("run_dir", type=click.Path())
+@click.option("--format", "name", type=click.Choice(list(FORMATS)), required=True, help="What for.")
+@click.option("--output", type=click.Path(), help="The file to write; RUN_DIR/model.* if left out.")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
+@_errors_in_one_line
+def export(run_dir: str, name: str, output: str | None, overwrite: bool) -> None:
+    """Write the model in RUN_DIR for other programs: plain JSON, a scikit-learn estimator, an ONNX graph.
+
+    The estimator is a pickle, as joblib writes it: open none that others could have changed.
+
+    Example: daskgmm export runs/quickstart --format onnx
+    """
+    _echo(str(export_model(load_model(run_dir), run_dir, name, output, overwrite=overwrite)))
+
+
+@main.command()
+@click.argument("run_dir", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="As a JSON object, for programs.")
+@_errors_in_one_line
+def status(run_dir: str, as_json: bool) -> None:
+    """Tell what the run in RUN_DIR is doing, from its files alone. It may be a URL.
+
+    Running, interrupted or finished; the phase, the iteration, how far from tol; and how to go on.
+    """
+    found = status_of(run_dir)
+    _echo(json.dumps(found.as_dict(), indent=1) if as_json else str(found))
+
+
+@main.command()
+@click.argument("run_dir", type=click.Path())
+@_errors_in_one_line
+def report(run_dir: str) -> None:
+    """Draw report.html of the fit in RUN_DIR anew, from what that directory holds; print its path."""
+    _echo(str(write_report(place(run_dir))))
+
+
+@main.group()
+def config() -> None:
+    """Look at configurations."""
+
+
+@config.command()
+@_errors_in_one_line
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    click.echo(json.dumps(config_schema(), indent=2))
+
+
+@config.command()
+@click.argument("config", type=click.Path())
+@_OVERRIDES
+@_errors_in_one_line
+def show(config: str, overrides: tuple[str, ...]) -> None:
+    """Print CONFIG with all defaults filled in."""
+    _echo(load_config(config, overrides).to_yaml().removesuffix("\n"))

@@ -1,0 +1,69 @@
+"""Where the command line begins: the names of the commands, so that --help need not import what they do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Coroutine
+from importlib import import_module
+
+import click
+
+from .signals import EXIT_CODES
+
+COMMANDS = {
+    "compare": "Match the components of two fits, and print what moved from the first to the second.",
+    "config": "Look at configurations.",
+    "export": "Write the model in RUN_DIR for other programs: plain JSON, a scikit-learn estimator, an ONNX graph.",
+    "fit": "Fit the mixture that CONFIG describes and label its rows.",
+    "inspect": "Print what was fitted in RUN_DIR (or a model.zarr): likelihood, criteria, components.",
+    "predict": "Score data with the model in RUN_DIR.",
+    "report": "Draw report.html of the fit in RUN_DIR anew, from what that directory holds; print its path.",
+    "select": "Compare the models that CONFIG names under `select`; keep the best, label the rows with it.",
+    "status": "Tell what the run in RUN_DIR is doing, from its files alone.",
+    "submit": "Submit the fit that CONFIG describes as one SLURM job with its own workers.",
+}
+"""The first sentence of each command's help."""
+
+
+class Deferred(click.Group):
+    """The group of daskgmm.cli.commands, which is imported when one of its commands is wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        group: click.Group = import_module("daskgmm.cli.commands").main
+        return group.get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group("gmm", cls=Deferred, context_settings={"help_option_names": ["-h", "--help"]})  # its name for dask
+@click.version_option(package_name="daskgmm")
+def main() -> None:
+    """Gaussian mixture clustering for data that outgrows one machine."""
+
+
+def run() -> None:
+    """Run a command as a process; one that a signal interrupted ends at once, though threads still compute."""
+    sys.unraisablehook = _report_unraisable
+    try:
+        main(prog_name="daskgmm")
+    except SystemExit as ending:
+        if isinstance(ending.code, int) and ending.code in EXIT_CODES.values():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(ending.code)
+        raise
+
+
+def _report_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """Print what Python ignores, save in coroutines.
+
+    Where one request of several to a store fails, the others are left and end with the process: its error is told.
+    """
+    if not isinstance(unraisable.object, Coroutine):
+        sys.__unraisablehook__(unraisable)

@@ -1,0 +1,1 @@
+"""The kinds of clusters, a file each."""

@@ -1,0 +1,81 @@
+"""A DaskCluster of the Dask operator for Kubernetes, for as long as it is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from distributed.core import Status
+from distributed.utils import LoopRunner, sync
+
+from ...errors import ClusterLostError, ConfigurationError
+
+_CLOSE_TIMEOUT = 60.0  # seconds to wait until the pods are gone; the operator goes on without us
+
+
+@contextmanager
+def dask_cluster_running(manifest: dict[str, Any], namespace: str | None, start_timeout: float) -> Iterator[Any]:
+    """Give the KubeCluster of the manifest once its scheduler answers, and delete it at the end.
+
+    Raise ClusterLostError where that takes longer than start_timeout, seconds: KubeCluster itself would wait for ever
+    for a pod that no node takes.
+    """
+    runner = LoopRunner()
+    runner.start()
+    try:
+        cluster = sync(runner.loop, _made, manifest, namespace, start_timeout, runner.loop)
+        try:
+            _start(cluster, start_timeout)
+            yield cluster
+        finally:
+            _close(cluster)
+    finally:
+        runner.stop()
+
+
+async def _made(manifest: dict[str, Any], namespace: str | None, start_timeout: float, loop: Any) -> Any:
+    """Return the KubeCluster before it has done anything: made inside of the loop, it does not start by itself."""
+    try:
+        from dask_kubernetes.operator import KubeCluster
+        from dask_kubernetes.operator.kubecluster.kubecluster import CreateMode
+    except ImportError:
+        raise ConfigurationError(
+            "cluster.kind kubernetes needs the package dask-kubernetes: pip install 'daskgmm[kubernetes]'"
+        ) from None
+    return KubeCluster(
+        custom_cluster_spec=manifest,  # its own still calls scripts that dask no longer has
+        namespace=namespace,
+        create_mode=CreateMode.CREATE_ONLY,  # never takes over, and then deletes, what another has made
+        resource_timeout=start_timeout,
+        loop=loop,
+        quiet=True,
+    )
+
+
+def _start(cluster: Any, start_timeout: float) -> None:
+    async def start() -> None:
+        await asyncio.wait_for(cluster, start_timeout)
+
+    try:
+        sync(cluster.loop, start)
+    except Exception as error:  # of httpx, kr8s, dask-kubernetes, asyncio
+        reason = " ".join(str(error).split()).rstrip(".") or f"its scheduler was not ready within {start_timeout:g} s"
+        raise ClusterLostError(
+            f"the DaskCluster {cluster.name!r} did not start: {reason}; look whether kubectl reaches it, whether "
+            "the Dask operator runs there, what `kubectl describe pods` says, or raise cluster.start_timeout"
+        ) from error
+
+
+def _close(cluster: Any) -> None:
+    """Delete the cluster and all its pods, if any were made; warn where a cluster that ran may still be there."""
+    ran = cluster.status == Status.running
+    try:
+        cluster.close(timeout=_CLOSE_TIMEOUT)
+    except Exception as error:
+        if ran:
+            message = f"{cluster.name} may still run ({error}): kubectl delete daskclusters {cluster.name}"
+            warnings.warn(message, stacklevel=2)
+    cluster.shutdown_on_close = False  # else a hook at the exit of the process tries, and fails, once more

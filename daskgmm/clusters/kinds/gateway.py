@@ -1,0 +1,187 @@
+"""kind: gateway - a cluster that a dask-gateway server starts, and stops at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal
+
+import dask
+from annotated_types import Ge
+from distributed import Client
+
+from ...errors import ClusterLostError, ConfigurationError
+from ...options import STRICT
+from ..connection import (
+    STALL_TIMEOUT,
+    Connection,
+    StallTimeout,
+    StartTimeout,
+    awaited,
+    connect_timeout,
+    connected,
+    reason,
+)
+
+PASSWORD = "DASKGMM_GATEWAY_PASSWORD"  # noqa: S105 # the name of a variable
+_NOT_LET_IN = {401, 403}  # of HTTP
+_LOG = logging.getLogger(__name__)
+_ANSWER_TIMEOUT = 60.0  # seconds; a cluster whose name does not come back can't be stopped
+_INTERVAL = 0.5  # seconds between two looks whether the cluster runs
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A cluster of dask-gateway; it ends with the job. Its scheduler and workers are as the server starts them."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    kind: Literal["gateway"] = "gateway"
+    address: str | None = None
+    """The server, such as https://gateway.example.org; that of dask's own configuration if left out."""
+    proxy_address: int | str | None = None
+    """Where the server's proxy takes dask's own traffic: an address, or its port at the server; the server if null."""
+    auth: Literal["basic", "kerberos", "jupyterhub"] | None = None
+    """How to log in: basic takes the password from DASKGMM_GATEWAY_PASSWORD in the environment, jupyterhub the token
+    from JUPYTERHUB_API_TOKEN; null: as dask's own configuration says."""
+    username: str | None = None
+    """Name to log in with by auth: basic; that of the account here if left out."""
+    cluster_options: dict[str, Any] = field(default_factory=dict)
+    """Options of a cluster that the server offers, such as worker_cores or image."""
+    n_workers: Annotated[int, Ge(1)] = 1
+    """Workers to ask for; the job begins with the first."""
+    threads_per_worker: Annotated[int, Ge(1)] = 1
+    """Threads that the server gives each worker; --dry-run reckons the memory with them."""
+    start_timeout: StartTimeout = 60.0
+    """Seconds to wait for the scheduler, and then for the first worker."""
+    stall_timeout: StallTimeout = STALL_TIMEOUT
+    """Seconds without a completed task after which lost workers are replaced; after as many again the job stops."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for a name that nothing would use."""
+        if self.username is not None and self.auth != "basic":
+            raise ConfigurationError(f"cluster.username {self.username!r} is used with cluster.auth: basic only")
+
+    @property
+    def n_processes(self) -> int:
+        """Worker processes that it asks for."""
+        return self.n_workers
+
+    @property
+    def compute_threads(self) -> int:
+        """Threads of each worker."""
+        return self.threads_per_worker
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """Have the server start a cluster, make it the active scheduler, and have it stopped at the end."""
+        description = f"{self.n_workers} workers of the gateway at {self._where}"
+        with (
+            self._cluster() as report,
+            connected(self._client(report), self, description, rescale=partial(self._scale, report.name)) as connection,
+        ):
+            yield replace(connection, dashboard=report.dashboard_link)
+
+    @property
+    def _where(self) -> str:
+        return str(self.address or dask.config.get("gateway.address", None))
+
+    @contextmanager
+    def _cluster(self) -> Iterator[Any]:
+        """Hold a cluster, by its report; it is stopped at the end, or as soon as it does not start in time."""
+        name = self._submitted()
+        try:
+            report = self._report_of_running(name)
+            self._scale(name)
+            yield report
+        finally:
+            self._stop(name)
+
+    def _stop(self, name: str) -> None:
+        """Have the cluster stopped; where the server does not, the job is complete all the same."""
+        try:
+            self._ask("stop_cluster", name)
+        except ClusterLostError as error:
+            _LOG.warning("cluster %s may still run: %s; stop it at the gateway", name, error)
+
+    def _scale(self, name: str) -> None:
+        self._ask("scale_cluster", name, self.n_workers)
+
+    def _submitted(self) -> str:
+        try:
+            return str(self._ask("submit", **self.cluster_options))
+        except ConfigurationError:
+            raise
+        except ImportError as error:
+            raise ConfigurationError(f"cluster.auth {self.auth!r} needs a package: {error}") from None
+        except ValueError as error:
+            raise ConfigurationError(
+                f"the gateway at {self._where} does not take cluster.cluster_options {self.cluster_options}: {error}"
+            ) from None
+
+    def _report_of_running(self, name: str) -> Any:
+        end = time.monotonic() + self.start_timeout
+        while (report := self._ask("get_cluster", name)).status.name != "RUNNING":
+            if report.status.name != "PENDING" or time.monotonic() > end:
+                raise ClusterLostError(
+                    f"cluster {name} of the gateway at {self._where} is {report.status.name}, not running, within "
+                    f"{self.start_timeout:g} s; look at the server's logs, or raise cluster.start_timeout"
+                )
+            time.sleep(_INTERVAL)
+        return report
+
+    def _client(self, report: Any) -> Client:
+        timeout = connect_timeout(self.start_timeout)
+        try:
+            return Client(report.scheduler_address, security=report.security, timeout=timeout)
+        except OSError as error:
+            raise ClusterLostError(
+                f"no connection to the scheduler at {report.scheduler_address}: {reason(error)}; look whether "
+                "cluster.proxy_address is where the gateway takes dask's traffic"
+            ) from None
+
+    def _ask(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Return the server's answer. dask-gateway's own GatewayCluster waits for ever, and can't be closed quietly."""
+        gateway = _dask_gateway()
+
+        async def ask() -> Any:
+            async with self._server(gateway) as server:
+                return await asyncio.wait_for(getattr(server, method)(*arguments, **options), _ANSWER_TIMEOUT)
+
+        try:
+            return awaited(ask())
+        except (ImportError, ValueError):  # of the configuration
+            raise
+        except Exception as error:  # those of the server, of HTTP and of the network have no base in common
+            raise ClusterLostError(f"{method} at the gateway {self._where}: {_told(error)}") from None
+
+    def _server(self, gateway: Any) -> Any:
+        auth: Any = self.auth
+        if auth == "basic":
+            auth = gateway.BasicAuth(self.username, os.environ.get(PASSWORD))
+        try:
+            return gateway.Gateway(self.address, proxy_address=self.proxy_address, auth=auth, asynchronous=True)
+        except (ValueError, TypeError) as error:
+            raise ConfigurationError(f"kind: gateway with cluster.address {self.address!r}: {error}") from None
+
+
+def _told(error: Exception) -> str:
+    """Return the reason, with the remedy where the server did not let in."""
+    status = getattr(error, "status", None)
+    if status in _NOT_LET_IN:
+        return f"refused with {status}; look at cluster.auth, cluster.username and {PASSWORD}"
+    return reason(error)
+
+
+def _dask_gateway() -> Any:
+    try:
+        import dask_gateway
+    except ImportError:
+        raise ConfigurationError("kind: gateway needs dask-gateway: pip install 'daskgmm[gateway]'") from None
+    return dask_gateway

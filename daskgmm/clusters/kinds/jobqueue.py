@@ -1,0 +1,261 @@
+"""kind: slurm, pbs, lsf, sge, htcondor - workers are jobs of a batch system, submitted by dask-jobqueue.
+
+The scheduler runs in this process, on a login node or in a small job of its own. A job that is cancelled or reaches its
+wall time is replaced by another, for as long as the fit lasts.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from importlib import import_module
+from types import ModuleType
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge
+from distributed import Client
+from distributed.core import Status
+from pydantic import Field
+
+from ...errors import ConfigurationError
+from ...options import STRICT
+from ..connection import Connection, connected, own_scheduler
+from .batch import BatchWorkers, check_command
+from .job_replacement import Replacing
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobQueue(BatchWorkers):
+    """Workers that are jobs: the fields of all batch systems."""
+
+    cluster_class: ClassVar[str]  # of dask-jobqueue
+    of_submission: ClassVar[frozenset[str]] = frozenset()  # fields that daskgmm submit alone looks at
+
+    jobs: Annotated[int, Ge(1), Field(description="Jobs that are kept running; one that is cancelled is replaced.")] = 1
+    maximum_jobs: Annotated[
+        int | None, Field(description="Jobs to grow to while much is to be done; as many as jobs if left out.")
+    ] = None
+    job_script_prologue: Annotated[
+        tuple[str, ...], Field(description="Shell commands before the worker starts, such as module load python.")
+    ] = ()
+    job_name: Annotated[str, Field(description="Name of the jobs in the queue.")] = "daskgmm"
+    log_directory: Annotated[
+        str | None, Field(description="Where jobs write what they print; the batch system's default if left out.")
+    ] = None
+    scheduler_interface: Annotated[
+        str | None, Field(description="Network of this machine, where it has another name than interface has on nodes.")
+    ] = None
+
+    @property
+    def n_processes(self) -> int:
+        return self.jobs * self.processes
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """Submit the jobs, keep as many running, and cancel them at the end."""
+        package = _dask_jobqueue(self.kind)
+        self.check_workers(self._scheduler_network)
+        self._check_jobs()
+        description = (
+            f"{self.jobs} {self.kind} jobs of {self.processes} workers with {self.compute_threads} threads each"
+        )
+        with (
+            own_scheduler(self.stall_timeout, f"{self.start_timeout}s"),
+            self._submitted(package) as cluster,
+            connected(Client(cluster), self, description) as connection,
+        ):
+            yield self.shown(connection)
+
+    def job_script(self, scheduler: str = "tcp://SCHEDULER:8786") -> str:
+        """Return the script of a worker's job, for the scheduler's address."""
+        job = getattr(_dask_jobqueue(self.kind), self.cluster_class).job_cls
+        text: str = job(scheduler, name="daskgmm", interface=self.interface, **self._job_options()).job_script()
+        return text
+
+    @property
+    def _scheduler_network(self) -> str | None:
+        return self.scheduler_interface or self.interface
+
+    def _check_jobs(self) -> None:
+        if self.maximum_jobs is not None and self.maximum_jobs < self.jobs:
+            raise ConfigurationError(
+                f"cluster.maximum_jobs {self.maximum_jobs} is less than cluster.jobs {self.jobs}: "
+                "raise it, or leave it out"
+            )
+
+    @contextmanager
+    def _submitted(self, package: ModuleType) -> Iterator[Any]:
+        """Hold the cluster of dask-jobqueue once the queue has taken its first jobs."""
+        cluster_class = getattr(package, self.cluster_class)
+        check_command(cluster_class.job_cls.submit_command, self.kind)
+        refusals: list[str] = []
+        with cluster_class(
+            n_workers=self.n_processes,
+            job_cls=_telling(cluster_class.job_cls, refusals),
+            interface=self.interface,
+            scheduler_options=self.scheduler_options(self._scheduler_network),
+            silence_logs="critical",
+            **self._job_options(),
+        ) as cluster:
+            if refusals:
+                raise ConfigurationError(f"{self.kind} refused a job: {refusals[0]}")
+            most = self.maximum_jobs or self.jobs
+            cluster.adapt(Adaptive=Replacing, minimum_jobs=self.jobs, maximum_jobs=most)
+            yield cluster
+
+    def _job_options(self) -> dict[str, Any]:
+        exports = [f"export {name}={value}" for name, value in self.environment.items()]
+        return {
+            "cores": self.cores,
+            "memory": self.memory,
+            "processes": self.processes,
+            "local_directory": self.local_directory,
+            "python": self.python or sys.executable,
+            # the last --nthreads counts: dask-jobqueue's own is the cores, without threads that read ahead
+            "worker_extra_args": ["--nthreads", str(self.threads), *self.worker_extra_args],
+            "job_script_prologue": [*self.job_script_prologue, *exports],
+            "job_name": self.job_name,
+            "log_directory": self.log_directory,
+            **self._own_options(),
+        }
+
+    def _own_options(self) -> dict[str, Any]:
+        """Return the fields that a batch system adds: they have dask-jobqueue's names."""
+        left_out = {one.name for one in fields(JobQueue)} | self.of_submission
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name not in left_out}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slurm(JobQueue):
+    """Jobs of SLURM."""
+
+    __pydantic_config__: ClassVar = STRICT
+    cluster_class: ClassVar[str] = "SLURMCluster"
+    of_submission: ClassVar[frozenset[str]] = frozenset({"notice_seconds", "maximum_requeues"})
+
+    kind: Literal["slurm"] = "slurm"
+    queue: str | None = None
+    """Partition; the default one if left out."""
+    account: str | None = None
+    """Account that is charged."""
+    walltime: str = "01:00:00"
+    """Time after which SLURM ends a job."""
+    job_extra_directives: tuple[str, ...] = ()
+    """Further options of sbatch, such as --constraint=haswell."""
+    notice_seconds: Annotated[int, Ge(1)] = 120
+    """Seconds before the wall time at which a job of daskgmm submit stops and is requeued."""
+    maximum_requeues: Annotated[int, Ge(0)] = 10
+    """How often a job of daskgmm submit is requeued at its wall time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pbs(JobQueue):
+    """Jobs of PBS."""
+
+    __pydantic_config__: ClassVar = STRICT
+    cluster_class: ClassVar[str] = "PBSCluster"
+
+    kind: Literal["pbs"] = "pbs"
+    queue: str | None = None
+    """Queue; the default one if left out."""
+    account: str | None = None
+    """Account that is charged."""
+    walltime: str = "01:00:00"
+    """Time after which PBS ends a job."""
+    resource_spec: str | None = None
+    """What is asked of -l; made from cores and memory if left out."""
+    job_extra_directives: tuple[str, ...] = ()
+    """Further options of qsub."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lsf(JobQueue):
+    """Jobs of LSF."""
+
+    __pydantic_config__: ClassVar = STRICT
+    cluster_class: ClassVar[str] = "LSFCluster"
+
+    kind: Literal["lsf"] = "lsf"
+    queue: str | None = None
+    """Queue; the default one if left out."""
+    project: str | None = None
+    """Project that is charged."""
+    walltime: str = "01:00"
+    """Time after which LSF ends a job, hours:minutes."""
+    job_extra_directives: tuple[str, ...] = ()
+    """Further options of bsub."""
+    lsf_units: str | None = None
+    """Unit of memory, such as mb; that of lsf.conf if left out."""
+    use_stdin: bool = True
+    """Hand scripts to bsub on its standard input, not by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sge(JobQueue):
+    """Jobs of Grid Engine."""
+
+    __pydantic_config__: ClassVar = STRICT
+    cluster_class: ClassVar[str] = "SGECluster"
+
+    kind: Literal["sge"] = "sge"
+    queue: str | None = None
+    """Queue; the default one if left out."""
+    project: str | None = None
+    """Project that is charged."""
+    walltime: str = "01:00:00"
+    """Time after which Grid Engine ends a job."""
+    resource_spec: str | None = None
+    """What is asked of -l: the site's words for cores and memory, which Grid Engine does not fix."""
+    job_extra_directives: tuple[str, ...] = ()
+    """Further options of qsub, such as -pe smp 4."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HTCondor(JobQueue):
+    """Jobs of HTCondor."""
+
+    __pydantic_config__: ClassVar = STRICT
+    cluster_class: ClassVar[str] = "HTCondorCluster"
+
+    kind: Literal["htcondor"] = "htcondor"
+    disk: str = "1GiB"
+    """Disk of each job, such as 10GiB."""
+    job_extra_directives: dict[str, str] = field(default_factory=dict)
+    """Further attributes of the submit file."""
+    submit_command_extra: tuple[str, ...] = ()
+    """Further arguments of condor_submit."""
+
+
+def _dask_jobqueue(kind: str) -> ModuleType:
+    """Return the package, an optional backend; its import takes SIGINT to exit with 0, which is undone here."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        return import_module("dask_jobqueue")
+    except ImportError:
+        raise ConfigurationError(
+            f"cluster.kind {kind!r} needs the package dask-jobqueue: pip install 'daskgmm[jobqueue]'"
+        ) from None
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _telling(job_class: Any, refusals: list[str]) -> Any:
+    """Return the class of jobs that add to refusals why the queue took none; raised, nobody would hear of it."""
+
+    class Job(job_class):  # type: ignore[misc]
+        async def start(self) -> None:
+            try:
+                await super().start()
+            except RuntimeError as error:
+                refusals.append(str(error).rpartition("stderr:")[2].strip())
+                self.status = Status.running  # as a job that never comes: closing it is then in order
+
+        async def close(self) -> None:
+            self.status = Status.closing
+            await super().close()
+            self.status = Status.closed
+
+    return Job

@@ -1,0 +1,83 @@
+"""kind: local - a dask cluster of processes on this machine, with a dashboard."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Annotated, ClassVar, Literal
+
+import dask
+from annotated_types import Ge
+from dask.system import CPU_COUNT
+from distributed import Client, LocalCluster
+
+from ...concurrency import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
+from ...options import STRICT
+from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, connected, own_scheduler
+from ..memory_size import check_memory
+
+# A terminal sends Ctrl-C to all processes of a job: it is the client's to end its workers.
+_DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+
+
+@dataclass(frozen=True)
+class Local:
+    """A LocalCluster."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    kind: Literal["local"] = "local"
+    n_workers: Annotated[int, Ge(1)] | None = None
+    """Number of worker processes; one for each core if left out."""
+    threads_per_worker: Annotated[int, Ge(1)] = 1
+    """Threads of each worker that compute; they share its memory. compute.read_ahead adds others, which read."""
+    memory_limit: str = "auto"
+    """Memory of each worker, such as 4GiB; auto divides this machine's."""
+    dashboard_address: str | None = "127.0.0.1:0"
+    """Where the dashboard listens; port 0 takes a free one; null for none."""
+    local_directory: str | None = None
+    """Where workers spill to disk."""
+    start_timeout: StartTimeout = 60.0
+    """Seconds to wait for the first worker."""
+    stall_timeout: StallTimeout = STALL_TIMEOUT
+    """Seconds without a completed task after which lost workers are replaced; after as many again the job stops."""
+
+    @property
+    def n_processes(self) -> int:
+        """Worker processes."""
+        return self.n_workers or max(CPU_COUNT // self.threads_per_worker, 1)
+
+    @property
+    def compute_threads(self) -> int:
+        """Threads of each worker that compute."""
+        return self.threads_per_worker
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """Start the cluster, make it the active scheduler, and close both at the end."""
+        n_ahead = n_reading_ahead(dask.config.get(READ_AHEAD, "auto"), self.threads_per_worker)
+        check_memory(self.memory_limit, "cluster.memory_limit")
+        description = f"{self.n_processes} local workers with {self.threads_per_worker} threads each"
+        with (
+            own_scheduler(self.stall_timeout),
+            dask.config.set({COMPUTE_THREADS: self.threads_per_worker}),  # workers start with this configuration
+            LocalCluster(
+                n_workers=self.n_processes,
+                threads_per_worker=self.threads_per_worker + n_ahead,
+                processes=True,
+                memory_limit=self.memory_limit,
+                host="127.0.0.1",
+                dashboard_address=self.dashboard_address or "127.0.0.1:0",  # dask serves its health there in any case
+                scheduler_kwargs={"dashboard": self.dashboard_address is not None},
+                local_directory=self.local_directory,
+                silence_logs=logging.CRITICAL,
+                preload=_DEAF,
+            ) as cluster,
+            connected(
+                Client(cluster), self, description, rescale=partial(cluster.scale, self.n_processes)
+            ) as connection,
+        ):
+            yield connection if self.dashboard_address else replace(connection, dashboard=None)

@@ -1,0 +1,141 @@
+"""Batch submission: one SLURM job that runs scheduler, workers and client in a single allocation.
+
+The job runs `daskgmm fit` with kind allocation: the scheduler lives in the client's process, srun starts the workers.
+dask-jobqueue's SLURMRunner would take two more tasks, as large as a worker's, for scheduler and client, and hands the
+scheduler's address on in a file named by the job's number: a requeued job has the same number, and its workers would
+find the address of the scheduler before it.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from dask.utils import parse_bytes
+
+from ..errors import ConfigurationError
+from .connection import Cluster
+from .kinds.allocation import Allocation
+from .kinds.batch import BatchWorkers, check_command
+from .kinds.jobqueue import Slurm
+
+_GO_ON = "--resume"  # how a requeued job treats what the job before it left
+
+_SCRIPT = """\
+#!/usr/bin/env bash
+{directives}
+
+# Written by daskgmm submit: scheduler, workers and client in one allocation, which start and end together.
+# SLURM tells this shell {notice} s before the wall time; the fit writes a checkpoint and ends, the job is requeued.
+told=no
+trap 'told=yes; kill -USR1 "$client"' USR1
+{prologue}
+go_on=()
+if [ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ]; then
+  go_on=({go_on})
+fi
+
+{command} "${{go_on[@]}}" &
+client=$!
+wait "$client"
+status=$?
+if [ "$told" = yes ]; then
+  wait "$client" # the first wait ended with the signal
+  status=$?
+  if [ "$status" -eq {stopped} ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {maximum_requeues} ]; then
+    scontrol requeue "$SLURM_JOB_ID"
+  fi
+fi
+exit "$status"
+"""
+_STOPPED = 5  # exit code of daskgmm after SIGUSR1
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A fit to be submitted: the arguments of its command line, of which the cluster is replaced."""
+
+    config: str
+    overrides: tuple[str, ...] = ()
+    overwrite: bool = False
+    resume: bool = False
+
+    def words(self, cluster: Slurm) -> list[str]:
+        """Return the command that the job runs."""
+        kept = [override for override in self.overrides if override.partition("=")[0].split(".")[0] != "cluster"]
+        command = [cluster.python or sys.executable, "-m", "daskgmm", "fit"]
+        flags = {"--overwrite": self.overwrite, "--resume": self.resume}
+        return [*command, self.config, *kept, _allocation(cluster), *(flag for flag, on in flags.items() if on)]
+
+
+@dataclass(frozen=True)
+class BatchJob:
+    """A job as it is handed to SLURM."""
+
+    script: str
+    log_directory: str | None
+
+    def submit(self) -> str:
+        """Hand the script to sbatch; return the job's number, or raise ConfigurationError with what sbatch says."""
+        check_command("sbatch", "slurm")
+        if self.log_directory is not None:
+            Path(self.log_directory).mkdir(parents=True, exist_ok=True)  # without it SLURM ends a job without a word
+        command = ["sbatch", "--parsable"]
+        done = subprocess.run(command, input=self.script, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode != 0:
+            raise ConfigurationError(f"slurm refused the job: {done.stderr.strip()}")
+        return done.stdout.strip().split(";")[0]  # number;cluster where there are several
+
+
+def batch_job(cluster: Cluster, submission: Submission) -> BatchJob:
+    """Return the job that fits in its own allocation; raise ConfigurationError for clusters that are not SLURM's."""
+    if not isinstance(cluster, Slurm):
+        raise ConfigurationError(
+            f"cluster.kind {getattr(cluster, 'kind', cluster)!r} takes no submission: set cluster.kind to slurm"
+        )
+    prologue = "\n".join(["", *cluster.job_script_prologue, ""]) if cluster.job_script_prologue else ""
+    script = _SCRIPT.format(
+        directives="\n".join(f"#SBATCH {directive}" for directive in _directives(cluster)),
+        notice=cluster.notice_seconds,
+        prologue=prologue,
+        go_on=_GO_ON,
+        command=shlex.join(submission.words(cluster)),
+        stopped=_STOPPED,
+        maximum_requeues=cluster.maximum_requeues,
+    )
+    return BatchJob(script, cluster.log_directory)
+
+
+def _directives(cluster: Slurm) -> list[str]:
+    """Return the options of sbatch: a task for each of the jobs that kind slurm would submit."""
+    mebibytes = -(-parse_bytes(cluster.memory) // (cluster.cores * 2**20))
+    log = f"{cluster.job_name}-%j.log"
+    named = {"partition": cluster.queue, "account": cluster.account}
+    return [
+        f"--job-name={cluster.job_name}",
+        *(f"--{name}={value}" for name, value in named.items() if value is not None),
+        f"--ntasks={cluster.jobs}",
+        f"--cpus-per-task={cluster.cores}",
+        f"--mem-per-cpu={mebibytes}M",
+        f"--time={cluster.walltime}",
+        f"--output={log if cluster.log_directory is None else f'{cluster.log_directory}/{log}'}",
+        "--open-mode=append",
+        "--requeue",
+        f"--signal=B:USR1@{cluster.notice_seconds}",
+        *cluster.job_extra_directives,
+    ]
+
+
+def _allocation(cluster: Slurm) -> str:
+    """Return the override that makes a fit run in the allocation of its job."""
+    shared = {one.name: getattr(cluster, one.name) for one in fields(BatchWorkers) if one.name != "kind"}
+    inside = Allocation(tasks=cluster.jobs, **shared)
+    values = {one.name: getattr(inside, one.name) for one in fields(inside)}
+    told = {
+        one.name: values[one.name] for one in fields(inside) if one.name == "kind" or values[one.name] != one.default
+    }
+    return f"cluster={json.dumps(told)}"

@@ -1,0 +1,89 @@
+"""What goes on where a job computes, for whoever wants to look at it meanwhile. Nothing is asked unless one looks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from dask.callbacks import Callback
+from dask.system import CPU_COUNT
+from distributed import Client
+
+from ..concurrency import current_execution
+from ..events import Load
+from ..filesystem.retry_counts import TOPIC, retries_here
+
+Look = Callable[[], Load | None]
+_PATIENCE = 2.0  # seconds for an answer of the scheduler
+
+
+@contextmanager
+def watched(client: Client | None) -> Iterator[Look]:
+    """Give a function that tells what goes on, each time that it is called, from any thread; None without an answer."""
+    if client is None:
+        with _Tasks() as tasks:
+            before = retries_here()
+            yield lambda: Load(1, tasks.n_threads, tasks.done, tasks.total, retries_here() - before)
+        return
+    retries = _Retries()
+    client.subscribe_topic(TOPIC, retries)  # until the client is closed, which may have happened when this ends
+    yield lambda: _asked(client, retries.n)
+
+
+class _Tasks(Callback):  # type: ignore[misc] # dask is not typed
+    """Counts the tasks of the computation that the threads of this process are at."""
+
+    done = total = 0
+
+    def __init__(self) -> None:
+        super().__init__(start_state=self._begin, posttask=self._count, finish=self._end)
+        execution = current_execution()
+        self.n_threads = (execution and execution.n_threads) or CPU_COUNT
+
+    def _begin(self, graph: Any, state: Mapping[str, Any]) -> None:
+        self.done, self.total = 0, len(state["ready"]) + len(state["waiting"]) + len(state["running"])
+
+    def _count(self, *of_task: Any) -> None:
+        self.done += 1
+
+    def _end(self, *of_graph: Any) -> None:
+        self.done = self.total = 0
+
+
+@dataclass
+class _Retries:
+    """Counts the retries that workers tell of."""
+
+    n: int = 0
+
+    def __call__(self, event: Any) -> None:
+        self.n += 1
+
+
+def _asked(client: Client, n_retries: int) -> Load | None:
+    """Return what the scheduler says; None where it does not answer in time, or in other words than expected."""
+
+    async def ask() -> tuple[dict[str, int], dict[str, dict[str, int]]]:
+        scheduler = client.scheduler
+        threads, prefixes = await asyncio.gather(scheduler.ncores(), scheduler.get_task_prefix_states())
+        return threads, prefixes
+
+    try:
+        threads, prefixes = client.sync(ask, callback_timeout=_PATIENCE)
+        done, total = tasks_of_pass(prefixes)
+        return Load(len(threads), sum(threads.values()), done, total, n_retries)
+    except Exception:  # a scheduler that is busy or gone, or of another release: there is nothing to show
+        return None
+
+
+def tasks_of_pass(prefixes: Mapping[str, Mapping[str, int]]) -> tuple[int, int]:
+    """Return how many tasks are done of how many, of the kind of task (by its prefix) that has most still to do."""
+    left = {name: states["processing"] + states["waiting"] for name, states in prefixes.items()}
+    busiest = max(left, key=lambda name: left[name], default=None)
+    if busiest is None or left[busiest] == 0:
+        return 0, 0
+    total = sum(prefixes[busiest].values())
+    return total - left[busiest], total

@@ -1,0 +1,65 @@
+"""Cut rows into blocks that the kernels take: C-contiguous float64 or float32, never a whole converted copy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DataError
+from ..mixture.feature_map import Array
+
+_BLOCK_BYTES = 4 * 2**20  # of a block in float64: few calls for each chunk, and little memory for converted ones
+_TILE = 512  # blocks are whole tiles
+
+
+def is_real(dtype: Any) -> bool:
+    """Return whether a dtype, of NumPy or pandas, is one of real numbers or bool."""
+    return getattr(dtype, "kind", "O") in "biuf"
+
+
+def checked_numbers(block: Any) -> NDArray[Any]:
+    """Return a block as a plain NumPy array; raise DataError if it is none of real numbers, or has masked values."""
+    if not isinstance(block, np.ndarray):
+        raise DataError(f"a block is of type {type(block).__name__}: turn it into a NumPy array")
+    if isinstance(block, np.ma.MaskedArray):
+        if np.ma.getmaskarray(block).any():
+            raise DataError("a block has masked values: fill them with NaN, and leave those rows out by weight 0")
+        block = np.asarray(block.data)
+    if not is_real(block.dtype):
+        raise DataError(f"a block is of dtype {block.dtype}, not of real numbers: convert it with astype(float)")
+    plain: NDArray[Any] = block
+    return plain
+
+
+def native_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the float type in which a value of `dtype` is exact where one is: float32 up to 16-bit integers."""
+    exact_in_float32 = dtype == np.float32 or (dtype.kind in "iub" and dtype.itemsize <= 2) or dtype == np.float16
+    return np.dtype(np.float32 if exact_in_float32 else np.float64)
+
+
+def blocks(
+    rows: NDArray[np.number], row_weights: NDArray[np.number] | None, width: int = 0
+) -> Iterator[tuple[NDArray[np.floating], Array | None]]:
+    """Yield (block (m, d), weights (m,) float64 or None), a view where no conversion is needed.
+
+    `width` is the number of values that are made of a row, where that is more than d. The cut depends on the shape
+    alone, so that type and layout do not change the order of sums. No rows are one block of none.
+    """
+    dtype, step = native_dtype(rows.dtype), block_rows(max(rows.shape[1], width))
+    for start in range(0, max(len(rows), 1), step):
+        part = slice(start, start + step)
+        weights = None if row_weights is None else _plain(row_weights[part], np.dtype(np.float64))
+        yield _plain(rows[part], dtype), weights
+
+
+def _plain(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return the array in the form that the kernels are compiled for, itself where it has it."""
+    return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+
+
+def block_rows(width: int) -> int:
+    """Return the number of rows of a block of `width` values each: whole tiles, about 4 MiB."""
+    return max(_BLOCK_BYTES // (8 * width * _TILE), 1) * _TILE

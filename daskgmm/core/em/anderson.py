@@ -1,0 +1,137 @@
+"""Anderson acceleration of EM: from its last few steps, where they lead to.
+
+EM is a fixed point iteration x -> g(x) that converges linearly, and slowly where components overlap. With the residuals
+f_i = g_i - x_i of the last steps, the next point is
+
+    x = g_m - sum_j gamma_j (g_{j+1} - g_j),      gamma = argmin | f_m - sum_j gamma_j (f_{j+1} - f_j) |
+
+(Walker and Ni 2011; Henderson and Varadhan 2019, DAAREM). Whether the log-likelihood has grown there is for the loop to
+see; if not, it goes on from g_m.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import lstsq
+
+from ...blas import single_threaded
+from ..mixture.feature_map import Array
+from ..mixture.mixture import Mixture
+
+MEMORY = 5  # differences of steps that are combined
+_RIDGE = 1e-6  # relative, of the least squares: differences become parallel near the limit
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A step of EM."""
+
+    mixture: Mixture  # that was evaluated
+    image: Mixture  # to which its statistics led
+    suggested: bool = False  # by the sample: steps of two kinds are not combined
+
+
+def extrapolate(steps: Sequence[Step]) -> tuple[Mixture, float] | None:
+    """Return where the steps, oldest first, lead to, and the gain that is estimated on the way there, nats per row.
+
+    The step of EM is the gradient of the mean log-likelihood in units of the complete-data information: half its
+    product with the way to the maximum is what is gained there, up to third order. None where the steps are too few,
+    components are empty, or numbers on the way are not finite.
+    """
+    if len(steps) < 2 or any(one.empty for step in steps for one in (step.mixture, step.image)):
+        return None
+    # The same bits whatever the number of threads; and what is not finite is seen below.
+    with single_threaded(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        target = _extrapolate(steps)
+    return target if target is not None and np.isfinite(target[0].covariances).all() else None
+
+
+def _extrapolate(steps: Sequence[Step]) -> tuple[Mixture, float] | None:
+    chart = _Chart(steps[-1].image)
+    points = np.array([chart.point(step.mixture) for step in steps])
+    images = np.array([chart.point(step.image) for step in steps])
+    residuals = images - points
+    if not np.isfinite(images).all() or not np.isfinite(points).all():
+        return None
+    gamma = _combination(np.diff(residuals, axis=0), residuals[-1])
+    target = images[-1] - gamma @ np.diff(images, axis=0)
+    return chart.mixture(target), float(residuals[-1] @ (target - points[-1])) / 2
+
+
+def _combination(differences: Array, last: Array) -> Array:
+    """Return the factors of the differences (m, n) that come nearest to `last` (n,), by ridge regression."""
+    gram = differences @ differences.T
+    ridge = _RIDGE * np.trace(gram) / len(gram) + np.finfo(float).tiny
+    factors: Array = lstsq(gram + ridge * np.eye(len(gram)), differences @ last)[0]
+    return factors
+
+
+class _Chart:
+    """Coordinates of mixtures, free of constraints, in which the complete-data information at one mixture is I.
+
+    These are the logarithms of the weights, and seen from the mean and the Cholesky factor of each component at that
+    mixture: its mean, and its own factor with the diagonal's logarithms.
+    """
+
+    def __init__(self, at: Mixture) -> None:
+        k, d = at.means.shape
+        self._at, self._root = at, np.sqrt(at.weights)
+        self._dense = at.covariance_type in ("full", "tied")
+        self._factors = self._factors_of(at)
+        whitening = np.linalg.inv(self._factors) if self._dense else 1 / self._factors
+        self._whitening = np.broadcast_to(whitening, (k, *whitening.shape[1:]))
+        shared = np.ones(1) if at.covariance_type == "tied" else self._root
+        self._spread_root = shared[:, None]
+        self._diagonal = np.sqrt(2.0 * d if at.covariance_type == "spherical" else 2.0)
+        self._lower = np.tril_indices(d, -1)
+
+    def point(self, mixture: Mixture) -> Array:
+        """Return the coordinates (n,) of a mixture."""
+        weights = self._root * np.log(mixture.weights / self._at.weights)
+        means = self._root[:, None] * self._apply(self._whitening, mixture.means - self._at.means)
+        factors = self._factors_of(mixture)
+        if not self._dense:
+            spread = self._spread_root * self._diagonal * np.log(factors / self._factors)
+            return np.concatenate([weights, means.ravel(), spread.ravel()])
+        seen = self._whitening[: len(factors)] @ factors
+        diagonals = self._spread_root * self._diagonal * np.log(np.diagonal(seen, axis1=1, axis2=2))
+        others = self._spread_root * seen[:, *self._lower]
+        return np.concatenate([weights, means.ravel(), diagonals.ravel(), others.ravel()])
+
+    def mixture(self, point: Array) -> Mixture:
+        """Return the mixture of coordinates (n,)."""
+        at, (k, d) = self._at, self._at.means.shape
+        log_weights, means, spread = np.split(point, [k, k + k * d])
+        weights = at.weights * np.exp(log_weights / self._root)
+        shift = means.reshape(k, d) / self._root[:, None]
+        back = np.broadcast_to(self._factors, (k, *self._factors.shape[1:]))
+        covariances = self._covariances(spread.reshape(-1)).reshape(at.covariances.shape)
+        return Mixture(at.covariance_type, weights / weights.sum(), at.means + self._apply(back, shift), covariances)
+
+    def _covariances(self, spread: Array) -> Array:
+        n, d = len(self._factors), self._at.n_features
+        if not self._dense:
+            deviations: Array = self._factors * np.exp(spread.reshape(n, -1) / (self._spread_root * self._diagonal))
+            return deviations**2
+        seen = np.zeros_like(self._factors)
+        diagonals = spread[: n * d].reshape(n, d) / (self._spread_root * self._diagonal)
+        seen[:, np.arange(d), np.arange(d)] = np.exp(diagonals)
+        seen[:, *self._lower] = spread[n * d :].reshape(n, -1) / self._spread_root
+        factors: Array = self._factors @ seen
+        product: Array = factors @ factors.transpose(0, 2, 1)
+        return product
+
+    def _factors_of(self, mixture: Mixture) -> Array:
+        """Return Cholesky factors (k, d, d), one where tied, or deviations: (k, d), or (k, 1) where spherical."""
+        if self._dense:
+            d = mixture.n_features
+            return np.linalg.cholesky(mixture.covariances.reshape(-1, d, d)).astype(np.float64, copy=False)
+        deviations: Array = np.sqrt(mixture.covariances.reshape(mixture.n_components, -1))
+        return deviations
+
+    def _apply(self, maps: Array, vectors: Array) -> Array:
+        product: Array = np.einsum("kij,kj->ki", maps, vectors) if self._dense else maps * vectors
+        return product

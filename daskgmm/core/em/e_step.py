@@ -1,0 +1,47 @@
+"""The E-step verbs: the statistics of rows, and predictions for rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ...blas import single_threaded
+from ..arrays.blocks import blocks
+from ..kernels.batching import expect_stacked, stacked
+from ..kernels.natural_parameters import Coefficients, prepare
+from ..mixture.data_summary import Survey
+from ..mixture.mixture import Mixture
+from ..mixture.statistics import Statistics
+
+Rows = NDArray[np.number]
+Expect = Callable[[tuple[Mixture, ...]], tuple[Statistics, ...]]
+
+
+def expect(rows: Rows, row_weights: Rows | None, coefficients: tuple[Coefficients, ...]) -> tuple[Statistics, ...]:
+    """Return the statistics of rows (n, d), one for each mixture; row_weights is (n,) or None."""
+    stacks = stacked(coefficients)
+    with single_threaded():
+        parts = [expect_stacked(coefficients, stacks, block, weights) for block, weights in blocks(rows, row_weights)]
+    return tuple(reduce(add, of_one) for of_one in zip(*parts, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Expectation:
+    """A pass over rows in memory: mixtures in, statistics out."""
+
+    rows: Rows  # (n, d)
+    row_weights: Rows | None  # (n,)
+    survey: Survey  # of these rows
+    dtype: DTypeLike = np.float64  # of the products
+    some_rows: bool = False  # whether the survey is of more rows than these
+
+    def __call__(self, mixtures: tuple[Mixture, ...]) -> tuple[Statistics, ...]:
+        coefficients = tuple(
+            prepare(mixture, self.survey, self.dtype, some_rows=self.some_rows) for mixture in mixtures
+        )
+        return expect(self.rows, self.row_weights, coefficients)

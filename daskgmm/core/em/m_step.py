@@ -1,0 +1,40 @@
+"""The M-step: the mixture that maximises the expected log-likelihood of given statistics."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..mixture.covariance import Scatter, raised_to
+from ..mixture.data_summary import Survey
+from ..mixture.feature_map import unpack
+from ..mixture.floor import Floor
+from ..mixture.mixture import Mixture
+from ..mixture.statistics import Statistics
+
+EMPTY = 1e-12  # share of the row weight; below it a component's moments are rounding errors
+
+
+def maximize(mixture: Mixture, statistics: Statistics, survey: Survey, floor: Floor | None = None) -> Mixture:
+    """Return the next mixture from the statistics of the surveyed rows under `mixture`.
+
+        w_k = N_k / N     mu_k = sum_n r_nk x_n / N_k     Sigma_k = sum_n r_nk (x_n - mu_k)(x_n - mu_k)^T / N_k
+
+    (Dempster, Laird and Rubin 1977), subject to Sigma_k >= floor.
+    A component with N_k <= EMPTY N is empty: it keeps its mean and covariance and has the weight 0 from then on.
+    """
+    frame, structure = survey.frame, mixture.structure
+    about_rows = statistics.sums.shape[1] == structure.feature_map.n_columns(frame.n_features)
+    feature_map = structure.feature_map if about_rows and not statistics.centred else structure.centred_map
+    counts, first, second = unpack(feature_map, statistics.sums, frame.n_features)
+    alive = counts > EMPTY * counts.sum()
+    safe = np.where(alive, counts, 1.0)
+    shift = first / safe[:, None]
+    origins = frame.to_z(mixture.means) if statistics.centred else np.zeros_like(shift)
+    scatter = Scatter(counts, shift, second / safe.reshape(-1, *[1] * (second.ndim - 1)), survey.pooled)
+    covariances = raised_to(floor, structure, structure.estimate(scatter, frame))
+    means = frame.to_x(origins + shift)
+    if mixture.covariance_type != "tied":
+        covariances = np.where(alive.reshape(-1, *[1] * (covariances.ndim - 1)), covariances, mixture.covariances)
+    means = np.where(alive[:, None], means, mixture.means)
+    weights = np.where(alive, counts, 0.0)
+    return Mixture(mixture.covariance_type, weights / weights.sum(), means, covariances)

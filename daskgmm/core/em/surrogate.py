@@ -1,0 +1,93 @@
+"""The sample in place of all rows, between two passes over them: where a pass leads to in one go.
+
+Let T and T_S be the mean statistics of all rows and of the sample at the mixture theta_0 that a pass has evaluated, and
+L_S the mean log-likelihood of the sample. Then
+
+    L_S(theta) + <Theta(theta), T(theta_0) - T_S(theta_0)>
+
+has at theta_0 the gradient of the log-likelihood of all rows, and about its curvature (Jordan, Lee and Yang 2019,
+communication-efficient surrogate likelihood). Its second term is linear in the natural parameters, so EM maximises it
+on the sample: the difference of the statistics is added to those of each step (Chen, Zhu, Teh and Zhang 2018,
+stochastic EM with variance reduction).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..init.starts import CHEAP_ROWS
+from ..kernels.natural_parameters import Coefficients, Shared, prepare
+from ..mixture.data_summary import Survey
+from ..mixture.feature_map import Array
+from ..mixture.mixture import Mixture
+from ..mixture.statistics import Statistics
+from .e_step import Expectation, expect
+from .loop import EMOptions, State, Suggestion, Trial, iterate
+
+_STEPS = 4  # of EM on the sample: more follow what the sample cannot tell, the noise in directions that are nearly flat
+_FAR_STEPS = 200  # at most, where it is asked whether anything is left to be gained
+_CLOSER = 100  # to the limit than tol
+_CLOSER_WHERE_CHEAP = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class _Corrected:
+    """A pass over the sample, in the frame of all rows, with the difference of the statistics added."""
+
+    sample: Expectation
+    survey: Survey  # of all rows
+    control: Array  # (k, F)
+
+    def __call__(self, mixtures: tuple[Mixture, ...]) -> tuple[Statistics, ...]:
+        return tuple(self._corrected(_shared(mixture, self.survey)) for mixture in mixtures)
+
+    def _corrected(self, coefficients: Shared) -> Statistics:
+        found = _pass(self.sample, coefficients)
+        level = found.log_likelihood + float(np.vdot(coefficients.theta, self.control))
+        return replace(found, sums=found.sums + self.control, log_likelihood=level)
+
+
+class _OwnCentresError(Exception):
+    """The mixture takes the kernels with own centres, whose statistics cannot be told as a difference."""
+
+
+def suggested(
+    sample: Expectation, survey: Survey, trial: Trial, options: EMOptions, far: bool = False
+) -> Suggestion | None:
+    """Return the mixture to which the statistics of a trial lead, and its estimated gain there, nats per row.
+
+    In a few steps of EM or, with `far`, in as many as it takes. None where that cannot be told: a component is empty,
+    or they lie too far apart for their sizes.
+    """
+    closer = _CLOSER_WHERE_CHEAP if len(sample.rows) <= CHEAP_ROWS else _CLOSER
+    em = replace(options, max_iter=_FAR_STEPS if far else _STEPS, tol=options.tol / closer, accelerate=far)
+    try:
+        found = iterate(State(survey, (Trial(trial.mixture),)), _corrected_pass(sample, survey, trial), em).best
+    except _OwnCentresError:
+        if len(sample.rows) < survey.n_rows:
+            return None
+        found = iterate(State(survey, (Trial(trial.mixture),)), sample, em).best
+    if found.mixture.empty:
+        return None
+    return Suggestion(found.mixture, found.history[-1] - found.history[0])
+
+
+def _corrected_pass(sample: Expectation, survey: Survey, trial: Trial) -> _Corrected:
+    """Return the pass over the sample that has the statistics of all rows at the trial's mixture."""
+    assert trial.statistics is not None, "the trial has not been evaluated"
+    found, statistics = _pass(sample, _shared(trial.mixture, survey)), trial.statistics
+    control = statistics.sums * (found.weight_sum / statistics.weight_sum) - found.sums
+    return _Corrected(sample, survey, control)
+
+
+def _pass(sample: Expectation, coefficients: Coefficients) -> Statistics:
+    return expect(sample.rows, sample.row_weights, (coefficients,))[0]
+
+
+def _shared(mixture: Mixture, survey: Survey) -> Shared:
+    coefficients = prepare(mixture, survey)
+    if not isinstance(coefficients, Shared):
+        raise _OwnCentresError
+    return coefficients

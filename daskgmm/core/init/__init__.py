@@ -1,0 +1,1 @@
+"""Starts of EM, and split-and-merge moves."""

@@ -1,0 +1,161 @@
+"""Which exchanges may be worth it: a component whose split gains much, and two whose merger loses little."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import nsmallest
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..em.e_step import Expectation
+from ..mixture.feature_map import Array
+from ..mixture.floor import Floor
+from ..mixture.frame import Frame
+from ..mixture.mixture import Mixture
+from .splitting import Halving, halvings, replaced
+
+_MERGERS = 2  # pairs to merge, the cheapest, for each exchange that is proposed
+
+
+@dataclass(frozen=True, eq=False)
+class Exchange:
+    """Components in place of as many others; the weights of both, as mixtures of their own, add up to 1."""
+
+    components: tuple[int, ...]  # the one that is split, and the one or two that are merged
+    ours: Mixture  # these
+    theirs: Mixture  # the halves and the merged one, in any order
+
+
+def exchanges(sample: Expectation, mixture: Mixture, floor: Floor | None, most: int) -> list[Exchange]:
+    """Return exchanges by what is estimated without EM on them, the most promising first."""
+    mergers = nsmallest(_MERGERS * most, _mergers(mixture, _spread(mixture)), key=lambda one: one.loss)
+    splits = halvings(sample, mixture, floor)
+    pairs = [pair for pair in product(splits, mergers) if pair[0].component not in (pair[1].first, pair[1].second)]
+    pairs.sort(key=lambda one: one[1].loss - one[0].gain)
+    proposed = [_exchange(mixture, split, merger) for split, merger in pairs[:most]]
+    if proposed:
+        return proposed
+    return [_regrouping(mixture, *one) for one in _regroupings(mixture, splits)[:most]]  # two components have no third
+
+
+def _regroupings(mixture: Mixture, splits: Sequence[Halving]) -> list[tuple[Halving, _Merger]]:
+    """Return splits with mergers of one of the halves with another component, the most promising first.
+
+    The components are numbered as in the mixture after the split, whose last two are the halves.
+    """
+    found, k = [], mixture.n_components
+    for split in splits:
+        after_split = replaced(mixture, split.component, split.pair)
+        mergers = _mergers(after_split, _spread(after_split))
+        found += [(split, one) for one in mergers if one.first < k - 1 <= one.second]
+    return sorted(found, key=lambda one: one[1].loss - one[0].gain)
+
+
+def _regrouping(mixture: Mixture, split: Halving, merger: _Merger) -> Exchange:
+    other = merger.first + (merger.first >= split.component)  # its number before the split
+    components = (split.component, other)
+    ours = group(mixture, components)
+    halves = replaced(ours, 0, split.pair)  # the other one, then the halves
+    half = 1 + merger.second - (mixture.n_components - 1)
+    return Exchange(components, ours, _merged(halves, _spread(halves), 0, half))
+
+
+def disjoint(ranked: Iterable[Exchange]) -> list[Exchange]:
+    """Return those that share no components with others before them."""
+    chosen: list[Exchange] = []
+    taken: set[int] = set()
+    for one in ranked:
+        if taken.isdisjoint(one.components):
+            chosen.append(one)
+            taken.update(one.components)
+    return chosen
+
+
+def after(mixture: Mixture, made: Sequence[Exchange]) -> Mixture:
+    """Return the mixture after exchanges of different components, which come last; a covariance of all stays."""
+    gone = [component for one in made for component in one.components]
+    shares = [mixture.weights[list(one.components)].sum() for one in made]
+
+    def joined(ours: Array, theirs: Sequence[Array]) -> Array:
+        return np.concatenate([np.delete(ours, gone, axis=0), *theirs])
+
+    tied = mixture.covariance_type == "tied"
+    return Mixture(
+        mixture.covariance_type,
+        joined(mixture.weights, [share * one.theirs.weights for share, one in zip(shares, made, strict=True)]),
+        joined(mixture.means, [one.theirs.means for one in made]),
+        mixture.covariances if tied else joined(mixture.covariances, [one.theirs.covariances for one in made]),
+    )
+
+
+def group(mixture: Mixture, components: Sequence[int]) -> Mixture:
+    """Return some components as a mixture of their own."""
+    own, weights = list(components), mixture.weights[list(components)]
+    covariances = mixture.covariances if mixture.covariance_type == "tied" else mixture.covariances[own]
+    return Mixture(mixture.covariance_type, weights / weights.sum(), mixture.means[own], covariances)
+
+
+@dataclass(frozen=True)
+class _Merger:
+    """Two components in one."""
+
+    first: int
+    second: int  # > first
+    loss: float  # at most, nats per row
+
+
+def _mergers(mixture: Mixture, spread: Array) -> Iterator[_Merger]:
+    """Yield all mergers: (w_i + w_j) log|S_ij| / 2 - w_i log|S_i| / 2 - w_j log|S_j| / 2 is lost (Runnalls 2007)."""
+    own = mixture.weights * _log_det(spread)
+    for first in range(mixture.n_components - 1):
+        second = np.arange(first + 1, mixture.n_components)
+        weight, _, together = _moments(mixture, spread, first, second)
+        losses = (weight * _log_det(together) - own[first] - own[second]) / 2
+        yield from (_Merger(first, int(one), float(loss)) for one, loss in zip(second, losses, strict=True))
+
+
+def _exchange(mixture: Mixture, split: Halving, merger: _Merger) -> Exchange:
+    components = (split.component, merger.first, merger.second)
+    ours = group(mixture, components)
+    return Exchange(components, ours, replaced(_merged(ours, _spread(ours), 1, 2), 0, split.pair))
+
+
+def _spread(mixture: Mixture) -> Array:
+    """Return the covariances as matrices (k, d, d), or diagonals (k, d)."""
+    unit = Frame(np.zeros(mixture.n_features), np.ones(mixture.n_features))
+    spread: Array = mixture.structure.in_frame(mixture.covariances, mixture.means.shape, unit)
+    return spread
+
+
+def _log_det(spread: Array) -> Array:
+    """Return the logarithms of the determinants of matrices (k, d, d) or diagonals (k, d)."""
+    log_det: Array = np.linalg.slogdet(spread)[1] if spread.ndim == 3 else np.log(spread).sum(axis=1)
+    return log_det
+
+
+def _moments(mixture: Mixture, spread: Array, first: int, second: NDArray[np.intp]) -> tuple[Array, Array, Array]:
+    """Return weight, mean and covariance of a component together with each of others."""
+    weight = mixture.weights[first] + mixture.weights[second]
+    share = (mixture.weights[second] / np.maximum(weight, np.finfo(float).tiny))[:, None]
+    way = mixture.means[second] - mixture.means[first]
+    mean = mixture.means[first] + share * way
+    if spread.ndim == 2:
+        return weight, mean, (1 - share) * spread[first] + share * spread[second] + share * (1 - share) * way**2
+    outer = way[:, :, None] * way[:, None, :]
+    share = share[:, :, None]
+    return weight, mean, (1 - share) * spread[first] + share * spread[second] + share * (1 - share) * outer
+
+
+def _merged(mixture: Mixture, spread: Array, first: int, second: int) -> Mixture:
+    """Return the mixture with two components merged to one; a covariance that all share stays."""
+    weight, mean, together = (one[0] for one in _moments(mixture, spread, first, np.array([second])))
+    weights, means, covariances = mixture.weights.copy(), mixture.means.copy(), mixture.covariances.copy()
+    weights[first], means[first] = weight, mean
+    kept = np.delete(np.arange(mixture.n_components), second)
+    if mixture.covariance_type == "tied":
+        return Mixture("tied", weights[kept], means[kept], covariances)
+    covariances[first] = together.mean() if mixture.covariance_type == "spherical" else together
+    return Mixture(mixture.covariance_type, weights[kept], means[kept], covariances[kept])

@@ -1,0 +1,205 @@
+"""Moves that EM cannot make: where a mixture spends two components on one cluster and one on two, it is put right.
+
+A component whose split gains much is split and two others, whose merger loses little, are merged (Ueda, Nakano,
+Ghahramani and Hinton 2000, SMEM algorithm). Several of these exchanges are tried by EM on their own components, all
+others held (partial EM, there): with S_n the density of row n under the three components and r_n their responsibility
+for it, that is EM of a mixture of three with the row weights r_n, on the few rows that have any. The log-likelihood of
+the whole mixture gains by it the mean of
+
+    log(1 - r_n + r_n S'_n / S_n)
+
+A covariance that all components share is held too. Exchanges of different components are made together; EM of the whole
+mixture goes on from there, and they stand where it has raised the log-likelihood by more than chance does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ...errors import SingularCovarianceError
+from ..em.e_step import Expectation
+from ..em.loop import StopReason, Trial
+from ..kernels.natural_parameters import prepare_prediction
+from ..mixture.feature_map import Array
+from ..mixture.mixture import Mixture
+from ..scoring.prediction import Wanted, predict
+from .exchanges import Exchange, after, disjoint, exchanges, group
+from .splitting import short_runs
+from .starts import Restart, SeedOptions, chance, ranked, refine, settle
+
+_MOST_ROUNDS = 8
+_WORTH = 10  # times the tolerance of EM on the sample: moves that gain less are not worth their time
+
+_WORK = 40_000_000  # numbers of joint log-densities times columns for each step of all exchanges together
+_GO_ON = 4  # exchanges, the best after a few steps of EM of the whole mixture, from which a second one is tried
+_SETTLED = 2  # of them, that go on to the limit of EM
+_MOST, _FEWEST = 16, 4  # exchanges that are tried: one for each two components
+_HEATS, _STEPS = 2, 10  # after the first heat of so many steps those that lose are given up
+_ROWS = 20_000  # of their components, about, on which they are tried
+_LEAST = 1e-3  # of a row: less is not counted in these steps
+
+
+def moved(sample: Expectation, options: SeedOptions, mixture: Mixture, deep: bool = False) -> Restart:
+    """Return the trial after EM from the mixture and the moves that raise its log-likelihood on the sample.
+
+    With `deep`, two exchanges are tried together where one gains nothing and that is cheap.
+    """
+    trial = settle(sample, options, mixture)
+    for _ in range(_MOST_ROUNDS):
+        if not isinstance(trial, Trial):
+            break
+        better = _moved_once(sample, options, trial, deep=deep)
+        if better is None:
+            break
+        trial = better
+    return trial
+
+
+def _moved_once(sample: Expectation, options: SeedOptions, trial: Trial, *, deep: bool) -> Trial | None:
+    """Return the trial after the exchanges that are found to gain, None where they do not gain enough."""
+    least = max(chance(sample, options, 1), _WORTH * options.em.tol)
+    n_tried = _affordable(sample, trial.mixture)
+    if n_tried < _FEWEST:
+        tried = exchanged(sample, options, trial.mixture, least)
+    else:
+        tried = _after_short_runs(sample, options, trial.mixture, n_tried)
+    better = _first_better(sample, options, tried, trial, least)
+    if better is not None or not deep or n_tried < _MOST or _n_exchanges(trial.mixture.n_components) <= _MOST:
+        return better
+    for mixture in tried:  # what two exchanges gain that one does not
+        beyond = _after_short_runs(sample, options, mixture, n_tried)
+        better = better or _first_better(sample, options, beyond, trial, least)
+    return better
+
+
+def _first_better(
+    sample: Expectation, options: SeedOptions, tried: list[Mixture], trial: Trial, least: float
+) -> Trial | None:
+    """Return the first trial to which EM leads from these mixtures that is better than the trial by `least`."""
+    sound, level = trial.merit
+    for mixture in tried[:_SETTLED]:
+        found = settle(sample, options, mixture)
+        if isinstance(found, Trial) and found.merit > (sound, level + least):
+            return found
+    return None
+
+
+def _n_exchanges(k: int) -> int:
+    """Return how many ways there are to split one of k components and to merge two others."""
+    return k * (k - 1) * (k - 2) // 2
+
+
+def _affordable(sample: Expectation, mixture: Mixture) -> int:
+    """Return how many exchanges may be tried by EM of the whole mixture."""
+    columns = mixture.structure.feature_map.n_columns(mixture.n_features)
+    return min(_MOST, _WORK // (len(sample.rows) * mixture.n_components * columns))
+
+
+def _after_short_runs(sample: Expectation, options: SeedOptions, mixture: Mixture, n_tried: int) -> list[Mixture]:
+    """Return the mixtures that are best after exchanges and a few steps of EM of the whole mixture, the best first."""
+    try:
+        starts = [after(mixture, [one]) for one in exchanges(sample, mixture, options.em.floor, n_tried)]
+        return [trial.mixture for trial in ranked(short_runs(sample, options, starts))[:_GO_ON]] if starts else []
+    except (SingularCovarianceError, np.linalg.LinAlgError):
+        return []
+
+
+def exchanged(sample: Expectation, options: SeedOptions, mixture: Mixture, least: float) -> list[Mixture]:
+    """Return the mixture after the exchanges that gain, each of other components, and after the best of them alone.
+
+    `least` is the gain, nats per row, that is worth to be looked for.
+    """
+    if mixture.n_components < 2 or mixture.empty:
+        return []
+    sample = _positive(sample)
+    most = min(_MOST, max(_FEWEST, mixture.n_components // 2))
+    try:
+        whole = _Whole(mixture, _log_density(sample, mixture))
+        proposed = exchanges(sample, mixture, options.em.floor, most)
+    except (SingularCovarianceError, np.linalg.LinAlgError):
+        return []
+    tried = (_tried(sample, options, whole, least, exchange) for exchange in proposed)
+    gaining = sorted((one for one in tried if one is not None and one[0] > 0), key=lambda one: -one[0])
+    made = disjoint(exchange for _, exchange in gaining)
+    return [after(mixture, some) for some in ([made, made[:1]] if len(made) > 1 else [made]) if some]
+
+
+@dataclass(frozen=True, eq=False)
+class _Whole:
+    """The mixture before the exchanges."""
+
+    mixture: Mixture
+    log_density: Array  # (n,), log p of the rows of the sample
+
+    def held(self, theirs: Mixture) -> Mixture:
+        """Return components with the covariance that all share, if they do."""
+        return replace(theirs, covariances=self.mixture.covariances) if theirs.structure.shared else theirs
+
+
+def _tried(
+    sample: Expectation, options: SeedOptions, whole: _Whole, least: float, exchange: Exchange
+) -> tuple[float, Exchange] | None:
+    """Return what an exchange gains, nats per row, and it after EM on its components; None where it is given up."""
+    share = float(whole.mixture.weights[list(exchange.components)].sum())
+    rows = _first(sample, int(min(len(sample.rows), _ROWS / share)))
+    row_weights = np.ones(len(rows.rows)) if rows.row_weights is None else np.asarray(rows.row_weights, np.float64)
+    gain, log_density = 0.0, whole.log_density[: len(rows.rows)] - np.log(share)
+    tol = max(options.em.tol, chance(sample, options, 1)) / share
+    em = replace(options, em=replace(options.em, tol=tol, max_iter=min(_STEPS, options.em.max_iter)))
+    try:
+        mass = np.exp(_log_density(rows, exchange.ours) - log_density)
+        others = _others(rows, whole, exchange, mass)
+        for _ in range(_HEATS):
+            near = np.flatnonzero(mass > _LEAST)
+            part = replace(rows, rows=rows.rows[near], row_weights=mass[near] * row_weights[near])
+            trial = refine(part, em, exchange.theirs)
+            if not isinstance(trial, Trial) or trial.stop is StopReason.COLLAPSED or trial.mixture.empty:
+                return None
+            exchange = replace(exchange, theirs=whole.held(trial.mixture))
+            own = _log_density(rows, exchange.theirs) - log_density
+            together = np.logaddexp(own, others)
+            gain = float(np.average(together, weights=row_weights))
+            if gain < -least:
+                return None
+            mass = np.exp(own - together)
+    except (SingularCovarianceError, np.linalg.LinAlgError):
+        return None
+    return gain, exchange
+
+
+def _positive(sample: Expectation) -> Expectation:
+    """Return the rows of the sample that have a positive weight, which the survey is of."""
+    if sample.row_weights is None:
+        return sample
+    positive = sample.row_weights > 0
+    return replace(sample, rows=sample.rows[positive], row_weights=sample.row_weights[positive])
+
+
+def _first(sample: Expectation, n: int) -> Expectation:
+    """Return the first n rows of the sample."""
+    row_weights = None if sample.row_weights is None else sample.row_weights[:n]
+    return replace(sample, rows=sample.rows[:n], row_weights=row_weights, some_rows=True)
+
+
+def _others(rows: Expectation, whole: _Whole, exchange: Exchange, mass: Array) -> Array:
+    """Return log(1 - r_n), (n,), r_n = `mass`; where that is near 1, from the densities of all other components."""
+    rest = np.setdiff1d(np.arange(whole.mixture.n_components), exchange.components)
+    if not len(rest):
+        return np.full(len(mass), -np.inf)
+    most = mass > 0.5
+    others = np.log1p(-np.where(most, 0.0, mass))
+    own = replace(rows, rows=rows.rows[most], row_weights=None if rows.row_weights is None else rows.row_weights[most])
+    log_share = np.log(whole.mixture.weights[rest].sum())
+    density = _log_density(own, group(whole.mixture, rest.tolist()))
+    others[most] = log_share + density - whole.log_density[: len(mass)][most]
+    return others
+
+
+def _log_density(rows: Expectation, mixture: Mixture) -> Array:
+    """Return log p of each of the rows, (n,)."""
+    wanted, coefficients = Wanted(log_density=True), prepare_prediction(mixture)
+    density = predict(rows.rows, rows.row_weights, coefficients, mixture.n_components, wanted).log_density
+    assert density is not None, "it was asked for"
+    return density

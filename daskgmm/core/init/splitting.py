@@ -1,0 +1,185 @@
+"""Starts of the candidates of a sweep on one sample: partitions that all structures share, and growth by splitting.
+
+Candidates of one structure are started in the order of their sizes. Each has fresh starts, from partitions of the
+sample, and starts grown from the next smaller candidate: the components whose split gains most (Ueda, Nakano,
+Ghahramani and Hinton 2000, SMEM algorithm). A few EM steps, which all starts share, tell which of them goes on
+(Biernacki, Celeux and Govaert 2003, short runs of EM).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ...blas import single_threaded
+from ...errors import SingularCovarianceError
+from ..em.e_step import Expectation
+from ..em.loop import EMOptions, State, Trial, iterate
+from ..kernels.natural_parameters import check_regular, prepare_prediction
+from ..mixture.covariance import STRUCTURES
+from ..mixture.feature_map import Array
+from ..mixture.floor import Floor
+from ..mixture.mixture import Mixture
+from ..scoring.prediction import Wanted, predict
+from .density_peak import densest_place
+from .starts import (
+    Labels,
+    SeedOptions,
+    in_memory,
+    mixture_of_parts,
+    partition,
+    points_of,
+    ranked,
+    refine,
+    standardised,
+    whiten,
+)
+
+Seeded = tuple[Trial, ...] | SingularCovarianceError  # the finalists, best first, or why there is none
+
+_MOST_LONG = 3  # starts that go on from there
+_SHORT = 10  # EM steps that starts are compared after
+MOST_SPLITS = 4  # of one mixture, that are tried
+_SPLIT_STEPS = 8  # EM steps of the two halves of a component
+_SPLIT_ROWS = 4_000  # of a component, at most (and 20 for each feature): the gain of its split is estimated on them
+
+
+def partitions(sample: Expectation, options: SeedOptions, seeds: Sequence[int]) -> tuple[Labels, ...]:
+    """Return partitions of the sample into k parts, one for each seed; they serve all structures."""
+    with single_threaded():
+        z, weights = standardised(sample)
+        return tuple(
+            partition(points_of(z, sample, seed), weights, options, np.random.default_rng(seed)) for seed in seeds
+        )
+
+
+def seeded(sample: Expectation, options: SeedOptions, parts: Sequence[Labels], smaller: Seeded | None) -> Seeded:
+    """Return the candidate's finalists after EM on the sample, from fresh starts and from what is grown of `smaller`.
+
+    `smaller` holds the finalists of a candidate of the same structure with fewer components, or is None.
+    """
+    try:
+        starts = [_of_parts(sample, options, labels) for labels in parts]
+        if isinstance(smaller, tuple):
+            starts += grown(sample, options, smaller[0].mixture)
+        best = ranked(short_runs(sample, options, starts))[: max(options.n_finalists, _MOST_LONG)]
+        trials = tuple(Trial(trial.mixture) for trial in best)
+        return tuple(ranked(iterate(State(sample.survey, trials), sample, options.em).trials)[: options.n_finalists])
+    except SingularCovarianceError as error:
+        return error
+    except np.linalg.LinAlgError as error:
+        return SingularCovarianceError(f"no start of {options.n_components} components can be computed: {error}")
+
+
+def refined(sample: Expectation, options: SeedOptions, finalists: Seeded) -> Seeded:
+    """Return the finalists after EM on another sample, best first."""
+    if isinstance(finalists, SingularCovarianceError):
+        return finalists
+    try:
+        return tuple(ranked([refine(sample, options, trial.mixture) for trial in finalists]))
+    except SingularCovarianceError as error:
+        return error
+
+
+def short_runs(sample: Expectation, options: SeedOptions, starts: Sequence[Mixture]) -> tuple[Trial, ...]:
+    """Return the trials of a few EM steps from the starts, which share each pass; raise where none is regular."""
+    regular, error = [], None
+    for mixture in starts:
+        try:
+            check_regular(mixture, sample.survey.frame)
+            regular.append(Trial(mixture))
+        except SingularCovarianceError as one:
+            error = one
+    if not regular and error is not None:
+        raise error
+    em = replace(options.em, max_iter=min(_SHORT, options.em.max_iter))
+    return iterate(State(sample.survey, tuple(regular)), sample, em).trials
+
+
+def grown(sample: Expectation, options: SeedOptions, mixture: Mixture) -> list[Mixture]:
+    """Return mixtures of options.n_components components, grown from one of fewer by splits; [] where none splits."""
+    while True:
+        larger = splits(sample, mixture, options.em.floor)
+        if not larger or larger[0].n_components >= options.n_components:
+            return larger
+        mixture = ranked(short_runs(sample, options, larger))[0].mixture
+
+
+def splits(sample: Expectation, mixture: Mixture, floor: Floor | None) -> list[Mixture]:
+    """Return mixtures of one component more, each with one component split, the most promising first."""
+    found = halvings(sample, mixture, floor)[:MOST_SPLITS]
+    return [replaced(mixture, one.component, one.pair) for one in found]
+
+
+@dataclass(frozen=True, eq=False)
+class Halving:
+    """A component in two."""
+
+    component: int
+    pair: Mixture  # of two, for the rows of the component
+    gain: float  # that is estimated, nats per row of the sample
+
+
+def halvings(sample: Expectation, mixture: Mixture, floor: Floor | None) -> list[Halving]:
+    """Return the components in two, the most promising first.
+
+    The gain is estimated on the rows that are labelled with the component: the log-likelihood of two components there,
+    beside that of one, less what more parameters gain on rows that they are fitted to and lose on others (Akaike 1973).
+    """
+    rows, row_weights = sample.rows, sample.row_weights
+    labels = predict(rows, row_weights, prepare_prediction(mixture), mixture.n_components, Wanted()).labels
+    n_more = mixture.n_features + 1 + STRUCTURES[mixture.covariance_type].n_parameters(1, mixture.n_features)
+    most, found = max(_SPLIT_ROWS, 20 * (mixture.n_features + 1)), []
+    for component in range(mixture.n_components):
+        own = np.flatnonzero(labels == component)
+        if len(own) < 2 * (mixture.n_features + 1):
+            continue
+        part = in_memory(rows[own[:most]], None if row_weights is None else row_weights[own[:most]], sample.dtype)
+        halves = _halves(part, mixture.covariance_type, floor)
+        if halves is not None:
+            gain, pair = halves
+            share = len(own) / len(rows)
+            found.append(Halving(component, pair, share * (gain - n_more / len(part.rows))))
+    return sorted(found, key=lambda one: -one.gain)
+
+
+def _halves(part: Expectation, covariance_type: str, floor: Floor | None) -> tuple[float, Mixture] | None:
+    """Return a mixture of two for the rows of one component, and its gain per row; None where it has no width.
+
+    EM on them starts from the two sides of the widest axis, and from the densest place and what is around it.
+    """
+    em = EMOptions(1e-3, _SPLIT_STEPS, floor)
+    one, two = (SeedOptions(k, covariance_type, em=em) for k in (1, 2))
+    z, _ = standardised(part)
+    axis = np.linalg.eigh(part.survey.pooled)[1][:, -1]
+    sides = [z @ axis > 0, densest_place(whiten(z, part.survey.pooled))]
+    starts = [_of_parts(part, two, side.astype(np.intp)) for side in sides if side is not None]
+    trials = [trial for start in starts if isinstance(trial := refine(part, two, start), Trial)]
+    whole = refine(part, one, _of_parts(part, one, np.zeros(len(z), np.intp)))
+    if not trials or not isinstance(whole, Trial):
+        return None
+    best = ranked(trials)[0]
+    return best.history[-1] - whole.history[-1], best.mixture
+
+
+def _of_parts(sample: Expectation, options: SeedOptions, labels: Labels) -> Mixture:
+    with single_threaded():
+        z, weights = standardised(sample)
+        return mixture_of_parts(sample, z, weights, labels, options, np.random.default_rng(0))
+
+
+def replaced(mixture: Mixture, component: int, pair: Mixture) -> Mixture:
+    """Return the mixture with a component replaced by two; a covariance that all share stays."""
+
+    def joined(ours: Array, theirs: Array) -> Array:
+        return np.concatenate([np.delete(ours, component, axis=0), theirs])
+
+    tied = mixture.covariance_type == "tied"
+    return Mixture(
+        mixture.covariance_type,
+        joined(mixture.weights, mixture.weights[component] * pair.weights),
+        joined(mixture.means, pair.means),
+        mixture.covariances if tied else joined(mixture.covariances, pair.covariances),
+    )

@@ -1,0 +1,308 @@
+"""Starts: mixtures made on a sample in memory and improved there by EM; the best go on to the full data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from threadpoolctl import threadpool_limits
+
+from ...blas import single_threaded
+from ...errors import SingularCovarianceError
+from ..em.e_step import Expectation, Rows
+from ..em.loop import EMOptions, State, Trial, iterate
+from ..mixture.covariance import STRUCTURES, Scatter, raised_to
+from ..mixture.data_summary import survey
+from ..mixture.feature_map import Array, FeatureMap
+from ..mixture.mixture import Mixture, floored
+
+InitParams = Literal["kmeans", "k-means++", "random", "random_from_data"]
+Labels = NDArray[np.intp]
+
+_HEAT_ROWS = 10_000
+_HEAT_TOL = 1e-3  # nats per row: enough to see which restarts are hopeless
+_CLOSER = 10  # to its limit, where all restarts go on
+_SAME = 1e-6  # nats per row: trials that end so close have found the same
+_CLOSE = 0.01  # to the limit of EM, in units of what chance adds to the log-likelihood of the sample
+_KMEANS_STEPS = 30  # Lloyd steps: EM goes on from there
+_ROWS_PER_PART = 4  # times d + 1
+_MOVED = 2  # restarts, at least, that go on after the first heat: they run side by side
+CHEAP_ROWS = 20_000  # of a sample on which all restarts go on
+_ROWS_TO_WHITEN = 10  # for each feature
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Parameters that the user gives; what is None is estimated."""
+
+    weights: Array | None = None  # (k,)
+    means: Array | None = None  # (k, d)
+    covariances: Array | None = None  # shape by covariance_type
+
+    def mixture(self, covariance_type: str) -> Mixture | None:
+        """Return the mixture that the parameters make, None unless all are given."""
+        if self.weights is None or self.means is None or self.covariances is None:
+            return None
+        return Mixture(covariance_type, self.weights, self.means, self.covariances)
+
+
+@dataclass(frozen=True, eq=False)
+class SeedOptions:
+    """How mixtures are started."""
+
+    n_components: int
+    covariance_type: str = "full"
+    init_params: InitParams = "kmeans"
+    n_init: int = 4  # restarts on the sample
+    n_finalists: int = 1  # how many of them go on to the full data
+    n_moved: int = 2  # how many of them, at least, go on from the first part of the sample to moves
+    in_parts: bool = True  # whether the sample is larger than its first part
+    em: EMOptions = field(default_factory=EMOptions)
+    given: Given = field(default_factory=Given)
+
+
+Restart = Trial | SingularCovarianceError
+
+
+@dataclass(frozen=True, eq=False)
+class Race:
+    """Trials on the sample, best first: the restarts on its first part, and the finalists on the whole of it."""
+
+    restarts: tuple[Trial, ...]
+    finalists: tuple[Trial, ...]
+
+    @property
+    def mixtures(self) -> tuple[Mixture, ...]:
+        """The mixtures that go on to all rows."""
+        return tuple(trial.mixture for trial in self.finalists)
+
+
+def sample_size(n_components: int, n_features: int, covariance_type: str) -> int:
+    """Return how many rows a sample should have.
+
+    A maximum likelihood fit on m rows falls short on other rows by about n_parameters / 2m nats per row: 20 rows per
+    parameter leave 0.025, which a few passes over the full data make up.
+    """
+    k, d = n_components, n_features
+    n_parameters = k - 1 + k * d + STRUCTURES[covariance_type].n_parameters(k, d)
+    return min(max(100_000, 20 * n_parameters), max(200_000, 2**24 // d))
+
+
+def how_many_moved(n_init: int, n_finalists: int, n_sample: int) -> int:
+    """Return how many restarts go on to moves: all where that is cheap, so that more of them never end lower."""
+    return n_init if n_sample <= CHEAP_ROWS else min(max(n_finalists, _MOVED), n_init)
+
+
+def heat_rows(n_sample: int) -> int:
+    """Return how many rows of a sample restarts are raced on first: a quarter of it, but no fewer than 10,000."""
+    return min(max(_HEAT_ROWS, n_sample // 4), n_sample)
+
+
+def in_memory(rows: Rows, row_weights: Rows | None, dtype: DTypeLike = np.float64) -> Expectation:
+    """Return the pass over rows in memory, with their survey."""
+    return Expectation(rows, row_weights, survey(rows, row_weights), dtype)
+
+
+def heat(sample: Expectation) -> Expectation:
+    """Return the first part of the sample, where restarts are raced first."""
+    n = heat_rows(len(sample.rows))
+    if n == len(sample.rows):
+        return sample
+    weights = None if sample.row_weights is None else sample.row_weights[:n]
+    return in_memory(sample.rows[:n], weights, sample.dtype)
+
+
+def ranked(restarts: Sequence[Restart]) -> list[Trial]:
+    """Return the trials, best first and equals in order; raise the first failure where all failed."""
+    trials = [one for one in restarts if isinstance(one, Trial)]
+    if not trials:
+        raise next(one for one in restarts if isinstance(one, SingularCovarianceError))
+    return sorted(trials, key=lambda trial: trial.merit, reverse=True)
+
+
+def distinct(restarts: Sequence[Restart]) -> list[Trial]:
+    """Return the trials in order, and of those that ended at the same log-likelihood the first.
+
+    So it does not depend on the number of restarts which one goes on.
+    """
+    found: list[Trial] = []
+    for trial in restarts:
+        if isinstance(trial, Trial) and all(abs(trial.history[-1] - other.history[-1]) > _SAME for other in found):
+            found.append(trial)
+    return found
+
+
+def restart(sample: Expectation, options: SeedOptions, seed: int) -> Restart:
+    """Return the trial to which EM on the sample leads from one seeded start, or why there is none."""
+    try:
+        mixture = start(sample, options, seed)
+        if len(sample.rows) <= CHEAP_ROWS and not options.in_parts:
+            return settle(sample, options, mixture)
+        return refine(sample, replace(options, em=replace(options.em, tol=max(options.em.tol, _HEAT_TOL))), mixture)
+    except SingularCovarianceError as error:
+        return error
+
+
+def settle(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Restart:
+    """Return the trial to which EM leads from the mixture, as close to its limit as the rows of the sample tell.
+
+    Where that is cheap it goes closer, so that trials are compared by their limits.
+    """
+    if len(sample.rows) <= CHEAP_ROWS:
+        return refine(sample, replace(options, em=replace(options.em, tol=options.em.tol / _CLOSER)), mixture)
+    tol = max(options.em.tol, _CLOSE * chance(sample, options, options.n_components))
+    return refine(sample, replace(options, em=replace(options.em, tol=tol)), mixture)
+
+
+def chance(sample: Expectation, options: SeedOptions, n_components: int) -> float:
+    """Return by how much components raise the mean log-likelihood of rows that they do not tell from noise."""
+    d = sample.rows.shape[1]
+    n_parameters = n_components * (1 + d) + STRUCTURES[options.covariance_type].n_parameters(n_components, d)
+    return float(n_parameters / (2 * len(sample.rows)))
+
+
+def refine(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Restart:
+    """Return the trial to which EM on the sample leads from the mixture, or why there is none."""
+    try:
+        return iterate(State(sample.survey, (Trial(mixture),)), sample, options.em).best
+    except SingularCovarianceError as error:
+        return error
+
+
+def start(sample: Expectation, options: SeedOptions, seed: int) -> Mixture:
+    """Return the mixture of a partition of the sample into k parts, given parameters in place of estimated ones."""
+    with single_threaded():
+        return _start(sample, options, seed)
+
+
+def _start(sample: Expectation, options: SeedOptions, seed: int) -> Mixture:
+    rng = np.random.default_rng(seed)
+    z, weights = standardised(sample)
+    given = options.given
+    if given.means is not None:
+        labels = nearest(z, sample.survey.frame.to_z(given.means))
+    else:
+        labels = partition(points_of(z, sample, seed), weights, options, rng)
+    mixture = mixture_of_parts(sample, z, weights, labels, options, rng)
+    replaced = {name: value for name, value in vars(given).items() if value is not None}
+    return floored(replace(mixture, **replaced), options.em.floor)
+
+
+def points_of(z: Array, sample: Expectation, seed: int) -> Array:
+    """Return the points that a restart partitions: z (n, d), or z in its principal axes where the seed is odd.
+
+    Whitening shows groups that lie close to each other along wide axes. Where there are few rows for the number of
+    features it would scale up noise instead.
+    """
+    whitened = seed % 2 == 1 and len(z) >= _ROWS_TO_WHITEN * z.shape[1]
+    return whiten(z, sample.survey.pooled) if whitened else z
+
+
+def restart_seeds(entropy: int | Sequence[int], n: int) -> list[int]:
+    """Return n seeds of restarts, even and odd in turn; the first ones are the same for any n."""
+    drawn = np.random.SeedSequence(entropy).generate_state(n)
+    return [int(seed) & ~1 | number % 2 for number, seed in enumerate(drawn)]
+
+
+def standardised(sample: Expectation) -> tuple[Array, Array]:
+    """Return the rows of the sample in the coordinates of its frame, (n, d), and their weights, (n,)."""
+    z = sample.survey.frame.to_z(np.asarray(sample.rows, dtype=np.float64))
+    return z, np.ones(len(z)) if sample.row_weights is None else np.asarray(sample.row_weights, dtype=np.float64)
+
+
+def partition(points: Array, weights: Array, options: SeedOptions, rng: np.random.Generator) -> Labels:
+    """Return the part of each of the points (n, d), 0 to k - 1, or -1 where a point is left out.
+
+    A random partition is one of few points: parts of many would have the same mean, a saddle of the likelihood.
+    """
+    k = options.n_components
+    seed = int(rng.integers(2**31))
+    match options.init_params:
+        case "random":
+            labels = np.full(len(points), -1)
+            chosen = rng.permutation(len(points))[: k * _ROWS_PER_PART * (points.shape[1] + 1)]
+            labels[chosen] = rng.integers(k, size=len(chosen))
+            return labels
+        case "random_from_data":
+            chosen = rng.choice(len(points), size=k, replace=len(points) < k, p=weights / weights.sum())
+            return nearest(points, points[chosen])
+        case "k-means++":
+            from sklearn.cluster import kmeans_plusplus  # takes a second, of which most workers have no need
+
+            centres, _ = kmeans_plusplus(points, k, sample_weight=weights, random_state=seed)
+            return nearest(points, centres)
+        case "kmeans":
+            return _kmeans(points, weights, k, seed)
+
+
+def _kmeans(points: Array, weights: Array, k: int, seed: int) -> Labels:
+    """Return the parts that k-means finds from k-means++ centres; fewer than k where fewer points are distinct."""
+    from sklearn.cluster import KMeans, kmeans_plusplus  # as above
+
+    centres, _ = kmeans_plusplus(points, k, sample_weight=weights, random_state=seed)
+    _, first = np.unique(centres, axis=0, return_index=True)
+    estimator = KMeans(len(first), init=centres[np.sort(first)], n_init=1, max_iter=_KMEANS_STEPS)
+    # One thread, since its sums depend on how many there are; OpenMP's number is that of the calling thread.
+    with threadpool_limits(1, user_api="openmp"):
+        labels: Labels = estimator.fit(points, sample_weight=weights).labels_.astype(np.intp)
+    return labels
+
+
+def nearest(points: Array, centres: Array) -> Labels:
+    """Return the number of the nearest of centres (k, d) for each of points (n, d), in blocks of rows."""
+    labels = np.empty(len(points), np.intp)
+    half_norms = (centres**2).sum(axis=1) / 2
+    for at in range(0, len(points), 4096):
+        block = slice(at, at + 4096)
+        labels[block] = np.argmin(half_norms - points[block] @ centres.T, axis=1)
+    return labels
+
+
+def whiten(z: Array, pooled: Array) -> Array:
+    """Return z (n, d) in the principal axes of the pooled covariance, each scaled to variance 1; null axes dropped."""
+    variances, axes = np.linalg.eigh(pooled)
+    if variances[-1] <= 0:  # all rows are the same
+        return z
+    kept = variances > 1e-9 * variances[-1]
+    white: Array = z @ (axes[:, kept] / np.sqrt(variances[kept]))
+    return white
+
+
+def mixture_of_parts(
+    sample: Expectation, z: Array, weights: Array, labels: Labels, options: SeedOptions, rng: np.random.Generator
+) -> Mixture:
+    """Return the mixture whose components are the weights, means and covariances of the parts.
+
+    Each covariance gets d + 1 rows' worth of the pooled covariance within parts, so that small parts have one too; an
+    empty part is put on a row at random.
+    """
+    frame, structure = sample.survey.frame, STRUCTURES[options.covariance_type]
+    k, d = options.n_components, frame.n_features
+    unit = weights.sum() / len(weights)
+    means = z[rng.integers(len(z), size=k)]
+    counts, second = np.zeros(k), []
+    for part in range(k):
+        own, own_weights = z[labels == part], weights[labels == part]
+        counts[part] = own_weights.sum()
+        if counts[part] > 0:
+            means[part] = own_weights @ own / counts[part]
+        second.append(_second(own - means[part], own_weights, structure.centred_map, frame.metric))
+    scatter = np.array(second)
+    prior = (d + 1) * unit
+    blended = scatter + prior * scatter.sum(axis=0) / counts.sum()
+    blended /= (counts + prior).reshape(-1, *[1] * (scatter.ndim - 1))
+    counts = counts + unit
+    parts = Scatter(counts, np.zeros((k, d)), blended, sample.survey.pooled)
+    covariances = raised_to(options.em.floor, structure, structure.estimate(parts, frame))
+    return Mixture(options.covariance_type, counts / counts.sum(), frame.to_x(means), covariances)
+
+
+def _second(differences: Array, weights: Array, feature_map: FeatureMap, metric: Array) -> Array:
+    if feature_map is FeatureMap.FULL:
+        dense: Array = (differences.T * weights) @ differences
+        return dense
+    squares: Array = weights @ differences**2
+    return squares if feature_map is FeatureMap.DIAGONAL else np.array([squares @ metric])

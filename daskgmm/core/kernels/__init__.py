@@ -1,0 +1,1 @@
+"""The compiled E-step, and the coefficients that it takes."""

@@ -1,0 +1,53 @@
+"""Stacks: mixtures over one feature map whose products with a tile are one, so that phi is built once for all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..mixture.feature_map import Array
+from ..mixture.statistics import Statistics
+from .natural_parameters import Centred, Coefficients, Shared, expect_together
+
+MOST_COMPONENTS = 256  # of a stack: its joint log-probabilities of a tile stay in the cache of a core
+
+Stack = tuple[int, ...]  # numbers of the mixtures
+
+
+def stacked(coefficients: Sequence[Coefficients]) -> list[Stack]:
+    """Return which mixtures go together: those over one feature map in one precision, up to MOST_COMPONENTS.
+
+    A mixture with own centres goes alone. The stacks depend on the mixtures alone, so the same pass gives the same
+    bits wherever it runs.
+    """
+    stacks: dict[object, list[list[int]]] = {}
+    for number, one in enumerate(coefficients):
+        key = number if isinstance(one, Centred) else (one.feature_map, one.theta.dtype)
+        groups = stacks.setdefault(key, [[]])
+        if groups[-1] and _n_components(coefficients, [*groups[-1], number]) > MOST_COMPONENTS:
+            groups.append([])
+        groups[-1].append(number)
+    return [tuple(group) for groups in stacks.values() for group in groups]
+
+
+def expect_stacked(
+    coefficients: Sequence[Coefficients],
+    stacks: Sequence[Stack],
+    rows: NDArray[np.floating],
+    row_weights: Array | None,
+) -> tuple[Statistics, ...]:
+    """Return the statistics of a block of rows, one for each of the mixtures."""
+    found: dict[int, Statistics] = {}
+    for stack in stacks:
+        members = [coefficients[number] for number in stack]
+        shared = [one for one in members if isinstance(one, Shared)]
+        done = expect_together(shared, rows, row_weights) if shared else (members[0].expect(rows, row_weights),)
+        found.update(zip(stack, done, strict=True))
+    return tuple(found[number] for number in range(len(coefficients)))
+
+
+def _n_components(coefficients: Sequence[Coefficients], numbers: Sequence[int]) -> int:
+    members = (coefficients[number] for number in numbers)
+    return sum(len(one.theta) for one in members if isinstance(one, Shared))

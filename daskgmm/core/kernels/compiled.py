@@ -1,0 +1,394 @@
+"""The compiled kernels: E-step and statistics of a block of rows, without the GIL, one tile of rows at a time.
+
+A tile is held transposed, features x rows, so that every inner loop runs along contiguous rows and vectorises.
+With Z the tile in the frame's coordinates, one pass over it is
+
+    shared centre                              own centres (for each component k, D = Z - m_k)
+    L   = Theta phi(Z)^T                       L_k = constant_k - |W_k D|^2 / 2
+    R   = softmax over components of L, times the row weights
+    T  += R phi(Z)                             T_k += R_k phi(D)
+
+Both products of the left column are matrix products over all components. The right column costs twice the arithmetic
+and as many small products as there are components, and keeps its precision however far the components are from
+the frame's centre and however narrow they are (see `coefficients.py` for the choice between the two).
+
+Tiles depend on the shape alone, so that the same rows always give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .vector_math import exp_flushed, log_normal
+
+LINEAR, SPHERICAL, DIAGONAL, FULL = range(4)  # FeatureMap, as the constants that compiled code sees
+
+# contract: fused multiply-add. reassoc, nsz: sums along a tile may be split over vector lanes. NaN and infinity keep
+# their meaning. Division as NumPy does it: a check for zero is a branch, and a loop with a branch does not vectorise.
+_compiled: Callable[..., Any] = njit(
+    nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}
+)
+
+_CACHE_BYTES = 2**20  # of a core's own cache, as processors have them
+_TILE_BYTES = 12 * 2**20  # phi of one tile at most, for very wide data
+_SMALL_PRODUCT = 10**6  # multiplications up to which OpenBLAS takes matrices as they lie; above, it packs them first
+_FEW_COLUMNS = 48  # for so few, sums along the rows of both matrices are faster than a transposition
+_PACKED_STEP = 256  # columns at a time where packing pays
+_STRIP = 16  # rows that are transposed together: a loop of known length becomes shuffles, 3 times faster
+_Z_LIMIT = 1e70  # squares and products of z stay finite
+
+
+class Setting(NamedTuple):
+    """What a kernel is told besides the rows and the mixture: the frame, the map, the tile and the flush bound."""
+
+    centre: NDArray[np.float64]  # (d,)
+    inverse_scale: NDArray[np.float64]  # (d,); LLVM would move a quotient of the scale into the loop over the rows
+    metric: NDArray[np.float64]  # (d,), of the spherical map
+    feature_map: int
+    tile: int  # rows
+    flush: float  # log responsibilities (relative to the largest) below it are exactly 0
+
+
+class Centred(NamedTuple):
+    """A mixture for the kernels with own centres."""
+
+    constants: NDArray[Any]  # (k,), log w_k - log det(2 pi Sigma_k) / 2
+    means: NDArray[Any]  # (k, d)
+    whitening: NDArray[Any]  # (k, d, d), or (k, 1, d) for diagonal covariances: reciprocal standard deviations
+
+
+class Outputs(NamedTuple):
+    """Where prediction writes; an array without rows is not wanted."""
+
+    labels: NDArray[np.int32]  # (n,)
+    resp: NDArray[np.float64]  # (n, k) or (0, k)
+    log_prob: NDArray[np.float64]  # (n,) or (0,)
+
+
+def tile_rows(n_columns: int) -> int:
+    """Return how many rows a tile has: up to 256 while phi stays in a core's own cache, but 64 unless very wide."""
+    tile = 256
+    while tile > 64 and tile * n_columns * 8 > _CACHE_BYTES:
+        tile //= 2
+    while tile > 16 and tile * n_columns * 8 > _TILE_BYTES:
+        tile //= 2
+    return tile
+
+
+@_compiled
+def load_tile(rows: Any, start: int, setting: Any, x: Any, z: Any) -> Any:
+    """Fill z (d, tile) with the rows from `start` on, zeros behind the last; return how many rows there were.
+
+    x (d, tile), of the type of the rows, is scratch: z may be of a type that does not hold them.
+    """
+    d, tile = z.shape
+    n = min(tile, rows.shape[0] - start)
+    own = rows[start : start + n]
+    whole = n - n % _STRIP
+    for first in range(0, whole, _STRIP):
+        for i in range(d):
+            for b in range(_STRIP):
+                x[i, first + b] = own[first + b, i]
+    for i in range(d):
+        centre, inverse_scale = setting.centre[i], setting.inverse_scale[i]
+        for b in range(whole, n):
+            x[i, b] = own[b, i]
+        for b in range(n):
+            z[i, b] = min(max((x[i, b] - centre) * inverse_scale, -_Z_LIMIT), _Z_LIMIT)
+        for b in range(n, tile):
+            z[i, b] = 0.0
+    return n
+
+
+@_compiled
+def load_weights(row_weights: Any, start: int, n: int, z: Any, weights: Any) -> Any:
+    """Fill weights (tile,), 1 where none are given and 0 behind the last row; return their sum.
+
+    A row of weight 0 is absent: it becomes z = 0, so that it may hold anything, NaN too.
+    """
+    for b in range(n):
+        weights[b] = row_weights[start + b] if len(row_weights) else 1.0
+    for b in range(n, len(weights)):
+        weights[b] = 0.0
+    if len(row_weights):
+        for b in range(n):
+            if weights[b] == 0.0:
+                for i in range(z.shape[0]):
+                    z[i, b] = 0.0
+    return weights.sum()
+
+
+@_compiled
+def build_features(feature_map: int, metric: Any, z: Any, phi: Any) -> None:  # noqa: C901 # four maps, one branch each
+    """Fill the rows of phi (F, tile) behind its first 1 + d: the ones and z (d, tile), which the caller has filled."""
+    d, tile = z.shape
+    f = 1 + d
+    if feature_map == FULL:
+        for i in range(d):
+            for j in range(i, d):
+                for b in range(tile):
+                    phi[f, b] = z[i, b] * z[j, b]
+                f += 1
+    elif feature_map == DIAGONAL:
+        for i in range(d):
+            for b in range(tile):
+                phi[f + i, b] = z[i, b] * z[i, b]
+    elif feature_map == SPHERICAL:
+        phi[f, :] = 0.0
+        for i in range(d):
+            for b in range(tile):
+                phi[f, b] += metric[i] * z[i, b] * z[i, b]
+
+
+@_compiled
+def softmax(joint: Any, flush: float, log_prob: Any, total: Any) -> None:
+    """Turn joint_log_prob (k, tile) into exp(joint - max), with its sums in `total`, and fill log_prob (tile,)."""
+    k, tile = joint.shape
+    for b in range(tile):
+        log_prob[b] = joint[0, b]
+        total[b] = 0.0
+    for c in range(1, k):
+        for b in range(tile):
+            log_prob[b] = max(log_prob[b], joint[c, b])
+    for c in range(k):
+        for b in range(tile):
+            e = exp_flushed(joint[c, b] - log_prob[b], flush)
+            joint[c, b] = e
+            total[b] += e
+    for b in range(tile):
+        log_prob[b] += log_normal(total[b])
+
+
+@_compiled
+def weigh(joint: Any, total: Any, weights: Any, log_prob: Any) -> Any:
+    """Turn the output of `softmax` into weighted responsibilities; return sum_n weight_n log p(x_n)."""
+    k, tile = joint.shape
+    log_likelihood = 0.0
+    for b in range(tile):
+        log_likelihood += weights[b] * log_prob[b]
+        total[b] = weights[b] / total[b]
+    for c in range(k):
+        for b in range(tile):
+            joint[c, b] *= total[b]
+    return log_likelihood
+
+
+@_compiled
+def add_to(sums: Any, part: Any) -> None:
+    """Add part to sums, matrices of one shape; sums are float64 whatever the tile was computed in."""
+    for i in range(sums.shape[0]):
+        for j in range(sums.shape[1]):
+            sums[i, j] += part[i, j]
+
+
+@_compiled
+def columns_at_once(k: int, n_columns: int, tile: int) -> Any:
+    """Return how many columns of phi a product takes: few enough not to be packed, or many where those were too few."""
+    step = _SMALL_PRODUCT // (k * tile) // 8 * 8
+    return min(step if step >= 48 else _PACKED_STEP, n_columns)
+
+
+@_compiled
+def in_blocks(theta: Any, step: int) -> Any:
+    """Return theta (k, F) as (k F,): its blocks of `step` columns, each contiguous, one after the other."""
+    k, n_columns = theta.shape
+    blocks = np.empty(theta.size, theta.dtype)
+    for first in range(0, n_columns, step):
+        blocks[k * first : k * (first + step)] = theta[:, first : first + step].copy().ravel()
+    return blocks
+
+
+@_compiled
+def shared_joint(theta_blocks: Any, step: int, phi: Any, part: Any, joint: Any) -> None:
+    """Fill joint (k, tile) with Theta phi, block by block of columns; `part` (k, tile) is scratch."""
+    k, n_columns = joint.shape[0], phi.shape[0]
+    np.dot(theta_blocks[: k * step].reshape(k, step), phi[:step], joint)
+    for first in range(step, n_columns, step):
+        block = theta_blocks[k * first : k * (first + step)]
+        np.dot(block.reshape(k, len(block) // k), phi[first : first + step], part)
+        add_to(joint, part)
+
+
+@_compiled
+def add_moments(phi: Any, joint: Any, step: int, resp: Any, part: Any, sums: Any) -> None:
+    """Add phi R^T to sums (F, k), R being joint (k, tile); resp (tile, k) and part (step, k) are scratch.
+
+    R is transposed first, so that BLAS finds the components next to each other, unless phi has few columns.
+    """
+    (k, tile), n_columns = joint.shape, phi.shape[0]
+    if n_columns <= _FEW_COLUMNS:
+        np.dot(phi, joint.T, part)
+        add_to(sums, part)
+        return
+    for b in range(tile):
+        for c in range(k):
+            resp[b, c] = joint[c, b]
+    for first in range(0, n_columns, step):
+        own = sums[first : first + step]
+        np.dot(phi[first : first + step], resp, part[: len(own)])
+        add_to(own, part[: len(own)])
+
+
+@_compiled
+def expect_shared(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: Any) -> Any:
+    """Return T (k, F), sum_n weight_n log p(x_n) and sum_n weight_n of rows (n, d), by the shared centre.
+
+    theta (k, F) holds the components of several mixtures one after the other: mixture m has those from edges[m] to
+    edges[m + 1], and the log-likelihood is one for each, (m,). row_weights is (n,), or (0,) for none. The products
+    are computed in the precision of theta.
+    """
+    d, (k, n_columns) = rows.shape[1], theta.shape
+    step = columns_at_once(k, n_columns, setting.tile)
+    theta_blocks = in_blocks(theta, step)
+    x, phi = np.empty((d, setting.tile), rows.dtype), np.ones((n_columns, setting.tile), theta.dtype)
+    z = phi[1 : 1 + d]
+    joint, joint_part = np.empty((k, setting.tile), theta.dtype), np.empty((k, setting.tile), theta.dtype)
+    resp, part = np.empty((setting.tile, k), theta.dtype), np.empty((step, k), theta.dtype)
+    weights, log_prob, total = np.empty(setting.tile), np.empty(setting.tile), np.empty(setting.tile)
+    sums = np.zeros((n_columns, k))
+    log_likelihood, weight_sum = np.zeros(len(edges) - 1), 0.0
+    for start in range(0, len(rows), setting.tile):
+        n = load_tile(rows, start, setting, x, z)
+        weight_sum += load_weights(row_weights, start, n, z, weights)
+        build_features(setting.feature_map, setting.metric, z, phi)
+        shared_joint(theta_blocks, step, phi, joint_part, joint)
+        for m in range(len(edges) - 1):
+            own = joint[edges[m] : edges[m + 1]]
+            softmax(own, setting.flush, log_prob, total)
+            log_likelihood[m] += weigh(own, total, weights, log_prob)
+        add_moments(phi, joint, step, resp, part, sums)
+    return np.ascontiguousarray(sums.T), log_likelihood, weight_sum
+
+
+@_compiled
+def subtract(z: Any, mean: Any, difference: Any) -> None:
+    """Fill difference (d, tile) with z - mean."""
+    for i in range(z.shape[0]):
+        for b in range(z.shape[1]):
+            difference[i, b] = z[i, b] - mean[i]
+
+
+@_compiled
+def centred_joint(z: Any, mixture: Any, difference: Any, white: Any, joint: Any) -> None:
+    """Fill joint (k, tile) with constant_k - |W_k (z - m_k)|^2 / 2; `difference` and `white` (d, tile) are scratch."""
+    d, tile = z.shape
+    for c in range(len(mixture.constants)):
+        subtract(z, mixture.means[c], difference)
+        if mixture.whitening.shape[1] == d:
+            np.dot(mixture.whitening[c], difference, white)
+        else:
+            for i in range(d):
+                for b in range(tile):
+                    white[i, b] = mixture.whitening[c, 0, i] * difference[i, b]
+        joint[c, :] = mixture.constants[c]
+        for i in range(d):
+            for b in range(tile):
+                joint[c, b] -= 0.5 * white[i, b] * white[i, b]
+
+
+@_compiled
+def centred_part(setting: Any, difference: Any, resp: Any, white: Any, outer: Any, part: Any) -> None:
+    """Fill part (F,) with sum_n resp_n phi(difference_n) of one component; white and outer are scratch."""
+    d, tile = difference.shape
+    part[:] = 0.0
+    for b in range(tile):
+        part[0] += resp[b]
+    for i in range(d):
+        first, second = 0.0, 0.0
+        for b in range(tile):
+            white[i, b] = resp[b] * difference[i, b]
+            first += white[i, b]
+            second += white[i, b] * difference[i, b]
+        part[1 + i] = first
+        if setting.feature_map == DIAGONAL:
+            part[1 + d + i] = second
+        elif setting.feature_map == SPHERICAL:
+            part[1 + d] += setting.metric[i] * second
+    if setting.feature_map == FULL:
+        np.dot(white, difference.T, outer)
+        f = 1 + d
+        for i in range(d):
+            for j in range(i, d):
+                part[f] = outer[i, j]
+                f += 1
+
+
+@_compiled
+def expect_centred(rows: Any, row_weights: Any, setting: Any, mixture: Any, n_columns: int) -> Any:
+    """Return what `expect_shared` returns, with T_k = sum_n r_nk phi(z_n - m_k): moments about each own mean."""
+    d, k = rows.shape[1], len(mixture.constants)
+    x, z = np.empty((d, setting.tile), rows.dtype), np.empty((d, setting.tile), mixture.means.dtype)
+    difference, white, outer = np.empty_like(z), np.empty_like(z), np.empty((d, d), mixture.means.dtype)
+    joint = np.empty((k, setting.tile), mixture.means.dtype)
+    part = np.empty((k, n_columns))
+    weights, log_prob, total = np.empty(setting.tile), np.empty(setting.tile), np.empty(setting.tile)
+    sums = np.zeros((k, n_columns))
+    log_likelihood, weight_sum = 0.0, 0.0
+    for start in range(0, len(rows), setting.tile):
+        n = load_tile(rows, start, setting, x, z)
+        weight_sum += load_weights(row_weights, start, n, z, weights)
+        centred_joint(z, mixture, difference, white, joint)
+        softmax(joint, setting.flush, log_prob, total)
+        log_likelihood += weigh(joint, total, weights, log_prob)
+        for c in range(k):
+            subtract(z, mixture.means[c], difference)
+            centred_part(setting, difference, joint[c], white, outer, part[c])
+        add_to(sums, part)
+    return sums, log_likelihood, weight_sum
+
+
+@_compiled
+def emit(start: int, n: int, joint: Any, log_prob: Any, total: Any, outputs: Any) -> None:
+    """Write the results of a tile of n rows from the output of `softmax`."""
+    k = joint.shape[0]
+    for b in range(n):
+        best = 0
+        for c in range(1, k):
+            if joint[c, b] > joint[best, b]:
+                best = c
+        outputs.labels[start + b] = best
+    if len(outputs.resp):
+        for b in range(n):
+            for c in range(k):
+                outputs.resp[start + b, c] = joint[c, b] / total[b]
+    if len(outputs.log_prob):
+        for b in range(n):
+            outputs.log_prob[start + b] = log_prob[b]
+
+
+@_compiled
+def predict_shared(rows: Any, setting: Any, theta: Any, outputs: Any) -> None:
+    """Fill the outputs for rows (n, d), by the shared centre."""
+    d, (k, n_columns) = rows.shape[1], theta.shape
+    x, phi = np.empty((d, setting.tile), rows.dtype), np.ones((n_columns, setting.tile), theta.dtype)
+    z = phi[1 : 1 + d]
+    step = columns_at_once(k, n_columns, setting.tile)
+    theta_blocks = in_blocks(theta, step)
+    joint, part = np.empty((k, setting.tile), theta.dtype), np.empty((k, setting.tile), theta.dtype)
+    log_prob, total = np.empty(setting.tile), np.empty(setting.tile)
+    for start in range(0, len(rows), setting.tile):
+        n = load_tile(rows, start, setting, x, z)
+        build_features(setting.feature_map, setting.metric, z, phi)
+        shared_joint(theta_blocks, step, phi, part, joint)
+        softmax(joint, setting.flush, log_prob, total)
+        emit(start, n, joint, log_prob, total, outputs)
+
+
+@_compiled
+def predict_centred(rows: Any, setting: Any, mixture: Any, outputs: Any) -> None:
+    """Fill the outputs for rows (n, d), from the distances to each component's own centre."""
+    d, k = rows.shape[1], len(mixture.constants)
+    x, z = np.empty((d, setting.tile), rows.dtype), np.empty((d, setting.tile), mixture.means.dtype)
+    difference, white = np.empty_like(z), np.empty_like(z)
+    joint = np.empty((k, setting.tile), mixture.means.dtype)
+    log_prob, total = np.empty(setting.tile), np.empty(setting.tile)
+    for start in range(0, len(rows), setting.tile):
+        n = load_tile(rows, start, setting, x, z)
+        centred_joint(z, mixture, difference, white, joint)
+        softmax(joint, setting.flush, log_prob, total)
+        emit(start, n, joint, log_prob, total, outputs)

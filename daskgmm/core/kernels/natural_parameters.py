@@ -1,0 +1,234 @@
+"""A mixture made ready for a pass: natural parameters, or whitened own centres where those lose precision.
+
+In the frame's coordinates z, with P_k = Sigma_k^-1 and m_k the mean,
+
+    log w_k N(x|k) = c_k + (P_k m_k) . z - z^T P_k z / 2,
+    c_k = log w_k - m_k^T P_k m_k / 2 - log det(2 pi Sigma_k) / 2           (Sigma_k of x: densities are those of x)
+
+The terms of this sum cancel. Where rows of a component lie, |z_i| <= a_i = |m_ki| + sqrt(Sigma_kii), the terms have
+the sizes t_ij = a_i |P_kij| a_j. The coefficients are rounded one by one, so that their errors add up as squares, to
+about eps sqrt(sum_ij t_ij^2) in every log-density. Nor is a covariance estimated from sums of z z^T worse: its error
+relative to Sigma_kii is eps a_i^2 / Sigma_kii <= eps t_ii. Above `MAX_ERROR` the kernels with own centres take over.
+(What is rounded while a row's terms are added up differs from row to row, and is lost in the sums over rows.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ..mixture.covariance import check_variances, cholesky
+from ..mixture.data_summary import Survey
+from ..mixture.feature_map import Array, FeatureMap, pack_coefficients
+from ..mixture.frame import Frame
+from ..mixture.mixture import Mixture
+from ..mixture.statistics import Statistics
+from . import compiled as kernels
+
+MAX_ERROR = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 3e-5}
+_LOG_ZERO = -1e30  # log weight of an empty component: finite, so that it stays out of every product as a number
+_FLUSH = {np.dtype(np.float64): np.log(1e-30), np.dtype(np.float32): np.log(1e-20)}  # above the denormals of each type
+_NO_WEIGHTS = np.empty(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussians:
+    """The components in the coordinates of a frame; spread and precision are (k, d, d), or (k, d) where diagonal."""
+
+    means: Array  # (k, d)
+    spread: Array
+    whitening: Array  # W with W^T W = precision: (k, d, d) lower triangular, or (k, d)
+    log_constants: Array  # (k,), log w_k - log det(2 pi Sigma_k) / 2, Sigma_k of x
+
+    @classmethod
+    def of(cls, mixture: Mixture, frame: Frame) -> Gaussians:
+        """Return the mixture's components in the frame; raise SingularCovarianceError where a density has no bound."""
+        k, d = mixture.means.shape
+        spread = mixture.structure.in_frame(mixture.covariances, (k, d), frame)
+        factors = _factors(mixture, spread)
+        if spread.ndim == 3:
+            whitening = np.broadcast_to(np.tril(np.linalg.inv(factors)), (k, d, d))
+            log_det = 2 * np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+        else:
+            whitening = 1 / factors
+            log_det = np.log(spread).sum(axis=1)
+        log_det_x = log_det + 2 * np.log(frame.scale).sum()
+        with np.errstate(divide="ignore"):
+            log_weights = np.maximum(np.log(mixture.weights), _LOG_ZERO)
+        log_constants = log_weights - (d * np.log(2 * np.pi) + log_det_x) / 2
+        return cls(frame.to_z(mixture.means), spread, whitening, log_constants)
+
+    @cached_property
+    def precisions(self) -> Array:
+        """Sigma_k^-1 in the frame's coordinates, (k, d, d) or (k, d)."""
+        if self.whitening.ndim == 2:
+            return self.whitening**2
+        return np.swapaxes(self.whitening, 1, 2) @ self.whitening
+
+    @property
+    def cancellation(self) -> float:
+        """Largest sqrt(sum_ij t_ij^2) over the components: by how much the terms of a log-density exceed 1."""
+        reach = np.abs(self.means) + np.sqrt(self.spread if self.spread.ndim == 2 else self.spread.diagonal(0, 1, 2))
+        if self.precisions.ndim == 2:
+            terms = reach**2 * self.precisions
+        else:
+            terms = reach[:, :, None] * self.precisions * reach[:, None, :]
+        return float(np.sqrt((terms**2).reshape(len(terms), -1).sum(axis=1).max()))
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """A mixture for the kernels with a shared centre: Theta (k, F) over one feature map."""
+
+    frame: Frame
+    feature_map: FeatureMap
+    theta: NDArray[np.floating]
+
+    def expect(self, rows: NDArray[np.floating], row_weights: Array | None) -> Statistics:
+        return expect_together((self,), rows, row_weights)[0]
+
+    def predict(self, rows: NDArray[np.floating], outputs: kernels.Outputs) -> None:
+        kernels.predict_shared(rows, self.setting, self.theta, outputs)
+
+    @property
+    def setting(self) -> kernels.Setting:
+        return _setting(self.frame, self.feature_map, self.theta.shape[1], self.theta.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Centred:
+    """A mixture for the kernels with own centres."""
+
+    frame: Frame
+    feature_map: FeatureMap
+    mixture: kernels.Centred
+
+    def expect(self, rows: NDArray[np.floating], row_weights: Array | None) -> Statistics:
+        weights = _NO_WEIGHTS if row_weights is None else row_weights
+        n_columns = self.feature_map.n_columns(self.frame.n_features)
+        sums, log_likelihood, weight_sum = kernels.expect_centred(
+            rows, weights, self._setting(), self.mixture, n_columns
+        )
+        entropy = log_likelihood - self._expected_joint(sums)
+        return Statistics(sums, log_likelihood, entropy, weight_sum, centred=True)
+
+    def predict(self, rows: NDArray[np.floating], outputs: kernels.Outputs) -> None:
+        kernels.predict_centred(rows, self._setting(), self.mixture, outputs)
+
+    def _expected_joint(self, sums: Array) -> float:
+        """Return sum_n sum_k r_nk log(w_k N(x_n|k)), which is linear in the statistics."""
+        whitening, constants = self.mixture.whitening.astype(float), self.mixture.constants.astype(float)
+        if self.feature_map is FeatureMap.FULL:
+            quadratic = -np.swapaxes(whitening, 1, 2) @ whitening / 2
+        else:
+            quadratic = -(whitening[:, 0, :] ** 2) / 2
+        linear = np.zeros(self.mixture.means.shape)
+        coefficients = _pack(self.feature_map, constants, linear, quadratic, self.frame)
+        return float(np.vdot(coefficients, sums))
+
+    def _setting(self) -> kernels.Setting:
+        d = self.frame.n_features
+        return _setting(self.frame, self.feature_map, d, self.mixture.means.dtype)
+
+
+Coefficients = Shared | Centred
+
+
+def expect_together(
+    mixtures: Sequence[Shared], rows: NDArray[np.floating], row_weights: Array | None
+) -> tuple[Statistics, ...]:
+    """Return the statistics of mixtures over one feature map: phi is built once, and their products are one."""
+    weights = _NO_WEIGHTS if row_weights is None else row_weights
+    thetas = [one.theta for one in mixtures]
+    theta = thetas[0] if len(thetas) == 1 else np.concatenate(thetas)
+    edges = np.cumsum([0, *map(len, thetas)])
+    sums, log_likelihoods, weight_sum = kernels.expect_shared(rows, weights, mixtures[0].setting, theta, edges)
+    parts = zip(thetas, np.split(sums, edges[1:-1]), log_likelihoods.tolist(), strict=True)
+    return tuple(
+        Statistics(own, log_likelihood, log_likelihood - float(np.vdot(one, own)), weight_sum, centred=False)
+        for one, own, log_likelihood in parts
+    )
+
+
+def check_regular(mixture: Mixture, frame: Frame) -> None:
+    """Raise SingularCovarianceError unless every covariance is positive definite beyond rounding."""
+    _factors(mixture, mixture.structure.in_frame(mixture.covariances, mixture.means.shape, frame))
+
+
+def _factors(mixture: Mixture, spread: Array) -> Array:
+    """Return Cholesky factors (k, d, d), one where tied, or deviations (k, d); raise SingularCovarianceError."""
+    if spread.ndim == 3:
+        return cholesky(spread[:1] if mixture.covariance_type == "tied" else spread)
+    check_variances(spread)
+    deviations: Array = np.sqrt(spread)
+    return deviations
+
+
+def prepare(
+    mixture: Mixture, survey: Survey, dtype: DTypeLike = np.float64, *, some_rows: bool = False
+) -> Coefficients:
+    """Return the mixture's coefficients for a pass over the surveyed rows, computed in `dtype`.
+
+    For the tied structure the quadratic term common to all components enters as its mean over the rows,
+    -tr(P S) / 2N: wrong row by row, right in the sum over the surveyed rows. With `some_rows` the sum may be over some
+    of them only: then the structure takes the full map, whose statistics hold the scatter of just these rows.
+    """
+    frame, structure = survey.frame, mixture.structure
+    gaussians = Gaussians.of(mixture, frame)
+    if _loses_precision(gaussians, dtype):
+        return _centred(gaussians, frame, structure.centred_map, dtype)
+    if some_rows:
+        return _shared(gaussians, frame, structure.centred_map, dtype)
+    if structure.feature_map is FeatureMap.LINEAR:
+        share = -np.vdot(gaussians.precisions[0], survey.pooled) / 2
+        return _shared(gaussians, frame, FeatureMap.LINEAR, dtype, float(share))
+    return _shared(gaussians, frame, structure.feature_map, dtype)
+
+
+def prepare_prediction(mixture: Mixture) -> Coefficients:
+    """Return the mixture's coefficients for rows that nobody surveyed: right row by row, in float64."""
+    frame, structure = mixture.frame, mixture.structure
+    gaussians = Gaussians.of(mixture, frame)
+    if _loses_precision(gaussians, np.float64):
+        return _centred(gaussians, frame, structure.centred_map, np.float64)
+    return _shared(gaussians, frame, structure.centred_map, np.float64)
+
+
+def _loses_precision(gaussians: Gaussians, dtype: DTypeLike) -> bool:
+    error = np.finfo(dtype).eps * gaussians.cancellation
+    return bool(error > MAX_ERROR[np.dtype(dtype)])
+
+
+def _shared(
+    gaussians: Gaussians, frame: Frame, feature_map: FeatureMap, dtype: DTypeLike, share: float = 0.0
+) -> Shared:
+    precisions, means = gaussians.precisions, gaussians.means
+    linear = means * precisions if precisions.ndim == 2 else np.einsum("kij,kj->ki", precisions, means)
+    constant = gaussians.log_constants - (means * linear).sum(axis=1) / 2 + share
+    theta = _pack(feature_map, constant, linear, -precisions / 2, frame)
+    return Shared(frame, feature_map, np.ascontiguousarray(theta, dtype=dtype))
+
+
+def _centred(gaussians: Gaussians, frame: Frame, feature_map: FeatureMap, dtype: DTypeLike) -> Centred:
+    whitening = gaussians.whitening if gaussians.whitening.ndim == 3 else gaussians.whitening[:, None, :]
+    arrays = (gaussians.log_constants, gaussians.means, whitening)
+    return Centred(frame, feature_map, kernels.Centred(*(np.ascontiguousarray(a, dtype=dtype) for a in arrays)))
+
+
+def _pack(feature_map: FeatureMap, constant: Array, linear: Array, quadratic: Array, frame: Frame) -> Array:
+    """Return the coefficients (k, F) of constant + linear . z + z^T quadratic z, quadratic dense or its diagonals."""
+    if feature_map is FeatureMap.LINEAR:
+        quadratic = quadratic.reshape(len(quadratic), -1)[:, :0]
+    elif feature_map is FeatureMap.SPHERICAL:
+        quadratic = (quadratic / frame.metric)[:, :1]
+    return pack_coefficients(constant, linear, quadratic)
+
+
+def _setting(frame: Frame, feature_map: FeatureMap, n_columns: int, dtype: np.dtype[Any]) -> kernels.Setting:
+    tile = kernels.tile_rows(n_columns)
+    return kernels.Setting(frame.centre, 1 / frame.scale, frame.metric, int(feature_map), tile, float(_FLUSH[dtype]))

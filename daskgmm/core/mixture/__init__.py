@@ -1,0 +1,1 @@
+"""Mixtures, their covariances, and the statistics that they are estimated from."""

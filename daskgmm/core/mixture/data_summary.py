@@ -1,0 +1,166 @@
+"""The survey: what one look at all rows tells; a mergeable value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...blas import single_threaded
+from ..arrays.blocks import blocks
+from ..arrays.naming import KINDS
+from .feature_map import Array
+from .frame import Frame
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """Count, weight, mean, scatter, range, resolution and faults of rows; rows of weight 0 are not looked at.
+
+    Merges by the pairwise update of Chan, Golub and LeVeque (1979). The mean is kept as one of the rows plus the small
+    difference to it: differences of rows are exact where they are close, so an offset of all rows costs no digits.
+    """
+
+    n_rows: int  # rows of positive weight
+    weight_sum: float
+    origin: Array  # (d,), the first of the rows
+    lead: Array  # (d,), mean - origin
+    scatter: Array  # (d, d), sum_n weight_n (x_n - mean)(x_n - mean)^T
+    minimum: Array  # (d,)
+    maximum: Array  # (d,)
+    steps: Array  # (d,), of which the values of each column are multiples; 0: none, or not looked for
+    n_nonfinite: int = 0  # values that are NaN or infinite
+    first_nonfinite: tuple[int, int] | None = None  # its row and column
+    n_bad_weights: int = 0  # row weights that are negative, NaN or infinite
+    first_bad_weight: tuple[int, float] | None = None  # its row and value
+    nonfinite_kinds: tuple[str, ...] = ()  # of nan, inf and -inf, those that there are
+    n_missing: int = 0  # NaN in rows of weight 0
+
+    @classmethod
+    def zero(cls, n_features: int) -> Survey:
+        """Return the survey of no rows."""
+        d = n_features
+        bounds = np.full(d, np.inf), np.full(d, -np.inf)
+        return cls(0, 0.0, np.zeros(d), np.zeros(d), np.zeros((d, d)), *bounds, np.zeros(d))
+
+    @np.errstate(over="ignore", invalid="ignore")  # of squares: the scatter then shows it
+    def __add__(self, other: Survey) -> Survey:
+        weight_sum = self.weight_sum + other.weight_sum
+        share = other.weight_sum / weight_sum if weight_sum > 0 else 0.0
+        origin = self.origin if self.n_rows else other.origin
+        lead = (other.origin - origin) + other.lead
+        shift = lead - self.lead
+        return Survey(
+            self.n_rows + other.n_rows,
+            weight_sum,
+            origin,
+            self.lead + share * shift,
+            self.scatter + other.scatter + self.weight_sum * share * np.outer(shift, shift),
+            np.minimum(self.minimum, other.minimum),
+            np.maximum(self.maximum, other.maximum),
+            np.maximum(self.steps, other.steps),
+            self.n_nonfinite + other.n_nonfinite,
+            self.first_nonfinite or other.first_nonfinite,
+            self.n_bad_weights + other.n_bad_weights,
+            self.first_bad_weight or other.first_bad_weight,
+            tuple(kind for kind in KINDS if kind in self.nonfinite_kinds + other.nonfinite_kinds),
+            self.n_missing + other.n_missing,
+        )
+
+    @property
+    def n_features(self) -> int:
+        return len(self.origin)
+
+    @property
+    def mean(self) -> Array:
+        """Mean of each feature, (d,)."""
+        return self.origin + self.lead
+
+    @cached_property
+    def variance(self) -> Array:
+        """Variance of each feature, (d,); exactly 0 for a constant one."""
+        return np.where(self.minimum < self.maximum, np.diagonal(self.scatter) / (self.weight_sum or 1.0), 0.0)
+
+    @cached_property
+    def frame(self) -> Frame:
+        return Frame.from_variance(self.mean, self.variance)
+
+    @cached_property
+    def pooled(self) -> Array:
+        """Covariance of all rows in the frame's coordinates, (d, d): the correlations."""
+        scale = self.frame.scale
+        return self.scatter / self.weight_sum / np.outer(scale, scale)
+
+    @property
+    def constant(self) -> tuple[int, ...]:
+        """The numbers of the features that have one value only."""
+        return tuple(int(i) for i in np.flatnonzero(self.minimum == self.maximum))
+
+    @property
+    def duplicates(self) -> tuple[tuple[int, int], ...]:
+        """The pairs of features that are linear copies of each other: |correlation| = 1 to rounding."""
+        near_one = np.triu(np.abs(self.pooled) > 1 - 1e-12, k=1)
+        return tuple((int(i), int(j)) for i, j in zip(*np.nonzero(near_one), strict=True))
+
+
+def survey(rows: NDArray[np.number], row_weights: NDArray[np.number] | None = None, first_row: int = 0) -> Survey:
+    """Return the survey of rows (n, d) with weights (n,) or None, the first of which is row number `first_row`."""
+    result = Survey.zero(rows.shape[1])
+    with single_threaded(), np.errstate(over="ignore", invalid="ignore"):  # of squares: the scatter then shows it
+        for block, weights in blocks(rows, row_weights):
+            result = result + _survey_block(block, weights, first_row)
+            first_row += len(block)
+    return result
+
+
+def _survey_block(block: NDArray[np.floating], weights: Array | None, first_row: int) -> Survey:
+    faults = _faults(block, weights, first_row)
+    if faults is not None:
+        return faults
+    n_missing = 0
+    if weights is not None and not weights.all():
+        n_missing = int(np.count_nonzero(np.isnan(block[weights == 0])))
+        block, weights = block[weights > 0], weights[weights > 0]
+    if not len(block):
+        return replace(Survey.zero(block.shape[1]), n_missing=n_missing)
+    origin = block[0].astype(np.float64)
+    values = block - origin
+    weight_sum = float(len(values) if weights is None else weights.sum())
+    lead = values.mean(axis=0) if weights is None else weights @ values / weight_sum
+    minimum, maximum = block.min(axis=0).astype(np.float64), block.max(axis=0).astype(np.float64)
+    values -= lead
+    scatter = (values.T if weights is None else values.T * weights) @ values
+    moments = weight_sum, origin, lead, scatter, minimum, maximum
+    return Survey(len(block), *moments, np.zeros(block.shape[1]), n_missing=n_missing)
+
+
+def _faults(block: NDArray[np.floating], weights: Array | None, first_row: int) -> Survey | None:
+    """Return a survey that reports the block's faults and counts none of its rows; None where there is no fault."""
+    bad_values, bad_weights = ~np.isfinite(block), np.zeros(0, dtype=bool)
+    if weights is not None:
+        bad_values &= (weights != 0)[:, None]
+        bad_weights = ~((weights >= 0) & np.isfinite(weights))
+    if not bad_values.any() and not bad_weights.any():
+        return None
+    where, rows_at = np.argwhere(bad_values), np.flatnonzero(bad_weights)
+    return replace(
+        Survey.zero(block.shape[1]),
+        n_nonfinite=len(where),
+        first_nonfinite=(first_row + int(where[0, 0]), int(where[0, 1])) if len(where) else None,
+        n_bad_weights=len(rows_at),
+        first_bad_weight=_bad_weight(weights, rows_at, first_row),
+        nonfinite_kinds=_kinds(block[bad_values]),
+    )
+
+
+def _kinds(values: NDArray[np.floating]) -> tuple[str, ...]:
+    met = (np.isnan(values).any(), (values == np.inf).any(), (values == -np.inf).any())
+    return tuple(kind for kind, is_met in zip(KINDS, met, strict=True) if is_met)
+
+
+def _bad_weight(weights: Array | None, rows_at: NDArray[np.intp], first_row: int) -> tuple[int, float] | None:
+    if weights is None or not len(rows_at):
+        return None
+    return first_row + int(rows_at[0]), float(weights[rows_at[0]])

@@ -1,0 +1,114 @@
+"""The floor: the least covariance that a component may have, held fixed during a fit.
+
+EM maximises the log-likelihood subject to Sigma_k >= F (in the order of symmetric matrices) for every component. The
+maximum of the M-step is exact: with W_k the scatter of the component, the eigenvalues of the pencil (W_k, F) that are
+below 1 are raised to 1. So the log-likelihood itself is the objective, it never falls, and components that are wider
+than the floor are not biased by it.
+
+F is diag(variances). Each variance is the larger of
+
+* reg_covar times the variance of the column over all rows;
+* step^2 / 12, the variance of rounding to multiples of `step` (Sheppard 1898), in a column of limited resolution.
+
+In directions in which no rows differ (columns that are copies or sums of others) dense covariances get more,
+`_NULL_VARIANCE`: a floor as low as reg_covar would drown there in the rounding of the covariances.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...blas import single_threaded
+from .data_summary import Survey
+from .feature_map import Array
+
+DEFAULT_REG_COVAR = 1e-12
+_SHEPPARD = 12.0  # the variance of a uniform distribution of width 1 is 1 / 12
+_NULL_DIRECTION = 1e-12  # share of the variance of standardised columns: below it no rows differ
+_NULL_VARIANCE = 1e-8  # of the standardised columns, in such a direction
+
+
+@dataclass(frozen=True, eq=False)
+class Floor:
+    """The least covariance of a component, in the units of the features."""
+
+    variances: Array  # (d,), for diagonal and spherical covariances
+    matrix: Array  # (d, d), for dense covariances
+
+    @classmethod
+    def of(cls, survey: Survey, reg_covar: float) -> Floor:
+        """Return the floor for rows of this survey; `reg_covar` is in units of each column's variance."""
+        frame = survey.frame
+        variances = np.maximum(reg_covar * frame.scale**2, survey.steps**2 / _SHEPPARD)
+        matrix = np.diag(variances)
+        if reg_covar > 0:
+            matrix = matrix + _null_part(survey) * np.outer(frame.scale, frame.scale)
+        return cls(variances, matrix)
+
+    def raise_variances(self, variances: Array) -> Array:
+        """Return variances (k, d), none below the floor."""
+        raised: Array = np.maximum(variances, self.variances)
+        return raised
+
+    def raise_isotropic(self, variances: Array) -> Array:
+        """Return variances (k,) of all features, none below the mean of the floor over the features."""
+        raised: Array = np.maximum(variances, self.variances.mean())
+        return raised
+
+    def raise_matrices(self, covariances: Array) -> Array:
+        """Return covariances (..., d, d), with no direction below the floor."""
+        with single_threaded():  # the same bits whatever the number of threads
+            stack = covariances.reshape(-1, *self.matrix.shape)
+            if _is_positive(stack - self.matrix):
+                return covariances
+            raised = np.stack([self._raise(one) for one in stack])
+        return raised.reshape(covariances.shape)
+
+    def relative(self, covariance: Array) -> tuple[Array, Array]:
+        """Return eigenvalues (d,), in rising order, and directions (d, d) of the pencil (covariance, F).
+
+        With S = covariance + F = C C^T and M = C^-1 F C^-T = V diag(mu) V^T, the eigenvalues are 1 / mu - 1. Those
+        near 1 and below belong to the largest mu, so that they are exact however wide the covariance is elsewhere. The
+        directions are the columns of C V: covariance = sum_i (1 - mu_i) v_i v_i^T and F = sum_i mu_i v_i v_i^T.
+        """
+        total = covariance + self.matrix
+        if not (np.diagonal(total) > 0).all():
+            raise np.linalg.LinAlgError("a variance is not positive")
+        units = np.sqrt(np.diagonal(total))
+        root = np.linalg.cholesky(total / np.outer(units, units))
+        inverse = np.linalg.inv(root)
+        shares, axes = np.linalg.eigh(inverse @ (self.matrix / np.outer(units, units)) @ inverse.T)
+        shares = np.clip(shares[::-1], np.finfo(float).tiny, 1.0)
+        return 1 / shares - 1, units[:, None] * (root @ axes[:, ::-1])
+
+    def _raise(self, covariance: Array) -> Array:
+        if _is_positive((covariance - self.matrix)[None]):
+            return covariance
+        try:
+            ratios, directions = self.relative(covariance)
+        except np.linalg.LinAlgError:  # no floor in a direction without width: the M-step then finds it singular
+            return covariance
+        low = ratios < 1
+        added = (1 - ratios[low]) / (1 + ratios[low])
+        raised: Array = covariance + (directions[:, low] * added) @ directions[:, low].T
+        return (raised + raised.T) / 2
+
+
+def _null_part(survey: Survey) -> Array:
+    """Return what the floor of standardised columns has more in directions in which no rows differ, (d, d)."""
+    with single_threaded():
+        variances, axes = np.linalg.eigh(survey.pooled)
+    null = axes[:, variances <= _NULL_DIRECTION]
+    part: Array = _NULL_VARIANCE * null @ null.T
+    return part
+
+
+def _is_positive(matrices: Array) -> bool:
+    """Return whether all of matrices (n, d, d) are positive definite."""
+    try:
+        np.linalg.cholesky(matrices)
+    except np.linalg.LinAlgError:
+        return False
+    return True

@@ -1,0 +1,75 @@
+"""The mixture: weights, means and covariances as one frozen value, in the units of the features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .covariance import STRUCTURES, Structure, cholesky, raised_to
+from .feature_map import Array
+from .floor import Floor
+from .frame import Frame
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """p(x) = sum_k weights_k N(x | means_k, covariances_k).
+
+    weights (k,) sum to 1; a weight of 0 marks an empty component, whose mean and covariance are its last ones.
+    means (k, d). covariances by covariance_type: full (k, d, d), tied (d, d), diag (k, d), spherical (k,).
+    """
+
+    covariance_type: str
+    weights: Array
+    means: Array
+    covariances: Array
+
+    @property
+    def n_components(self) -> int:
+        return len(self.means)
+
+    @property
+    def n_features(self) -> int:
+        return int(self.means.shape[1])
+
+    @property
+    def structure(self) -> Structure:
+        return STRUCTURES[self.covariance_type]
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of free parameters: k - 1 weights, k d means and those of the covariances."""
+        k, d = self.means.shape
+        return int(k - 1 + k * d) + self.structure.n_parameters(k, d)
+
+    @property
+    def empty(self) -> tuple[int, ...]:
+        """The numbers of the components without any row."""
+        return tuple(int(c) for c in np.flatnonzero(self.weights == 0))
+
+    @property
+    def frame(self) -> Frame:
+        """The mixture's own mean and standard deviations: the frame for data whose survey is not at hand."""
+        mean = self.weights @ self.means
+        spread = self.structure.variances(self.covariances, self.means.shape) + (self.means - mean) ** 2
+        return Frame.from_variance(mean, self.weights @ spread)
+
+    def sample(self, n_samples: int, random_state: np.random.Generator) -> tuple[Array, NDArray[np.int64]]:
+        """Return rows (n_samples, d) drawn from the mixture, in order of component, and their components."""
+        counts = random_state.multinomial(n_samples, self.weights / self.weights.sum())
+        labels = np.repeat(np.arange(self.n_components), counts)
+        unit = Frame(np.zeros(self.n_features), np.ones(self.n_features))
+        spread = self.structure.in_frame(self.covariances, self.means.shape, unit)
+        noise = random_state.standard_normal((n_samples, self.n_features))
+        if spread.ndim == 2:
+            return self.means[labels] + np.sqrt(spread)[labels] * noise, labels
+        for component, factor in enumerate(cholesky(spread)):
+            noise[labels == component] @= factor.T
+        return self.means[labels] + noise, labels
+
+
+def floored(mixture: Mixture, floor: Floor | None) -> Mixture:
+    """Return the mixture with no component narrower than the floor in any direction."""
+    return replace(mixture, covariances=raised_to(floor, mixture.structure, mixture.covariances))

@@ -1,0 +1,1 @@
+"""The options of models, fits and sweeps."""

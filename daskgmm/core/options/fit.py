@@ -1,0 +1,93 @@
+"""The options of the model and of its fit; the configuration file has a section for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge
+
+from ...options import STRICT
+from ..em.loop import EMOptions
+from ..init.starts import Given, InitParams, SeedOptions, heat_rows, how_many_moved, sample_size
+from ..mixture.data_summary import Survey
+from ..mixture.floor import DEFAULT_REG_COVAR, Floor
+
+CovarianceType = Literal["full", "tied", "diag", "spherical"]
+ComputeDtype = Literal["auto", "float64", "float32"]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What is fitted."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    n_components: Annotated[int, Ge(1)] = 8
+    """Number of Gaussians, k."""
+    covariance_type: CovarianceType = "full"
+    """full: each component its own matrix; tied: one for all; diag: own variances; spherical: one variance each."""
+    reg_covar: Annotated[float, Ge(0)] = DEFAULT_REG_COVAR
+    """Least variance of a component in any direction, in units of each feature's variance over all rows."""
+    resolution: Literal["auto"] | Annotated[float, Ge(0)] | tuple[Annotated[float, Ge(0)], ...] = "auto"
+    """Step of which values are multiples: step^2 / 12 is the least variance; auto finds it, 0 is none; or one each."""
+
+    def floor(self, survey: Survey) -> Floor:
+        """Return the least covariance of a component for rows of this survey."""
+        return Floor.of(survey, self.reg_covar)
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How it is fitted."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    tol: Annotated[float, Ge(0)] = 1e-4
+    """Stop when the estimated remaining gain of the mean log-likelihood is below this, in nats per row; 0: go on."""
+    max_iter: Annotated[int, Ge(1)] = 200
+    """Most EM iterations over the full data."""
+    n_init: Annotated[int, Ge(1)] = 4
+    """Restarts on the sample; the best goes on."""
+    init_params: InitParams = "kmeans"
+    """How a restart partitions the sample: kmeans, k-means++, random or random_from_data."""
+    sample_size: Annotated[int, Ge(1)] | Literal["auto"] = "auto"
+    """Rows of the sample; auto takes 20 for each parameter of the model, 100,000 at least."""
+    n_finalists: Annotated[int, Ge(1)] = 1
+    """How many of the restarts go on to the full data, sharing each read of it."""
+    random_state: Annotated[int, Ge(0)] = 0
+    """Seed of the sample and the restarts; the same seed, data and chunks give the same model bit for bit."""
+    start: str | None = None
+    """Run directory whose model EM starts from, in place of restarts on the sample; or the path of a model.zarr."""
+    dtype: ComputeDtype = "auto"
+    """Precision of the products in the kernel; sums are float64 in any case. auto is float64."""
+
+    @property
+    def compute_dtype(self) -> str:
+        """The NumPy name of the precision of the products."""
+        return "float64" if self.dtype == "auto" else self.dtype
+
+    def em(self, model: ModelOptions, survey: Survey) -> EMOptions:
+        """Return the options of the EM loop over rows of this survey."""
+        return EMOptions(self.tol, self.max_iter, model.floor(survey), accelerate=True)
+
+    def seeding(self, model: ModelOptions, survey: Survey, given: Given | None = None) -> SeedOptions:
+        """Return the options of the starts; on the sample EM goes ten times closer to its limit than on all rows."""
+        n_sample = min(self.n_sample(model, survey.n_features), survey.n_rows)
+        return SeedOptions(
+            model.n_components,
+            model.covariance_type,
+            self.init_params,
+            self.n_init,
+            min(self.n_finalists, self.n_init),
+            how_many_moved(self.n_init, self.n_finalists, n_sample),
+            heat_rows(n_sample) < n_sample,
+            EMOptions(self.tol / 10, 10 * self.max_iter, model.floor(survey), accelerate=True),
+            given or Given(),
+        )
+
+    def n_sample(self, model: ModelOptions, n_features: int) -> int:
+        """Return the number of rows to sample."""
+        if self.sample_size != "auto":
+            return max(self.sample_size, model.n_components)
+        return sample_size(model.n_components, n_features, model.covariance_type)

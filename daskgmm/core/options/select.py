@@ -1,0 +1,109 @@
+"""The section `select` of the configuration: which candidates are compared, and by what."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge, Le, MinLen
+
+from ...errors import ConfigurationError
+from ...options import STRICT
+from ..init.starts import SeedOptions
+from ..mixture.data_summary import Survey
+from ..selection.sweep import Candidate, Criterion, SweepOptions
+from .fit import CovarianceType, FitOptions, ModelOptions
+
+_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_BY_SIZE = ("full", "tied", "diag", "spherical")
+_OF_SHORTFALL = 0.1
+
+
+@dataclass(frozen=True)
+class SelectOptions:
+    """Which candidates a sweep compares, and by what."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    n_components: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] | str = "1..10"
+    """Numbers of components: a list, or a range as 1..10 with both its ends."""
+    covariance_type: Annotated[tuple[CovarianceType, ...], MinLen(1)] = ("full", "tied", "diag", "spherical")
+    """Structures of the covariances; each is combined with each number of components."""
+    criterion: Criterion = "bic"
+    """bic, aic, aicc or icl, of which the smallest wins; heldout: the largest log-likelihood of rows held out."""
+    folds: Annotated[int, Ge(2), Le(100)] = 5
+    """Parts that the rows are dealt into, for criterion heldout."""
+    leave_early: bool = True
+    """Let candidates leave before they converge when they cannot win any more; false: all go on to the end."""
+    batch_bytes: Annotated[int, Ge(2**20)] = 64 * 2**20
+    """Statistics of the candidates that one read of the rows carries at most; more than that take several reads."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for a range that is none."""
+        if isinstance(self.n_components, str):
+            match = _RANGE.fullmatch(self.n_components)
+            if match is None or not 1 <= int(match[1]) <= int(match[2]):
+                raise ConfigurationError(
+                    f"select.n_components {self.n_components!r} is neither a list, as in [1, 2, 3], nor a range, as in "
+                    "1..10"
+                )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The numbers of components, in rising order."""
+        if isinstance(self.n_components, str):
+            first, last = self.n_components.split("..")
+            return tuple(range(int(first), int(last) + 1))
+        return tuple(sorted(set(self.n_components)))
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The models that are compared: by structure, and within it by size."""
+        types = dict.fromkeys(self.covariance_type)
+        return tuple(Candidate(k, covariance_type) for covariance_type in types for k in self.sizes)
+
+    @property
+    def largest(self) -> Candidate:
+        """The candidate that takes the most memory."""
+        return Candidate(self.sizes[-1], min(self.covariance_type, key=_BY_SIZE.index))
+
+    @property
+    def smallest(self) -> Candidate:
+        """The candidate that asks least of the data but for what its structure asks of columns."""
+        return Candidate(self.sizes[0], min(self.covariance_type, key=_BY_SIZE.index))
+
+    @property
+    def n_folds(self) -> int:
+        """Parts that are held out in turn, 0 for none."""
+        return self.folds if self.criterion == "heldout" else 0
+
+    def model(self, candidate: Candidate, base: ModelOptions) -> ModelOptions:
+        """Return the options of the candidate's model."""
+        return replace(base, n_components=candidate.n_components, covariance_type=candidate.covariance_type)
+
+    def n_sample(self, fit: FitOptions, base: ModelOptions, n_features: int) -> int:
+        """Return the number of rows of the sample that all candidates share: what the largest asks for."""
+        return max(fit.n_sample(self.model(one, base), n_features) for one in self.candidates)
+
+    def sweep(self, fit: FitOptions, base: ModelOptions, survey: Survey, n_sample: int) -> SweepOptions:
+        """Return the options of the sweep over the surveyed rows, whose starts were fitted to n_sample of them.
+
+        Steps are plain, since a candidate leaves by its estimated remaining gain, which is that of plain steps.
+        """
+        drawn = n_sample if n_sample < survey.n_rows else None
+        return SweepOptions(replace(fit.em(base, survey), accelerate=False), self.criterion, drawn, self.leave_early)
+
+
+def seed_options(
+    candidate: Candidate, fit: FitOptions, model: ModelOptions, survey: Survey, n_sample: int
+) -> SeedOptions:
+    """Return the options of a candidate's starts on n_sample of the surveyed rows.
+
+    On a sample EM stops at a tenth of what a fit to it falls short on other rows, p / 2m nats per row, since the passes
+    over all rows make that up; on all rows it goes ten times closer to its limit than `tol`.
+    """
+    options = fit.seeding(model, survey)
+    shortfall = candidate.n_parameters(survey.n_features) / (2 * n_sample) if n_sample < survey.n_rows else 0.0
+    tol = max(options.em.tol, _OF_SHORTFALL * shortfall)
+    return replace(options, em=replace(options.em, tol=tol, accelerate=False))

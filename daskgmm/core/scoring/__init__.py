@@ -1,0 +1,1 @@
+"""What a fitted mixture says of rows, and of its own components."""

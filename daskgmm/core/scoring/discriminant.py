@@ -1,0 +1,93 @@
+"""Where components of a mixture differ: the axes and the features that tell them apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..mixture.feature_map import Array
+from ..mixture.frame import Frame
+from ..mixture.mixture import Mixture
+
+_NARROWEST = 1e-9  # of the widest axis: narrower ones are rounding
+_TIES = 1e-6  # by how much a criterion counts beside the one before it
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A linear map from rows to the few axes in which components differ most."""
+
+    frame: Frame
+    axes: Array  # (d, q), of the frame's coordinates; the variance within components is 1 along each
+    separations: Array  # (q,), variance between components over that within along each axis
+
+    def project(self, rows: Array) -> Array:
+        """Return rows (n, d) in the axes, (n, q)."""
+        return self.frame.to_z(rows) @ self.axes
+
+    def gaussians(self, mixture: Mixture) -> tuple[Array, Array]:
+        """Return means (k, q) and covariances (k, q, q) of the components in the axes."""
+        spread = _spread(mixture, self.frame)
+        if spread.ndim == 2:
+            return self.project(mixture.means), np.einsum("di,kd,dj->kij", self.axes, spread, self.axes)
+        return self.project(mixture.means), np.einsum("ci,kcd,dj->kij", self.axes, spread, self.axes, optimize=True)
+
+
+def discriminant_view(mixture: Mixture, n_axes: int = 2) -> View:
+    """Return the axes v that maximise v^T B v / v^T W v, the variance between components over that within.
+
+        W = sum_k w_k Sigma_k,      B = sum_k w_k (mu_k - mu)(mu_k - mu)^T,      B v = lambda W v
+
+    (Fisher 1936; Rao 1948; Fukunaga 1990, chapter 10). Means span k - 1 axes at most; those beyond are the ones in
+    which the covariances differ most, by sum_k w_k (I - W^-1/2 Sigma_k W^-1/2)^2 (SAVE: Cook and Weisberg 1991), and
+    then the widest.
+    """
+    frame = mixture.frame
+    spread, weights = _spread(mixture, frame), mixture.weights
+    within = np.diag(weights @ spread) if spread.ndim == 2 else np.einsum("k,kij->ij", weights, spread)
+    widths, basis = np.linalg.eigh(within)
+    kept = widths > _NARROWEST * widths[-1]
+    basis, widths = basis[:, kept], widths[kept]
+    to_white = basis / np.sqrt(widths)
+    means = frame.to_z(mixture.means) @ to_white
+    between = (means.T * weights) @ means
+    wide = np.diag(widths / widths[-1])
+    criterion = between + _TIES * _scale(between) * (_differing(spread, weights, to_white) + _TIES * wide)
+    _, vectors = np.linalg.eigh(criterion)
+    chosen = vectors[:, ::-1][:, :n_axes]
+    return View(frame, _signed(to_white @ chosen), np.einsum("iq,ij,jq->q", chosen, between, chosen))
+
+
+def feature_separation(mixture: Mixture) -> Array:
+    """Return for each feature the variance between components over the mean variance within them, (d,)."""
+    variances = mixture.structure.variances(mixture.covariances, mixture.means.shape)
+    between = mixture.weights @ (mixture.means - mixture.weights @ mixture.means) ** 2
+    ratio: Array = between / (mixture.weights @ variances)
+    return ratio
+
+
+def _spread(mixture: Mixture, frame: Frame) -> Array:
+    return mixture.structure.in_frame(mixture.covariances, mixture.means.shape, frame)
+
+
+def _scale(between: Array) -> float:
+    largest = float(np.trace(between))
+    return largest if largest > 0 else 1.0
+
+
+def _differing(spread: Array, weights: Array, to_white: Array) -> Array:
+    """Return sum_k w_k (I - A_k)^2 over the whitened covariances A_k, scaled to at most 1."""
+    total = np.zeros((to_white.shape[1],) * 2)
+    for own, weight in zip(spread, weights, strict=True):
+        dense = np.diag(own) if own.ndim == 1 else own
+        difference = np.eye(len(total)) - to_white.T @ dense @ to_white
+        total += weight * difference @ difference
+    largest = float(np.trace(total))
+    return total / largest if largest > _NARROWEST else np.zeros_like(total)
+
+
+def _signed(axes: Array) -> Array:
+    """Return the axes with the sign that makes the largest part of each positive: rounding must not turn them."""
+    largest = np.argmax(np.abs(axes), axis=0)
+    return axes * np.where(axes[largest, np.arange(axes.shape[1])] < 0, -1.0, 1.0)

@@ -1,0 +1,126 @@
+"""What a mixture says of rows: their labels, the probabilities of their components, their log-densities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ...blas import single_threaded
+from ..arrays.blocks import blocks
+from ..arrays.naming import NotFiniteError, Place
+from ..kernels.compiled import Outputs
+from ..kernels.natural_parameters import Coefficients
+from ..mixture.feature_map import Array
+
+LEFT_OUT = -2  # label of a row that is left out; its probabilities and log-density are NaN
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which results a prediction holds beside the labels."""
+
+    probabilities: bool = False
+    log_density: bool = False
+    top: int | None = None  # of the probabilities, only those of this many components: the most probable
+    dtype: DTypeLike = np.float64  # of the probabilities
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Results of n rows."""
+
+    labels: NDArray[np.int32]  # (n,), argmax_k r_nk, or LEFT_OUT
+    probabilities: NDArray[np.floating] | None  # (n, k), r_nk; or (n, m), the m largest, in falling order
+    log_density: Array | None  # (n,), log p(x_n) in nats
+    components: NDArray[np.int32] | None = None  # (n, m), whose probabilities those are, where m of k are wanted
+
+    @classmethod
+    def empty(cls, n: int, n_components: int, wanted: Wanted) -> Prediction:
+        """Return a prediction that is still to be filled."""
+        top = None if wanted.top is None else min(wanted.top, n_components)
+        width = n_components if top is None else top
+        return cls(
+            np.empty(n, np.int32),
+            np.empty((n, width), wanted.dtype) if wanted.probabilities else None,
+            np.empty(n) if wanted.log_density else None,
+            np.empty((n, top), np.int32) if wanted.probabilities and top is not None else None,
+        )
+
+    def __getitem__(self, rows: slice) -> Prediction:
+        """Return the results of some of the rows, as views."""
+        parts = (self.labels, self.probabilities, self.log_density, self.components)
+        return Prediction(*(None if part is None else part[rows] for part in parts))  # type: ignore[arg-type]
+
+
+def predict(
+    rows: NDArray[np.number],
+    row_weights: NDArray[np.number] | None,
+    coefficients: Coefficients,
+    n_components: int,
+    wanted: Wanted,
+    place: Callable[[int], Place] = lambda row: (row,),
+) -> Prediction:
+    """Return the prediction for rows (n, d), with the coefficients that `prepare_prediction` returned.
+
+    Rows whose weight is 0 are absent, and may hold anything; other weights (n,) change nothing. Raises NotFiniteError
+    at a value that is not finite; `place` says there at which index of the grid that row is.
+    """
+    prediction = Prediction.empty(len(rows), n_components, wanted)
+    at = 0
+    with single_threaded():
+        for block, weights in blocks(rows, row_weights, n_components if wanted.probabilities else 0):
+            absent = None if weights is None else weights == 0
+            _refuse_nonfinite(block, absent, at, place)
+            if absent is not None and absent.any():
+                block = np.where(absent[:, None], block.dtype.type(0), block)  # the kernels take finite rows only
+            _fill(prediction[at : at + len(block)], block, absent, coefficients, n_components)
+            at += len(block)
+    return prediction
+
+
+def _fill(
+    part: Prediction, block: NDArray[np.floating], absent: NDArray[np.bool_] | None, coefficients: Coefficients, k: int
+) -> None:
+    """Fill the part of a prediction that belongs to a block; k values for each row are held for this block alone."""
+    resp = np.empty((0 if part.probabilities is None else len(block), k))
+    log_prob = np.empty(0) if part.log_density is None else part.log_density
+    coefficients.predict(block, Outputs(part.labels, resp, log_prob))
+    if part.probabilities is not None and part.components is not None:
+        part.components[:] = _largest(resp, part.components.shape[1])
+        part.probabilities[:] = np.take_along_axis(resp, part.components, axis=1)
+    elif part.probabilities is not None:
+        part.probabilities[:] = resp
+    if absent is not None:
+        for values, nothing in (
+            (part.labels, LEFT_OUT),
+            (part.probabilities, np.nan),
+            (part.log_density, np.nan),
+            (part.components, LEFT_OUT),
+        ):
+            if values is not None:
+                values[absent] = nothing
+
+
+def _largest(values: Array, m: int) -> NDArray[np.intp]:
+    """Return the columns of the m largest values of each row (n, k), the largest first; of equals the first column."""
+    columns = np.sort(np.argpartition(-values, m - 1, axis=1)[:, :m], axis=1)
+    order = np.argsort(-np.take_along_axis(values, columns, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1)
+
+
+def _refuse_nonfinite(
+    block: NDArray[np.floating], absent: NDArray[np.bool_] | None, first_row: int, place: Callable[[int], Place]
+) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(block.sum(dtype=np.float64)):  # most often, and much cheaper than to look at each value
+            return
+    bad_values = ~np.isfinite(block)
+    if absent is not None:
+        bad_values[absent] = False
+    bad = np.argwhere(bad_values)
+    if len(bad):
+        row, column = bad[0]
+        raise NotFiniteError(place(first_row + int(row)), int(column), float(block[row, column]))

@@ -1,0 +1,1 @@
+"""Sweeps over numbers of components and covariance types."""

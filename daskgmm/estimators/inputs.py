@@ -1,0 +1,180 @@
+"""What a user hands to the estimator, as rows, and results back in the form that was handed in."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from itertools import chain, count
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from numpy.typing import NDArray
+
+from ..chunked.rows import Rows
+from ..core.arrays.blocks import is_real
+from ..errors import DataError
+from .row_weights import is_xarray, row_weights, unmasked, with_known_chunks
+
+Wrap = Callable[[da.Array], Any]
+
+_FEATURE_DIMS = {f"{stem}{plural}" for stem in ("band", "channel", "feature", "variable") for plural in ("", "s")}
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """An array (*grid, d) that is read where it is computed, and the way back."""
+
+    array: da.Array
+    feature_names: tuple[str, ...] | None
+    wrap: Wrap  # turns a lazy result (*grid) or (*grid, k) into what the user gets
+    memory: NDArray[Any] | None = None  # the array itself if it is in memory
+    grid: Any = None  # a DataArray (*grid) with the dimensions and coordinates of the rows if they are xarray's
+
+    @property
+    def header(self) -> Any:
+        """An empty table with the same features, for scikit-learn to check their number and names."""
+        if self.feature_names is None:
+            return np.empty((0, self.array.shape[-1]))
+        import pandas as pd  # an optional backend: whoever hands in named features has it
+
+        return pd.DataFrame(columns=list(self.feature_names))
+
+    def rows(self, weights: Any = None) -> Rows:
+        """Return the rows, with weights (*grid), by dimension, or one for all; raise DataError for unfit weights."""
+        array = with_known_chunks(self.array)
+        own = None if weights is None else row_weights(weights, array.shape[:-1], self.grid)
+        if self.memory is not None:
+            return Rows.of_memory(self.memory, None if own is None else np.asarray(own))
+        return Rows.of(array, None if own is None else da.asarray(own))
+
+
+def is_lazy(data: Any) -> bool:
+    """Return whether the data are of a kind that is not to be read into memory as a whole."""
+    return isinstance(data, da.Array) or _is_zarr(data) or _is_frame(data) or is_xarray(data)
+
+
+def lazy_input(data: Any, dim: str | None = None) -> Input:
+    """Return dask arrays and DataFrames, xarray objects and zarr arrays as input.
+
+    `dim` names the dimension of a DataArray that holds the features, None its last one. Raises DataError for data that
+    are not real numbers, are masked, or have no features.
+    """
+    if isinstance(data, da.Array):
+        return Input(_checked(data), None, lambda result: result)
+    if _is_zarr(data):
+        _check_types([("the array", data.dtype)])
+        rows = Rows.of_readable(data, (data.shards or data.chunks)[: max(data.ndim - 1, 1)]).fused()
+        return Input(_checked(rows.array), None, lambda result: result)
+    if _is_frame(data):
+        return _frame_input(data)
+    return _xarray_input(data, dim)
+
+
+def memory_input(data: NDArray[Any]) -> Input:
+    """Return a NumPy array (n, d) as input; results are computed at once."""
+    return Input(Rows.of_memory(data).array, None, lambda result: result.compute(), data)
+
+
+def without_mask(data: Any) -> Any:
+    """Return the data, of numpy.ma the values if none is masked; raise DataError if some are."""
+    return unmasked(data, "X", "fill them with NaN and give such rows a sample_weight of 0")
+
+
+def _frame_input(data: Any) -> Input:
+    """Return a dask DataFrame as input; missing values of pandas' nullable types become NaN."""
+    types = list(data.dtypes.items())
+    _check_types((f"column {name!r}", dtype) for name, dtype in types)
+    plain = data if all(isinstance(dtype, np.dtype) for _, dtype in types) else data.astype(np.float64)
+    return Input(_checked(plain.to_dask_array()), tuple(str(name) for name, _ in types), lambda result: result)
+
+
+def _xarray_input(data: Any, dim: str | None) -> Input:
+    """Return a Dataset (its variables are the features) or a DataArray (one dimension holds them) as input."""
+    import xarray as xr  # an optional backend: whoever hands in its objects has it
+
+    names: tuple[str, ...] | None = None
+    if isinstance(data, xr.Dataset):
+        names = tuple(str(name) for name in data.data_vars)
+        data, dim = _stacked(data)
+    features = _feature_dim(data.dims, dim)
+    data = data.transpose(..., features)
+    in_memory = data.chunks is None
+    memory = data.values if in_memory else None
+    array = _checked(data.data if memory is None else Rows.of_memory(memory).array)
+    grid_dims = data.dims[:-1]
+    coordinates = {name: one for name, one in data.coords.items() if set(one.dims) <= set(grid_dims)}
+    component = _unused_name("component", {*grid_dims, *coordinates})
+
+    def wrap(result: da.Array) -> Any:
+        values = result.compute() if in_memory else result
+        dims = (*grid_dims, component) if result.ndim > len(grid_dims) else grid_dims
+        return xr.DataArray(values, coords=coordinates, dims=dims)
+
+    return Input(array, names, wrap, memory, grid=data.isel({features: 0}, drop=True))
+
+
+def _stacked(data: Any) -> tuple[Any, str]:
+    """Return the variables of a Dataset as one DataArray, and the name of the dimension that holds them."""
+    if not data.data_vars:
+        raise DataError("the Dataset has no variables: give one for each feature")
+    _check_types((f"variable {name!r}", one.dtype) for name, one in data.data_vars.items())
+    dim = _unused_name("feature", {*data.dims, *data.coords, *data.data_vars})
+    return data.to_dataarray(dim=dim), dim
+
+
+def _feature_dim(dims: tuple[Any, ...], dim: str | None) -> Any:
+    """Return the dimension that holds the features; raise DataError if it is not among them or not clear."""
+    if len(dims) < 2:
+        raise DataError(f"expected rows with features along a dimension, got a DataArray of the dimensions {dims}")
+    if dim is not None:
+        if dim not in dims:
+            raise DataError(f"dim is {dim!r}, but the DataArray has the dimensions {dims}: name one of them")
+        return dim
+    named = [one for one in dims if str(one).lower() in _FEATURE_DIMS]
+    if named and dims[-1] not in named:
+        raise DataError(
+            f"the DataArray has the dimensions {dims}, and features are taken from the last, {dims[-1]!r}: "
+            f"set dim={named[0]!r} if they are along that one, else dim={dims[-1]!r}"
+        )
+    return dims[-1]
+
+
+def _checked(array: da.Array) -> da.Array:
+    """Return an array (*grid, d) of real numbers; raise DataError for any other."""
+    _check_types([("the array", array.dtype)])
+    unmasked(array, "X", "fill them with NaN (da.ma.filled) and give such rows a sample_weight of 0")
+    if not isinstance(array._meta, np.ndarray):
+        raise DataError(
+            f"the blocks of the dask array are of type {type(array._meta).__name__}: turn them into NumPy arrays with "
+            "map_blocks"
+        )
+    if array.ndim < 2:
+        raise DataError(f"Expected rows with features along the last axis, got an array of shape {array.shape}")
+    if np.isnan(array.shape[-1]) or array.shape[-1] == 0:
+        raise DataError(f"the array has the shape {array.shape}: the number of features must be known and 1 or more")
+    return array
+
+
+def _check_types(types: Iterable[tuple[str, Any]]) -> None:
+    """Raise DataError unless the dtype of each name is one of real numbers."""
+    for name, dtype in types:
+        if not is_real(dtype):
+            raise DataError(
+                f"{name} is of dtype {dtype}, not of real numbers: convert it with astype(float), or drop it"
+            )
+
+
+def _unused_name(stem: str, taken: Collection[Any]) -> str:
+    """Return the stem, or the first of stem_1, stem_2, ... that is not taken."""
+    return next(name for name in chain([stem], (f"{stem}_{i}" for i in count(1))) if name not in taken)
+
+
+def _is_frame(data: Any) -> bool:
+    return hasattr(data, "to_dask_array") and hasattr(data, "columns")
+
+
+def _is_zarr(data: Any) -> bool:
+    module = sys.modules.get("zarr")
+    return module is not None and isinstance(data, module.Array)

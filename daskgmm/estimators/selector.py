@@ -1,0 +1,252 @@
+"""GaussianMixtureSelector: a sweep over numbers of components and structures behind scikit-learn's interface."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+from rich.console import Console
+from sklearn.base import BaseEstimator, DensityMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from ..chunked.data_summary import survey_and_sample
+from ..chunked.memory import fits
+from ..chunked.read_ahead import ready
+from ..chunked.rows import Rows
+from ..core.mixture.floor import DEFAULT_REG_COVAR
+from ..core.options.fit import FitOptions, ModelOptions
+from ..core.options.select import SelectOptions
+from ..core.selection.table import columns
+from ..events import Listener, ignore
+from ..fitting.sweep import Found, Search, search
+from ..observers.console import plain
+from ..observers.notebook import bar_of_sweep, notebook_bar
+from .gaussian_mixture import NOT_CONVERGED, GaussianMixture
+
+_SHARED = (
+    "tol",
+    "reg_covar",
+    "resolution",
+    "max_iter",
+    "n_init",
+    "init_params",
+    "sample_size",
+    "n_finalists",
+    "dtype",
+    "persist",
+    "dim",
+)
+
+
+class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn is not typed
+    """The best Gaussian mixture over numbers of components and covariance structures, by one sweep over the data.
+
+    All candidates are updated from each read of the rows, and leave when they have converged or cannot win any more.
+
+    Parameters
+    ----------
+    n_components : sequence of int
+    covariance_type : sequence of {"full", "tied", "diag", "spherical"}
+        Each is combined with each number of components.
+    criterion : {"bic", "aic", "aicc", "icl", "heldout"}
+        The smallest wins; of "heldout", the mean log-likelihood of rows that were not fitted, the largest.
+    folds : int
+        Parts that the rows are dealt into for "heldout".
+    leave_early : bool
+        Whether candidates that cannot win any more leave before they converge.
+    tol, reg_covar, resolution, max_iter, n_init, init_params, sample_size, n_finalists, dtype, persist, dim,
+    random_state, verbose
+        As in GaussianMixture; all candidates share one sample.
+
+    Attributes
+    ----------
+    best_estimator_ : GaussianMixture, fitted; predict and the like are its own
+    best_params_ : dict of n_components and covariance_type
+    best_score_ : float, the value of its criterion
+    results_ : dict of lists, one entry for each candidate: pandas.DataFrame(results_) is the table. Its columns are the
+        fields of daskgmm.core.selection.table.Row
+    elbow_ : dict, by structure the number of components where the log-likelihood bends most, or None
+    n_features_in_, feature_names_in_ : as scikit-learn's
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from daskgmm import GaussianMixtureSelector
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(size=(200, 2)) + centre for centre in (0, 6, 12)])
+    >>> selector = GaussianMixtureSelector(range(1, 6), covariance_type=("full", "tied"), random_state=0).fit(X)
+    >>> selector.best_params_
+    {'n_components': 3, 'covariance_type': 'tied'}
+    >>> selector.predict(X).shape
+    (600,)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_components": ["array-like"],
+        "covariance_type": ["array-like"],
+        "criterion": [StrOptions({"bic", "aic", "aicc", "icl", "heldout"})],
+        "folds": [Interval(Integral, 2, None, closed="left")],
+        "leave_early": ["boolean"],
+        "tol": [Interval(Real, 0.0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        **{
+            name: GaussianMixture._parameter_constraints[name]
+            for name in (*(name for name in _SHARED if name not in {"tol", "max_iter"}), "random_state", "verbose")
+        },
+    }
+
+    def __init__(  # noqa: D107 # the class documents its parameters
+        self,
+        n_components: Sequence[int] = range(1, 11),
+        *,
+        covariance_type: Sequence[str] = ("full", "tied", "diag", "spherical"),
+        criterion: str = "bic",
+        folds: int = 5,
+        leave_early: bool = True,
+        tol: float = 1e-4,
+        reg_covar: float = DEFAULT_REG_COVAR,
+        resolution: Any = "auto",
+        max_iter: int = 200,
+        n_init: int = 4,
+        init_params: str = "kmeans",
+        sample_size: int | str = "auto",
+        n_finalists: int = 1,
+        dtype: str = "auto",
+        persist: bool | str = "auto",
+        dim: str | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.criterion = criterion
+        self.folds = folds
+        self.leave_early = leave_early
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.resolution = resolution
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.sample_size = sample_size
+        self.n_finalists = n_finalists
+        self.dtype = dtype
+        self.persist = persist
+        self.dim = dim
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # as above
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixtureSelector:
+        """Fit all candidates to rows X (n, d), or an array (*grid, d), with weights (n,) or (*grid); return self."""
+        select = self._options()
+        smallest = self._estimator(select.sizes[0], select.covariance_type[0])
+        rows = smallest._rows(X, sample_weight)
+        with ready(rows, keep=fits(rows, self.persist)) as ready_rows:  # type: ignore[arg-type]
+            found = self._search(ready_rows, select)
+        self._keep(found, smallest)
+        if not self.best_estimator_.converged_:
+            warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=2)
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """Fit, and return the labels of X by the best candidate."""
+        return self.fit(X, y, sample_weight=sample_weight).predict(X)
+
+    def predict(self, X: Any) -> Any:
+        """Return the most probable component of each row, (n,) or (*grid)."""
+        return self._best().predict(X)
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return the probability of each component for each row, (n, k) or (*grid, k)."""
+        return self._best().predict_proba(X)
+
+    def score_samples(self, X: Any) -> Any:
+        """Return the log-density of each row, (n,) or (*grid), in nats."""
+        return self._best().score_samples(X)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Return the mean log-density of the rows, in nats, weighted if weights (n,) or (*grid) are given."""
+        return self._best().score(X, y, sample_weight=sample_weight)
+
+    def bic(self, X: Any, sample_weight: Any = None) -> float:
+        """Return the Bayesian information criterion of the best candidate on X."""
+        return self._best().bic(X, sample_weight)
+
+    def aic(self, X: Any, sample_weight: Any = None) -> float:
+        """Return Akaike's information criterion of the best candidate on X."""
+        return self._best().aic(X, sample_weight)
+
+    def aicc(self, X: Any, sample_weight: Any = None) -> float:
+        """Return Akaike's criterion corrected for few rows, of the best candidate on X."""
+        return self._best().aicc(X, sample_weight)
+
+    def icl(self, X: Any, sample_weight: Any = None) -> float:
+        """Return BIC plus twice the entropy of the responsibilities, of the best candidate on X."""
+        return self._best().icl(X, sample_weight)
+
+    def _best(self) -> GaussianMixture:
+        check_is_fitted(self)
+        best: GaussianMixture = self.best_estimator_
+        return best
+
+    def _options(self) -> SelectOptions:
+        sizes = tuple(self.n_components)
+        types = tuple(str(one) for one in self.covariance_type)
+        known = {"full", "tied", "diag", "spherical"}
+        whole = all(isinstance(k, Integral) and not isinstance(k, bool) and k >= 1 for k in sizes)
+        if not (sizes and whole and types and known.issuperset(types)):
+            raise ValueError(
+                f"n_components {sizes} must be whole numbers of 1 or more, and covariance_type {types} some of "
+                f"{', '.join(sorted(known))}: one of each at least"
+            )
+        return SelectOptions(tuple(map(int, sizes)), types, self.criterion, self.folds, self.leave_early)  # type: ignore[arg-type]
+
+    def _estimator(self, n_components: int, covariance_type: str) -> GaussianMixture:
+        shared = {name: getattr(self, name) for name in (*_SHARED, "random_state", "verbose")}
+        return GaussianMixture(n_components, covariance_type=covariance_type, **shared)
+
+    def _search(self, rows: Rows, select: SelectOptions) -> Found:
+        fit = FitOptions(
+            self.tol,
+            self.max_iter,
+            self.n_init,
+            self.init_params,  # type: ignore[arg-type]
+            self.sample_size,  # type: ignore[arg-type]
+            self.n_finalists,
+            dtype=self.dtype,  # type: ignore[arg-type]
+        )
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        wanted = Search(select, ModelOptions(reg_covar=self.reg_covar, resolution=self.resolution), fit, seed)
+        survey, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), seed, wanted.model.resolution)
+        return search(rows, survey, sample, wanted, self._listener(len(select.candidates)))
+
+    def _listener(self, n_candidates: int) -> Listener:
+        """Return what prints each pass if verbose, and in a notebook shows a bar."""
+        if not self.verbose:
+            return ignore
+        console = Console(highlight=False, soft_wrap=True)
+        if console.is_jupyter:
+            return notebook_bar(partial(bar_of_sweep, n_candidates=n_candidates))
+        return plain(console)
+
+    def _keep(self, found: Found, checked: GaussianMixture) -> None:
+        """Set the fitted attributes; `checked` has those of the data."""
+        best, table = found.best, found.selection
+        self.best_estimator_ = self._estimator(best.n_components, best.covariance_type)
+        self.best_estimator_._keep(found.trial)
+        self.best_estimator_.n_iter_ = found.trial.n_iter
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(checked, name):
+                setattr(self, name, getattr(checked, name))
+                setattr(self.best_estimator_, name, getattr(checked, name))
+        self.best_params_ = {"n_components": best.n_components, "covariance_type": best.covariance_type}
+        self.best_score_ = table.chosen.criterion
+        self.results_ = columns(table)
+        self.elbow_ = dict(table.elbow)

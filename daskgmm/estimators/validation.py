@@ -1,0 +1,72 @@
+"""The parameters that a user of the estimator gives to start from, checked as scikit-learn checks them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_array
+
+from ..core.init.starts import Given
+from ..core.mixture.covariance import STRUCTURES
+from ..core.mixture.feature_map import Array
+from ..core.mixture.mixture import Mixture
+from ..errors import ConfigurationError
+
+
+def given_parameters(
+    n_components: int, n_features: int, covariance_type: str, weights: Any, means: Any, precisions: Any
+) -> Given:
+    """Return what is given of weights (k,), means (k, d) and precisions by covariance_type; raise ValueError."""
+    k, d = n_components, n_features
+    return Given(
+        None if weights is None else _weights(weights, k),
+        None if means is None else _checked(means, (k, d), "means"),
+        None if precisions is None else _covariances(precisions, covariance_type, k, d),
+    )
+
+
+def check_warm_start(fitted: Mixture, n_components: int, covariance_type: str, n_features: int) -> None:
+    """Raise ConfigurationError unless a fit can start from a mixture that was fitted before."""
+    pairs = {
+        "n_components": (fitted.n_components, n_components),
+        "covariance_type": (fitted.covariance_type, covariance_type),
+        "number of features": (fitted.n_features, n_features),
+    }
+    for name, (before, now) in pairs.items():
+        if before != now:
+            raise ConfigurationError(
+                f"warm_start goes on from the last fit, whose {name} is {before}, but it is {now} now: "
+                "set warm_start=False, or fit a new estimator"
+            )
+
+
+def _checked(values: Any, shape: tuple[int, ...], name: str) -> Array:
+    array: Array = check_array(values, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name=name)
+    if array.shape != shape:
+        raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}")
+    return array
+
+
+def _weights(values: Any, n_components: int) -> Array:
+    weights = _checked(values, (n_components,), "weights")
+    if (weights < 0).any() or (weights > 1).any():
+        raise ValueError(
+            "The parameter 'weights' should be in the range [0, 1], but got max value "
+            f"{weights.max():.5f}, min value {weights.min():.5f}"
+        )
+    if abs(1 - weights.sum()) > 1e-6:
+        raise ValueError(f"The parameter 'weights' should be normalized, but got sum(weights) = {weights.sum():.5f}")
+    return weights
+
+
+def _covariances(values: Any, covariance_type: str, k: int, d: int) -> Array:
+    precisions = _checked(values, STRUCTURES[covariance_type].shape(k, d), f"{covariance_type} precision")
+    if covariance_type in {"diag", "spherical"}:
+        if (precisions <= 0).any():
+            raise ValueError(f"'{covariance_type} precision' should be positive")
+        return 1 / precisions
+    symmetric = np.allclose(precisions, np.swapaxes(precisions, -1, -2))
+    if not symmetric or (np.linalg.eigvalsh(precisions) <= 0).any():
+        raise ValueError(f"'{covariance_type} precision' should be symmetric, positive-definite")
+    return np.linalg.inv(precisions).astype(np.float64, copy=False)

@@ -1,0 +1,1 @@
+"""Files and folders, local or behind URLs: where they are, retries, checksums."""

@@ -1,0 +1,1 @@
+"""Fits and sweeps of rows, whatever asks for them."""

@@ -1,0 +1,76 @@
+"""What is refused, and what is said, before a job begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..core.arrays.naming import name_column
+from ..core.mixture.data_summary import Survey
+from ..core.options.fit import ModelOptions
+from ..errors import ConfigurationError, DataError
+from ..events import Listener, Notice
+
+if TYPE_CHECKING:  # a fit from Python needs nothing of what stores
+    from ..storage.run.directory import OutputOptions, RunDirectory
+
+
+def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | None, listen: Listener) -> None:
+    """Raise DataError where the surveyed rows cannot carry the model; tell of constant and duplicate columns."""
+    check_enough_rows(survey, model.n_components)
+    for column in survey.constant:
+        if model.reg_covar == 0:
+            raise DataError(
+                f"{name_column(names, column)} is constant and model.reg_covar is 0, so covariances are singular: "
+                "drop it, or set reg_covar to 1e-6"
+            )
+        _tell(f"{name_column(names, column)} is constant", model, listen)
+    if model.covariance_type in {"full", "tied"}:
+        for first, second in survey.duplicates:
+            _tell(
+                f"{name_column(names, second)} is a linear copy of {name_column(names, first)}, or nearly",
+                model,
+                listen,
+            )
+
+
+def check_enough_rows(survey: Survey, n_components: int) -> None:
+    """Raise DataError where fewer rows count than there are components."""
+    if survey.n_rows < n_components:
+        raise DataError(
+            f"{survey.n_rows} rows of positive weight cannot be split into {n_components} components: "
+            "decrease n_components"
+        )
+
+
+def tell_of_mask(mask: object, survey: Survey, n_rows: int, listen: Listener) -> None:
+    """Tell how many of n_rows rows and missing values a mask leaves out; one that leaves out none may be misspelt."""
+    if mask is None:
+        return
+    shown = f"[{', '.join(map(str, mask))}]" if isinstance(mask, tuple) else repr(mask)
+    n_left_out = n_rows - survey.n_rows
+    missing = f", in which {survey.n_missing:,} values are missing (NaN)" if survey.n_missing else ""
+    which = f"{n_left_out:,} of {n_rows:,} rows out{missing}" if n_left_out else "no row out"
+    listen(Notice(f"data.mask {shown} leaves {which}"))
+
+
+def check_predictable(directory: RunDirectory, output: OutputOptions) -> None:
+    """Raise ConfigurationError where a prediction would harm a fit, or write nothing."""
+    if directory.holds_model:
+        raise ConfigurationError(f"output.directory {output.directory!r} holds a fitted model: choose another one")
+    if not output.has_results:
+        raise ConfigurationError("nothing is to be written: set output.labels, probabilities or log_density to true")
+
+
+def check_same_features(names: Sequence[str] | None, fitted: Sequence[str] | None) -> None:
+    """Raise DataError where the features of data to be scored have other names than those of the fit."""
+    if names and fitted and tuple(names) != tuple(fitted):
+        raise DataError(
+            f"the data have the features {', '.join(names)}, but the model was fitted on {', '.join(fitted)}: "
+            "name them in that order in data.columns or data.arrays"
+        )
+
+
+def _tell(what: str, model: ModelOptions, listen: Listener) -> None:
+    keeps = f"only model.reg_covar = {model.reg_covar:g} keeps covariances regular" if model.reg_covar else "beware"
+    listen(Notice(f"{what}: {keeps}; consider dropping it"))

@@ -1,0 +1,121 @@
+"""A sweep over rows: starts of all candidates on one sample, then passes that all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dask.delayed import Delayed
+
+from ..chunked.rows import Rows
+from ..chunked.sweep import Starts, SweepExpectation, seed_all
+from ..core.em.loop import Trial
+from ..core.init.splitting import Seeded
+from ..core.init.starts import heat_rows
+from ..core.mixture.data_summary import Survey
+from ..core.options.fit import FitOptions, ModelOptions
+from ..core.options.select import SelectOptions, seed_options
+from ..core.selection.folds import Dealing
+from ..core.selection.sweep import Candidate, Sweep, SweepOptions, begin, best_candidate, run_sweep
+from ..core.selection.table import Selection, selection
+from ..errors import DataError, SingularCovarianceError
+from ..events import Iteration, Listener, Notice, Phase
+from .iteration_events import sweep_events
+
+Keep = Callable[[Sweep, Iteration | None], None]  # takes the sweep after a pass, and what is told of it
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched for, and how."""
+
+    select: SelectOptions
+    model: ModelOptions  # of which n_components and covariance_type are the candidates'
+    fit: FitOptions
+    seed: int
+
+    def n_sample(self, n_features: int) -> int:
+        """Return the rows of the sample that all candidates share."""
+        return self.select.n_sample(self.fit, self.model, n_features)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search has found."""
+
+    sweep: Sweep
+    selection: Selection
+    best: Candidate
+    trial: Trial  # of the best candidate
+
+
+def search(rows: Rows, survey: Survey, sample: Delayed, wanted: Search, listen: Listener) -> Found:
+    """Return what a sweep over the surveyed rows finds; raise DataError where every candidate fails."""
+    return searched(begun(survey, sample, wanted, listen), rows, wanted, listen)
+
+
+def begun(survey: Survey, sample: Delayed, wanted: Search, listen: Listener) -> Sweep:
+    """Return the sweep before its first pass: the best starts of each candidate on the sample."""
+    n_sample = min(wanted.n_sample(survey.n_features), survey.n_rows)
+    listen(Phase("seed", f"{len(wanted.select.candidates)} candidates on {n_sample:,} rows"))
+    seeds = _seeds(survey, sample, wanted, n_sample)
+    return begin(wanted.select.candidates, seeds, survey, wanted.select.n_folds)
+
+
+def searched(
+    sweep: Sweep, rows: Rows, wanted: Search, listen: Listener, keep: Keep = lambda sweep, event: None
+) -> Found:
+    """Return what the sweep finds from where it stands; `keep` gets each pass before it is told."""
+    survey, n_sample = sweep.survey, min(wanted.n_sample(rows.n_features), sweep.survey.n_rows)
+    options = wanted.select.sweep(wanted.fit, wanted.model, survey, n_sample)
+    dealing = Dealing(wanted.select.n_folds, wanted.seed)
+    expect = SweepExpectation(rows, survey, dealing, wanted.fit.compute_dtype, wanted.select.batch_bytes)
+    listen(Phase("fit", f"EM of {len(sweep.candidates)} candidates on all {survey.n_rows:,} rows"))
+    event_of = sweep_events(sweep, options, survey.n_rows)
+
+    def tell(sweep: Sweep) -> Sweep:
+        sweep, event = event_of(sweep)
+        keep(sweep, event)
+        if event is not None:
+            listen(event)  # what is told is kept
+        return sweep
+
+    return _found(run_sweep(sweep, expect, options, tell), options, listen)
+
+
+def _seeds(survey: Survey, sample: Delayed, wanted: Search, n_sample: int) -> dict[str, Seeded]:
+    """Return the finalists of each candidate on the sample, by its name, or why it has none."""
+    few = f"{survey.n_rows} rows of positive weight cannot be split into that many components"
+    fitting = [one for one in wanted.select.candidates if one.n_components <= survey.n_rows]
+    starts: Starts = {}
+    for one in fitting:
+        on_first, on_sample = (
+            seed_options(one, wanted.fit, wanted.select.model(one, wanted.model), survey, n)
+            for n in (heat_rows(n_sample), n_sample)
+        )
+        starts[one] = on_first, on_sample
+    seeds = seed_all(sample, starts, wanted.seed)
+    return {one.name: seeds.get(one.name, SingularCovarianceError(few)) for one in wanted.select.candidates}
+
+
+def _found(sweep: Sweep, options: SweepOptions, listen: Listener) -> Found:
+    table, best = selection(sweep, options), best_candidate(sweep, options)
+    for name, why in sweep.failures.items():
+        listen(Notice(f"candidate {name} failed: {why}"))
+    if table is None or best is None:
+        raise DataError(_why_none(sweep, options))
+    return Found(sweep, table, best, sweep.states[best.name].best)
+
+
+def _why_none(sweep: Sweep, options: SweepOptions) -> str:
+    """Return why no candidate can be chosen: all failed, or the criterion has no finite value of those that did not."""
+    if len(sweep.failures) == len(sweep.candidates):
+        why = next(iter(sweep.failures.values()))
+        return f"none of {len(sweep.candidates)} candidates could be fitted; the first: {why}"
+    d = sweep.survey.n_features
+    least = min(one.n_parameters(d) for one in sweep.candidates if one.name in sweep.states)
+    return (
+        f"no candidate has a finite {options.criterion}: the smallest has {least} parameters, of which aicc takes at "
+        f"most n - 2 = {sweep.survey.weight_sum - 2:,.6g} (rows by their weights); choose another criterion, fewer "
+        "components or covariance_type diag or spherical"
+    )

@@ -1,0 +1,132 @@
+"""Fit and predict: the data flow from a configuration to a run directory.
+
+open source -> survey -> sample + seed -> [ pass -> M-step ] x iterations -> save model -> predict pass
+"""
+
+from __future__ import annotations
+
+from dask.delayed import Delayed
+
+from ..chunked.data_summary import survey_and_sample
+from ..chunked.e_step import Expectation
+from ..chunked.initialization import raced, suggest_from
+from ..chunked.rows import Rows
+from ..config import Config
+from ..core.em.fitted_model import FitSummary, Model
+from ..core.em.loop import State, Trial, iterate
+from ..core.init.starts import Race
+from ..core.mixture.data_summary import Survey
+from ..events import Finished, Listener, Phase, ignore
+from ..filesystem.location import place
+from ..fitting.checks import check_fittable, check_predictable, check_same_features, tell_of_mask
+from ..fitting.iteration_events import iteration_events
+from ..observers.mlflow import tracked
+from ..observers.recorder import Recorder, beginning_of, mend_record
+from ..sources import Source, open_source
+from ..storage.formats.model import save_model
+from ..storage.formats.provenance import save_beginning, save_course
+from ..storage.run.checkpoint_policy import checkpointing
+from ..storage.run.directory import MODEL, RECORD, RunDirectory
+from ..storage.run.staging import Unfinished
+from .outputs import results_of
+from .report import leave_finished, report_of_fit
+from .resume import finished, fit_plan, fitted_before
+from .scoring import scored, with_anomaly, write_results
+from .session import opened
+from .start import Start, check_start, start_of
+
+
+def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, resume: bool = False) -> Model:
+    """Run the fit that the configuration describes; return the model, which the run directory then holds.
+
+    With `resume` an interrupted fit goes on, one that stopped at a smaller `fit.max_iter` goes on from its model, and
+    one that is finished is left as it is.
+    """
+    directory = RunDirectory(place(config.output.directory, config.output.storage_options))
+    with tracked(config, "fit", listen) as tell, directory.locked(tell):
+        if resume and (before := finished(directory, config)) is not None:
+            leave_finished(directory, config.output, tell)
+            return before
+        start = start_of(config, directory, tell, resume=resume)
+        overwrite = overwrite or (start is not None and start.continues)
+        directory.check_writable(overwrite, resume)
+        source, recorder = open_source(config.data), Recorder(tell)
+        with (
+            opened(config, source, recorder) as rows,
+            directory.fitting(config.to_yaml(), fit_plan(rows, config), resume, overwrite) as work,
+        ):
+            mend_record(rows, source, config, work, recorder)
+            fitted = fitted_before(work, recorder) or fit_rows(rows, source, config, work, recorder, start)
+            model = scored(fitted, rows, source, config, work, recorder)
+        if config.output.report:
+            report_of_fit(directory.path, tell)
+        tell(Finished(config.output.directory, model.summary.figures))
+    return model
+
+
+def fit_rows(
+    rows: Rows, source: Source, config: Config, work: Unfinished, listen: Recorder, start: Start | None = None
+) -> Model:
+    """Return the model of the rows, which is saved: by EM from where it stood, or from the best starts on a sample."""
+    with checkpointing(work, config.output.checkpoint_every, listen) as checkpoints:
+        n_sample, seed = config.fit.n_sample(config.model, rows.n_features), config.fit.random_state
+        survey, sample = survey_and_sample(rows, n_sample, seed, config.model.resolution)  # when resumed the same
+        em = config.fit.em(config.model, survey)
+        state = checkpoints.before.states.get("fit")
+        if state is None:
+            race = begun(rows, source, config, survey, sample, listen, start)
+            save_beginning(beginning_of(rows, source, survey, sample, race, config), work.path / RECORD)
+            trials = (start.trial(em.floor),) if start else tuple(Trial(mixture) for mixture in race.mixtures)
+            state = State(survey, trials)
+        checkpoints.keep({"fit": state})
+        listen(Phase("fit", f"EM on all {survey.n_rows:,} rows"))
+        expect = Expectation(rows, survey, config.fit.compute_dtype)
+        suggest = suggest_from(sample, survey, em)
+        event_of = iteration_events(survey.n_rows)
+
+        def keep(state: State) -> None:
+            event = event_of(state)
+            if event is not None:
+                checkpoints.metrics(event)
+            checkpoints.keep({"fit": state})
+            if event is not None:
+                listen(event)  # what is told is kept
+
+        state = iterate(state, expect, em, keep, suggest)
+    save_course(listen.course(state), work.path / RECORD)
+    model = Model(state.best.mixture, source.feature_names, FitSummary.of(state.best))
+    save_model(model, work.path / MODEL)
+    return model
+
+
+def begun(
+    rows: Rows, source: Source, config: Config, survey: Survey, sample: Delayed, listen: Listener, start: Start | None
+) -> Race:
+    """Return the race of the restarts on the sample: of none, where EM starts from a model that is given."""
+    check_fittable(survey, config.model, source.feature_names, listen)
+    tell_of_mask(config.data.mask, survey, rows.n_rows, listen)
+    if start is not None:
+        check_start(start.model, config.model, survey.n_features, source.feature_names)
+        listen(Phase("seed", f"from the model of {start.path}"))
+        return Race((), ())
+    n_sample = config.fit.n_sample(config.model, survey.n_features)
+    listen(Phase("seed", f"{config.fit.n_init} restarts on {min(n_sample, survey.n_rows):,} rows"))
+    return raced(sample, config.fit.seeding(config.model, survey), config.fit.random_state)
+
+
+def predict(
+    config: Config, model: Model, listen: Listener = ignore, *, overwrite: bool = False, resume: bool = False
+) -> None:
+    """Score the data of the configuration with a fitted model; write what `output` names to its directory."""
+    directory = RunDirectory(place(config.output.directory, config.output.storage_options))
+    check_predictable(directory, config.output)
+    with tracked(config, "prediction", listen) as tell, directory.locked(tell):
+        directory.check_writable(overwrite, resume)
+        source = open_source(config.data, weighted=False)
+        check_same_features(source.feature_names, model.feature_names)
+        with opened(config, source, tell) as rows:
+            model = with_anomaly(model, rows, config.output, tell)
+            results = results_of(rows, source, model, config)
+            with directory.predicting(config.to_yaml(), results.plan, resume, overwrite) as work:
+                write_results(results, model, work, tell)
+        tell(Finished(config.output.directory, {}))

@@ -1,0 +1,91 @@
+"""The results of a job: which are written of its rows, how they lie, and what they are results of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from math import prod
+from typing import Any
+
+from ..chunked.chunk_plan import strip_length
+from ..chunked.prediction import Write
+from ..chunked.rows import Rows
+from ..config import Config
+from ..core.arrays.blocks import block_rows
+from ..core.em.fitted_model import Model
+from ..sources import DataOptions, Source
+from ..storage.formats.model import fingerprint
+from ..storage.formats.results_parquet import TableWriter
+from ..storage.formats.results_zarr import GridLayout, ResultKinds, ZarrWriter
+from ..storage.run.staging import Plan, Unfinished
+from .resume import plan_of_rows
+
+_NOT_OF_ROWS = {"weights"}  # a prediction takes none
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What is written of the rows of a source."""
+
+    rows: Rows
+    source: Source
+    kinds: ResultKinds
+    attributes: dict[str, Any]  # which model, configuration and version wrote them
+    data: DataOptions
+
+    @property
+    def strip(self) -> int:
+        """Steps of the first axis of each block that are scored and written at once."""
+        return _strip(self.rows, self.kinds)
+
+    @property
+    def plan(self) -> Plan:
+        """What the results depend on, for a job that goes on with them."""
+        return {
+            **plan_of_rows(self.rows, self.data, self.strip, _NOT_OF_ROWS),
+            "model": self.attributes["model"],
+            "results": repr(self.kinds),
+        }
+
+    def writer(self, work: Unfinished) -> Write:
+        """Return the writer to the folder: a table's results are a table, all others lie on the grid."""
+        if self.source.keys is not None:
+            return TableWriter.create(work, self.kinds, self.source.keys, self.attributes)
+        chunks = (self.strip, *(sizes[0] for sizes in self.rows.array.chunks[1:-1]))
+        layout = GridLayout(self.rows.grid, chunks, self.source.dims, self.source.coordinates)
+        return ZarrWriter.create(work, self.kinds, layout, self.attributes)
+
+
+_RESULT_COPIES = 2  # as they are handed on, and as they are written
+_SCORE_BYTES = 12  # of a row's label and log-density as they are computed
+
+
+def _strip(rows: Rows, kinds: ResultKinds) -> int:
+    length, *others = (max(sizes) for sizes in rows.array.chunks[:-1])
+    whole = len(rows.array.chunks[0]) > 1  # strips of several blocks are chunks of one array
+    return strip_length(length, (kinds.row_bytes + _SCORE_BYTES) * prod(others), whole)
+
+
+def bytes_of_results(rows: Rows, config: Config) -> int:
+    """Return the bytes that a task takes for results at once: those of a strip, and the scratch of their products."""
+    k = config.model.n_components
+    kinds = ResultKinds.of(config.output, k, config.output.anomaly_quantile)
+    if not kinds.specs:
+        return 0
+    n_rows = _strip(rows, kinds) * prod(max(sizes) for sizes in rows.array.chunks[1:-1])
+    scratch = min(block_rows(k), n_rows) * k * 8 if kinds.probabilities else 0
+    return int(n_rows * (_RESULT_COPIES * kinds.row_bytes + _SCORE_BYTES) + scratch)
+
+
+def results_of(rows: Rows, source: Source, model: Model, config: Config) -> Results:
+    """Return the results that the configuration asks for."""
+    threshold = model.anomaly.threshold if model.anomaly and config.output.anomaly_quantile is not None else None
+    attributes = {
+        "source": source.description,
+        "model": fingerprint(model),
+        "configuration": config.to_yaml(),
+        "daskgmm_version": version("daskgmm"),
+        **({} if threshold is None else {"anomaly_threshold": threshold}),
+    }
+    kinds = ResultKinds.of(config.output, model.mixture.n_components, threshold)
+    return Results(rows, source, kinds, attributes, config.data)

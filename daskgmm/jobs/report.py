@@ -1,0 +1,84 @@
+"""report.html of a run directory, drawn from what the directory holds alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import yaml
+import zarr
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from ..events import Listener, Notice, Phase
+from ..filesystem.location import writing, written_whole, zarr_store
+from ..report.html.page import page
+from ..report.html.report_data import Story
+from ..storage.formats.model import load_model
+from ..storage.formats.provenance import load_record
+from ..storage.formats.selection import read_selection
+from ..storage.run.directory import CONFIG, MODEL, PICTURE, RECORD, REPORT, SELECTION, OutputOptions, RunDirectory
+
+_MAP_SIDE = 700  # cells of the map of labels along its longer side
+_MOST_READ = 2**28  # cells of labels that are read for it
+
+
+def write_report(directory: Path) -> Path:
+    """Draw report.html of the run in the directory; return its path. Raises DataError where there is no whole fit."""
+    text = page(story_of(directory))
+    with writing(directory), written_whole(directory / REPORT) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return directory / REPORT
+
+
+def report_of_fit(directory: Path, listen: Listener) -> None:
+    """Draw the report of a fit that has just ended; that it cannot be drawn is told, and costs nothing of the fit."""
+    listen(Phase("report", REPORT))
+    try:
+        write_report(directory)
+    except Exception as error:  # whatever it is: the fit is there
+        listen(Notice(f"{REPORT} could not be drawn ({type(error).__name__}: {error}), but the fit is complete"))
+
+
+def leave_finished(run: RunDirectory, output: OutputOptions, listen: Listener) -> None:
+    """Tell that a run is finished; draw its report where that is all that it lacks: it is drawn last of all."""
+    listen(Notice("the run is finished already: nothing is left to do"))
+    if output.report and not run.holds_report:
+        report_of_fit(run.path, listen)
+
+
+def story_of(directory: Path) -> Story:
+    """Return all that the report of the run tells."""
+    if not (directory / MODEL).exists():
+        raise DataError(f"there is no fitted model in {directory}: a report is made of the run directory of a fit")
+    model, record = load_model(directory), load_record(directory / RECORD)
+    configuration = (directory / CONFIG).read_text()
+    options = yaml.safe_load(configuration)
+    picture = (directory / PICTURE).read_bytes() if (directory / PICTURE).exists() else None
+    labels, of = _labels(directory, record.beginning.grid)
+    return Story(
+        model=model,
+        record=record,
+        configuration=configuration,
+        seed=int(options["fit"]["random_state"]),
+        picture=picture,
+        labels=labels,
+        labels_of=of,
+        selection=read_selection(directory / SELECTION) if (directory / SELECTION).exists() else None,
+    )
+
+
+def _labels(directory: Path, grid: tuple[int, ...]) -> tuple[NDArray[np.integer] | None, str]:
+    """Return labels (height, width), thinned out, of a grid of two axes, or of the middle of one of more."""
+    path = directory / "labels.zarr"
+    if len(grid) < 2 or min(grid[-2:]) < 2 or not path.exists():
+        return None, ""
+    labels = zarr.open_array(**zarr_store(path), path="labels", mode="r")
+    if labels.shape != grid or grid[-2] * grid[-1] > _MOST_READ:
+        return None, ""
+    middle: tuple[int | slice, ...] = tuple(size // 2 for size in grid[:-2])
+    step = -(-max(grid[-2:]) // _MAP_SIDE)
+    thinned = np.asarray(labels[(*middle, slice(None), slice(None))])[::step, ::step]
+    names = labels.metadata.dimension_names or ()  # type: ignore[union-attr]
+    places = [f"{names[axis] or axis} {at} of {grid[axis]}" for axis, at in enumerate(middle)]
+    return thinned, ", ".join(places)

@@ -1,0 +1,136 @@
+"""Going on with an interrupted fit or sweep: what must be the same for it, and what is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Set
+from hashlib import sha256
+from importlib.metadata import version
+from typing import Any
+
+import yaml
+
+from ..chunked.fingerprint import digest
+from ..chunked.rows import Rows
+from ..config import Config
+from ..core.em.fitted_model import Model
+from ..core.em.loop import StopReason
+from ..core.selection.table import Selection
+from ..errors import DataError, without_credentials
+from ..events import Listener, Notice
+from ..filesystem.location import public
+from ..sources import DataOptions
+from ..storage.formats.model import load_model
+from ..storage.formats.selection import read_selection
+from ..storage.run.directory import CONFIG, CONTENT, MODEL, SELECTION, RunDirectory
+from ..storage.run.finished_parts import is_fitted
+from ..storage.run.staging import Plan, Unfinished, is_unfinished, settle
+
+_KEPT_BESIDE = {"report", "report_rows", "mlflow", "performance_report"}  # of output: what tells of a job
+_FREE = {"directory", "checkpoint_every", "storage_options", *_KEPT_BESIDE}  # they change no result
+_SWEPT = {"n_components", "covariance_type"}  # of model: what a sweep chooses
+
+
+def fit_plan(rows: Rows, config: Config) -> Plan:
+    """Return what a fit depends on, in words; some chunks of the rows are read for it."""
+    options = {**_texts("model", vars(config.model)), **_texts("fit", vars(config.fit))}
+    return {"job": "fit", **plan_of_rows(rows, config.data, None, set()), **options, "content": digest(rows)}
+
+
+def select_plan(rows: Rows, config: Config) -> Plan:
+    """Return what a sweep depends on: `select` stands for the model's number of components and its structure."""
+    model = {key: value for key, value in vars(config.model).items() if key not in _SWEPT}
+    select = {**vars(config.select), "n_components": config.select.sizes}
+    options = {**_texts("model", model), **_texts("fit", vars(config.fit)), **_texts("select", select)}
+    return {"job": "select", **plan_of_rows(rows, config.data, None, set()), **options, "content": digest(rows)}
+
+
+def _texts(section: str, options: Mapping[str, Any]) -> dict[str, str]:
+    return {f"{section}.{key}": str(value) for key, value in options.items()}
+
+
+def plan_of_rows(rows: Rows, data: DataOptions, strip: int | None, left_out: Set[str]) -> Plan:
+    """Return which rows they are and how they are cut, in words; `left_out` names options that are of no importance."""
+    options = {key: value for key, value in vars(data).items() if key not in {"storage_options", *left_out}}
+    cuts = sha256(repr((rows.array.chunks, strip)).encode()).hexdigest()[:16]
+    return {
+        **{f"data.{key}": without_credentials(str(value)) for key, value in options.items()},
+        "data.path": public(data.path),
+        "shape": " x ".join(map(str, rows.array.shape)),
+        "dtype": str(rows.array.dtype),
+        "chunks": f"{len(rows.block_sizes)} of at most {max(rows.block_sizes)} rows ({cuts})",
+        "daskgmm_version": version("daskgmm"),
+    }
+
+
+def finished(directory: RunDirectory, config: Config) -> Model | None:
+    """Return the model of a fit that has all that the configuration asks for; None where there is none such."""
+    settle(directory.path, CONTENT)
+    return None if (directory.path / SELECTION).exists() else _same(directory, config, _of_fit)
+
+
+def stopped_early(directory: RunDirectory, config: Config) -> Model | None:
+    """Return the model of a fit that stopped at a smaller `fit.max_iter`, where the configuration is else the same."""
+    settle(directory.path, CONTENT)
+    if (directory.path / SELECTION).exists():
+        return None
+    model = _same(directory, config, _without_max_iter)
+    stopped = model is not None and model.summary.stop_reason == StopReason.MAX_ITER.value
+    return model if stopped and model is not None and model.summary.n_iter < config.fit.max_iter else None
+
+
+def _without_max_iter(sections: Sections) -> Sections:
+    decisive = _of_fit(sections)
+    return {**decisive, "fit": {key: value for key, value in decisive["fit"].items() if key != "max_iter"}}
+
+
+def finished_sweep(directory: RunDirectory, config: Config) -> tuple[Model, Selection] | None:
+    """Return what a sweep found that has all that the configuration asks for; None where there is none such."""
+    settle(directory.path, CONTENT)
+    model = _same(directory, config, _of_sweep)
+    try:
+        return None if model is None else (model, read_selection(directory.path / SELECTION))
+    except DataError:
+        return None
+
+
+Sections = Mapping[str, Mapping[str, Any]]  # of a resolved configuration
+
+
+def _same(directory: RunDirectory, config: Config, decisive: Callable[[Sections], Sections]) -> Model | None:
+    """Return the model in the directory if it is whole, and its configuration equal in all that is decisive."""
+    if is_unfinished(directory.path) or not directory.holds_model:
+        return None
+    try:
+        before = yaml.safe_load((directory.path / CONFIG).read_text())
+        same = decisive(before) == decisive(yaml.safe_load(config.to_yaml()))
+        return load_model(directory.path) if same else None
+    except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError, yaml.YAMLError):
+        return None
+
+
+def _of_fit(sections: Sections) -> Sections:
+    """Return what of a configuration decides on the results of a fit."""
+    data = {key: value for key, value in sections["data"].items() if key != "storage_options"}
+    output = {key: value for key, value in sections["output"].items() if key not in _FREE}
+    cut = {"chunk_bytes": sections["compute"]["chunk_bytes"]}
+    return {"data": data, "model": sections["model"], "fit": sections["fit"], "compute": cut, "output": output}
+
+
+def _of_sweep(sections: Sections) -> Sections:
+    model = {key: value for key, value in sections["model"].items() if key not in _SWEPT}
+    return {**_of_fit(sections), "model": model, "select": sections["select"]}
+
+
+def fitted_before(work: Unfinished, listen: Listener) -> Model | None:
+    """Return the model that an interrupted job left there, None where it had none yet or what it left is damaged."""
+    if not work.going_on or not (work.path / MODEL).exists():
+        return None
+    try:
+        model = load_model(work.path / MODEL)
+        if not is_fitted(work.path):
+            raise DataError(f"what the fit left in {work.path} is not whole")
+    except DataError as error:
+        listen(Notice(f"{error}: the fit goes on from a checkpoint"))
+        return None
+    listen(Notice("going on after the fit: its model is there"))
+    return model

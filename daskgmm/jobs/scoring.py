@@ -1,0 +1,68 @@
+"""The end of a job: the threshold of anomalies, and the results of all rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..chunked.prediction import log_density_counts, predict_to
+from ..chunked.rows import Rows
+from ..config import Config
+from ..core.em.fitted_model import Anomaly, Model
+from ..events import Listener, Notice, Phase
+from ..filesystem.location import writing
+from ..observers.recorder import Recorder
+from ..report.segmentation import write_segmentation
+from ..sources import Source
+from ..storage.formats.model import save_model
+from ..storage.formats.results_zarr import read_result
+from ..storage.formats.schema import RESULTS
+from ..storage.run.directory import MODEL, PICTURE, RECORD, SELECTION, OutputOptions
+from ..storage.run.finished_parts import mark_fitted
+from ..storage.run.metrics import METRICS
+from ..storage.run.staging import Unfinished
+from .outputs import Results, results_of
+
+
+def scored(fitted: Model, rows: Rows, source: Source, config: Config, work: Unfinished, listen: Recorder) -> Model:
+    """Write the results of the rows by a model that was fitted to them and saved, and end the record of the job.
+
+    Returns the model, with the threshold of anomalies where one is wanted; results that are there already stay.
+    """
+    with writing(work.path):
+        mark_fitted(work.path, (METRICS, SELECTION))
+    model = with_anomaly(fitted, rows, config.output, listen)
+    if model is not fitted:
+        save_model(model, work.path / MODEL)
+    results = results_of(rows, source, model, config)
+    write_results(results, model, work, listen)
+    listen.complete(work.path / RECORD)
+    return model
+
+
+def with_anomaly(model: Model, rows: Rows, output: OutputOptions, listen: Listener) -> Model:
+    """Return the model with the threshold of the wanted quantile: that of its fit, else of these rows, by a pass."""
+    quantile = output.anomaly_quantile
+    if quantile is None or (model.anomaly is not None and model.anomaly.quantile == quantile):
+        return model
+    listen(Phase("density", f"the {quantile:g} quantile of the log-density of {rows.n_rows:,} rows"))
+    threshold = log_density_counts(rows, model.mixture).quantile(quantile)
+    listen(Notice(f"rows of a log-density below {threshold:.6g} are flagged as anomalies"))
+    return replace(model, anomaly=Anomaly(quantile, threshold))
+
+
+def write_results(results: Results, model: Model, work: Unfinished, listen: Listener) -> None:
+    """Write the wanted results of all rows, and for an image its segmentation beside the original."""
+    rows, source, kinds = results.rows, results.source, results.kinds
+    if not kinds.specs:
+        return
+    listen(Phase("predict", f"labels and densities of {rows.n_rows:,} rows"))
+    work = work.for_results(results.plan, RESULTS, listen)
+    counts = predict_to(rows, model.mixture, kinds.wanted, results.writer(work), results.strip, work.is_done)
+    for component in np.flatnonzero(counts == 0) if not work.going_on else ():
+        listen(Notice(f"no row is labelled {component}: the component overlaps others or is empty"))
+    if source.is_image and kinds.labels:
+        pixels, labels = source.array[(slice(None),) * 3], read_result(work.path, "labels")
+        with writing(work.path):
+            write_segmentation(work.path / PICTURE, pixels, labels, model.mixture.means)

@@ -1,0 +1,122 @@
+"""Select: the data flow of a sweep, from a configuration to a run directory.
+
+open source -> survey -> sample + seed all candidates -> [ pass of all -> M-steps ] x iterations -> save the best
+model and the table -> predict pass
+"""
+
+from __future__ import annotations
+
+from ..chunked.data_summary import survey_and_sample
+from ..chunked.rows import Rows
+from ..config import Config
+from ..core.em.fitted_model import FitSummary, Model
+from ..core.em.loop import State
+from ..core.init.starts import Race
+from ..core.selection.sweep import Candidate, Sweep
+from ..core.selection.table import Selection
+from ..errors import DataError
+from ..events import Finished, Iteration, Listener, Notice, ignore
+from ..filesystem.location import place, writing
+from ..fitting.checks import check_fittable, tell_of_mask
+from ..fitting.sweep import Found, Search, begun, searched
+from ..observers.mlflow import tracked
+from ..observers.recorder import Recorder, beginning_of, mend_record
+from ..sources import Source, open_source
+from ..storage.formats.model import save_model
+from ..storage.formats.provenance import save_beginning, save_course
+from ..storage.formats.selection import read_selection, write_selection
+from ..storage.formats.sweep_checkpoint import notes_of, sweep_of
+from ..storage.run.checkpoint_policy import checkpointing
+from ..storage.run.directory import CONFIG, MODEL, RECORD, SELECTION, RunDirectory
+from ..storage.run.staging import Unfinished
+from .report import leave_finished, report_of_fit
+from .resume import finished_sweep, fitted_before, select_plan
+from .scoring import scored
+from .session import opened
+
+
+def select(
+    config: Config, listen: Listener = ignore, *, overwrite: bool = False, resume: bool = False
+) -> tuple[Model, Selection]:
+    """Run the sweep that the configuration describes; return the best model, which the run directory then holds.
+
+    With `resume` an interrupted sweep is gone on with, and one that is finished is left as it is.
+    """
+    directory = RunDirectory(place(config.output.directory, config.output.storage_options))
+    with tracked(config, "select", listen) as tell, directory.locked(tell):
+        if resume and (before := finished_sweep(directory, config)) is not None:
+            leave_finished(directory, config.output, tell)
+            return before
+        directory.check_writable(overwrite, resume)
+        source, recorder = open_source(config.data), Recorder(tell)
+        with (
+            opened(config.of(config.select.largest), source, recorder) as rows,
+            directory.fitting(config.to_yaml(), select_plan(rows, config), resume, overwrite) as work,
+        ):
+            mend_record(rows, source, config, work, recorder)
+            best, table = selected_before(work, recorder) or select_rows(rows, source, config, work, recorder)
+            chosen = config.of(best_of(table, config))
+            with writing(work.path):
+                (work.path / CONFIG).write_text(chosen.to_yaml())
+            model = scored(best, rows, source, chosen, work, recorder)
+        if config.output.report:
+            report_of_fit(directory.path, tell)
+        tell(Finished(config.output.directory, model.summary.figures))
+    return model, table
+
+
+def best_of(table: Selection, config: Config) -> Candidate:
+    """Return the candidate of the configuration that the table names as the best."""
+    return next(one for one in config.select.candidates if one.name == table.best)
+
+
+def selected_before(work: Unfinished, listen: Listener) -> tuple[Model, Selection] | None:
+    """Return what an interrupted sweep had found when it was stopped, None where it had not ended or is damaged."""
+    model = fitted_before(work, listen)
+    try:
+        return None if model is None else (model, read_selection(work.path / SELECTION))
+    except DataError as error:
+        listen(Notice(f"{error}: the sweep goes on from a checkpoint"))
+        return None
+
+
+def select_rows(
+    rows: Rows, source: Source, config: Config, work: Unfinished, listen: Recorder
+) -> tuple[Model, Selection]:
+    """Return the best model of the rows and the table of the sweep, which are saved: from where it stood, or anew."""
+    wanted = Search(config.select, config.model, config.fit, config.fit.random_state)
+    with checkpointing(work, config.output.checkpoint_every, listen) as checkpoints:
+
+        def keep(sweep: Sweep, event: Iteration | None) -> None:
+            if event is not None:
+                checkpoints.metrics(event)
+            if sweep.states:  # where all have failed, there is nothing to go on with
+                checkpoints.keep(sweep.states, notes_of(sweep))
+
+        if checkpoints.before.states:
+            sweep = sweep_of(checkpoints.before, config.select.candidates, config.select.n_folds)
+        else:
+            sweep = started(rows, source, wanted, config, work, listen)
+        keep(sweep, None)
+        found = searched(sweep, rows, wanted, listen, keep)
+    return save_found(found, source, work, listen), found.selection
+
+
+def started(rows: Rows, source: Source, wanted: Search, config: Config, work: Unfinished, listen: Listener) -> Sweep:
+    """Return the sweep before the first pass: the survey of all rows, and the starts of all candidates on a sample."""
+    survey, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), wanted.seed, wanted.model.resolution)
+    check_fittable(survey, config.of(config.select.smallest).model, source.feature_names, listen)
+    tell_of_mask(config.data.mask, survey, rows.n_rows, listen)
+    sweep = begun(survey, sample, wanted, listen)
+    save_beginning(beginning_of(rows, source, survey, sample, Race((), ()), config), work.path / RECORD)
+    return sweep
+
+
+def save_found(found: Found, source: Source, work: Unfinished, listen: Recorder) -> Model:
+    """Write the table, the record and last the best model, by which all three are known to be there; return it."""
+    write_selection(found.selection, work.path / SELECTION)
+    state: State = found.sweep.states[found.best.name]
+    save_course(listen.course(state), work.path / RECORD)
+    model = Model(found.trial.mixture, source.feature_names, FitSummary.of(found.trial))
+    save_model(model, work.path / MODEL)
+    return model

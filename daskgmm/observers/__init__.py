@@ -1,0 +1,1 @@
+"""Listeners of a job: terminal, notebook, MLflow, record."""

@@ -1,0 +1,147 @@
+"""output.mlflow: a job kept in MLflow as well, by listening to its events."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..config import Config
+from ..errors import ConfigurationError, without_credentials
+from ..events import Connected, Event, Finished, Iteration, Listener, Notice
+from ..filesystem.location import place
+from ..storage.formats.export import as_json
+from ..storage.formats.model import load_model
+from ..storage.run.directory import CONFIG, RunDirectory
+
+EXPERIMENT = "daskgmm"
+_LONGEST_PARAMETER = 500  # characters; what every MLflow takes
+_PATIENCE = {  # unless the environment says else: a fit waits seconds, not minutes, for a server that is gone
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_ALLOW_FILE_STORE": "true",
+}
+
+
+@contextmanager
+def tracked(config: Config, job: str, listen: Listener) -> Iterator[Listener]:
+    """Give the listener itself, or with output.mlflow one that keeps the job in MLflow beside it.
+
+    Raises ConfigurationError where MLflow is not installed. A store that fails ends the tracking with a notice, never
+    the job.
+    """
+    if not config.output.mlflow:
+        yield listen
+        return
+    store = _Store(_client(), listen)
+
+    def both(event: Event) -> None:
+        listen(event)
+        if isinstance(event, Connected):  # from here on it is a job, and none that was refused
+            store.begin(config, job)
+        store.keep(event, config)
+
+    try:
+        yield both
+    except BaseException as error:
+        store.end("FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    store.end("FINISHED")
+
+
+def _client() -> Callable[[], Any]:
+    """Return what makes the client of the tracking store."""
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
+    try:
+        from mlflow.tracking import MlflowClient
+    except ImportError:
+        raise ConfigurationError("output.mlflow needs mlflow-skinny: pip install 'daskgmm[mlflow]'") from None
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or Path("mlruns").absolute().as_uri()
+    return lambda: MlflowClient(tracking_uri=uri)
+
+
+@dataclass
+class _Store:
+    """A run in MLflow, as long as MLflow answers."""
+
+    connect: Callable[[], Any]
+    listen: Listener  # hears of a failure
+    client: Any = None
+    run: str = ""
+
+    def begin(self, config: Config, job: str) -> None:
+        self._attempt(lambda: self._begin(config, job))
+
+    def keep(self, event: Event, config: Config) -> None:
+        if self.client is None:
+            return
+        match event:
+            case Iteration():
+                self._attempt(lambda: self._log_iteration(event))
+            case Finished():
+                self._attempt(lambda: self._log_results(event, config))
+
+    def end(self, status: str) -> None:
+        if self.client is not None:
+            self._attempt(lambda: self.client.set_terminated(self.run, status))
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # stores raise errors of many classes
+            self.client = None
+            told = " ".join(without_credentials(str(error)).split())[:200]
+            self.listen(Notice(f"MLflow keeps nothing more of this job: {type(error).__name__}: {told}"))
+
+    def _begin(self, config: Config, job: str) -> None:
+        client = self.connect()
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+        experiment = client.get_experiment_by_name(name)
+        experiment_id = client.create_experiment(name) if experiment is None else experiment.experiment_id
+        self.run = client.create_run(
+            experiment_id, tags={"daskgmm.jobs.fit": job}, run_name=f"{job} {_stem(config)}"
+        ).info.run_id
+        self.client = client
+        for key, value in _flat(yaml.safe_load(config.to_yaml())).items():
+            client.log_param(self.run, key, str(value)[:_LONGEST_PARAMETER])
+
+    def _log_iteration(self, event: Iteration) -> None:
+        values = {
+            "mean_log_likelihood": event.log_likelihood,
+            "gain": event.gain,
+            "remaining_gain": event.remaining_gain,
+            "seconds": event.seconds,
+            "rows_per_second": event.rows_per_second,
+        }
+        for name, value in values.items():
+            if value is not None:
+                self.client.log_metric(self.run, name, value, step=event.iteration)
+
+    def _log_results(self, event: Finished, config: Config) -> None:
+        for name, value in event.figures.items():
+            self.client.log_metric(self.run, name, value)
+        self.client.log_text(self.run, config.to_yaml(), CONFIG)
+        directory = place(event.directory, config.output.storage_options)
+        if RunDirectory(directory).holds_model:
+            self.client.log_text(self.run, as_json(load_model(directory)).decode(), "model.json")
+
+
+def _stem(config: Config) -> str:
+    return config.output.directory.rstrip("/").rpartition("/")[2]
+
+
+def _flat(sections: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a configuration by their dotted keys."""
+    flat = {}
+    for key, value in sections.items():
+        if isinstance(value, dict):
+            flat.update({f"{key}.{name}": inner for name, inner in _flat(value).items()})
+        else:
+            flat[key] = value
+    return flat

@@ -1,0 +1,96 @@
+"""What is kept of a fit for people to look at, beside its model: plain values, gathered without a pass of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from .core.em.loop import Trial
+from .core.mixture.feature_map import Array
+
+Stage = Literal["restart", "finalist", "rows"]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The way of one trial."""
+
+    stage: Stage  # a restart on part of the sample, a finalist on all of it, or on all rows
+    history: tuple[float, ...]  # mean log-likelihood of each evaluated mixture, nats per row
+    stop: str = ""  # name of the StopReason; empty where the trial still went on
+    chosen: bool = False  # it led to the model
+
+    @classmethod
+    def of(cls, stage: Stage, trial: Trial, chosen: bool = False) -> Curve:
+        """Return the way that the trial went."""
+        return cls(stage, trial.history, trial.stop.name if trial.stop else "", chosen)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of the job and the time that it took."""
+
+    name: str
+    detail: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one process of the job did."""
+
+    name: str
+    threads: int
+    cpu_seconds: float  # of user and system, while the job ran
+    resident_bytes: int  # of memory, at its end
+
+
+@dataclass(frozen=True, eq=False)
+class Beginning:
+    """What was fitted: the data by their survey and a sample of their rows, and the starts."""
+
+    description: str  # of the source
+    grid: tuple[int, ...]
+    dtype: str
+    chunk: tuple[int, ...]  # shape of the largest
+    n_chunks: int
+    n_rows: int  # of positive weight
+    fingerprint: str  # of shape, dtype and survey
+    minimum: Array  # (d,)
+    maximum: Array  # (d,)
+    rows: NDArray[Any]  # (m, d), a uniform sample as it is stored
+    row_weights: NDArray[Any] | None  # (m,)
+    curves: tuple[Curve, ...]  # of restarts and finalists on the sample
+    is_image: bool = False
+    least: tuple[float, ...] = ()  # (d,), standard deviation that no component is below: that of the floor
+    steps: tuple[float, ...] = ()  # (d,), of columns whose resolution sets that; 0 where reg_covar does
+
+    @property
+    def n_left_out(self) -> int:
+        """Rows of the grid that a mask or a weight of 0 leaves out."""
+        return prod(self.grid) - self.n_rows
+
+
+@dataclass(frozen=True)
+class Course:
+    """How the fit went."""
+
+    curves: tuple[Curve, ...]  # of the finalists on all rows
+    spans: tuple[Span, ...]
+    loads: tuple[Load, ...]
+    notices: tuple[str, ...]
+    place: str  # where it computed
+    started: str  # ISO 8601, UTC
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """All that is kept of a fit."""
+
+    beginning: Beginning
+    course: Course

@@ -1,0 +1,102 @@
+"""The way to the optimum: restarts and finalists on the sample, then all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...provenance import Curve
+from .colours import LEFT_OUT
+from .report_data import Story
+from .svg import ACCENT, FAINT, Drawing, panels, to_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_FINALIST = "#e69f00"
+_LEAST_SPAN, _STEEP = 2e-3, 4  # nats per row that are drawn at least; of the late steps, that are drawn at most
+_CHOSEN: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 5}
+
+
+def convergence(story: Story) -> Drawing | None:
+    """Return the log-likelihood of each iteration of all trials; None where none is known."""
+    on_sample = _known(story.record.beginning.curves)
+    on_rows = _known(story.record.course.curves)
+    if not on_sample and not on_rows:
+        return None
+    drawn, axes = panels(400, 290, bool(on_sample) + bool(on_rows))
+    places = iter(axes)
+    if on_sample:
+        _sample(next(places), on_sample)
+    if on_rows:
+        _rows(next(places), on_rows)
+    axes[0].set_ylabel("log-likelihood, nats per row")
+    title, text = "Convergence", _text(on_sample, on_rows)
+    return Drawing(title, to_svg(drawn, "convergence", title, text), text)
+
+
+def _known(curves: Sequence[Curve]) -> list[Curve]:
+    return [curve for curve in curves if curve.history]
+
+
+def _sample(axes: Axes, curves: list[Curve]) -> None:
+    """Draw the restarts, and after the end of the one that was chosen the finalists, which go on from there."""
+    restarts = [curve for curve in curves if curve.stage == "restart"]
+    finalists = [curve for curve in curves if curve.stage == "finalist"]
+    begin = max((len(curve.history) for curve in restarts if curve.chosen), default=0)
+    for number, curve in enumerate(restarts):
+        label = "restarts" if number == 0 else None
+        _line(axes, 0, curve, color=LEFT_OUT, linewidth=1.2, label=label)
+    for number, curve in enumerate(finalists):
+        label = "finalists" if number == 0 else None
+        _line(axes, begin, curve, color=_FINALIST, linewidth=1.8, label=label)
+    for curve in restarts:
+        if curve.chosen:
+            axes.plot(len(curve.history) - 1, curve.history[-1], color=LEFT_OUT, **_CHOSEN)
+    _settle(axes, curves, "on the sample")
+    axes.legend(loc="best")
+
+
+def _rows(axes: Axes, curves: list[Curve]) -> None:
+    for curve in curves:
+        look = {"color": ACCENT, "linewidth": 2.0} if curve.chosen else {"color": LEFT_OUT, "linewidth": 1.2}
+        _line(axes, 0, curve, marker="o" if len(curve.history) <= 30 else "", markersize=4, **look)
+    _settle(axes, curves, "on all rows")
+
+
+def _line(axes: Axes, begin: int, curve: Curve, **look: Any) -> None:
+    axes.plot(begin + np.arange(len(curve.history)), curve.history, **look)
+
+
+def _settle(axes: Axes, curves: list[Curve], title: str) -> None:
+    """Cut away the first steep steps, where they would flatten all that comes after."""
+    ends = min(curve.history[-1] for curve in curves)
+    late = min(min(curve.history[min(2, len(curve.history) - 1) :]) for curve in curves)
+    lowest, high = min(min(curve.history) for curve in curves), max(max(curve.history) for curve in curves)
+    least = max(_LEAST_SPAN, 1e-6 * abs(high))
+    low = min(ends, max(lowest, high - _STEEP * max(high - late, least)))
+    span = max(high - low, least)
+    axes.set_ylim(low - 0.1 * span, high + 0.1 * span)
+    axes.yaxis.set_major_formatter(lambda value, place: f"{value:,.8g}".replace("-", "\N{MINUS SIGN}"))
+    axes.locator_params(axis="x", nbins=5, integer=True)
+    axes.locator_params(axis="y", nbins=6)
+    axes.grid(axis="y")
+    axes.set_title(title, color=FAINT)
+    axes.set_xlabel("iteration")
+
+
+def _text(on_sample: list[Curve], on_rows: list[Curve]) -> str:
+    texts = []
+    restarts = sum(curve.stage == "restart" for curve in on_sample)
+    if restarts:
+        which = f"{restarts} restarts" if restarts > 1 else "one start"
+        texts.append(f"Left: {which} on part of the sample; the best goes on over the whole of it.")
+    if on_rows:
+        best = next((curve for curve in on_rows if curve.chosen), on_rows[0])
+        texts.append(
+            f"{'Right: on' if on_sample else 'On'} all rows, from {best.history[0]:.7g} to {best.history[-1]:.7g} nats "
+            f"per row in {len(best.history)} passes."
+        )
+    return " ".join(texts)

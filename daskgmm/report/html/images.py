@@ -1,0 +1,67 @@
+"""The pictures of a report: an image beside its segmentation, and labels in the colours of their components."""
+
+from __future__ import annotations
+
+import io
+from base64 import b64encode
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from .colours import component_rgb
+from .report_data import Story
+
+_WIDEST = 1200  # pixels of an image beside its segmentation
+_LEAST = 320  # pixels that a small map is enlarged to
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture on the page."""
+
+    source: str  # data: URL
+    width: int
+    height: int
+    text: str  # for people who do not see it; the caption too
+
+
+def pictures(story: Story) -> tuple[Picture, ...]:
+    """Return the pictures that the story has, if any."""
+    made = []
+    if story.picture is not None:
+        made.append(_segmentation(story.picture))
+    if story.labels is not None:
+        made.append(_map(story))
+    return tuple(made)
+
+
+def _segmentation(png: bytes) -> Picture:
+    with Image.open(io.BytesIO(png)) as opened:
+        image = opened.convert("RGB")
+    image.thumbnail((_WIDEST, _WIDEST))
+    text = "Left: the image. Right: the same pixels, each in the mean colour of its component."
+    return _picture(image, "JPEG", text, quality=85, optimize=True)
+
+
+def _map(story: Story) -> Picture:
+    assert story.labels is not None
+    colours = component_rgb(story.mixture.n_components)
+    left_out = len(colours) - 1
+    image = Image.fromarray(colours[np.where(np.asarray(story.labels) < 0, left_out, story.labels)])
+    if max(image.size) < _LEAST:
+        times = -(-_LEAST // max(image.size))
+        image = image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
+    of = f", of {story.labels_of}" if story.labels_of else ""
+    text = f"The labels{of}, in the colours of the components that all plots share."
+    if (np.asarray(story.labels) < 0).any():
+        text += " Grey cells are left out."
+    small = image.quantize(256) if story.mixture.n_components < 256 else image
+    return _picture(small, "PNG", text, optimize=True)
+
+
+def _picture(image: Image.Image, format: str, text: str, **options: object) -> Picture:  # noqa: A002 # as Pillow has it
+    out = io.BytesIO()
+    image.save(out, format=format, **options)
+    source = f"data:image/{format.lower()};base64,{b64encode(out.getvalue()).decode()}"
+    return Picture(source, image.width, image.height, text)

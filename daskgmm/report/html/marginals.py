@@ -1,0 +1,88 @@
+"""Each feature by itself: the histogram of the sampled rows, and the mixture's density over it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.mixture.feature_map import Array
+from .colours import LEFT_OUT
+from .report_data import Story
+from .svg import INK, Drawing, figure, to_svg
+
+_WIDTH, _HEIGHT = 260, 180
+_MOST_CURVES, _POINTS, _MOST_BINS = 12, 160, 60
+
+
+def marginals(story: Story) -> tuple[Drawing, ...]:
+    """Return a small figure for each feature that is drawn, where there are several."""
+    several = story.mixture.n_features > 1
+    return tuple(_marginal(story, int(feature)) for feature in story.drawn_features if several)
+
+
+def only_feature(story: Story) -> Drawing | None:
+    """Return the figure of a single feature, as large as others; None where there are several."""
+    return _marginal(story, 0, 400, 350) if story.mixture.n_features == 1 else None
+
+
+def _marginal(story: Story, feature: int, width: float = _WIDTH, height: float = _HEIGHT) -> Drawing:
+    drawn, axes = figure(width, height)
+    values, weights = story.rows[:, feature], story.row_weights
+    low, high = _range(story, feature, values)
+    scale = high - low  # densities are drawn per this range, so that no unit makes them huge or tiny
+    if len(values):
+        edges = _edges(values, low, high)
+        counts, _ = np.histogram(values, edges, weights=weights)
+        heights = counts / weights.sum() * scale / np.diff(edges)
+        axes.bar(edges[:-1], heights, np.diff(edges), align="edge", color=LEFT_OUT, alpha=0.35, linewidth=0)
+    grid = np.linspace(low, high, _POINTS)
+    densities = _densities(story, feature, grid) * scale
+    total = densities.sum(axis=0)
+    axes.plot(grid, total, color=INK, linewidth=2.6)  # first, for components that lie apart are all of it
+    for component in story.by_weight[:_MOST_CURVES][::-1]:
+        axes.plot(grid, densities[component], color=story.colours[component], linewidth=1.4)
+    top = max(float(np.quantile(total, 0.98)) * 1.15, float(heights.max()) if len(values) else 0.0)
+    axes.set_ylim(0, top or 1.0)
+    axes.set_xlim(low, high)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.locator_params(axis="x", nbins=5)
+    name = story.names[feature]
+    text = (  # for those who do not see it: on the page one caption serves all
+        f"Distribution of {name}, from {story.record.beginning.minimum[feature]:.5g} to "
+        f"{story.record.beginning.maximum[feature]:.5g}: sampled rows as bars, the mixture as curves."
+    )
+    return Drawing(name, to_svg(drawn, f"feature-{feature}", name, text), text)
+
+
+def _range(story: Story, feature: int, values: Array) -> tuple[float, float]:
+    """Return what of the feature is drawn: all of it but the most outlying rows, and at least some width."""
+    low, high = story.record.beginning.minimum[feature], story.record.beginning.maximum[feature]
+    if len(values):
+        inner, outer = np.quantile(values, [0.001, 0.999])
+        low, high = max(low, inner - 0.1 * (outer - inner)), min(high, outer + 0.1 * (outer - inner))
+    least = 8 * np.finfo(float).eps * max(abs(low), abs(high), 1e-290)
+    if high - low <= least:  # a constant feature
+        middle, half = (low + high) / 2, max(3 * float(story.deviations[:, feature].max()), 16 * least)
+        low, high = middle - half, middle + half
+    return float(low), float(high)
+
+
+def _edges(values: Array, low: float, high: float) -> Array:
+    """Return the edges of bins: whole numbers have a bin each, or as many of them as make 60 bins."""
+    inside = values[(values >= low) & (values <= high)]
+    n_bins = int(np.clip(2 * len(inside) ** (1 / 3), 5, _MOST_BINS))
+    if np.array_equal(inside, np.rint(inside)) and 1 <= high - low < 2**50:
+        step = -(-(np.floor(high) - np.ceil(low) + 1) // _MOST_BINS)
+        return np.arange(np.ceil(low), np.floor(high) + 1 + step, step) - 0.5
+    return np.linspace(low, high, n_bins + 1)
+
+
+def _densities(story: Story, feature: int, grid: Array) -> NDArray[np.float64]:
+    """Return w_k N(x | mu_k, sigma_k^2) of the feature on a grid of points, (k, points)."""
+    mixture = story.mixture
+    deviations = np.maximum(story.deviations[:, feature], 1e-300)[:, None]
+    with np.errstate(over="ignore", under="ignore"):
+        whitened = (grid - mixture.means[:, feature, None]) / deviations
+        bells: Array = np.exp(-np.minimum(whitened**2, 1400) / 2) / (np.sqrt(2 * np.pi) * deviations)
+    return mixture.weights[:, None] * bells

@@ -1,0 +1,198 @@
+"""report.html: one file that holds all it shows, without scripts; nothing of it is fetched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from ...text import counted
+from ..texts import harmless
+from . import figures, marginals
+from . import selection as candidates
+from .convergence import convergence
+from .figures import text_on
+from .images import Picture, pictures
+from .narrative import duration, headline, share_of_sure, summary, warnings
+from .report_data import Story
+from .svg import Drawing, style
+
+_MOST_STEPS = 6  # of features, that are listed
+_MIB = 2**20
+
+
+def page(story: Story) -> str:
+    """Return the report as HTML."""
+    environment = Environment(loader=PackageLoader("daskgmm.report.html"), autoescape=True, trim_blocks=True)
+    environment.filters["svg"] = lambda drawing: Markup(drawing.svg)  # noqa: S704 # its texts were escaped as drawn
+    return harmless(environment.get_template("report.html").render(contents(story)))
+
+
+def contents(story: Story) -> dict[str, Any]:
+    """Return all that the template shows."""
+    with style():
+        drawings = Drawings.of(story)
+    return {
+        "headline": headline(story),
+        "summary": summary(story),
+        "warnings": warnings(story),
+        "notices": story.record.course.notices,
+        "tiles": _tiles(story),
+        "strip": _strip(story),
+        "drawings": drawings,
+        "pictures": drawings.pictures,
+        "table": _table(story),
+        "sweep": candidates.table(story.selection),
+        "loads": _loads(story),
+        "facts": _facts(story),
+        "configuration": story.configuration,
+        "notes": _notes(story),
+    }
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """All figures and pictures of a page."""
+
+    pictures: tuple[Picture, ...]
+    main: tuple[Drawing, ...]
+    marginals: tuple[Drawing, ...]
+    selection: tuple[Drawing, ...]
+    phases: Drawing | None
+
+    @classmethod
+    def of(cls, story: Story) -> Drawings:
+        """Draw them."""
+        draw = (marginals.only_feature, figures.density, figures.overlap, convergence, figures.certainty)
+        main = tuple(drawing for drawing in (one(story) for one in draw) if drawing is not None)
+        return cls(
+            pictures(story), main, marginals.marginals(story), candidates.curves(story.selection), figures.phases(story)
+        )
+
+
+def _tiles(story: Story) -> list[tuple[str, str]]:
+    summary = story.model.summary
+    seconds = sum(span.seconds for span in story.record.course.spans)
+    sure = share_of_sure(story)
+    tiles = [
+        ("log-likelihood / row", f"{summary.log_likelihood:.4f}"),
+        ("BIC", f"{summary.bic:,.0f}"),
+        ("ICL", f"{summary.icl:,.0f}"),
+        *([] if sure is None else [("certain labels", f"{100 * sure:.0f} %")]),
+        ("passes over all rows", str(summary.n_iter + 1)),
+        ("time", duration(seconds).replace(" seconds", " s").replace(" minutes", " min").replace(" hours", " h")),
+    ]
+    return [(name, _signed(value)) for name, value in tiles]
+
+
+def _strip(story: Story) -> list[dict[str, Any]]:
+    """Return the components, heaviest first, as parts of a bar."""
+    return [
+        {
+            "number": int(one),
+            "colour": story.colours[one],
+            "ink": text_on(story.colours[one]),
+            "percent": f"{100 * story.mixture.weights[one]:.3f}",
+            "wide": bool(story.mixture.weights[one] >= 0.035),
+        }
+        for one in story.by_weight
+        if story.mixture.weights[one] > 0
+    ]
+
+
+def _table(story: Story) -> dict[str, Any]:
+    features = story.shown_features
+    return {
+        "features": [story.names[feature] for feature in features],
+        "rows": [_table_row(story, int(component), features) for component in story.shown_components],
+        "has_entropy": bool(len(story.rows)),
+        "has_nearest": bool(story.nearest),
+    }
+
+
+def _table_row(story: Story, component: int, features: Any) -> dict[str, Any]:
+    mixture = story.mixture
+    weight, nearest = float(mixture.weights[component]), story.nearest.get(component)
+    entropy = float(story.entropies[component]) if len(story.rows) else float("nan")
+    return {
+        "number": component,
+        "colour": story.colours[component],
+        "ink": text_on(story.colours[component]),
+        "weight": f"{weight:.4f}" if weight >= 5e-5 or weight == 0 else f"{weight:.1e}",
+        "percent": f"{100 * weight / max(float(mixture.weights.max()), 1e-300):.1f}",
+        "size": f"{weight * story.model.summary.weight_sum:,.0f}",
+        "nearest": None if nearest is None else (nearest[0], f"{nearest[1]:.2f}", f"{np.exp(-nearest[1]):.2f}"),
+        "entropy": f"{entropy:.2f}" if np.isfinite(entropy) else "–",
+        "values": [
+            (_signed(f"{mixture.means[component, feature]:.4g}"), f"{story.deviations[component, feature]:.2g}")
+            for feature in features
+        ],
+    }
+
+
+def _signed(number: str) -> str:
+    """Return the number with a minus that is as wide as a digit."""
+    return number.replace("-", "\N{MINUS SIGN}")
+
+
+def _loads(story: Story) -> list[tuple[str, str, str, str]]:
+    return [
+        (load.name, str(load.threads), f"{load.cpu_seconds:.1f} s", f"{load.resident_bytes / _MIB:,.0f} MiB")
+        for load in story.record.course.loads
+    ]
+
+
+def _facts(story: Story) -> list[tuple[str, str]]:
+    beginning, course, mixture, found = story.record.beginning, story.record.course, story.mixture, story.model.summary
+    grid = " × ".join(f"{size:,}" for size in beginning.grid)
+    chunk = " × ".join(f"{size:,}" for size in beginning.chunk)
+    return [
+        ("data", beginning.description),
+        ("shape", f"{grid} rows × {counted(mixture.n_features, 'feature')}, {beginning.dtype}"),
+        ("chunks", f"{beginning.n_chunks:,} of at most {chunk}"),
+        ("rows that count", f"{beginning.n_rows:,}, of weight {found.weight_sum:,.10g}"),
+        ("fingerprint of the data", beginning.fingerprint),
+        ("model", f"{mixture.n_components} × {mixture.covariance_type}, {mixture.n_parameters:,} parameters"),
+        ("resolution", _resolution(story)),
+        ("log-likelihood in all", _signed(f"{found.log_likelihood * found.weight_sum:,.3f}")),
+        (
+            "AIC, AICc, BIC, ICL",
+            _signed(", ".join(f"{one:,.3f}" for one in (found.aic, found.aicc, found.bic, found.icl))),
+        ),
+        ("stopped", found.stop_reason),
+        ("seed", str(story.seed)),
+        ("began", course.started),
+        ("computed on", course.place),
+        ("versions", ", ".join(f"{name} {one}" for name, one in course.versions.items())),
+    ]
+
+
+def _resolution(story: Story) -> str:
+    """Return the steps that limit how narrow a component can be, of each feature that has one."""
+    found = [(name, step) for name, step in zip(story.names, story.record.beginning.steps, strict=False) if step]
+    if not found:
+        return "continuous"
+    listed = ", ".join(f"{name} {step:.6g}" for name, step in found[:_MOST_STEPS])
+    more = f" and {len(found) - _MOST_STEPS} more" if len(found) > _MOST_STEPS else ""
+    return f"steps of {listed}{more}: no component is narrower than their rounding"
+
+
+def _notes(story: Story) -> dict[str, str]:
+    """Return what is left out of the table and the figures, where there is too much."""
+    k, d = story.mixture.n_components, story.mixture.n_features
+    shown, drawn, rows = len(story.shown_features), len(story.drawn_features), len(story.shown_components)
+    notes = {}
+    if k > rows:
+        notes["components"] = f"The {rows} heaviest of {k} components are listed; all are in model.zarr."
+    if d > shown:
+        notes["features"] = f"The {shown} features of {d} in which the components differ most are listed."
+    if d > drawn:
+        notes["marginals"] = f"The {drawn} features of {d} in which the components differ most are drawn."
+    if len(story.compared) < k - len(story.mixture.empty):
+        notes["compared"] = f"Separations are among the {len(story.compared)} heaviest components."
+    if not len(story.rows):
+        notes["sample"] = "No rows were kept for this report (output.report_rows: 0), so it has no picture of them."
+    return notes

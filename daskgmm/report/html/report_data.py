@@ -1,0 +1,165 @@
+"""What a report tells of, as values: the model, the record of its fit, and what is worked out from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.em.fitted_model import Model
+from ...core.kernels.natural_parameters import prepare_prediction
+from ...core.mixture.feature_map import Array
+from ...core.mixture.mixture import Mixture
+from ...core.scoring.bhattacharyya import bhattacharyya_distances
+from ...core.scoring.discriminant import View, discriminant_view, feature_separation
+from ...core.scoring.prediction import Prediction, Wanted, predict
+from ...core.selection.table import Selection
+from ...provenance import Record
+from .colours import component_colours
+
+_MOST_WORK = 2e10  # multiplications for the distances of all pairs: a few seconds
+_TABLE_ROWS, _TABLE_FEATURES, _MARGINALS = 50, 8, 12
+
+
+@dataclass(frozen=True, eq=False)
+class Story:
+    """All that a report is drawn from."""
+
+    model: Model
+    record: Record
+    configuration: str  # YAML
+    seed: int
+    picture: bytes | None = None  # PNG: an image beside its segmentation
+    labels: NDArray[np.integer] | None = None  # (height, width) of an image or of a slice of a grid, thinned out
+    labels_of: str = ""  # what of the grid they are
+    selection: Selection | None = None  # of a sweep
+
+    @property
+    def mixture(self) -> Mixture:
+        return self.model.mixture
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all features."""
+        return self.model.feature_names or tuple(f"x{i}" for i in range(self.mixture.n_features))
+
+    @cached_property
+    def colours(self) -> tuple[str, ...]:
+        """The colour of each component."""
+        return component_colours(self.mixture.n_components)
+
+    @cached_property
+    def by_weight(self) -> NDArray[np.intp]:
+        """Numbers of the components, the heaviest first."""
+        return np.argsort(-self.mixture.weights, kind="stable")
+
+    @cached_property
+    def compared(self) -> NDArray[np.intp]:
+        """Numbers of the components that are compared with each other: all but the lightest of very many."""
+        d = self.mixture.n_features
+        dense = self.mixture.structure.in_frame(self.mixture.covariances, self.mixture.means.shape, self.mixture.frame)
+        of_pair = d**3 / 3 if dense.ndim == 3 else d
+        most = max(int((_MOST_WORK / of_pair) ** 0.5), 2)
+        filled = self.by_weight[self.mixture.weights[self.by_weight] > 0]
+        return np.sort(filled[:most])
+
+    @cached_property
+    def overlap(self) -> Array:
+        """Bhattacharyya coefficients exp(-D) of the compared components, (m, m); 1 where they are the same Gaussian."""
+        some = _only(self.mixture, self.compared)
+        coefficients: Array = np.exp(-bhattacharyya_distances(some, some))
+        return coefficients
+
+    @cached_property
+    def nearest(self) -> Mapping[int, tuple[int, float]]:
+        """The compared component that each overlaps most, and their Bhattacharyya distance."""
+        if len(self.compared) < 2:
+            return {}
+        others = np.where(np.eye(len(self.compared), dtype=bool), -1.0, self.overlap)
+        best = others.argmax(axis=1)
+        distances = -np.log(np.maximum(others.max(axis=1), 1e-300))
+        return {
+            int(own): (int(self.compared[other]), float(distance))
+            for own, other, distance in zip(self.compared, best, distances, strict=True)
+        }
+
+    @cached_property
+    def separating(self) -> NDArray[np.intp]:
+        """Numbers of the features, those first in which components differ most."""
+        return np.argsort(-feature_separation(self.mixture), kind="stable")
+
+    @property
+    def shown_features(self) -> NDArray[np.intp]:
+        """Features of the table, in their order."""
+        return np.sort(self.separating[:_TABLE_FEATURES])
+
+    @property
+    def drawn_features(self) -> NDArray[np.intp]:
+        """Features that are drawn one by one, in their order."""
+        return np.sort(self.separating[:_MARGINALS])
+
+    @property
+    def shown_components(self) -> NDArray[np.intp]:
+        """Components of the table, the heaviest first."""
+        return self.by_weight[:_TABLE_ROWS]
+
+    @cached_property
+    def deviations(self) -> Array:
+        """Standard deviation of each feature in each component, (k, d)."""
+        return np.sqrt(self.mixture.structure.variances(self.mixture.covariances, self.mixture.means.shape))
+
+    @cached_property
+    def view(self) -> View:
+        """The axes in which components differ most."""
+        return discriminant_view(self.mixture)
+
+    @cached_property
+    def rows(self) -> Array:
+        """The sample of the rows, (m, d)."""
+        return np.asarray(self.record.beginning.rows, dtype=np.float64)
+
+    @cached_property
+    def row_weights(self) -> Array:
+        """Weights of the sampled rows, (m,)."""
+        weights = self.record.beginning.row_weights
+        return np.ones(len(self.rows)) if weights is None else np.asarray(weights, dtype=np.float64)
+
+    @cached_property
+    def scored(self) -> Prediction:
+        """Labels and responsibilities of the sample."""
+        wanted = Wanted(probabilities=True, log_density=False)
+        return predict(self.rows, None, prepare_prediction(self.mixture), self.mixture.n_components, wanted)
+
+    @property
+    def resp(self) -> Array:
+        """Responsibilities of the sampled rows, (m, k)."""
+        assert self.scored.probabilities is not None
+        return np.asarray(self.scored.probabilities, dtype=np.float64)
+
+    @cached_property
+    def entropies(self) -> Array:
+        """Mean of -sum_k r_k log r_k, in nats, over the sampled rows that are labelled each component; NaN if none."""
+        resp = self.resp
+        entropy = -np.sum(resp * np.log(np.maximum(resp, 1e-300)), axis=1)
+        labels, k = self.scored.labels, self.mixture.n_components
+        total = np.bincount(labels, self.row_weights * entropy, minlength=k)
+        counts = np.bincount(labels, self.row_weights, minlength=k)
+        means: Array = np.divide(total, counts, out=np.full(k, np.nan), where=counts > 0)
+        return means
+
+    @cached_property
+    def certainties(self) -> Array:
+        """Probability of the most probable component of each sampled row, (m,)."""
+        largest: Array = self.resp.max(axis=1, initial=0.0)
+        return largest
+
+
+def _only(mixture: Mixture, components: NDArray[np.intp]) -> Mixture:
+    """Return the mixture of some of the components."""
+    shared = mixture.covariance_type == "tied"
+    covariances = mixture.covariances if shared else mixture.covariances[components]
+    weights = mixture.weights[components]
+    return Mixture(mixture.covariance_type, weights / weights.sum(), mixture.means[components], covariances)

@@ -1,0 +1,209 @@
+"""The candidates of a sweep: what each criterion says of them, and how sure the choice is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...core.selection.table import Row, Selection
+from ..terminal.selection_table import listed, number, places, ranked, remark
+from .colours import LEFT_OUT
+from .svg import INK, Drawing, figure, to_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_CRITERIA = {
+    "bic": ("BIC", "smaller is better"),
+    "icl": ("ICL", "smaller is better"),
+    "aic": ("AIC", "smaller is better"),
+    "aicc": ("AICc", "smaller is better"),
+    "heldout": ("Log-likelihood of held-out rows", "nats per row, larger is better"),
+}
+_COLOURS = {"full": "#0072b2", "tied": "#e69f00", "diag": "#009e73", "spherical": "#cc79a7"}
+_MARKERS = {"full": "o", "tied": "s", "diag": "^", "spherical": "D"}
+_RING: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 1.4}
+_MOST_ROWS = 20  # of the table, beside those with a remark
+
+
+def title(criterion: str) -> str:
+    """Return what a criterion is called."""
+    return _CRITERIA[criterion][0]
+
+
+def curves(selection: Selection | None) -> tuple[Drawing, ...]:
+    """Return a figure for each criterion, the one that chose first, and one of the likelihood with its elbows."""
+    if selection is None:
+        return ()
+    keys = sorted(_CRITERIA, key=lambda key: key != selection.criterion)
+    drawings = [_criterion(selection, key) for key in keys]
+    drawings.insert(1, _likelihood(selection))
+    return tuple(one for one in drawings if one is not None)
+
+
+def choice(selection: Selection) -> str:
+    """Return what was chosen, and how far it is ahead, in words."""
+    best, others = selection.chosen, [row for row in ranked(selection)[1:] if row.delta is not None]
+    text = f"{described(best)} is the best of {len(selection.rows)} candidates by {_inline(selection.criterion)}"
+    if not others:
+        return text + "."
+    text += f", {number(others[0].delta, places(selection))} ahead of the next, {described(others[0])}"
+    if selection.criterion == "bic" and others[0].evidence:
+        text += f": {others[0].evidence} evidence"
+    if best.held_out_error is not None:
+        text += f"; over the {selection.n_folds} folds its standard error is {number(best.held_out_error, 4)}"
+    return text + "."
+
+
+def asides(selection: Selection) -> list[str]:
+    """Return what else is to be known of a sweep: where the likelihood bends, what collapsed, what failed."""
+    sizes = sorted({size for size in selection.elbow.values() if size is not None})
+    bends = [f"{size} ({', '.join(kind for kind, at in selection.elbow.items() if at == size)})" for size in sizes]
+    collapsed = [row.name for row in selection.rows if row.collapsed]
+    failed = [row.name for row in selection.rows if row.failed]
+    texts = [
+        (bends, "By the number of components, the log-likelihood bends most at {}."),
+        (collapsed, "Collapsed, with a component on too few distinct rows, so that their criterion means little: {}."),
+        (failed, "Failed: {}."),
+    ]
+    return [text.format(", ".join(named)) for named, text in texts if named]
+
+
+def table(selection: Selection | None) -> dict[str, Any] | None:
+    """Return the table of the best candidates, and of all that have a remark; None where there was no sweep."""
+    if selection is None:
+        return None
+    rows = listed(selection, _MOST_ROWS)
+    criterion = "held out / row" if selection.n_folds else title(selection.criterion)
+    return {
+        "names": ["parameters", criterion, "behind", "evidence against", "log-likelihood / row", *_NAMES],
+        "rows": [_table_row(row, selection) for row in rows],
+        "n_folds": selection.n_folds,
+        "more": len(selection.rows) - len(rows),
+        "choice": choice(selection),
+        "asides": asides(selection),
+    }
+
+
+def described(row: Row) -> str:
+    """Return what a candidate is, in words."""
+    return f"{row.covariance_type} covariance with {row.n_components} component{'s' * (row.n_components > 1)}"
+
+
+_NAMES = ("passes", "seconds", "remark")
+
+
+def _table_row(row: Row, selection: Selection) -> dict[str, Any]:
+    cells = [
+        (f"{row.n_parameters:,}", ""),
+        (number(row.criterion, places(selection)), _spread(row) if selection.n_folds else ""),
+        ("" if row.name == selection.best else number(row.delta, places(selection)), ""),
+        (row.evidence or "", ""),
+        (number(row.mean_log_likelihood, 4), ""),
+        ("" if row.failed else str(row.n_iter + 1), ""),
+        (f"{row.seconds:.2f}", ""),
+        ("chosen" if row.name == selection.best else remark(row), ""),
+    ]
+    return {
+        "name": row.name,
+        "colour": _COLOURS.get(row.covariance_type, LEFT_OUT),
+        "chosen": row.name == selection.best,
+        "cells": [(_signed(text), _signed(small)) for text, small in cells],
+    }
+
+
+def _spread(row: Row) -> str:
+    """Return the standard error over the folds of what is held out, and the range of the folds."""
+    if row.held_out_error is None:
+        return ""
+    lowest, highest = (number(one, 3) for one in (min(row.held_out_folds), max(row.held_out_folds)))
+    return f"± {number(row.held_out_error, 3)}, {lowest} … {highest}"
+
+
+def _criterion(selection: Selection, key: str) -> Drawing | None:
+    name, which = _CRITERIA[key]
+    known = _known(selection, key)
+    sound = [row for row in known if _is_sound(row, selection)]
+    if len(sound) < 2:
+        return None
+    is_asked = key == selection.criterion  # the others are drawn small
+    drawn, axes = figure(400, 270) if is_asked else figure(260, 180)
+    _draw(axes, selection, known, key)
+    if is_asked:
+        axes.set_ylabel(which)
+        axes.legend()
+    best = (max if key == "heldout" else min)(sound, key=lambda row: _value(row, key))
+    text = f"{name} of {len(known)} candidates, {which}; best: {described(best)}. The ring marks what was chosen."
+    if len(sound) < len(known):
+        text += " Crosses: collapsed."
+    if key == "heldout":
+        text += " Bars: the standard error over the folds."
+    return Drawing(name, to_svg(drawn, f"selection-{key}", name, text), text)
+
+
+def _likelihood(selection: Selection) -> Drawing | None:
+    known = _known(selection, "mean_log_likelihood")
+    if len([row for row in known if not row.collapsed]) < 2:
+        return None
+    drawn, axes = figure(400, 270)
+    _draw(axes, selection, known, "mean_log_likelihood")
+    bends = [row for row in known if selection.elbow.get(row.covariance_type) == row.n_components]
+    for row in bends:
+        axes.plot(row.n_components, row.mean_log_likelihood or 0.0, marker="s", markersize=13, **_RING)
+    axes.set_ylabel("nats per row")
+    axes.legend()
+    name = "Log-likelihood"
+    text = "Log-likelihood of all rows; it grows with each component. The ring marks what was chosen."
+    if bends:
+        text += " Squares: where the curve of a structure bends most."
+    return Drawing(name, to_svg(drawn, "selection-likelihood", name, text), text)
+
+
+def _draw(axes: Axes, selection: Selection, known: list[Row], key: str) -> None:
+    for kind in dict.fromkeys(row.covariance_type for row in known):
+        look: dict[str, Any] = {"color": _COLOURS.get(kind, INK)}
+        own = [
+            row for row in known if row.covariance_type == kind and (not row.collapsed or row.name == selection.best)
+        ]
+        x, y = [row.n_components for row in own], [_value(row, key) for row in own]
+        errors = [row.held_out_error or 0.0 for row in own] if key == "heldout" else None
+        axes.errorbar(x, y, errors, marker=_MARKERS.get(kind, "o"), markersize=5, capsize=2.5, label=kind, **look)
+    low, high = axes.get_ylim()
+    for row in known:
+        if not _is_sound(row, selection):
+            at = min(max(_value(row, key), low), high)  # without a bound, they must not flatten the others
+            colour = _COLOURS.get(row.covariance_type, INK)
+            axes.plot(row.n_components, at, "x", color=colour, markersize=6, markeredgewidth=1.8, clip_on=False)
+    axes.plot(selection.chosen.n_components, _value(selection.chosen, key), marker="o", markersize=13, **_RING)
+    axes.set_ylim(low, high)
+    axes.set_xlabel("components")
+    axes.yaxis.set_major_formatter(lambda value, place: _signed(f"{value:,.10g}"))
+    axes.grid(axis="y")
+    axes.locator_params(axis="x", integer=True)
+
+
+def _is_sound(row: Row, selection: Selection) -> bool:
+    """Return whether a candidate's criterion means something; that of the chosen one is drawn in any case."""
+    return not row.collapsed or row.name == selection.best
+
+
+def _known(selection: Selection, key: str) -> list[Row]:
+    """Return the rows that have a value."""
+    return [row for row in selection.rows if getattr(row, _field(key)) is not None]
+
+
+def _value(row: Row, key: str) -> float:
+    return float(getattr(row, _field(key)))
+
+
+def _field(key: str) -> str:
+    return "held_out" if key == "heldout" else key
+
+
+def _inline(criterion: str) -> str:
+    name = title(criterion)
+    return name if name[1].isupper() else name[0].lower() + name[1:]
+
+
+def _signed(text: str) -> str:
+    """Return the text with a minus as wide as a digit where it begins a number."""
+    return text.replace("-", "\N{MINUS SIGN}") if text[:1] in "-±0123456789" else text

@@ -1,0 +1,70 @@
+"""Two fits side by side as tables on a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from ...core.em.fitted_model import Model
+from ...core.scoring.matching import Comparison, compare
+from ...errors import DataError
+from ...text import counted
+from ..texts import shown
+
+_CAPTION = (
+    "distance: Bhattacharyya, 0 where both are equal; mean: shift in pooled standard deviations, over all features and "
+    "of the one that moved most; spread: ratio of the standard deviations"
+)
+
+
+def comparison(first: Model, second: Model, names: tuple[str, str] = ("A", "B")) -> RenderableType:
+    """Return what differs between two fits; raise DataError where they are over other features."""
+    features = _features(first, second)
+    result = compare(first.mixture, second.mixture)
+    facts = Table(show_header=False, box=None)
+    for letter, name, model in zip("AB", names, (first, second), strict=True):
+        facts.add_row(letter, shown(name), _in_one_line(model))
+    facts.add_row("", "weights", f"total variation {result.weight_variation:.4f}")
+    return Group(facts, "", _table(result, first, second, features))
+
+
+def _features(first: Model, second: Model) -> tuple[str, ...]:
+    """Return the names of the features that both fits are over."""
+    sizes = first.mixture.n_features, second.mixture.n_features
+    if sizes[0] != sizes[1]:
+        raise DataError(f"the fits cannot be compared: one is over {sizes[0]} features, the other over {sizes[1]}")
+    names, others = first.feature_names, second.feature_names
+    for at, (one, other) in enumerate(zip(names or (), others or (), strict=False)):  # either may have none
+        if one != other:
+            raise DataError(f"the fits cannot be compared: feature {at} is {one!r} in one and {other!r} in the other")
+    return names or others or tuple(f"x{at}" for at in range(sizes[0]))
+
+
+def _in_one_line(model: Model) -> str:
+    mixture, summary = model.mixture, model.summary
+    return (
+        f"{counted(mixture.n_components, 'component')}, {mixture.covariance_type}; "
+        f"log-likelihood {summary.log_likelihood:.6f} nats/row, BIC {summary.bic:,.3f}"
+    )
+
+
+def _table(result: Comparison, first: Model, second: Model, features: tuple[str, ...]) -> Table:
+    table = Table("A", "B", "distance", "weight", "change", "mean", "moved most", "spread", caption=_CAPTION)
+    table.caption_justify = "left"
+    for one in result.matches:
+        table.add_row(
+            str(one.first),
+            str(one.second),
+            f"{one.distance:.4g}",
+            f"{one.weights[0]:.4f}",
+            f"{one.weights[1] - one.weights[0]:+.4f}",
+            f"{one.moved:.3g}",
+            f"{shown(features[one.moved_most])} {one.shift[one.moved_most]:+.3g}",
+            f"x {one.spread_ratio:.3g}",
+        )
+    for component in result.only_first:
+        weight = first.mixture.weights[component]
+        table.add_row(str(component), "-", "", f"{weight:.4f}", f"{-weight:+.4f}")
+    for component in result.only_second:
+        table.add_row("-", str(component), "", "0.0000", f"{second.mixture.weights[component]:+.4f}")
+    return table

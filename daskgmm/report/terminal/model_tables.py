@@ -1,0 +1,105 @@
+"""A fitted model as tables on a terminal."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from ...core.em.fitted_model import FitSummary, Model
+from ...core.mixture.mixture import Mixture
+from ...core.scoring.bhattacharyya import bhattacharyya_distances
+from ...text import counted
+from ..texts import shown
+
+_MOST_FEATURES = 8  # whose means are shown
+_FIRST_COLUMN, _COLUMN = 14, 22  # characters of the tables of means
+_MOST_WORK = 2e10  # k^2 d^3 up to which the overlaps are computed: seconds
+
+
+def inspection(model: Model, width: int = 80) -> RenderableType:
+    """Return what is known of a fit and its components, the heaviest first, for a terminal of that many columns."""
+    return Group(_facts(model), "", _components(model), *_means(model, width), _legend(model))
+
+
+def summary_line(summary: FitSummary) -> str:
+    """Return the fit in one line."""
+    return (
+        f"log-likelihood {summary.log_likelihood:.6f} nats/row, BIC {summary.bic:,.3f} after {summary.n_iter} "
+        f"iterations; {summary.stop_reason}"
+    )
+
+
+def _facts(model: Model) -> Table:
+    mixture, summary = model.mixture, model.summary
+    total = summary.log_likelihood * summary.weight_sum
+    table = Table(show_header=False, box=None)
+    facts = {
+        "mixture": f"{counted(mixture.n_components, 'component')}, {mixture.covariance_type} covariance, "
+        f"{counted(mixture.n_features, 'feature')}, {counted(mixture.n_parameters, 'parameter')}",
+        "rows (weight)": f"{summary.weight_sum:,.12g}",
+        "log-likelihood": f"{summary.log_likelihood:.6f} nats/row, {total:,.3f} in all",
+        "AIC, AICc, BIC, ICL": f"{summary.aic:,.3f}, {summary.aicc:,.3f}, {summary.bic:,.3f}, {summary.icl:,.3f}",
+        "iterations": f"{summary.n_iter}; {shown(summary.stop_reason)}",
+    }
+    if summary.empty_components:
+        facts["empty components"] = ", ".join(map(str, summary.empty_components))
+    if model.anomaly:
+        facts["anomalies"] = f"log-density below {model.anomaly.threshold:.6g}, quantile {model.anomaly.quantile:g}"
+    for name, value in facts.items():
+        table.add_row(name, value)
+    return table
+
+
+def _components(model: Model) -> Table:
+    mixture = model.mixture
+    table = Table("component", "weight", "rows", "nearest", "overlap")
+    nearest = _nearest(mixture)
+    for component in _heaviest_first(mixture):
+        weight = mixture.weights[component]
+        rows = f"{weight * model.summary.weight_sum:,.0f}"
+        table.add_row(str(component), f"{weight:.4f}", rows, *nearest[component])
+    return table
+
+
+def _means(model: Model, width: int) -> list[Table]:
+    """Return tables of the features' means, side by side as far as they fit into the width."""
+    mixture = model.mixture
+    deviations = np.sqrt(mixture.structure.variances(mixture.covariances, mixture.means.shape))
+    names = _names(model)[:_MOST_FEATURES]
+    beside = max((width - _FIRST_COLUMN) // _COLUMN, 1)
+    tables = []
+    for at in range(0, len(names), beside):
+        some = range(at, min(at + beside, len(names)))
+        table = Table("component", *(names[i] for i in some))
+        for component in _heaviest_first(mixture):
+            cells = (f"{mixture.means[component, i]:.4g} ± {deviations[component, i]:.3g}" for i in some)
+            table.add_row(str(component), *cells)
+        tables.append(table)
+    return tables
+
+
+def _heaviest_first(mixture: Mixture) -> list[int]:
+    return [int(component) for component in np.argsort(-mixture.weights, kind="stable")]
+
+
+def _names(model: Model) -> tuple[str, ...]:
+    return tuple(map(shown, model.feature_names or (f"x{i}" for i in range(model.mixture.n_features))))
+
+
+def _nearest(mixture: Mixture) -> list[tuple[str, str]]:
+    """Return of each component the nearest other that has rows, and their overlap; nothing where it takes too long."""
+    k, d = mixture.means.shape
+    if k - len(mixture.empty) < 2 or k**2 * float(d) ** 3 > _MOST_WORK:
+        return [("", "")] * k
+    distances = bhattacharyya_distances(mixture, mixture)
+    np.fill_diagonal(distances, np.inf)
+    distances[:, list(mixture.empty)] = np.inf
+    others = distances.argmin(axis=1)
+    return [(str(other), f"{np.exp(-distances[one, other]):.2g}") for one, other in enumerate(others)]
+
+
+def _legend(model: Model) -> str:
+    legend = "overlap: with the nearest other component, from 0 to 1; mean ± standard deviation of each feature"
+    more = model.mixture.n_features - _MOST_FEATURES
+    return f"{legend}; {more} more features are in model.zarr" if more > 0 else legend

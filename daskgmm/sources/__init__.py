@@ -1,0 +1,6 @@
+"""Where rows come from: every kind of file and store, opened as one value that reads what is sliced from it."""
+
+from .base import Coordinate, DataOptions, Format, Keys, Source
+from .open import open_source
+
+__all__ = ["Coordinate", "DataOptions", "Format", "Keys", "Source", "open_source"]

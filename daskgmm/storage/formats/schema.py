@@ -1,0 +1,111 @@
+"""Every array that is written: name, dimensions, type, fill value; one format version for all of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...core.scoring.prediction import LEFT_OUT
+from ...errors import DataError
+
+FORMAT_VERSION = 2
+_FLAGS = ((LEFT_OUT, "left_out"),)
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """How one array is written; `grid` among its dimensions stands for the axes of the data's grid."""
+
+    name: str
+    dims: tuple[str, ...]
+    dtype: str
+    fill_value: float = float("nan")
+    flags: tuple[tuple[int, str], ...] = ()  # values that have a meaning of their own, as CF's flag_meanings
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What is written beside the array, after the CF conventions (section 3.5)."""
+        values, meanings = zip(*self.flags, strict=True) if self.flags else ((), ())
+        return {"flag_values": list(values), "flag_meanings": " ".join(meanings)} if values else {}
+
+
+MODEL_WEIGHTS = ArraySpec("weights", ("component",), "float64")
+MODEL_MEANS = ArraySpec("means", ("component", "feature"), "float64")
+MODEL_COVARIANCES = {
+    "full": ArraySpec("covariances", ("component", "feature", "feature_2"), "float64"),
+    "tied": ArraySpec("covariances", ("feature", "feature_2"), "float64"),
+    "diag": ArraySpec("covariances", ("component", "feature"), "float64"),
+    "spherical": ArraySpec("covariances", ("component",), "float64"),
+}
+CHECKPOINT_SURVEY = (
+    ArraySpec("origin", ("feature",), "float64"),
+    ArraySpec("lead", ("feature",), "float64"),
+    ArraySpec("scatter", ("feature", "feature_2"), "float64"),
+    ArraySpec("minimum", ("feature",), "float64"),
+    ArraySpec("maximum", ("feature",), "float64"),
+    ArraySpec("steps", ("feature",), "float64"),
+)
+CHECKPOINT_HISTORY = ArraySpec("history", ("pass",), "float64")
+CHECKPOINT_SUMS = ArraySpec("sums", ("component", "column"), "float64")
+PROBABILITIES = ArraySpec("probabilities", ("grid", "component"), "float32")
+TOP_PROBABILITIES = ArraySpec("probabilities", ("grid", "rank"), "float32")
+LOG_DENSITY = ArraySpec("log_density", ("grid",), "float64")
+ANOMALY = ArraySpec("anomaly", ("grid",), "bool", False)
+AS_STORED = "as stored"  # the type that the source has
+RECORD_ROWS = ArraySpec("rows", ("sampled_row", "feature"), AS_STORED)
+RECORD_WEIGHTS = ArraySpec("row_weights", ("sampled_row",), AS_STORED)
+RECORD_RANGE = ArraySpec("range", ("bound", "feature"), "float64")
+
+
+def labels_spec(n_components: int) -> ArraySpec:
+    """Return the array of labels in the smallest signed integer type that holds them; LEFT_OUT flags a row left out."""
+    return ArraySpec("labels", ("grid",), _smallest(n_components), LEFT_OUT, _FLAGS)
+
+
+def components_spec(n_components: int) -> ArraySpec:
+    """Return the array of the components that the largest probabilities belong to."""
+    return ArraySpec("components", ("grid", "rank"), _smallest(n_components), LEFT_OUT, _FLAGS)
+
+
+RESULTS = ("labels.zarr", "probabilities.zarr", "log_density.zarr", "anomaly.zarr", "results.parquet")
+_RESULT_ARRAYS = "labels|probabilities|components|log_density|anomaly"
+_CHUNK_OF_RESULTS = re.compile(rf"results\.parquet/.*|({_RESULT_ARRAYS})\.zarr/({_RESULT_ARRAYS})/c/.*")
+
+
+def is_chunk_of_results(file: str) -> bool:
+    """Return whether a file of a run directory holds results of some rows, rather than what is written once."""
+    return _CHUNK_OF_RESULTS.fullmatch(file) is not None
+
+
+_COLUMNS = {"labels": "label", "probabilities": "probability", "components": "component"}
+_RESULT = re.compile(r"label|log_density|anomaly|(probability|component)_\d+")
+
+
+def column_stem(spec: ArraySpec) -> str:
+    """Return what a column of a table of results is called; with _0, _1, ... where there is one for each component."""
+    return _COLUMNS.get(spec.name, spec.name)
+
+
+def is_result_column(name: str) -> bool:
+    """Return whether a table of results may hold results under that name."""
+    return _RESULT.fullmatch(name) is not None
+
+
+def _smallest(n_components: int) -> str:
+    return next(t for t in ("int8", "int16", "int32") if n_components - 1 <= np.iinfo(t).max)
+
+
+def check_version(attributes: dict[str, Any], path: Path, kind: str) -> None:
+    """Raise DataError unless the attributes are those of a `kind` in the format that is read here."""
+    version = attributes.get("daskgmm_format")
+    if attributes.get("daskgmm_kind") != kind or not isinstance(version, int):
+        raise DataError(f"{path} is not a daskgmm {kind}: it lacks the attributes of one")
+    if version != FORMAT_VERSION:
+        raise DataError(
+            f"{path} has format version {version}, and this daskgmm reads version {FORMAT_VERSION}: "
+            "use the daskgmm that wrote it, or a newer one"
+        )

@@ -1,0 +1,1 @@
+"""A run's directory: staging, lock, checkpoints, metrics."""

@@ -1,0 +1,84 @@
+"""What of a job is done, with the checksums of the files that it consists of: `fitted`, and a file in `done/` for each
+region of the results that is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from ...errors import DataError
+from ...filesystem.checksums import Checksum, Checksums, fit_together, read_sealed, seal
+from ...filesystem.location import write_first
+
+DONE = "done"
+_FITTED = "fitted"
+_KIND = "marker"
+_N_THREADS = 8  # that read finished regions to compare their checksums
+
+Region = tuple[slice, ...]
+
+
+class _Marker(BaseModel):
+    """What is done, and the files of it."""
+
+    name: str
+    files: dict[str, Checksum | None]
+
+
+def mark_done(folder: Path, region: Region, files: Checksums) -> None:
+    """Note that a region of all results in the folder is written, to these files."""
+    _mark(folder / DONE / name_of(region), files)
+
+
+def mark_fitted(folder: Path, names: tuple[str, ...]) -> None:
+    """Note that a fit has ended, and wrote those of these files that are in the folder."""
+    files: Checksums = {name: Checksum.of((folder / name).read_bytes()) for name in names if (folder / name).exists()}
+    _mark(folder / _FITTED, files)
+
+
+def is_fitted(folder: Path) -> bool:
+    """Return whether a fit has ended whose files are whole."""
+    return _is_whole(folder / _FITTED, folder.joinpath)
+
+
+def _mark(path: Path, files: Checksums) -> None:
+    marker = _Marker(name=path.name, files=files)
+    write_first(path, seal(_KIND, marker.model_dump_json().encode()))
+
+
+def whole_regions(folder: Path, locate: Callable[[str], Path] | None = None) -> frozenset[str]:
+    """Return the names of the regions that are written and whole; every file of them is read for it.
+
+    `locate` gives the place of a file by its name in the folder, where some are elsewhere.
+    """
+    names = sorted(listed(folder / DONE))
+    with ThreadPoolExecutor(_N_THREADS) as threads:
+        whole = list(threads.map(lambda name: _is_whole(folder / DONE / name, locate or folder.joinpath), names))
+    return frozenset(name for name, is_whole in zip(names, whole, strict=True) if is_whole)
+
+
+def _is_whole(path: Path, locate: Callable[[str], Path]) -> bool:
+    """Return whether the marker at `path` is, and all files that it names."""
+    try:
+        marker = _Marker.model_validate_json(read_sealed(_KIND, path))
+    except (DataError, ValueError):
+        return False
+    return marker.name == path.name and fit_together(locate, marker.files)
+
+
+def name_of(region: Region) -> str:
+    """Return the name of a region: where it begins."""
+    return "-".join(f"{one.start}" for one in region)
+
+
+def listed(folder: Path) -> frozenset[str]:
+    """Return the names in a folder; none where there is no folder."""
+    return frozenset(_names(folder))
+
+
+def _names(folder: Path) -> Iterator[str]:
+    return (one.name for one in folder.iterdir()) if folder.is_dir() else iter(())

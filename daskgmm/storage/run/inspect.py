@@ -1,0 +1,101 @@
+"""How far a job has come, by what it has written so far. Nothing is changed by looking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+import zarr
+from pydantic import BaseModel
+
+from ...filesystem.location import zarr_store
+from ..formats.schema import RESULTS
+from .checkpoint import CHECKPOINTS, load_checkpoint
+from .directory import CONFIG
+from .metrics import METRICS
+from .staging import Leftover
+
+
+@dataclass(frozen=True)
+class Written:
+    """What the files of an unfinished job say."""
+
+    configuration: dict[str, Any]  # sections as in config.yaml; empty if it is not there
+    last: dict[str, Any] | None  # the record of the last iteration
+    has_model: bool
+    has_checkpoint: bool
+    n_regions: int | None  # of the results, once they are begun; None also for tables, which do not say
+    newest: float | None  # time of the last write that can be seen, seconds since 1970
+
+
+def written_by(work: Leftover) -> Written:
+    """Return what an unfinished job has written; what it takes away meanwhile counts as not there."""
+    return Written(
+        configuration=_configuration(work.folder / CONFIG),
+        last=_last_record(work.folder),
+        has_model=(work.folder / "model.zarr" / "zarr.json").exists(),
+        has_checkpoint=(work.folder / CHECKPOINTS).exists(),
+        n_regions=_n_regions(work.folder),
+        newest=newest(work.folder, (CONFIG, METRICS, "plan.json", "done", "complete.json")),
+    )
+
+
+def newest(folder: Path, names: tuple[str, ...]) -> float | None:
+    """Return the time of the last write to these files and folders, as far as the store tells."""
+    times = [time for name in names if (time := _time(folder / name)) is not None]
+    return max(times, default=None)
+
+
+def _time(path: Path) -> float | None:
+    try:
+        time = float(path.stat().st_mtime)
+    except (OSError, AttributeError, TypeError, ValueError):  # stores need not keep times
+        return None
+    return time or None
+
+
+def _configuration(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text())
+    except (OSError, RecursionError, ValueError, yaml.YAMLError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _last_record(folder: Path) -> dict[str, Any] | None:
+    """Return the last iteration that the metrics hold, or a checkpoint: object stores get the metrics at the end."""
+    try:
+        lines = (folder / METRICS).read_text(errors="replace").splitlines()
+    except OSError:
+        checkpoint = load_checkpoint(folder / CHECKPOINTS)
+        lines = [] if checkpoint is None else list(checkpoint.metrics)
+    for line in reversed(lines):  # the last one may be half written
+        try:
+            return _Record.model_validate_json(line).model_dump()
+        except ValueError:
+            continue
+    return None
+
+
+class _Record(BaseModel):
+    """What is shown of an iteration."""
+
+    iteration: int
+    log_likelihood: float
+    gain: float | None = None
+    remaining_gain: float | None = None
+    n_live: int | None = None
+
+
+def _n_regions(folder: Path) -> int | None:
+    """Return the number of chunks of the results: those of any of their arrays, which are cut alike."""
+    for name in RESULTS:
+        if name.endswith(".zarr") and (folder / name / "zarr.json").exists():
+            try:
+                array = zarr.open_array(**zarr_store(folder / name), path=name.removesuffix(".zarr"), mode="r")
+            except (OSError, ValueError, KeyError):
+                return None
+            return int(array.nchunks)
+    return None

@@ -1,0 +1,53 @@
+"""metrics.jsonl: a line of JSON for each iteration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ...events import Event, Iteration
+from ...filesystem.location import writing
+
+METRICS = "metrics.jsonl"
+
+
+@contextmanager
+def metrics_writer(path: Path, before: Sequence[str] = ()) -> Iterator[MetricsWriter]:
+    """Give a listener that writes the iterations, at once, behind the lines `before`; in an object store at the end."""
+    with writing(path):
+        writer = MetricsWriter(path, list(before))
+        writer.write()
+        try:
+            yield writer
+        except BaseException:
+            with suppress(Exception):  # what went wrong first is what is told
+                writer.write()
+            raise
+        writer.write()
+
+
+@dataclass
+class MetricsWriter:
+    """Keeps the iterations of a job."""
+
+    path: Path
+    lines: list[str]
+    _n_written: int = 0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Iteration):
+            self.lines.append(json.dumps(asdict(event)) + "\n")
+            if isinstance(self.path, Path):
+                with suppress(OSError):  # a full disk, say: checkpoints hold the lines too, and the end tries again
+                    self.write()
+
+    def write(self) -> None:
+        """Write the lines that are not in the file, or all of them where that is not known."""
+        goes_on = self._n_written and isinstance(self.path, Path)
+        at, self._n_written = self._n_written if goes_on else 0, 0
+        with self.path.open("a" if goes_on else "w") as file:
+            file.write("".join(self.lines[at:]))
+        self._n_written = len(self.lines)

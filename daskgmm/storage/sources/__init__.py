@@ -1,6 +1,0 @@
-"""Where rows come from: every kind of file and store, opened as one value that reads what is sliced from it."""
-
-from .data import Coordinate, DataOptions, Format, Keys, Source
-from .opening import open_source
-
-__all__ = ["Coordinate", "DataOptions", "Format", "Keys", "Source", "open_source"]

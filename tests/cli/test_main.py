@@ -1,0 +1,101 @@
+"""The beginning of the command line: quick, and the same commands as cli.py."""
+
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import daskgmm
+from daskgmm.cli import commands as cli
+from daskgmm.cli import main as entry
+
+HEAVY = {"numba", "scipy", "sklearn", "zarr", "distributed", "pydantic", "rich", "dask.array", "pandas"}
+
+
+@pytest.mark.parametrize("name", cli.main.commands)
+def test_the_table_holds_the_first_sentence_of_each_command(name):
+    help_text = " ".join(cli.main.commands[name].help.split())
+    assert help_text.startswith(entry.COMMANDS[name])
+
+
+def test_the_table_holds_no_other_command():
+    assert list(entry.COMMANDS) == sorted(cli.main.commands)
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_imports_nothing_that_takes_long(option):
+    program = (
+        "import sys\n"
+        "from daskgmm.cli.main import main\n"
+        f"main([{option!r}], standalone_mode=False)\n"
+        "print('imported:', *sorted(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    listed = done.stdout.rpartition("imported:")[2].split()
+    assert HEAVY & set(listed) == set()
+
+
+def test_the_estimator_imports_nothing_that_stores():
+    """Which takes a tenth of a second; a zarr array that is handed in brings zarr with it."""
+    program = "import sys, daskgmm.estimators.gaussian_mixture; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert {"zarr", "stamina", "pydantic", "daskgmm.storage"} & set(done.stdout.split()) == set()
+
+
+def test_help_lists_the_commands_and_each_has_its_own():
+    text = CliRunner().invoke(entry.main, ["--help"]).output
+    assert all(name in text for name in entry.COMMANDS)
+    assert "--dry-run" in CliRunner().invoke(entry.main, ["fit", "--help"]).output
+
+
+def test_a_misspelt_command_is_refused():
+    done = CliRunner().invoke(entry.main, ["fti"])
+    assert done.exit_code == 2
+    assert "No such command" in done.stderr
+
+
+def test_dask_has_the_same_commands_under_gmm():
+    (point,) = entry_points(group="dask_cli", name="gmm")
+    assert isinstance(point.load(), click.Group)
+    assert point.load().name == "gmm"
+
+
+def test_the_package_gives_its_names_when_they_are_asked_for():
+    assert daskgmm.GaussianMixture().n_components == 1
+    assert {"GaussianMixture", "load_model"} <= set(dir(daskgmm))
+    with pytest.raises(AttributeError, match="has no attribute 'GausianMixture'"):
+        daskgmm.GausianMixture  # noqa: B018 # asking is the point
+
+
+def test_requests_that_are_left_behind_print_nothing_when_the_process_ends():
+    program = (
+        "import asyncio, sys\n"
+        "from daskgmm.cli.main import run\n"
+        "async def request():\n"
+        "    try:\n"
+        "        await asyncio.sleep(60)\n"
+        "    finally:\n"
+        "        raise ValueError('created in a different Context')\n"
+        "class Other:\n"
+        "    def __del__(self):\n"
+        "        raise ValueError('of another')\n"
+        "left = request()\n"
+        "loop = asyncio.new_event_loop()\n"
+        "task = loop.create_task(left)\n"
+        "loop.call_soon(loop.stop)\n"
+        "loop.run_forever()\n"
+        "task._log_destroy_pending = False\n"
+        "sys.argv = ['daskgmm', '--version']\n"
+        "try:\n"
+        "    run()\n"
+        "finally:\n"
+        "    del task, left, loop\n"
+        "    import gc; gc.collect()\n"
+        "    other = Other(); del other\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
+    assert "different Context" not in done.stderr
+    assert "ValueError: of another" in done.stderr

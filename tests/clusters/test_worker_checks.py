@@ -1,0 +1,236 @@
+"""What is asked of workers before any work, against schedulers and workers in processes of their own."""
+
+import os
+import signal
+from contextlib import nullcontext
+
+import dask
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster
+from distributed.comm import CommClosedError
+
+from daskgmm.chunked.worker_usage import usage
+from daskgmm.clusters import worker_checks as preflight
+from daskgmm.clusters.connection import ANSWER_TIMEOUT, Connection
+from daskgmm.clusters.worker_checks import (
+    answers,
+    blas_kernels,
+    blas_threads,
+    check_packages,
+    check_paths,
+    differences,
+    memory_limits,
+    most_threads,
+)
+from daskgmm.config import parse_config
+from daskgmm.errors import ClusterLostError, ConfigurationError
+from daskgmm.events import Notice
+from daskgmm.jobs.preflight import check_cluster, local_inputs
+from daskgmm.sources import DataOptions, open_source
+
+from .environments import cluster_of_processes, forged, site_without
+
+JOB = "data: {path: 'sample:iris'}\nmodel: {n_components: 2}\noutput: {directory: run}"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """Two workers of this environment."""
+    with (
+        cluster_of_processes(tmp_path_factory.mktemp("same"), n_workers=2) as file,
+        Client(scheduler_file=str(file), set_as_default=False) as client,
+    ):
+        client.wait_for_workers(2, timeout=60)
+        yield client
+
+
+@pytest.fixture
+def connected(tmp_path):
+    """A function that gives a client of one worker with the packages in some folders alone."""
+
+    def connect(*path):
+        return cluster_of_processes(tmp_path, path=path)
+
+    return connect
+
+
+def test_workers_of_the_same_environment_do_not_differ(client):
+    told = []
+    assert differences(client) == []
+    check_packages(client, told.append)
+    assert told == []
+
+
+def one_worker(file):
+    client = Client(scheduler_file=str(file), set_as_default=False)
+    client.wait_for_workers(1, timeout=60)
+    return client
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::distributed.versions.VersionMismatchWarning")  # the same, as a table
+@pytest.mark.parametrize(
+    ("package", "other", "serious"),
+    [("dask", "2020.1.0", True), ("numpy", "1.9.0", True), ("scipy", "1.0.1", False), ("daskgmm", "9.9", True)],
+)
+def test_versions_that_differ_are_told_and_refused_where_they_matter(tmp_path, connected, package, other, serious):
+    told, path = [], (forged(tmp_path / "forged", package, other), site_without(tmp_path / "site"))
+    refused = pytest.raises(ConfigurationError, match=rf"{package} is .* here and {other} on tcp://.*: install")
+    with connected(*path) as file, one_worker(file) as client, refused if serious else nullcontext():
+        check_packages(client, told.append)
+    assert any(f"{package} is" in message and f"{other} on tcp://" in message for message in told)
+
+
+@pytest.mark.slow
+def test_a_package_that_workers_lack_is_refused_and_not_waited_for(tmp_path, connected):
+    refused = pytest.raises(ConfigurationError, match=r"numba is .* here and missing on tcp://")
+    with connected(site_without(tmp_path / "site", "numba")) as file, one_worker(file) as client, refused:
+        check_packages(client, lambda message: None)
+
+
+@pytest.mark.slow
+def test_this_package_is_sent_where_it_is_missing_and_computes_there(tmp_path, connected):
+    told = []
+    with connected(site_without(tmp_path / "site", "daskgmm")) as file, one_worker(file) as client:
+        check_packages(client, told.append)
+        assert len(told) == 1
+        assert "daskgmm is missing on tcp://" in told[0]
+        assert blas_threads(client) == 1
+        again = []
+        check_packages(client, again.append)
+        assert again == []
+
+
+@pytest.mark.slow
+def test_workers_that_were_sent_other_code_are_refused(tmp_path, connected, monkeypatch):
+    with connected(site_without(tmp_path / "site", "daskgmm")) as file, one_worker(file) as client:
+        check_packages(client, lambda message: None)
+        monkeypatch.setattr(preflight, "_sent_version", lambda: "0+of-other-code")
+        with pytest.raises(ConfigurationError, match=r"daskgmm is .* here and .*\+\w+ on .*: install .* or restart"):
+            check_packages(client, lambda message: None)
+
+
+@pytest.mark.slow
+def test_workers_whose_package_has_no_version_are_refused(tmp_path, connected):
+    site = site_without(tmp_path / "site", "daskgmm")
+    (site / "daskgmm").mkdir()
+    (site / "daskgmm" / "__init__.py").touch()
+    refused = pytest.raises(ConfigurationError, match=r"daskgmm is .* here and of an unknown version on")
+    with connected(site) as file, one_worker(file) as client, refused:
+        check_packages(client, lambda message: None)
+
+
+def test_files_that_workers_do_not_see_are_named(client, tmp_path):
+    np.save(tmp_path / "rows.npy", np.zeros((3, 2)))
+    check_paths(client, [tmp_path / "rows.npy"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ConfigurationError, match=r"nowhere\.npy is not readable on tcp://.* and 1 more: workers read"):
+        check_paths(client, [tmp_path / "nowhere.npy"], None)
+
+
+def test_inputs_are_the_local_files_of_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert local_inputs(DataOptions("a.zarr")) == [tmp_path / "a.zarr"]
+    assert local_inputs(DataOptions("parts/part-*.npy")) == [tmp_path / "parts"]
+    assert local_inputs(DataOptions("a.h5::x/y")) == [tmp_path / "a.h5"]
+    assert local_inputs(DataOptions("s3://a/b.zarr")) == local_inputs(DataOptions("sample:iris")) == []
+
+
+def test_tasks_call_blas_on_one_thread_and_memory_is_known(client):
+    assert blas_threads(client) == 1
+    assert len(memory_limits(client)) == 2
+
+
+def test_workers_of_the_same_processor_take_the_same_kernels_of_blas(client):
+    (places,) = blas_kernels(client).values()
+    assert len(places) == 3
+
+
+def test_little_memory_is_told_before_any_work(client, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = []
+    config = parse_config(JOB, ("model.n_components=200", "output.labels=false"))
+    source = open_source(DataOptions("sample:synthetic"))
+    huge = parse_config(
+        JOB, ("fit.sample_size=100000000", "data.path=sample:synthetic", "data.synthetic.n_samples=1e9")
+    )
+    check_cluster(Connection("here", client=client), config, source, told.append)
+    assert told == []
+    check_cluster(Connection("here", client=client), huge, open_source(huge.data), told.append)
+    assert ["have less memory than this job takes" in one.message for one in told if isinstance(one, Notice)] == [True]
+
+
+def test_workers_of_more_threads_than_memory_is_reckoned_with_are_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        for n, told in (
+            (1, ["workers run 2 tasks at once: with cluster.threads_per_worker=2 memory is reckoned so"]),
+            (2, []),
+        ):
+            config = parse_config(
+                JOB, ("cluster.kind=address", "cluster.address=tcp://127.0.0.1:1", f"cluster.threads_per_worker={n}")
+            )
+            heard = []
+            check_cluster(Connection("there", client=client), config, open_source(config.data), heard.append)
+            assert [one.message for one in heard] == told
+
+
+def test_a_worker_that_is_lost_while_it_is_asked_is_left_out(client):
+    first = min(client.scheduler_info(n_workers=-1)["workers"])
+
+    def lost_on_one(address, dask_worker):
+        if dask_worker.address == address:
+            raise CommClosedError("gone")
+        return "here"
+
+    assert list(answers(client, lost_on_one, first).values()) == ["here"]
+    with pytest.raises(ZeroDivisionError):
+        answers(client, divmod, 1, 0)
+
+
+def test_threads_are_asked_nothing():
+    check_cluster(Connection("threads"), parse_config(JOB), open_source(DataOptions("sample:iris")), pytest.fail)
+
+
+@pytest.fixture
+def frozen(tmp_path):
+    """A client of two workers, of which one is frozen."""
+    with cluster_of_processes(tmp_path, n_workers=2) as file, Client(scheduler_file=str(file)) as client:
+        client.wait_for_workers(2, timeout=60)
+        pid = min(client.run(os.getpid).values())
+        os.kill(pid, signal.SIGSTOP)
+        yield client
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def stuck(tmp_path):
+    """A client of a scheduler that is frozen."""
+    with cluster_of_processes(tmp_path, n_workers=1) as file, Client(scheduler_file=str(file)) as client:
+        client.wait_for_workers(1, timeout=60)
+        pid = client.run_on_scheduler(os.getpid)
+        os.kill(pid, signal.SIGSTOP)
+        yield client
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    "ask", [memory_limits, most_threads, blas_threads, lambda client: check_packages(client, print)]
+)
+def test_a_frozen_scheduler_is_not_waited_for_without_end(stuck, ask):
+    with (
+        dask.config.set({ANSWER_TIMEOUT: 1.0}),
+        pytest.raises(ClusterLostError, match="scheduler did not answer within 1"),
+    ):
+        ask(stuck)
+
+
+def test_a_frozen_worker_is_not_waited_for_without_end(frozen, monkeypatch):
+    with dask.config.set({ANSWER_TIMEOUT: 2.0}), pytest.raises(ClusterLostError, match="did not all answer within 2 s"):
+        check_packages(frozen, print)
+    monkeypatch.setattr("daskgmm.chunked.worker_usage._PATIENCE", 1.0)
+    assert usage() == {}

@@ -1,0 +1,65 @@
+"""EM on a sample, corrected by the statistics of all rows."""
+
+import numpy as np
+import pytest
+
+from daskgmm.core.em.loop import EMOptions, State, Trial, iterate
+from daskgmm.core.em.surrogate import suggested
+from daskgmm.core.init.starts import in_memory
+from daskgmm.core.mixture.mixture import Mixture
+from tests import oracles
+
+EM = EMOptions(1e-6, 500, accelerate=True)
+
+
+def data(covariance_type="full", n=20_000, n_sample=4_000, weighted=False, spread=1.5):
+    """Return all rows, a sample of them, and the mixture to which EM on the sample leads."""
+    parameters = oracles.random_parameters(covariance_type, 3, 2, seed=1, spread=spread)
+    rows, _ = oracles.draw(parameters, n)
+    rows = np.random.default_rng(0).permutation(rows)
+    weights = np.random.default_rng(1).uniform(0.5, 2, n) if weighted else None
+    whole = in_memory(rows, weights)
+    sample = in_memory(rows[:n_sample], None if weights is None else weights[:n_sample])
+    start = State(sample.survey, (Trial(Mixture(*parameters)),))
+    return whole, sample, iterate(start, sample, EM).best.mixture
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_a_suggestion_gains_no_less_than_a_step_of_em_and_about_what_it_says(covariance_type, weighted):
+    whole, sample, mixture = data(covariance_type, weighted=weighted)
+    (statistics,) = whole((mixture,))
+    suggestion = suggested(sample, whole.survey, Trial(mixture, statistics=statistics), EM)
+    plain = iterate(State(whole.survey, (Trial(mixture),)), whole, EMOptions(1e-12, 1)).best.history
+    gained = whole((suggestion.mixture,))[0].mean_log_likelihood - plain[0]
+    assert gained > 0.95 * (plain[1] - plain[0])
+    assert gained == pytest.approx(suggestion.gain, rel=0.5)
+
+
+def test_fits_that_are_suggested_their_next_mixture_take_fewer_passes_to_the_same_limit():
+    whole, sample, mixture = data()
+
+    def suggest(trial, far):
+        return suggested(sample, whole.survey, trial, EM, far)
+
+    alone, led = (
+        iterate(State(whole.survey, (Trial(mixture),)), whole, EM, **more).best for more in ({}, {"suggest": suggest})
+    )
+    assert led.history[-1] == pytest.approx(alone.history[-1], abs=1e-5)
+    assert np.diff(led.history).min() >= 0
+    assert len(led.history) < len(alone.history)
+
+
+def test_nothing_is_suggested_for_components_far_apart_for_their_sizes():
+    """The kernels with own centres take over there, and statistics about own means are no differences."""
+    rows = np.concatenate([np.random.default_rng(0).normal(at, 1, (2_000, 2)) for at in (0.0, 1e8)])
+    whole = in_memory(np.random.default_rng(1).permutation(rows), None)
+    sample = in_memory(whole.rows[:500], None)
+    mixture = Mixture("full", np.full(2, 0.5), np.array([[0.0, 0.0], [1e8, 1e8]]), np.array([np.eye(2)] * 2))
+    assert suggested(sample, whole.survey, Trial(mixture, statistics=whole((mixture,))[0]), EM) is None
+
+
+def test_nothing_is_suggested_while_a_component_is_empty():
+    whole, sample, mixture = data()
+    empty = Mixture("full", np.array([0.5, 0.5, 0.0]), mixture.means, mixture.covariances)
+    assert suggested(sample, whole.survey, Trial(empty, statistics=whole((empty,))[0]), EM) is None

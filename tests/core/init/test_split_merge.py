@@ -1,0 +1,238 @@
+"""Split and merge moves."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from daskgmm.core.em.loop import EMOptions, State, StopReason, Trial, iterate
+from daskgmm.core.init import split_merge as moves
+from daskgmm.core.init.exchanges import after, exchanges
+from daskgmm.core.init.split_merge import exchanged, moved
+from daskgmm.core.init.starts import SeedOptions, in_memory
+from daskgmm.core.mixture.floor import Floor
+from daskgmm.core.mixture.mixture import Mixture
+from tests import oracles
+
+FLOOR = Floor(np.full(2, 1e-6), 1e-6 * np.eye(2))
+EM = EMOptions(1e-6, 1000, FLOOR, accelerate=True)
+LEAST = 1e-3
+
+
+def wrong(covariance_type="full"):
+    """Return rows of three clusters in a row, and a mixture with two components on the first, one on the others."""
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal(at, 1, (2_000, 2)) for at in ([0.0, 0.0], [20.0, 0.0], [26.0, 0.0])])
+    means = np.array([[-0.5, 0.0], [0.5, 0.0], [23.0, 0.0]])
+    variances = np.array([[1.0, 1.0], [1.0, 1.0], [10.0, 1.0]])
+    covariances = {
+        "full": np.array([np.diag(one) for one in variances]),
+        "tied": np.eye(2),
+        "diag": variances,
+        "spherical": variances.mean(axis=1),
+    }
+    mixture = Mixture(covariance_type, np.array([1 / 6, 1 / 6, 2 / 3]), means, covariances[covariance_type])
+    return in_memory(rng.permutation(rows), None), mixture
+
+
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_a_component_moves_to_where_it_is_missing(covariance_type):
+    sample, mixture = wrong(covariance_type)
+    stuck = iterate(State(sample.survey, (Trial(mixture),)), sample, EM).best
+    trial = moved(sample, SeedOptions(3, covariance_type, em=EM), mixture)
+    assert trial.history[-1] > stuck.history[-1] + 0.1
+    np.testing.assert_allclose(np.sort(trial.mixture.means[:, 0]), [0, 20, 26], atol=0.2)
+
+
+def test_moves_leave_a_mixture_that_fits_as_it_is():
+    sample, _ = wrong()
+    means = np.array([[0.0, 0.0], [20.0, 0.0], [26.0, 0.0]])
+    mixture = Mixture("full", np.full(3, 1 / 3), means, np.array([np.eye(2)] * 3))
+    alone = iterate(State(sample.survey, (Trial(mixture),)), sample, EM).best
+    trial = moved(sample, SeedOptions(3, em=EM), mixture)
+    assert trial.history[-1] == pytest.approx(alone.history[-1], abs=1e-3)
+
+
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_the_first_exchange_splits_what_is_two_and_merges_what_is_one(covariance_type):
+    sample, mixture = wrong(covariance_type)
+    first = exchanges(sample, mixture, FLOOR, 4)[0]
+    assert first.components == (2, 0, 1)
+    merged = int(np.argmin(first.theirs.means[:, 0]))
+    np.testing.assert_allclose(np.sort(first.theirs.means[:, 0]), [0, 20, 26], atol=0.3)
+    assert first.theirs.weights[merged] == pytest.approx(1 / 3)
+    if covariance_type == "full":
+        np.testing.assert_allclose(first.theirs.covariances[merged], np.diag([1.25, 1.0]))  # 1 within, 0.25 between
+
+
+def test_exchanges_keep_the_number_of_components_and_the_weight():
+    parameters = oracles.random_parameters("full", 5, 3, seed=1)
+    sample, mixture = in_memory(oracles.draw(parameters, 5_000)[0], None), Mixture(*parameters)
+    found = exchanges(sample, mixture, None, 4)
+    assert len(found) == 4
+    for one in found:
+        whole = after(mixture, [one])
+        assert whole.n_components == 5
+        assert whole.weights.sum() == pytest.approx(1)
+        kept = np.setdiff1d(np.arange(5), one.components)
+        np.testing.assert_array_equal(whole.means[:2], mixture.means[kept])
+        np.testing.assert_array_equal(whole.covariances[:2], mixture.covariances[kept])
+        assert whole.weights[2:].sum() == pytest.approx(mixture.weights[list(one.components)].sum())
+
+
+def spied(monkeypatch):
+    """Return the list to which each exchange that is tried is added, with its gain."""
+    tried, original = [], moves._tried
+
+    def spy(*given):
+        tried.append(original(*given))
+        return tried[-1]
+
+    monkeypatch.setattr(moves, "_tried", spy)
+    return tried
+
+
+def gain_of(sample, mixture, better):
+    before, then = (sample((one,))[0].mean_log_likelihood for one in (mixture, better))
+    return then - before
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_the_gain_of_an_exchange_is_that_of_the_whole_mixture_before_more_em(covariance_type, weighted, monkeypatch):
+    """A fourth component stays as it is."""
+    sample, mixture = wrong(covariance_type)
+    extra = np.random.default_rng(3).normal((23.0, 6.0), 1.5, (2_000, 2))
+    weights = np.random.default_rng(4).uniform(1e-7, 1e-6, 8_000) if weighted else None
+    sample = in_memory(np.concatenate([sample.rows, extra]), weights)
+    means = np.concatenate([mixture.means, [[23.0, 6.0]]])
+    covariances = mixture.covariances
+    if covariance_type != "tied":
+        covariances = np.concatenate([covariances, covariances[:1] * 2.25])
+    mixture = Mixture(covariance_type, np.append(0.75 * mixture.weights, 0.25), means, covariances)
+    tried = spied(monkeypatch)
+    found = exchanged(sample, SeedOptions(4, covariance_type, em=EM), mixture, LEAST)
+    gain, best = max((one for one in tried if one is not None), key=lambda one: one[0])
+    assert gain > 0.1
+    assert gain_of(sample, mixture, after(mixture, [best])) == pytest.approx(gain, rel=1e-6)
+    np.testing.assert_array_equal(found[-1].means, after(mixture, [best]).means)
+
+
+@pytest.mark.parametrize("n_far", [20, 100])
+def test_rows_that_an_exchange_would_leave_alone_are_counted_in_its_gain(n_far, monkeypatch):
+    """Two clusters in one component, and a few rows far away that have one of their own: no exchange gains."""
+    rng = np.random.default_rng(1)
+    clusters = [rng.normal(at, 1, (2_000, 2)) for at in ([0.0, 0.0], [20.0, 0.0], [26.0, 0.0])]
+    sample = in_memory(rng.permutation(np.concatenate([*clusters, rng.normal((0, 100), 0.3, (n_far, 2))])), None)
+    weights = np.array([2_000, n_far, 4_000]) / (6_000 + n_far)
+    covariances = np.array([np.eye(2), 0.09 * np.eye(2), np.diag([10.0, 1.0])])
+    mixture = Mixture("full", weights, np.array([[0.0, 0.0], [0.0, 100.0], [23.0, 0.0]]), covariances)
+    tried = spied(monkeypatch)
+    exchanged(sample, SeedOptions(3, em=EM), mixture, 1e9)  # none is given up
+    assert tried
+    for one in tried:
+        if one is not None:
+            gain, exchange = one
+            assert gain == pytest.approx(gain_of(sample, mixture, after(mixture, [exchange])), rel=1e-6)
+
+
+def test_exchanges_of_different_components_are_made_together():
+    """The three clusters many times, far apart, and the same mistake in each."""
+    sample, mixture = wrong()
+    n = 6
+    at = 1000.0 * np.arange(n)[:, None, None] * np.array([1.0, 0.0])
+    sample = in_memory((sample.rows[::n] + at).reshape(-1, 2), None)
+    means, covariances = (mixture.means + at).reshape(-1, 2), np.tile(mixture.covariances, (n, 1, 1))
+    many = Mixture("full", np.tile(mixture.weights, n) / n, means, covariances)
+    together, alone = exchanged(sample, SeedOptions(3 * n, em=EM), many, LEAST)
+    centres = (np.array([0.0, 20.0, 26.0]) + at[..., :1]).ravel()
+    missed = [
+        int((np.abs(one.means[:, 0] - centres[:, None]).min(axis=1) > 1).sum()) for one in (many, alone, together)
+    ]
+    assert missed[:2] == [2 * n, 2 * n - 2]
+    assert missed[2] <= 2 * n - 4
+
+
+def test_components_that_an_exchange_narrows_are_held_to_the_floor(monkeypatch):
+    """Rows that are all one point, beside another cluster, in one component: half of it has no width."""
+    rng = np.random.default_rng(2)
+    point = np.full((2_000, 2), [23.0, 3.0])
+    clusters = [rng.normal(at, 1, (2_000, 2)) for at in ([0.0, 0.0], [20.0, 0.0])]
+    sample, mixture = in_memory(rng.permutation(np.concatenate([*clusters, point])), None), wrong()[1]
+    tried, least = spied(monkeypatch), 1e-3
+    options = SeedOptions(3, em=EMOptions(1e-6, 1000, Floor(np.full(2, least), least * np.eye(2)), accelerate=True))
+    (found,) = exchanged(sample, options, mixture, LEAST)
+    assert min(np.linalg.eigvalsh(one).min() for one in found.covariances) == pytest.approx(least, rel=1e-6)
+    assert max(tried, key=lambda one: -np.inf if one is None else one[0])[0] > 1
+
+
+@pytest.mark.parametrize("unit", [1e-80, 1e-6, 1.0, 1e3, 1e70])
+def test_moves_do_not_depend_on_the_units_of_a_column(unit):
+    """One that is the same in all rows of the three components that are exchanged."""
+    sample, mixture = wrong()
+    rng = np.random.default_rng(5)
+    last = np.concatenate([np.zeros(6_000), rng.normal(1.0, 0.1, 2_000)]) * unit
+    first = np.concatenate([sample.rows[:, 0], rng.normal(60.0, 1.0, 2_000)])
+    spread = [(1.0, 1e-6), (1.0, 1e-6), (10.0, 1e-6), (1.0, 1e-2)]
+    covariances = np.array([np.diag([one, unit**2 * other]) for one, other in spread])
+    means = np.stack([[-0.5, 0.5, 23.0, 60.0], [0.0, 0.0, 0.0, unit]], axis=1)
+    mixture = Mixture("full", np.array([1, 1, 4, 2]) / 8, means, covariances)
+    sample = in_memory(np.stack([first, last], axis=1), None)
+    em = replace(EM, floor=Floor.of(sample.survey, 1e-12))
+    trial = moved(sample, SeedOptions(4, em=em), mixture)
+    np.testing.assert_allclose(np.sort(trial.mixture.means[:, 0]), [0, 20, 26, 60], atol=0.2)
+
+
+def test_rows_of_weight_zero_change_nothing():
+    sample, mixture = wrong()
+    alone = exchanged(sample, SeedOptions(3, em=EM), mixture, LEAST)
+    rows = np.concatenate([np.full((1, 2), np.nan), sample.rows])
+    weighted = in_memory(rows, np.append(0.0, np.ones(len(sample.rows))))
+    (found,) = exchanged(weighted, SeedOptions(3, em=EM), mixture, LEAST)
+    np.testing.assert_allclose(found.means, alone[-1].means, rtol=1e-6, atol=1e-6)
+
+
+def test_a_move_to_a_mixture_that_collapses_is_not_made():
+    """Without regularisation a component on one point has a density without bound."""
+    rng = np.random.default_rng(2)
+    clusters = [rng.normal(at, 1, (500, 2)) for at in ([0.0, 0.0], [20.0, 0.0])]
+    sample = in_memory(rng.permutation(np.concatenate([*clusters, np.full((500, 2), [23.0, 3.0])])), None)
+    em = replace(EM, floor=None)
+    trial = moved(sample, SeedOptions(3, em=em), wrong()[1])
+    assert trial.stop is StopReason.CONVERGED
+
+
+def test_an_empty_component_is_left_alone():
+    sample, mixture = wrong()
+    empty = replace(mixture, weights=np.array([0.0, 0.5, 0.5]))
+    assert exchanged(sample, SeedOptions(3, em=EM), empty, LEAST) == []
+
+
+def test_a_single_component_cannot_be_exchanged():
+    sample, mixture = wrong()
+    one = Mixture("full", np.ones(1), mixture.means[:1], mixture.covariances[:1])
+    assert exchanged(sample, SeedOptions(1, em=EM), one, LEAST) == []
+
+
+def test_of_two_components_one_half_of_a_split_is_merged_with_the_other():
+    """One component covers two clusters with a third far away, and the other lies within the first of them."""
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal((0.0, 0.0), 1, (2_000, 2)), rng.normal((40.0, 0.0), 1, (2_000, 2))])
+    sample = in_memory(rng.permutation(rows), None)
+    means, covariances = np.array([[0.0, 0.0], [20.0, 0.0]]), np.array([0.04 * np.eye(2), np.diag([400.0, 1.0])])
+    mixture = Mixture("full", np.array([0.02, 0.98]), means, covariances)
+    first = exchanges(sample, mixture, FLOOR, 4)[0]
+    np.testing.assert_allclose(np.sort(first.theirs.means[:, 0]), [0, 40], atol=0.3)
+    assert first.theirs.weights.sum() == pytest.approx(1)
+    trial = moved(sample, SeedOptions(2, em=EM), mixture)
+    np.testing.assert_allclose(np.sort(trial.mixture.means[:, 0]), [0, 40], atol=0.2)
+
+
+def test_a_tight_group_within_a_broad_one_is_found():
+    """EM alone stays on a plateau there for long."""
+    rng = np.random.default_rng(1)
+    rows = np.concatenate([rng.normal(size=(9_600, 2)), 0.1 * rng.normal(size=(400, 2)) + 1])
+    sample = in_memory(rng.permutation(rows), None)
+    means = np.array([[-0.8, 0.0], [0.8, 0.0]])
+    trial = moved(sample, SeedOptions(2, em=EM), Mixture("full", np.full(2, 0.5), means, np.array([np.eye(2)] * 2)))
+    assert trial.mixture.weights.min() == pytest.approx(0.04, abs=0.01)

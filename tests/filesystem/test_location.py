@@ -1,0 +1,35 @@
+"""Files that tasks write: a worker may die while it does, and another write the same at the same time."""
+
+import pytest
+
+from daskgmm.filesystem.location import place, written_at_once
+
+
+def test_a_file_that_is_not_written_to_its_end_leaves_the_one_before(tmp_path):
+    target = tmp_path / "part.parquet"
+    target.write_text("whole")
+
+    def write_half():
+        with written_at_once(target) as path:
+            path.write_text("ha")
+            assert target.read_text() == "whole"
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        write_half()
+    assert [one.name for one in tmp_path.iterdir()] == ["part.parquet"]
+    assert target.read_text() == "whole"
+
+
+def test_writers_of_the_same_file_do_not_meet(tmp_path):
+    target = tmp_path / "part.parquet"
+    with written_at_once(target) as first, written_at_once(target) as second:
+        first.write_text("same")
+        second.write_text("same")
+    assert [one.name for one in tmp_path.iterdir()] == ["part.parquet"]
+
+
+def test_an_object_store_is_written_to_directly():
+    target = place("memory://places/part.parquet")
+    with written_at_once(target) as path:
+        assert path is target

@@ -1,0 +1,100 @@
+"""What --dry-run says a job takes, beside what it takes."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from daskgmm.config import parse_config
+from daskgmm.jobs.dry_run import plan
+
+_JOB = """
+data: {{path: {path}}}
+model: {{n_components: 4}}
+fit: {{max_iter: 2}}
+compute: {{persist: false, chunk_bytes: 8388608}}
+output: {{directory: {path}-run}}
+"""
+
+# VmHWM is this process's own; getrusage's maximum starts from that of the process that started it.
+_PROGRAM = """
+import re, sys
+from pathlib import Path
+from distributed import default_client
+from daskgmm.config import parse_config
+from daskgmm.events import Phase
+from daskgmm.jobs.fit import fit
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024
+
+def listen(event):
+    if isinstance(event, Phase) and event.name == "predict" and config.cluster.kind == "local":
+        print(max(default_client().run(peak).values()))
+
+if __name__ == "__main__":
+    config = parse_config(sys.argv[1], sys.argv[2:])
+    fit(config, listen)
+    print(peak())
+"""
+
+STREAMED = {
+    "threads": (),
+    "far ahead": ("compute.read_ahead=8",),
+    "results and a larger sample": ("fit.sample_size=400000", "output.probabilities=true", "output.log_density=true"),
+    "local": ("cluster.kind=local", "cluster.n_workers=1", "cluster.threads_per_worker=2"),
+}
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """256 MiB of rows x 16 float32."""
+    path = tmp_path_factory.mktemp("rows") / "rows.zarr"
+    chunk, n_chunks = 131_072, 32
+    array = zarr.create_array(path, shape=(n_chunks * chunk, 16), chunks=(chunk, 16), dtype="float32")
+    rng = np.random.default_rng(0)
+    for at in range(0, array.shape[0], chunk):
+        array[at : at + chunk] = rng.standard_normal((chunk, 16), np.float32) + 4 * rng.integers(4, size=(chunk, 1))
+    return path
+
+
+def said(path, *overrides):
+    """Return the MiB that --dry-run names for each process."""
+    shown = plan(parse_config(_JOB.format(path=path), overrides))
+    return int(re.search(r"^peak memory: +at most (\d+) MiB in each process", shown, re.MULTILINE)[1])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak of a process there")
+@pytest.mark.parametrize("name", STREAMED)
+def test_a_streamed_fit_takes_no_more_memory_than_was_said(path, name, tmp_path):
+    overrides = (*STREAMED[name], f"output.directory={tmp_path / 'run'}")
+    program = tmp_path / "job.py"  # a file, which worker processes can import
+    program.write_text(_PROGRAM)
+    command = [sys.executable, str(program), _JOB.format(path=path), *overrides]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    peak, bound = max(int(line) for line in done.stdout.split()), said(path, *overrides)
+    assert peak <= bound <= 3 * peak
+
+
+def test_more_threads_chunks_and_results_take_more(path):
+    default = said(path, "cluster.n_workers=2")
+    assert said(path, "cluster.n_workers=2", "compute.read_ahead=2") == default
+    no_results = ("cluster.n_workers=2", "output.labels=false")
+    assert said(path, *no_results, "compute.read_ahead=3") == said(path, *no_results) + 3 * 8
+    assert said(path, "cluster.n_workers=2", "compute.read_ahead=3") > default + 3 * 8
+    assert said(path, "cluster.n_workers=4") > default
+    assert said(path, "cluster.n_workers=2", "compute.chunk_bytes=16777216") > default + 4 * 3 * 7
+    assert said(path, "cluster.n_workers=2", "output.probabilities=true") > default
+    assert said(path, "cluster.n_workers=2", "compute.persist=true") == default + 256
+
+
+def test_processes_share_the_rows_that_are_held(path):
+    local = ("cluster.kind=local", "compute.persist=true")
+    one, four = (said(path, *local, f"cluster.n_workers={n}") for n in (1, 4))
+    assert one - four == 256 * 3 // 4
