@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from .chunked.memory import ComputeOptions
-from .clusters import ClusterOptions, Threads
+from .clusters.kinds import ClusterOptions, Threads
 from .core.options.fit import FitOptions, ModelOptions
 from .core.options.select import SelectOptions
 from .core.selection.sweep import Candidate

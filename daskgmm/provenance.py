@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+from .core.arrays.types import Array
 from .core.em.loop import Trial
-from .core.mixture.feature_map import Array
 
 Stage = Literal["restart", "finalist", "rows"]
 

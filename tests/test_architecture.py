@@ -1,4 +1,4 @@
-"""Imports point down and siblings never meet: DESIGN section 4 as a table."""
+"""Imports point down, and rooms of one floor never meet: a room is a folder, or a module loose in the root."""
 
 import ast
 from pathlib import Path
@@ -7,22 +7,27 @@ import pytest
 
 import daskgmm
 
-BASE = {"errors", "events", "wording"}
-LAYERS = {"core", "chunked", "storage", "clusters", "report"}
-TOP = [  # each above those before it
-    *("defaults", "config", "checks", "given", "row_weights", "inputs", "signals", "telling", "resuming", "results"),
-    *("planning", "preflight", "performance", "watching", "opening", "tracking", "recording", "reporting"),
-    *("scoring", "selecting", "starting", "job", "sweep_job"),
-    *("status", "estimator", "selector", "cli", "entry", "__main__", "__init__"),
+FLOORS = [  # each may import of those above it in this list
+    {"errors", "events", "text", "options", "defaults"},
+    {"blas", "concurrency", "filesystem"},
+    {"core/arrays"},
+    {"core/mixture"},
+    {"core/kernels"},
+    {"core/em", "core/scoring"},
+    {"core/init"},
+    {"core/selection"},
+    {"core/options", "provenance"},
+    {"chunked", "sources", "clusters", "report", "storage"},
+    {"clusters/kinds", "fitting", "report/terminal", "storage/run"},
+    {"storage/formats", "report/html"},
+    {"config"},
+    {"observers"},
+    {"estimators", "jobs"},
+    {"cli", "__init__"},
+    {"__main__"},
 ]
-ALLOWED = {  # part of the package: what it may import of the package beside itself
-    "errors": set(),
-    "events": set(),
-    "wording": set(),
-    "core": BASE,
-    **dict.fromkeys(LAYERS - {"core"}, BASE | {"core"}),
-    **{module: BASE | LAYERS | set(TOP[:height]) for height, module in enumerate(TOP)},
-}
+ONE_ROOM = {"sources/tables": "sources"}  # folders that count as the one above them
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 OUTSIDE_CORE = {"dask", "distributed", "zarr", "click", "rich", "time", "pathlib"}  # no cluster, file, clock, terminal
 
 ROOT = Path(daskgmm.__file__).parent
@@ -41,11 +46,25 @@ def imported(module, tree):
             yield from (".".join([*above, *base, alias.name]) for alias in node.names)
 
 
-def own_parts(names):
-    """Return the parts of the package that these names belong to."""
-    parts = [name.split(".")[1] for name in names if name.startswith("daskgmm.")]
-    modules = {module.with_suffix("").parts[0] for module in MODULES}
-    return {part if part in modules else "__init__" for part in parts}
+def room_of(module):
+    """Return the room of a module's path within the package."""
+    folder = module.parent.as_posix()
+    return module.stem if folder == "." else ONE_ROOM.get(folder, folder)
+
+
+def rooms_of(names):
+    """Return the rooms of the package that these names belong to."""
+    return {room_of(_module_of(name.split(".")[1:])) for name in names if name.split(".")[0] == "daskgmm"}
+
+
+def _module_of(parts):
+    """Return the path of the module that a dotted name within the package leads to."""
+    for length in range(len(parts), 0, -1):
+        path = Path(*parts[:length])
+        for module in (path.with_suffix(".py"), path / "__init__.py"):
+            if module in MODULES:
+                return module
+    return Path("__init__.py")
 
 
 def tree_of(module):
@@ -53,16 +72,23 @@ def tree_of(module):
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
-def test_a_module_imports_only_what_the_table_allows(module):
-    part = module.with_suffix("").parts[0]
-    assert part in ALLOWED, "a new part of the package has its place in the table"
-    assert own_parts(imported(module, tree_of(module))) - {part} <= ALLOWED[part]
+def test_a_module_imports_only_from_floors_below_its_own(module):
+    room = room_of(module)
+    if module.name == "__init__.py" and module.parent.parts and not rooms_of(imported(module, tree_of(module))):
+        return
+    assert room in FLOOR_OF, "a new folder, or a module in the root, has its place in the table"
+    others = rooms_of(imported(module, tree_of(module))) - {room}
+    assert [other for other in others if FLOOR_OF[other] >= FLOOR_OF[room]] == []
+
+
+def test_at_most_twelve_modules_lie_loose_in_the_root():
+    assert len([module for module in MODULES if len(module.parts) == 1]) <= 12
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
 def test_nothing_of_the_package_is_imported_inside_a_function(module):
     nodes = [node for node in ast.walk(tree_of(module)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    assert own_parts(name for node in nodes for name in imported(module, node)) == set()
+    assert rooms_of(name for node in nodes for name in imported(module, node)) == set()
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module.parts[0] == "core"], ids=str)

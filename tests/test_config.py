@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from daskgmm.clusters import Local, Threads
+from daskgmm.clusters.kinds import Local, Threads
 from daskgmm.config import Config, config_schema, load_config, parse_config
 from daskgmm.errors import ConfigurationError
 

@@ -15,8 +15,8 @@ from dask.delayed import Delayed, delayed
 from numpy.typing import NDArray
 
 from ..core.arrays.naming import NotFiniteError, name_row
+from ..core.arrays.types import Array
 from ..core.kernels.natural_parameters import Coefficients, prepare_prediction
-from ..core.mixture.feature_map import Array
 from ..core.mixture.mixture import Mixture
 from ..core.scoring.prediction import Prediction, Wanted, predict
 from ..core.scoring.quantile_sketch import Counts

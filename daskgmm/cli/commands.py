@@ -14,7 +14,6 @@ from typing import Any
 import click
 from rich.console import Console
 
-from ..clusters.slurm_submit import Submission, batch_job
 from ..config import Config, config_schema, load_config
 from ..errors import ConfigurationError, DaskGMMError, without_credentials
 from ..events import ignore
@@ -25,6 +24,7 @@ from ..jobs.dry_run import plan, plan_selection
 from ..jobs.report import write_report
 from ..jobs.resume import finished
 from ..jobs.status import status_of
+from ..jobs.submit import Submission, batch_job
 from ..observers.console import listening
 from ..report.terminal.comparison import comparison
 from ..report.terminal.model_tables import inspection, summary_line

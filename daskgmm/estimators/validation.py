@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
+from ..core.arrays.types import Array
 from ..core.init.starts import Given
 from ..core.mixture.covariance import STRUCTURES
-from ..core.mixture.feature_map import Array
 from ..core.mixture.mixture import Mixture
 from ..errors import ConfigurationError
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from ..core.arrays.naming import name_column
 from ..core.mixture.data_summary import Survey
 from ..core.options.fit import ModelOptions
-from ..errors import ConfigurationError, DataError
+from ..errors import DataError
 from ..events import Listener, Notice
 
 if TYPE_CHECKING:  # a fit from Python needs nothing of what stores
-    from ..storage.run.directory import OutputOptions, RunDirectory
+    pass
 
 
 def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | None, listen: Listener) -> None:
@@ -52,14 +52,6 @@ def tell_of_mask(mask: object, survey: Survey, n_rows: int, listen: Listener) ->
     missing = f", in which {survey.n_missing:,} values are missing (NaN)" if survey.n_missing else ""
     which = f"{n_left_out:,} of {n_rows:,} rows out{missing}" if n_left_out else "no row out"
     listen(Notice(f"data.mask {shown} leaves {which}"))
-
-
-def check_predictable(directory: RunDirectory, output: OutputOptions) -> None:
-    """Raise ConfigurationError where a prediction would harm a fit, or write nothing."""
-    if directory.holds_model:
-        raise ConfigurationError(f"output.directory {output.directory!r} holds a fitted model: choose another one")
-    if not output.has_results:
-        raise ConfigurationError("nothing is to be written: set output.labels, probabilities or log_density to true")
 
 
 def check_same_features(names: Sequence[str] | None, fitted: Sequence[str] | None) -> None:

@@ -16,9 +16,10 @@ from ..core.em.fitted_model import FitSummary, Model
 from ..core.em.loop import State, Trial, iterate
 from ..core.init.starts import Race
 from ..core.mixture.data_summary import Survey
+from ..errors import ConfigurationError
 from ..events import Finished, Listener, Phase, ignore
 from ..filesystem.location import place
-from ..fitting.checks import check_fittable, check_predictable, check_same_features, tell_of_mask
+from ..fitting.checks import check_fittable, check_same_features, tell_of_mask
 from ..fitting.iteration_events import iteration_events
 from ..observers.mlflow import tracked
 from ..observers.recorder import Recorder, beginning_of, mend_record
@@ -26,7 +27,7 @@ from ..sources import Source, open_source
 from ..storage.formats.model import save_model
 from ..storage.formats.provenance import save_beginning, save_course
 from ..storage.run.checkpoint_policy import checkpointing
-from ..storage.run.directory import MODEL, RECORD, RunDirectory
+from ..storage.run.directory import MODEL, RECORD, OutputOptions, RunDirectory
 from ..storage.run.staging import Unfinished
 from .outputs import results_of
 from .report import leave_finished, report_of_fit
@@ -130,3 +131,11 @@ def predict(
             with directory.predicting(config.to_yaml(), results.plan, resume, overwrite) as work:
                 write_results(results, model, work, tell)
         tell(Finished(config.output.directory, {}))
+
+
+def check_predictable(directory: RunDirectory, output: OutputOptions) -> None:
+    """Raise ConfigurationError where a prediction would harm a fit, or write nothing."""
+    if directory.holds_model:
+        raise ConfigurationError(f"output.directory {output.directory!r} holds a fitted model: choose another one")
+    if not output.has_results:
+        raise ConfigurationError("nothing is to be written: set output.labels, probabilities or log_density to true")

@@ -17,11 +17,11 @@ from ..report.segmentation import write_segmentation
 from ..sources import Source
 from ..storage.formats.model import save_model
 from ..storage.formats.results_zarr import read_result
-from ..storage.formats.schema import RESULTS
 from ..storage.run.directory import MODEL, PICTURE, RECORD, SELECTION, OutputOptions
 from ..storage.run.finished_parts import mark_fitted
 from ..storage.run.metrics import METRICS
 from ..storage.run.staging import Unfinished
+from ..storage.schema import RESULTS
 from .outputs import Results, results_of
 
 

@@ -5,7 +5,7 @@ import time
 import pytest
 from distributed import default_client
 
-from daskgmm.clusters import Address
+from daskgmm.clusters.kinds import Address
 from daskgmm.errors import ClusterLostError, DataError
 
 from .environments import cluster_of_processes

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ..mixture.feature_map import Array
+from .types import Array
 
 _BLOCK_BYTES = 4 * 2**20  # of a block in float64: few calls for each chunk, and little memory for converted ones
 _TILE = 512  # blocks are whole tiles

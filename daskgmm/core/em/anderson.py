@@ -18,7 +18,7 @@ import numpy as np
 from scipy.linalg import lstsq
 
 from ...blas import single_threaded
-from ..mixture.feature_map import Array
+from ..arrays.types import Array
 from ..mixture.mixture import Mixture
 
 MEMORY = 5  # differences of steps that are combined

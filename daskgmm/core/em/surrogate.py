@@ -17,10 +17,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..init.starts import CHEAP_ROWS
+from ..arrays.types import Array
 from ..kernels.natural_parameters import Coefficients, Shared, prepare
 from ..mixture.data_summary import Survey
-from ..mixture.feature_map import Array
 from ..mixture.mixture import Mixture
 from ..mixture.statistics import Statistics
 from .e_step import Expectation, expect
@@ -91,3 +90,6 @@ def _shared(mixture: Mixture, survey: Survey) -> Shared:
     if not isinstance(coefficients, Shared):
         raise _OwnCentresError
     return coefficients
+
+
+CHEAP_ROWS = 20_000  # of a sample on which all restarts go on

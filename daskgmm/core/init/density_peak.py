@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chndtr
 
-from ..mixture.feature_map import Array
+from ..arrays.types import Array
 
 _PLACES = 64  # rows that are looked at
 _SHARES = (0.01, 0.04, 0.15)  # of the rows, that may be the group

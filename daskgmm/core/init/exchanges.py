@@ -10,8 +10,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays.types import Array
 from ..em.e_step import Expectation
-from ..mixture.feature_map import Array
 from ..mixture.floor import Floor
 from ..mixture.frame import Frame
 from ..mixture.mixture import Mixture

@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...errors import SingularCovarianceError
+from ..arrays.types import Array
 from ..em.e_step import Expectation
 from ..em.loop import StopReason, Trial
 from ..kernels.natural_parameters import prepare_prediction
-from ..mixture.feature_map import Array
 from ..mixture.mixture import Mixture
 from ..scoring.prediction import Wanted, predict
 from .exchanges import Exchange, after, disjoint, exchanges, group

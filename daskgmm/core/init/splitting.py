@@ -15,11 +15,11 @@ import numpy as np
 
 from ...blas import single_threaded
 from ...errors import SingularCovarianceError
+from ..arrays.types import Array
 from ..em.e_step import Expectation
 from ..em.loop import EMOptions, State, Trial, iterate
 from ..kernels.natural_parameters import check_regular, prepare_prediction
 from ..mixture.covariance import STRUCTURES
-from ..mixture.feature_map import Array
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
 from ..scoring.prediction import Wanted, predict

@@ -12,11 +12,13 @@ from threadpoolctl import threadpool_limits
 
 from ...blas import single_threaded
 from ...errors import SingularCovarianceError
+from ..arrays.types import Array
 from ..em.e_step import Expectation, Rows
 from ..em.loop import EMOptions, State, Trial, iterate
+from ..em.surrogate import CHEAP_ROWS
 from ..mixture.covariance import STRUCTURES, Scatter, raised_to
 from ..mixture.data_summary import survey
-from ..mixture.feature_map import Array, FeatureMap
+from ..mixture.feature_map import FeatureMap
 from ..mixture.mixture import Mixture, floored
 
 InitParams = Literal["kmeans", "k-means++", "random", "random_from_data"]
@@ -30,7 +32,6 @@ _CLOSE = 0.01  # to the limit of EM, in units of what chance adds to the log-lik
 _KMEANS_STEPS = 30  # Lloyd steps: EM goes on from there
 _ROWS_PER_PART = 4  # times d + 1
 _MOVED = 2  # restarts, at least, that go on after the first heat: they run side by side
-CHEAP_ROWS = 20_000  # of a sample on which all restarts go on
 _ROWS_TO_WHITEN = 10  # for each feature
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..mixture.feature_map import Array
+from ..arrays.types import Array
 from ..mixture.statistics import Statistics
 from .natural_parameters import Centred, Coefficients, Shared, expect_together
 

@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..arrays.types import Array
 from ..mixture.covariance import check_variances, cholesky
 from ..mixture.data_summary import Survey
-from ..mixture.feature_map import Array, FeatureMap, pack_coefficients
+from ..mixture.feature_map import FeatureMap, pack_coefficients
 from ..mixture.frame import Frame
 from ..mixture.mixture import Mixture
 from ..mixture.statistics import Statistics

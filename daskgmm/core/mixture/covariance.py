@@ -7,12 +7,13 @@ models, Pattern Recognition 28; McLachlan and Peel (2000), Finite mixture models
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from ...errors import SingularCovarianceError
-from .feature_map import Array, FeatureMap
+from ..arrays.types import Array
+from .feature_map import FeatureMap
 from .floor import Floor
 from .frame import Frame
 
@@ -269,3 +270,6 @@ def _outer(shift: Array) -> Array:
 def _to_x(covariances_z: Array, frame: Frame) -> Array:
     scaled: Array = covariances_z * np.outer(frame.scale, frame.scale)
     return scaled
+
+
+CovarianceType = Literal["full", "tied", "diag", "spherical"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...blas import single_threaded
 from ..arrays.blocks import blocks
 from ..arrays.naming import KINDS
-from .feature_map import Array
+from ..arrays.types import Array
 from .frame import Frame
 
 

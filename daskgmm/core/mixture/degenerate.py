@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .feature_map import Array
+from ..arrays.types import Array
 from .floor import Floor
 from .mixture import Mixture
 

@@ -11,9 +11,8 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from ..arrays.types import Array
 
 
 class FeatureMap(IntEnum):

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...blas import single_threaded
+from ..arrays.types import Array
 from .data_summary import Survey
-from .feature_map import Array
 
 DEFAULT_REG_COVAR = 1e-12
 _SHEPPARD = 12.0  # the variance of a uniform distribution of width 1 is 1 / 12

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .feature_map import Array
+from ..arrays.types import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays.types import Array
 from .covariance import STRUCTURES, Structure, cholesky, raised_to
-from .feature_map import Array
 from .floor import Floor
 from .frame import Frame
 

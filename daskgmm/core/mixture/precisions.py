@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..arrays.types import Array
 from .covariance import cholesky
-from .feature_map import Array
 from .mixture import Mixture
 
 

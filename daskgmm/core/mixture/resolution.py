@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .feature_map import Array
+from ..arrays.types import Array
 from .mixture import Mixture
 
 Resolution = float | Sequence[float]  # one step for all columns, or one for each; "auto" is `find_steps`

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .feature_map import Array
+from ..arrays.types import Array
 
 
 @dataclass(frozen=True, eq=False)

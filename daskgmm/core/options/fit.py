@@ -10,10 +10,10 @@ from annotated_types import Ge
 from ...options import STRICT
 from ..em.loop import EMOptions
 from ..init.starts import Given, InitParams, SeedOptions, heat_rows, how_many_moved, sample_size
+from ..mixture.covariance import CovarianceType
 from ..mixture.data_summary import Survey
 from ..mixture.floor import DEFAULT_REG_COVAR, Floor
 
-CovarianceType = Literal["full", "tied", "diag", "spherical"]
 ComputeDtype = Literal["auto", "float64", "float32"]
 
 

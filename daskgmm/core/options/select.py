@@ -11,9 +11,10 @@ from annotated_types import Ge, Le, MinLen
 from ...errors import ConfigurationError
 from ...options import STRICT
 from ..init.starts import SeedOptions
+from ..mixture.covariance import CovarianceType
 from ..mixture.data_summary import Survey
 from ..selection.sweep import Candidate, Criterion, SweepOptions
-from .fit import CovarianceType, FitOptions, ModelOptions
+from .fit import FitOptions, ModelOptions
 
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _BY_SIZE = ("full", "tied", "diag", "spherical")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from ..arrays.types import Array
 from ..mixture.covariance import cholesky
-from ..mixture.feature_map import Array
 from ..mixture.frame import Frame
 from ..mixture.mixture import Mixture
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..mixture.feature_map import Array
+from ..arrays.types import Array
 from ..mixture.frame import Frame
 from ..mixture.mixture import Mixture
 

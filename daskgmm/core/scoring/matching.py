@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from ..mixture.feature_map import Array
+from ..arrays.types import Array
 from ..mixture.mixture import Mixture
 from .bhattacharyya import bhattacharyya_distances
 

@@ -11,9 +11,9 @@ from numpy.typing import DTypeLike, NDArray
 from ...blas import single_threaded
 from ..arrays.blocks import blocks
 from ..arrays.naming import NotFiniteError, Place
+from ..arrays.types import Array
 from ..kernels.compiled import Outputs
 from ..kernels.natural_parameters import Coefficients
-from ..mixture.feature_map import Array
 
 LEFT_OUT = -2  # label of a row that is left out; its probabilities and log-density are NaN
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..mixture.feature_map import Array
+from ..arrays.types import Array
 
 _DROPPED = 36  # of the 64 bits: sign, exponent and 16 bits of the fraction are left, a step of 2^-16 of the value
 _MAGNITUDE = np.int64(2**63 - 1)

@@ -14,17 +14,16 @@ from typing import Literal
 import numpy as np
 
 from ...errors import SingularCovarianceError
+from ..arrays.types import Array
 from ..em.information_criteria import Criteria, criteria
 from ..em.loop import EMOptions, State, StopReason, Trial, advance
 from ..init.splitting import Seeded
 from ..kernels.natural_parameters import check_regular
-from ..mixture.covariance import STRUCTURES
+from ..mixture.covariance import STRUCTURES, CovarianceType
 from ..mixture.data_summary import Survey
 from ..mixture.degenerate import unsound_components
-from ..mixture.feature_map import Array
 from ..mixture.mixture import Mixture
 from ..mixture.resolution import lattice_excess
-from ..options.fit import CovarianceType
 from .folds import Fold, Scored
 
 Criterion = Literal["bic", "aic", "aicc", "icl", "heldout"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.mixture.feature_map import Array
+from ...core.arrays.types import Array
 
 # Okabe and Ito (2008), Color universal design, without black and yellow; then the two that are furthest from them.
 _FIRST = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#861f4a", "#8ed653")

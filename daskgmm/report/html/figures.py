@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.mixture.feature_map import Array
+from ...core.arrays.types import Array
 from .colours import LEFT_OUT
 from .report_data import Story
 from .svg import ACCENT, FAINT, GRID, INK, Drawing, figure, to_svg

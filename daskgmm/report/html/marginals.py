@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.mixture.feature_map import Array
+from ...core.arrays.types import Array
 from .colours import LEFT_OUT
 from .report_data import Story
 from .svg import INK, Drawing, figure, to_svg

@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.arrays.types import Array
 from ...core.em.fitted_model import Model
 from ...core.kernels.natural_parameters import prepare_prediction
-from ...core.mixture.feature_map import Array
 from ...core.mixture.mixture import Mixture
 from ...core.scoring.bhattacharyya import bhattacharyya_distances
 from ...core.scoring.discriminant import View, discriminant_view, feature_separation

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...errors import ConfigurationError
-from ...storage.formats.schema import is_result_column
 from ..base import DataOptions, Source
 from ..composite import NonZero
 from ..guarded import Guard, Reliable
+from ..result_columns import is_result_column
 from .table import KeyReader, Table, TableFormat, open_table
 
 

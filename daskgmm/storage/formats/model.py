@@ -13,14 +13,13 @@ from pydantic import BaseModel, ConfigDict
 
 from ...core.em.fitted_model import Anomaly, FitSummary, Model
 from ...core.kernels.natural_parameters import prepare_prediction
-from ...core.mixture.covariance import STRUCTURES
+from ...core.mixture.covariance import STRUCTURES, CovarianceType
 from ...core.mixture.mixture import Mixture
-from ...core.options.fit import CovarianceType
 from ...errors import DataError
 from ...filesystem.location import place, public
 from ...filesystem.retry import denial, is_denied, reason
 from ..run.staging import waits_for_its_place
-from .schema import MODEL_COVARIANCES, MODEL_MEANS, MODEL_WEIGHTS, check_version
+from ..schema import MODEL_COVARIANCES, MODEL_MEANS, MODEL_WEIGHTS, check_version
 from .untrusted_zarr import check_whole, declared_shape, header, header_text, read_values, save_plain
 
 MODEL_FOLDER = "model.zarr"

@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import DataError
 from ...filesystem.retry import denial, is_denied, reason
 from ...provenance import Beginning, Course, Curve, Load, Record, Span
-from .schema import RECORD_RANGE, RECORD_ROWS, RECORD_WEIGHTS, ArraySpec, check_version
+from ..schema import RECORD_RANGE, RECORD_ROWS, RECORD_WEIGHTS, ArraySpec, check_version
 from .untrusted_zarr import Arrays, check_whole, declared_shape, header, read_values, save_plain
 
 _ARRAYS = {"minimum", "maximum", "rows", "row_weights"}

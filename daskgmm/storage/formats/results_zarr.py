@@ -32,7 +32,7 @@ from ...sources.base import Coordinate
 from ..run.directory import OutputOptions
 from ..run.finished_parts import Region, mark_done
 from ..run.staging import Unfinished
-from .schema import (
+from ..schema import (
     ANOMALY,
     FORMAT_VERSION,
     LOG_DENSITY,

@@ -30,7 +30,7 @@ from ...core.selection.table import Row, Selection
 from ...errors import DataError
 from ...filesystem.location import writing
 from ...filesystem.retry import reason
-from .schema import FORMAT_VERSION, check_version
+from ..schema import FORMAT_VERSION, check_version
 
 
 def write_selection(selection: Selection, path: Path) -> None:

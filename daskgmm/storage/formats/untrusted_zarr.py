@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from ...filesystem.location import leads_elsewhere, size_of_file, writing, written_whole, zarr_store
-from .schema import FORMAT_VERSION, ArraySpec
+from ..schema import FORMAT_VERSION, ArraySpec
 
 _LARGEST_HEADER = 64 * 2**20  # bytes: the names of a million features
 _STORED = {  # beside the shape: how `_create` has zarr store an array

@@ -29,7 +29,7 @@ from ...events import Listener, Notice, ignore
 from ...filesystem.checksums import seal, unseal
 from ...filesystem.location import make_directory, remove, write_durably, writing
 from ...filesystem.retry import reason, retried
-from ..formats.schema import (
+from ..schema import (
     CHECKPOINT_HISTORY,
     CHECKPOINT_SUMS,
     CHECKPOINT_SURVEY,

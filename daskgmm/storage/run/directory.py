@@ -16,7 +16,7 @@ from ...events import Listener, ignore
 from ...filesystem.location import remove_if_empty, write_first, writing
 from ...filesystem.retry import reason
 from ...options import STRICT
-from ..formats.schema import RESULTS
+from ..schema import RESULTS
 from .lock import locked
 from .metrics import METRICS
 from .staging import Plan, Unfinished, is_unfinished, settle, unfinished

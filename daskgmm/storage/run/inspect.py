@@ -11,7 +11,7 @@ import zarr
 from pydantic import BaseModel
 
 from ...filesystem.location import zarr_store
-from ..formats.schema import RESULTS
+from ..schema import RESULTS
 from .checkpoint import CHECKPOINTS, load_checkpoint
 from .directory import CONFIG
 from .metrics import METRICS

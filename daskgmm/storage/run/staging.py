@@ -32,7 +32,7 @@ from ...filesystem.location import (
     written_whole,
 )
 from ...filesystem.retry import reason
-from ..formats.schema import is_chunk_of_results
+from ..schema import is_chunk_of_results
 from .checkpoint import CHECKPOINTS
 from .finished_parts import DONE, Region, listed, name_of, whole_regions
 

@@ -11,7 +11,7 @@ import dask.array as da
 import pytest
 from distributed import default_client
 
-from daskgmm.clusters import Address
+from daskgmm.clusters.kinds import Address
 from daskgmm.clusters.kinds.address import Tls
 from daskgmm.errors import ClusterLostError, ConfigurationError
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from distributed import default_client
 
-from daskgmm.clusters import Gateway
+from daskgmm.clusters.kinds import Gateway
 from daskgmm.clusters.kinds.gateway import PASSWORD
 from daskgmm.config import parse_config
 from daskgmm.errors import ClusterLostError, ConfigurationError

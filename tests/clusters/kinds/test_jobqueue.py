@@ -9,7 +9,7 @@ import dask
 import pytest
 from distributed import default_client
 
-from daskgmm.clusters import Allocation, HTCondor, Lsf, Pbs, Sge, Slurm
+from daskgmm.clusters.kinds import Allocation, HTCondor, Lsf, Pbs, Sge, Slurm
 from daskgmm.clusters.kinds.job_replacement import gone_since
 from daskgmm.clusters.kinds.jobqueue import _dask_jobqueue
 from daskgmm.concurrency import COMPUTE_THREADS, READ_AHEAD
@@ -207,7 +207,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it():
     program = """
 import sys
 sys.modules["dask_jobqueue"] = None  # as where it is not installed
-from daskgmm.clusters import Slurm
+from daskgmm.clusters.kinds import Slurm
 from daskgmm.errors import ConfigurationError
 try:
     Slurm(cores=1, memory="1GiB").job_script()

@@ -5,7 +5,7 @@ import dask.array as da
 import pytest
 from distributed import default_client
 
-from daskgmm.clusters import Local, Threads
+from daskgmm.clusters.kinds import Local, Threads
 from daskgmm.concurrency import COMPUTE_THREADS, READ_AHEAD, Execution, current_execution
 
 

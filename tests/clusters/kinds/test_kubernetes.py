@@ -10,7 +10,7 @@ import dask.config
 import pytest
 from distributed import default_client
 
-from daskgmm.clusters import Kubernetes
+from daskgmm.clusters.kinds import Kubernetes
 from daskgmm.clusters.kinds.kubernetes import dask_cluster
 from daskgmm.concurrency import COMPUTE_THREADS
 from daskgmm.config import parse_config

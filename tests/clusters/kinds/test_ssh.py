@@ -13,7 +13,7 @@ import dask
 import pytest
 from distributed import default_client
 
-from daskgmm.clusters import Ssh
+from daskgmm.clusters.kinds import Ssh
 from daskgmm.concurrency import COMPUTE_THREADS, READ_AHEAD
 from daskgmm.config import parse_config
 from daskgmm.errors import ClusterLostError, ConfigurationError

@@ -12,9 +12,9 @@ from daskgmm.filesystem.location import copy_over, place, remove, replace_path, 
 from daskgmm.sources.base import Coordinate
 from daskgmm.storage.formats.results_parquet import TableWriter
 from daskgmm.storage.formats.results_zarr import GridLayout, ResultKinds, ZarrWriter, read_result
-from daskgmm.storage.formats.schema import RESULTS, labels_spec
 from daskgmm.storage.run.directory import CONTENT
 from daskgmm.storage.run.staging import FOLDER, is_unfinished, settle, unfinished
+from daskgmm.storage.schema import RESULTS, labels_spec
 
 EVERYTHING = ResultKinds(3, labels=True, probabilities=True, log_density=True, threshold=0.5)
 LAYOUT = GridLayout(grid=(4, 6), chunks=(2, 6))

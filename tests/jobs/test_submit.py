@@ -8,12 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 from daskgmm.cli.commands import main
-from daskgmm.clusters import Local, Slurm
-from daskgmm.clusters.slurm_submit import Submission, batch_job
+from daskgmm.clusters.kinds import Local, Slurm
 from daskgmm.config import load_config
 from daskgmm.errors import ConfigurationError
+from daskgmm.jobs.submit import Submission, batch_job
 
-from .slurm import bits, daskgmm, finished, of_threads, wait_for, write_config
+from ..clusters.slurm import bits, daskgmm, finished, of_threads, wait_for, write_config
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 SHELLCHECK = Path(sysconfig.get_path("scripts")) / "shellcheck"

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from dask.utils import parse_bytes
 
+from ..clusters.connection import Cluster
+from ..clusters.kinds.allocation import Allocation
+from ..clusters.kinds.batch import BatchWorkers, check_command
+from ..clusters.kinds.jobqueue import Slurm
 from ..errors import ConfigurationError
-from .connection import Cluster
-from .kinds.allocation import Allocation
-from .kinds.batch import BatchWorkers, check_command
-from .kinds.jobqueue import Slurm
 
 _GO_ON = "--resume"  # how a requeued job treats what the job before it left
 

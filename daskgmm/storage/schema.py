@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ...core.scoring.prediction import LEFT_OUT
-from ...errors import DataError
+from ..core.scoring.prediction import LEFT_OUT
+from ..errors import DataError
 
 FORMAT_VERSION = 2
 _FLAGS = ((LEFT_OUT, "left_out"),)
@@ -82,17 +82,11 @@ def is_chunk_of_results(file: str) -> bool:
 
 
 _COLUMNS = {"labels": "label", "probabilities": "probability", "components": "component"}
-_RESULT = re.compile(r"label|log_density|anomaly|(probability|component)_\d+")
 
 
 def column_stem(spec: ArraySpec) -> str:
     """Return what a column of a table of results is called; with _0, _1, ... where there is one for each component."""
     return _COLUMNS.get(spec.name, spec.name)
-
-
-def is_result_column(name: str) -> bool:
-    """Return whether a table of results may hold results under that name."""
-    return _RESULT.fullmatch(name) is not None
 
 
 def _smallest(n_components: int) -> str:
