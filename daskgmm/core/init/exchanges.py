@@ -11,11 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays.types import Array
-from ..em.e_step import Expectation
-from ..mixture.floor import Floor
 from ..mixture.frame import Frame
 from ..mixture.mixture import Mixture
-from .splitting import Halving, halvings, replaced
+from .splitting import Halving
 
 _MERGERS = 2  # pairs to merge, the cheapest, for each exchange that is proposed
 
@@ -29,10 +27,9 @@ class Exchange:
     theirs: Mixture  # the halves and the merged one, in any order
 
 
-def exchanges(sample: Expectation, mixture: Mixture, floor: Floor | None, most: int) -> list[Exchange]:
+def exchanges(mixture: Mixture, splits: Sequence[Halving], most: int) -> list[Exchange]:
     """Return exchanges by what is estimated without EM on them, the most promising first."""
     mergers = nsmallest(_MERGERS * most, _mergers(mixture, _spread(mixture)), key=lambda one: one.loss)
-    splits = halvings(sample, mixture, floor)
     pairs = [pair for pair in product(splits, mergers) if pair[0].component not in (pair[1].first, pair[1].second)]
     pairs.sort(key=lambda one: one[1].loss - one[0].gain)
     proposed = [_exchange(mixture, split, merger) for split, merger in pairs[:most]]
@@ -48,7 +45,7 @@ def _regroupings(mixture: Mixture, splits: Sequence[Halving]) -> list[tuple[Halv
     """
     found, k = [], mixture.n_components
     for split in splits:
-        after_split = replaced(mixture, split.component, split.pair)
+        after_split = mixture.replace([((split.component,), split.pair)])
         mergers = _mergers(after_split, _spread(after_split))
         found += [(split, one) for one in mergers if one.first < k - 1 <= one.second]
     return sorted(found, key=lambda one: one[1].loss - one[0].gain)
@@ -57,8 +54,8 @@ def _regroupings(mixture: Mixture, splits: Sequence[Halving]) -> list[tuple[Halv
 def _regrouping(mixture: Mixture, split: Halving, merger: _Merger) -> Exchange:
     other = merger.first + (merger.first >= split.component)  # its number before the split
     components = (split.component, other)
-    ours = group(mixture, components)
-    halves = replaced(ours, 0, split.pair)  # the other one, then the halves
+    ours = mixture.take(components)
+    halves = ours.replace([((0,), split.pair)])  # the other one, then the halves
     half = 1 + merger.second - (mixture.n_components - 1)
     return Exchange(components, ours, _merged(halves, _spread(halves), 0, half))
 
@@ -75,27 +72,8 @@ def disjoint(ranked: Iterable[Exchange]) -> list[Exchange]:
 
 
 def after(mixture: Mixture, made: Sequence[Exchange]) -> Mixture:
-    """Return the mixture after exchanges of different components, which come last; a covariance of all stays."""
-    gone = [component for one in made for component in one.components]
-    shares = [mixture.weights[list(one.components)].sum() for one in made]
-
-    def joined(ours: Array, theirs: Sequence[Array]) -> Array:
-        return np.concatenate([np.delete(ours, gone, axis=0), *theirs])
-
-    tied = mixture.covariance_type == "tied"
-    return Mixture(
-        mixture.covariance_type,
-        joined(mixture.weights, [share * one.theirs.weights for share, one in zip(shares, made, strict=True)]),
-        joined(mixture.means, [one.theirs.means for one in made]),
-        mixture.covariances if tied else joined(mixture.covariances, [one.theirs.covariances for one in made]),
-    )
-
-
-def group(mixture: Mixture, components: Sequence[int]) -> Mixture:
-    """Return some components as a mixture of their own."""
-    own, weights = list(components), mixture.weights[list(components)]
-    covariances = mixture.covariances if mixture.covariance_type == "tied" else mixture.covariances[own]
-    return Mixture(mixture.covariance_type, weights / weights.sum(), mixture.means[own], covariances)
+    """Return the mixture after exchanges of different components."""
+    return mixture.replace((one.components, one.theirs) for one in made)
 
 
 @dataclass(frozen=True)
@@ -119,8 +97,8 @@ def _mergers(mixture: Mixture, spread: Array) -> Iterator[_Merger]:
 
 def _exchange(mixture: Mixture, split: Halving, merger: _Merger) -> Exchange:
     components = (split.component, merger.first, merger.second)
-    ours = group(mixture, components)
-    return Exchange(components, ours, replaced(_merged(ours, _spread(ours), 1, 2), 0, split.pair))
+    ours = mixture.take(components)
+    return Exchange(components, ours, _merged(ours, _spread(ours), 1, 2).replace([((0,), split.pair)]))
 
 
 def _spread(mixture: Mixture) -> Array:

@@ -14,6 +14,7 @@ mixture goes on from there, and they stand where it has raised the log-likelihoo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,9 +26,11 @@ from ..em.loop import StopReason, Trial
 from ..kernels.natural_parameters import prepare_prediction
 from ..mixture.mixture import Mixture
 from ..scoring.prediction import Wanted, predict
-from .exchanges import Exchange, after, disjoint, exchanges, group
-from .splitting import short_runs
+from .exchanges import Exchange, after, disjoint, exchanges
+from .splitting import Halving, halvings, short_runs
 from .starts import Restart, SeedOptions, chance, ranked, refine, settle
+
+Halve = Callable[[Mixture], list[Halving]]  # the components of a mixture in two, the most promising first
 
 _MOST_ROUNDS = 8
 _WORTH = 10  # times the tolerance of EM on the sample: moves that gain less are not worth their time
@@ -36,6 +39,7 @@ _WORK = 40_000_000  # numbers of joint log-densities times columns for each step
 _GO_ON = 4  # exchanges, the best after a few steps of EM of the whole mixture, from which a second one is tried
 _SETTLED = 2  # of them, that go on to the limit of EM
 _MOST, _FEWEST = 16, 4  # exchanges that are tried: one for each two components
+_SECOND = 8  # exchanges that are tried after another one
 _HEATS, _STEPS = 2, 10  # after the first heat of so many steps those that lose are given up
 _ROWS = 20_000  # of their components, about, on which they are tried
 _LEAST = 1e-3  # of a row: less is not counted in these steps
@@ -46,32 +50,45 @@ def moved(sample: Expectation, options: SeedOptions, mixture: Mixture, deep: boo
 
     With `deep`, two exchanges are tried together where one gains nothing and that is cheap.
     """
-    trial = settle(sample, options, mixture)
+    trial, known = settle(sample, options, mixture), _Halved(sample, options)
     for _ in range(_MOST_ROUNDS):
         if not isinstance(trial, Trial):
             break
-        better = _moved_once(sample, options, trial, deep=deep)
+        better = _moved_once(sample, options, trial, known, deep=deep)
         if better is None:
             break
         trial = better
     return trial
 
 
-def _moved_once(sample: Expectation, options: SeedOptions, trial: Trial, *, deep: bool) -> Trial | None:
+class _Halved:
+    """The components that were halved so far: what has not changed since is not halved again."""
+
+    def __init__(self, sample: Expectation, options: SeedOptions) -> None:
+        self._sample, self._floor, self._known = sample, options.em.floor, list[Halving]()
+
+    def __call__(self, mixture: Mixture) -> list[Halving]:
+        """Return the components of a mixture in two, the most promising first."""
+        found = halvings(self._sample, mixture, self._floor, self._known)
+        known = {id(one.pair) for one in self._known}
+        self._known += [one for one in found if id(one.pair) not in known]
+        return found
+
+
+def _moved_once(sample: Expectation, options: SeedOptions, trial: Trial, halve: Halve, *, deep: bool) -> Trial | None:
     """Return the trial after the exchanges that are found to gain, None where they do not gain enough."""
     least = max(chance(sample, options, 1), _WORTH * options.em.tol)
     n_tried = _affordable(sample, trial.mixture)
     if n_tried < _FEWEST:
-        tried = exchanged(sample, options, trial.mixture, least)
+        tried = exchanged(sample, options, trial.mixture, least, halve)
     else:
-        tried = _after_short_runs(sample, options, trial.mixture, n_tried)
+        tried = _after_short_runs(sample, options, trial.mixture, n_tried, halve)
     better = _first_better(sample, options, tried, trial, least)
     if better is not None or not deep or n_tried < _MOST or _n_exchanges(trial.mixture.n_components) <= _MOST:
         return better
-    for mixture in tried:  # what two exchanges gain that one does not
-        beyond = _after_short_runs(sample, options, mixture, n_tried)
-        better = better or _first_better(sample, options, beyond, trial, least)
-    return better
+    beyond = (_after_short_runs(sample, options, mixture, _SECOND, halve) for mixture in tried)
+    two = (_first_better(sample, options, mixtures, trial, least) for mixtures in beyond)
+    return next((one for one in two if one is not None), None)  # what two exchanges gain that one does not
 
 
 def _first_better(
@@ -97,16 +114,18 @@ def _affordable(sample: Expectation, mixture: Mixture) -> int:
     return min(_MOST, _WORK // (len(sample.rows) * mixture.n_components * columns))
 
 
-def _after_short_runs(sample: Expectation, options: SeedOptions, mixture: Mixture, n_tried: int) -> list[Mixture]:
+def _after_short_runs(
+    sample: Expectation, options: SeedOptions, mixture: Mixture, n_tried: int, halve: Halve
+) -> list[Mixture]:
     """Return the mixtures that are best after exchanges and a few steps of EM of the whole mixture, the best first."""
     try:
-        starts = [after(mixture, [one]) for one in exchanges(sample, mixture, options.em.floor, n_tried)]
+        starts = [after(mixture, [one]) for one in exchanges(mixture, halve(mixture), n_tried)]
         return [trial.mixture for trial in ranked(short_runs(sample, options, starts))[:_GO_ON]] if starts else []
     except (SingularCovarianceError, np.linalg.LinAlgError):
         return []
 
 
-def exchanged(sample: Expectation, options: SeedOptions, mixture: Mixture, least: float) -> list[Mixture]:
+def exchanged(sample: Expectation, options: SeedOptions, mixture: Mixture, least: float, halve: Halve) -> list[Mixture]:
     """Return the mixture after the exchanges that gain, each of other components, and after the best of them alone.
 
     `least` is the gain, nats per row, that is worth to be looked for.
@@ -117,7 +136,7 @@ def exchanged(sample: Expectation, options: SeedOptions, mixture: Mixture, least
     most = min(_MOST, max(_FEWEST, mixture.n_components // 2))
     try:
         whole = _Whole(mixture, _log_density(sample, mixture))
-        proposed = exchanges(sample, mixture, options.em.floor, most)
+        proposed = exchanges(mixture, halve(mixture), most)
     except (SingularCovarianceError, np.linalg.LinAlgError):
         return []
     tried = (_tried(sample, options, whole, least, exchange) for exchange in proposed)
@@ -192,7 +211,7 @@ def _others(rows: Expectation, whole: _Whole, exchange: Exchange, mass: Array) -
     others = np.log1p(-np.where(most, 0.0, mass))
     own = replace(rows, rows=rows.rows[most], row_weights=None if rows.row_weights is None else rows.row_weights[most])
     log_share = np.log(whole.mixture.weights[rest].sum())
-    density = _log_density(own, group(whole.mixture, rest.tolist()))
+    density = _log_density(own, whole.mixture.take(rest.tolist()))
     others[most] = log_share + density - whole.log_density[: len(mass)][most]
     return others
 

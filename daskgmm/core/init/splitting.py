@@ -19,9 +19,9 @@ from ..arrays.types import Array
 from ..em.e_step import Expectation
 from ..em.loop import EMOptions, State, Trial, iterate
 from ..kernels.natural_parameters import check_regular, prepare_prediction
-from ..mixture.covariance import STRUCTURES
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
+from ..scoring.bhattacharyya import bhattacharyya_distances
 from ..scoring.prediction import Wanted, predict
 from .density_peak import densest_place
 from .starts import (
@@ -42,6 +42,7 @@ Seeded = tuple[Trial, ...] | SingularCovarianceError  # the finalists, best firs
 _MOST_LONG = 3  # starts that go on from there
 _SHORT = 10  # EM steps that starts are compared after
 MOST_SPLITS = 4  # of one mixture, that are tried
+_SAME_COMPONENT = 1e-3  # Bhattacharyya distance of a component from one that is not halved again
 _SPLIT_STEPS = 8  # EM steps of the two halves of a component
 _SPLIT_ROWS = 4_000  # of a component, at most (and 20 for each feature): the gain of its split is estimated on them
 
@@ -110,7 +111,7 @@ def grown(sample: Expectation, options: SeedOptions, mixture: Mixture) -> list[M
 def splits(sample: Expectation, mixture: Mixture, floor: Floor | None) -> list[Mixture]:
     """Return mixtures of one component more, each with one component split, the most promising first."""
     found = halvings(sample, mixture, floor)[:MOST_SPLITS]
-    return [replaced(mixture, one.component, one.pair) for one in found]
+    return [mixture.replace([((one.component,), one.pair)]) for one in found]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,68 +119,76 @@ class Halving:
     """A component in two."""
 
     component: int
+    whole: Mixture  # of one: the component that was halved
     pair: Mixture  # of two, for the rows of the component
-    gain: float  # that is estimated, nats per row of the sample
+    own_gain: float  # that is estimated, nats per row of the component
+    share: float  # of the sample's rows, that the component has
+
+    @property
+    def gain(self) -> float:
+        """The estimated gain, nats per row of the sample."""
+        return self.share * self.own_gain
 
 
-def halvings(sample: Expectation, mixture: Mixture, floor: Floor | None) -> list[Halving]:
+def halvings(
+    sample: Expectation, mixture: Mixture, floor: Floor | None, known: Sequence[Halving] = ()
+) -> list[Halving]:
     """Return the components in two, the most promising first.
 
     The gain is estimated on the rows that are labelled with the component: the log-likelihood of two components there,
     beside that of one, less what more parameters gain on rows that they are fitted to and lose on others (Akaike 1973).
+    A component that is one of those `known`, or nearly, is not halved again.
     """
     rows, row_weights = sample.rows, sample.row_weights
     labels = predict(rows, row_weights, prepare_prediction(mixture), mixture.n_components, Wanted()).labels
-    n_more = mixture.n_features + 1 + STRUCTURES[mixture.covariance_type].n_parameters(1, mixture.n_features)
     most, found = max(_SPLIT_ROWS, 20 * (mixture.n_features + 1)), []
+    means = np.array([one.whole.means[0] for one in known]).reshape(len(known), mixture.n_features)
     for component in range(mixture.n_components):
-        own = np.flatnonzero(labels == component)
+        own, whole = np.flatnonzero(labels == component), mixture.take([component])
         if len(own) < 2 * (mixture.n_features + 1):
             continue
-        part = in_memory(rows[own[:most]], None if row_weights is None else row_weights[own[:most]], sample.dtype)
-        halves = _halves(part, mixture.covariance_type, floor)
-        if halves is not None:
-            gain, pair = halves
-            share = len(own) / len(rows)
-            found.append(Halving(component, pair, share * (gain - n_more / len(part.rows))))
+        halved = _among(known, whole, means)
+        if halved is None:
+            part = in_memory(rows[own[:most]], None if row_weights is None else row_weights[own[:most]], sample.dtype)
+            halved = _halves(part, whole, floor)
+        if halved is not None:
+            found.append(replace(halved, component=component, share=len(own) / len(rows)))
     return sorted(found, key=lambda one: -one.gain)
 
 
-def _halves(part: Expectation, covariance_type: str, floor: Floor | None) -> tuple[float, Mixture] | None:
-    """Return a mixture of two for the rows of one component, and its gain per row; None where it has no width.
+def _among(known: Sequence[Halving], whole: Mixture, means: Array) -> Halving | None:
+    """Return the halving of a component that is nearly the same, None if there is none; `means` (m, d) of those known.
+
+    (mu_a - mu_b)^T S^-1 (mu_a - mu_b) / 8 is the least that their distance can be, and each feature's share of it less.
+    """
+    variances = whole.structure.variances(whole.covariances, whole.means.shape)[0]
+    apart = (means - whole.means[0]) ** 2 > 8 * _SAME_COMPONENT * 2 * variances
+    near = (known[int(one)] for one in np.flatnonzero(~apart.any(axis=1)))
+    return next((one for one in near if bhattacharyya_distances(one.whole, whole)[0, 0] < _SAME_COMPONENT), None)
+
+
+def _halves(part: Expectation, component: Mixture, floor: Floor | None) -> Halving | None:
+    """Return a component in two, by the rows that are labelled with it; None where it has no width.
 
     EM on them starts from the two sides of the widest axis, and from the densest place and what is around it.
     """
     em = EMOptions(1e-3, _SPLIT_STEPS, floor)
-    one, two = (SeedOptions(k, covariance_type, em=em) for k in (1, 2))
+    one, two = (SeedOptions(k, component.covariance_type, em=em) for k in (1, 2))
     z, _ = standardised(part)
     axis = np.linalg.eigh(part.survey.pooled)[1][:, -1]
     sides = [z @ axis > 0, densest_place(whiten(z, part.survey.pooled))]
     starts = [_of_parts(part, two, side.astype(np.intp)) for side in sides if side is not None]
-    trials = [trial for start in starts if isinstance(trial := refine(part, two, start), Trial)]
-    whole = refine(part, one, _of_parts(part, one, np.zeros(len(z), np.intp)))
-    if not trials or not isinstance(whole, Trial):
+    try:
+        whole = short_runs(part, one, [_of_parts(part, one, np.zeros(len(z), np.intp))])[0]
+        best, d = ranked(short_runs(part, two, starts))[0], component.n_features
+    except SingularCovarianceError:
         return None
-    best = ranked(trials)[0]
-    return best.history[-1] - whole.history[-1], best.mixture
+    n_more = d + 1 + component.structure.n_parameters(1, d)
+    own_gain = best.history[-1] - whole.history[-1] - n_more / len(part.rows)
+    return Halving(0, component, best.mixture, own_gain, 1.0)
 
 
 def _of_parts(sample: Expectation, options: SeedOptions, labels: Labels) -> Mixture:
     with single_threaded():
         z, weights = standardised(sample)
         return mixture_of_parts(sample, z, weights, labels, options, np.random.default_rng(0))
-
-
-def replaced(mixture: Mixture, component: int, pair: Mixture) -> Mixture:
-    """Return the mixture with a component replaced by two; a covariance that all share stays."""
-
-    def joined(ours: Array, theirs: Array) -> Array:
-        return np.concatenate([np.delete(ours, component, axis=0), theirs])
-
-    tied = mixture.covariance_type == "tied"
-    return Mixture(
-        mixture.covariance_type,
-        joined(mixture.weights, mixture.weights[component] * pair.weights),
-        joined(mixture.means, pair.means),
-        mixture.covariances if tied else joined(mixture.covariances, pair.covariances),
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,6 +56,31 @@ class Mixture:
         mean = self.weights @ self.means
         spread = self.structure.variances(self.covariances, self.means.shape) + (self.means - mean) ** 2
         return Frame.from_variance(mean, self.weights @ spread)
+
+    def take(self, components: Sequence[int] | NDArray[np.intp]) -> Mixture:
+        """Return some components as a mixture of their own, whose weights add up to 1."""
+        own, weights = list(components), self.weights[list(components)]
+        covariances = self.covariances if self.structure.shared else self.covariances[own]
+        return Mixture(self.covariance_type, weights / weights.sum(), self.means[own], covariances)
+
+    def replace(self, changes: Iterable[tuple[Sequence[int], Mixture]]) -> Mixture:
+        """Return the mixture with components replaced by those of others, which share their weights and come last.
+
+        A covariance that all components share stays.
+        """
+        groups, others = zip(*changes, strict=True)
+        gone = [component for group in groups for component in group]
+        shares = [self.weights[list(group)].sum() for group in groups]
+
+        def join(own: Array, new: Iterable[Array]) -> Array:
+            return np.concatenate([np.delete(own, gone, axis=0), *new])
+
+        return Mixture(
+            self.covariance_type,
+            join(self.weights, [share * other.weights for share, other in zip(shares, others, strict=True)]),
+            join(self.means, [other.means for other in others]),
+            self.covariances if self.structure.shared else join(self.covariances, [one.covariances for one in others]),
+        )
 
     def sample(self, n_samples: int, random_state: np.random.Generator) -> tuple[Array, NDArray[np.int64]]:
         """Return rows (n_samples, d) drawn from the mixture, in order of component, and their components."""

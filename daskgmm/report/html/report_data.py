@@ -69,7 +69,7 @@ class Story:
     @cached_property
     def overlap(self) -> Array:
         """Bhattacharyya coefficients exp(-D) of the compared components, (m, m); 1 where they are the same Gaussian."""
-        some = _only(self.mixture, self.compared)
+        some = self.mixture.take(self.compared)
         coefficients: Array = np.exp(-bhattacharyya_distances(some, some))
         return coefficients
 
@@ -155,11 +155,3 @@ class Story:
         """Probability of the most probable component of each sampled row, (m,)."""
         largest: Array = self.resp.max(axis=1, initial=0.0)
         return largest
-
-
-def _only(mixture: Mixture, components: NDArray[np.intp]) -> Mixture:
-    """Return the mixture of some of the components."""
-    shared = mixture.covariance_type == "tied"
-    covariances = mixture.covariances if shared else mixture.covariances[components]
-    weights = mixture.weights[components]
-    return Mixture(mixture.covariance_type, weights / weights.sum(), mixture.means[components], covariances)

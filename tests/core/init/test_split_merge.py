@@ -9,6 +9,7 @@ from daskgmm.core.em.loop import EMOptions, State, StopReason, Trial, iterate
 from daskgmm.core.init import split_merge as moves
 from daskgmm.core.init.exchanges import after, exchanges
 from daskgmm.core.init.split_merge import exchanged, moved
+from daskgmm.core.init.splitting import halvings
 from daskgmm.core.init.starts import SeedOptions, in_memory
 from daskgmm.core.mixture.floor import Floor
 from daskgmm.core.mixture.mixture import Mixture
@@ -17,6 +18,10 @@ from tests import oracles
 FLOOR = Floor(np.full(2, 1e-6), 1e-6 * np.eye(2))
 EM = EMOptions(1e-6, 1000, FLOOR, accelerate=True)
 LEAST = 1e-3
+
+
+def halve(sample):
+    return lambda mixture: halvings(sample, mixture, FLOOR)
 
 
 def wrong(covariance_type="full"):
@@ -56,7 +61,7 @@ def test_moves_leave_a_mixture_that_fits_as_it_is():
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
 def test_the_first_exchange_splits_what_is_two_and_merges_what_is_one(covariance_type):
     sample, mixture = wrong(covariance_type)
-    first = exchanges(sample, mixture, FLOOR, 4)[0]
+    first = exchanges(mixture, halvings(sample, mixture, FLOOR), 4)[0]
     assert first.components == (2, 0, 1)
     merged = int(np.argmin(first.theirs.means[:, 0]))
     np.testing.assert_allclose(np.sort(first.theirs.means[:, 0]), [0, 20, 26], atol=0.3)
@@ -68,7 +73,7 @@ def test_the_first_exchange_splits_what_is_two_and_merges_what_is_one(covariance
 def test_exchanges_keep_the_number_of_components_and_the_weight():
     parameters = oracles.random_parameters("full", 5, 3, seed=1)
     sample, mixture = in_memory(oracles.draw(parameters, 5_000)[0], None), Mixture(*parameters)
-    found = exchanges(sample, mixture, None, 4)
+    found = exchanges(mixture, halvings(sample, mixture, None), 4)
     assert len(found) == 4
     for one in found:
         whole = after(mixture, [one])
@@ -111,7 +116,7 @@ def test_the_gain_of_an_exchange_is_that_of_the_whole_mixture_before_more_em(cov
         covariances = np.concatenate([covariances, covariances[:1] * 2.25])
     mixture = Mixture(covariance_type, np.append(0.75 * mixture.weights, 0.25), means, covariances)
     tried = spied(monkeypatch)
-    found = exchanged(sample, SeedOptions(4, covariance_type, em=EM), mixture, LEAST)
+    found = exchanged(sample, SeedOptions(4, covariance_type, em=EM), mixture, LEAST, halve(sample))
     gain, best = max((one for one in tried if one is not None), key=lambda one: one[0])
     assert gain > 0.1
     assert gain_of(sample, mixture, after(mixture, [best])) == pytest.approx(gain, rel=1e-6)
@@ -128,7 +133,7 @@ def test_rows_that_an_exchange_would_leave_alone_are_counted_in_its_gain(n_far, 
     covariances = np.array([np.eye(2), 0.09 * np.eye(2), np.diag([10.0, 1.0])])
     mixture = Mixture("full", weights, np.array([[0.0, 0.0], [0.0, 100.0], [23.0, 0.0]]), covariances)
     tried = spied(monkeypatch)
-    exchanged(sample, SeedOptions(3, em=EM), mixture, 1e9)  # none is given up
+    exchanged(sample, SeedOptions(3, em=EM), mixture, 1e9, halve(sample))  # none is given up
     assert tried
     for one in tried:
         if one is not None:
@@ -144,7 +149,7 @@ def test_exchanges_of_different_components_are_made_together():
     sample = in_memory((sample.rows[::n] + at).reshape(-1, 2), None)
     means, covariances = (mixture.means + at).reshape(-1, 2), np.tile(mixture.covariances, (n, 1, 1))
     many = Mixture("full", np.tile(mixture.weights, n) / n, means, covariances)
-    together, alone = exchanged(sample, SeedOptions(3 * n, em=EM), many, LEAST)
+    together, alone = exchanged(sample, SeedOptions(3 * n, em=EM), many, LEAST, halve(sample))
     centres = (np.array([0.0, 20.0, 26.0]) + at[..., :1]).ravel()
     missed = [
         int((np.abs(one.means[:, 0] - centres[:, None]).min(axis=1) > 1).sum()) for one in (many, alone, together)
@@ -161,7 +166,7 @@ def test_components_that_an_exchange_narrows_are_held_to_the_floor(monkeypatch):
     sample, mixture = in_memory(rng.permutation(np.concatenate([*clusters, point])), None), wrong()[1]
     tried, least = spied(monkeypatch), 1e-3
     options = SeedOptions(3, em=EMOptions(1e-6, 1000, Floor(np.full(2, least), least * np.eye(2)), accelerate=True))
-    (found,) = exchanged(sample, options, mixture, LEAST)
+    (found,) = exchanged(sample, options, mixture, LEAST, lambda one: halvings(sample, one, options.em.floor))
     assert min(np.linalg.eigvalsh(one).min() for one in found.covariances) == pytest.approx(least, rel=1e-6)
     assert max(tried, key=lambda one: -np.inf if one is None else one[0])[0] > 1
 
@@ -185,10 +190,10 @@ def test_moves_do_not_depend_on_the_units_of_a_column(unit):
 
 def test_rows_of_weight_zero_change_nothing():
     sample, mixture = wrong()
-    alone = exchanged(sample, SeedOptions(3, em=EM), mixture, LEAST)
+    alone = exchanged(sample, SeedOptions(3, em=EM), mixture, LEAST, halve(sample))
     rows = np.concatenate([np.full((1, 2), np.nan), sample.rows])
     weighted = in_memory(rows, np.append(0.0, np.ones(len(sample.rows))))
-    (found,) = exchanged(weighted, SeedOptions(3, em=EM), mixture, LEAST)
+    (found,) = exchanged(weighted, SeedOptions(3, em=EM), mixture, LEAST, halve(weighted))
     np.testing.assert_allclose(found.means, alone[-1].means, rtol=1e-6, atol=1e-6)
 
 
@@ -205,13 +210,13 @@ def test_a_move_to_a_mixture_that_collapses_is_not_made():
 def test_an_empty_component_is_left_alone():
     sample, mixture = wrong()
     empty = replace(mixture, weights=np.array([0.0, 0.5, 0.5]))
-    assert exchanged(sample, SeedOptions(3, em=EM), empty, LEAST) == []
+    assert exchanged(sample, SeedOptions(3, em=EM), empty, LEAST, halve(sample)) == []
 
 
 def test_a_single_component_cannot_be_exchanged():
     sample, mixture = wrong()
     one = Mixture("full", np.ones(1), mixture.means[:1], mixture.covariances[:1])
-    assert exchanged(sample, SeedOptions(1, em=EM), one, LEAST) == []
+    assert exchanged(sample, SeedOptions(1, em=EM), one, LEAST, halve(sample)) == []
 
 
 def test_of_two_components_one_half_of_a_split_is_merged_with_the_other():
@@ -221,7 +226,7 @@ def test_of_two_components_one_half_of_a_split_is_merged_with_the_other():
     sample = in_memory(rng.permutation(rows), None)
     means, covariances = np.array([[0.0, 0.0], [20.0, 0.0]]), np.array([0.04 * np.eye(2), np.diag([400.0, 1.0])])
     mixture = Mixture("full", np.array([0.02, 0.98]), means, covariances)
-    first = exchanges(sample, mixture, FLOOR, 4)[0]
+    first = exchanges(mixture, halvings(sample, mixture, FLOOR), 4)[0]
     np.testing.assert_allclose(np.sort(first.theirs.means[:, 0]), [0, 40], atol=0.3)
     assert first.theirs.weights.sum() == pytest.approx(1)
     trial = moved(sample, SeedOptions(2, em=EM), mixture)
@@ -236,3 +241,12 @@ def test_a_tight_group_within_a_broad_one_is_found():
     means = np.array([[-0.8, 0.0], [0.8, 0.0]])
     trial = moved(sample, SeedOptions(2, em=EM), Mixture("full", np.full(2, 0.5), means, np.array([np.eye(2)] * 2)))
     assert trial.mixture.weights.min() == pytest.approx(0.04, abs=0.01)
+
+
+def test_a_component_that_has_not_changed_is_not_halved_again():
+    sample, mixture = wrong()
+    known = halvings(sample, mixture, FLOOR)
+    moved_one = replace(mixture, means=mixture.means + np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]]))
+    again = halvings(sample, moved_one, FLOOR, known)
+    pairs = {one.component: one.pair for one in known}
+    assert {one.component for one in again if one.pair is pairs[one.component]} == {0, 1}
