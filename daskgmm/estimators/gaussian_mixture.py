@@ -30,6 +30,7 @@ from ..chunked.rows import Rows
 from ..core.em.information_criteria import Criteria, criteria
 from ..core.em.loop import State, StopReason, Trial, iterate
 from ..core.init.starts import Given
+from ..core.mixture.covariance import STRUCTURES
 from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.mixture.mixture import Mixture, floored
 from ..core.mixture.precisions import precisions, precisions_cholesky
@@ -130,7 +131,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "covariance_type": [StrOptions({"full", "tied", "diag", "spherical"})],
+        "covariance_type": [StrOptions(set(STRUCTURES))],
         "tol": [Interval(Real, 0.0, None, closed="left")],
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
         "resolution": [Interval(Real, 0.0, None, closed="left"), StrOptions({"auto"}), "array-like"],

@@ -19,6 +19,7 @@ from ..chunked.data_summary import survey_and_sample
 from ..chunked.memory import fits
 from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
+from ..core.mixture.covariance import STRUCTURES
 from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.options.fit import FitOptions, ModelOptions
 from ..core.options.select import SelectOptions
@@ -105,7 +106,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         self,
         n_components: Sequence[int] = range(1, 11),
         *,
-        covariance_type: Sequence[str] = ("full", "tied", "diag", "spherical"),
+        covariance_type: Sequence[str] = tuple(STRUCTURES),
         criterion: str = "bic",
         folds: int = 5,
         leave_early: bool = True,
@@ -199,7 +200,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
     def _options(self) -> SelectOptions:
         sizes = tuple(self.n_components)
         types = tuple(str(one) for one in self.covariance_type)
-        known = {"full", "tied", "diag", "spherical"}
+        known = set(STRUCTURES)
         whole = all(isinstance(k, Integral) and not isinstance(k, bool) and k >= 1 for k in sizes)
         if not (sizes and whole and types and known.issuperset(types)):
             raise ValueError(

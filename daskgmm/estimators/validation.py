@@ -62,7 +62,7 @@ def _weights(values: Any, n_components: int) -> Array:
 
 def _covariances(values: Any, covariance_type: str, k: int, d: int) -> Array:
     precisions = _checked(values, STRUCTURES[covariance_type].shape(k, d), f"{covariance_type} precision")
-    if covariance_type in {"diag", "spherical"}:
+    if not STRUCTURES[covariance_type].dense:
         if (precisions <= 0).any():
             raise ValueError(f"'{covariance_type} precision' should be positive")
         return 1 / precisions

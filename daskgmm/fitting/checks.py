@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..core.arrays.naming import name_column
+from ..core.mixture.covariance import STRUCTURES
 from ..core.mixture.data_summary import Survey
 from ..core.options.fit import ModelOptions
 from ..errors import DataError
@@ -25,7 +26,7 @@ def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | N
                 "drop it, or set reg_covar to 1e-6"
             )
         _tell(f"{name_column(names, column)} is constant", model, listen)
-    if model.covariance_type in {"full", "tied"}:
+    if STRUCTURES[model.covariance_type].dense:
         for first, second in survey.duplicates:
             _tell(
                 f"{name_column(names, second)} is a linear copy of {name_column(names, first)}, or nearly",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.mixture.covariance import STRUCTURES
 from ..core.scoring.prediction import LEFT_OUT
 from ..errors import DataError
 
@@ -36,10 +37,7 @@ class ArraySpec:
 MODEL_WEIGHTS = ArraySpec("weights", ("component",), "float64")
 MODEL_MEANS = ArraySpec("means", ("component", "feature"), "float64")
 MODEL_COVARIANCES = {
-    "full": ArraySpec("covariances", ("component", "feature", "feature_2"), "float64"),
-    "tied": ArraySpec("covariances", ("feature", "feature_2"), "float64"),
-    "diag": ArraySpec("covariances", ("component", "feature"), "float64"),
-    "spherical": ArraySpec("covariances", ("component",), "float64"),
+    name: ArraySpec("covariances", structure.axes, "float64") for name, structure in STRUCTURES.items()
 }
 CHECKPOINT_SURVEY = (
     ArraySpec("origin", ("feature",), "float64"),

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+
+
+def for_each(numbers: NDArray[Any], like: Array) -> NDArray[Any]:
+    """Return numbers (k,) in a shape in which each meets its own of the k entries of `like`, (k, ...)."""
+    return numbers.reshape(-1, *[1] * (like.ndim - 1))

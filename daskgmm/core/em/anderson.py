@@ -79,13 +79,13 @@ class _Chart:
     def __init__(self, at: Mixture) -> None:
         k, d = at.means.shape
         self._at, self._root = at, np.sqrt(at.weights)
-        self._dense = at.covariance_type in ("full", "tied")
+        self._dense = at.structure.dense
         self._factors = self._factors_of(at)
         whitening = np.linalg.inv(self._factors) if self._dense else 1 / self._factors
         self._whitening = np.broadcast_to(whitening, (k, *whitening.shape[1:]))
-        shared = np.ones(1) if at.covariance_type == "tied" else self._root
+        shared = np.ones(1) if at.structure.shared else self._root
         self._spread_root = shared[:, None]
-        self._diagonal = np.sqrt(2.0 * d if at.covariance_type == "spherical" else 2.0)
+        self._diagonal = np.sqrt(2.0 * d / self._factors.shape[-1])
         self._lower = np.tril_indices(d, -1)
 
     def point(self, mixture: Mixture) -> Array:
@@ -125,7 +125,7 @@ class _Chart:
         return product
 
     def _factors_of(self, mixture: Mixture) -> Array:
-        """Return Cholesky factors (k, d, d), one where tied, or deviations: (k, d), or (k, 1) where spherical."""
+        """Return Cholesky factors (k, d, d), one where it is shared, or deviations: (k, d), or (k, 1) if isotropic."""
         if self._dense:
             d = mixture.n_features
             return np.linalg.cholesky(mixture.covariances.reshape(-1, d, d)).astype(np.float64, copy=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..arrays.types import for_each
 from ..mixture.covariance import Scatter, raised_to
 from ..mixture.data_summary import Survey
 from ..mixture.feature_map import unpack
@@ -30,11 +31,11 @@ def maximize(mixture: Mixture, statistics: Statistics, survey: Survey, floor: Fl
     safe = np.where(alive, counts, 1.0)
     shift = first / safe[:, None]
     origins = frame.to_z(mixture.means) if statistics.centred else np.zeros_like(shift)
-    scatter = Scatter(counts, shift, second / safe.reshape(-1, *[1] * (second.ndim - 1)), survey.pooled)
+    scatter = Scatter(counts, shift, second / for_each(safe, second), survey.pooled)
     covariances = raised_to(floor, structure, structure.estimate(scatter, frame))
     means = frame.to_x(origins + shift)
-    if mixture.covariance_type != "tied":
-        covariances = np.where(alive.reshape(-1, *[1] * (covariances.ndim - 1)), covariances, mixture.covariances)
+    if not structure.shared:
+        covariances = np.where(for_each(alive, covariances), covariances, mixture.covariances)
     means = np.where(alive[:, None], means, mixture.means)
     weights = np.where(alive, counts, 0.0)
     return Mixture(mixture.covariance_type, weights / weights.sum(), means, covariances)

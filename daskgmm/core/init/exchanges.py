@@ -8,10 +8,7 @@ from heapq import nsmallest
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arrays.types import Array
-from ..mixture.frame import Frame
 from ..mixture.mixture import Mixture
 from .splitting import Halving
 
@@ -29,7 +26,7 @@ class Exchange:
 
 def exchanges(mixture: Mixture, splits: Sequence[Halving], most: int) -> list[Exchange]:
     """Return exchanges by what is estimated without EM on them, the most promising first."""
-    mergers = nsmallest(_MERGERS * most, _mergers(mixture, _spread(mixture)), key=lambda one: one.loss)
+    mergers = nsmallest(_MERGERS * most, _mergers(mixture), key=lambda one: one.loss)
     pairs = [pair for pair in product(splits, mergers) if pair[0].component not in (pair[1].first, pair[1].second)]
     pairs.sort(key=lambda one: one[1].loss - one[0].gain)
     proposed = [_exchange(mixture, split, merger) for split, merger in pairs[:most]]
@@ -46,7 +43,7 @@ def _regroupings(mixture: Mixture, splits: Sequence[Halving]) -> list[tuple[Halv
     found, k = [], mixture.n_components
     for split in splits:
         after_split = mixture.replace([((split.component,), split.pair)])
-        mergers = _mergers(after_split, _spread(after_split))
+        mergers = _mergers(after_split)
         found += [(split, one) for one in mergers if one.first < k - 1 <= one.second]
     return sorted(found, key=lambda one: one[1].loss - one[0].gain)
 
@@ -57,7 +54,7 @@ def _regrouping(mixture: Mixture, split: Halving, merger: _Merger) -> Exchange:
     ours = mixture.take(components)
     halves = ours.replace([((0,), split.pair)])  # the other one, then the halves
     half = 1 + merger.second - (mixture.n_components - 1)
-    return Exchange(components, ours, _merged(halves, _spread(halves), 0, half))
+    return Exchange(components, ours, halves.merge(0, half))
 
 
 def disjoint(ranked: Iterable[Exchange]) -> list[Exchange]:
@@ -85,55 +82,20 @@ class _Merger:
     loss: float  # at most, nats per row
 
 
-def _mergers(mixture: Mixture, spread: Array) -> Iterator[_Merger]:
+def _mergers(mixture: Mixture) -> Iterator[_Merger]:
     """Yield all mergers: (w_i + w_j) log|S_ij| / 2 - w_i log|S_i| / 2 - w_j log|S_j| / 2 is lost (Runnalls 2007)."""
-    own = mixture.weights * _log_det(spread)
+    matrices = mixture.matrices()
+    own = mixture.weights * matrices.log_det()
     for first in range(mixture.n_components - 1):
         second = np.arange(first + 1, mixture.n_components)
-        weight, _, together = _moments(mixture, spread, first, second)
-        losses = (weight * _log_det(together) - own[first] - own[second]) / 2
+        between = mixture.means[second] - mixture.means[first]
+        together = matrices.merge(first, second, mixture.share(first, second), between)
+        weight = mixture.weights[first] + mixture.weights[second]
+        losses = (weight * together.log_det() - own[first] - own[second]) / 2
         yield from (_Merger(first, int(one), float(loss)) for one, loss in zip(second, losses, strict=True))
 
 
 def _exchange(mixture: Mixture, split: Halving, merger: _Merger) -> Exchange:
     components = (split.component, merger.first, merger.second)
     ours = mixture.take(components)
-    return Exchange(components, ours, _merged(ours, _spread(ours), 1, 2).replace([((0,), split.pair)]))
-
-
-def _spread(mixture: Mixture) -> Array:
-    """Return the covariances as matrices (k, d, d), or diagonals (k, d)."""
-    unit = Frame(np.zeros(mixture.n_features), np.ones(mixture.n_features))
-    spread: Array = mixture.structure.in_frame(mixture.covariances, mixture.means.shape, unit)
-    return spread
-
-
-def _log_det(spread: Array) -> Array:
-    """Return the logarithms of the determinants of matrices (k, d, d) or diagonals (k, d)."""
-    log_det: Array = np.linalg.slogdet(spread)[1] if spread.ndim == 3 else np.log(spread).sum(axis=1)
-    return log_det
-
-
-def _moments(mixture: Mixture, spread: Array, first: int, second: NDArray[np.intp]) -> tuple[Array, Array, Array]:
-    """Return weight, mean and covariance of a component together with each of others."""
-    weight = mixture.weights[first] + mixture.weights[second]
-    share = (mixture.weights[second] / np.maximum(weight, np.finfo(float).tiny))[:, None]
-    way = mixture.means[second] - mixture.means[first]
-    mean = mixture.means[first] + share * way
-    if spread.ndim == 2:
-        return weight, mean, (1 - share) * spread[first] + share * spread[second] + share * (1 - share) * way**2
-    outer = way[:, :, None] * way[:, None, :]
-    share = share[:, :, None]
-    return weight, mean, (1 - share) * spread[first] + share * spread[second] + share * (1 - share) * outer
-
-
-def _merged(mixture: Mixture, spread: Array, first: int, second: int) -> Mixture:
-    """Return the mixture with two components merged to one; a covariance that all share stays."""
-    weight, mean, together = (one[0] for one in _moments(mixture, spread, first, np.array([second])))
-    weights, means, covariances = mixture.weights.copy(), mixture.means.copy(), mixture.covariances.copy()
-    weights[first], means[first] = weight, mean
-    kept = np.delete(np.arange(mixture.n_components), second)
-    if mixture.covariance_type == "tied":
-        return Mixture("tied", weights[kept], means[kept], covariances)
-    covariances[first] = together.mean() if mixture.covariance_type == "spherical" else together
-    return Mixture(mixture.covariance_type, weights[kept], means[kept], covariances[kept])
+    return Exchange(components, ours, ours.merge(1, 2).replace([((0,), split.pair)]))

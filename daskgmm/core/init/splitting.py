@@ -161,7 +161,7 @@ def _among(known: Sequence[Halving], whole: Mixture, means: Array) -> Halving | 
 
     (mu_a - mu_b)^T S^-1 (mu_a - mu_b) / 8 is the least that their distance can be, and each feature's share of it less.
     """
-    variances = whole.structure.variances(whole.covariances, whole.means.shape)[0]
+    variances = whole.variances[0]
     apart = (means - whole.means[0]) ** 2 > 8 * _SAME_COMPONENT * 2 * variances
     near = (known[int(one)] for one in np.flatnonzero(~apart.any(axis=1)))
     return next((one for one in near if bhattacharyya_distances(one.whole, whole)[0, 0] < _SAME_COMPONENT), None)

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from ...blas import single_threaded
 from ...errors import SingularCovarianceError
-from ..arrays.types import Array
+from ..arrays.types import Array, for_each
 from ..em.e_step import Expectation, Rows
 from ..em.loop import EMOptions, State, Trial, iterate
 from ..em.surrogate import CHEAP_ROWS
@@ -294,7 +294,7 @@ def mixture_of_parts(
     scatter = np.array(second)
     prior = (d + 1) * unit
     blended = scatter + prior * scatter.sum(axis=0) / counts.sum()
-    blended /= (counts + prior).reshape(-1, *[1] * (scatter.ndim - 1))
+    blended /= for_each(counts + prior, scatter)
     counts = counts + unit
     parts = Scatter(counts, np.zeros((k, d)), blended, sample.survey.pooled)
     covariances = raised_to(options.em.floor, structure, structure.estimate(parts, frame))

@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..arrays.types import Array
-from ..mixture.covariance import check_variances, cholesky
 from ..mixture.data_summary import Survey
 from ..mixture.feature_map import FeatureMap, pack_coefficients
 from ..mixture.frame import Frame
+from ..mixture.matrices import Matrices
 from ..mixture.mixture import Mixture
 from ..mixture.statistics import Statistics
 from . import compiled as kernels
@@ -39,47 +39,34 @@ _NO_WEIGHTS = np.empty(0)
 
 @dataclass(frozen=True, eq=False)
 class Gaussians:
-    """The components in the coordinates of a frame; spread and precision are (k, d, d), or (k, d) where diagonal."""
+    """The components in the coordinates of a frame."""
 
     means: Array  # (k, d)
-    spread: Array
-    whitening: Array  # W with W^T W = precision: (k, d, d) lower triangular, or (k, d)
+    covariances: Matrices
+    whitening: Matrices  # W, lower triangular, with W^T W = precision
     log_constants: Array  # (k,), log w_k - log det(2 pi Sigma_k) / 2, Sigma_k of x
 
     @classmethod
     def of(cls, mixture: Mixture, frame: Frame) -> Gaussians:
         """Return the mixture's components in the frame; raise SingularCovarianceError where a density has no bound."""
-        k, d = mixture.means.shape
-        spread = mixture.structure.in_frame(mixture.covariances, (k, d), frame)
-        factors = _factors(mixture, spread)
-        if spread.ndim == 3:
-            whitening = np.broadcast_to(np.tril(np.linalg.inv(factors)), (k, d, d))
-            log_det = 2 * np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
-        else:
-            whitening = 1 / factors
-            log_det = np.log(spread).sum(axis=1)
+        d = mixture.n_features
+        covariances = mixture.matrices(frame)
+        whitening, log_det = covariances.whiten()
         log_det_x = log_det + 2 * np.log(frame.scale).sum()
         with np.errstate(divide="ignore"):
             log_weights = np.maximum(np.log(mixture.weights), _LOG_ZERO)
         log_constants = log_weights - (d * np.log(2 * np.pi) + log_det_x) / 2
-        return cls(frame.to_z(mixture.means), spread, whitening, log_constants)
+        return cls(frame.to_z(mixture.means), covariances, whitening, log_constants)
 
     @cached_property
-    def precisions(self) -> Array:
-        """Sigma_k^-1 in the frame's coordinates, (k, d, d) or (k, d)."""
-        if self.whitening.ndim == 2:
-            return self.whitening**2
-        return np.swapaxes(self.whitening, 1, 2) @ self.whitening
+    def precisions(self) -> Matrices:
+        """Sigma_k^-1 in the frame's coordinates."""
+        return self.whitening.gram()
 
     @property
     def cancellation(self) -> float:
         """Largest sqrt(sum_ij t_ij^2) over the components: by how much the terms of a log-density exceed 1."""
-        reach = np.abs(self.means) + np.sqrt(self.spread if self.spread.ndim == 2 else self.spread.diagonal(0, 1, 2))
-        if self.precisions.ndim == 2:
-            terms = reach**2 * self.precisions
-        else:
-            terms = reach[:, :, None] * self.precisions * reach[:, None, :]
-        return float(np.sqrt((terms**2).reshape(len(terms), -1).sum(axis=1).max()))
+        return self.precisions.largest_term(np.abs(self.means) + np.sqrt(self.covariances.diagonals))
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,16 +145,7 @@ def expect_together(
 
 def check_regular(mixture: Mixture, frame: Frame) -> None:
     """Raise SingularCovarianceError unless every covariance is positive definite beyond rounding."""
-    _factors(mixture, mixture.structure.in_frame(mixture.covariances, mixture.means.shape, frame))
-
-
-def _factors(mixture: Mixture, spread: Array) -> Array:
-    """Return Cholesky factors (k, d, d), one where tied, or deviations (k, d); raise SingularCovarianceError."""
-    if spread.ndim == 3:
-        return cholesky(spread[:1] if mixture.covariance_type == "tied" else spread)
-    check_variances(spread)
-    deviations: Array = np.sqrt(spread)
-    return deviations
+    mixture.matrices(frame).check()
 
 
 def prepare(
@@ -175,9 +153,9 @@ def prepare(
 ) -> Coefficients:
     """Return the mixture's coefficients for a pass over the surveyed rows, computed in `dtype`.
 
-    For the tied structure the quadratic term common to all components enters as its mean over the rows,
-    -tr(P S) / 2N: wrong row by row, right in the sum over the surveyed rows. With `some_rows` the sum may be over some
-    of them only: then the structure takes the full map, whose statistics hold the scatter of just these rows.
+    Where all components share their covariance, the quadratic term is common to all and enters as its mean over the
+    rows, -tr(P S) / 2N: wrong row by row, right in the sum over the surveyed rows. With `some_rows` the sum may be over
+    some of them only: then the structure takes the full map, whose statistics hold the scatter of just these rows.
     """
     frame, structure = survey.frame, mixture.structure
     gaussians = Gaussians.of(mixture, frame)
@@ -186,7 +164,7 @@ def prepare(
     if some_rows:
         return _shared(gaussians, frame, structure.centred_map, dtype)
     if structure.feature_map is FeatureMap.LINEAR:
-        share = -np.vdot(gaussians.precisions[0], survey.pooled) / 2
+        share = -np.vdot(gaussians.precisions.values[0], survey.pooled) / 2
         return _shared(gaussians, frame, FeatureMap.LINEAR, dtype, float(share))
     return _shared(gaussians, frame, structure.feature_map, dtype)
 
@@ -209,14 +187,15 @@ def _shared(
     gaussians: Gaussians, frame: Frame, feature_map: FeatureMap, dtype: DTypeLike, share: float = 0.0
 ) -> Shared:
     precisions, means = gaussians.precisions, gaussians.means
-    linear = means * precisions if precisions.ndim == 2 else np.einsum("kij,kj->ki", precisions, means)
+    linear = precisions.apply(means)
     constant = gaussians.log_constants - (means * linear).sum(axis=1) / 2 + share
-    theta = _pack(feature_map, constant, linear, -precisions / 2, frame)
+    theta = _pack(feature_map, constant, linear, -precisions.values / 2, frame)
     return Shared(frame, feature_map, np.ascontiguousarray(theta, dtype=dtype))
 
 
 def _centred(gaussians: Gaussians, frame: Frame, feature_map: FeatureMap, dtype: DTypeLike) -> Centred:
-    whitening = gaussians.whitening if gaussians.whitening.ndim == 3 else gaussians.whitening[:, None, :]
+    d = gaussians.means.shape[1]
+    whitening = gaussians.whitening.values.reshape(len(gaussians.means), -1, d)
     arrays = (gaussians.log_constants, gaussians.means, whitening)
     return Centred(frame, feature_map, kernels.Centred(*(np.ascontiguousarray(a, dtype=dtype) for a in arrays)))
 

@@ -7,15 +7,15 @@ models, Pattern Recognition 28; McLachlan and Peel (2000), Finite mixture models
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 
-from ...errors import SingularCovarianceError
 from ..arrays.types import Array
 from .feature_map import FeatureMap
 from .floor import Floor
 from .frame import Frame
+from .matrices import DenseMatrices, DiagonalMatrices, Matrices
 
 
 class Scatter(NamedTuple):
@@ -32,6 +32,9 @@ class Structure(Protocol):
 
     name: str
     shared: bool  # whether all components have the same covariance
+    dense: bool  # whether features of a component may be correlated
+    scaled: str  # the structure that they have where each feature is scaled
+    axes: tuple[str, ...]  # what the axes of their array count
     feature_map: FeatureMap  # of the kernel with a shared centre
     centred_map: FeatureMap  # of the kernel with own centres
 
@@ -53,8 +56,11 @@ class Structure(Protocol):
     def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         """Return the variance of each feature in each component given the features before it, (k, d)."""
 
-    def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Array:
-        """Return the covariances of z for each component, dense (k, d, d) or, where diagonal, (k, d)."""
+    def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Matrices:
+        """Return the covariances of z, one for each component."""
+
+    def of_matrices(self, matrices: Matrices) -> Array:
+        """Return the covariances of components whose covariances are these, each its own."""
 
     def estimate(self, scatter: Scatter, frame: Frame) -> Array:
         """Return the covariances of x that maximise the expected log-likelihood."""
@@ -66,8 +72,9 @@ class Structure(Protocol):
 class Full:
     """Each component its own covariance matrix (mclust VVV)."""
 
-    name = "full"
-    shared = False
+    name = scaled = "full"
+    axes: tuple[str, ...] = ("component", "feature", "feature_2")
+    shared, dense = False, True
     feature_map = FeatureMap.FULL
     centred_map = FeatureMap.FULL
 
@@ -86,8 +93,11 @@ class Full:
     def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         return np.broadcast_to(_left(covariances), shape)
 
-    def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Array:
-        return covariances / np.outer(frame.scale, frame.scale)
+    def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Matrices:
+        return DenseMatrices(covariances / np.outer(frame.scale, frame.scale))
+
+    def of_matrices(self, matrices: Matrices) -> Array:
+        return matrices.dense
 
     def estimate(self, scatter: Scatter, frame: Frame) -> Array:
         return _to_x(scatter.second - _outer(scatter.shift), frame)
@@ -105,8 +115,9 @@ class Tied:
         Sigma = S / N - sum_k (N_k / N) (mu_k - centre)(mu_k - centre)^T
     """
 
-    name = "tied"
-    shared = True
+    name = scaled = "tied"
+    axes: tuple[str, ...] = ("feature", "feature_2")
+    shared, dense = True, True
     feature_map = FeatureMap.LINEAR
     centred_map = FeatureMap.FULL
 
@@ -125,9 +136,13 @@ class Tied:
     def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         return np.broadcast_to(_left(covariances), shape)
 
-    def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Array:
+    def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Matrices:
         k, d = shape
-        return np.broadcast_to(covariances / np.outer(frame.scale, frame.scale), (k, d, d))
+        return DenseMatrices(np.broadcast_to(covariances / np.outer(frame.scale, frame.scale), (k, d, d)), shared=True)
+
+    def of_matrices(self, matrices: Matrices) -> Array:
+        shared: Array = matrices.dense[0]
+        return shared
 
     def estimate(self, scatter: Scatter, frame: Frame) -> Array:
         share = scatter.counts / scatter.counts.sum()
@@ -143,8 +158,9 @@ class Tied:
 class Diagonal:
     """Each component its own variances, no correlation (mclust VVI)."""
 
-    name = "diag"
-    shared = False
+    name = scaled = "diag"
+    axes: tuple[str, ...] = ("component", "feature")
+    shared, dense = False, False
     feature_map = FeatureMap.DIAGONAL
     centred_map = FeatureMap.DIAGONAL
 
@@ -163,8 +179,11 @@ class Diagonal:
     def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         return self.variances(covariances, shape)
 
-    def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Array:
-        return covariances / frame.scale**2
+    def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Matrices:
+        return DiagonalMatrices(covariances / frame.scale**2)
+
+    def of_matrices(self, matrices: Matrices) -> Array:
+        return matrices.diagonals
 
     def estimate(self, scatter: Scatter, frame: Frame) -> Array:
         variances: Array = (scatter.second - scatter.shift**2) * frame.scale**2
@@ -177,8 +196,9 @@ class Diagonal:
 class Spherical:
     """Each component one variance for all features (mclust VII); the one structure that depends on units."""
 
-    name = "spherical"
-    shared = False
+    name, scaled = "spherical", "diag"
+    axes: tuple[str, ...] = ("component",)
+    shared, dense = False, False
     feature_map = FeatureMap.SPHERICAL
     centred_map = FeatureMap.SPHERICAL
 
@@ -197,9 +217,12 @@ class Spherical:
     def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         return self.variances(covariances, shape)
 
-    def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Array:
-        variances: Array = covariances[:, None] / frame.scale**2
-        return variances
+    def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Matrices:
+        return DiagonalMatrices(covariances[:, None] / frame.scale**2)
+
+    def of_matrices(self, matrices: Matrices) -> Array:
+        means: Array = matrices.diagonals.mean(axis=1)
+        return means
 
     def estimate(self, scatter: Scatter, frame: Frame) -> Array:
         squares: Array = scatter.second[:, 0] - scatter.shift**2 @ frame.metric
@@ -210,51 +233,12 @@ class Spherical:
         return floor.raise_isotropic(covariances)
 
 
-_SMALLEST_PIVOT = 1e-13  # share of a variance that the features before it leave: below it is rounding
-
 STRUCTURES: dict[str, Structure] = {s.name: s for s in (Full(), Tied(), Diagonal(), Spherical())}
 
 
 def raised_to(floor: Floor | None, structure: Structure, covariances: Array) -> Array:
     """Return the covariances with no direction below the floor, if there is one."""
     return covariances if floor is None else structure.raised(covariances, floor)
-
-
-def cholesky(covariances: Array) -> Array:
-    """Return the lower Cholesky factors (k, d, d); raise SingularCovarianceError, naming the component."""
-    try:
-        factors = np.linalg.cholesky(covariances).astype(np.float64, copy=False)
-    except np.linalg.LinAlgError:
-        raise SingularCovarianceError(_singular(covariances)) from None
-    pivots = np.diagonal(factors, axis1=1, axis2=2) ** 2
-    regular = pivots > _SMALLEST_PIVOT * np.diagonal(covariances, axis1=1, axis2=2)
-    if not regular.all():
-        raise SingularCovarianceError(_singular(covariances, int(np.argmin(regular.all(axis=1)))))
-    return factors
-
-
-def check_variances(variances: Array) -> None:
-    """Raise SingularCovarianceError unless all variances (k, d) are positive and finite."""
-    good = (variances > 0) & np.isfinite(variances)
-    if not good.all():
-        component = int(np.argmin(good.all(axis=1)))
-        raise SingularCovarianceError(_message(component, float(variances[component].min())))
-
-
-def _singular(covariances: Array, component: int | None = None) -> str:
-    finite = np.isfinite(covariances).all(axis=(1, 2))
-    if not finite.all():
-        return _message(int(np.argmin(finite)), float("nan"))
-    smallest = np.linalg.eigvalsh(covariances)[:, 0]
-    component = int(np.argmin(smallest)) if component is None else component
-    return _message(component, float(smallest[component]))
-
-
-def _message(component: int, smallest: float) -> str:
-    return (
-        f"the covariance of component {component} is not positive definite (smallest eigenvalue {smallest:.3g} "
-        "in standardised units, must be above 0): decrease n_components or increase reg_covar"
-    )
 
 
 def _left(covariances: Array) -> Array:
@@ -273,3 +257,4 @@ def _to_x(covariances_z: Array, frame: Frame) -> Array:
 
 
 CovarianceType = Literal["full", "tied", "diag", "spherical"]
+ALL_TYPES: tuple[CovarianceType, ...] = get_args(CovarianceType)

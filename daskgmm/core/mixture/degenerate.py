@@ -66,7 +66,7 @@ def on_floor(mixture: Mixture, floor: Floor) -> tuple[int, ...]:
 
 def _stands(mixture: Mixture, component: int, floor: Floor) -> bool:
     covariances = mixture.covariances[component]
-    spread = mixture.structure.variances(mixture.covariances, mixture.means.shape)
+    spread = mixture.variances
     if covariances.ndim < 2:
         with np.errstate(divide="ignore", invalid="ignore"):
             bounds = floor.variances if covariances.ndim else np.full_like(floor.variances, floor.variances.mean())

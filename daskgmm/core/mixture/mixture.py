@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays.types import Array
-from .covariance import STRUCTURES, Structure, cholesky, raised_to
+from .covariance import STRUCTURES, Structure, raised_to
 from .floor import Floor
 from .frame import Frame
+from .matrices import DiagonalMatrices, Matrices, cholesky
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +52,21 @@ class Mixture:
         return tuple(int(c) for c in np.flatnonzero(self.weights == 0))
 
     @property
+    def variances(self) -> Array:
+        """The variance of each feature in each component, (k, d)."""
+        return self.structure.variances(self.covariances, self.means.shape)
+
+    def matrices(self, frame: Frame | None = None) -> Matrices:
+        """Return the covariance of each component, in the coordinates of a frame if one is given."""
+        d = self.n_features
+        frame = Frame(np.zeros(d), np.ones(d)) if frame is None else frame
+        return self.structure.in_frame(self.covariances, self.means.shape, frame)
+
+    @property
     def frame(self) -> Frame:
         """The mixture's own mean and standard deviations: the frame for data whose survey is not at hand."""
         mean = self.weights @ self.means
-        spread = self.structure.variances(self.covariances, self.means.shape) + (self.means - mean) ** 2
+        spread = self.variances + (self.means - mean) ** 2
         return Frame.from_variance(mean, self.weights @ spread)
 
     def take(self, components: Sequence[int] | NDArray[np.intp]) -> Mixture:
@@ -82,16 +94,44 @@ class Mixture:
             self.covariances if self.structure.shared else join(self.covariances, [one.covariances for one in others]),
         )
 
+    def scale(self, frame: Frame) -> Mixture:
+        """Return the mixture of rows in the coordinates of a frame."""
+        structure = STRUCTURES[self.structure.scaled]
+        covariances = structure.of_matrices(self.matrices(frame))
+        return Mixture(structure.name, self.weights, frame.to_z(self.means), covariances)
+
+    def merge(self, first: int, second: int) -> Mixture:
+        """Return the mixture with a component merged into another, with the moments of both; a shared covariance stays.
+
+        The component `second` is gone; those behind it move up.
+        """
+        share, between = self.share(first, np.array([second])), self.means[second] - self.means[first]
+        kept = np.delete(np.arange(self.n_components), second)
+        weights, means, covariances = self.weights.copy(), self.means.copy(), self.covariances
+        weights[first] += weights[second]
+        means[first] += share[0] * between
+        if not self.structure.shared:
+            together = self.matrices().merge(first, np.array([second]), share, between[None])
+            covariances = covariances.copy()
+            covariances[first] = self.structure.of_matrices(together)[0]
+            covariances = covariances[kept]
+        return Mixture(self.covariance_type, weights[kept], means[kept], covariances)
+
+    def share(self, first: int, second: NDArray[np.intp]) -> Array:
+        """Return the part that other components (m,) have of the weight of each together with a first one, (m,)."""
+        weight = self.weights[first] + self.weights[second]
+        share: Array = self.weights[second] / np.maximum(weight, np.finfo(float).tiny)
+        return share
+
     def sample(self, n_samples: int, random_state: np.random.Generator) -> tuple[Array, NDArray[np.int64]]:
         """Return rows (n_samples, d) drawn from the mixture, in order of component, and their components."""
         counts = random_state.multinomial(n_samples, self.weights / self.weights.sum())
         labels = np.repeat(np.arange(self.n_components), counts)
-        unit = Frame(np.zeros(self.n_features), np.ones(self.n_features))
-        spread = self.structure.in_frame(self.covariances, self.means.shape, unit)
         noise = random_state.standard_normal((n_samples, self.n_features))
-        if spread.ndim == 2:
-            return self.means[labels] + np.sqrt(spread)[labels] * noise, labels
-        for component, factor in enumerate(cholesky(spread)):
+        matrices = self.matrices()
+        if isinstance(matrices, DiagonalMatrices):
+            return self.means[labels] + np.sqrt(matrices.values)[labels] * noise, labels
+        for component, factor in enumerate(cholesky(matrices.dense)):
             noise[labels == component] @= factor.T
         return self.means[labels] + noise, labels
 

@@ -11,13 +11,12 @@ from annotated_types import Ge, Le, MinLen
 from ...errors import ConfigurationError
 from ...options import STRICT
 from ..init.starts import SeedOptions
-from ..mixture.covariance import CovarianceType
+from ..mixture.covariance import ALL_TYPES, CovarianceType
 from ..mixture.data_summary import Survey
 from ..selection.sweep import Candidate, Criterion, SweepOptions
 from .fit import FitOptions, ModelOptions
 
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
-_BY_SIZE = ("full", "tied", "diag", "spherical")
 _OF_SHORTFALL = 0.1
 
 
@@ -29,7 +28,7 @@ class SelectOptions:
 
     n_components: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] | str = "1..10"
     """Numbers of components: a list, or a range as 1..10 with both its ends."""
-    covariance_type: Annotated[tuple[CovarianceType, ...], MinLen(1)] = ("full", "tied", "diag", "spherical")
+    covariance_type: Annotated[tuple[CovarianceType, ...], MinLen(1)] = ALL_TYPES
     """Structures of the covariances; each is combined with each number of components."""
     criterion: Criterion = "bic"
     """bic, aic, aicc or icl, of which the smallest wins; heldout: the largest log-likelihood of rows held out."""
@@ -67,12 +66,12 @@ class SelectOptions:
     @property
     def largest(self) -> Candidate:
         """The candidate that takes the most memory."""
-        return Candidate(self.sizes[-1], min(self.covariance_type, key=_BY_SIZE.index))
+        return Candidate(self.sizes[-1], min(self.covariance_type, key=ALL_TYPES.index))
 
     @property
     def smallest(self) -> Candidate:
         """The candidate that asks least of the data but for what its structure asks of columns."""
-        return Candidate(self.sizes[0], min(self.covariance_type, key=_BY_SIZE.index))
+        return Candidate(self.sizes[0], min(self.covariance_type, key=ALL_TYPES.index))
 
     @property
     def n_folds(self) -> int:

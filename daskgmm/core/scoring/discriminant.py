@@ -8,6 +8,7 @@ import numpy as np
 
 from ..arrays.types import Array
 from ..mixture.frame import Frame
+from ..mixture.matrices import Matrices
 from ..mixture.mixture import Mixture
 
 _NARROWEST = 1e-9  # of the widest axis: narrower ones are rounding
@@ -28,10 +29,7 @@ class View:
 
     def gaussians(self, mixture: Mixture) -> tuple[Array, Array]:
         """Return means (k, q) and covariances (k, q, q) of the components in the axes."""
-        spread = _spread(mixture, self.frame)
-        if spread.ndim == 2:
-            return self.project(mixture.means), np.einsum("di,kd,dj->kij", self.axes, spread, self.axes)
-        return self.project(mixture.means), np.einsum("ci,kcd,dj->kij", self.axes, spread, self.axes, optimize=True)
+        return self.project(mixture.means), mixture.matrices(self.frame).project(self.axes)
 
 
 def discriminant_view(mixture: Mixture, n_axes: int = 2) -> View:
@@ -44,8 +42,8 @@ def discriminant_view(mixture: Mixture, n_axes: int = 2) -> View:
     then the widest.
     """
     frame = mixture.frame
-    spread, weights = _spread(mixture, frame), mixture.weights
-    within = np.diag(weights @ spread) if spread.ndim == 2 else np.einsum("k,kij->ij", weights, spread)
+    matrices, weights = mixture.matrices(frame), mixture.weights
+    within = matrices.mean(weights)
     widths, basis = np.linalg.eigh(within)
     kept = widths > _NARROWEST * widths[-1]
     basis, widths = basis[:, kept], widths[kept]
@@ -53,7 +51,7 @@ def discriminant_view(mixture: Mixture, n_axes: int = 2) -> View:
     means = frame.to_z(mixture.means) @ to_white
     between = (means.T * weights) @ means
     wide = np.diag(widths / widths[-1])
-    criterion = between + _TIES * _scale(between) * (_differing(spread, weights, to_white) + _TIES * wide)
+    criterion = between + _TIES * _scale(between) * (_differing(matrices, weights, to_white) + _TIES * wide)
     _, vectors = np.linalg.eigh(criterion)
     chosen = vectors[:, ::-1][:, :n_axes]
     return View(frame, _signed(to_white @ chosen), np.einsum("iq,ij,jq->q", chosen, between, chosen))
@@ -61,14 +59,10 @@ def discriminant_view(mixture: Mixture, n_axes: int = 2) -> View:
 
 def feature_separation(mixture: Mixture) -> Array:
     """Return for each feature the variance between components over the mean variance within them, (d,)."""
-    variances = mixture.structure.variances(mixture.covariances, mixture.means.shape)
+    variances = mixture.variances
     between = mixture.weights @ (mixture.means - mixture.weights @ mixture.means) ** 2
     ratio: Array = between / (mixture.weights @ variances)
     return ratio
-
-
-def _spread(mixture: Mixture, frame: Frame) -> Array:
-    return mixture.structure.in_frame(mixture.covariances, mixture.means.shape, frame)
 
 
 def _scale(between: Array) -> float:
@@ -76,12 +70,11 @@ def _scale(between: Array) -> float:
     return largest if largest > 0 else 1.0
 
 
-def _differing(spread: Array, weights: Array, to_white: Array) -> Array:
+def _differing(matrices: Matrices, weights: Array, to_white: Array) -> Array:
     """Return sum_k w_k (I - A_k)^2 over the whitened covariances A_k, scaled to at most 1."""
     total = np.zeros((to_white.shape[1],) * 2)
-    for own, weight in zip(spread, weights, strict=True):
-        dense = np.diag(own) if own.ndim == 1 else own
-        difference = np.eye(len(total)) - to_white.T @ dense @ to_white
+    for component, weight in enumerate(weights):
+        difference = np.eye(len(total)) - matrices[component : component + 1].project(to_white)[0]
         total += weight * difference @ difference
     largest = float(np.trace(total))
     return total / largest if largest > _NARROWEST else np.zeros_like(total)

@@ -66,10 +66,7 @@ def compare(first: Mixture, second: Mixture) -> Comparison:
 
 
 def _match(first: Mixture, second: Mixture, distances: Array, one: int, other: int) -> Match:
-    variances = [
-        mixture.structure.variances(mixture.covariances, mixture.means.shape)[component]
-        for mixture, component in ((first, one), (second, other))
-    ]
+    variances = [mixture.variances[component] for mixture, component in ((first, one), (second, other))]
     return Match(
         first=one,
         second=other,

@@ -59,10 +59,7 @@ class Story:
     @cached_property
     def compared(self) -> NDArray[np.intp]:
         """Numbers of the components that are compared with each other: all but the lightest of very many."""
-        d = self.mixture.n_features
-        dense = self.mixture.structure.in_frame(self.mixture.covariances, self.mixture.means.shape, self.mixture.frame)
-        of_pair = d**3 / 3 if dense.ndim == 3 else d
-        most = max(int((_MOST_WORK / of_pair) ** 0.5), 2)
+        most = max(int((_MOST_WORK / self.mixture.matrices().pair_work) ** 0.5), 2)
         filled = self.by_weight[self.mixture.weights[self.by_weight] > 0]
         return np.sort(filled[:most])
 
@@ -109,7 +106,7 @@ class Story:
     @cached_property
     def deviations(self) -> Array:
         """Standard deviation of each feature in each component, (k, d)."""
-        return np.sqrt(self.mixture.structure.variances(self.mixture.covariances, self.mixture.means.shape))
+        return np.sqrt(self.mixture.variances)
 
     @cached_property
     def view(self) -> View:

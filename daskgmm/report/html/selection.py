@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
+from ...core.mixture.covariance import STRUCTURES
 from ...core.selection.table import Row, Selection
 from ..terminal.selection_table import listed, number, places, ranked, remark
 from .colours import LEFT_OUT
@@ -19,8 +21,8 @@ _CRITERIA = {
     "aicc": ("AICc", "smaller is better"),
     "heldout": ("Log-likelihood of held-out rows", "nats per row, larger is better"),
 }
-_COLOURS = {"full": "#0072b2", "tied": "#e69f00", "diag": "#009e73", "spherical": "#cc79a7"}
-_MARKERS = {"full": "o", "tied": "s", "diag": "^", "spherical": "D"}
+_COLOURS = dict(zip(STRUCTURES, cycle(("#0072b2", "#e69f00", "#009e73", "#cc79a7"))))
+_MARKERS = dict(zip(STRUCTURES, cycle("os^D")))
 _RING: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 1.4}
 _MOST_ROWS = 20  # of the table, beside those with a remark
 

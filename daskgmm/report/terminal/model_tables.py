@@ -65,7 +65,7 @@ def _components(model: Model) -> Table:
 def _means(model: Model, width: int) -> list[Table]:
     """Return tables of the features' means, side by side as far as they fit into the width."""
     mixture = model.mixture
-    deviations = np.sqrt(mixture.structure.variances(mixture.covariances, mixture.means.shape))
+    deviations = np.sqrt(mixture.variances)
     names = _names(model)[:_MOST_FEATURES]
     beside = max((width - _FIRST_COLUMN) // _COLUMN, 1)
     tables = []

@@ -106,7 +106,7 @@ def as_onnx(model: Model) -> bytes:
     frame = model.mixture.frame
     from sklearn.pipeline import make_pipeline  # takes a second, for which other jobs have no need
 
-    steps = make_pipeline(_scaler(frame), _estimator(_standardised(model.mixture, frame)))
+    steps = make_pipeline(_scaler(frame), _estimator(model.mixture.scale(frame)))
     rows = ("rows", DoubleTensorType([None, model.mixture.n_features]))
     with np.errstate(divide="ignore"):  # the logarithm of an empty component's weight
         graph = to_onnx(steps, initial_types=[rows])
@@ -140,14 +140,6 @@ def _estimator(mixture: Mixture) -> Any:
     estimator.precisions_ = precisions(mixture.covariance_type, estimator.precisions_cholesky_)
     estimator.n_features_in_ = mixture.n_features
     return estimator
-
-
-def _standardised(mixture: Mixture, frame: Frame) -> Mixture:
-    """Return the mixture of z; a spherical one has other variances in each feature there."""
-    spread = mixture.structure.in_frame(mixture.covariances, mixture.means.shape, frame)
-    covariance_type = "diag" if spread.ndim == 2 else mixture.covariance_type
-    covariances = spread[0] if covariance_type == "tied" else spread
-    return Mixture(covariance_type, mixture.weights, frame.to_z(mixture.means), covariances)
 
 
 def _scaler(frame: Frame) -> Any:

@@ -118,11 +118,11 @@ def test_a_value_that_is_not_finite_is_an_error_that_names_row_and_column(bad, d
         score(rows, Mixture(*oracles.random_parameters("full", 3, 2)))
 
 
-def test_the_caller_says_how_rows_are_named():
+def test_the_caller_says_where_in_the_grid_rows_are():
     mixture, rows = Mixture(*oracles.random_parameters("full", 3, 2)), np.zeros((10, 2))
     rows[4, 0] = np.nan
-    with pytest.raises(DataError, match=r"^pixel 104, column 0 is nan"):
-        predict(rows, None, prepare_prediction(mixture), 3, Wanted(), lambda row: f"pixel {100 + row}")
+    with pytest.raises(DataError, match=r"^row \(10, 4\), column 0 is nan"):
+        predict(rows, None, prepare_prediction(mixture), 3, Wanted(), lambda row: (10, row))
 
 
 def test_infinities_of_both_signs_are_an_error_too():
