@@ -32,7 +32,7 @@ from ..core.em.loop import State, StopReason, Trial, iterate
 from ..core.init.starts import Given
 from ..core.mixture.covariance import STRUCTURES
 from ..core.mixture.floor import DEFAULT_REG_COVAR
-from ..core.mixture.mixture import Mixture, floored
+from ..core.mixture.mixture import Mixture, project
 from ..core.mixture.precisions import precisions, precisions_cholesky
 from ..core.options.fit import FitOptions, ModelOptions
 from ..errors import SingularCovarianceError
@@ -308,7 +308,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         resumed = self._resumes(rows.n_features)
         complete = self._mixture() if resumed else given.mixture(self.covariance_type)
         if complete is not None:
-            found: tuple[Mixture, ...] = (floored(complete, em.floor),)
+            found: tuple[Mixture, ...] = (project(complete, em.floor),)
             em = replace(em, accelerate=False)  # from given parameters on, steps of EM alone
         else:
             search = race if given.means is None else starts

@@ -19,7 +19,7 @@ from ..chunked.data_summary import survey_and_sample
 from ..chunked.memory import fits
 from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
-from ..core.mixture.covariance import STRUCTURES
+from ..core.mixture.covariance import DEFAULT_TYPES, named
 from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.options.fit import FitOptions, ModelOptions
 from ..core.options.select import SelectOptions
@@ -53,7 +53,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
     Parameters
     ----------
     n_components : sequence of int
-    covariance_type : sequence of {"full", "tied", "diag", "spherical"}
+    covariance_type : sequence of names and patterns as "E*", or "all" for mclust's 14 families
         Each is combined with each number of components.
     criterion : {"bic", "aic", "aicc", "icl", "heldout"}
         The smallest wins; of "heldout", the mean log-likelihood of rows that were not fitted, the largest.
@@ -90,7 +90,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_components": ["array-like"],
-        "covariance_type": ["array-like"],
+        "covariance_type": ["array-like", str],
         "criterion": [StrOptions({"bic", "aic", "aicc", "icl", "heldout"})],
         "folds": [Interval(Integral, 2, None, closed="left")],
         "leave_early": ["boolean"],
@@ -106,7 +106,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         self,
         n_components: Sequence[int] = range(1, 11),
         *,
-        covariance_type: Sequence[str] = tuple(STRUCTURES),
+        covariance_type: Sequence[str] | str = DEFAULT_TYPES,
         criterion: str = "bic",
         folds: int = 5,
         leave_early: bool = True,
@@ -147,7 +147,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixtureSelector:
         """Fit all candidates to rows X (n, d), or an array (*grid, d), with weights (n,) or (*grid); return self."""
         select = self._options()
-        smallest = self._estimator(select.sizes[0], select.covariance_type[0])
+        smallest = self._estimator(select.sizes[0], select.types[0])
         rows = smallest._rows(X, sample_weight)
         with ready(rows, keep=fits(rows, self.persist)) as ready_rows:  # type: ignore[arg-type]
             found = self._search(ready_rows, select)
@@ -199,13 +199,12 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
 
     def _options(self) -> SelectOptions:
         sizes = tuple(self.n_components)
-        types = tuple(str(one) for one in self.covariance_type)
-        known = set(STRUCTURES)
+        types = named(self.covariance_type if isinstance(self.covariance_type, str) else map(str, self.covariance_type))
         whole = all(isinstance(k, Integral) and not isinstance(k, bool) and k >= 1 for k in sizes)
-        if not (sizes and whole and types and known.issuperset(types)):
+        if not (sizes and whole and types):
             raise ValueError(
-                f"n_components {sizes} must be whole numbers of 1 or more, and covariance_type {types} some of "
-                f"{', '.join(sorted(known))}: one of each at least"
+                f"n_components {sizes} must be whole numbers of 1 or more, and covariance_type {types} names or "
+                "patterns of covariance types: one of each at least"
             )
         return SelectOptions(tuple(map(int, sizes)), types, self.criterion, self.folds, self.leave_early)  # type: ignore[arg-type]
 

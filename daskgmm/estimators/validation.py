@@ -61,8 +61,8 @@ def _weights(values: Any, n_components: int) -> Array:
 
 
 def _covariances(values: Any, covariance_type: str, k: int, d: int) -> Array:
-    precisions = _checked(values, STRUCTURES[covariance_type].shape(k, d), f"{covariance_type} precision")
-    if not STRUCTURES[covariance_type].dense:
+    precisions = _checked(values, STRUCTURES[covariance_type].layout.shape(k, d), f"{covariance_type} precision")
+    if not STRUCTURES[covariance_type].layout.dense:
         if (precisions <= 0).any():
             raise ValueError(f"'{covariance_type} precision' should be positive")
         return 1 / precisions

@@ -26,7 +26,7 @@ def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | N
                 "drop it, or set reg_covar to 1e-6"
             )
         _tell(f"{name_column(names, column)} is constant", model, listen)
-    if STRUCTURES[model.covariance_type].dense:
+    if STRUCTURES[model.covariance_type].layout.dense:
         for first, second in survey.duplicates:
             _tell(
                 f"{name_column(names, second)} is a linear copy of {name_column(names, first)}, or nearly",

@@ -65,9 +65,9 @@ def plan_selection(config: Config) -> str:
     largest = config.of(select.largest)
     memory = memory_of_process(largest, source, rows, needs_of(rows, largest))
     copies = FAN_IN + 1 + _SUMS_COPIES * config.cluster.compute_threads
-    starts = (config.fit.n_init + MOST_SPLITS) * len(select.covariance_type) * max(carried)
+    starts = (config.fit.n_init + MOST_SPLITS) * len(select.types) * max(carried)
     facts = _facts(largest, source, rows, n_sample, replace(memory, peak=memory.peak + copies * most + starts))
-    sizes, types = ", ".join(map(str, select.sizes)), ", ".join(select.covariance_type)
+    sizes, types = ", ".join(map(str, select.sizes)), ", ".join(select.types)
     folds = f" with {select.n_folds} folds" if select.n_folds else ""
     reads = "one read" if n_batches == 1 else f"{n_batches} reads of at most {select.batch_bytes / _MIB:.0f} MiB each"
     named = {

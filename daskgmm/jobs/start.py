@@ -9,7 +9,7 @@ from ..config import Config
 from ..core.em.fitted_model import Model
 from ..core.em.loop import Trial
 from ..core.mixture.floor import Floor
-from ..core.mixture.mixture import floored
+from ..core.mixture.mixture import project
 from ..core.options.fit import ModelOptions
 from ..errors import ConfigurationError, DataError
 from ..events import Listener, Notice
@@ -30,7 +30,7 @@ class Start:
     def trial(self, floor: Floor | None) -> Trial:
         """Return the trial that begins there."""
         n_before = self.model.summary.n_iter if self.continues else 0
-        return Trial(floored(self.model.mixture, floor), n_before=n_before)
+        return Trial(project(self.model.mixture, floor), n_before=n_before)
 
 
 def start_of(config: Config, directory: RunDirectory, listen: Listener, *, resume: bool) -> Start | None:

@@ -37,7 +37,7 @@ class ArraySpec:
 MODEL_WEIGHTS = ArraySpec("weights", ("component",), "float64")
 MODEL_MEANS = ArraySpec("means", ("component", "feature"), "float64")
 MODEL_COVARIANCES = {
-    name: ArraySpec("covariances", structure.axes, "float64") for name, structure in STRUCTURES.items()
+    name: ArraySpec("covariances", structure.layout.axes, "float64") for name, structure in STRUCTURES.items()
 }
 CHECKPOINT_SURVEY = (
     ArraySpec("origin", ("feature",), "float64"),

@@ -12,7 +12,6 @@ from daskgmm.chunked.data_summary import survey_and_sample
 from daskgmm.chunked.rows import Rows
 from daskgmm.chunked.sweep import SweepExpectation, batches, bytes_in_pass
 from daskgmm.core.kernels.natural_parameters import prepare
-from daskgmm.core.mixture.covariance import STRUCTURES
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.options.fit import FitOptions, ModelOptions
 from daskgmm.core.options.select import SelectOptions
@@ -22,7 +21,7 @@ from daskgmm.fitting.sweep import Search, search
 from tests import oracles
 
 
-def sweep(rows, sizes, covariance_type=tuple(STRUCTURES), fit=None, **options):
+def sweep(rows, sizes, covariance_type=tuple(oracles.STRUCTURES), fit=None, **options):
     """Return what the sweep finds; rows may be an array."""
     rows = rows if isinstance(rows, Rows) else Rows.of_memory(rows)
     wanted = Search(SelectOptions(sizes, covariance_type, **options), ModelOptions(), fit or FitOptions(), 0)
@@ -59,7 +58,7 @@ def test_galaxies_have_three_clusters_of_unequal_variances(galaxies):
 @pytest.mark.parametrize("leave_early", [True, False])
 def test_the_log_likelihood_never_decreases_with_the_size_of_a_structure(faithful, leave_early):
     table = sweep(faithful, "1..8", leave_early=leave_early).selection
-    for covariance_type in STRUCTURES:
+    for covariance_type in oracles.STRUCTURES:
         own = [row for row in table.rows if row.covariance_type == covariance_type and not row.collapsed]
         assert (np.diff([row.log_likelihood for row in own]) >= 0).all()
 

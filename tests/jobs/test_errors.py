@@ -65,7 +65,7 @@ def assert_sound(found, rows):
         assert np.isfinite(values).all()
     if found.covariance_type in {"full", "tied"}:
         np.linalg.cholesky(found.covariances_)
-    assert (found._mixture().structure.variances(found.covariances_, found.means_.shape) > 0).all()
+    assert (found._mixture().structure.layout.variances(found.covariances_, found.means_.shape) > 0).all()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert np.isfinite(found.score_samples(rows)).all()

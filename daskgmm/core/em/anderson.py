@@ -79,11 +79,11 @@ class _Chart:
     def __init__(self, at: Mixture) -> None:
         k, d = at.means.shape
         self._at, self._root = at, np.sqrt(at.weights)
-        self._dense = at.structure.dense
+        self._dense = at.structure.layout.dense
         self._factors = self._factors_of(at)
         whitening = np.linalg.inv(self._factors) if self._dense else 1 / self._factors
         self._whitening = np.broadcast_to(whitening, (k, *whitening.shape[1:]))
-        shared = np.ones(1) if at.structure.shared else self._root
+        shared = self._root if at.structure.layout.stacked else np.ones(1)
         self._spread_root = shared[:, None]
         self._diagonal = np.sqrt(2.0 * d / self._factors.shape[-1])
         self._lower = np.tril_indices(d, -1)

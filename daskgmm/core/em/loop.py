@@ -19,7 +19,7 @@ from ..kernels.natural_parameters import check_regular
 from ..mixture.data_summary import Survey
 from ..mixture.degenerate import overfit
 from ..mixture.floor import Floor
-from ..mixture.mixture import Mixture, floored
+from ..mixture.mixture import Mixture, project
 from ..mixture.statistics import Statistics
 from .anderson import MEMORY, Step, extrapolate
 from .e_step import Expect
@@ -311,12 +311,12 @@ def _propose_extrapolation(trial: Trial, survey: Survey, options: EMOptions) -> 
 
 
 def _extrapolate(trial: Trial, options: EMOptions) -> Suggestion | None:
-    """Return where the steps lead to, if anywhere, with components no narrower than an M-step makes them."""
+    """Return where the steps lead to, if anywhere, with covariances that an M-step can make."""
     leapt = extrapolate(trial.steps)
     if leapt is None:
         return None
     mixture, gain = leapt
-    return Suggestion(floored(mixture, options.floor), gain)
+    return Suggestion(project(mixture, options.floor), gain)
 
 
 def _regular(mixture: Mixture, survey: Survey) -> bool:

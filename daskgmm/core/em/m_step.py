@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..arrays.types import for_each
-from ..mixture.covariance import Scatter, raised_to
 from ..mixture.data_summary import Survey
 from ..mixture.feature_map import unpack
 from ..mixture.floor import Floor
+from ..mixture.layouts import Scatter
 from ..mixture.mixture import Mixture
 from ..mixture.statistics import Statistics
 
@@ -20,7 +20,7 @@ def maximize(mixture: Mixture, statistics: Statistics, survey: Survey, floor: Fl
 
         w_k = N_k / N     mu_k = sum_n r_nk x_n / N_k     Sigma_k = sum_n r_nk (x_n - mu_k)(x_n - mu_k)^T / N_k
 
-    (Dempster, Laird and Rubin 1977), subject to Sigma_k >= floor.
+    (Dempster, Laird and Rubin 1977), subject to the floor and to what the covariances have in common.
     A component with N_k <= EMPTY N is empty: it keeps its mean and covariance and has the weight 0 from then on.
     """
     frame, structure = survey.frame, mixture.structure
@@ -32,10 +32,11 @@ def maximize(mixture: Mixture, statistics: Statistics, survey: Survey, floor: Fl
     shift = first / safe[:, None]
     origins = frame.to_z(mixture.means) if statistics.centred else np.zeros_like(shift)
     scatter = Scatter(counts, shift, second / for_each(safe, second), survey.pooled)
-    covariances = raised_to(floor, structure, structure.estimate(scatter, frame))
+    own = structure.layout.within(scatter, frame)
+    if structure.layout.stacked:
+        own = np.where(for_each(alive, own), own, mixture.covariances)
+    covariances = structure.estimate(np.where(alive, counts, 0.0), own, mixture.covariances, floor)
     means = frame.to_x(origins + shift)
-    if not structure.shared:
-        covariances = np.where(for_each(alive, covariances), covariances, mixture.covariances)
     means = np.where(alive[:, None], means, mixture.means)
     weights = np.where(alive, counts, 0.0)
     return Mixture(mixture.covariance_type, weights / weights.sum(), means, covariances)

@@ -152,9 +152,10 @@ class _Whole:
     mixture: Mixture
     log_density: Array  # (n,), log p of the rows of the sample
 
-    def held(self, theirs: Mixture) -> Mixture:
-        """Return components with the covariance that all share, if they do."""
-        return replace(theirs, covariances=self.mixture.covariances) if theirs.structure.shared else theirs
+
+def _held(ours: Mixture, theirs: Mixture) -> Mixture:
+    """Return components with the covariance that all share, if they do; theirs are as many as ours."""
+    return replace(theirs, covariances=ours.covariances) if theirs.structure.shared else theirs
 
 
 def _tried(
@@ -176,7 +177,7 @@ def _tried(
             trial = refine(part, em, exchange.theirs)
             if not isinstance(trial, Trial) or trial.stop is StopReason.COLLAPSED or trial.mixture.empty:
                 return None
-            exchange = replace(exchange, theirs=whole.held(trial.mixture))
+            exchange = replace(exchange, theirs=_held(exchange.ours, trial.mixture))
             own = _log_density(rows, exchange.theirs) - log_density
             together = np.logaddexp(own, others)
             gain = float(np.average(together, weights=row_weights))

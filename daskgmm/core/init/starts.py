@@ -16,10 +16,11 @@ from ..arrays.types import Array, for_each
 from ..em.e_step import Expectation, Rows
 from ..em.loop import EMOptions, State, Trial, iterate
 from ..em.surrogate import CHEAP_ROWS
-from ..mixture.covariance import STRUCTURES, Scatter, raised_to
+from ..mixture.covariance import STRUCTURES
 from ..mixture.data_summary import survey
 from ..mixture.feature_map import FeatureMap
-from ..mixture.mixture import Mixture, floored
+from ..mixture.layouts import Scatter
+from ..mixture.mixture import Mixture, project
 
 InitParams = Literal["kmeans", "k-means++", "random", "random_from_data"]
 Labels = NDArray[np.intp]
@@ -189,7 +190,7 @@ def _start(sample: Expectation, options: SeedOptions, seed: int) -> Mixture:
         labels = partition(points_of(z, sample, seed), weights, options, rng)
     mixture = mixture_of_parts(sample, z, weights, labels, options, rng)
     replaced = {name: value for name, value in vars(given).items() if value is not None}
-    return floored(replace(mixture, **replaced), options.em.floor)
+    return project(replace(mixture, **replaced), options.em.floor)
 
 
 def points_of(z: Array, sample: Expectation, seed: int) -> Array:
@@ -297,7 +298,7 @@ def mixture_of_parts(
     blended /= for_each(counts + prior, scatter)
     counts = counts + unit
     parts = Scatter(counts, np.zeros((k, d)), blended, sample.survey.pooled)
-    covariances = raised_to(options.em.floor, structure, structure.estimate(parts, frame))
+    covariances = structure.estimate(counts, structure.layout.within(parts, frame), floor=options.em.floor)
     return Mixture(options.covariance_type, counts / counts.sum(), frame.to_x(means), covariances)
 
 

@@ -164,7 +164,7 @@ def prepare(
     if some_rows:
         return _shared(gaussians, frame, structure.centred_map, dtype)
     if structure.feature_map is FeatureMap.LINEAR:
-        share = -np.vdot(gaussians.precisions.values[0], survey.pooled) / 2
+        share = -np.vdot(gaussians.precisions[:1].dense, survey.pooled) / 2
         return _shared(gaussians, frame, FeatureMap.LINEAR, dtype, float(share))
     return _shared(gaussians, frame, structure.feature_map, dtype)
 

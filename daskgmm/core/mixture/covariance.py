@@ -1,260 +1,145 @@
-"""The covariance structures: what each shares between components, which columns it needs, how it is estimated.
+"""The families of covariances: what components share of them, in one table.
 
-A structure is its feature maps, its covariances seen in a frame, and its estimate from moments. All else (kernels,
-weights, prediction, seeding) is the same for all. Sources: Celeux and Govaert (1995), Gaussian parsimonious clustering
-models, Pattern Recognition 28; McLachlan and Peel (2000), Finite mixture models, chapter 3.
+Sigma_k = lambda_k D_k A_k D_k^T with det A_k = 1, and the three letters of a family say of the volume lambda_k, the
+shape A_k and the orientation D_k whether they are equal for all components (E), vary (V), or are the identity (I).
+A family is its letters, the layout of its array and its estimate; all else (kernels, weights, prediction, seeding) is
+the same for all. Sources: Celeux and Govaert (1995), Gaussian parsimonious clustering models, Pattern Recognition 28;
+Scrucca, Fop, Murphy and Raftery (2016), mclust 5, R Journal 8.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol, get_args
-
-import numpy as np
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal, get_args
 
 from ..arrays.types import Array
+from . import estimates
 from .feature_map import FeatureMap
 from .floor import Floor
-from .frame import Frame
-from .matrices import DenseMatrices, DiagonalMatrices, Matrices
+from .layouts import DIAGONAL, FULL, ISOTROPIC, TIED, Layout
 
 
-class Scatter(NamedTuple):
-    """What an estimate starts from, in the frame's coordinates."""
-
-    counts: Array  # (k,), N_k = sum_n r_nk, all positive
-    shift: Array  # (k, d), mean of the component minus the point that its moments are about
-    second: Array  # sum_n r_nk z z^T / N_k about that point, in the shape of the feature map
-    pooled: Array  # (d, d), second moment of all rows about the frame's centre
-
-
-class Structure(Protocol):
+@dataclass(frozen=True, eq=False)
+class Family:
     """One family of covariances; (k, d) is the shape of the means."""
 
     name: str
-    shared: bool  # whether all components have the same covariance
-    dense: bool  # whether features of a component may be correlated
-    scaled: str  # the structure that they have where each feature is scaled
-    axes: tuple[str, ...]  # what the axes of their array count
-    feature_map: FeatureMap  # of the kernel with a shared centre
-    centred_map: FeatureMap  # of the kernel with own centres
+    letters: str  # of volume, shape and orientation
+    layout: Layout
+    constrain: estimates.Estimate | None = None  # None: components are estimated one by one, or pooled by the layout
+    one_feature: bool = False  # whether it is for one feature only
 
-    def shape(self, k: int, d: int) -> tuple[int, ...]:
-        """Return the shape of the covariances."""
+    @property
+    def shared(self) -> bool:
+        """Whether all components have the same covariance."""
+        return "V" not in self.letters
+
+    @property
+    def coupled(self) -> bool:
+        """Whether components have parts of their covariances in common, and others of their own."""
+        return self.constrain is not None and not self.shared
+
+    @property
+    def feature_map(self) -> FeatureMap:
+        """That of the kernel with a shared centre: what is quadratic cancels where covariances are the same."""
+        return FeatureMap.LINEAR if self.shared else self.layout.feature_map
+
+    @property
+    def centred_map(self) -> FeatureMap:
+        """That of the kernel with own centres."""
+        return self.layout.feature_map
 
     def n_parameters(self, k: int, d: int) -> int:
         """Return the number of free parameters of the covariances."""
+        own = {"E": 1, "V": k, "I": 0}
+        sizes = 1, d - 1, d * (d - 1) // 2
+        return sum(own[letter] * size for letter, size in zip(self.letters, sizes, strict=True))
 
     def per_component(self, d: int) -> tuple[int, int]:
         """Return with how many rows more than that a component's covariance is regular, and its free parameters.
 
-        Both are for one component, mean included; 0 and 0 where all components share their covariance.
+        Both are for one component, mean included; 0 and 0 where all components share their covariance. What is common
+        keeps a component regular: an own shape needs rows in all directions, and an own volume two different ones.
         """
-
-    def variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
-        """Return the variance of each feature in each component, (k, d)."""
-
-    def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
-        """Return the variance of each feature in each component given the features before it, (k, d)."""
-
-    def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Matrices:
-        """Return the covariances of z, one for each component."""
-
-    def of_matrices(self, matrices: Matrices) -> Array:
-        """Return the covariances of components whose covariances are these, each its own."""
-
-    def estimate(self, scatter: Scatter, frame: Frame) -> Array:
-        """Return the covariances of x that maximise the expected log-likelihood."""
-
-    def raised(self, covariances: Array, floor: Floor) -> Array:
-        """Return the covariances with no direction below the floor."""
-
-
-class Full:
-    """Each component its own covariance matrix (mclust VVV)."""
-
-    name = scaled = "full"
-    axes: tuple[str, ...] = ("component", "feature", "feature_2")
-    shared, dense = False, True
-    feature_map = FeatureMap.FULL
-    centred_map = FeatureMap.FULL
-
-    def shape(self, k: int, d: int) -> tuple[int, ...]:
-        return (k, d, d)
-
-    def n_parameters(self, k: int, d: int) -> int:
-        return k * d * (d + 1) // 2
-
-    def per_component(self, d: int) -> tuple[int, int]:
-        return d + 1, d * (d + 3) // 2
-
-    def variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
-        return np.diagonal(covariances, axis1=-2, axis2=-1)
-
-    def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
-        return np.broadcast_to(_left(covariances), shape)
-
-    def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Matrices:
-        return DenseMatrices(covariances / np.outer(frame.scale, frame.scale))
-
-    def of_matrices(self, matrices: Matrices) -> Array:
-        return matrices.dense
-
-    def estimate(self, scatter: Scatter, frame: Frame) -> Array:
-        return _to_x(scatter.second - _outer(scatter.shift), frame)
-
-    def raised(self, covariances: Array, floor: Floor) -> Array:
-        return floor.raise_matrices(covariances)
-
-
-class Tied:
-    """One covariance matrix for all components (mclust EEE).
-
-    Its quadratic term is common to all components, so it cancels in the responsibilities; the kernel with a shared
-    centre needs the linear map only, and the pooled scatter comes from the survey:
-
-        Sigma = S / N - sum_k (N_k / N) (mu_k - centre)(mu_k - centre)^T
-    """
-
-    name = scaled = "tied"
-    axes: tuple[str, ...] = ("feature", "feature_2")
-    shared, dense = True, True
-    feature_map = FeatureMap.LINEAR
-    centred_map = FeatureMap.FULL
-
-    def shape(self, k: int, d: int) -> tuple[int, ...]:
-        return (d, d)
-
-    def n_parameters(self, k: int, d: int) -> int:
-        return d * (d + 1) // 2
-
-    def per_component(self, d: int) -> tuple[int, int]:
-        return 0, 0
-
-    def variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
-        return np.broadcast_to(np.diagonal(covariances), shape)
-
-    def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
-        return np.broadcast_to(_left(covariances), shape)
-
-    def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Matrices:
-        k, d = shape
-        return DenseMatrices(np.broadcast_to(covariances / np.outer(frame.scale, frame.scale), (k, d, d)), shared=True)
-
-    def of_matrices(self, matrices: Matrices) -> Array:
-        shared: Array = matrices.dense[0]
-        return shared
-
-    def estimate(self, scatter: Scatter, frame: Frame) -> Array:
-        share = scatter.counts / scatter.counts.sum()
-        between = np.einsum("k,kij->ij", share, _outer(scatter.shift))
-        about_own_means = scatter.second.ndim == 3
-        total = np.einsum("k,kij->ij", share, scatter.second) if about_own_means else scatter.pooled
-        return _to_x(total - between, frame)
-
-    def raised(self, covariances: Array, floor: Floor) -> Array:
-        return floor.raise_matrices(covariances)
-
-
-class Diagonal:
-    """Each component its own variances, no correlation (mclust VVI)."""
-
-    name = scaled = "diag"
-    axes: tuple[str, ...] = ("component", "feature")
-    shared, dense = False, False
-    feature_map = FeatureMap.DIAGONAL
-    centred_map = FeatureMap.DIAGONAL
-
-    def shape(self, k: int, d: int) -> tuple[int, ...]:
-        return (k, d)
-
-    def n_parameters(self, k: int, d: int) -> int:
-        return k * d
-
-    def per_component(self, d: int) -> tuple[int, int]:
-        return 2, 2 * d
-
-    def variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
-        return covariances
-
-    def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
-        return self.variances(covariances, shape)
-
-    def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Matrices:
-        return DiagonalMatrices(covariances / frame.scale**2)
-
-    def of_matrices(self, matrices: Matrices) -> Array:
-        return matrices.diagonals
-
-    def estimate(self, scatter: Scatter, frame: Frame) -> Array:
-        variances: Array = (scatter.second - scatter.shift**2) * frame.scale**2
-        return variances
-
-    def raised(self, covariances: Array, floor: Floor) -> Array:
-        return floor.raise_variances(covariances)
-
-
-class Spherical:
-    """Each component one variance for all features (mclust VII); the one structure that depends on units."""
-
-    name, scaled = "spherical", "diag"
-    axes: tuple[str, ...] = ("component",)
-    shared, dense = False, False
-    feature_map = FeatureMap.SPHERICAL
-    centred_map = FeatureMap.SPHERICAL
-
-    def shape(self, k: int, d: int) -> tuple[int, ...]:
-        return (k,)
-
-    def n_parameters(self, k: int, d: int) -> int:
-        return k
-
-    def per_component(self, d: int) -> tuple[int, int]:
-        return 1, d + 1
-
-    def variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
-        return np.broadcast_to(covariances[:, None], shape)
-
-    def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
-        return self.variances(covariances, shape)
-
-    def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Matrices:
-        return DiagonalMatrices(covariances[:, None] / frame.scale**2)
-
-    def of_matrices(self, matrices: Matrices) -> Array:
-        means: Array = matrices.diagonals.mean(axis=1)
-        return means
-
-    def estimate(self, scatter: Scatter, frame: Frame) -> Array:
-        squares: Array = scatter.second[:, 0] - scatter.shift**2 @ frame.metric
-        variances: Array = squares / frame.n_features * frame.unit
-        return variances
-
-    def raised(self, covariances: Array, floor: Floor) -> Array:
-        return floor.raise_isotropic(covariances)
-
-
-STRUCTURES: dict[str, Structure] = {s.name: s for s in (Full(), Tied(), Diagonal(), Spherical())}
-
-
-def raised_to(floor: Floor | None, structure: Structure, covariances: Array) -> Array:
-    """Return the covariances with no direction below the floor, if there is one."""
-    return covariances if floor is None else structure.raised(covariances, floor)
-
-
-def _left(covariances: Array) -> Array:
-    """Return the squared pivots of covariances (..., d, d), (..., d)."""
-    pivots: Array = np.diagonal(np.linalg.cholesky(covariances), axis1=-2, axis2=-1) ** 2
-    return pivots
-
-
-def _outer(shift: Array) -> Array:
-    return shift[:, :, None] * shift[:, None, :]
-
-
-def _to_x(covariances_z: Array, frame: Frame) -> Array:
-    scaled: Array = covariances_z * np.outer(frame.scale, frame.scale)
-    return scaled
-
-
-CovarianceType = Literal["full", "tied", "diag", "spherical"]
+        if self.shared:
+            return 0, 0
+        volume, shape, orientation = (letter == "V" for letter in self.letters)
+        n_regular = (d + 1 if orientation else 2) if shape else int(volume)
+        return n_regular, d + volume + shape * (d - 1) + orientation * d * (d - 1) // 2
+
+    def estimate(
+        self, counts: Array, covariances: Array, previous: Array | None = None, floor: Floor | None = None
+    ) -> Array:
+        """Return the most likely covariances of the family above the floor, of components of these counts (k,).
+
+        `covariances` are those of the components' rows, in the layout; `previous` are estimates to start from. The
+        covariances of families that are estimated one by one, or pooled, are raised to the floor in each direction:
+        Sigma_k >= F. In the others tr(F Sigma_k^-1) <= d holds, the same on average over the directions.
+        """
+        constrain = self.constrain
+        if constrain is None or self.shared:
+            covariances = covariances if constrain is None else constrain(counts, covariances, previous)
+            return covariances if floor is None else self.layout.raised(covariances, floor)
+        return estimates.held_to(floor, constrain, counts, covariances, previous)
+
+
+CovarianceType = Literal[
+    "full", "tied", "diag", "spherical",
+    "EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV",
+    "E", "V",
+]  # fmt: skip
 ALL_TYPES: tuple[CovarianceType, ...] = get_args(CovarianceType)
+DEFAULT_TYPES = ALL_TYPES[:4]  # scikit-learn's
+FAMILIES = ALL_TYPES[4:18]  # mclust's, of which the default ones are other names of four
+
+STRUCTURES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Family("full", "VVV", FULL),
+        Family("tied", "EEE", TIED),
+        Family("diag", "VVI", DIAGONAL),
+        Family("spherical", "VII", ISOTROPIC),
+        Family("EII", "EII", ISOTROPIC, estimates.pooled),
+        Family("VII", "VII", ISOTROPIC),
+        Family("EEI", "EEI", DIAGONAL, estimates.pooled),
+        Family("VEI", "VEI", DIAGONAL, estimates.vei),
+        Family("EVI", "EVI", DIAGONAL, estimates.evi),
+        Family("VVI", "VVI", DIAGONAL),
+        Family("EEE", "EEE", TIED),
+        Family("VEE", "VEE", FULL, estimates.vee),
+        Family("EVE", "EVE", FULL, estimates.eve),
+        Family("VVE", "VVE", FULL, estimates.vve),
+        Family("EEV", "EEV", FULL, estimates.eev),
+        Family("VEV", "VEV", FULL, estimates.vev),
+        Family("EVV", "EVV", FULL, estimates.evv),
+        Family("VVV", "VVV", FULL),
+        Family("E", "EII", ISOTROPIC, estimates.pooled, one_feature=True),
+        Family("V", "VII", ISOTROPIC, one_feature=True),
+    )
+}
+
+
+def named(patterns: str | Iterable[str]) -> tuple[CovarianceType, ...]:
+    """Return the covariance types of names and patterns, as in [E*, VVV]; all 14 of mclust's for "all".
+
+    Of two names of one family the first is kept. Raise ValueError for a name or pattern that fits none.
+    """
+    found: dict[str, CovarianceType] = {}
+    for pattern in (patterns,) if isinstance(patterns, str) else patterns:
+        own = [name for name in FAMILIES if pattern == "all" or fnmatchcase(name, pattern)]
+        own += [name for name in ALL_TYPES if name == pattern and name not in own]
+        if not own:
+            raise ValueError(f"{pattern!r} is no covariance type and fits none: give all, or some of {_NAMES}")
+        for name in own:
+            found.setdefault(STRUCTURES[name].letters, name)
+    return tuple(found.values())
+
+
+def same_family(one: str, other: str) -> bool:
+    """Return whether two covariance types are names of one family, with arrays of one layout."""
+    return STRUCTURES[one].letters == STRUCTURES[other].letters
+
+
+_NAMES = ", ".join(ALL_TYPES)

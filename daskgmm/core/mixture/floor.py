@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...blas import single_threaded
-from ..arrays.types import Array
+from ..arrays.types import Array, for_each
 from .data_summary import Survey
 
 DEFAULT_REG_COVAR = 1e-12
@@ -66,6 +66,23 @@ class Floor:
             raised = np.stack([self._raise(one) for one in stack])
         return raised.reshape(covariances.shape)
 
+    def load(self, covariances: Array) -> Array:
+        """Return tr(F Sigma_k^-1) / d of covariances (k, d, d) or (k, d), (k,); infinite where one is singular."""
+        if covariances.ndim == 2:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratios = np.where(covariances > 0, self.variances / covariances, np.inf)
+            traces: Array = ratios.sum(axis=1)
+        else:
+            traces = np.array([_trace_of_ratio(self.matrix, one) for one in covariances])
+        load: Array = traces / covariances.shape[1]
+        return load
+
+    def added_to(self, covariances: Array, factors: Array) -> Array:
+        """Return covariances (k, d, d) or (k, d) with the floor added, times a factor (k,) of each."""
+        least = self.variances if covariances.ndim == 2 else self.matrix
+        total: Array = covariances + for_each(factors, covariances) * least
+        return total
+
     def relative(self, covariance: Array) -> tuple[Array, Array]:
         """Return eigenvalues (d,), in rising order, and directions (d, d) of the pencil (covariance, F).
 
@@ -103,6 +120,19 @@ def _null_part(survey: Survey) -> Array:
     null = axes[:, variances <= _NULL_DIRECTION]
     part: Array = _NULL_VARIANCE * null @ null.T
     return part
+
+
+def _trace_of_ratio(matrix: Array, covariance: Array) -> float:
+    """Return tr(F Sigma^-1), infinite where Sigma is not positive definite."""
+    units = np.sqrt(np.maximum(np.diagonal(covariance), np.finfo(float).tiny))
+    if not np.isfinite(covariance).all():
+        return float("inf")
+    try:
+        root = np.linalg.cholesky(covariance / np.outer(units, units))
+    except np.linalg.LinAlgError:
+        return float("inf")
+    halved = np.linalg.solve(root, matrix / np.outer(units, units))
+    return float(np.trace(np.linalg.solve(root.T, halved)))
 
 
 def _is_positive(matrices: Array) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays.types import Array
-from .covariance import STRUCTURES, Structure, raised_to
+from .covariance import STRUCTURES, Family
 from .floor import Floor
 from .frame import Frame
 from .matrices import DiagonalMatrices, Matrices, cholesky
@@ -20,7 +20,7 @@ class Mixture:
     """p(x) = sum_k weights_k N(x | means_k, covariances_k).
 
     weights (k,) sum to 1; a weight of 0 marks an empty component, whose mean and covariance are its last ones.
-    means (k, d). covariances by covariance_type: full (k, d, d), tied (d, d), diag (k, d), spherical (k,).
+    means (k, d). covariances by the layout of the covariance_type: (k, d, d), (k, d), (k,), or (d, d) for tied and EEE.
     """
 
     covariance_type: str
@@ -37,7 +37,7 @@ class Mixture:
         return int(self.means.shape[1])
 
     @property
-    def structure(self) -> Structure:
+    def structure(self) -> Family:
         return STRUCTURES[self.covariance_type]
 
     @property
@@ -54,13 +54,13 @@ class Mixture:
     @property
     def variances(self) -> Array:
         """The variance of each feature in each component, (k, d)."""
-        return self.structure.variances(self.covariances, self.means.shape)
+        return self.structure.layout.variances(self.covariances, self.means.shape)
 
     def matrices(self, frame: Frame | None = None) -> Matrices:
         """Return the covariance of each component, in the coordinates of a frame if one is given."""
         d = self.n_features
         frame = Frame(np.zeros(d), np.ones(d)) if frame is None else frame
-        return self.structure.in_frame(self.covariances, self.means.shape, frame)
+        return self.structure.layout.in_frame(self.covariances, self.means.shape, frame)
 
     @property
     def frame(self) -> Frame:
@@ -72,13 +72,14 @@ class Mixture:
     def take(self, components: Sequence[int] | NDArray[np.intp]) -> Mixture:
         """Return some components as a mixture of their own, whose weights add up to 1."""
         own, weights = list(components), self.weights[list(components)]
-        covariances = self.covariances if self.structure.shared else self.covariances[own]
+        covariances = self.covariances[own] if self.structure.layout.stacked else self.covariances
         return Mixture(self.covariance_type, weights / weights.sum(), self.means[own], covariances)
 
     def replace(self, changes: Iterable[tuple[Sequence[int], Mixture]]) -> Mixture:
         """Return the mixture with components replaced by those of others, which share their weights and come last.
 
-        A covariance that all components share stays.
+        A covariance that all components share stays; of others, what the components of the family have in common is
+        estimated from all of them.
         """
         groups, others = zip(*changes, strict=True)
         gone = [component for group in groups for component in group]
@@ -87,17 +88,23 @@ class Mixture:
         def join(own: Array, new: Iterable[Array]) -> Array:
             return np.concatenate([np.delete(own, gone, axis=0), *new])
 
-        return Mixture(
-            self.covariance_type,
-            join(self.weights, [share * other.weights for share, other in zip(shares, others, strict=True)]),
-            join(self.means, [other.means for other in others]),
-            self.covariances if self.structure.shared else join(self.covariances, [one.covariances for one in others]),
-        )
+        weights = join(self.weights, [share * other.weights for share, other in zip(shares, others, strict=True)])
+        means = join(self.means, [other.means for other in others])
+        if self.structure.shared:
+            return Mixture(self.covariance_type, weights, means, self._same(len(means)))
+        covariances = join(self.covariances, [one.covariances for one in others])
+        return project(Mixture(self.covariance_type, weights, means, covariances))
+
+    def _same(self, k: int) -> Array:
+        """Return the covariances of k components that share theirs."""
+        if not self.structure.layout.stacked:
+            return self.covariances
+        return np.repeat(self.covariances[:1], k, axis=0)
 
     def scale(self, frame: Frame) -> Mixture:
-        """Return the mixture of rows in the coordinates of a frame."""
-        structure = STRUCTURES[self.structure.scaled]
-        covariances = structure.of_matrices(self.matrices(frame))
+        """Return the mixture of rows in the coordinates of a frame, as one of scikit-learn's covariance types."""
+        structure = STRUCTURES[self.structure.layout.scaled]
+        covariances = structure.layout.of_matrices(self.matrices(frame))
         return Mixture(structure.name, self.weights, frame.to_z(self.means), covariances)
 
     def merge(self, first: int, second: int) -> Mixture:
@@ -107,15 +114,15 @@ class Mixture:
         """
         share, between = self.share(first, np.array([second])), self.means[second] - self.means[first]
         kept = np.delete(np.arange(self.n_components), second)
-        weights, means, covariances = self.weights.copy(), self.means.copy(), self.covariances
+        weights, means = self.weights.copy(), self.means.copy()
         weights[first] += weights[second]
         means[first] += share[0] * between
-        if not self.structure.shared:
-            together = self.matrices().merge(first, np.array([second]), share, between[None])
-            covariances = covariances.copy()
-            covariances[first] = self.structure.of_matrices(together)[0]
-            covariances = covariances[kept]
-        return Mixture(self.covariance_type, weights[kept], means[kept], covariances)
+        if self.structure.shared:
+            return Mixture(self.covariance_type, weights[kept], means[kept], self._same(len(kept)))
+        together = self.matrices().merge(first, np.array([second]), share, between[None])
+        covariances = self.covariances.copy()
+        covariances[first] = self.structure.layout.of_matrices(together)[0]
+        return project(Mixture(self.covariance_type, weights[kept], means[kept], covariances[kept]))
 
     def share(self, first: int, second: NDArray[np.intp]) -> Array:
         """Return the part that other components (m,) have of the weight of each together with a first one, (m,)."""
@@ -136,6 +143,7 @@ class Mixture:
         return self.means[labels] + noise, labels
 
 
-def floored(mixture: Mixture, floor: Floor | None) -> Mixture:
-    """Return the mixture with no component narrower than the floor in any direction."""
-    return replace(mixture, covariances=raised_to(floor, mixture.structure, mixture.covariances))
+def project(mixture: Mixture, floor: Floor | None = None) -> Mixture:
+    """Return the mixture with covariances of its family above the floor: the estimate from those that it has."""
+    covariances = mixture.structure.estimate(mixture.weights, mixture.covariances, mixture.covariances, floor)
+    return replace(mixture, covariances=covariances)

@@ -13,7 +13,7 @@ from .mixture import Mixture
 def precisions_cholesky(mixture: Mixture) -> Array:
     """Return what scikit-learn calls so: upper triangular U with U U^T = precision, or reciprocal deviations."""
     covariances = mixture.covariances
-    if not mixture.structure.dense:
+    if not mixture.structure.layout.dense:
         return 1 / np.sqrt(covariances)
     d = mixture.n_features
     inverse = np.linalg.inv(cholesky(covariances.reshape(-1, d, d)))
@@ -23,7 +23,7 @@ def precisions_cholesky(mixture: Mixture) -> Array:
 
 def precisions(covariance_type: str, factors: Array) -> Array:
     """Return the precisions, by the factors that `precisions_cholesky` returned."""
-    if not STRUCTURES[covariance_type].dense:
+    if not STRUCTURES[covariance_type].layout.dense:
         return factors**2
     products: Array = factors @ np.swapaxes(factors, -1, -2)
     return products

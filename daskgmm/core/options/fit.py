@@ -26,7 +26,10 @@ class ModelOptions:
     n_components: Annotated[int, Ge(1)] = 8
     """Number of Gaussians, k."""
     covariance_type: CovarianceType = "full"
-    """full: each component its own matrix; tied: one for all; diag: own variances; spherical: one variance each."""
+    """full: each component its own matrix; tied: one for all; diag: own variances; spherical: one variance each.
+
+    Or one of mclust's families, by the letters of volume, shape and orientation (E: equal, V: varying, I: identity).
+    """
     reg_covar: Annotated[float, Ge(0)] = DEFAULT_REG_COVAR
     """Least variance of a component in any direction, in units of each feature's variance over all rows."""
     resolution: Literal["auto"] | Annotated[float, Ge(0)] | tuple[Annotated[float, Ge(0)], ...] = "auto"

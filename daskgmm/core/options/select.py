@@ -11,7 +11,7 @@ from annotated_types import Ge, Le, MinLen
 from ...errors import ConfigurationError
 from ...options import STRICT
 from ..init.starts import SeedOptions
-from ..mixture.covariance import ALL_TYPES, CovarianceType
+from ..mixture.covariance import DEFAULT_TYPES, STRUCTURES, CovarianceType, named
 from ..mixture.data_summary import Survey
 from ..selection.sweep import Candidate, Criterion, SweepOptions
 from .fit import FitOptions, ModelOptions
@@ -28,8 +28,8 @@ class SelectOptions:
 
     n_components: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] | str = "1..10"
     """Numbers of components: a list, or a range as 1..10 with both its ends."""
-    covariance_type: Annotated[tuple[CovarianceType, ...], MinLen(1)] = ALL_TYPES
-    """Structures of the covariances; each is combined with each number of components."""
+    covariance_type: Annotated[tuple[str, ...], MinLen(1)] | str = DEFAULT_TYPES
+    """Covariance types, or patterns as in [E*, VVV], or all: mclust's 14; each with each number of components."""
     criterion: Criterion = "bic"
     """bic, aic, aicc or icl, of which the smallest wins; heldout: the largest log-likelihood of rows held out."""
     folds: Annotated[int, Ge(2), Le(100)] = 5
@@ -40,7 +40,11 @@ class SelectOptions:
     """Statistics of the candidates that one read of the rows carries at most; more than that take several reads."""
 
     def __post_init__(self) -> None:
-        """Raise ConfigurationError for a range that is none."""
+        """Raise ConfigurationError for a range that is none, and for a covariance type that there is not."""
+        try:
+            named(self.covariance_type)
+        except ValueError as error:
+            raise ConfigurationError(f"select.covariance_type: {error}") from None
         if isinstance(self.n_components, str):
             match = _RANGE.fullmatch(self.n_components)
             if match is None or not 1 <= int(match[1]) <= int(match[2]):
@@ -58,20 +62,24 @@ class SelectOptions:
         return tuple(sorted(set(self.n_components)))
 
     @property
+    def types(self) -> tuple[CovarianceType, ...]:
+        """The covariance types, each family once."""
+        return named(self.covariance_type)
+
+    @property
     def candidates(self) -> tuple[Candidate, ...]:
-        """The models that are compared: by structure, and within it by size."""
-        types = dict.fromkeys(self.covariance_type)
-        return tuple(Candidate(k, covariance_type) for covariance_type in types for k in self.sizes)
+        """The models that are compared: by covariance type, and within it by size."""
+        return tuple(Candidate(k, covariance_type) for covariance_type in self.types for k in self.sizes)
 
     @property
     def largest(self) -> Candidate:
         """The candidate that takes the most memory."""
-        return Candidate(self.sizes[-1], min(self.covariance_type, key=ALL_TYPES.index))
+        return Candidate(self.sizes[-1], max(self.types, key=_work))
 
     @property
     def smallest(self) -> Candidate:
         """The candidate that asks least of the data but for what its structure asks of columns."""
-        return Candidate(self.sizes[0], min(self.covariance_type, key=ALL_TYPES.index))
+        return Candidate(self.sizes[0], max(self.types, key=_work))
 
     @property
     def n_folds(self) -> int:
@@ -93,6 +101,12 @@ class SelectOptions:
         """
         drawn = n_sample if n_sample < survey.n_rows else None
         return SweepOptions(replace(fit.em(base, survey), accelerate=False), self.criterion, drawn, self.leave_early)
+
+
+def _work(covariance_type: CovarianceType) -> tuple[bool, int]:
+    """Return what types are ordered by: whether features may be correlated, and the columns that statistics take."""
+    family = STRUCTURES[covariance_type]
+    return family.layout.dense, family.feature_map
 
 
 def seed_options(

@@ -97,7 +97,7 @@ def _read(path: Path) -> Model:
     shapes = {
         MODEL_WEIGHTS: (k,),
         MODEL_MEANS: (k, d),
-        MODEL_COVARIANCES[structure.name]: structure.shape(k, d),
+        MODEL_COVARIANCES[structure.name]: structure.layout.shape(k, d),
     }
     for spec, shape in shapes.items():  # of all, before any is read
         if (declared := declared_shape(path, spec)) != shape:
@@ -119,7 +119,7 @@ def _check_mixture(mixture: Mixture) -> None:
     weights, covariances = mixture.weights, mixture.covariances
     if (weights < 0).any() or not np.isclose(weights.sum(), 1.0):
         raise ValueError(f"weights must be 0 or more and sum to 1, not to {weights.sum()}")
-    if mixture.structure.dense and not np.allclose(covariances, np.swapaxes(covariances, -1, -2)):
+    if mixture.structure.layout.dense and not np.allclose(covariances, np.swapaxes(covariances, -1, -2)):
         raise ValueError("covariances are not symmetric")
     frame = mixture.frame
     if not (np.isfinite(frame.centre).all() and np.isfinite(frame.scale).all() and (frame.scale > 0).all()):

@@ -49,7 +49,7 @@ def on_floor(rows, **em):
 def assert_valid(mixture, k, d):
     assert mixture.weights.shape == (k,)
     assert mixture.means.shape == (k, d)
-    assert mixture.covariances.shape == STRUCTURES[mixture.covariance_type].shape(k, d)
+    assert mixture.covariances.shape == STRUCTURES[mixture.covariance_type].layout.shape(k, d)
     assert mixture.weights.sum() == pytest.approx(1)
     assert (mixture.weights > 0).all()
     assert np.isfinite(mixture.means).all()
@@ -82,7 +82,7 @@ def test_components_of_a_start_are_as_wide_as_their_parts_even_where_those_are_s
     widest = {"random": 1.4, "random_from_data": 0.7}.get(init_params, 0.35)  # deviations of all rows
     for seed in range(4):
         mixture = start(sample, options, seed)
-        variances = mixture.structure.variances(mixture.covariances, mixture.means.shape) / rows.var(axis=0)
+        variances = mixture.structure.layout.variances(mixture.covariances, mixture.means.shape) / rows.var(axis=0)
         assert variances.min() > 1e-3
         assert np.sqrt(variances.max(axis=0)).mean() < widest
 

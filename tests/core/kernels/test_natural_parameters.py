@@ -116,7 +116,7 @@ def test_an_offset_does_not_change_the_fit(covariance_type, dtype, offset, rtol)
     here, there = (restart(in_memory(one, None), options, 0).mixture for one in (rows, moved))
     np.testing.assert_allclose(there.weights, here.weights, rtol=rtol)
     assert oracles.covariance_error(there, here) < rtol
-    deviations = np.sqrt(here.structure.variances(here.covariances, here.means.shape))
+    deviations = np.sqrt(here.structure.layout.variances(here.covariances, here.means.shape))
     ulp = np.spacing(np.dtype(dtype).type(offset))  # rows are rounded to it when they are moved
     np.testing.assert_array_less(np.abs(there.means - offset - here.means), rtol * deviations + ulp)
 

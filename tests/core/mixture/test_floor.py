@@ -10,7 +10,7 @@ from daskgmm.core.em.loop import EMOptions, State, Trial, iterate
 from daskgmm.core.init.starts import SeedOptions, in_memory, start
 from daskgmm.core.mixture.data_summary import survey
 from daskgmm.core.mixture.floor import DEFAULT_REG_COVAR, Floor
-from daskgmm.core.mixture.mixture import Mixture, floored
+from daskgmm.core.mixture.mixture import Mixture, project
 from tests import oracles
 
 
@@ -108,14 +108,14 @@ def test_the_log_likelihood_never_falls_under_any_floor(covariance_type, reg_cov
         assert (np.diff(trial.history) >= 0).all()
         (again,) = sample((trial.mixture,))
         assert again.mean_log_likelihood == trial.history[-1]
-        below = floored(trial.mixture, floor)
+        below = project(trial.mixture, floor)
         np.testing.assert_allclose(below.covariances, trial.mixture.covariances, rtol=1e-3, atol=1e-9)
 
 
 def test_a_mixture_is_raised_in_the_shape_of_its_structure():
     floor = floor_of(np.diag([4.0, 1.0]))
     tied = Mixture("tied", np.full(2, 0.5), np.zeros((2, 2)), np.diag([1.0, 3.0]))
-    np.testing.assert_allclose(floored(tied, floor).covariances, np.diag([4.0, 3.0]))
+    np.testing.assert_allclose(project(tied, floor).covariances, np.diag([4.0, 3.0]))
     spherical = Mixture("spherical", np.full(2, 0.5), np.zeros((2, 2)), np.array([1.0, 3.0]))
-    np.testing.assert_allclose(floored(spherical, floor).covariances, [2.5, 3.0])
-    assert floored(tied, None) is not None
+    np.testing.assert_allclose(project(spherical, floor).covariances, [2.5, 3.0])
+    assert project(tied, None) is not None

@@ -38,7 +38,7 @@ def floats(*shape):
 
 @st.composite
 def mixtures(draw, kind, k, d):
-    covariances = draw(floats(*STRUCTURES[kind].shape(k, d)))
+    covariances = draw(floats(*STRUCTURES[kind].layout.shape(k, d)))
     if draw(st.booleans()):
         covariances = np.asfortranarray(covariances)
     return Mixture(kind, draw(floats(k)), draw(floats(k, d)), covariances)
