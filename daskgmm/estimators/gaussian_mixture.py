@@ -36,7 +36,7 @@ from ..core.mixture.mixture import Mixture, project
 from ..core.mixture.precisions import precisions, precisions_cholesky
 from ..core.options.fit import FitOptions, ModelOptions
 from ..errors import SingularCovarianceError
-from ..fitting.checks import check_enough_rows
+from ..fitting.checks import check_enough_rows, check_features
 from ..fitting.iteration_events import iteration_teller
 from ..observers.console import plain
 from ..observers.notebook import bar_of_fit, notebook_bar
@@ -76,7 +76,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
     ----------
     n_components, covariance_type, tol, reg_covar, max_iter, n_init, init_params, weights_init, means_init,
     precisions_init, random_state, warm_start, verbose, verbose_interval
-        As in sklearn.mixture.GaussianMixture, but for the points above.
+        As in sklearn.mixture.GaussianMixture, but for the points above. `covariance_type` may also be one of mclust's
+        families, EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV: letters of the volume, the shape and the
+        orientation of components, equal (E), varying (V) or the identity (I). full is VVV, tied EEE, diag VVI and
+        spherical VII; E and V are for one feature.
     resolution : "auto", float or array-like of shape (n_features,)
         Step of which the values of a column are multiples: whole numbers, rounded readings. A component has there a
         variance of step^2 / 12 at least, that of rounding. "auto" finds the steps, 0 is none.
@@ -99,12 +102,12 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
     means_ : (n_components, n_features)
     covariances_, precisions_, precisions_cholesky_ : by covariance_type
 
-        ========== ==========================================
-        full       (n_components, n_features, n_features)
-        tied       (n_features, n_features)
-        diag       (n_components, n_features)
-        spherical  (n_components,)
-        ========== ==========================================
+        ====================== ==========================================
+        full, VVV, ...         (n_components, n_features, n_features)
+        tied, EEE              (n_features, n_features)
+        diag, VVI, ..I         (n_components, n_features)
+        spherical, VII, EII    (n_components,)
+        ====================== ==========================================
     converged_ : bool
     n_iter_ : int, M-steps of the best trial
     lower_bound_ : float, mean log-likelihood of the returned parameters
@@ -304,6 +307,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         survey, sample = survey_and_sample(rows, options.n_sample(model, rows.n_features), seed, model.resolution)
         check_enough_rows(survey, self.n_components)
+        check_features(self.covariance_type, survey.n_features)
         em = options.em(model, survey)
         resumed = self._resumes(rows.n_features)
         complete = self._mixture() if resumed else given.mixture(self.covariance_type)

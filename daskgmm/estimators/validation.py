@@ -9,7 +9,7 @@ from sklearn.utils import check_array
 
 from ..core.arrays.types import Array
 from ..core.init.starts import Given
-from ..core.mixture.covariance import STRUCTURES
+from ..core.mixture.covariance import STRUCTURES, same_family
 from ..core.mixture.mixture import Mixture
 from ..errors import ConfigurationError
 
@@ -34,7 +34,7 @@ def check_warm_start(fitted: Mixture, n_components: int, covariance_type: str, n
         "number of features": (fitted.n_features, n_features),
     }
     for name, (before, now) in pairs.items():
-        if before != now:
+        if before != now and not (name == "covariance_type" and same_family(str(before), str(now))):
             raise ConfigurationError(
                 f"warm_start goes on from the last fit, whose {name} is {before}, but it is {now} now: "
                 "set warm_start=False, or fit a new estimator"

@@ -9,7 +9,7 @@ from ..core.arrays.naming import name_column
 from ..core.mixture.covariance import STRUCTURES
 from ..core.mixture.data_summary import Survey
 from ..core.options.fit import ModelOptions
-from ..errors import DataError
+from ..errors import ConfigurationError, DataError
 from ..events import Listener, Notice
 
 if TYPE_CHECKING:  # a fit from Python needs nothing of what stores
@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # a fit from Python needs nothing of what stores
 def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | None, listen: Listener) -> None:
     """Raise DataError where the surveyed rows cannot carry the model; tell of constant and duplicate columns."""
     check_enough_rows(survey, model.n_components)
+    check_features(model.covariance_type, survey.n_features)
     for column in survey.constant:
         if model.reg_covar == 0:
             raise DataError(
@@ -41,6 +42,16 @@ def check_enough_rows(survey: Survey, n_components: int) -> None:
         raise DataError(
             f"{survey.n_rows} rows of positive weight cannot be split into {n_components} components: "
             "decrease n_components"
+        )
+
+
+def check_features(covariance_type: str, n_features: int) -> None:
+    """Raise ConfigurationError where a covariance type is for one feature and there are more."""
+    if STRUCTURES[covariance_type].one_feature and n_features > 1:
+        of_more = {"E": "EII", "V": "VII"}[covariance_type]
+        raise ConfigurationError(
+            f"covariance_type {covariance_type} is for one feature, but there are {n_features}: "
+            f"take {of_more}, or another with three letters"
         )
 
 

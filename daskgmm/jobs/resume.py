@@ -39,7 +39,7 @@ def fit_plan(rows: Rows, config: Config) -> Plan:
 def select_plan(rows: Rows, config: Config) -> Plan:
     """Return what a sweep depends on: `select` stands for the model's number of components and its structure."""
     model = {key: value for key, value in vars(config.model).items() if key not in _SWEPT}
-    select = {**vars(config.select), "n_components": config.select.sizes}
+    select = {**vars(config.select), "n_components": config.select.sizes, "covariance_type": config.select.types}
     options = {**_texts("model", model), **_texts("fit", vars(config.fit)), **_texts("select", select)}
     return {"job": "select", **plan_of_rows(rows, config.data, None, set()), **options, "content": digest(rows)}
 

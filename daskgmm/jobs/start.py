@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..config import Config
 from ..core.em.fitted_model import Model
 from ..core.em.loop import Trial
+from ..core.mixture.covariance import same_family
 from ..core.mixture.floor import Floor
 from ..core.mixture.mixture import project
 from ..core.options.fit import ModelOptions
@@ -57,7 +58,7 @@ def check_start(model: Model, options: ModelOptions, n_features: int, names: Seq
             ("features", mixture.n_features, n_features),
             ("feature names", model.feature_names or names, names or model.feature_names),
         )
-        if there != here
+        if there != here and not (name == "covariance_type" and same_family(mixture.covariance_type, str(here)))
     ]
     if differing:
         raise ConfigurationError(f"the model to start from is another: {'; '.join(differing)}")

@@ -21,10 +21,12 @@ from .floor import Floor
 
 Estimate = Callable[[Array, Array, Array | None], Array]  # of counts, covariances, and previous estimates if any
 
-_MOST_ROUNDS = 1000  # of volumes and shape in turn
-_CLOSE = 1e-12  # relative, of the volumes from round to round
+_MOST_ROUNDS = 50  # of Newton's method
+_MOST_STEP = 2.0  # of a log-volume
+_CLOSE = 1e-11  # of the gradient, in shares of rows and features
 _MOST_TRIES = 100  # of the multipliers of the floor
-_SLACK = 1e-10  # of the floor's constraint
+_MOST_FACTOR = 1e3  # by which a multiplier grows or shrinks: at 0 a component may be singular
+_SLACK = 1e-8  # of the floor's constraint
 
 
 def held_to(
@@ -33,21 +35,33 @@ def held_to(
     """Return the estimate among those with tr(F Sigma_k^-1) <= d for every component; NaN where there is none.
 
     With multipliers nu_k >= 0 of the constraints it is the estimate from S_k + nu_k F, which keeps what is common to
-    the components: nu_k is 0 where the constraint does not hold the component, and its trace is d where it does. From
-    nu_k = 1, where any component of its own is wide enough, nu_k tr(F Sigma_k^-1) / d leads there.
+    the components: nu_k is 0 where the constraint does not hold the component, and its trace is d where it does. The
+    inverse of the trace is nearly linear in nu_k, so the secant method finds it.
     """
     found = _attempt(estimate, counts, covariances, previous)
     if floor is None:
         return found
-    load, factors = floor.load(found), np.zeros(len(counts))
+    factors, before = np.zeros(len(counts)), None
     for _ in range(_MOST_TRIES):
-        if load.max() <= 1 + _SLACK and (factors * (1 - load)).max() <= _SLACK:
+        spare = 1 / np.maximum(floor.load(found), np.finfo(float).tiny) - 1
+        if spare.min() >= -_SLACK and (factors * np.minimum(spare, 1)).max() <= _SLACK:
             break
-        factors = np.where(factors > 0, factors * np.clip(load, 1e-30, 1e3), load > 1)
+        now = factors, spare
+        factors = np.where(spare < 0, 1.0, 0.0) if before is None else _secant(before, now)
+        before, previous = now, found if np.isfinite(found).all() else previous
         found = _attempt(estimate, counts, floor.added_to(covariances, factors), previous)
-        load = floor.load(found)
-    widest = load.max()
+    widest = floor.load(found).max()
     return found * widest if 1 < widest < np.inf else found
+
+
+def _secant(before: tuple[Array, Array], now: tuple[Array, Array]) -> Array:
+    """Return where multipliers (k,) have no spare left, by the last two of them and what was spare there."""
+    (factors_before, spare_before), (factors, spare) = before, now
+    simple = np.where(factors > 0, factors / np.maximum(1 + spare, 1 / _MOST_FACTOR), spare < 0)
+    with np.errstate(all="ignore"):  # what comes out is looked at
+        slope = (spare - spare_before) / (factors - factors_before)
+        found = np.where(np.isfinite(slope) & (slope > 0), factors - spare / slope, simple)
+    return np.clip(found, factors / _MOST_FACTOR, _MOST_FACTOR * np.maximum(factors, 1))
 
 
 def _attempt(estimate: Estimate, counts: Array, covariances: Array, previous: Array | None) -> Array:
@@ -67,13 +81,8 @@ def pooled(counts: Array, covariances: Array, previous: Array | None) -> Array:
 
 def vei(counts: Array, covariances: Array, previous: Array | None) -> Array:
     """Return variances (k, d) of one shape in own volumes."""
-    shares, volumes = counts / counts.sum(), covariances.mean(axis=1)
-    for _ in range(_MOST_ROUNDS):
-        shape = _normalised(shares / volumes @ covariances)
-        before, volumes = volumes, (covariances / shape).mean(axis=1)
-        if _is_close(before, volumes):
-            break
-    estimate: Array = volumes[:, None] * shape
+    shape = _normalised(np.tensordot(_inverse_volumes(counts, covariances), covariances, axes=1))
+    estimate: Array = (covariances / shape).mean(axis=1)[:, None] * shape
     return estimate
 
 
@@ -86,14 +95,9 @@ def evi(counts: Array, covariances: Array, previous: Array | None) -> Array:
 
 def vee(counts: Array, covariances: Array, previous: Array | None) -> Array:
     """Return covariances (k, d, d) of one shape and orientation in own volumes."""
-    shares, d = counts / counts.sum(), covariances.shape[1]
-    volumes = np.trace(covariances, axis1=1, axis2=2) / d
-    for _ in range(_MOST_ROUNDS):
-        shape = np.einsum("k,kij->ij", shares / volumes, covariances)
-        shape = shape / _volumes(shape[None])
-        before, volumes = volumes, np.einsum("kij,ji->k", covariances, np.linalg.inv(shape)) / d
-        if _is_close(before, volumes):
-            break
+    shape = np.tensordot(_inverse_volumes(counts, covariances), covariances, axes=1)
+    shape = shape / _volumes(shape[None])
+    volumes = np.trace(_solved(shape, covariances), axis1=1, axis2=2) / len(shape)
     estimate: Array = volumes[:, None, None] * shape
     return estimate
 
@@ -130,6 +134,58 @@ def vve(counts: Array, covariances: Array, previous: Array | None) -> Array:
     return _composed(axes, np.diagonal(along(axes, covariances), axis1=1, axis2=2))
 
 
+def _inverse_volumes(counts: Array, covariances: Array) -> Array:
+    """Return the weights N_k / lambda_k, (k,), of the sum of S_k that has the most likely common shape.
+
+    It is the minimum over u = log lambda of the convex
+
+        d sum_k N_k u_k / N + log det sum_k N_k exp(-u_k) S_k / N
+
+    by Newton's method; S_k (k, d, d), or (k, d) where they are diagonal. The volumes of components of no rows are 1.
+    """
+    alive = counts > 0
+    shares, own, d = counts[alive] / counts.sum(), covariances[alive], covariances.shape[1]
+    logs = np.log(_traces(own) / d)
+    level, weights = np.inf, shares
+    for _ in range(_MOST_ROUNDS):
+        weights = shares * np.exp(-logs)
+        total = np.tensordot(weights, own, axes=1)
+        before, level = level, float(d * shares @ logs + d * np.log(_volumes(total[None])[0]))
+        relative = _solved(total, own) * weights.reshape(-1, *[1] * (own.ndim - 1))
+        traces = _traces(relative)
+        if not np.isfinite(level) or np.abs(d * shares - traces).max() <= _CLOSE:
+            break
+        step = _newton_step(d * shares - traces, traces, relative)
+        logs = logs + step * min(1.0, _MOST_STEP / float(np.abs(step).max()))
+        if level > before + _CLOSE * max(1.0, abs(before)):  # rounding alone is left, or Newton's method went too far
+            break
+    found = np.zeros(len(counts))
+    found[alive] = weights
+    return found
+
+
+def _newton_step(gradient: Array, traces: Array, relative: Array) -> Array:
+    """Return the step of the log-volumes (k,), of which what all have in common is 0."""
+    flat = relative.reshape(len(relative), -1)
+    other = flat if relative.ndim == 2 else np.swapaxes(relative, 1, 2).reshape(len(relative), -1)
+    hessian = np.diag(traces) - flat @ other.T + traces.mean() / len(traces)
+    step: Array = -np.linalg.solve(hessian, gradient)
+    return step
+
+
+def _solved(matrix: Array, others: Array) -> Array:
+    """Return M^-1 S_k, (k, d, d), or the ratios (k, d) of diagonals."""
+    if matrix.ndim == 1:
+        ratios: Array = others / matrix
+        return ratios
+    return np.linalg.solve(matrix, others).astype(np.float64, copy=False)
+
+
+def _traces(matrices: Array) -> Array:
+    traces: Array = np.einsum("kii->k", matrices) if matrices.ndim == 3 else matrices.sum(axis=1)
+    return traces
+
+
 def _volumes(covariances: Array) -> Array:
     """Return det^(1/d) of covariances (k, d, d), or of diagonal ones (k, d), (k,)."""
     if covariances.ndim == 3:
@@ -141,10 +197,6 @@ def _volumes(covariances: Array) -> Array:
 def _normalised(variances: Array) -> Array:
     normalised: Array = variances / np.exp(np.log(variances).mean())
     return normalised
-
-
-def _is_close(before: Array, volumes: Array) -> bool:
-    return bool((np.abs(volumes - before) <= _CLOSE * np.abs(volumes)).all())
 
 
 def _principal(covariances: Array) -> tuple[Array, Array]:

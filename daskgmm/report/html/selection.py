@@ -21,8 +21,8 @@ _CRITERIA = {
     "aicc": ("AICc", "smaller is better"),
     "heldout": ("Log-likelihood of held-out rows", "nats per row, larger is better"),
 }
-_COLOURS = dict(zip(STRUCTURES, cycle(("#0072b2", "#e69f00", "#009e73", "#cc79a7"))))
-_MARKERS = dict(zip(STRUCTURES, cycle("os^D")))
+_COLOURS = dict(zip(STRUCTURES, cycle(("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9"))))
+_MARKERS = dict(zip(STRUCTURES, cycle("os^Dv<>")))
 _RING: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 1.4}
 _MOST_ROWS = 20  # of the table, beside those with a remark
 

@@ -47,9 +47,9 @@ def as_json(model: Model) -> bytes:
 
     daskgmm_kind "mixture", daskgmm_format (1), daskgmm_version, model (a fingerprint of the parameters);
     covariance_type, n_components k, n_features d, n_parameters, feature_names (d texts, or null);
-    weights (k), means (k x d), covariances (full k x d x d, tied d x d, diag k x d, spherical k), in the units of the
-    features; summary (log_likelihood in nats per row, weight_sum, aic, bic, icl, n_iter, converged, stop_reason,
-    empty_components); anomaly (quantile and threshold of the log-density, or null).
+    weights (k), means (k x d), covariances (tied and EEE d x d, diag and families ..I k x d, spherical, EII and VII k,
+    others k x d x d), in the units of the features; summary (log_likelihood in nats per row, weight_sum, aic, bic, icl,
+    n_iter, converged, stop_reason, empty_components); anomaly (quantile and threshold of the log-density, or null).
     """
     mixture = model.mixture
     document = {
@@ -72,7 +72,7 @@ def as_json(model: Model) -> bytes:
 
 
 def as_sklearn(model: Model) -> bytes:
-    """Return a fitted sklearn.mixture.GaussianMixture as joblib writes it.
+    """Return a fitted sklearn.mixture.GaussianMixture as joblib writes it, of the type whose array is of that form.
 
     joblib.load reads it with the same scikit-learn. As with each pickle, who loads it runs what is in it: load none
     that others could have changed. daskgmm itself loads none.
@@ -134,7 +134,7 @@ FORMATS = {
 def _estimator(mixture: Mixture) -> Any:
     from sklearn.mixture import GaussianMixture  # as above
 
-    estimator = GaussianMixture(mixture.n_components, covariance_type=mixture.covariance_type)
+    estimator = GaussianMixture(mixture.n_components, covariance_type=mixture.structure.layout.name)
     estimator.weights_, estimator.means_, estimator.covariances_ = mixture.weights, mixture.means, mixture.covariances
     estimator.precisions_cholesky_ = precisions_cholesky(mixture)
     estimator.precisions_ = precisions(mixture.covariance_type, estimator.precisions_cholesky_)
