@@ -268,10 +268,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         return self._mixture().sample(n_samples, np.random.default_rng(seed))
 
     def to_sklearn(self) -> SklearnGaussianMixture:
-        """Return a scikit-learn GaussianMixture that predicts the same."""
+        """Return a scikit-learn GaussianMixture that predicts the same, of the type whose array is of that form."""
         check_is_fitted(self)
         shared = set(SklearnGaussianMixture().get_params())
         other = SklearnGaussianMixture(**{name: value for name, value in self.get_params().items() if name in shared})
+        other.set_params(covariance_type=self._mixture().structure.layout.name)
         return _copy_fitted(self, other)
 
     @classmethod
