@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import math
-import re
-from collections.abc import Hashable, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import dask
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
@@ -24,6 +20,7 @@ from .errors import ConfigurationError
 from .filesystem.location import PUBLIC_OPTIONS, place, public
 from .sources import DataOptions
 from .storage.run.directory import OutputOptions
+from .yaml_text import format_yaml, parse_yaml
 
 
 class Config(BaseModel):
@@ -65,8 +62,7 @@ class Config(BaseModel):
         for section in sections.values():
             if "storage_options" in section:
                 section["storage_options"] = _without_secrets(section["storage_options"])
-        text: str = yaml.safe_dump(_public_texts(sections), sort_keys=False)
-        return text
+        return format_yaml(_public_texts(sections))
 
 
 def _without_secrets(options: dict[str, Any]) -> dict[str, Any]:
@@ -87,47 +83,6 @@ def _public_texts(value: Any) -> Any:
     return public(value) if isinstance(value, str) else value
 
 
-_MOST_NODES = 100_000  # of a configuration, all that aliases stand for counted
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1, with 1e-4 read as a number (1.1 asks for 1.0e-4); a key given twice is refused."""
-
-    def get_single_node(self) -> yaml.Node | None:
-        """Return the document; aliases that hold themselves, or stand for gigabytes in a few lines, are refused."""
-        node = super().get_single_node()
-        if node is not None and _expanded_size(node, {}) > _MOST_NODES:
-            problem = f"aliases (*name) make more than {_MOST_NODES:,} values of it: write them out"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
-        return node
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Return the mapping; a key that stands there twice is a mistake, not the last of its values."""
-        seen = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                problem = f"the key {key.value!r} stands there twice: remove one"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _expanded_size(node: yaml.Node, sizes: dict[yaml.Node, float]) -> float:
-    """Return how many values a node stands for, infinite where it holds itself."""
-    if isinstance(node, yaml.ScalarNode):
-        return 1
-    if node not in sizes:
-        sizes[node] = math.inf  # until it is known: only a node within itself meets that
-        inner = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
-        sizes[node] = 1 + sum(_expanded_size(one, sizes) for one in inner)
-    return sizes[node]
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Return the configuration in a YAML file with `key.path=value` overrides; raise ConfigurationError in one line."""
     try:
@@ -141,7 +96,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 def parse_config(text: str, overrides: Sequence[str] = (), name: str = "configuration") -> Config:
     """Return the configuration in a YAML text with overrides."""
-    document = _parse_yaml(text, name)
+    document = parse_yaml(text, name)
     if not isinstance(document, dict):
         raise ConfigurationError(f"{name} must be a mapping of sections, not {type(document).__name__}")
     for override in overrides:
@@ -174,15 +129,6 @@ def config_schema() -> dict[str, Any]:
     return Config.model_json_schema()
 
 
-def _parse_yaml(text: str, name: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 # _Loader is a SafeLoader
-    except (yaml.YAMLError, ValueError) as error:  # a date such as 2026-99-99 is a ValueError
-        raise ConfigurationError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise ConfigurationError(f"{name} is nested too deeply: sections hold values, lists and mappings") from None
-
-
 def _apply(document: dict[str, Any], override: str) -> None:
     keys, equals, value = override.partition("=")
     path = keys.split(".")
@@ -193,7 +139,7 @@ def _apply(document: dict[str, Any], override: str) -> None:
         if not isinstance(inner, dict):
             raise ConfigurationError(f"override {override!r}: {key} is a value, not a section")
         document = inner
-    document[path[-1]] = _parse_yaml(value, f"override {override!r}")
+    document[path[-1]] = parse_yaml(value, f"override {override!r}")
 
 
 _UNION_MEMBERS = {"int", "float", "bool", "str"}  # pydantic puts the member of a union that it tried in the path

@@ -8,11 +8,11 @@ from pathlib import Path
 import dask
 import jsonschema
 import pytest
-import yaml
 
 from daskgmm.clusters.kinds import Local, Threads
 from daskgmm.config import Config, config_schema, load_config, parse_config
 from daskgmm.errors import ConfigurationError
+from daskgmm.yaml_text import parse_yaml
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 MINIMAL = "data: {path: 'sample:iris'}"
@@ -22,7 +22,7 @@ MINIMAL = "data: {path: 'sample:iris'}"
 def test_every_configuration_of_the_project_is_valid(path):
     config = load_config(path)
     assert parse_config(config.to_yaml()) == config
-    jsonschema.validate(yaml.safe_load(config.to_yaml()), config_schema())
+    jsonschema.validate(parse_yaml(config.to_yaml(), ""), config_schema())
 
 
 def test_there_are_configurations():

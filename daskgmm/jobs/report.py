@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import yaml
 import zarr
 from numpy.typing import NDArray
 
@@ -18,6 +17,7 @@ from ..storage.formats.model import load_model
 from ..storage.formats.provenance import load_record
 from ..storage.formats.selection import read_selection
 from ..storage.run.directory import CONFIG, MODEL, PICTURE, RECORD, REPORT, SELECTION, OutputOptions, RunDirectory
+from ..yaml_text import parse_yaml
 
 _MAP_SIDE = 700  # cells of the map of labels along its longer side
 _MOST_READ = 2**28  # cells of labels that are read for it
@@ -53,7 +53,7 @@ def story_of(directory: Path) -> Story:
         raise DataError(f"there is no fitted model in {directory}: a report is made of the run directory of a fit")
     model, record = load_model(directory), load_record(directory / RECORD)
     configuration = (directory / CONFIG).read_text()
-    options = yaml.safe_load(configuration)
+    options = parse_yaml(configuration, str(directory / CONFIG))
     picture = (directory / PICTURE).read_bytes() if (directory / PICTURE).exists() else None
     labels, of = _labels(directory, record.beginning.grid)
     return Story(
