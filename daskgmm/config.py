@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import dask
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from .chunked.memory import ComputeOptions
 from .clusters.kinds import ClusterOptions, Threads
@@ -101,9 +101,10 @@ def parse_config(text: str, overrides: Sequence[str] = (), name: str = "configur
         raise ConfigurationError(f"{name} must be a mapping of sections, not {type(document).__name__}")
     for override in overrides:
         _apply(document, override)
+    document = {key: value for key, value in document.items() if value is not None or key not in Config.model_fields}
     _fill_in_defaults(document)
     try:
-        return Config.model_validate(document)
+        return Config.model_validate_json(_as_json(document), strict=True)
     except ValidationError as error:
         lines = dict.fromkeys(_explain(one) for one in error.errors())  # one for each, in order
         raise ConfigurationError(f"{name}: " + "; ".join(lines)) from None
@@ -112,21 +113,58 @@ def parse_config(text: str, overrides: Sequence[str] = (), name: str = "configur
 def _fill_in_defaults(document: dict[str, Any]) -> None:
     """Complete the sections of where and how is computed by the defaults in dask's configuration (daskgmm.yaml)."""
     for section in ("cluster", "compute"):
-        defaults, given = dask.config.get(f"daskgmm.{section}", None) or {}, document.get(section)
-        if given is None:
-            given = document[section] = {}
-        if not isinstance(given, dict):
-            continue
-        if section == "cluster":
-            defaults = {"kind": Threads.kind, **defaults}
-            if given.get("kind", defaults["kind"]) != defaults["kind"]:
-                continue  # of another kind of cluster: these are not its keys
+        defaults, given = _site_defaults(section), document.setdefault(section, {})
+        if not isinstance(given, dict) or given.get("kind", defaults.get("kind")) != defaults.get("kind"):
+            continue  # of another kind of cluster: these are not its keys
         document[section] = {**defaults, **given}
 
 
+def _site_defaults(section: str) -> dict[str, Any]:
+    """Return the defaults of a section in dask's configuration; a cluster without a kind is one of threads."""
+    own = {"kind": Threads.kind} if section == "cluster" else {}
+    return {**own, **(dask.config.get(f"daskgmm.{section}", None) or {})}
+
+
+def _as_json(document: dict[str, Any]) -> str:
+    """Return a document as JSON, whose arrays pydantic takes for tuples; strictly it converts nothing else.
+
+    A quoted 3 is no number then, and the text on no truth value, just as by the schema.
+    """
+    return json.dumps(_whole_numbers(document))
+
+
+def _whole_numbers(value: Any) -> Any:
+    """Return nested values with whole numbers such as 1e8 as integers, as JSON Schema has them."""
+    if isinstance(value, dict):
+        return {key: _whole_numbers(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_whole_numbers(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_WHOLE else value
+
+
+_LARGEST_WHOLE = 2**63  # larger ones stay as they are written
+
+
 def config_schema() -> dict[str, Any]:
-    """Return the JSON Schema of the configuration, for editors."""
-    return Config.model_json_schema()
+    """Return the JSON Schema of the configuration, for editors: what it takes, the program takes, and no more.
+
+    Beyond it the program checks what JSON Schema cannot say, such as memory in which no worker can start.
+    """
+    schema = Config.model_json_schema()
+    _require_kinds(schema)
+    sections = schema["properties"]
+    for name in set(sections) - set(schema["required"]):
+        sections[name] = {"anyOf": [sections[name], {"type": "null"}]}  # an empty section
+    return schema
+
+
+def _require_kinds(schema: dict[str, Any]) -> None:
+    """Require the kind of a cluster but for the default one, of which what the site has set may be left out."""
+    site = _site_defaults("cluster")
+    for kind, reference in schema["properties"]["cluster"]["discriminator"]["mapping"].items():
+        definition = schema["$defs"][reference.rsplit("/", 1)[-1]]
+        required = {*definition.get("required", ()), "kind"}
+        definition["required"] = sorted(required - set(site) if kind == site["kind"] else required)
 
 
 def _apply(document: dict[str, Any], override: str) -> None:
@@ -135,7 +173,7 @@ def _apply(document: dict[str, Any], override: str) -> None:
     if not equals or not all(path):
         raise ConfigurationError(f"override {override!r} is not of the form key.path=value, as in model.n_components=8")
     for key in path[:-1]:
-        inner = document.setdefault(key, {})
+        inner = document[key] = {} if document.get(key) is None else document[key]
         if not isinstance(inner, dict):
             raise ConfigurationError(f"override {override!r}: {key} is a value, not a section")
         document = inner
@@ -145,7 +183,7 @@ def _apply(document: dict[str, Any], override: str) -> None:
 _UNION_MEMBERS = {"int", "float", "bool", "str"}  # pydantic puts the member of a union that it tried in the path
 
 
-def _explain(error: ErrorDetails) -> str:
+def _explain(error: Mapping[str, Any]) -> str:
     is_unknown = error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}
     *outer, last = [str(part)[:_LONGEST_SHOWN] for part in error["loc"]] or [""]
     location = [part for part in outer if part.isidentifier() and part not in _UNION_MEMBERS]
@@ -162,9 +200,14 @@ def _explain(error: ErrorDetails) -> str:
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, ConfigurationError):
         return str(cause)
-    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{_got(location, error['input'])}"
+    if isinstance(cause, ValueError):
+        return f"{path} {cause}"
+    hint = _SWITCH if error["type"] == "bool_type" and error["input"] in _SWITCHES else ""
+    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{_got(location, error['input'])}{hint}"
 
 
+_SWITCHES = ("on", "off", "yes", "no", "y", "n")
+_SWITCH = ": write true or false, since YAML 1.2 has on, off, yes and no as texts"
 _LONGEST_SHOWN = 100  # characters of a value in a message
 
 
@@ -176,21 +219,21 @@ def _got(location: list[str], value: object) -> str:
     return f", got {shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + '...'}"
 
 
-def _nearest(location: list[str], error: ErrorDetails) -> str:
+def _nearest(location: list[str], error: Mapping[str, Any]) -> str:
     known = _known_keys(location[:-1], error)
     close = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
     return f", did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
 
 
-def _known_keys(section: list[str], error: ErrorDetails) -> list[str]:
-    schema = config_schema()
+def _known_keys(section: list[str], error: Mapping[str, Any]) -> list[str]:
+    schema = Config.model_json_schema()
     keys: dict[str, Any] = schema["properties"]
     for name in section:
         keys = schema["$defs"][_definition(keys[name], error)]["properties"]
     return list(keys)
 
 
-def _definition(section: dict[str, Any], error: ErrorDetails) -> str:
+def _definition(section: dict[str, Any], error: Mapping[str, Any]) -> str:
     """Return the name of a section's definition in the schema: of the kind that the error is in, or beside null."""
     if "discriminator" in section:
         reference = section["discriminator"]["mapping"][error["loc"][1]]

@@ -29,6 +29,7 @@ _CORE_SCHEMA = [  # tag, plain scalars, their first characters; section 10.3.2 o
     ("merge", r"<<", ["<"]),
 ]
 _KEY_TAGS = {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"}
+_TAGS = {f"tag:yaml.org,2002:{tag}" for tag in ("null", "bool", "int", "float", "merge", "str", "seq", "map")}
 _OTHER_VERSION = re.compile(r"^%YAML(?![ \t]+1\.2\s)", re.MULTILINE)
 _AMBIGUOUS = re.compile(r"[-+.]?[0-9].*|[-+]?\..*|=|(?i:y|n|yes|no|on|off)")  # readers of YAML 1.1 take some for others
 
@@ -109,6 +110,9 @@ class _Composer(Composer):
             self._refuse(f"it is nested too deeply, more than {_MAX_DEPTH} levels")
         node = super().compose_node(parent, index)
         self.level -= 1
+        if str(node.tag) not in _TAGS:
+            problem = f"the tag {str(node.tag)[:100]!r} is not known: leave it out, and quote what is a text"
+            raise MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         return node
 
     def compose_mapping_node(self, anchor: Any) -> Any:

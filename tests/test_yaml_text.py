@@ -73,6 +73,12 @@ def test_a_key_that_is_given_twice_is_refused_however_it_is_written(key):
         parse_yaml(f"{{{key}}}", "text")
 
 
+@pytest.mark.parametrize("text", ["!!set {a: }", "!!timestamp 2026-01-01", "!!binary YQ==", "!own 3", "!!omap [a: 1]"])
+def test_values_that_are_neither_texts_nor_numbers_are_refused(text):
+    with pytest.raises(ConfigurationError, match=r"is not YAML: the tag .* is not known: leave it out, .*\(line 1"):
+        parse_yaml(f"{{a: {text}}}", "text")
+
+
 @pytest.mark.parametrize("key", ["1", "1.5", "~", "true", "[a]", "{a: 1}"])
 def test_keys_are_texts(key):
     with pytest.raises(ConfigurationError, match="a key is not a text: put it in quotes"):
@@ -113,5 +119,5 @@ def test_the_file_of_defaults_holds_the_defaults():
 
 
 def test_workers_that_were_sent_the_package_need_no_package_for_yaml():
-    code = "import daskgmm, daskgmm.chunked.expectation, sys; assert 'ruamel.yaml' not in sys.modules"
+    code = "import daskgmm, daskgmm.chunked.e_step, sys; assert 'ruamel.yaml' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

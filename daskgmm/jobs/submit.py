@@ -15,13 +15,12 @@ import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from dask.utils import parse_bytes
-
 from ..clusters.connection import Cluster
 from ..clusters.kinds.allocation import Allocation
 from ..clusters.kinds.batch import BatchWorkers, check_command
 from ..clusters.kinds.jobqueue import Slurm
 from ..errors import ConfigurationError
+from ..options import parse_size
 
 _GO_ON = "--resume"  # how a requeued job treats what the job before it left
 
@@ -112,7 +111,7 @@ def batch_job(cluster: Cluster, submission: Submission) -> BatchJob:
 
 def _directives(cluster: Slurm) -> list[str]:
     """Return the options of sbatch: a task for each of the jobs that kind slurm would submit."""
-    mebibytes = -(-parse_bytes(cluster.memory) // (cluster.cores * 2**20))
+    mebibytes = -(-parse_size(cluster.memory) // (cluster.cores * 2**20))
     log = f"{cluster.job_name}-%j.log"
     named = {"partition": cluster.queue, "account": cluster.account}
     return [

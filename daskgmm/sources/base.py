@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from annotated_types import Len, MinLen
 from numpy.typing import NDArray
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, StringConstraints
 
 from ..core.arrays.naming import KINDS, Naming
 from ..options import STRICT
@@ -24,7 +24,9 @@ Format = Literal["auto", "zarr", "npy", "hdf5", "xarray", "parquet", "csv", "arr
 def _writable(mask: object) -> object:
     """Return NaN and infinity as strings that a configuration file can hold, and that equal themselves."""
     if isinstance(mask, bool) or mask == "":
-        raise ValueError("should be the name of an array or a fill value, or a list of fill values")
+        raise ValueError(f"should be the name of an array or a fill value, or a list of fill values, got {mask!r}")
+    if isinstance(mask, list):
+        return tuple(mask)
     return str(mask) if isinstance(mask, float) and not isfinite(mask) else mask
 
 
@@ -36,8 +38,12 @@ def _fill_value(value: object) -> object:
     return written
 
 
-FillValue = Annotated[str | float | int, BeforeValidator(_fill_value)]
-Mask = Annotated[str | float | int | Annotated[tuple[FillValue, ...], MinLen(1)] | None, BeforeValidator(_writable)]
+_NotFinite = Annotated[str, StringConstraints(pattern=r"^(-?[iI][nN][fF]|[nN][aA][nN])$")]
+FillValue = Annotated[_NotFinite | float | int, BeforeValidator(_fill_value)]
+Mask = Annotated[
+    Annotated[str, MinLen(1)] | float | int | Annotated[tuple[FillValue, ...], MinLen(1)] | None,
+    BeforeValidator(_writable),
+]
 
 
 @dataclass(frozen=True)

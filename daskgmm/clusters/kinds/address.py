@@ -16,7 +16,7 @@ from distributed.comm import connect
 from distributed.security import Security
 
 from ...errors import ClusterLostError, ConfigurationError
-from ...options import STRICT
+from ...options import STRICT, TextPattern
 from ..connection import (
     STALL_TIMEOUT,
     Connection,
@@ -72,7 +72,7 @@ class Address:
     __pydantic_config__: ClassVar = STRICT
 
     kind: Literal["address"] = "address"
-    address: str | None = None
+    address: Annotated[str, TextPattern(r"^(tcp|tls)://.+:[0-9]+$")] | None = None
     """Where the scheduler listens, such as tcp://host:8786 or tls://host:8786."""
     scheduler_file: str | None = None
     """The file that `dask scheduler --scheduler-file` wrote, instead of the address."""

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge
-from dask.utils import parse_bytes
 from distributed import Client, Scheduler, SpecCluster
 
 from ...errors import ConfigurationError
-from ...options import STRICT
+from ...options import STRICT, parse_size
 from ..connection import Connection, connected, own_scheduler
 from .batch import BatchWorkers, check_command
 
@@ -44,7 +43,7 @@ class Allocation(BatchWorkers):
         """Start the scheduler here and workers in all tasks; close both at the end."""
         _check_inside()
         check_command("srun", self.kind)
-        self.check_workers(self.interface)
+        self.check_network(self.interface)
         description = f"{self.tasks} tasks of {self.processes} workers with {self.compute_threads} threads each"
         scheduler = {"cls": Scheduler, "options": self.scheduler_options(self.interface)}
         with (
@@ -57,7 +56,7 @@ class Allocation(BatchWorkers):
 
     def srun_command(self, scheduler: str) -> list[str]:
         """Return the command that starts the workers, of which one that ends leaves the others alone."""
-        per_process = parse_bytes(self.memory) // self.processes
+        per_process = parse_size(self.memory) // self.processes
         command = [
             "srun",
             f"--ntasks={self.tasks}",

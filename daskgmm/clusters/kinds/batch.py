@@ -15,7 +15,7 @@ from ...concurrency import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from ...errors import ConfigurationError
 from ...options import STRICT
 from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout
-from ..memory_size import check_memory
+from ..memory_size import Memory, check_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class BatchWorkers:
 
     kind: str
     cores: Annotated[int, Ge(1), Field(description="Cores of each job or task.")]
-    memory: Annotated[str, Field(description="Memory of each job or task, such as 16GiB; its processes share it.")]
+    memory: Annotated[Memory, Field(description="Memory of each job or task, such as 16GiB; its processes share it.")]
     processes: Annotated[
         int,
         Ge(1),
@@ -90,14 +90,17 @@ class BatchWorkers:
         """Return the connection, without a dashboard where none is wanted."""
         return connection if self.dashboard_address else replace(connection, dashboard=None)
 
-    def check_workers(self, interface: str | None) -> None:
-        """Raise ConfigurationError for sizes in which no worker can start, or a network that is not there."""
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for sizes in which no worker can start."""
         if self.processes > self.cores:
             raise ConfigurationError(
                 f"cluster.processes {self.processes} is more than cluster.cores {self.cores}: each process takes "
                 "one core or more"
             )
         check_memory(self.memory, "cluster.memory", self.processes)
+
+    def check_network(self, interface: str | None) -> None:
+        """Raise ConfigurationError for a network that is not there."""
         networks = sorted(psutil.net_if_addrs())
         if interface is not None and interface not in networks:
             raise ConfigurationError(

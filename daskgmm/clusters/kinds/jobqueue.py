@@ -6,6 +6,7 @@ wall time is replaced by another, for as long as the fit lasts.
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,13 +19,26 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge
 from distributed import Client
 from distributed.core import Status
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from ...errors import ConfigurationError
-from ...options import STRICT
+from ...options import STRICT, TextPattern
 from ..connection import Connection, connected, own_scheduler
+from ..memory_size import Memory
 from .batch import BatchWorkers, check_command
 from .job_replacement import Replacing
+
+_WALL_TIME = r"^(([0-9]+-)?[0-9]+(:[0-9]{1,2}){0,2}(/\S+)?|UNLIMITED|INFINITE)$"
+
+
+def _check_wall_time(value: object) -> object:
+    """Return the value; raise ValueError for one that no batch system takes for a time."""
+    if not isinstance(value, str) or not re.match(_WALL_TIME, value):
+        raise ValueError(f"{value!r} is not a wall time: write it as a text such as 01:30:00 or 2-12:00:00")
+    return value
+
+
+WallTime = Annotated[str, BeforeValidator(_check_wall_time), TextPattern(_WALL_TIME)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +71,7 @@ class JobQueue(BatchWorkers):
     def connect(self) -> Iterator[Connection]:
         """Submit the jobs, keep as many running, and cancel them at the end."""
         package = _dask_jobqueue(self.kind)
-        self.check_workers(self._scheduler_network)
-        self._check_jobs()
+        self.check_network(self._scheduler_network)
         description = (
             f"{self.jobs} {self.kind} jobs of {self.processes} workers with {self.compute_threads} threads each"
         )
@@ -79,7 +92,9 @@ class JobQueue(BatchWorkers):
     def _scheduler_network(self) -> str | None:
         return self.scheduler_interface or self.interface
 
-    def _check_jobs(self) -> None:
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for sizes in which no worker can start, or fewer jobs at most than at first."""
+        super().__post_init__()
         if self.maximum_jobs is not None and self.maximum_jobs < self.jobs:
             raise ConfigurationError(
                 f"cluster.maximum_jobs {self.maximum_jobs} is less than cluster.jobs {self.jobs}: "
@@ -141,7 +156,7 @@ class Slurm(JobQueue):
     """Partition; the default one if left out."""
     account: str | None = None
     """Account that is charged."""
-    walltime: str = "01:00:00"
+    walltime: WallTime = "01:00:00"
     """Time after which SLURM ends a job."""
     job_extra_directives: tuple[str, ...] = ()
     """Further options of sbatch, such as --constraint=haswell."""
@@ -163,7 +178,7 @@ class Pbs(JobQueue):
     """Queue; the default one if left out."""
     account: str | None = None
     """Account that is charged."""
-    walltime: str = "01:00:00"
+    walltime: WallTime = "01:00:00"
     """Time after which PBS ends a job."""
     resource_spec: str | None = None
     """What is asked of -l; made from cores and memory if left out."""
@@ -183,7 +198,7 @@ class Lsf(JobQueue):
     """Queue; the default one if left out."""
     project: str | None = None
     """Project that is charged."""
-    walltime: str = "01:00"
+    walltime: WallTime = "01:00"
     """Time after which LSF ends a job, hours:minutes."""
     job_extra_directives: tuple[str, ...] = ()
     """Further options of bsub."""
@@ -205,7 +220,7 @@ class Sge(JobQueue):
     """Queue; the default one if left out."""
     project: str | None = None
     """Project that is charged."""
-    walltime: str = "01:00:00"
+    walltime: WallTime = "01:00:00"
     """Time after which Grid Engine ends a job."""
     resource_spec: str | None = None
     """What is asked of -l: the site's words for cores and memory, which Grid Engine does not fix."""
@@ -221,7 +236,7 @@ class HTCondor(JobQueue):
     cluster_class: ClassVar[str] = "HTCondorCluster"
 
     kind: Literal["htcondor"] = "htcondor"
-    disk: str = "1GiB"
+    disk: Memory = "1GiB"
     """Disk of each job, such as 10GiB."""
     job_extra_directives: dict[str, str] = field(default_factory=dict)
     """Further attributes of the submit file."""

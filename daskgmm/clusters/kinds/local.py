@@ -17,7 +17,7 @@ from distributed import Client, LocalCluster
 from ...concurrency import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from ...options import STRICT
 from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, connected, own_scheduler
-from ..memory_size import check_memory
+from ..memory_size import MemoryLimit, check_memory
 
 # A terminal sends Ctrl-C to all processes of a job: it is the client's to end its workers.
 _DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
@@ -34,7 +34,7 @@ class Local:
     """Number of worker processes; one for each core if left out."""
     threads_per_worker: Annotated[int, Ge(1)] = 1
     """Threads of each worker that compute; they share its memory. compute.read_ahead adds others, which read."""
-    memory_limit: str = "auto"
+    memory_limit: MemoryLimit = "auto"
     """Memory of each worker, such as 4GiB; auto divides this machine's."""
     dashboard_address: str | None = "127.0.0.1:0"
     """Where the dashboard listens; port 0 takes a free one; null for none."""
@@ -44,6 +44,10 @@ class Local:
     """Seconds to wait for the first worker."""
     stall_timeout: StallTimeout = STALL_TIMEOUT
     """Seconds without a completed task after which lost workers are replaced; after as many again the job stops."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for a limit in which no worker can start."""
+        check_memory(self.memory_limit, "cluster.memory_limit")
 
     @property
     def n_processes(self) -> int:
@@ -59,7 +63,6 @@ class Local:
     def connect(self) -> Iterator[Connection]:
         """Start the cluster, make it the active scheduler, and close both at the end."""
         n_ahead = n_reading_ahead(dask.config.get(READ_AHEAD, "auto"), self.threads_per_worker)
-        check_memory(self.memory_limit, "cluster.memory_limit")
         description = f"{self.n_processes} local workers with {self.threads_per_worker} threads each"
         with (
             own_scheduler(self.stall_timeout),

@@ -26,7 +26,7 @@ from ..connection import (
     own_scheduler,
     reason,
 )
-from ..memory_size import check_memory
+from ..memory_size import MemoryLimit, check_memory
 
 _SECRETS = {"password", "passphrase"}
 _KEEPALIVE = 15  # seconds; asyncssh gives a host up after three without an answer
@@ -46,7 +46,7 @@ class Ssh:
     """Worker processes on each host of workers."""
     threads_per_worker: Annotated[int, Ge(1)] = 1
     """Threads of each worker that compute; they share its memory. compute.read_ahead adds others, which read."""
-    memory_limit: str = "auto"
+    memory_limit: MemoryLimit = "auto"
     """Memory of each worker, such as 4GiB; auto is the share of its host's that its threads have of the cores."""
     connect_options: dict[str, Any] = field(default_factory=dict)
     """Options of asyncssh.connect: username, port, client_keys, known_hosts (null: any host is trusted), ..."""

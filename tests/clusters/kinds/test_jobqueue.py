@@ -169,7 +169,7 @@ def test_a_section_that_cannot_be_is_refused_in_one_line(section, message):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"memory": "much"}, r"cluster.memory 'much' is not a size, such as 4GiB"),
+        ({"memory": "much"}, r"cluster.memory 'much' is not a size in bytes: write it as in 67108864, 64MB or 1 GiB"),
         (
             {"memory": "500MiB"},
             r"cluster.memory '500MiB' is less than the 800.00 MiB that 2 workers take for themselves",
