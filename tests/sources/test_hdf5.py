@@ -91,7 +91,7 @@ def test_a_damaged_chunk_is_named_when_it_is_read(path):
         file.write(b"\0" * chunk.size)
     source = open_source(DataOptions(f"{path}::swath/pixels"))
     np.testing.assert_array_equal(source.array[(slice(0, 60),)], VALUES[:60])
-    with pytest.raises(DataError, match=r"part \[60:90\] of .*a\.h5::swath/pixels cannot be read: .*filter"):
+    with pytest.raises(DataError, match=r"part \[60:90\] of .*a\.h5::swath/pixels cannot be read: .*(filter|inflate)"):
         source.array[(slice(60, 90),)]
 
 
