@@ -104,7 +104,7 @@ class _Store:
         experiment = client.get_experiment_by_name(name)
         experiment_id = client.create_experiment(name) if experiment is None else experiment.experiment_id
         self.run = client.create_run(
-            experiment_id, tags={"daskgmm.jobs.fit": job}, run_name=f"{job} {_stem(config)}"
+            experiment_id, tags={"daskgmm.job": job}, run_name=f"{job} {_stem(config)}"
         ).info.run_id
         self.client = client
         for key, value in _flat(parse_yaml(config.to_yaml(), CONFIG)).items():
