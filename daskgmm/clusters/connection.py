@@ -6,8 +6,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Protocol, TypeVar
 
 import dask
@@ -16,7 +17,7 @@ from distributed import Client
 from distributed.client import AllExit
 
 from ..concurrency import Execution, executing
-from ..errors import ClusterLostError
+from .arrival import brought, wait_for_workers
 from .stall_detection import Patience
 from .watchdog import watched
 
@@ -36,6 +37,7 @@ class Connection:
     description: str
     dashboard: str | None = None
     client: Client | None = None  # None: the threads of this process
+    present: Callable[[], AbstractContextManager[object]] = nullcontext  # gives a block in which there is a worker
 
 
 class Cluster(Protocol):
@@ -70,17 +72,14 @@ def connected(
     """
     patient = dask.config.set({ANSWER_TIMEOUT: patience.stall_timeout})
     with _quiet(), patient, client, watched(client, patience, rescale, own):
-        start_timeout = patience.start_timeout
-        try:
-            client.wait_for_workers(n_workers, timeout=start_timeout)
-        except TimeoutError:
-            missing = "no worker" if n_workers == 1 else f"not all of {n_workers} workers"
-            raise ClusterLostError(
-                f"{description}: {missing} came within {start_timeout:g} s; look whether the scheduler's queue or the "
-                "workers' logs say why, or raise cluster.start_timeout"
-            ) from None
+        present = nullcontext if own else partial(brought, client, 1, description, patience.start_timeout)
+        if own:
+            wait_for_workers(client, n_workers, description, patience.start_timeout)
+        else:
+            with brought(client, n_workers, description, patience.start_timeout):
+                pass
         with client.as_current(), executing(Execution(client)):
-            yield Connection(description, client.dashboard_link, client)
+            yield Connection(description, client.dashboard_link, client, present)
 
 
 @contextmanager

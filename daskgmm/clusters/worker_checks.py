@@ -113,7 +113,7 @@ def memory_limits(client: Client) -> dict[str, int]:
 
 def most_threads(client: Client) -> int:
     """Return how many tasks run at once in the worker that runs most."""
-    return max(int(one["nthreads"]) for one in _workers(client).values())
+    return max((int(one["nthreads"]) for one in _workers(client).values()), default=1)
 
 
 def _workers(client: Client) -> Mapping[str, Any]:
