@@ -28,6 +28,7 @@ from threadpoolctl import threadpool_info
 from ..blas import single_threaded
 from ..errors import ClusterLostError, ConfigurationError
 from .connection import ANSWER_TIMEOUT, STALL_TIMEOUT
+from .departures import departures_excused
 
 Versions = Mapping[str, str]  # of a package, or that it is missing, by the address of the worker
 _OWN = "daskgmm"
@@ -78,6 +79,11 @@ def check_packages(client: Client, tell: Callable[[str], None]) -> None:
             f"restart workers and scheduler that were sent another {_OWN}"
         )
     _have_own_package(client, tell)
+
+
+def excuse_departures(client: Client) -> None:
+    """Have the scheduler blame no task for workers that leave as announced; raise ClusterLostError if it is silent."""
+    _of_scheduler(client, departures_excused(client))
 
 
 def check_paths(client: Client, inputs: Iterable[Path], output: Path | None) -> None:

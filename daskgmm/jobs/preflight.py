@@ -14,6 +14,7 @@ from ..clusters.worker_checks import (
     blas_threads,
     check_packages,
     check_paths,
+    excuse_departures,
     memory_limits,
     most_threads,
 )
@@ -38,6 +39,7 @@ def check_cluster(connection: Connection, config: Config, source: Source, listen
 
 def _check_workers(client: Client, config: Config, source: Source, listen: Listener) -> None:
     check_packages(client, lambda message: listen(Notice(message)))
+    excuse_departures(client)
     output = place(config.output.directory, config.output.storage_options)
     writes = config.output.has_results and isinstance(output, Path)
     check_paths(client, local_inputs(config.data), output.absolute() if writes else None)
