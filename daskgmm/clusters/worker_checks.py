@@ -21,13 +21,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-import dask
 from distributed import Client
 from threadpoolctl import threadpool_info
 
 from ..blas import single_threaded
 from ..errors import ClusterLostError, ConfigurationError
-from .connection import ANSWER_TIMEOUT, STALL_TIMEOUT
+from .connection import ANSWER_TIMEOUT
 from .departures import departures_excused
 
 Versions = Mapping[str, str]  # of a package, or that it is missing, by the address of the worker
@@ -142,7 +141,7 @@ def _of_scheduler(client: Client, ask: Callable[[], Awaitable[Any]]) -> Any:
 
 
 def _patience() -> float:
-    return float(dask.config.get(ANSWER_TIMEOUT, STALL_TIMEOUT))
+    return ANSWER_TIMEOUT.get()
 
 
 def answers(

@@ -23,6 +23,7 @@ from ..connection import (
     StallTimeout,
     StartTimeout,
     awaited,
+    client_of,
     connect_timeout,
     connected,
     reason,
@@ -116,7 +117,7 @@ class Address:
         security, timeout = self._security(address), connect_timeout(self.start_timeout)
         try:
             _try(address, timeout, security)
-            return Client(address, timeout=timeout, security=security)
+            return client_of(address, timeout=timeout, security=security)
         except (OSError, ValueError) as error:  # tornado's ValueError: it was spoken to before it could encrypt
             trusts = "trusts the certificate of cluster.tls" if self.tls else "can be reached from here"
             raise ClusterLostError(

@@ -14,7 +14,7 @@ from pydantic import Field
 from ...concurrency import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from ...errors import ConfigurationError
 from ...options import STRICT
-from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout
+from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, own_scheduler
 from ..memory_size import Memory, check_memory
 
 
@@ -84,7 +84,8 @@ class BatchWorkers:
     def scheduler_options(self, interface: str | None) -> dict[str, object]:
         """Return how the scheduler starts, in this process; it serves HTTP also where no dashboard is wanted."""
         address = self.dashboard_address or "127.0.0.1:0"
-        return {"interface": interface, "dashboard": self.dashboard_address is not None, "dashboard_address": address}
+        shown = {"dashboard": self.dashboard_address is not None, "dashboard_address": address}
+        return {"interface": interface, **shown, **own_scheduler(self.stall_timeout, self.start_timeout)}
 
     def shown(self, connection: Connection) -> Connection:
         """Return the connection, without a dashboard where none is wanted."""

@@ -17,13 +17,12 @@ from types import ModuleType
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge
-from distributed import Client
 from distributed.core import Status
 from pydantic import BeforeValidator, Field
 
 from ...errors import ConfigurationError
 from ...options import STRICT, TextPattern
-from ..connection import Connection, connected, own_scheduler
+from ..connection import Connection, client_of, connected
 from ..memory_size import Memory
 from .batch import BatchWorkers, check_command
 from .job_replacement import Replacing
@@ -76,9 +75,8 @@ class JobQueue(BatchWorkers):
             f"{self.jobs} {self.kind} jobs of {self.processes} workers with {self.compute_threads} threads each"
         )
         with (
-            own_scheduler(self.stall_timeout, f"{self.start_timeout}s"),
             self._submitted(package) as cluster,
-            connected(Client(cluster), self, description) as connection,
+            connected(client_of(cluster), self, description) as connection,
         ):
             yield self.shown(connection)
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import uuid4
 
 import dask
 from annotated_types import Ge, Gt
-from distributed import Client
 from pydantic import StringConstraints
 
 from ...concurrency import READ_AHEAD, n_reading_ahead
 from ...options import STRICT, parse_size
-from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, connected, worker_ttl
+from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, client_of, connected, worker_ttl
 from ..memory_size import Memory, check_memory
 from .dask_operator import dask_cluster_running
 
@@ -124,11 +123,14 @@ class Kubernetes:
         n_ahead = n_reading_ahead(dask.config.get(READ_AHEAD, "auto"), self.threads_per_worker)
         manifest = dask_cluster(self, f"{self.name}-{uuid4().hex[:8]}", n_ahead)
         description = f"{self.n_workers} Kubernetes workers with {self.threads_per_worker} threads each"
+        leftovers: list[str] = []
         with (
-            dask_cluster_running(manifest, self.namespace, self.start_timeout) as cluster,
-            connected(Client(cluster), self, description, rescale=partial(cluster.scale, self.n_workers)) as connection,
+            dask_cluster_running(manifest, self.namespace, self.start_timeout, leftovers) as cluster,
+            connected(
+                client_of(cluster), self, description, rescale=partial(cluster.scale, self.n_workers)
+            ) as connection,
         ):
-            yield connection
+            yield replace(connection, leftovers=leftovers)
 
 
 def dask_cluster(options: Kubernetes, name: str, n_ahead: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import dask
 from annotated_types import Ge, MinLen
-from distributed import Client, SpecCluster, SSHCluster
+from distributed import SpecCluster, SSHCluster
 
 from ...concurrency import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from ...errors import ClusterLostError, ConfigurationError
@@ -21,6 +21,7 @@ from ..connection import (
     Connection,
     StallTimeout,
     StartTimeout,
+    client_of,
     connect_timeout,
     connected,
     own_scheduler,
@@ -87,10 +88,8 @@ class Ssh:
         """Start scheduler and workers, make them the active scheduler, and end them at the end."""
         description = f"{self.n_processes} workers with {self.threads_per_worker} threads each on {self._where}"
         with (
-            own_scheduler(self.stall_timeout),
-            dask.config.set({COMPUTE_THREADS: self.threads_per_worker}),  # SSHCluster hands dask's configuration on
             self._started() as cluster,
-            connected(Client(cluster), self, description, self.n_processes) as connection,
+            connected(client_of(cluster), self, description, self.n_processes) as connection,
         ):
             yield connection
 
@@ -106,7 +105,7 @@ class Ssh:
                     list(self.hosts),
                     connect_options=options,
                     worker_options=self._worker_options(),
-                    scheduler_options={"port": 0, "dashboard_address": self.dashboard_address, **self._interface()},
+                    scheduler_options=self._scheduler_options(),
                     remote_python=self.remote_python,
                     silence_logs=logging.CRITICAL,
                 )
@@ -131,6 +130,10 @@ class Ssh:
             raise ConfigurationError(f"cluster.connect_options {self.connect_options}: {error}") from None
         return options
 
+    def _scheduler_options(self) -> dict[str, Any]:
+        own = own_scheduler(self.stall_timeout)
+        return {"port": 0, "dashboard_address": self.dashboard_address, **self._interface(), **own}
+
     def _worker_options(self) -> dict[str, Any]:
         n_ahead = n_reading_ahead(dask.config.get(READ_AHEAD, "auto"), self.threads_per_worker)
         return {
@@ -138,6 +141,7 @@ class Ssh:
             "nthreads": self.threads_per_worker + n_ahead,
             "memory_limit": self.memory_limit,
             "local_directory": self.local_directory,
+            "config": {COMPUTE_THREADS: self.threads_per_worker},
             "death_timeout": self.start_timeout,  # one that the scheduler never met would go on when it is gone
             **self._interface(),
         }
