@@ -6,10 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
 from annotated_types import Gt
@@ -17,6 +18,7 @@ from distributed import Client
 from distributed.client import AllExit
 
 from ..concurrency import Execution, executing
+from . import abandonment
 from .arrival import brought, wait_for_workers
 from .stall_detection import Patience
 from .watchdog import watched
@@ -122,6 +124,30 @@ class _News(logging.Filter):
 def client_of(cluster: Any, **options: Any) -> Client:
     """Return a client that is not the default one of the process: `connected` makes it that of the job's thread."""
     return Client(cluster, set_as_default=False, **options)
+
+
+def end_when_abandoned(client: Client) -> None:
+    """Have the client's scheduler end once its clients are gone. A scheduler that can't be asked is left as it is."""
+    text = abandonment_text()
+
+    async def watch(dask_scheduler: Any) -> None:  # a function of its own, which is sent itself: see `abandonment`
+        module: dict[str, Any] = {"__name__": "abandonment"}
+        exec(text, module)  # noqa: S102 # it is our own
+        module["dask_setup"](dask_scheduler)
+
+    async def ask() -> None:
+        await client.run_on_scheduler(watch)
+
+    with suppress(Exception):
+        client.sync(ask, callback_timeout=CONNECT_TIMEOUT)
+
+
+def abandonment_text() -> str:
+    """Return the text that a scheduler takes as its preload, to end once its clients are gone.
+
+    It has no empty lines: a scheduler logs it, and SSHCluster takes an empty line in the log for the end.
+    """
+    return "\n".join(filter(str.strip, Path(abandonment.__file__).read_text().splitlines()))
 
 
 def connect_timeout(start_timeout: float) -> float:

@@ -26,6 +26,7 @@ from ..connection import (
     client_of,
     connect_timeout,
     connected,
+    end_when_abandoned,
     reason,
 )
 
@@ -144,12 +145,14 @@ class Gateway:
     def _client(self, report: Any) -> Client:
         timeout = connect_timeout(self.start_timeout)
         try:
-            return client_of(report.scheduler_address, security=report.security, timeout=timeout)
+            client = client_of(report.scheduler_address, security=report.security, timeout=timeout)
         except OSError as error:
             raise ClusterLostError(
                 f"no connection to the scheduler at {report.scheduler_address}: {reason(error)}; look whether "
                 "cluster.proxy_address is where the gateway takes dask's traffic"
             ) from None
+        end_when_abandoned(client)
+        return client
 
     def _ask(self, method: str, *arguments: Any, timeout: float = _ANSWER_TIMEOUT, **options: Any) -> Any:
         """Return the server's answer. dask-gateway's own GatewayCluster waits for ever, and can't be closed quietly."""

@@ -21,6 +21,7 @@ from ..connection import (
     Connection,
     StallTimeout,
     StartTimeout,
+    abandonment_text,
     client_of,
     connect_timeout,
     connected,
@@ -132,6 +133,7 @@ class Ssh:
 
     def _scheduler_options(self) -> dict[str, Any]:
         own = own_scheduler(self.stall_timeout)
+        own["preload"] = [*own["preload"], abandonment_text()]
         return {"port": 0, "dashboard_address": self.dashboard_address, **self._interface(), **own}
 
     def _worker_options(self) -> dict[str, Any]:
