@@ -48,6 +48,7 @@ c.Proxy.address = "127.0.0.1:{port}"
 c.Proxy.tcp_address = "127.0.0.1:{proxy}"
 c.UnsafeLocalBackend.clusters_directory = "{directory}/clusters"
 c.Backend.cluster_heartbeat_period = 1
+c.Backend.cluster_heartbeat_timeout = 30
 c.Backend.cluster_options = Options(Float("worker_cores", default=1, min=1, max=2))
 """
 # Stands in for the scripts of these names, which dask no longer has and dask-gateway still starts.
