@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ..clusters.connection import Cluster
 from ..clusters.kinds.allocation import Allocation
-from ..clusters.kinds.batch import BatchWorkers, check_command
+from ..clusters.kinds.batch import BatchWorkers, check_command, slurm_directive, slurm_pattern
 from ..clusters.kinds.jobqueue import Slurm
 from ..errors import ConfigurationError
 from ..options import parse_size
@@ -112,17 +112,19 @@ def batch_job(cluster: Cluster, submission: Submission) -> BatchJob:
 def _directives(cluster: Slurm) -> list[str]:
     """Return the options of sbatch: a task for each of the jobs that kind slurm would submit."""
     mebibytes = -(-parse_size(cluster.memory) // (cluster.cores * 2**20))
-    log = f"{cluster.job_name}-%j.log"
     named = {"partition": cluster.queue, "account": cluster.account}
+    options = {
+        "job-name": cluster.job_name,
+        **{name: value for name, value in named.items() if value is not None},
+        "ntasks": cluster.jobs,
+        "cpus-per-task": cluster.cores,
+        "mem-per-cpu": f"{mebibytes}M",
+        "time": cluster.walltime,
+        "output": slurm_pattern(cluster.log_directory, f"{cluster.job_name}-%j.log"),
+        "open-mode": "append",
+    }
     return [
-        f"--job-name={cluster.job_name}",
-        *(f"--{name}={value}" for name, value in named.items() if value is not None),
-        f"--ntasks={cluster.jobs}",
-        f"--cpus-per-task={cluster.cores}",
-        f"--mem-per-cpu={mebibytes}M",
-        f"--time={cluster.walltime}",
-        f"--output={log if cluster.log_directory is None else f'{cluster.log_directory}/{log}'}",
-        "--open-mode=append",
+        *(slurm_directive(f"--{name}=", value) for name, value in options.items()),
         "--requeue",
         f"--signal=B:USR1@{cluster.notice_seconds}",
         *cluster.job_extra_directives,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
@@ -116,3 +117,23 @@ def check_command(command: str, kind: str) -> None:
             f"cluster.kind {kind!r} needs the command {command}, which is not on this machine's PATH: run on a node "
             "that submits jobs"
         )
+
+
+def slurm_directive(option: str, value: object) -> str:
+    """Return an option of sbatch as a job script holds it: sbatch splits its lines and takes quotes as a shell does."""
+    return option + re.sub(r"[^\w@%+=:,./-]", r"\\\g<0>", str(value))
+
+
+def slurm_pattern(directory: str | None, name: str) -> str:
+    """Return the name of a log, of a pattern like daskgmm-%j.log; raise ConfigurationError for what SLURM cannot take.
+
+    SLURM takes % in the directory for a pattern too, and with a backslash none at all.
+    """
+    if directory is None:
+        return name
+    if "\\" in directory or not directory.isprintable():
+        raise ConfigurationError(
+            f"cluster.log_directory {directory!r} has a backslash or a control character, which SLURM does not take: "
+            "use another directory"
+        )
+    return f"{directory.replace('%', '%%')}/{name}"

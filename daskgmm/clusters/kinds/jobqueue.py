@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -24,7 +25,7 @@ from ...errors import ConfigurationError
 from ...options import STRICT, TextPattern
 from ..connection import Connection, client_of, connected
 from ..memory_size import Memory
-from .batch import BatchWorkers, check_command
+from .batch import BatchWorkers, check_command, slurm_directive, slurm_pattern
 from .job_replacement import Replacing
 
 _WALL_TIME = r"^(([0-9]+-)?[0-9]+(:[0-9]{1,2}){0,2}(/\S+)?|UNLIMITED|INFINITE)$"
@@ -45,6 +46,9 @@ class JobQueue(BatchWorkers):
     """Workers that are jobs: the fields of all batch systems."""
 
     cluster_class: ClassVar[str]  # of dask-jobqueue
+    log_options: ClassVar[
+        Mapping[str, str]
+    ] = {}  # of submission, whose values take any name: the ends of the logs' names
     of_submission: ClassVar[frozenset[str]] = frozenset()  # fields that daskgmm submit alone looks at
 
     jobs: Annotated[int, Ge(1), Field(description="Jobs that are kept running; one that is cancelled is replaced.")] = 1
@@ -131,9 +135,26 @@ class JobQueue(BatchWorkers):
             "worker_extra_args": ["--nthreads", str(self.threads), *self.worker_extra_args],
             "job_script_prologue": [*self.job_script_prologue, *exports],
             "job_name": self.job_name,
-            "log_directory": self.log_directory,
-            **self._own_options(),
+            **self._log_options(),
         }
+
+    def _log_options(self) -> dict[str, Any]:
+        """Return the fields that a batch system adds, and where logs go; raise ConfigurationError for a bad directory.
+
+        dask-jobqueue puts its name into scripts as it is: one with a space, say, is put there here.
+        """
+        own, directory = self._own_options(), self.log_directory
+        if directory is None or slurm_directive("", directory) == directory.replace("%", ""):
+            return {**own, "log_directory": directory}
+        if not self.log_options:
+            raise ConfigurationError(
+                f"cluster.log_directory {directory!r} has a character that scripts of kind {self.kind} do not take: "
+                "use letters, digits and / . _ - + = : , @ alone"
+            )
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        logs = {option: slurm_pattern(directory, f"{self.job_name}-{end}") for option, end in self.log_options.items()}
+        directives = [slurm_directive(f"{option} ", value) for option, value in logs.items()]
+        return {**own, "log_directory": None, "job_extra_directives": [*directives, *own["job_extra_directives"]]}
 
     def _own_options(self) -> dict[str, Any]:
         """Return the fields that a batch system adds: they have dask-jobqueue's names."""
@@ -147,6 +168,7 @@ class Slurm(JobQueue):
 
     __pydantic_config__: ClassVar = STRICT
     cluster_class: ClassVar[str] = "SLURMCluster"
+    log_options: ClassVar[Mapping[str, str]] = {"-e": "%J.err", "-o": "%J.out"}
     of_submission: ClassVar[frozenset[str]] = frozenset({"notice_seconds", "maximum_requeues"})
 
     kind: Literal["slurm"] = "slurm"

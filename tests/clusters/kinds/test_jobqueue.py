@@ -249,7 +249,7 @@ def section():
 
 @pytest.fixture
 def logs(tmp_path):
-    return str(tmp_path / "logs")
+    return str(tmp_path / "the logs")
 
 
 @pytest.fixture
@@ -319,3 +319,13 @@ def test_a_fit_whose_only_job_is_cancelled_ends_right_on_another(slurm, config, 
     finished(process)
     assert bits(tmp_path / "run") == bits(of_threads(config, tmp_path))
     wait_for(lambda: not slurm.jobs())
+
+
+def test_logs_of_workers_may_be_in_a_directory_of_any_name(tmp_path):
+    directory = tmp_path / "my logs"
+    script = Slurm(**SIZES, log_directory=str(directory)).job_script()
+    escaped = str(directory).replace(" ", "\\ ")
+    assert f"#SBATCH -e {escaped}/daskgmm-%J.err\n#SBATCH -o {escaped}/daskgmm-%J.out\n" in script
+    assert directory.is_dir()
+    with pytest.raises(ConfigurationError, match=r"cluster\.log_directory '.*my logs' has a character that scripts of"):
+        Pbs(**SIZES, log_directory=str(directory)).job_script()
