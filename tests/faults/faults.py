@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -222,6 +223,46 @@ def hanging_store(trial: Trial, n_reads: int) -> None:
     trial.store.on_read(in_pass(n_reads), hang)
 
 
+def tasks_bring_workers(trial: Trial, n_reads: int) -> None:
+    """Add workers once the scheduler would have an adaptive cluster start one."""
+
+    def scale() -> None:
+        trial.hit()
+        with Client(scheduler_file=str(trial.cluster.scheduler_file), set_as_default=False) as client:
+            while client.run_on_scheduler(_adaptive_target) == 0:
+                time.sleep(0.2)
+        for _ in range(2):
+            trial.cluster.add_worker()
+
+    later(0, scale)
+
+
+def _adaptive_target(dask_scheduler: Any) -> int:
+    return int(dask_scheduler.adaptive_target())
+
+
+def to_the_group(when: When, number: int) -> Inject:
+    """Send a signal to all processes of the fit, as terminals and batch systems do."""
+
+    def inject(trial: Trial, n_reads: int) -> None:
+        def send(read: Read) -> None:
+            assert trial.process is not None
+            trial.hit()
+            os.killpg(trial.process.pid, number)
+
+        trial.store.on_read(when(n_reads), send)
+
+    return inject
+
+
+def client_killed(trial: Trial, n_reads: int) -> None:
+    def kill(read: Read) -> None:
+        assert trial.process is not None
+        trial.hit(trial.process.pid)
+
+    trial.store.on_read(in_pass(n_reads), kill)
+
+
 def nothing(trial: Trial, n_reads: int) -> None:
     trial.hit()
 
@@ -247,6 +288,9 @@ FAULTS = [
     Fault("all workers lost, and others come", all_lost_and_back, ADDRESS),
     Fault("a worker more, then one less", up_and_down, ADDRESS),
     Fault("reads refused for a while", busy_store),
+    Fault("no worker until there are tasks", tasks_bring_workers, ADDRESS, n_workers=0),
+    Fault("workers with a lifetime", nothing, ADDRESS, workers=("--lifetime", "7s", "--lifetime-restart")),
+    Fault("SIGUSR1 to all processes", to_the_group(in_pass, signal.SIGUSR1), message="stopped by SIGUSR1"),
     Fault("chunk that kills each worker", poison, message=f"rows [{POISONED * 500}:{POISONED * 500 + 500}] of"),
     Fault("read that never ends", hanging_store, {**LOCAL, "stall_timeout": 8}, STALLED),
     Fault(
@@ -270,6 +314,8 @@ FAULTS = [
 ]
 
 RARER = [  # tried in the loop only: they differ little from others, and tests shall not take long
+    Fault("client killed", client_killed, message="", code=-signal.SIGKILL),
+    Fault("SIGINT to all processes", to_the_group(in_pass, signal.SIGINT), message="stopped by SIGINT", code=130),
     Fault("worker frozen in the prediction", reader(in_predict, signal.SIGSTOP), FREEZING),
     Fault("scheduler killed in the survey", scheduler(in_survey), ADDRESS, LOST),
     Fault("scheduler killed in the prediction", scheduler(in_predict), ADDRESS, LOST),

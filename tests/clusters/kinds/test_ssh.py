@@ -26,6 +26,7 @@ from ..processes import (
     fit,
     fitted,
     free_port,
+    kill_a_client_of,
     marked,
     running,
     script,
@@ -218,3 +219,11 @@ def test_a_mistake_in_the_configuration_is_named(cluster, message):
         parse_config(f"data: {{path: x}}\ncluster: {cluster}")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@needs_sshd
+@pytest.mark.slow
+def test_what_a_killed_client_has_started_ends_by_itself(server, tmp_path):
+    kill_a_client_of(section(server.cluster()), tmp_path)
+    assert marked(server.mark)
+    assert_all_end(server.mark)
