@@ -120,8 +120,15 @@ def check_command(command: str, kind: str) -> None:
 
 
 def slurm_directive(option: str, value: object) -> str:
-    """Return an option of sbatch as a job script holds it: sbatch splits its lines and takes quotes as a shell does."""
-    return option + re.sub(r"[^\w@%+=:,./-]", r"\\\g<0>", str(value))
+    """Return an option of sbatch as a job script holds it: sbatch splits its lines, and takes quotes, but as no shell.
+
+    In double quotes it takes a backslash for an escape before another one alone.
+    """
+    text = str(value)
+    if re.fullmatch(r"[\w@%+=:,./-]*", text):
+        return option + text
+    escaped = text.replace('"', '\\"')
+    return f'{option}"{escaped}"'
 
 
 def slurm_pattern(directory: str | None, name: str) -> str:

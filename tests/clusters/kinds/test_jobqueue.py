@@ -324,8 +324,7 @@ def test_a_fit_whose_only_job_is_cancelled_ends_right_on_another(slurm, config, 
 def test_logs_of_workers_may_be_in_a_directory_of_any_name(tmp_path):
     directory = tmp_path / "my logs"
     script = Slurm(**SIZES, log_directory=str(directory)).job_script()
-    escaped = str(directory).replace(" ", "\\ ")
-    assert f"#SBATCH -e {escaped}/daskgmm-%J.err\n#SBATCH -o {escaped}/daskgmm-%J.out\n" in script
+    assert f'#SBATCH -e "{directory}/daskgmm-%J.err"\n#SBATCH -o "{directory}/daskgmm-%J.out"\n' in script
     assert directory.is_dir()
     with pytest.raises(ConfigurationError, match=r"cluster\.log_directory '.*my logs' has a character that scripts of"):
         Pbs(**SIZES, log_directory=str(directory)).job_script()
