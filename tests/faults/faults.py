@@ -269,6 +269,7 @@ def nothing(trial: Trial, n_reads: int) -> None:
 
 LOST, STALLED = "the connection to the scheduler was lost", "no task was completed for "
 NO_NANNY = ("--no-nanny",)
+LIFETIME = ("--lifetime", "12s", "--lifetime-stagger", "4s", "--lifetime-restart")
 
 FAULTS = [
     Fault("worker killed in the survey", reader(in_survey)),
@@ -289,7 +290,7 @@ FAULTS = [
     Fault("a worker more, then one less", up_and_down, ADDRESS),
     Fault("reads refused for a while", busy_store),
     Fault("no worker until there are tasks", tasks_bring_workers, ADDRESS, n_workers=0),
-    Fault("workers with a lifetime", nothing, ADDRESS, workers=("--lifetime", "7s", "--lifetime-restart")),
+    Fault("workers with a lifetime", nothing, ADDRESS, workers=LIFETIME),
     Fault("SIGUSR1 to all processes", to_the_group(in_pass, signal.SIGUSR1), message="stopped by SIGUSR1"),
     Fault("chunk that kills each worker", poison, message=f"rows [{POISONED * 500}:{POISONED * 500 + 500}] of"),
     Fault("read that never ends", hanging_store, {**LOCAL, "stall_timeout": 8}, STALLED),

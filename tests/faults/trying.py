@@ -61,8 +61,7 @@ def assert_ended(fault: Fault, reference: Reference, outcome: Outcome) -> None:
         assert_same_results(outcome.directory, reference.expected.directory)
         return
     assert outcome.code == fault.code, outcome
-    if fault.code < 0:  # it had no time to say anything
-        assert outcome.stderr == "", outcome.stderr
+    if fault.code < 0:  # it had no time to say anything; multiprocessing's helper may
         return
     assert outcome.stderr.startswith("daskgmm: "), outcome.stderr
     assert outcome.stderr.count("\n") == 1, outcome.stderr
