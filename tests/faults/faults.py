@@ -290,7 +290,6 @@ FAULTS = [
     Fault("a worker more, then one less", up_and_down, ADDRESS),
     Fault("reads refused for a while", busy_store),
     Fault("no worker until there are tasks", tasks_bring_workers, ADDRESS, n_workers=0),
-    Fault("workers with a lifetime", nothing, ADDRESS, workers=LIFETIME),
     Fault("SIGUSR1 to all processes", to_the_group(in_pass, signal.SIGUSR1), message="stopped by SIGUSR1"),
     Fault("chunk that kills each worker", poison, message=f"rows [{POISONED * 500}:{POISONED * 500 + 500}] of"),
     Fault("read that never ends", hanging_store, {**LOCAL, "stall_timeout": 8}, STALLED),
@@ -315,6 +314,7 @@ FAULTS = [
 ]
 
 RARER = [  # tried in the loop only: they differ little from others, and tests shall not take long
+    Fault("workers with a lifetime", nothing, ADDRESS, workers=LIFETIME),
     Fault("client killed", client_killed, message="", code=-signal.SIGKILL),
     Fault("SIGINT to all processes", to_the_group(in_pass, signal.SIGINT), message="stopped by SIGINT", code=130),
     Fault("worker frozen in the prediction", reader(in_predict, signal.SIGSTOP), FREEZING),

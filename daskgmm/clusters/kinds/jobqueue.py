@@ -46,9 +46,7 @@ class JobQueue(BatchWorkers):
     """Workers that are jobs: the fields of all batch systems."""
 
     cluster_class: ClassVar[str]  # of dask-jobqueue
-    log_options: ClassVar[
-        Mapping[str, str]
-    ] = {}  # of submission, whose values take any name: the ends of the logs' names
+    log_options: ClassVar[Mapping[str, str]] = {}  # ends of the logs' names by option, where these take any name
     of_submission: ClassVar[frozenset[str]] = frozenset()  # fields that daskgmm submit alone looks at
 
     jobs: Annotated[int, Ge(1), Field(description="Jobs that are kept running; one that is cancelled is replaced.")] = 1
