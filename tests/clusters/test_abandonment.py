@@ -12,7 +12,7 @@ HURRIED = abandonment_text().replace("_PATIENCE = 10.0", "_PATIENCE = 0.2").repl
 
 def test_a_scheduler_ends_a_while_after_its_last_client():
     async def check():
-        async with Scheduler(port=0, dashboard=False, preload=HURRIED, protocol="tcp") as scheduler:
+        async with Scheduler(port=0, dashboard_address="127.0.0.1:0", preload=HURRIED, protocol="tcp") as scheduler:
             async with Client(scheduler.address, asynchronous=True, set_as_default=False):
                 async with Client(scheduler.address, asynchronous=True, set_as_default=False):
                     pass
@@ -25,7 +25,7 @@ def test_a_scheduler_ends_a_while_after_its_last_client():
 
 def test_a_scheduler_waits_for_its_first_client():
     async def check():
-        async with Scheduler(port=0, dashboard=False, preload=HURRIED, protocol="tcp") as scheduler:
+        async with Scheduler(port=0, dashboard_address="127.0.0.1:0", preload=HURRIED, protocol="tcp") as scheduler:
             await asyncio.sleep(0.6)
             assert scheduler.status.name == "running"
 

@@ -269,7 +269,7 @@ def nothing(trial: Trial, n_reads: int) -> None:
 
 LOST, STALLED = "the connection to the scheduler was lost", "no task was completed for "
 NO_NANNY = ("--no-nanny",)
-LIFETIME = ("--lifetime", "12s", "--lifetime-stagger", "4s", "--lifetime-restart")
+LIFETIME = ("--lifetime", "30s", "--lifetime-stagger", "10s", "--lifetime-restart")
 
 FAULTS = [
     Fault("worker killed in the survey", reader(in_survey)),
