@@ -34,17 +34,31 @@ def brought(client: Client, n_workers: int, description: str, start_timeout: flo
 
     Short tasks that do nothing wait for them, and keep them from being retired as idle.
     """
-    is_missing = len(client.scheduler_info(n_workers=-1)["workers"]) < n_workers
+    is_missing = _n_workers(client, start_timeout) < n_workers
     over = Event()
     n_tasks = _TASKS_OF_A_WORKER * n_workers if is_missing else 1
     thread = Thread(target=_ask, args=(client, n_tasks, over), name="daskgmm-arrival", daemon=True)
     thread.start()
     try:
-        wait_for_workers(client, n_workers, description, start_timeout)
+        if is_missing:
+            wait_for_workers(client, n_workers, description, start_timeout)
         yield
     finally:
         over.set()
         thread.join()
+
+
+def _n_workers(client: Client, timeout: float) -> int:
+    async def ask() -> int:
+        return len((await client.scheduler.identity(n_workers=-1))["workers"])
+
+    try:
+        return int(client.sync(ask, callback_timeout=timeout))
+    except TimeoutError:
+        raise ClusterLostError(
+            f"the scheduler did not answer within {timeout:g} s: restart it if it is stuck, or raise "
+            "cluster.start_timeout"
+        ) from None
 
 
 def _ask(client: Client, n_tasks: int, over: Event) -> None:
