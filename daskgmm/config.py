@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from .core.options.fit import FitOptions, ModelOptions
 from .core.options.select import SelectOptions
 from .core.selection.sweep import Candidate
 from .errors import ConfigurationError
-from .filesystem.location import PUBLIC_OPTIONS, place, public
+from .filesystem.location import PUBLIC_OPTIONS, is_url, place, public, reading
 from .sources import DataOptions
 from .storage.run.directory import OutputOptions
 from .yaml_text import format_yaml, parse_yaml
@@ -86,7 +87,8 @@ def _public_texts(value: Any) -> Any:
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Return the configuration in a YAML file with `key.path=value` overrides; raise ConfigurationError in one line."""
     try:
-        text = place(path).read_text()
+        with reading(place(path)) if is_url(path) else nullcontext():
+            text = place(path).read_text()
     except OSError as error:
         raise ConfigurationError(f"cannot read the configuration {str(path)!r}: {error.strerror or error}") from None
     except UnicodeDecodeError:

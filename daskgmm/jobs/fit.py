@@ -28,6 +28,7 @@ from ..storage.formats.model import save_model
 from ..storage.formats.provenance import save_beginning, save_course
 from ..storage.run.checkpoint_policy import checkpointing
 from ..storage.run.directory import MODEL, RECORD, OutputOptions, RunDirectory
+from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
 from .outputs import results_of
 from .report import leave_finished, report_of_fit
@@ -45,6 +46,8 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
     """
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     with tracked(config, "fit", listen) as tell, directory.locked(tell):
+        if resume:
+            reopen_damaged(directory.path, tell)
         if resume and (before := finished(directory, config)) is not None:
             leave_finished(directory, config.output, tell)
             return before
@@ -122,6 +125,8 @@ def predict(
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     check_predictable(directory, config.output)
     with tracked(config, "prediction", listen) as tell, directory.locked(tell):
+        if resume:
+            reopen_damaged(directory.path, tell)
         directory.check_writable(overwrite, resume)
         source = open_source(config.data, weighted=False)
         check_same_features(source.feature_names, model.feature_names)

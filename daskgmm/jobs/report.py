@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..errors import DaskGMMError, DataError
 from ..events import Listener, Notice, Phase
-from ..filesystem.location import writing, written_whole, zarr_store
+from ..filesystem.location import reading, writing, written_whole, zarr_store
+from ..filesystem.retry import reason
 from ..report.html.page import page
 from ..report.html.report_data import Story
 from ..storage.formats.model import load_model
@@ -31,6 +34,29 @@ def write_report(directory: Path) -> Path:
     return directory / REPORT
 
 
+def draw_again(directory: Path) -> Path:
+    """Draw report.html of a run that no job writes to meanwhile; return its path. Raises as `write_report`."""
+    with reading(directory):
+        if not (directory / MODEL).exists():
+            raise DataError(f"there is no fitted model in {directory}: a report is made of the run directory of a fit")
+        with RunDirectory(directory).locked(), _drawable(directory):
+            return write_report(directory)
+
+
+@contextmanager
+def _drawable(directory: Path) -> Iterator[None]:
+    """Turn what a damaged file makes libraries raise into a DataError of one line."""
+    try:
+        yield
+    except DaskGMMError:
+        raise
+    except Exception as error:  # codecs of arrays and pictures raise errors of many classes
+        raise DataError(
+            f"{REPORT} cannot be drawn from what {directory} holds ({type(error).__name__}: {reason(error)}): if "
+            "something there is damaged, the same fit with --resume writes it again"
+        ) from error
+
+
 def report_of_fit(directory: Path, listen: Listener) -> None:
     """Draw the report of a fit that has just ended; that it cannot be drawn is told, and costs nothing of the fit."""
     listen(Phase("report", REPORT))
@@ -49,8 +75,6 @@ def leave_finished(run: RunDirectory, output: OutputOptions, listen: Listener) -
 
 def story_of(directory: Path) -> Story:
     """Return all that the report of the run tells."""
-    if not (directory / MODEL).exists():
-        raise DataError(f"there is no fitted model in {directory}: a report is made of the run directory of a fit")
     model, record = load_model(directory), load_record(directory / RECORD)
     configuration = (directory / CONFIG).read_text()
     options = parse_yaml(configuration, str(directory / CONFIG))

@@ -21,7 +21,8 @@ from ..storage.formats.model import load_model
 from ..storage.formats.selection import read_selection
 from ..storage.run.directory import CONFIG, CONTENT, MODEL, SELECTION, RunDirectory
 from ..storage.run.finished_parts import is_fitted
-from ..storage.run.staging import Plan, Unfinished, is_unfinished, settle
+from ..storage.run.manifest import Plan
+from ..storage.run.staging import Unfinished, is_unfinished, settle
 from ..yaml_text import parse_yaml
 
 _KEPT_BESIDE = {"report", "report_rows", "mlflow", "performance_report"}  # of output: what tells of a job

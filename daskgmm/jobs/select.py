@@ -28,6 +28,7 @@ from ..storage.formats.selection import read_selection, write_selection
 from ..storage.formats.sweep_checkpoint import notes_of, sweep_of
 from ..storage.run.checkpoint_policy import checkpointing
 from ..storage.run.directory import CONFIG, MODEL, RECORD, SELECTION, RunDirectory
+from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
 from .report import leave_finished, report_of_fit
 from .resume import finished_sweep, fitted_before, select_plan
@@ -44,6 +45,8 @@ def select(
     """
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     with tracked(config, "select", listen) as tell, directory.locked(tell):
+        if resume:
+            reopen_damaged(directory.path, tell)
         if resume and (before := finished_sweep(directory, config)) is not None:
             leave_finished(directory, config.output, tell)
             return before

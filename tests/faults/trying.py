@@ -47,6 +47,9 @@ def tried(fault: Fault, reference: Reference, folder: Path) -> Outcome:
             cluster["scheduler_file"] = str(trial.cluster.scheduler_file)
         fault.inject(trial, reference.expected.n_reads)
         outcome = run(trial, folder, cluster, mark, fault.persist)
+        if fault.damage is not None:
+            fault.damage(outcome.directory)
+            outcome = run(trial, folder, cluster, mark, fault.persist, "--resume")
         hit = trial.hit_at is not None
     assert hit, f"the fault was not made: {outcome}"
     assert_ended(fault, reference, outcome)
