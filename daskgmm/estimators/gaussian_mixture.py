@@ -40,6 +40,23 @@ from ..fitting.checks import check_enough_rows
 from ..fitting.iteration_events import iteration_teller
 from ..observers.console import plain
 from ..observers.notebook import bar_of_fit, notebook_bar
+from .checks import check_enough_rows
+from .chunked.expectation import Expectation
+from .chunked.memory import fits
+from .chunked.prediction import Likelihood, Result, likelihood, predict_lazily
+from .chunked.rows import Rows
+from .chunked.seeding import race, starts, suggest_from
+from .chunked.streaming import ready
+from .chunked.survey import survey_and_sample
+from .core.criteria import Criteria, criteria
+from .core.floor import DEFAULT_REG_COVAR
+from .core.loop import State, StopReason, Trial, iterate
+from .core.mixture import Mixture, floored
+from .core.options import FitOptions, ModelOptions
+from .core.precisions import precisions, precisions_cholesky
+from .core.seeding import Given
+from .errors import DataError, SingularCovarianceError
+from .given import check_warm_start, given_parameters
 from .inputs import Input, Wrap, is_lazy, lazy_input, memory_input, without_mask
 from .validation import check_warm_start, given_parameters
 
@@ -90,8 +107,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         Keep lazy rows in memory between passes; "auto" does where they take at most half of what is there. Rows that
         are not kept are read ahead of each pass; how many chunks, dask's `daskgmm.compute.read_ahead` says.
     dim : str or None
-        Dimension of a DataArray that holds the features; None is the last. Variables of a Dataset, columns of a
-        DataFrame and the last axis of other arrays are the features whatever it is.
+        Dimension of a DataArray that holds the features; None is the last. Its labels, if it has any, are the names of
+        the features. Variables of a Dataset, columns of a DataFrame and the last axis of other arrays are the features
+        whatever `dim` is.
 
     Attributes
     ----------
@@ -354,7 +372,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         """Return X as input, after scikit-learn's checks of its features; `reset` takes them as those of the fit."""
         if is_lazy(X):
             data = lazy_input(X, self.dim)
-            validate_data(self, data.header, reset=reset, skip_check_array=True)
+            self._check_features(data, reset=reset)
             return data
         fewest = 2 if reset else 1
         plain = without_mask(X)
@@ -362,6 +380,15 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
             self, plain, dtype="numeric", reset=reset, ensure_min_samples=fewest, ensure_all_finite=False
         )
         return memory_input(checked)
+
+    def _check_features(self, data: Input, *, reset: bool) -> None:
+        """Raise DataError unless number, names and order of the features are those of the fit; `reset` keeps them."""
+        try:
+            validate_data(self, data.header, reset=reset, skip_check_array=True)
+        except ValueError as error:
+            before = getattr(self, "feature_names_in_", None)
+            fitted = "" if before is None else f" The model was fitted on {', '.join(before)}, in this order."
+            raise DataError(" ".join(str(error).split()) + fitted) from None
 
     def _n_parameters(self) -> int:
         """Return the number of free parameters, under the name that scikit-learn's users know."""
