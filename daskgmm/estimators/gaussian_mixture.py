@@ -35,28 +35,11 @@ from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.mixture.mixture import Mixture, floored
 from ..core.mixture.precisions import precisions, precisions_cholesky
 from ..core.options.fit import FitOptions, ModelOptions
-from ..errors import SingularCovarianceError
+from ..errors import DataError, SingularCovarianceError
 from ..fitting.checks import check_enough_rows
 from ..fitting.iteration_events import iteration_teller
 from ..observers.console import plain
 from ..observers.notebook import bar_of_fit, notebook_bar
-from .checks import check_enough_rows
-from .chunked.expectation import Expectation
-from .chunked.memory import fits
-from .chunked.prediction import Likelihood, Result, likelihood, predict_lazily
-from .chunked.rows import Rows
-from .chunked.seeding import race, starts, suggest_from
-from .chunked.streaming import ready
-from .chunked.survey import survey_and_sample
-from .core.criteria import Criteria, criteria
-from .core.floor import DEFAULT_REG_COVAR
-from .core.loop import State, StopReason, Trial, iterate
-from .core.mixture import Mixture, floored
-from .core.options import FitOptions, ModelOptions
-from .core.precisions import precisions, precisions_cholesky
-from .core.seeding import Given
-from .errors import DataError, SingularCovarianceError
-from .given import check_warm_start, given_parameters
 from .inputs import Input, Wrap, is_lazy, lazy_input, memory_input, without_mask
 from .validation import check_warm_start, given_parameters
 
