@@ -7,17 +7,21 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .base import Coordinate, DataOptions, Source
+from .base import Coordinate, Source
 from .cf_decoding import decoded, default_fill
 from .container import Member, source_in
 from .guarded import Guard, Reliable, optional
 from .readable import Slices
+from .source_format import OF_CONTAINERS, SourceFormat
+
+if TYPE_CHECKING:
+    from .options import DataOptions
 
 
 def open_hdf5(options: DataOptions, guard: Guard, weighted: bool) -> Source:
@@ -140,3 +144,6 @@ class HDF5Reader:
         with h5py.File(self.path, "r") as file:
             values: NDArray[Any] = file[self.dataset][slices]
         return values
+
+
+HDF5 = SourceFormat("hdf5", open_hdf5, (".h5", ".hdf5", ".he5"), takes=OF_CONTAINERS, names_inside=True)

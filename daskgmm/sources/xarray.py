@@ -9,32 +9,49 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from uuid import uuid4
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..errors import ConfigurationError, DataError
 from ..filesystem.location import is_url
-from .base import Coordinate, DataOptions, Source, plain_attributes
+from .base import Coordinate, Source, plain_attributes
 from .cf_decoding import decoded, default_fill
 from .container import LARGEST_COORDINATE, Member, source_in
 from .guarded import Guard, Reliable, optional
 from .hdf5 import dataset_names
 from .readable import Readable, Slices
+from .source_format import OF_CONTAINERS, SourceFormat
 from .store_fingerprint import unchanged
 from .zarr import open_node
 from .zarr_checked_store import Absent, CheckedStore, MissingChunks, absent_chunks, check_absent, is_blosc
 
+if TYPE_CHECKING:
+    from .options import DataOptions
+
+_NETCDF_SUFFIXES = (".nc", ".nc4", ".cdf")
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def open_xarray(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     """Return the source whose features are the variables of a dataset; without names, all numeric data variables."""
     optional("xarray", "xarray", options.path)
+    _check_netcdf(options)
     return source_in(XarrayDataset(options.path, _handle(options), guard, options.missing_chunks), options, weighted)
+
+
+def _check_netcdf(options: DataOptions) -> None:
+    """Raise for a URL of netCDF, which is read from files, and for an option that is only for zarr."""
+    if not options.path.lower().endswith(_NETCDF_SUFFIXES):
+        return
+    if is_url(options.path):
+        remedy = "copy it here, or store it as zarr"
+        raise DataError(f"data.path {options.path!r}: netCDF is read from files, not from URLs: {remedy}")
+    if options.missing_chunks is not None:
+        raise ConfigurationError(f"data.missing_chunks is for zarr, and {options.path} is netCDF: leave it out")
 
 
 @dataclass(frozen=True)
@@ -200,3 +217,6 @@ def _stored_chunks(variable: Any) -> tuple[int, ...] | None:
     """Return the chunks, or whole shards, that a file or store holds the variable in; None where it has none."""
     found = variable.encoding.get("shards") or variable.encoding.get("chunksizes") or variable.encoding.get("chunks")
     return tuple(int(size) for size in found) if found and len(found) == variable.ndim else None
+
+
+XARRAY = SourceFormat("xarray", open_xarray, _NETCDF_SUFFIXES, takes=OF_CONTAINERS | {"missing_chunks"}, from_url=True)

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import product
 from math import ceil
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import zarr
@@ -15,13 +15,17 @@ from zarr.storage import FsspecStore
 
 from ..errors import DataError
 from ..filesystem.location import check_file_system, is_url
-from .base import Coordinate, DataOptions, Source, plain_attributes
+from .base import Coordinate, Source, plain_attributes
 from .cf_decoding import decoded
-from .container import LARGEST_COORDINATE, Member, source_in
+from .container import LARGEST_COORDINATE, Member, source_in, source_of
 from .guarded import Guard, Reliable
 from .readable import Readable, Slices
+from .source_format import OF_CONTAINERS, SourceFormat
 from .store_fingerprint import unchanged
 from .zarr_checked_store import MissingChunks, absent_chunks, check_absent, checked
+
+if TYPE_CHECKING:
+    from .options import DataOptions
 
 
 def open_zarr(options: DataOptions, guard: Guard, weighted: bool) -> Source:
@@ -37,10 +41,7 @@ def open_zarr(options: DataOptions, guard: Guard, weighted: bool) -> Source:
             f"{options.path} is a single zarr array: data.weights and data.mask need a group that holds all"
         )
     member = _member(node, options.path, guard, options.format == "zarr", options.missing_chunks)
-    n_axes = max(node.ndim - 1, 1)
-    stored, dims = member.stored_chunks, member.dims
-    dims = dims and dims[:n_axes]
-    return Source(member.array, options.path, stored and stored[:n_axes], dims=dims, notices=member.notices)
+    return source_of(member, options.path, options.feature_axis)
 
 
 def open_node(path: str, storage_options: dict[str, Any]) -> zarr.Group | zarr.Array[Any]:
@@ -155,3 +156,6 @@ def _damaged_chunk(array: zarr.Array[Any], slices: Slices) -> str:
             whole = (*index, *[0] * (array.ndim - len(index)))
             return f"chunk {array.path}/{array.metadata.encode_chunk_key(whole)}".replace(" /", " ")
     return ""
+
+
+ZARR = SourceFormat("zarr", open_zarr, (".zarr",), takes=OF_CONTAINERS | {"missing_chunks"}, from_url=True)

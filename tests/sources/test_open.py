@@ -147,7 +147,6 @@ def test_synthetic_rows_do_not_depend_on_how_they_are_sliced():
         (DataOptions("nowhere.png"), "'nowhere.png' does not exist"),
         (DataOptions("daskgmm"), "set data.format to zarr, npy, hdf5, xarray, parquet, csv, arrow, orc, image"),
         (DataOptions("sample:china", weights="w"), "has no row weights"),
-        (DataOptions("sample:china", array="a"), "leave it out"),
     ],
 )
 def test_what_is_not_there_is_named(options, message):
@@ -404,18 +403,18 @@ def test_a_file_url_is_a_path(tmp_path, values):
     [
         ({"array": "a", "arrays": ("b",)}, ConfigurationError, "are both set"),
         ({"storage_options": {"key": "k"}}, ConfigurationError, r"data\.storage_options are for URLs"),
-        ({"columns": ("a",)}, ConfigurationError, "are for tables"),
-        ({"keep": ("a",)}, ConfigurationError, "are for tables"),
+        ({"columns": ("a",)}, ConfigurationError, "data.columns is for parquet, csv, arrow, orc"),
+        ({"keep": ("a",)}, ConfigurationError, "data.keep is for parquet, csv, arrow, orc"),
+        ({"path": "sample:china", "array": "a"}, ConfigurationError, "and sample:china is sample: leave it out"),
         ({"weights": "nowhere.npy"}, DataError, r"data\.weights 'nowhere\.npy' does not exist"),
         ({"mask": "nowhere.npy"}, DataError, r"data\.mask 'nowhere\.npy' does not exist"),
-        ({"arrays": ("a",)}, DataError, "leave it out"),
+        ({"arrays": ("a",)}, ConfigurationError, "data.arrays is for zarr, .* is npy: leave it out"),
         ({"path": "sample:china", "mask": "land"}, DataError, r"data\.mask: .* has no other arrays; give a fill value"),
         (
             {"path": "nowhere-*.npy"},
             DataError,
             r"data\.path 'nowhere-\*\.npy' does not exist, or matches no \.npy",
         ),
-        ({"path": "a.npy", "columns": ("a",)}, ConfigurationError, r"are for tables, and .*a\.npy is none"),
     ],
 )
 def test_options_that_have_no_use_are_refused(tmp_path, values, options, error, message):

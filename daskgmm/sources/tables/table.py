@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _PLAIN = CsvOptions()
-TableFormat = Literal["parquet", "csv", "arrow", "orc"]
 
 
 class Part(Protocol):
@@ -246,7 +245,7 @@ class Table:
 
 def open_table(
     path: str,
-    format: TableFormat,  # noqa: A002
+    format: str,  # noqa: A002
     storage_options: Mapping[str, Any] | None = None,
     csv_options: CsvOptions = _PLAIN,
 ) -> Table:
@@ -257,7 +256,7 @@ def open_table(
     DataError in one line where nothing is there, a file is damaged, or there is no row.
     """
     _require_pyarrow()
-    suffixes, open_parts = _FORMATS[format]
+    suffixes, open_parts = TABLE_FORMATS[format]
     found = find_files(path, suffixes, storage_options or {})
     opened = open_parts(found.files, csv_options)
     columns = Columns.of(path, ((part.file.name, schema) for part, schema in opened))
@@ -267,8 +266,9 @@ def open_table(
     return table
 
 
-_FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Sequence[StoredFile], CsvOptions], Sequence[tuple[Part, Any]]]]]
-_FORMATS = {
+Parts = Sequence[tuple[Part, Any]]  # with the pyarrow.Schema of each
+TABLE_FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Sequence[StoredFile], CsvOptions], Parts]]]
+TABLE_FORMATS = {
     "parquet": (parquet_files.SUFFIXES, lambda files, _: parquet_files.open_parquet(files)),
     "csv": (csv_files.SUFFIXES, csv_files.open_csv),
     "arrow": (arrow_files.SUFFIXES, lambda files, _: arrow_files.open_arrow(files)),
