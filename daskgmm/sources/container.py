@@ -41,8 +41,8 @@ class Container(Protocol):
     def names(self) -> list[str]:
         """Return the names of its arrays, for a message."""
 
-    def default(self, besides: set[str | None]) -> dict[str, Any]:
-        """Return the option that names its rows where that is clear (`array` or `arrays`), looking past some names."""
+    def default(self, besides: set[str | None], feature_axis: int | str | None) -> dict[str, Any]:
+        """Return the options that name its rows where that is clear, looking past some names."""
 
     def member(self, name: str) -> Member | None:
         """Return the array of that name, None where there is none."""
@@ -55,7 +55,7 @@ def source_in(container: Container, options: DataOptions, weighted: bool) -> Sou
     """Return the source that `arrays` or else `array` names, with its mask, and its weights where they are wanted."""
     weights, mask = options.weights, options.mask_name
     if options.array is None and options.arrays is None:
-        options = replace(options, **_default(container, {weights, mask}, options.feature_axis))
+        options = replace(options, **container.default({weights, mask}, options.feature_axis))
     names, axis = options.arrays, options.feature_axis
     source = _single(container, options.array, axis) if names is None else _stacked(container, names)
     if weighted and weights is not None:
@@ -85,19 +85,6 @@ def member_of(container: Container, name: str | None) -> Member:
         asked = "data.array is not set" if name is None else f"there is no {noun} {name!r}"
         raise DataError(f"{container.path}: {asked}; the {place} holds {', '.join(container.names()) or f'no {noun}s'}")
     return found
-
-
-def _default(container: Container, besides: set[str | None], feature_axis: int | str | None) -> dict[str, Any]:
-    """Return the option that names the rows: where the features lie along an axis, these are of one array."""
-    named = container.default(besides)
-    if feature_axis is None or "arrays" not in named:
-        return named
-    if len(named["arrays"]) > 1:
-        raise DataError(
-            f"data.feature_axis is of one array, but {container.path} holds {', '.join(named['arrays'])}: "
-            "name one in data.array"
-        )
-    return {"array": named["arrays"][0]}
 
 
 def _single(container: Container, name: str | None, feature_axis: int | str | None) -> Source:

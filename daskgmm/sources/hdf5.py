@@ -56,7 +56,7 @@ class HDF5File:
     guard: Guard
     nouns: ClassVar = ("dataset", "file")
 
-    def default(self, besides: set[str | None]) -> dict[str, Any]:
+    def default(self, besides: set[str | None], feature_axis: int | str | None) -> dict[str, Any]:
         """Return the only dataset."""
         others = {name.strip("/") for name in besides if name is not None}
         rows = [name for name in self.names() if name not in others]

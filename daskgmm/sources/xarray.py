@@ -21,6 +21,7 @@ from ..filesystem.location import is_url
 from .base import Coordinate, Source, plain_attributes
 from .cf_decoding import decoded, default_fill
 from .container import LARGEST_COORDINATE, Member, source_in
+from .default_rows import Variable, default_rows
 from .guarded import Guard, Reliable, optional
 from .hdf5 import dataset_names
 from .readable import Readable, Slices
@@ -141,18 +142,25 @@ class XarrayDataset:
         nested = dataset_names(self.path) if self.handle.kind == "hdf5" else []
         return own + [f"{name} (with data.format: hdf5)" for name in nested if "/" in name]
 
-    def default(self, besides: set[str | None]) -> dict[str, Any]:
-        """Return all numeric data variables but the bounds of coordinates; raise DataError unless their axes agree."""
+    def default(self, besides: set[str | None], feature_axis: int | str | None) -> dict[str, Any]:
+        """Return the numeric data variables but the bounds of coordinates; raise DataError if they are not clear."""
         variables = self._data_variables(besides)
         if not variables and self.handle.kind == "hdf5":
             raise DataError(
                 f"{self.path}: there is no variable of numbers outside of groups: "
                 "name one in data.array as group/variable, with data.format: hdf5"
             )
-        if len({variable.dims for variable in variables.values()}) != 1:
+        lying = {name: Variable(one.shape, tuple(map(str, one.dims))) for name, one in variables.items()}
+        named = default_rows(lying, self._kind_of_coordinate, self.path, feature_axis)
+        if not named:
             listed = ", ".join(_described(name, variable) for name, variable in variables.items())
             raise DataError(f"{self.path}: name variables of the same axes in data.arrays; the dataset holds {listed}")
-        return {"arrays": tuple(sorted(variables))}  # a zarr group need not list them in one order
+        return named
+
+    def _kind_of_coordinate(self, name: str) -> str | None:
+        with self.handle.dataset(decoded=False) as raw:
+            variable = raw.variables.get(name)
+            return None if variable is None or variable.dims != (name,) else str(variable.dtype.kind)
 
     def _data_variables(self, besides: set[str | None]) -> Mapping[str, Any]:
         with self.handle.dataset() as dataset:

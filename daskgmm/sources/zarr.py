@@ -18,6 +18,7 @@ from ..filesystem.location import check_file_system, is_url
 from .base import Coordinate, Source, plain_attributes
 from .cf_decoding import decoded
 from .container import LARGEST_COORDINATE, Member, source_in, source_of
+from .default_rows import Variable, default_rows, named_as_coordinates
 from .guarded import Guard, Reliable
 from .readable import Readable, Slices
 from .source_format import OF_CONTAINERS, SourceFormat
@@ -76,15 +77,25 @@ class ZarrGroup:
         nodes = self.group.members(max_depth=None)  # also of groups in the group
         return sorted(name for name, node in nodes if isinstance(node, zarr.Array))
 
-    def default(self, besides: set[str | None]) -> dict[str, Any]:
-        """Return the only array that is no coordinate; if it lies along a coordinate of numbers, it is one feature."""
-        arrays = {name: array for name, array in self.group.arrays() if name not in besides}
-        rows = [name for name, array in arrays.items() if _dims(array) != (name,)]
-        if len(rows) != 1:
-            return {}
-        last = self.group.get((_dims(arrays[rows[0]]) or ("",))[-1] or "/")
-        is_field = isinstance(last, zarr.Array) and last.ndim == 1 and last.dtype.kind in "iuf"
-        return {"arrays": (rows[0],)} if is_field else {"array": rows[0]}
+    def default(self, besides: set[str | None], feature_axis: int | str | None) -> dict[str, Any]:
+        """Return the arrays that are no coordinates, as xarray would take them; those of AnnData as it names them."""
+        arrays = dict(self.group.arrays())
+        coordinates = named_as_coordinates(self.group.attrs).union(
+            *(named_as_coordinates(array.attrs) for array in arrays.values())
+        )
+        variables = {
+            name: Variable(array.shape, _dims(array))
+            for name, array in arrays.items()
+            if name not in besides | coordinates
+            and _dims(array) != (name,)
+            and array.ndim
+            and array.dtype.kind in "iufb"
+        }
+        return default_rows(variables, self._kind_of_coordinate, self.path, feature_axis)
+
+    def _kind_of_coordinate(self, name: str) -> str | None:
+        found = self.group.get(name)
+        return found.dtype.kind if isinstance(found, zarr.Array) and found.ndim == 1 else None
 
     def member(self, name: str) -> Member | None:
         found = self.group.get(name)
@@ -111,6 +122,10 @@ def _member(array: zarr.Array[Any], name: str, guard: Guard, raw: bool, missing:
     if not raw:
         readable = decoded(readable, array.attrs, name, _fill(array))
     return Member(readable, array.shards or array.chunks, _dims(array), _notices(array, name, raw))
+
+
+def _is_numeric(array: zarr.Array[Any]) -> bool:
+    return array.ndim > 0 and array.dtype.kind in "iufb"
 
 
 def _fill(array: zarr.Array[Any]) -> Any:
