@@ -133,6 +133,28 @@ class FeaturesLast:
         return np.ascontiguousarray(np.moveaxis(values, self.axis, -1))
 
 
+@dataclass(frozen=True)
+class Transposed:
+    """An array with its axes the other way round."""
+
+    array: Readable
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.array.shape)[::-1]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.array.dtype)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.array.shape)
+
+    def __getitem__(self, slices: Slices) -> NDArray[Any]:
+        return np.ascontiguousarray(np.asarray(self.array[_complete(slices, self.ndim)[::-1]]).T)
+
+
 def moved_last(values: tuple[T, ...], index: int) -> tuple[T, ...]:
     """Return the values with that of an index at the end.
 

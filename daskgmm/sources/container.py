@@ -118,6 +118,14 @@ def source_of(
     )
 
 
+def source_of_numbers(member: Member, feature: str, description: str) -> Source:
+    """Return an array as a source in which each value is a row of one feature."""
+    array = Stacked.of({feature: member.array})
+    return Source(
+        array, description, member.stored_chunks, feature_names=(feature,), dims=member.dims, notices=member.notices
+    )
+
+
 def features_last(member: Member, axis: int | str | None, name: str) -> Member:
     """Return the array with the axis of its features at the end; None: it is there."""
     if axis is None:

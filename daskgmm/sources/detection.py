@@ -24,14 +24,8 @@ _CONVERT = {  # formats that are not read, and how they are converted
     ".sas7bdat": "parquet, with pandas.read_sas",
     ".sav": "parquet, with pandas.read_spss",
     **dict.fromkeys((".pkl", ".pickle"), "parquet, with pandas.read_pickle"),
-    ".fcs": "parquet, with flowio.FlowData(...).as_array()",
-    ".npz": ".npy, with numpy.load(...)[name] and numpy.save",
-    ".mat": ".npy, with scipy.io.loadmat(...)[name] and numpy.save",
-    **dict.fromkeys((".nii", ".nii.gz", ".mgz", ".mgh"), ".npy, with nibabel.load(...).get_fdata() and numpy.save"),
+    **dict.fromkeys((".mgz", ".mgh"), ".npy, with nibabel.load(...).get_fdata() and numpy.save"),
     **dict.fromkeys((".fits", ".fits.gz", ".fts"), ".npy, with astropy.io.fits.getdata and numpy.save"),
-    **dict.fromkeys(
-        (".tif", ".tiff"), ".npy, with tifffile.imread and numpy.save, or zarr, with rioxarray.open_rasterio"
-    ),
     ".safetensors": ".npy, with safetensors.numpy.load_file(...)[name] and numpy.save",
     **dict.fromkeys((".pt", ".pth"), ".npy, with torch.load(...).numpy() and numpy.save"),
     **dict.fromkeys(

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from .hdf5 import HDF5
-from .npy import IMAGE, NPY
+from .images import IMAGE
+from .matlab import MATLAB
+from .nifti import NIFTI
+from .npy import NPY
+from .npz import NPZ
 from .samples import SAMPLE
 from .source_format import SourceFormat
 from .tables.source import TABLES
+from .tiff import TIFF
 from .xarray import XARRAY
 from .zarr import ZARR
 
@@ -15,10 +20,14 @@ FORMATS: dict[str, SourceFormat] = {
     for one in (
         ZARR,
         NPY,
+        NPZ,
         HDF5,
+        MATLAB,
         XARRAY,
         *TABLES,
         IMAGE,
+        TIFF,
+        NIFTI,
         SAMPLE,
     )
 }

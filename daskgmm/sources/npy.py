@@ -1,4 +1,4 @@
-"""Files that hold one array: .npy, one or many, and images."""
+"""Files of .npy, one or many."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .composite import Concatenated, NonZero
 from .container import Member, features_last
 from .file_names import natural
 from .guarded import Guard, Reliable
-from .readable import ImageReader, NpyReader, Readable
+from .readable import NpyReader, Readable
 from .source_format import SourceFormat
 
 if TYPE_CHECKING:
@@ -74,12 +74,4 @@ def _notices(path: str) -> tuple[str, ...]:
     return (f"{others[0]}{more}: not read, as no .npy",) if others else ()
 
 
-def open_image(options: DataOptions, guard: Guard, weighted: bool) -> Source:
-    """Return the pixels of a PNG or JPEG."""
-    reader = ImageReader.open(Path(options.path))
-    names = ("red", "green", "blue") if reader.shape[-1] == 3 else ("grey",)
-    return Source(Reliable(reader, options.path, guard), options.path, feature_names=names, is_image=True)
-
-
 NPY = SourceFormat("npy", open_npy, (".npy",), takes=frozenset({"feature_axis"}), from_many=True)
-IMAGE = SourceFormat("image", open_image, (".png", ".jpg", ".jpeg"))

