@@ -60,7 +60,7 @@ class DataOptions:
     __pydantic_config__: ClassVar = STRICT
 
     path: Annotated[str, MinLen(1)]
-    """zarr, parquet, CSV, Arrow, ORC, FCS (files or URLs), .npy, HDF5, netCDF, TIFF, NIfTI, PNG, ..., or sample:NAME."""
+    """Of zarr, parquet, CSV, Arrow, ORC, FCS (URLs too), .npy, HDF5, netCDF, TIFF, NIfTI, PNG; or sample:NAME."""
     format: Format = "auto"
     """auto goes by the path."""
     array: str | None = None
