@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _NETCDF_SUFFIXES = (".nc", ".nc4", ".cdf")
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_CLASSIC_SIGNATURES = (b"CDF\1", b"CDF\2")  # those that SciPy reads
 
 
 def open_xarray(options: DataOptions, guard: Guard, weighted: bool) -> Source:
@@ -113,9 +114,14 @@ def _handle(options: DataOptions) -> Handle:
         absent = tuple((array.path, absent_chunks(array)) for _, array in group.arrays())
         return Handle(path, "zarr", json.dumps(options.storage_options), uuid4().hex, absent)
     with open(path, "rb") as file:
-        is_hdf5 = file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
+        head = file.read(len(_HDF5_SIGNATURE))
+    is_hdf5 = head == _HDF5_SIGNATURE
     if is_hdf5:
         optional("h5netcdf", "xarray", options.path)
+    elif not head.startswith(_CLASSIC_SIGNATURES):
+        raise DataError(
+            f"{options.path} is no netCDF, as it begins otherwise: set data.format, or convert it to netCDF or zarr"
+        )
     return Handle(path, "hdf5" if is_hdf5 else "other", "{}", uuid4().hex)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
+from json import JSONDecodeError
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -52,7 +53,13 @@ def open_node(path: str, storage_options: dict[str, Any]) -> zarr.Group | zarr.A
         check_file_system(path)
     try:
         return zarr.open(_store(path, storage_options), mode="r")
+    except JSONDecodeError as error:
+        raise DataError(
+            f"data.path {path!r}: its metadata (zarr.json; .zarray and .zattrs in format 2) are damaged: {error}"
+        ) from None
     except FileNotFoundError:  # also where a directory or bucket is there, but no zarr in it
+        if path.lower().endswith(".zip"):
+            raise DataError(f"data.path {path!r} is packed: name it zip://::file://{Path(path).absolute()}") from None
         raise DataError(f"data.path {path!r} is not there, or holds no zarr array or group") from None
 
 

@@ -413,3 +413,21 @@ def test_options_that_have_no_use_are_refused(tmp_path, values, options, error, 
     np.save(tmp_path / "a.npy", values)
     with pytest.raises(error, match=message):
         open_source(DataOptions(**({"path": str(tmp_path / "a.npy")} | options)))
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_damaged_metadata_of_zarr_are_named(tmp_path, values, zarr_format):
+    zarr.create_array(str(tmp_path / "a.zarr"), data=values, zarr_format=zarr_format)
+    name = {2: ".zarray", 3: "zarr.json"}[zarr_format]
+    (tmp_path / "a.zarr" / name).write_text("{")
+    with pytest.raises(DataError, match=rf"its metadata .*{name}.* are damaged: "):
+        open_source(DataOptions(str(tmp_path / "a.zarr")))
+
+
+def test_a_packed_zarr_store_is_named_as_its_url(tmp_path, values):
+    with zarr.storage.ZipStore(tmp_path / "a.zarr.zip", mode="w") as store:
+        zarr.create_array(store, data=values)
+    with pytest.raises(DataError, match=r"is packed: name it zip://::file:///") as caught:
+        open_source(DataOptions(str(tmp_path / "a.zarr.zip"), format="zarr"))
+    url = str(caught.value).rpartition(" ")[2]
+    np.testing.assert_array_equal(open_source(DataOptions(url, format="zarr")).array[EVERYTHING], values)

@@ -183,3 +183,9 @@ def test_zarr_that_xarray_wrote_is_read_as_stored_too(dataset, tmp_path):
     assert source.fill_values == (0,)
     assert source.coordinates["time"].attributes["calendar"] == "noleap"
     np.testing.assert_array_equal(source.array[PART], np.stack([TEMP, SALT], -1)[PART])
+
+
+def test_a_file_that_is_no_netcdf_is_named(tmp_path):
+    (tmp_path / "a.grib").write_bytes(b"GRIB" + bytes(99))
+    with pytest.raises(DataError, match=r"a\.grib is no netCDF.* convert it to netCDF or zarr"):
+        open_source(DataOptions(str(tmp_path / "a.grib"), format="xarray", arrays=("a",)))
