@@ -9,12 +9,12 @@ from typing import Any
 from ..errors import DataError
 
 _OF_FEATURES = {  # names of axes, in small letters, that features lie along
-    *("feature", "features", "n_features", "band", "bands", "channel", "channels", "c", "variable", "variables"),
-    *("component", "components", "gene", "genes", "marker", "markers", "wavelength", "wavelengths"),
+    *("feature", "features", "n_features", "band", "bands", "channel", "channels", "c", "variable", "variables", "var"),
+    *("component", "components", "gene", "genes", "marker", "markers", "wavelength", "wavelengths", "d", "dim", "dims"),
+    *("attribute", "attributes", "parameter", "parameters", "embedding", "latent"),
 }
 _OF_SPACE_AND_TIME = {  # and those that rows lie along, though they may have no coordinate
-    *("time", "t", "lat", "latitude", "lon", "longitude", "x", "y", "z", "row", "rows", "col", "cols", "column"),
-    *("level", "lev", "depth", "height", "altitude"),
+    *("time", "t", "lat", "latitude", "lon", "longitude", "x", "y", "z", "level", "lev", "depth", "height", "altitude")
 }
 
 

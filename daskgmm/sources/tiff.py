@@ -65,7 +65,12 @@ def _only_series(file: Any, path: str) -> Any:
     if len(file.series) != 1:
         shapes = ", ".join(" x ".join(map(str, one.shape)) for one in file.series)
         raise DataError(f"{path} holds {len(file.series)} images ({shapes}): store the one to be read by itself")
-    return file.series[0]
+    series = file.series[0]
+    if any(page is None for page in series):  # tifffile would fill it
+        raise DataError(
+            f"{path} lacks pages that its description names, or the files that hold them: put them beside it"
+        )
+    return series
 
 
 def _check_samples(page: Any, path: str) -> None:

@@ -126,3 +126,27 @@ def test_a_truncated_file_is_named(tmp_path, compression):
     path.write_bytes(path.read_bytes()[:-1500])
     with pytest.raises(DataError, match=r"a\.tif cannot be read"):
         whole(open_source(DataOptions(str(path))))
+
+
+def ome(file, other):
+    """Return the description of an image of two channels, the second of which is in another file."""
+    planes = "".join(
+        f'<TiffData FirstC="{c}" IFD="0" PlaneCount="1"><UUID FileName="{name}">urn:uuid:{name}</UUID></TiffData>'
+        for c, name in enumerate((file, other))
+    )
+    size = 'DimensionOrder="XYCZT" Type="uint16" SizeX="6" SizeY="4" SizeC="2" SizeZ="1" SizeT="1"'
+    channels = '<Channel ID="Channel:0:0" SamplesPerPixel="1"/><Channel ID="Channel:0:1" SamplesPerPixel="1"/>'
+    return (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
+        f'<Pixels ID="Pixels:0" {size}>{channels}{planes}</Pixels></Image></OME>'
+    )
+
+
+def test_an_image_that_lacks_one_of_its_files_is_refused(tmp_path):
+    for name, values in (("a.ome.tif", RAMP), ("b.ome.tif", RAMP + 1)):
+        tifffile.imwrite(tmp_path / name, values, description=ome("a.ome.tif", "b.ome.tif"), metadata=None)
+    source = open_source(DataOptions(str(tmp_path / "a.ome.tif")))
+    np.testing.assert_array_equal(whole(source), np.stack([RAMP, RAMP + 1], axis=-1))
+    (tmp_path / "b.ome.tif").unlink()
+    with pytest.raises(DataError, match="lacks pages that its description names"):
+        open_source(DataOptions(str(tmp_path / "a.ome.tif")))

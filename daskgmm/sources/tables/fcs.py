@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
@@ -52,11 +53,24 @@ def _open_part(file: StoredFile) -> tuple[FcsPart, pa.Schema]:
 
     with opening(file.name, "FCS"):
         data = _flow_data(file, only_text=True)
+        _check_text(data.text)
     full, rest = divmod(data.event_count, _PIECE_ROWS)
     pieces = (*[_PIECE_ROWS] * full, *[rest] * (rest > 0))
     matrices = sorted(_MATRICES & {key.lstrip("$") for key in data.text})
     notice = f"{file.name}: {', '.join(matrices)} is in it, and is not applied: compensate before" if matrices else None
     return FcsPart(file, pieces, notice), pa.schema([(name, pa.float64()) for name in data.pnn_labels])
+
+
+def _check_text(text: Mapping[str, str]) -> None:
+    """Raise ValueError for data that FlowIO would take for others: histograms, mixed types, bytes in another order."""
+    types = {value.upper() for key, value in text.items() if re.fullmatch(r"datatype|p\d+datatype", key)}
+    read = {"mode": {"L"}, "byteord": {"1,2,3,4", "4,3,2,1", "1,2", "2,1"}}
+    unknown = {key: text.get(key, "") for key, known in read.items() if text.get(key, "").strip().upper() not in known}
+    if len(types) != 1 or not types <= {"I", "F", "D"}:
+        unknown["datatype"] = ", ".join(sorted(types))
+    if unknown:
+        listed = ", ".join(f"${key.upper()} {value!r}" for key, value in unknown.items())
+        raise ValueError(f"its data are of a kind that is not read: {listed}")
 
 
 _ONE_AT_A_TIME = Lock()  # or each thread would decode the file

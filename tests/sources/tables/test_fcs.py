@@ -82,3 +82,12 @@ def test_a_file_that_is_no_fcs_or_is_truncated_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-3000])
     with pytest.raises(DataError, match=r"a\.fcs"):
         open_source(DataOptions(str(path))).array[EVERYTHING]
+
+
+@pytest.mark.parametrize(
+    "keywords", [{"$MODE": "C"}, {"$BYTEORD": "3,4,1,2"}, {"$DATATYPE": "A"}, {"$P1DATATYPE": "F"}], ids=str
+)
+def test_data_that_would_be_taken_for_others_are_refused(tmp_path, keywords):
+    path = integers(tmp_path / "a.fcs", np.ones((4, 3), "u2"), **keywords)
+    with pytest.raises(DataError, match=r"a\.fcs cannot be read: its data are of a kind that is not read: \$"):
+        open_source(DataOptions(path))
