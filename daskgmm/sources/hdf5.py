@@ -104,9 +104,9 @@ class HDF5File:
         index = attribute_of(self.path, name, "_index") if name in {"obs", "var"} and self._is_anndata() else None
         with _h5py(self.path).File(self.path, "r") as file:
             found = file.get(f"{name}/{index}") if index is not None else None
-            if found is None or found.ndim != 1 or found.size > LARGEST_COORDINATE or found.dtype.kind not in "OS":
+            if not isinstance(found, _h5py(self.path).Dataset) or found.ndim != 1 or found.size > LARGEST_COORDINATE:
                 return None
-            return Coordinate(found.asstr()[...].astype(str))
+            return Coordinate(found.asstr()[...].astype(str)) if found.dtype.kind in "OS" else None
 
 
 def _h5py(path: str) -> Any:

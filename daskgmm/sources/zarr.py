@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from json import JSONDecodeError
@@ -22,6 +22,7 @@ from .cf_decoding import decoded
 from .container import LARGEST_COORDINATE, Member, source_in, source_of
 from .default_rows import Variable, default_rows, named_as_coordinates
 from .guarded import Guard, Reliable
+from .ome_zarr import multiscale_of
 from .readable import Readable, Slices
 from .source_format import OF_CONTAINERS, SourceFormat
 from .store_fingerprint import unchanged
@@ -86,9 +87,12 @@ class ZarrGroup:
         return sorted(name for name, node in nodes if isinstance(node, zarr.Array))
 
     def default(self, besides: set[str | None], feature_axis: int | str | None) -> dict[str, Any]:
-        """Return the arrays that are no coordinates, as xarray would take them; those of AnnData as it names them."""
+        """Return the arrays that are no coordinates, as xarray would take them; or what AnnData or OME-Zarr say."""
         if self.group.attrs.get(ENCODING) == "anndata":
             return default_of_anndata(self.names())
+        image = multiscale_of(self.group.attrs)
+        if image is not None:
+            return image.rows() if feature_axis is None else {"array": image.levels[0]}
         arrays = dict(self.group.arrays())
         coordinates = named_as_coordinates(self.group.attrs).union(
             *(named_as_coordinates(array.attrs) for array in arrays.values())
@@ -113,7 +117,11 @@ class ZarrGroup:
             check_dense(found.attrs.get(ENCODING), f"{self.path}/{name}")
         if not isinstance(found, zarr.Array):
             return None
-        return _member(found, f"{self.path}/{name}", self.guard, self.raw, self.missing)
+        member = _member(found, f"{self.path}/{name}", self.guard, self.raw, self.missing)
+        image = multiscale_of(self.group.attrs)
+        if image is None or member.dims is not None or name not in image.levels or len(image.dims) != found.ndim:
+            return member
+        return replace(member, dims=image.dims)
 
     def coordinate(self, name: str, beside: str) -> Coordinate | None:
         path = "/".join((*beside.split("/")[:-1], name))
