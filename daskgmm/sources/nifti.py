@@ -31,9 +31,9 @@ def open_nifti(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     is_packed = path.lower().endswith(".gz")
     reader: Readable = VolumeReader(path, stamp_of(path), shape, dtype)
     notices: tuple[str, ...] = ()
-    stored: tuple[int, ...] = tuple(1 if axis >= 2 else size for axis, size in enumerate(shape))
+    stored: tuple[int, ...] | None = tuple(1 if axis >= 2 else size for axis, size in enumerate(shape))
     if is_packed:
-        reader, stored = Whole(path, "", stamp_of(path), shape, dtype, _volume), shape
+        reader, stored = Whole(path, "", stamp_of(path), shape, dtype, _volume), None
         notices = (f"{options.path}: each process decompresses all of it: .nii, .npy or zarr is read in parts",)
     member = Member(Reliable(reader, options.path, guard), stored, _DIMS[: len(shape)], notices)
     if len(shape) <= 3 and options.feature_axis is None:
