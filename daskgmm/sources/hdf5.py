@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .options import DataOptions
 
 
+_FIRST_PLUGIN = 32_000  # numbers from here on are of filters that HDF5 itself has not
+
+
 def open_hdf5(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     """Return the source in `file.h5::group/dataset`, or in the dataset or datasets that the options name."""
     optional("h5py", "hdf5", options.path)
@@ -116,12 +119,17 @@ def _h5py(path: str) -> Any:
     return optional("h5py", "hdf5", path)
 
 
+def _filters(dataset: Any) -> dict[int, str]:
+    """Return the number of each filter of a dataset, and its number and name as a message tells them."""
+    stored = dataset.id.get_create_plist()
+    found = (stored.get_filter(index) for index in range(stored.get_nfilters()))
+    return {code: f"{code} {name.decode(errors='replace')}".strip() for code, _, _, name in found}
+
+
 def _check_filters(h5py: Any, dataset: Any, called: str) -> None:
     """Raise DataError that names a compression of the dataset which is not installed."""
-    stored = dataset.id.get_create_plist()
-    for code, _, _, name in (stored.get_filter(index) for index in range(stored.get_nfilters())):
+    for code, kind in _filters(dataset).items():
         if not h5py.h5z.filter_avail(code):
-            kind = f"{code} {name.decode(errors='replace')}".strip()
             raise DataError(f"{called} is compressed by the HDF5 filter {kind}: pip install hdf5plugin, on workers too")
 
 
@@ -167,7 +175,15 @@ class HDF5Reader:
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
         h5py = _h5py(self.path)
         with h5py.File(self.path, "r") as file:
-            values: NDArray[Any] = file[self.dataset][slices]
+            dataset = file[self.dataset]
+            try:
+                values: NDArray[Any] = dataset[slices]
+            except OSError as error:
+                plugins = [kind for code, kind in _filters(dataset).items() if code >= _FIRST_PLUGIN]
+                if not plugins:
+                    raise
+                told = f"its HDF5 filter {', '.join(plugins)} fails: it is damaged, or another hdf5plugin wrote it"
+                raise OSError(f"{error}; {told}") from None
         return values
 
 

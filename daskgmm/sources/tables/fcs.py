@@ -45,6 +45,7 @@ class FcsPart:
 
 def open_fcs(files: Sequence[StoredFile]) -> list[tuple[FcsPart, pa.Schema]]:
     """Return parts with their channels; raise DataError for a file that is damaged, no FCS, or of several data sets."""
+    _require_flowio(files[0].name)
     return [_open_part(file) for file in files]
 
 
@@ -84,11 +85,16 @@ def _events(file: StoredFile) -> tuple[list[str], NDArray[np.float64]]:
     return list(data.pnn_labels), values
 
 
-def _flow_data(file: StoredFile, *, only_text: bool) -> Any:
+def _require_flowio(path: str) -> None:
     try:
-        from flowio import FlowData, exceptions
+        import flowio  # noqa: F401
     except ModuleNotFoundError:
-        raise ConfigurationError(f"{file.name} needs the package flowio: pip install 'daskgmm[fcs]'") from None
+        raise ConfigurationError(f"{path} needs the package flowio: pip install 'daskgmm[fcs]'") from None
+
+
+def _flow_data(file: StoredFile, *, only_text: bool) -> Any:
+    from flowio import FlowData, exceptions
+
     if file.read(0, min(3, file.size)) != b"FCS":
         raise DataError(f"{file.name} is no FCS file, as it begins otherwise")
     try:
