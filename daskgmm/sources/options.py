@@ -53,6 +53,15 @@ Mask = Annotated[
 ]
 
 
+def _axis(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError('should be a number or the name of an axis, in quotes where YAML reads another thing ("y")')
+    return value
+
+
+FeatureAxis = Annotated[int | str | None, BeforeValidator(_axis)]
+
+
 @dataclass(frozen=True)
 class DataOptions:
     """Where the rows are."""
@@ -65,7 +74,7 @@ class DataOptions:
     """auto goes by the path."""
     array: str | None = None
     """Name of the array, dataset or variable; may be left out where there is one only. Its last axis: features."""
-    feature_axis: int | str | None = None
+    feature_axis: FeatureAxis = None
     """The axis of an array that holds the features: its number, or its name where axes have names; null: the last."""
     arrays: Annotated[tuple[str, ...], MinLen(1)] | None = None
     """Names of arrays or variables, all of one shape, stacked as features."""

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskgmm.chunked.chunk_plan import plan_chunks
+from daskgmm.config import config_schema, parse_config
 from daskgmm.errors import ConfigurationError, DataError
 from daskgmm.sources import DataOptions, open_source
 from daskgmm.sources.composite import FeaturesLast
@@ -107,3 +108,17 @@ def test_the_table_of_formats_is_what_data_format_takes():
     assert set(FORMATS) == {one.name for one in FORMATS.values()}
     suffixes = [suffix for one in FORMATS.values() for suffix in one.suffixes]
     assert len(suffixes) == len(set(suffixes)), "a suffix is of one format"
+
+
+@pytest.mark.parametrize("value", ["true", "1.5", "[0]"])
+def test_a_configuration_takes_a_number_or_a_name(value):
+    with pytest.raises(ConfigurationError, match=r"data\.feature_axis: "):
+        parse_config(f"data: {{path: a.npy, feature_axis: {value}}}")
+    assert parse_config("data: {path: a.npy, feature_axis: c}").data.feature_axis == "c"
+
+
+def test_a_configuration_takes_the_formats_of_the_table_alone():
+    formats = config_schema()["$defs"]["DataOptions"]["properties"]["format"]["enum"]
+    assert formats == ["auto", *FORMATS]
+    with pytest.raises(ConfigurationError, match=r"data\.format: .*should be one of auto, zarr, npy"):
+        parse_config("data: {path: a.npy, format: numpy}")
