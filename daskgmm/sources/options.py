@@ -21,7 +21,7 @@ _NAMES = ("auto", *FORMATS)
 
 def _known(name: str) -> str:
     if name not in _NAMES:
-        raise ValueError(f"should be one of {', '.join(_NAMES)}")
+        raise ValueError(f"should be one of {', '.join(_NAMES)}, got {name!r}")
     return name
 
 
@@ -55,7 +55,7 @@ Mask = Annotated[
 
 def _axis(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError('should be a number or the name of an axis, in quotes where YAML reads another thing ("y")')
+        raise ValueError(f"should be a number or the name of an axis, got {value}")
     return value
 
 

@@ -112,7 +112,7 @@ def test_the_table_of_formats_is_what_data_format_takes():
 
 @pytest.mark.parametrize("value", ["true", "1.5", "[0]"])
 def test_a_configuration_takes_a_number_or_a_name(value):
-    with pytest.raises(ConfigurationError, match=r"data\.feature_axis: "):
+    with pytest.raises(ConfigurationError, match=r"data\.feature_axis.* should be "):
         parse_config(f"data: {{path: a.npy, feature_axis: {value}}}")
     assert parse_config("data: {path: a.npy, feature_axis: c}").data.feature_axis == "c"
 
@@ -120,5 +120,5 @@ def test_a_configuration_takes_a_number_or_a_name(value):
 def test_a_configuration_takes_the_formats_of_the_table_alone():
     formats = config_schema()["$defs"]["DataOptions"]["properties"]["format"]["enum"]
     assert formats == ["auto", *FORMATS]
-    with pytest.raises(ConfigurationError, match=r"data\.format: .*should be one of auto, zarr, npy"):
+    with pytest.raises(ConfigurationError, match=r"data\.format should be one of auto, zarr, npy"):
         parse_config("data: {path: a.npy, format: numpy}")
