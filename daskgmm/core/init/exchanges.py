@@ -41,7 +41,7 @@ def exchanges(
     if not found:  # two components have no third
         regroupings = _regroupings(mixture, splits)[:most]
         found = [(split.gain - merger.loss, _regrouping(mixture, split, merger)) for split, merger in regroupings]
-    found = found[: max(most - len(again), 0)] + list(again)
+    found = [*found, *again]
     return [one for _, one in sorted(found, key=lambda item: -item[0])]
 
 
