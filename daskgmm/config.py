@@ -85,7 +85,20 @@ def _public_texts(value: Any) -> Any:
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Return the configuration in a YAML file with `key.path=value` overrides; raise ConfigurationError in one line."""
+    """Return the configuration in a YAML file with overrides.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, or its URL.
+    overrides : sequence of str
+        Values that replace those of the file, each as `key.path=value`, for example `model.n_components=8`.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file cannot be read, is not YAML, or has an unknown key or a value out of bounds.
+    """
     try:
         with reading(place(path)) if is_url(path) else nullcontext():
             text = place(path).read_text()

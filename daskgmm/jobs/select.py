@@ -41,7 +41,19 @@ def select(
 ) -> tuple[Model, Selection]:
     """Run the sweep that the configuration describes; return the best model, which the run directory then holds.
 
-    With `resume` an interrupted sweep is gone on with, and one that is finished is left as it is.
+    Parameters
+    ----------
+    config : Config
+        The configuration, as `daskgmm.config.load_config` returns it. Its section `select` names the candidates.
+    listen : callable
+        Called with each event (`daskgmm.events`) of the job; the default ignores them.
+    overwrite : bool
+        Replace a run that the output directory already holds.
+    resume : bool
+        Continue an interrupted sweep from its last checkpoint. A finished one is left as it is; if there is none, start
+        it.
+
+    Raises the same errors as `daskgmm.jobs.fit.fit`.
     """
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     with tracked(config, "select", listen) as tell, directory.locked(tell):
