@@ -88,8 +88,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         Number of restarts. With more than `sample_size` rows they run on a sample, and the best `n_finalists` continue
         on all rows. With fewer, all restarts run on all rows. scikit-learn runs each on all rows.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default "kmeans"
-        How a restart makes its first responsibilities: clusters of k-means; nearest of k centres chosen by k-means++;
-        random responsibilities; nearest of k rows chosen at random.
+        How a restart assigns rows to components before the first M-step: by the clusters of k-means; to the nearest of
+        k centres chosen by k-means++; a few random rows to each; to the nearest of k rows chosen at random.
     weights_init : array-like of shape (n_components,), default None
         Initial weights; they must sum to 1. None: from `init_params`.
     means_init : array-like of shape (n_components, n_features), default None
@@ -149,7 +149,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         Mean log-likelihood at the start and after each M-step.
     n_features_in_ : int
         Number of features of the fitted rows.
-    feature_names_in_ : array of shape (n_features_in_,)
+    feature_names_in_ : array of shape (n_features,)
         Names of the features, if the fitted rows had names that are texts.
 
     Examples

@@ -74,7 +74,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
     n_init : int, default 4
         Number of restarts of each candidate on the sample.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default "kmeans"
-        How a restart makes its first responsibilities, as in `GaussianMixture`.
+        How a restart assigns rows to components before the first M-step, as in `GaussianMixture`.
     sample_size : int or "auto", default "auto"
         Rows of the sample, which all candidates share. "auto" takes 20 for each parameter of the largest model, and at
         least 100,000.
@@ -122,7 +122,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         For each covariance type, the number of components at which the log-likelihood bends most, or None.
     n_features_in_ : int
         Number of features of the fitted rows.
-    feature_names_in_ : array of shape (n_features_in_,)
+    feature_names_in_ : array of shape (n_features,)
         Names of the features, if the fitted rows had names that are texts.
 
     Examples

@@ -16,7 +16,12 @@ from daskgmm.config import config_schema
 
 ROOT = Path(__file__).parents[2]
 MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
-BOUNDS = {"minimum": "at least {}", "exclusiveMinimum": "above {}", "maximum": "at most {}", "exclusiveMaximum": "below {}"}
+BOUNDS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "below {}",
+}
 WIDTH, ROW, GAP = 720, 34, 8  # pixels of the picture of the layers
 
 
@@ -46,7 +51,8 @@ def _options(definition: str, definitions: dict[str, Any], path: str) -> str:
         key: reference for key, value in options["properties"].items() if (reference := _definition(value)) is not None
     }
     nested = [
-        f"Keys of `{path}.{key}`. {_options(reference, definitions, f'{path}.{key}')}" for key, reference in inner.items()
+        f"Keys of `{path}.{key}`. {_options(reference, definitions, f'{path}.{key}')}"
+        for key, reference in inner.items()
     ]
     return "\n\n".join([_cell(options.get("description", "")), table, *nested])
 
