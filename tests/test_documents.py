@@ -23,9 +23,8 @@ from .benchmarks.__main__ import BENCHMARKS
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-BLOCK = re.compile(
-    r"(?:^<!-- (?P<tag>[^\n>]+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
-)
+TAG = r"(?:^<!-- (?P<tag>[^\n>]+) -->\n)?"
+BLOCK = re.compile(rf"{TAG}^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"sh", "python", "yaml"}
 SHOWN = re.compile(r"^(?P<code>\S.*?)  # (?P<value>.+)$", re.MULTILINE)
 
@@ -139,7 +138,7 @@ def run_python(block, names):
 
 
 def run_command(line):
-    """Run a command, which must be one of daskgmm: others have a tag. An installation is checked for its extras only."""
+    """Run a command of daskgmm; installing is left out, and other commands must have a tag."""
     program, *arguments = shlex.split(line)
     if line.startswith("pip install "):
         return

@@ -22,6 +22,15 @@ BOUNDS = {
     "maximum": "at most {}",
     "exclusiveMaximum": "below {}",
 }
+NAMES = {
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "array": "list",
+    "object": "mapping",
+    "null": "null",
+}
 WIDTH, ROW, GAP = 720, 34, 8  # pixels of the picture of the layers
 
 
@@ -33,6 +42,7 @@ def configuration() -> str:
 
 def _section(name: str, value: dict[str, Any], definitions: dict[str, Any]) -> str:
     """Return a section of the configuration: a table, or for `cluster` one for each kind."""
+    value = value.get("anyOf", [value])[0]  # the others are null
     if "discriminator" not in value:
         return f"## {name}\n\n{_options(_definition(value), definitions, name)}"
     kinds = value["discriminator"]["mapping"]
@@ -47,12 +57,10 @@ def _options(definition: str, definitions: dict[str, Any], path: str) -> str:
         _row(f"{path}.{key}", value, key in options.get("required", [])) for key, value in options["properties"].items()
     ]
     table = "\n".join(["| key | value | default | meaning |", "|---|---|---|---|", *rows])
-    inner = {
-        key: reference for key, value in options["properties"].items() if (reference := _definition(value)) is not None
-    }
     nested = [
         f"Keys of `{path}.{key}`. {_options(reference, definitions, f'{path}.{key}')}"
-        for key, reference in inner.items()
+        for key, value in options["properties"].items()
+        if (reference := _definition(value)) is not None
     ]
     return "\n\n".join([_cell(options.get("description", "")), table, *nested])
 
@@ -66,13 +74,9 @@ def _type(value: dict[str, Any]) -> str:
     """Return what a value may be, in words."""
     if "anyOf" in value:
         return " or ".join(dict.fromkeys(_type(one) for one in value["anyOf"]))
-    if "const" in value:
-        return f"`{_yaml(value['const'])}`"
-    if "enum" in value:
-        return ", ".join(f"`{_yaml(one)}`" for one in value["enum"])
-    if "$ref" in value:
-        return "mapping"
-    name = {"array": "list", "object": "mapping"}.get(value.get("type", ""), value.get("type", "any"))
+    if "const" in value or "enum" in value:
+        return ", ".join(f"`{_yaml(one)}`" for one in value.get("enum", [value.get("const")]))
+    name = NAMES.get(value.get("type", ""), "mapping" if "$ref" in value else "any value")
     if name == "list" and "items" in value:
         name = f"list of {_type(value['items'])}"
     bounds = [words.format(f"{value[bound]:g}") for bound, words in BOUNDS.items() if bound in value]
