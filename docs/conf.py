@@ -15,7 +15,9 @@ version = release = PROJECT["version"]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "generated"]
 exclude_patterns = ["_build", "_ext"]
+default_role = "code"  # what docstrings have between single backticks
 myst_heading_anchors = 3
+toc_object_entries_show_parents = "hide"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say what a parameter is
@@ -24,3 +26,5 @@ numpydoc_show_class_members = False  # autodoc shows them
 html_theme = "pydata_sphinx_theme"
 html_title = f"daskgmm {release}"
 html_show_sourcelink = False
+html_sidebars = {"**": []}  # the header has all pages
+html_theme_options = {"header_links_before_dropdown": 8}

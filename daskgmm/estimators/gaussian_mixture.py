@@ -74,7 +74,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
     tol : float, default 1e-4
         EM stops when the estimated remaining gain of the mean log-likelihood is below this, in nats per row (Aitken's
         estimate; Boehning et al. 1994). scikit-learn compares the last gain only, and stops earlier. With 0, EM runs
-        until nothing can be gained.
+        for `max_iter` iterations.
     reg_covar : float, default 1e-12
         Smallest variance of a component in any direction, as a share of each column's variance over all rows. Nothing
         is added to larger variances, so a fit does not depend on the units of the columns. scikit-learn adds its
@@ -96,7 +96,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         Initial means. None: from `init_params`.
     precisions_init : array-like, default None
         Initial precisions, the inverses of the covariances, in the shape of `precisions_`. None: from `init_params`.
-        If all three initial parameters are given, EM takes plain steps from them, without a sample.
+        If all three initial parameters are given, EM takes plain steps from them.
     sample_size : int or "auto", default "auto"
         Rows of the sample. "auto" takes 20 for each parameter of the model, and at least 100,000.
     n_finalists : int, default 1
