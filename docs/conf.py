@@ -26,5 +26,4 @@ numpydoc_show_class_members = False  # autodoc shows them
 html_theme = "pydata_sphinx_theme"
 html_title = f"daskgmm {release}"
 html_show_sourcelink = False
-html_sidebars = {"**": []}  # the header has all pages
-html_theme_options = {"header_links_before_dropdown": 8}
+html_sidebars = {"getting-started": [], "reference": []}  # they have no pages below them
