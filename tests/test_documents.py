@@ -21,7 +21,7 @@ from daskgmm.config import load_config, parse_config
 from .benchmarks.__main__ import BENCHMARKS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*(ROOT / one for one in ("README.md", "CONTRIBUTING.md", "deploy/README.md")), *sorted(ROOT.glob("docs/*.md"))]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 TAG = r"(?:^<!-- (?P<tag>[^\n>]+) -->\n)?"
 BLOCK = re.compile(rf"{TAG}^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -29,30 +29,40 @@ LANGUAGES = {"sh", "python", "yaml"}
 SHOWN = re.compile(r"^(?P<code>\S.*?)  # (?P<value>.+)$", re.MULTILINE)
 
 BY_CI = {"quickstart", "tests", "docs"}  # the tags `command: NAME`, which .ci/run reads
-BY_HAND = {  # the first command of each block that takes long or needs more than this machine
-    ("benchmarks.md", "minutes: 10", "OPENBLAS_NUM_THREADS=1 python -m tests.benchmarks kernel"),
-    ("benchmarks.md", "minutes: 5", "python -m tests.benchmarks peers"),
-    ("benchmarks.md", "minutes: 5", "python -m tests.benchmarks quality unseen"),
-    ("benchmarks.md", "minutes: 5", "python -m tests.benchmarks outofcore"),
-    ("benchmarks.md", "minutes: 10", "python -m tests.benchmarks curves"),
-    ("benchmarks.md", "minutes: 3", "python -m tests.benchmarks startup"),
-    (
-        "benchmarks.md",
-        "minutes: 30",
+BY_HAND = {  # by page, the first command of each block that takes long or needs more than this machine
+    "CONTRIBUTING.md": [
+        "pip install --editable '.[test,test-clusters,docs]'",
+        "python -m pytest -q",
+        ".ci/run",
+    ],
+    "deploy/README.md": [
+        "docker build --file deploy/Dockerfile --tag registry.example/daskgmm:0.1.0 .",
+        "docker compose --file deploy/docker-compose.yaml up --build --detach --wait",
+        "pip install 'daskgmm[kubernetes]'",
+        "kubectl apply --filename deploy/kubernetes/daskjob.yaml",
+        "kubectl apply --filename deploy/kubernetes/job.yaml",
+        "helm install daskgmm dask --repo https://helm.dask.org --values deploy/helm/values.yaml",
+        "daskgmm fit deploy/ssh/fit.yaml",
+        "pip install 'dask-cloudprovider[aws]'",
+    ],
+    "docs/benchmarks.md": [
+        "OPENBLAS_NUM_THREADS=1 python -m tests.benchmarks kernel",
+        "python -m tests.benchmarks peers",
+        "python -m tests.benchmarks quality unseen",
+        "python -m tests.benchmarks outofcore",
+        "python -m tests.benchmarks curves",
+        "python -m tests.benchmarks startup",
         "python -m tests.benchmarks passes structures memory streaming estimator overhead scale select",
-    ),
-    ("reliability.md", "minutes: 80", "python -m tests.faults --times 20 --at-once 4"),
-    ("reliability.md", "minutes: 10", "python -m pytest -m slow tests/test_faults.py"),
-    ("reliability.md", "minutes: 10", "python -m tests.fuzz --times 300"),
-    ("CONTRIBUTING.md", "needs: a clone and a network", "pip install --editable '.[test,test-clusters,docs]'"),
-    ("CONTRIBUTING.md", "minutes: 40", "python -m pytest -q"),
-    ("CONTRIBUTING.md", "minutes: 50", ".ci/run"),
-    ("clusters.md", "needs: SLURM", "daskgmm submit slurm.yaml --dry-run"),
-    (
-        "clusters.md",
-        "needs: a scheduler that is already running",
+    ],
+    "docs/clusters.md": [
+        "daskgmm submit slurm.yaml --dry-run",
         "daskgmm fit configs/cluster-address.yaml cluster.address=tcp://scheduler.example.org:8786",
-    ),
+    ],
+    "docs/reliability.md": [
+        "python -m tests.faults --times 20 --at-once 4",
+        "python -m pytest -m slow tests/test_faults.py",
+        "python -m tests.fuzz --times 300",
+    ],
 }
 
 
@@ -67,6 +77,10 @@ class Block:
         return self.tag.partition(":")[0]
 
     @property
+    def what(self):
+        return self.tag.partition(": ")[2]
+
+    @property
     def lines(self):
         return [line.partition("  #")[0].strip() for line in self.text.splitlines()]
 
@@ -77,7 +91,7 @@ def blocks_of(page):
 
 
 def name(page):
-    return page.name
+    return page.relative_to(ROOT).as_posix()
 
 
 RUN = [page for page in PAGES if any(block.how in {"", "needs"} for block in blocks_of(page))]
@@ -86,8 +100,9 @@ SLOW = [page for page in PAGES if any(block.how == "slow" for block in blocks_of
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The folder of a page, with the examples of configs/, as the working directory."""
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    """The folder of a page, with the examples of configs/ and deploy/, as the working directory."""
+    for one in ("configs", "deploy"):
+        (tmp_path / one).symlink_to(ROOT / one)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -148,19 +163,22 @@ def run_command(line):
 
 
 def check_command(line):
-    """Check the arguments and the configuration of a command that cannot run here."""
+    """Check the arguments and the configuration of a command that cannot run here, and that its files exist."""
     program, *arguments = shlex.split(line)
+    assert all(Path(one).is_file() for one in re.findall(r"\bdeploy/[\w/.-]+", line))
     if program == "daskgmm":
         context = main.get_command(None, arguments[0]).make_context(arguments[0], arguments[1:])
         load_config(context.params["config"], context.params["overrides"])
 
 
 def test_what_is_run_elsewhere_is_listed():
-    tagged = [(page.name, block) for page in PAGES for block in blocks_of(page) if block.how not in {"", "slow"}]
-    by_ci = {block.tag.partition(": ")[2] for _, block in tagged if block.how == "command"}
+    by_ci = {block.what for page in PAGES for block in blocks_of(page) if block.how == "command"}
     assert by_ci == BY_CI
     assert all(f"readme_command {one})" in (ROOT / ".ci" / "run").read_text() for one in by_ci)
-    assert {(page, block.tag, block.lines[0]) for page, block in tagged if block.how != "command"} == BY_HAND
+    by_hand = {
+        name(page): [block.lines[0] for block in blocks_of(page) if block.how in {"minutes", "needs"}] for page in PAGES
+    }
+    assert {page: commands for page, commands in by_hand.items() if commands} == BY_HAND
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

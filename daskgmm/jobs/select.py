@@ -39,7 +39,7 @@ from .session import opened
 def select(
     config: Config, listen: Listener = ignore, *, overwrite: bool = False, resume: bool = False
 ) -> tuple[Model, Selection]:
-    """Run the sweep that the configuration describes; return the best model, which the run directory then holds.
+    """Run the sweep that the configuration describes, and write the best model to the run directory.
 
     Parameters
     ----------
@@ -53,7 +53,17 @@ def select(
         Continue an interrupted sweep from its last checkpoint. A finished one is left as it is; if there is none, start
         it.
 
-    Raises the same errors as `daskgmm.jobs.fit.fit`.
+    Returns
+    -------
+    model : Model
+        The best model.
+    table : Selection
+        A row for each candidate, and the choice; `selection.json` holds the same.
+
+    Raises
+    ------
+    DaskGMMError
+        As `daskgmm.jobs.fit.fit` does.
     """
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     with tracked(config, "select", listen) as tell, directory.locked(tell):
