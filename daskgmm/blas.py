@@ -26,18 +26,22 @@ class _Guard:
 
     def enter(self) -> None:
         with self._lock:
-            if self._inside == 0:
-                _in_a_thread_of_its_own(self._set)
+            if self._limit is None:  # it is there with nobody inside where a signal came in between
+                call_in_own_thread(self._set)
             self._inside += 1
 
     def leave(self) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                _in_a_thread_of_its_own(self._limit.restore_original_limits)
+                call_in_own_thread(self._unset)
 
     def _set(self) -> None:
         self._limit = _controller().limit(limits=1, user_api="blas")
+
+    def _unset(self) -> None:
+        limit, self._limit = self._limit, None
+        limit.restore_original_limits()
 
 
 @cache
@@ -46,10 +50,21 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _in_a_thread_of_its_own(change: Callable[[], None]) -> None:
-    thread = Thread(target=change, name="daskgmm-blas-limit")
+def call_in_own_thread(change: Callable[[], None]) -> None:
+    """Call a function in a thread that ends with it; raise what it raises."""
+    errors: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            change()
+        except BaseException as error:  # raised below: a thread that ends with an error keeps it to itself
+            errors.append(error)
+
+    thread = Thread(target=call, name="daskgmm-blas-limit")
     thread.start()
     thread.join()
+    if errors:
+        raise errors[0]
 
 
 _guard = _Guard()

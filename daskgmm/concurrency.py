@@ -18,7 +18,7 @@ from annotated_types import Ge
 
 ReadAhead = Annotated[int, Ge(0)] | Literal["auto"]
 
-READ_AHEAD = "daskgmm.compute.read_ahead"  # key of dask's configuration: what the user wants
+READ_AHEAD = "daskgmm.compute.read_ahead"  # key of dask's configuration: what all jobs want
 COMPUTE_THREADS = "daskgmm.compute-threads"  # the slots; set by whoever starts threads, and handed on to workers
 
 
@@ -62,12 +62,28 @@ def enter_pool(execution: Execution) -> None:
 _SLOTS: dict[int, BoundedSemaphore] = {}  # of this process, by their number
 
 
-def n_reading_ahead(read_ahead: ReadAhead, compute_threads: int) -> int:
-    """Return how many threads read ahead; auto gives each computing thread one that reads its next chunk.
+_READ_AHEAD: ContextVar[ReadAhead | None] = ContextVar("daskgmm-read-ahead", default=None)
 
+
+@contextmanager
+def own_read_ahead(read_ahead: ReadAhead) -> Iterator[None]:
+    """Have this thread's job read ahead so within the block, whatever is configured for the process."""
+    token = _READ_AHEAD.set(read_ahead)
+    try:
+        yield
+    finally:
+        _READ_AHEAD.reset(token)
+
+
+def n_reading_ahead(configured: ReadAhead, compute_threads: int) -> int:
+    """Return how many threads read ahead, as the job wants, else as configured for the process.
+
+    auto gives each computing thread one that reads its next chunk.
     Then a pass takes no longer than the longer of reading and computing alone: with w the time to read a chunk and c
     that to compute it, 2n threads finish 2n chunks in w + c, which is at most twice the larger of the two.
     """
+    own = _READ_AHEAD.get()
+    read_ahead = configured if own is None else own
     return compute_threads if read_ahead == "auto" else read_ahead
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import math
-import re
-from collections.abc import Hashable, Sequence
-from itertools import chain
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import dask
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from .chunked.memory import ComputeOptions
 from .clusters.kinds import ClusterOptions, Threads
@@ -21,9 +18,10 @@ from .core.options.fit import FitOptions, ModelOptions
 from .core.options.select import SelectOptions
 from .core.selection.sweep import Candidate
 from .errors import ConfigurationError
-from .filesystem.location import PUBLIC_OPTIONS, place, public
+from .filesystem.location import PUBLIC_OPTIONS, is_url, place, public, reading
 from .sources import DataOptions
 from .storage.run.directory import OutputOptions
+from .yaml_text import format_yaml, parse_yaml
 
 
 class Config(BaseModel):
@@ -65,8 +63,7 @@ class Config(BaseModel):
         for section in sections.values():
             if "storage_options" in section:
                 section["storage_options"] = _without_secrets(section["storage_options"])
-        text: str = yaml.safe_dump(_public_texts(sections), sort_keys=False)
-        return text
+        return format_yaml(_public_texts(sections))
 
 
 def _without_secrets(options: dict[str, Any]) -> dict[str, Any]:
@@ -87,51 +84,24 @@ def _public_texts(value: Any) -> Any:
     return public(value) if isinstance(value, str) else value
 
 
-_MOST_NODES = 100_000  # of a configuration, all that aliases stand for counted
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1, with 1e-4 read as a number (1.1 asks for 1.0e-4); a key given twice is refused."""
-
-    def get_single_node(self) -> yaml.Node | None:
-        """Return the document; aliases that hold themselves, or stand for gigabytes in a few lines, are refused."""
-        node = super().get_single_node()
-        if node is not None and _expanded_size(node, {}) > _MOST_NODES:
-            problem = f"aliases (*name) make more than {_MOST_NODES:,} values of it: write them out"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
-        return node
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Return the mapping; a key that stands there twice is a mistake, not the last of its values."""
-        seen = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                problem = f"the key {key.value!r} stands there twice: remove one"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _expanded_size(node: yaml.Node, sizes: dict[yaml.Node, float]) -> float:
-    """Return how many values a node stands for, infinite where it holds itself."""
-    if isinstance(node, yaml.ScalarNode):
-        return 1
-    if node not in sizes:
-        sizes[node] = math.inf  # until it is known: only a node within itself meets that
-        inner = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
-        sizes[node] = 1 + sum(_expanded_size(one, sizes) for one in inner)
-    return sizes[node]
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Return the configuration in a YAML file with `key.path=value` overrides; raise ConfigurationError in one line."""
+    """Return the configuration in a YAML file with overrides.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, or its URL.
+    overrides : sequence of str
+        Values that replace those of the file, each as `key.path=value`, for example `model.n_components=8`.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file cannot be read, is not YAML, or has an unknown key or a value out of bounds.
+    """
     try:
-        text = place(path).read_text()
+        with reading(place(path)) if is_url(path) else nullcontext():
+            text = place(path).read_text()
     except OSError as error:
         raise ConfigurationError(f"cannot read the configuration {str(path)!r}: {error.strerror or error}") from None
     except UnicodeDecodeError:
@@ -141,14 +111,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 def parse_config(text: str, overrides: Sequence[str] = (), name: str = "configuration") -> Config:
     """Return the configuration in a YAML text with overrides."""
-    document = _parse_yaml(text, name)
+    document = parse_yaml(text, name)
     if not isinstance(document, dict):
         raise ConfigurationError(f"{name} must be a mapping of sections, not {type(document).__name__}")
     for override in overrides:
         _apply(document, override)
+    document = {key: value for key, value in document.items() if value is not None or key not in Config.model_fields}
     _fill_in_defaults(document)
     try:
-        return Config.model_validate(document)
+        return Config.model_validate_json(_as_json(document), strict=True)
     except ValidationError as error:
         lines = dict.fromkeys(_explain(one) for one in error.errors())  # one for each, in order
         raise ConfigurationError(f"{name}: " + "; ".join(lines)) from None
@@ -157,30 +128,58 @@ def parse_config(text: str, overrides: Sequence[str] = (), name: str = "configur
 def _fill_in_defaults(document: dict[str, Any]) -> None:
     """Complete the sections of where and how is computed by the defaults in dask's configuration (daskgmm.yaml)."""
     for section in ("cluster", "compute"):
-        defaults, given = dask.config.get(f"daskgmm.{section}", None) or {}, document.get(section)
-        if given is None:
-            given = document[section] = {}
-        if not isinstance(given, dict):
-            continue
-        if section == "cluster":
-            defaults = {"kind": Threads.kind, **defaults}
-            if given.get("kind", defaults["kind"]) != defaults["kind"]:
-                continue  # of another kind of cluster: these are not its keys
+        defaults, given = _site_defaults(section), document.setdefault(section, {})
+        if not isinstance(given, dict) or given.get("kind", defaults.get("kind")) != defaults.get("kind"):
+            continue  # of another kind of cluster: these are not its keys
         document[section] = {**defaults, **given}
 
 
+def _site_defaults(section: str) -> dict[str, Any]:
+    """Return the defaults of a section in dask's configuration; a cluster without a kind is one of threads."""
+    own = {"kind": Threads.kind} if section == "cluster" else {}
+    return {**own, **(dask.config.get(f"daskgmm.{section}", None) or {})}
+
+
+def _as_json(document: dict[str, Any]) -> str:
+    """Return a document as JSON, whose arrays pydantic takes for tuples; strictly it converts nothing else.
+
+    A quoted 3 is no number then, and the text on no truth value, just as by the schema.
+    """
+    return json.dumps(_whole_numbers(document))
+
+
+def _whole_numbers(value: Any) -> Any:
+    """Return nested values with whole numbers such as 1e8 as integers, as JSON Schema has them."""
+    if isinstance(value, dict):
+        return {key: _whole_numbers(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_whole_numbers(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_WHOLE else value
+
+
+_LARGEST_WHOLE = 2**63  # larger ones stay as they are written
+
+
 def config_schema() -> dict[str, Any]:
-    """Return the JSON Schema of the configuration, for editors."""
-    return Config.model_json_schema()
+    """Return the JSON Schema of the configuration, for editors: what it takes, the program takes, and no more.
+
+    Beyond it the program checks what JSON Schema cannot say, such as memory in which no worker can start.
+    """
+    schema = Config.model_json_schema()
+    _require_kinds(schema)
+    sections = schema["properties"]
+    for name in set(sections) - set(schema["required"]):
+        sections[name] = {"anyOf": [sections[name], {"type": "null"}]}  # an empty section
+    return schema
 
 
-def _parse_yaml(text: str, name: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 # _Loader is a SafeLoader
-    except (yaml.YAMLError, ValueError) as error:  # a date such as 2026-99-99 is a ValueError
-        raise ConfigurationError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise ConfigurationError(f"{name} is nested too deeply: sections hold values, lists and mappings") from None
+def _require_kinds(schema: dict[str, Any]) -> None:
+    """Require the kind of a cluster but for the default one, of which what the site has set may be left out."""
+    site = _site_defaults("cluster")
+    for kind, reference in schema["properties"]["cluster"]["discriminator"]["mapping"].items():
+        definition = schema["$defs"][reference.rsplit("/", 1)[-1]]
+        required = {*definition.get("required", ()), "kind"}
+        definition["required"] = sorted(required - set(site) if kind == site["kind"] else required)
 
 
 def _apply(document: dict[str, Any], override: str) -> None:
@@ -189,17 +188,17 @@ def _apply(document: dict[str, Any], override: str) -> None:
     if not equals or not all(path):
         raise ConfigurationError(f"override {override!r} is not of the form key.path=value, as in model.n_components=8")
     for key in path[:-1]:
-        inner = document.setdefault(key, {})
+        inner = document[key] = {} if document.get(key) is None else document[key]
         if not isinstance(inner, dict):
             raise ConfigurationError(f"override {override!r}: {key} is a value, not a section")
         document = inner
-    document[path[-1]] = _parse_yaml(value, f"override {override!r}")
+    document[path[-1]] = parse_yaml(value, f"override {override!r}")
 
 
 _UNION_MEMBERS = {"int", "float", "bool", "str"}  # pydantic puts the member of a union that it tried in the path
 
 
-def _explain(error: ErrorDetails) -> str:
+def _explain(error: Mapping[str, Any]) -> str:
     is_unknown = error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}
     *outer, last = [str(part)[:_LONGEST_SHOWN] for part in error["loc"]] or [""]
     location = [part for part in outer if part.isidentifier() and part not in _UNION_MEMBERS]
@@ -216,9 +215,14 @@ def _explain(error: ErrorDetails) -> str:
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, ConfigurationError):
         return str(cause)
-    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{_got(location, error['input'])}"
+    if isinstance(cause, ValueError):
+        return f"{path} {cause}"
+    hint = _SWITCH if error["type"] == "bool_type" and error["input"] in _SWITCHES else ""
+    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{_got(location, error['input'])}{hint}"
 
 
+_SWITCHES = ("on", "off", "yes", "no", "y", "n")
+_SWITCH = ": write true or false, since YAML 1.2 has on, off, yes and no as texts"
 _LONGEST_SHOWN = 100  # characters of a value in a message
 
 
@@ -230,21 +234,21 @@ def _got(location: list[str], value: object) -> str:
     return f", got {shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + '...'}"
 
 
-def _nearest(location: list[str], error: ErrorDetails) -> str:
+def _nearest(location: list[str], error: Mapping[str, Any]) -> str:
     known = _known_keys(location[:-1], error)
     close = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
     return f", did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
 
 
-def _known_keys(section: list[str], error: ErrorDetails) -> list[str]:
-    schema = config_schema()
+def _known_keys(section: list[str], error: Mapping[str, Any]) -> list[str]:
+    schema = Config.model_json_schema()
     keys: dict[str, Any] = schema["properties"]
     for name in section:
         keys = schema["$defs"][_definition(keys[name], error)]["properties"]
     return list(keys)
 
 
-def _definition(section: dict[str, Any], error: ErrorDetails) -> str:
+def _definition(section: dict[str, Any], error: Mapping[str, Any]) -> str:
     """Return the name of a section's definition in the schema: of the kind that the error is in, or beside null."""
     if "discriminator" in section:
         reference = section["discriminator"]["mapping"][error["loc"][1]]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import dask.config
-import yaml
+
+DEFAULTS: dict[str, Any] = {"daskgmm": {"cluster": {}, "compute": {}, "compute-threads": None}}  # those of daskgmm.yaml
 
 
 def register_defaults() -> None:
@@ -14,4 +16,4 @@ def register_defaults() -> None:
     source = files(__package__) / "daskgmm.yaml"
     if isinstance(source, Path):  # not in the zip that workers were sent
         dask.config.ensure_file(source=str(source))
-    dask.config.update_defaults(yaml.safe_load(source.read_text()))
+    dask.config.update_defaults(DEFAULTS)

@@ -1,4 +1,4 @@
-"""The errors that a person can act on; each has the exit code of the command line."""
+"""Errors that a user can act on. Each has an exit code of the command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def without_credentials(text: str) -> str:
 
 
 class DaskGMMError(Exception):
-    """Base of the errors whose message is one line: what, where, the value and the remedy; URLs without credentials."""
+    """Base of all errors. The message is one line: what is wrong, where, the value and the remedy."""
 
     exit_code: ClassVar[int] = 1
 
@@ -25,13 +25,13 @@ class DaskGMMError(Exception):
 
 
 class ConfigurationError(DaskGMMError, ValueError):
-    """A configuration that cannot be used: unknown key, wrong type, value out of its bounds."""
+    """The configuration has an unknown key, a wrong type or a value out of bounds."""
 
     exit_code: ClassVar[int] = 2
 
 
 class DataError(DaskGMMError, ValueError):
-    """Data (or a stored model) that cannot be used as asked."""
+    """The data or a stored model cannot be used."""
 
     exit_code: ClassVar[int] = 3
 
@@ -41,12 +41,12 @@ class SingularCovarianceError(DataError):
 
 
 class ClusterLostError(DaskGMMError):
-    """The cluster that computed is gone, or lost a task with every worker that tried it."""
+    """The cluster is gone, or every worker that tried a task was lost."""
 
     exit_code: ClassVar[int] = 5
 
 
 class RunInUseError(DaskGMMError):
-    """The run directory belongs to another run, which lives: this one may go on later."""
+    """Another job that is still running has the run directory: try again later."""
 
     exit_code: ClassVar[int] = 5

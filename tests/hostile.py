@@ -55,7 +55,7 @@ def damage_bytes(folder: Path, chance: random.Random) -> None:
 def damage_tree(folder: Path, chance: random.Random) -> None:
     """Swap two files, copy one over another, or remove or empty a directory; as disks and people do."""
     files = sorted(one for one in folder.rglob("*") if one.is_file())
-    directories = sorted(one for one in folder.rglob("*") if one.is_dir())
+    directories = sorted(one for one in folder.rglob("*") if one.is_dir()) or [folder]
     first, second = chance.choice(files), chance.choice(files)
     match chance.choice(("swap", "swap", "copy", "remove", "empty")):
         case "swap":

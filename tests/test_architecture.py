@@ -9,7 +9,7 @@ import daskgmm
 
 FLOORS = [  # each may import of those above it in this list
     {"errors", "events", "text", "options", "defaults"},
-    {"blas", "concurrency", "filesystem"},
+    {"blas", "concurrency", "filesystem", "yaml_text"},
     {"core/arrays"},
     {"core/mixture"},
     {"core/kernels"},

@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 from threadpoolctl import threadpool_info
 
-from daskgmm.blas import single_threaded
+from daskgmm.blas import call_in_own_thread, single_threaded
 
 SECONDS = 20
 
@@ -45,6 +45,14 @@ def test_the_limit_goes_after_an_error():
     with pytest.raises(KeyError), single_threaded():
         raise KeyError
     assert blas_threads() == before
+
+
+def test_an_error_in_the_thread_that_changes_the_limit_is_raised():
+    def change():
+        raise OSError("no such library")
+
+    with pytest.raises(OSError, match="no such library"):
+        call_in_own_thread(change)
 
 
 def test_a_thread_limits_blas_after_another_did(pool):

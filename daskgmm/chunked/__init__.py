@@ -1,1 +1,1 @@
-"""The verbs of `core` over dask arrays, on whatever scheduler is active."""
+"""The steps of a fit over Dask arrays: data summary, sample, passes, prediction. Any Dask scheduler computes them."""

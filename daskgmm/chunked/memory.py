@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import psutil
-from annotated_types import Ge
 from distributed import default_client
 
 from ..concurrency import ReadAhead
 from ..core.arrays.blocks import block_rows
 from ..core.kernels.compiled import tile_rows
 from ..core.mixture.covariance import STRUCTURES
-from ..options import STRICT
+from ..options import STRICT, SizeInBytes
 from .map_reduce import FAN_IN
 from .rows import Rows
 
@@ -31,8 +30,8 @@ class ComputeOptions:
 
     persist: Persist = "auto"
     """Keep the rows in memory between passes; auto does where they take at most half of what is there."""
-    chunk_bytes: Annotated[int, Ge(1024)] | Literal["auto"] = "auto"
-    """Size of a chunk in bytes; auto aims at 16 to 1024 chunks of about 8 MiB, and takes 64 KiB to 256 MiB."""
+    chunk_bytes: Annotated[int | Literal["auto"], SizeInBytes(minimum=1024, auto=True)] = "auto"
+    """Size of a chunk, in bytes or as 64MB; auto aims at 16 to 1024 chunks of about 8 MiB (64 KiB to 256 MiB)."""
     read_ahead: ReadAhead = "auto"
     """Chunks that each process reads ahead while it computes, where rows are streamed; auto: as many as its threads."""
 

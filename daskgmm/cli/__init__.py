@@ -1,1 +1,1 @@
-"""The command line."""
+"""The command line: its commands, and the signals that end them."""

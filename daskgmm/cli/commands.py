@@ -15,15 +15,15 @@ import click
 from rich.console import Console
 
 from ..config import Config, config_schema, load_config
-from ..errors import ConfigurationError, DaskGMMError, without_credentials
+from ..errors import ConfigurationError, DaskGMMError, DataError, without_credentials
 from ..events import ignore
 from ..filesystem.location import place, public
 from ..jobs import fit as job
 from ..jobs import select as sweep_job
 from ..jobs.dry_run import plan, plan_selection
-from ..jobs.report import write_report
+from ..jobs.report import draw_again
 from ..jobs.resume import finished
-from ..jobs.status import status_of
+from ..jobs.status import load_finished, status_of
 from ..jobs.submit import Submission, batch_job
 from ..observers.console import listening
 from ..report.terminal.comparison import comparison
@@ -31,7 +31,6 @@ from ..report.terminal.model_tables import inspection, summary_line
 from ..report.terminal.selection_table import selection_line, selection_table
 from ..report.texts import printable
 from ..storage.formats.export import FORMATS, export_model
-from ..storage.formats.model import load_model
 from ..storage.run.directory import CONFIG, RunDirectory
 from .signals import signals_raised
 
@@ -193,7 +192,7 @@ def predict(run_dir: str, overrides: tuple[str, ...], resume: bool, overwrite: b
 
     Example: daskgmm predict runs/quickstart data.path=other.png output.directory=runs/other
     """
-    model = load_model(run_dir)
+    model = load_finished(run_dir)
     settings = _prediction_config(run_dir, overrides)
     with listening(_console(quiet), settings.fit.max_iter) as listen:
         job.predict(settings, model, ignore if quiet else listen, overwrite=overwrite, resume=resume)
@@ -216,7 +215,7 @@ def _prediction_config(run_dir: str, overrides: tuple[str, ...]) -> Config:
 def inspect(run_dir: str) -> None:
     """Print what was fitted in RUN_DIR (or a model.zarr): likelihood, criteria, components."""
     console = _console()
-    console.print(inspection(load_model(run_dir), console.width))
+    console.print(inspection(load_finished(run_dir), console.width))
 
 
 @main.command()
@@ -225,7 +224,7 @@ def inspect(run_dir: str) -> None:
 @_errors_in_one_line
 def compare(first: str, second: str) -> None:
     """Match the components of two fits, and print what moved from the first to the second."""
-    _console().print(comparison(load_model(first), load_model(second), (first, second)))
+    _console().print(comparison(load_finished(first), load_finished(second), (first, second)))
 
 
 @main.command()
@@ -241,7 +240,7 @@ def export(run_dir: str, name: str, output: str | None, overwrite: bool) -> None
 
     Example: daskgmm export runs/quickstart --format onnx
     """
-    _echo(str(export_model(load_model(run_dir), run_dir, name, output, overwrite=overwrite)))
+    _echo(str(export_model(load_finished(run_dir), run_dir, name, output, overwrite=overwrite)))
 
 
 @main.command()
@@ -251,10 +250,14 @@ def export(run_dir: str, name: str, output: str | None, overwrite: bool) -> None
 def status(run_dir: str, as_json: bool) -> None:
     """Tell what the run in RUN_DIR is doing, from its files alone. It may be a URL.
 
-    Running, interrupted or finished; the phase, the iteration, how far from tol; and how to go on.
+    Running, stopped, interrupted or finished; the phase, the iteration, how far from tol; and how to go on.
     """
     found = status_of(run_dir)
+    if found.state == "nothing" and not as_json:
+        raise DataError(f"no run is in {public(run_dir)}: daskgmm fit CONFIG writes one")
     _echo(json.dumps(found.as_dict(), indent=1) if as_json else str(found))
+    if found.state == "nothing":
+        sys.exit(DataError.exit_code)
 
 
 @main.command()
@@ -262,7 +265,7 @@ def status(run_dir: str, as_json: bool) -> None:
 @_errors_in_one_line
 def report(run_dir: str) -> None:
     """Draw report.html of the fit in RUN_DIR anew, from what that directory holds; print its path."""
-    _echo(str(write_report(place(run_dir))))
+    _echo(str(draw_again(place(run_dir))))
 
 
 @main.group()

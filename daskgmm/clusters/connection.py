@@ -6,17 +6,20 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
-import dask
 from annotated_types import Gt
 from distributed import Client
 from distributed.client import AllExit
 
 from ..concurrency import Execution, executing
-from ..errors import ClusterLostError
+from . import abandonment
+from .arrival import brought, wait_for_workers
 from .stall_detection import Patience
 from .watchdog import watched
 
@@ -24,9 +27,9 @@ T = TypeVar("T")
 StartTimeout = Annotated[float, Gt(0)]
 StallTimeout = Annotated[float, Gt(0)]
 STALL_TIMEOUT = 300.0  # seconds
-ANSWER_TIMEOUT = "daskgmm.answer-timeout"  # key of dask's configuration: seconds that workers have for an answer
+ANSWER_TIMEOUT: ContextVar[float] = ContextVar("daskgmm-answer-timeout", default=STALL_TIMEOUT)  # of workers, seconds
 CONNECT_TIMEOUT = 10.0  # seconds
-NO_WORKERS_TIMEOUT = "60s"  # tasks that wait for a worker longer than this fail, where the scheduler is ours
+NO_WORKERS_TIMEOUT = 60.0  # seconds; tasks that wait for a worker longer than this fail, where the scheduler is ours
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Connection:
     description: str
     dashboard: str | None = None
     client: Client | None = None  # None: the threads of this process
+    present: Callable[[], AbstractContextManager[object]] = nullcontext  # gives a block in which there is a worker
+    leftovers: list[str] = field(default_factory=list)  # after the end, in words: what may still run
 
 
 class Cluster(Protocol):
@@ -68,41 +73,81 @@ def connected(
     Raise ClusterLostError, with the remedy, if they are late, or if no task is completed for too long; `rescale` asks
     for workers that are missing then, and paused ones are restarted where the cluster is our `own`.
     """
-    patient = dask.config.set({ANSWER_TIMEOUT: patience.stall_timeout})
-    with _quiet(), patient, client, watched(client, patience, rescale, own):
-        start_timeout = patience.start_timeout
-        try:
-            client.wait_for_workers(n_workers, timeout=start_timeout)
-        except TimeoutError:
-            missing = "no worker" if n_workers == 1 else f"not all of {n_workers} workers"
-            raise ClusterLostError(
-                f"{description}: {missing} came within {start_timeout:g} s; look whether the scheduler's queue or the "
-                "workers' logs say why, or raise cluster.start_timeout"
-            ) from None
+    with _quiet(), answers_within(patience.stall_timeout), client, watched(client, patience, rescale, own):
+        present = nullcontext if own else partial(brought, client, 1, description, patience.start_timeout)
+        if own:
+            wait_for_workers(client, n_workers, description, patience.start_timeout)
+        else:
+            with brought(client, n_workers, description, patience.start_timeout):
+                pass
         with client.as_current(), executing(Execution(client)):
-            yield Connection(description, client.dashboard_link, client)
+            yield Connection(description, client.dashboard_link, client, present)
+
+
+@contextmanager
+def answers_within(seconds: float) -> Iterator[None]:
+    """Give workers as long to answer what this thread asks within the block."""
+    token = ANSWER_TIMEOUT.set(seconds)
+    try:
+        yield
+    finally:
+        ANSWER_TIMEOUT.reset(token)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Within it dask's client logs nothing of what breaks off: that is told by errors of our own."""
-    loggers = [logging.getLogger(name) for name in ("distributed.client", "distributed.batched")]
-    loop = logging.getLogger("asyncio")
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    loop.addFilter(_is_news)
+    quiet = {name: _Silence() for name in ("distributed.client", "distributed.batched")} | {"asyncio": _News()}
+    for name, kept in quiet.items():
+        logging.getLogger(name).addFilter(kept)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        loop.removeFilter(_is_news)
+        for name, kept in quiet.items():
+            logging.getLogger(name).removeFilter(kept)
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Return whether a record of the event loop is more than that a client no longer waits for its results."""
-    return not (record.exc_info and isinstance(record.exc_info[1], AllExit))
+class _Silence(logging.Filter):
+    """Lets nothing short of a critical error through; each job has its own, and levels would be the process's."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.CRITICAL
+
+
+class _News(logging.Filter):
+    """Lets through what the event loop says, but that a client no longer waits for its results."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], AllExit))
+
+
+def client_of(cluster: Any, **options: Any) -> Client:
+    """Return a client that is not the default one of the process: `connected` makes it that of the job's thread."""
+    return Client(cluster, set_as_default=False, **options)
+
+
+def end_when_abandoned(client: Client) -> None:
+    """Have the client's scheduler end once its clients are gone. A scheduler that can't be asked is left as it is."""
+    text = abandonment_text()
+
+    async def watch(dask_scheduler: Any) -> None:  # a function of its own, which is sent itself: see `abandonment`
+        module: dict[str, Any] = {"__name__": "abandonment"}
+        exec(text, module)  # noqa: S102 # it is our own
+        module["dask_setup"](dask_scheduler)
+
+    async def ask() -> None:
+        await client.run_on_scheduler(watch)
+
+    with suppress(Exception):
+        client.sync(ask, callback_timeout=CONNECT_TIMEOUT)
+
+
+def abandonment_text() -> str:
+    """Return the text that a scheduler takes as its preload, to end once its clients are gone.
+
+    It has no empty lines: a scheduler logs it, and SSHCluster takes an empty line in the log for the end.
+    """
+    return "\n".join(filter(str.strip, Path(abandonment.__file__).read_text().splitlines()))
 
 
 def connect_timeout(start_timeout: float) -> float:
@@ -125,10 +170,13 @@ def reason(error: BaseException) -> str:
     return f"{type(told).__name__}: {told}"
 
 
-def own_scheduler(stall_timeout: float, no_workers_timeout: str = NO_WORKERS_TIMEOUT) -> Any:
-    """Return a context in which a scheduler is started so that nothing waits for workers for ever."""
-    timeouts = {"no-workers-timeout": no_workers_timeout, "worker-ttl": worker_ttl(stall_timeout)}
-    return dask.config.set({f"distributed.scheduler.{name}": timeout for name, timeout in timeouts.items()})
+def own_scheduler(stall_timeout: float, no_workers_timeout: float = NO_WORKERS_TIMEOUT) -> dict[str, Any]:
+    """Return options of distributed's Scheduler with which nothing waits for workers for ever (seconds).
+
+    That of no workers is no argument of it, and dask's configuration is the whole process's: it is set as it starts.
+    """
+    setup = f"def dask_setup(scheduler): scheduler.no_workers_timeout = {no_workers_timeout!r}"
+    return {"worker_ttl": worker_ttl(stall_timeout), "preload": [setup]}
 
 
 def worker_ttl(stall_timeout: float) -> str:

@@ -1,20 +1,22 @@
-"""Sizes of memory as people write them, and the least that a worker needs."""
+"""Sizes of memory, and the least that a worker needs."""
 
 from __future__ import annotations
 
-from dask.utils import format_bytes, parse_bytes
+from typing import Annotated
+
+from dask.utils import format_bytes
 
 from ..errors import ConfigurationError
+from ..options import SizeInBytes, parse_size
 
 _LEAST_MEMORY = 400 * 2**20  # what a worker takes for itself, before any rows
 
 
-def n_bytes(size: str) -> int:
-    """Return the bytes of a size such as 4GiB."""
-    return int(parse_bytes(size))
+Memory = Annotated[int | str, SizeInBytes(as_written=True)]
+MemoryLimit = Annotated[int | str, SizeInBytes(auto=True, as_written=True)]
 
 
-def check_memory(size: str, key: str = "cluster.memory", n_processes: int = 1) -> None:
+def check_memory(size: int | str, key: str = "cluster.memory", n_processes: int = 1) -> None:
     """Raise ConfigurationError for what is no size, or one in which no worker can start; auto is dask's business.
 
     As many processes as this divide the size.
@@ -22,9 +24,9 @@ def check_memory(size: str, key: str = "cluster.memory", n_processes: int = 1) -
     if size == "auto":
         return
     try:
-        n = n_bytes(size)
-    except ValueError:
-        raise ConfigurationError(f"{key} {size!r} is not a size, such as 4GiB") from None
+        n = parse_size(size)
+    except ValueError as error:
+        raise ConfigurationError(f"{key} {error}") from None
     least = n_processes * _LEAST_MEMORY
     if n < least:
         takers = "a worker takes for itself" if n_processes == 1 else f"{n_processes} workers take for themselves"

@@ -21,13 +21,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-import dask
 from distributed import Client
 from threadpoolctl import threadpool_info
 
 from ..blas import single_threaded
 from ..errors import ClusterLostError, ConfigurationError
-from .connection import ANSWER_TIMEOUT, STALL_TIMEOUT
+from .connection import ANSWER_TIMEOUT
+from .departures import departures_excused
 
 Versions = Mapping[str, str]  # of a package, or that it is missing, by the address of the worker
 _OWN = "daskgmm"
@@ -80,6 +80,11 @@ def check_packages(client: Client, tell: Callable[[str], None]) -> None:
     _have_own_package(client, tell)
 
 
+def excuse_departures(client: Client) -> None:
+    """Have the scheduler blame no task for workers that leave as announced; raise ClusterLostError if it is silent."""
+    _of_scheduler(client, departures_excused(client))
+
+
 def check_paths(client: Client, inputs: Iterable[Path], output: Path | None) -> None:
     """Raise ConfigurationError where a worker does not see what is read, or the directory that is written."""
     for path in inputs:
@@ -113,7 +118,7 @@ def memory_limits(client: Client) -> dict[str, int]:
 
 def most_threads(client: Client) -> int:
     """Return how many tasks run at once in the worker that runs most."""
-    return max(int(one["nthreads"]) for one in _workers(client).values())
+    return max((int(one["nthreads"]) for one in _workers(client).values()), default=1)
 
 
 def _workers(client: Client) -> Mapping[str, Any]:
@@ -136,7 +141,7 @@ def _of_scheduler(client: Client, ask: Callable[[], Awaitable[Any]]) -> Any:
 
 
 def _patience() -> float:
-    return float(dask.config.get(ANSWER_TIMEOUT, STALL_TIMEOUT))
+    return ANSWER_TIMEOUT.get()
 
 
 def answers(

@@ -35,7 +35,7 @@ from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.mixture.mixture import Mixture, project
 from ..core.mixture.precisions import precisions, precisions_cholesky
 from ..core.options.fit import FitOptions, ModelOptions
-from ..errors import SingularCovarianceError
+from ..errors import DataError, SingularCovarianceError
 from ..fitting.checks import check_enough_rows, check_features
 from ..fitting.iteration_events import iteration_teller
 from ..observers.console import plain
@@ -57,62 +57,102 @@ NOT_CONVERGED = (
 class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn is not typed
     """Gaussian mixture fitted by EM, on NumPy, dask, xarray or zarr data of any size.
 
-    The objective is the mean log-likelihood (1 / N) sum_n log sum_k weights_k N(x_n | means_k, covariances_k).
+    The objective is the mean log-likelihood (1 / N) sum_n log sum_k weights_k N(x_n | means_k, covariances_k), subject
+    to a lower bound on the covariances. The log-likelihood never decreases from one iteration to the next.
 
-    Parameters are scikit-learn's. Where the meaning differs, it does on purpose:
-
-    * Stopping: when Aitken's estimate of the gain still to come is below `tol` (nats per row; Boehning et al. 1994),
-      not when the last gain is. The default is 1e-4, and with it a fit ends closer to its limit than scikit-learn's.
-    * `n_init` restarts (default 4) run on a sample of `sample_size` rows where there are more than that, and the best
-      `n_finalists` of them go on to all rows; with fewer rows, all restarts run on all rows at once.
-    * `reg_covar` is the least variance of a component in any direction, in units of each feature's variance over all
-      rows; nothing is added to variances that are larger. So fits do not depend on the units of the columns, and the
-      log-likelihood never falls.
-    * `max_iter` counts M-steps over all rows; `lower_bound_` is that of the returned parameters themselves.
-    * `fit`, `score` and the criteria take row weights: an array (n,) or (*grid), one number, or a DataArray, which goes
-      by its dimensions. Rows of weight 0 are not looked at.
+    Names are those of scikit-learn. `tol`, `reg_covar`, `n_init` and `max_iter` differ from it on purpose, as described
+    below. Rows X have shape (n, d), or (..., d) on a grid of any number of axes; weights of rows, labels and
+    log-densities then have the shape of the grid. Rows of weight 0 are ignored.
 
     Parameters
     ----------
-    n_components, covariance_type, tol, reg_covar, max_iter, n_init, init_params, weights_init, means_init,
-    precisions_init, random_state, warm_start, verbose, verbose_interval
-        As in sklearn.mixture.GaussianMixture, but for the points above. `covariance_type` may also be one of mclust's
-        families, EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV: letters of the volume, the shape and the
-        orientation of components, equal (E), varying (V) or the identity (I). full is VVV, tied EEE, diag VVI and
-        spherical VII; E and V are for one feature.
-    resolution : "auto", float or array-like of shape (n_features,)
-        Step of which the values of a column are multiples: whole numbers, rounded readings. A component has there a
-        variance of step^2 / 12 at least, that of rounding. "auto" finds the steps, 0 is none.
-    sample_size : int or "auto"
-        Rows of the sample; "auto" takes 20 for each parameter of the model, 100,000 at least.
-    n_finalists : int
-        Restarts that go on from the sample to all rows, sharing each pass.
-    dtype : {"auto", "float64", "float32"}
-        Precision of the products in the kernel; sums are float64 in any case, and "auto" is float64.
-    persist : bool or "auto"
-        Keep lazy rows in memory between passes; "auto" does where they take at most half of what is there. Rows that
-        are not kept are read ahead of each pass; how many chunks, dask's `daskgmm.compute.read_ahead` says.
-    dim : str or None
-        Dimension of a DataArray that holds the features; None is the last. Variables of a Dataset, columns of a
-        DataFrame and the last axis of other arrays are the features whatever it is.
+    n_components : int, default 1
+        Number k of components.
+    covariance_type : str, default "full"
+        "full": each component has its own covariance matrix; "tied": all share one; "diag": each has its own variance
+        of each feature; "spherical": each has one variance for all features. Or one of mclust's families, EII VII EEI
+        VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV: the letters say whether volume, shape and orientation are equal
+        for all components (E), vary (V) or are the identity (I). E and V are for one feature.
+    tol : float, default 1e-4
+        EM stops when the estimated remaining gain of the mean log-likelihood is below this, in nats per row (Aitken's
+        estimate; Boehning et al. 1994). scikit-learn compares the last gain only, and stops earlier. With 0, EM runs
+        for `max_iter` iterations.
+    reg_covar : float, default 1e-12
+        Smallest variance of a component in any direction, as a share of each column's variance over all rows. Nothing
+        is added to larger variances, so a fit does not depend on the units of the columns. scikit-learn adds its
+        `reg_covar`, in squared units of the data, to every variance.
+    resolution : "auto", float or array-like of shape (n_features,), default "auto"
+        Step of which the values of a column are multiples: whole numbers, rounded readings. No component gets a
+        variance below step^2 / 12 in that column, the variance of rounding. "auto" finds the steps; 0 is none.
+    max_iter : int, default 200
+        Largest number of M-steps over all rows. 0 returns the initial parameters.
+    n_init : int, default 4
+        Number of restarts. With more than `sample_size` rows they run on a sample, and the best `n_finalists` continue
+        on all rows. With fewer, all restarts run on all rows. scikit-learn runs each on all rows.
+    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default "kmeans"
+        How a restart assigns rows to components before the first M-step: by the clusters of k-means; to the nearest of
+        k centres chosen by k-means++; a few random rows to each; to the nearest of k rows chosen at random.
+    weights_init : array-like of shape (n_components,), default None
+        Initial weights; they must sum to 1. None: from `init_params`.
+    means_init : array-like of shape (n_components, n_features), default None
+        Initial means. None: from `init_params`.
+    precisions_init : array-like, default None
+        Initial precisions, the inverses of the covariances, in the shape of `precisions_`. None: from `init_params`.
+        If all three initial parameters are given, EM takes plain steps from them.
+    sample_size : int or "auto", default "auto"
+        Rows of the sample. "auto" takes 20 for each parameter of the model, and at least 100,000.
+    n_finalists : int, default 1
+        Number of restarts that continue from the sample on all rows. They share each pass over the data.
+    dtype : {"auto", "float64", "float32"}, default "auto"
+        Precision of the products in the kernel; "auto" is float64. Sums are always float64.
+    persist : bool or "auto", default "auto"
+        Keep lazy rows in memory between passes; "auto" does if they take at most half of the available memory. Other
+        rows are read again, ahead of each pass; the setting `daskgmm.compute.read_ahead` of Dask's configuration says
+        how many chunks ahead.
+    dim : str, default None
+        Dimension of a DataArray that holds the features; None is the last one. Its labels, if it has any, are the names
+        of the features. Other inputs ignore `dim`: their features are the variables of a Dataset, the columns of a
+        DataFrame, or the last axis.
+    random_state : int, RandomState instance or None, default None
+        Seed of the sample, the restarts and `sample`. The same seed, data and chunks give the same model bit for bit.
+    warm_start : bool, default False
+        Start from the parameters of the last fit, if there was one.
+    verbose : int, default 0
+        1 prints every `verbose_interval`-th iteration, 2 each one; in a notebook a progress bar is shown.
+    verbose_interval : int, default 10
+        Iterations between two printed lines.
 
     Attributes
     ----------
-    weights_ : (n_components,)
-    means_ : (n_components, n_features)
-    covariances_, precisions_, precisions_cholesky_ : by covariance_type
+    weights_ : array of shape (n_components,)
+        Weights of the components. They sum to 1.
+    means_ : array of shape (n_components, n_features)
+        Means of the components, in units of the data.
+    covariances_ : array
+        Covariances of the components. The shape depends on `covariance_type`:
 
         ====================== ==========================================
         full, VVV, ...         (n_components, n_features, n_features)
         tied, EEE              (n_features, n_features)
-        diag, VVI, ..I         (n_components, n_features)
-        spherical, VII, EII    (n_components,)
+        diag, EEI VEI EVI VVI  (n_components, n_features)
+        spherical, EII VII     (n_components,)
         ====================== ==========================================
+    precisions_ : array
+        Inverses of the covariances, in the same shape.
+    precisions_cholesky_ : array
+        Cholesky factors of the precisions, in the same shape.
     converged_ : bool
-    n_iter_ : int, M-steps of the best trial
-    lower_bound_ : float, mean log-likelihood of the returned parameters
-    lower_bounds_ : list of float, mean log-likelihood at the start and after each M-step
-    n_features_in_, feature_names_in_ : as scikit-learn's
+        Whether the estimated remaining gain fell below `tol`.
+    n_iter_ : int
+        Number of M-steps over all rows that led to the returned parameters.
+    lower_bound_ : float
+        Mean log-likelihood of the returned parameters, in nats per row.
+    lower_bounds_ : list of float
+        Mean log-likelihood at the start and after each M-step.
+    n_features_in_ : int
+        Number of features of the fitted rows.
+    feature_names_in_ : array of shape (n_features,)
+        Names of the features, if the fitted rows had names that are texts.
 
     Examples
     --------
@@ -202,7 +242,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # as above
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:
-        """Fit the mixture to rows X (n, d), or an array (*grid, d), with weights (n,) or (*grid); return self."""
+        """Fit the mixture to rows X (n, d), or an array (..., d), with weights (n,) or (...,); return self."""
         rows = self._rows(X, sample_weight)
         given = given_parameters(
             self.n_components,
@@ -227,19 +267,19 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         return self.fit(X, y, sample_weight=sample_weight).predict(X)
 
     def predict(self, X: Any) -> Any:
-        """Return the most probable component of each row, (n,) or (*grid)."""
+        """Return the most probable component of each row, (n,) or (...,)."""
         return self._score(X, "labels")
 
     def predict_proba(self, X: Any) -> Any:
-        """Return the probability of each component for each row, (n, k) or (*grid, k)."""
+        """Return the probability of each component for each row, (n, k) or (..., k)."""
         return self._score(X, "probabilities")
 
     def score_samples(self, X: Any) -> Any:
-        """Return the log-density of each row, (n,) or (*grid), in nats."""
+        """Return the log-density of each row, (n,) or (...,), in nats."""
         return self._score(X, "log_density")
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return the mean log-density of the rows, in nats, weighted if weights (n,) or (*grid) are given."""
+        """Return the mean log-density of the rows, in nats, weighted if weights (n,) or (...,) are given."""
         sums = self._likelihood(X, sample_weight)
         return sums.log_likelihood / sums.weight_sum
 
@@ -268,7 +308,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         return self._mixture().sample(n_samples, np.random.default_rng(seed))
 
     def to_sklearn(self) -> SklearnGaussianMixture:
-        """Return a scikit-learn GaussianMixture that predicts the same, of the type whose array is of that form."""
+        """Return a scikit-learn GaussianMixture that predicts the same."""
         check_is_fitted(self)
         shared = set(SklearnGaussianMixture().get_params())
         other = SklearnGaussianMixture(**{name: value for name, value in self.get_params().items() if name in shared})
@@ -359,7 +399,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         """Return X as input, after scikit-learn's checks of its features; `reset` takes them as those of the fit."""
         if is_lazy(X):
             data = lazy_input(X, self.dim)
-            validate_data(self, data.header, reset=reset, skip_check_array=True)
+            self._check_features(data, reset=reset)
             return data
         fewest = 2 if reset else 1
         plain = without_mask(X)
@@ -367,6 +407,15 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
             self, plain, dtype="numeric", reset=reset, ensure_min_samples=fewest, ensure_all_finite=False
         )
         return memory_input(checked)
+
+    def _check_features(self, data: Input, *, reset: bool) -> None:
+        """Raise DataError unless number, names and order of the features are those of the fit; `reset` keeps them."""
+        try:
+            validate_data(self, data.header, reset=reset, skip_check_array=True)
+        except ValueError as error:
+            before = getattr(self, "feature_names_in_", None)
+            fitted = "" if before is None else f" The model was fitted on {', '.join(before)}, in this order."
+            raise DataError(" ".join(str(error).split()) + fitted) from None
 
     def _n_parameters(self) -> int:
         """Return the number of free parameters, under the name that scikit-learn's users know."""

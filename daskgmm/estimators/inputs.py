@@ -94,11 +94,10 @@ def _xarray_input(data: Any, dim: str | None) -> Input:
     """Return a Dataset (its variables are the features) or a DataArray (one dimension holds them) as input."""
     import xarray as xr  # an optional backend: whoever hands in its objects has it
 
-    names: tuple[str, ...] | None = None
     if isinstance(data, xr.Dataset):
-        names = tuple(str(name) for name in data.data_vars)
         data, dim = _stacked(data)
     features = _feature_dim(data.dims, dim)
+    names = tuple(map(str, data.coords[features].values)) if features in data.coords else None
     data = data.transpose(..., features)
     in_memory = data.chunks is None
     memory = data.values if in_memory else None

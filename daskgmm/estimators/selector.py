@@ -46,34 +46,85 @@ _SHARED = (
 
 
 class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn is not typed
-    """The best Gaussian mixture over numbers of components and covariance structures, by one sweep over the data.
+    """The best Gaussian mixture over numbers of components and covariance types, by one sweep over the data.
 
-    All candidates are updated from each read of the rows, and leave when they have converged or cannot win any more.
+    All candidates are updated in each pass over the rows, and leave it when they have converged or can no longer win.
 
     Parameters
     ----------
-    n_components : sequence of int
-    covariance_type : sequence of names and patterns as "E*", or "all" for mclust's 14 families
-        Each is combined with each number of components.
-    criterion : {"bic", "aic", "aicc", "icl", "heldout"}
-        The smallest wins; of "heldout", the mean log-likelihood of rows that were not fitted, the largest.
-    folds : int
-        Parts that the rows are dealt into for "heldout".
-    leave_early : bool
-        Whether candidates that cannot win any more leave before they converge.
-    tol, reg_covar, resolution, max_iter, n_init, init_params, sample_size, n_finalists, dtype, persist, dim,
-    random_state, verbose
-        As in GaussianMixture; all candidates share one sample.
+    n_components : sequence of int, default range(1, 11)
+        Numbers of components to compare.
+    covariance_type : str or sequence of str, default ("full", "tied", "diag", "spherical")
+        Covariance types to compare, or patterns of them, as "E*"; "all" are mclust's 14 families. Each is combined with
+        each number of components.
+    criterion : {"bic", "aic", "aicc", "icl", "heldout"}, default "bic"
+        What the candidates are compared by. The smallest value wins; for "heldout", the mean log-likelihood of rows
+        left out of the fit, the largest.
+    folds : int, default 5
+        Number of parts that the rows are divided into for "heldout".
+    leave_early : bool, default True
+        Prune candidates that can no longer win before they converge. False fits all of them to the end.
+    tol : float, default 1e-4
+        Estimated remaining gain at which a candidate stops, in nats per row, as in `GaussianMixture`.
+    reg_covar : float, default 1e-12
+        Smallest variance of a component in any direction, as a share of each column's variance over all rows.
+    resolution : "auto", float or array-like of shape (n_features,), default "auto"
+        Step of which the values of a column are multiples; "auto" finds the steps, 0 is none.
+    max_iter : int, default 200
+        Largest number of M-steps over all rows, for each candidate.
+    n_init : int, default 4
+        Number of restarts of each candidate on the sample.
+    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default "kmeans"
+        How a restart assigns rows to components before the first M-step, as in `GaussianMixture`.
+    sample_size : int or "auto", default "auto"
+        Rows of the sample, which all candidates share. "auto" takes 20 for each parameter of the largest model, and at
+        least 100,000.
+    n_finalists : int, default 1
+        Number of restarts of each candidate that continue from the sample on all rows.
+    dtype : {"auto", "float64", "float32"}, default "auto"
+        Precision of the products in the kernel; "auto" is float64. Sums are always float64.
+    persist : bool or "auto", default "auto"
+        Keep lazy rows in memory between passes; "auto" does if they take at most half of the available memory.
+    dim : str, default None
+        Dimension of a DataArray that holds the features; None is the last one.
+    random_state : int, RandomState instance or None, default None
+        Seed of the sample, the restarts and the folds.
+    verbose : int, default 0
+        1 or more prints each pass; in a notebook a progress bar is shown.
 
     Attributes
     ----------
-    best_estimator_ : GaussianMixture, fitted; predict and the like are its own
-    best_params_ : dict of n_components and covariance_type
-    best_score_ : float, the value of its criterion
-    results_ : dict of lists, one entry for each candidate: pandas.DataFrame(results_) is the table. Its columns are the
-        fields of daskgmm.core.selection.table.Row
-    elbow_ : dict, by structure the number of components where the log-likelihood bends most, or None
-    n_features_in_, feature_names_in_ : as scikit-learn's
+    best_estimator_ : GaussianMixture
+        The fitted model with the best criterion; `predict` and the other methods are its own.
+    best_params_ : dict
+        Its n_components and covariance_type.
+    best_score_ : float
+        The value of its criterion.
+    results_ : dict of lists
+        One entry for each candidate: ``pandas.DataFrame(selector.results_)`` is the table. The keys are:
+
+        ======================================= ==============================================================
+        name, covariance_type, n_components     the candidate, such as full-3
+        n_parameters                            number of free parameters
+        log_likelihood, mean_log_likelihood     total, and per row, in nats
+        aic, aicc, bic, icl                     information criteria
+        held_out, held_out_error                mean log-likelihood of rows left out, and its standard error
+        held_out_folds                          the same of each fold
+        criterion, delta                        value of the criterion, and how much worse it is than the best
+        delta_bic, evidence                     difference to the smallest BIC, and the evidence against the
+                                                candidate in words (Raftery 1995)
+        n_iter, converged, stop_reason          how EM ended
+        seconds                                 its share of the passes over all rows
+        collapsed                               numbers of its degenerate components
+        nested                                  the smaller candidate whose log-likelihood it takes over, if any
+        failed                                  whether it failed; stop_reason says why
+        ======================================= ==============================================================
+    elbow_ : dict
+        For each covariance type, the number of components at which the log-likelihood bends most, or None.
+    n_features_in_ : int
+        Number of features of the fitted rows.
+    feature_names_in_ : array of shape (n_features,)
+        Names of the features, if the fitted rows had names that are texts.
 
     Examples
     --------
@@ -145,7 +196,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # as above
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixtureSelector:
-        """Fit all candidates to rows X (n, d), or an array (*grid, d), with weights (n,) or (*grid); return self."""
+        """Fit all candidates to rows X (n, d), or an array (..., d), with weights (n,) or (...,); return self."""
         select = self._options()
         smallest = self._estimator(select.sizes[0], select.types[0])
         rows = smallest._rows(X, sample_weight)
@@ -161,19 +212,19 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         return self.fit(X, y, sample_weight=sample_weight).predict(X)
 
     def predict(self, X: Any) -> Any:
-        """Return the most probable component of each row, (n,) or (*grid)."""
+        """Return the most probable component of each row, (n,) or (...,)."""
         return self._best().predict(X)
 
     def predict_proba(self, X: Any) -> Any:
-        """Return the probability of each component for each row, (n, k) or (*grid, k)."""
+        """Return the probability of each component for each row, (n, k) or (..., k)."""
         return self._best().predict_proba(X)
 
     def score_samples(self, X: Any) -> Any:
-        """Return the log-density of each row, (n,) or (*grid), in nats."""
+        """Return the log-density of each row, (n,) or (...,), in nats."""
         return self._best().score_samples(X)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return the mean log-density of the rows, in nats, weighted if weights (n,) or (*grid) are given."""
+        """Return the mean log-density of the rows, in nats, weighted if weights (n,) or (...,) are given."""
         return self._best().score(X, y, sample_weight=sample_weight)
 
     def bic(self, X: Any, sample_weight: Any = None) -> float:

@@ -18,7 +18,7 @@ from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore
 
 from ..errors import ConfigurationError, DaskGMMError, DataError, without_credentials
-from .retry import denial, is_denied, is_transient, reason
+from .retry import denial, is_denied, is_transient, reason, trouble
 
 _FULL = {ENOSPC, EDQUOT, EFBIG, EROFS}
 
@@ -139,6 +139,16 @@ def copy_over(source: Path, target: Path) -> None:
     store.fs.copy(files, [cast(Any, target).path + one.removeprefix(store.path) for one in files])
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Put the file at `source` to a `target` where none is, without a second copy where the file system can."""
+    make_directory(target.parent)
+    if isinstance(source, Path):
+        with suppress(OSError):  # a file system without links
+            os.link(source, target)
+            return
+    write_first(target, source.read_bytes())
+
+
 def files_in(folder: Path, name: str) -> list[str]:
     """Return the paths, from the folder, of the file of that name, or of all files below the directory of that name."""
     if not isinstance(folder, Path):
@@ -207,6 +217,19 @@ def leads_elsewhere(path: Path, folder: Path) -> bool:
 
 
 @contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn the errors of a store that cannot be reached, or not by us, into a DataError of one line."""
+    try:
+        yield
+    except DaskGMMError:
+        raise
+    except Exception as error:  # stores raise errors of many classes
+        if (why := trouble(public(str(path)), "read", error)) is None:
+            raise
+        raise DataError(why) from error
+
+
+@contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn the errors of a store that takes no more, or not from us, into a DataError of one line."""
     try:
@@ -225,6 +248,8 @@ def writing(path: Path) -> Iterator[None]:
             raise DataError(f"{where} cannot be written: what stands in the way there is to be removed") from error
         if not is_transient(error) and getattr(error, "errno", None) not in _FULL:
             raise
+        if is_url(path) and (why := trouble(public(str(path)), "written", error)):
+            raise DataError(f"{why} (earlier results are untouched)") from error
         raise DataError(
             f"{path} cannot be written: {getattr(error, 'strerror', None) or reason(error)}; make room, or choose "
             "another output.directory (earlier results are untouched)"

@@ -99,6 +99,22 @@ def denial(what: str, done: str, error: Exception, section: str | None = None) -
     return f"{what} cannot be {done}: access is denied ({reason(error)}): {remedy}"
 
 
+def trouble(what: str, done: str, error: Exception) -> str | None:
+    """Return the message for a store of output that denies, or that does not answer; None for other errors."""
+    if is_denied(error):
+        return denial(what, done, error, "output")
+    if is_transient(error):
+        return f"{what} cannot be {done}: {reason(error)}: {remedy(what, error)}"
+    return None
+
+
+def remedy(what: str, error: Exception) -> str:
+    """Return what may help after an error that may pass, and did not."""
+    if "://" in what and _status(error) is None:  # nobody answers
+        return "check the URL and the endpoint in storage_options or the environment, or try again later"
+    return "try again later"
+
+
 def is_denied(error: Exception) -> bool:
     """Return whether permission or credentials are missing."""
     return (

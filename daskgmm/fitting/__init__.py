@@ -1,1 +1,1 @@
-"""Fits and sweeps of rows, whatever asks for them."""
+"""Fits and sweeps over rows, for jobs and estimators."""

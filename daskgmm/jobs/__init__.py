@@ -1,1 +1,1 @@
-"""The commands: one file for what each does."""
+"""What each command does, one file for each: fit, predict, select, submit, status, report."""

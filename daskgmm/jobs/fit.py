@@ -28,6 +28,7 @@ from ..storage.formats.model import save_model
 from ..storage.formats.provenance import save_beginning, save_course
 from ..storage.run.checkpoint_policy import checkpointing
 from ..storage.run.directory import MODEL, RECORD, OutputOptions, RunDirectory
+from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
 from .outputs import results_of
 from .report import leave_finished, report_of_fit
@@ -40,11 +41,34 @@ from .start import Start, check_start, start_of
 def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, resume: bool = False) -> Model:
     """Run the fit that the configuration describes; return the model, which the run directory then holds.
 
-    With `resume` an interrupted fit goes on, one that stopped at a smaller `fit.max_iter` goes on from its model, and
-    one that is finished is left as it is.
+    Parameters
+    ----------
+    config : Config
+        The configuration, as `daskgmm.config.load_config` returns it.
+    listen : callable
+        Called with each event (`daskgmm.events`) of the job; the default ignores them.
+    overwrite : bool
+        Replace a run that the output directory already holds.
+    resume : bool
+        Continue an interrupted fit from its last checkpoint, or a fit that stopped at a smaller `fit.max_iter` from its
+        model. A finished fit is left as it is; if there is none, start it.
+
+    Raises
+    ------
+    ConfigurationError
+        If the output directory holds a run and neither `overwrite` nor `resume` is given, or if what is there cannot be
+        resumed with this configuration.
+    DataError
+        If the data cannot be read, or cannot be fitted with this model.
+    ClusterLostError
+        If the cluster is gone.
+    RunInUseError
+        If another job has the output directory.
     """
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     with tracked(config, "fit", listen) as tell, directory.locked(tell):
+        if resume:
+            reopen_damaged(directory.path, tell)
         if resume and (before := finished(directory, config)) is not None:
             leave_finished(directory, config.output, tell)
             return before
@@ -118,10 +142,33 @@ def begun(
 def predict(
     config: Config, model: Model, listen: Listener = ignore, *, overwrite: bool = False, resume: bool = False
 ) -> None:
-    """Score the data of the configuration with a fitted model; write what `output` names to its directory."""
+    """Score the data of the configuration with a fitted model; write what `output` names to its directory.
+
+    Parameters
+    ----------
+    config : Config
+        The configuration, as `daskgmm.config.load_config` returns it.
+    model : Model
+        The fitted model, as `fit` or `daskgmm.load_model` returns it. Its features must be those of the data.
+    listen : callable
+        Called with each event (`daskgmm.events`) of the job; the default ignores them.
+    overwrite : bool
+        Replace a run that the output directory already holds.
+    resume : bool
+        Continue an interrupted prediction; its finished chunks are not computed again.
+
+    Raises
+    ------
+    ConfigurationError
+        If `output` names nothing to write, or if the output directory holds a fitted model or another prediction.
+    DataError
+        If the data cannot be read, or has other features than the model.
+    """
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     check_predictable(directory, config.output)
     with tracked(config, "prediction", listen) as tell, directory.locked(tell):
+        if resume:
+            reopen_damaged(directory.path, tell)
         directory.check_writable(overwrite, resume)
         source = open_source(config.data, weighted=False)
         check_same_features(source.feature_names, model.feature_names)

@@ -17,7 +17,8 @@ from ..sources import DataOptions, Source
 from ..storage.formats.model import fingerprint
 from ..storage.formats.results_parquet import TableWriter
 from ..storage.formats.results_zarr import GridLayout, ResultKinds, ZarrWriter
-from ..storage.run.staging import Plan, Unfinished
+from ..storage.run.manifest import Plan
+from ..storage.run.staging import Unfinished
 from .resume import plan_of_rows
 
 _NOT_OF_ROWS = {"weights"}  # a prediction takes none

@@ -5,6 +5,8 @@ from __future__ import annotations
 from glob import has_magic
 from pathlib import Path
 
+from distributed import Client
+
 from ..clusters.connection import Connection
 from ..clusters.kinds.address import Address
 from ..clusters.worker_checks import (
@@ -12,6 +14,7 @@ from ..clusters.worker_checks import (
     blas_threads,
     check_packages,
     check_paths,
+    excuse_departures,
     memory_limits,
     most_threads,
 )
@@ -29,10 +32,14 @@ def check_cluster(connection: Connection, config: Config, source: Source, listen
 
     Threads of this process have its packages, its files and its memory: nothing is asked.
     """
-    client = connection.client
-    if client is None:
-        return
+    if connection.client is not None:
+        with connection.present():
+            _check_workers(connection.client, config, source, listen)
+
+
+def _check_workers(client: Client, config: Config, source: Source, listen: Listener) -> None:
     check_packages(client, lambda message: listen(Notice(message)))
+    excuse_departures(client)
     output = place(config.output.directory, config.output.storage_options)
     writes = config.output.has_results and isinstance(output, Path)
     check_paths(client, local_inputs(config.data), output.absolute() if writes else None)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import yaml
 import zarr
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..errors import DaskGMMError, DataError
 from ..events import Listener, Notice, Phase
-from ..filesystem.location import writing, written_whole, zarr_store
+from ..filesystem.location import reading, writing, written_whole, zarr_store
+from ..filesystem.retry import reason
 from ..report.html.page import page
 from ..report.html.report_data import Story
 from ..storage.formats.model import load_model
 from ..storage.formats.provenance import load_record
 from ..storage.formats.selection import read_selection
 from ..storage.run.directory import CONFIG, MODEL, PICTURE, RECORD, REPORT, SELECTION, OutputOptions, RunDirectory
+from ..yaml_text import parse_yaml
 
 _MAP_SIDE = 700  # cells of the map of labels along its longer side
 _MOST_READ = 2**28  # cells of labels that are read for it
@@ -29,6 +32,29 @@ def write_report(directory: Path) -> Path:
     with writing(directory), written_whole(directory / REPORT) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return directory / REPORT
+
+
+def draw_again(directory: Path) -> Path:
+    """Draw report.html of a run that no job writes to meanwhile; return its path. Raises as `write_report`."""
+    with reading(directory):
+        if not (directory / MODEL).exists():
+            raise DataError(f"there is no fitted model in {directory}: a report is made of the run directory of a fit")
+        with RunDirectory(directory).locked(), _drawable(directory):
+            return write_report(directory)
+
+
+@contextmanager
+def _drawable(directory: Path) -> Iterator[None]:
+    """Turn what a damaged file makes libraries raise into a DataError of one line."""
+    try:
+        yield
+    except DaskGMMError:
+        raise
+    except Exception as error:  # codecs of arrays and pictures raise errors of many classes
+        raise DataError(
+            f"{REPORT} cannot be drawn from what {directory} holds ({type(error).__name__}: {reason(error)}): if "
+            "something there is damaged, the same fit with --resume writes it again"
+        ) from error
 
 
 def report_of_fit(directory: Path, listen: Listener) -> None:
@@ -49,11 +75,9 @@ def leave_finished(run: RunDirectory, output: OutputOptions, listen: Listener) -
 
 def story_of(directory: Path) -> Story:
     """Return all that the report of the run tells."""
-    if not (directory / MODEL).exists():
-        raise DataError(f"there is no fitted model in {directory}: a report is made of the run directory of a fit")
     model, record = load_model(directory), load_record(directory / RECORD)
     configuration = (directory / CONFIG).read_text()
-    options = yaml.safe_load(configuration)
+    options = parse_yaml(configuration, str(directory / CONFIG))
     picture = (directory / PICTURE).read_bytes() if (directory / PICTURE).exists() else None
     labels, of = _labels(directory, record.beginning.grid)
     return Story(

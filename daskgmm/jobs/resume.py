@@ -7,8 +7,6 @@ from hashlib import sha256
 from importlib.metadata import version
 from typing import Any
 
-import yaml
-
 from ..chunked.fingerprint import digest
 from ..chunked.rows import Rows
 from ..config import Config
@@ -23,7 +21,9 @@ from ..storage.formats.model import load_model
 from ..storage.formats.selection import read_selection
 from ..storage.run.directory import CONFIG, CONTENT, MODEL, SELECTION, RunDirectory
 from ..storage.run.finished_parts import is_fitted
-from ..storage.run.staging import Plan, Unfinished, is_unfinished, settle
+from ..storage.run.manifest import Plan
+from ..storage.run.staging import Unfinished, is_unfinished, settle
+from ..yaml_text import parse_yaml
 
 _KEPT_BESIDE = {"report", "report_rows", "mlflow", "performance_report"}  # of output: what tells of a job
 _FREE = {"directory", "checkpoint_every", "storage_options", *_KEPT_BESIDE}  # they change no result
@@ -101,10 +101,10 @@ def _same(directory: RunDirectory, config: Config, decisive: Callable[[Sections]
     if is_unfinished(directory.path) or not directory.holds_model:
         return None
     try:
-        before = yaml.safe_load((directory.path / CONFIG).read_text())
-        same = decisive(before) == decisive(yaml.safe_load(config.to_yaml()))
+        before = parse_yaml((directory.path / CONFIG).read_text(), CONFIG)
+        same = decisive(before) == decisive(parse_yaml(config.to_yaml(), CONFIG))
         return load_model(directory.path) if same else None
-    except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError, yaml.YAMLError):
+    except (AttributeError, KeyError, OSError, TypeError, ValueError):
         return None
 
 

@@ -28,6 +28,7 @@ from ..storage.formats.selection import read_selection, write_selection
 from ..storage.formats.sweep_checkpoint import notes_of, sweep_of
 from ..storage.run.checkpoint_policy import checkpointing
 from ..storage.run.directory import CONFIG, MODEL, RECORD, SELECTION, RunDirectory
+from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
 from .report import leave_finished, report_of_fit
 from .resume import finished_sweep, fitted_before, select_plan
@@ -38,12 +39,36 @@ from .session import opened
 def select(
     config: Config, listen: Listener = ignore, *, overwrite: bool = False, resume: bool = False
 ) -> tuple[Model, Selection]:
-    """Run the sweep that the configuration describes; return the best model, which the run directory then holds.
+    """Run the sweep that the configuration describes, and write the best model to the run directory.
 
-    With `resume` an interrupted sweep is gone on with, and one that is finished is left as it is.
+    Parameters
+    ----------
+    config : Config
+        The configuration, as `daskgmm.config.load_config` returns it. Its section `select` names the candidates.
+    listen : callable
+        Called with each event (`daskgmm.events`) of the job; the default ignores them.
+    overwrite : bool
+        Replace a run that the output directory already holds.
+    resume : bool
+        Continue an interrupted sweep from its last checkpoint. A finished one is left as it is; if there is none, start
+        it.
+
+    Returns
+    -------
+    model : Model
+        The best model.
+    table : Selection
+        A row for each candidate, and the choice; `selection.json` holds the same.
+
+    Raises
+    ------
+    DaskGMMError
+        As `daskgmm.jobs.fit.fit` does.
     """
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     with tracked(config, "select", listen) as tell, directory.locked(tell):
+        if resume:
+            reopen_damaged(directory.path, tell)
         if resume and (before := finished_sweep(directory, config)) is not None:
             leave_finished(directory, config.output, tell)
             return before

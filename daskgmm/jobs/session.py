@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-
-import dask
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 
 from ..chunked.memory import fits
 from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
+from ..clusters.connection import Cluster, Connection
 from ..clusters.task_progress import watched
-from ..concurrency import READ_AHEAD
+from ..concurrency import own_read_ahead
 from ..config import Config
 from ..events import Connected, Listener, Notice, Opened, Phase
 from ..sources import Source
@@ -25,14 +24,13 @@ from .preflight import check_cluster
 def opened(config: Config, source: Source, listen: Listener) -> Iterator[Rows]:
     """Connect to the place where the job computes, and give the source's rows there, once it can do the job."""
     with (
-        dask.config.set({READ_AHEAD: config.compute.read_ahead}),
-        config.cluster.connect() as connection,
+        own_read_ahead(config.compute.read_ahead),
+        _connected(config.cluster, listen) as connection,
         watched(connection.client) as look,
     ):
         listen(Connected(connection.description, connection.dashboard, look))
         check_cluster(connection, config, source, listen)
-        for notice in source.notices:
-            listen(Notice(notice))
+        _tell(source.notices, listen)
         performance = (
             performance_report(connection, config.output) if config.output.performance_report else nullcontext()
         )
@@ -43,6 +41,19 @@ def opened(config: Config, source: Source, listen: Listener) -> Iterator[Rows]:
         listen(Opened(rows.n_rows, row_bytes, streamed=not keep))
         with performance, ready(rows, keep, source.description) as ready_rows:
             yield ready_rows
+
+
+@contextmanager
+def _connected(cluster: Cluster, listen: Listener) -> Iterator[Connection]:
+    """Connect, and tell at the end what of the cluster may still run: it spoils no job that is complete."""
+    with ExitStack() as stack, cluster.connect() as connection:
+        stack.callback(_tell, connection.leftovers, listen)
+        yield connection
+
+
+def _tell(messages: Iterable[str], listen: Listener) -> None:
+    for message in messages:
+        listen(Notice(message))
 
 
 def _described(rows: Rows, source: Source) -> str:

@@ -9,8 +9,9 @@ from time import time
 from typing import Any, Literal
 
 from ..core.em.aitken import passes_left
-from ..core.em.fitted_model import FitSummary
-from ..filesystem.location import place
+from ..core.em.fitted_model import FitSummary, Model
+from ..errors import DataError
+from ..filesystem.location import place, public, reading
 from ..storage.formats.model import load_model
 from ..storage.run.directory import CONFIG, SELECTION, RunDirectory
 from ..storage.run.inspect import Written, newest, written_by
@@ -19,7 +20,7 @@ from ..storage.run.lock import owner as owner_of
 from ..storage.run.metrics import METRICS
 from ..storage.run.staging import Leftover, leftover
 
-State = Literal["running", "interrupted", "unfinished", "finished", "nothing"]
+State = Literal["running", "stopped", "interrupted", "unfinished", "finished", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,33 @@ class RunStatus:
 def status_of(run_dir: str | Path, storage_options: Mapping[str, Any] | None = None) -> RunStatus:
     """Return what the run in a directory, or an fsspec URL, is doing; nothing is changed by looking."""
     directory = place(run_dir, storage_options)
+    with reading(directory):
+        return _status_of(directory)
+
+
+def load_finished(run_dir: str) -> Model:
+    """Return the model of a run; raise DataError, which says what the run is doing, where there is none yet."""
+    try:
+        return load_model(run_dir)
+    except DataError:
+        found = status_of(run_dir)
+        if found.state in {"finished", "nothing"} or found.earlier_run:
+            raise
+        job, state = found.job or "job", _STATES[found.state].partition(":")[0]
+        raise DataError(
+            f"{public(run_dir)} has no model yet: its {job} is {state}; daskgmm status tells more"
+        ) from None
+
+
+def _status_of(directory: Path) -> RunStatus:
     work = leftover(directory)
     if work is not None:
         return _of_unfinished(directory, work)
     owner = owner_of(directory)
     if owner is not None and _state(owner) != "interrupted":  # it reads and seeds before it writes
-        return RunStatus(str(run_dir), _state(owner), phase="read", owner=owner)
+        return RunStatus(str(directory), _state(owner), phase="read", owner=owner)
     if not RunDirectory(directory).holds_run:
-        return RunStatus(str(run_dir), "nothing", go_on="daskgmm fit CONFIG writes a run here")
+        return RunStatus(str(directory), "nothing", go_on="daskgmm fit CONFIG writes a run here")
     return _of_finished(directory)
 
 
@@ -114,8 +134,10 @@ def _of_unfinished(directory: Path, work: Leftover) -> RunStatus:
 
 
 def _state(owner: Owner | None) -> State:
-    """Return whether the process of the owner lives; on another machine that cannot be told, nor without a lock."""
-    if owner is None or not owner.is_here:
+    """Return whether the process of the owner lives; on another machine that cannot be told."""
+    if owner is None:
+        return "stopped"  # each job holds the lock, and removes it when it ends in good order
+    if not owner.is_here:
         return "unfinished"
     return "running" if owner.process_lives else "interrupted"
 
@@ -173,6 +195,7 @@ def _facts(status: RunStatus) -> dict[str, str | None]:
 
 _STATES = {
     "running": "running",
+    "stopped": "stopped: no job runs here, and what it had written is kept",
     "interrupted": "interrupted: the process that wrote it is gone",
     "unfinished": "unfinished: running or interrupted, the time of the last write tells more",
     "finished": "finished",

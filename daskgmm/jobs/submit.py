@@ -15,13 +15,12 @@ import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from dask.utils import parse_bytes
-
 from ..clusters.connection import Cluster
 from ..clusters.kinds.allocation import Allocation
-from ..clusters.kinds.batch import BatchWorkers, check_command
+from ..clusters.kinds.batch import BatchWorkers, check_command, slurm_directive, slurm_pattern
 from ..clusters.kinds.jobqueue import Slurm
 from ..errors import ConfigurationError
+from ..options import parse_size
 
 _GO_ON = "--resume"  # how a requeued job treats what the job before it left
 
@@ -112,18 +111,20 @@ def batch_job(cluster: Cluster, submission: Submission) -> BatchJob:
 
 def _directives(cluster: Slurm) -> list[str]:
     """Return the options of sbatch: a task for each of the jobs that kind slurm would submit."""
-    mebibytes = -(-parse_bytes(cluster.memory) // (cluster.cores * 2**20))
-    log = f"{cluster.job_name}-%j.log"
+    mebibytes = -(-parse_size(cluster.memory) // (cluster.cores * 2**20))
     named = {"partition": cluster.queue, "account": cluster.account}
+    options = {
+        "job-name": cluster.job_name,
+        **{name: value for name, value in named.items() if value is not None},
+        "ntasks": cluster.jobs,
+        "cpus-per-task": cluster.cores,
+        "mem-per-cpu": f"{mebibytes}M",
+        "time": cluster.walltime,
+        "output": slurm_pattern(cluster.log_directory, f"{cluster.job_name}-%j.log"),
+        "open-mode": "append",
+    }
     return [
-        f"--job-name={cluster.job_name}",
-        *(f"--{name}={value}" for name, value in named.items() if value is not None),
-        f"--ntasks={cluster.jobs}",
-        f"--cpus-per-task={cluster.cores}",
-        f"--mem-per-cpu={mebibytes}M",
-        f"--time={cluster.walltime}",
-        f"--output={log if cluster.log_directory is None else f'{cluster.log_directory}/{log}'}",
-        "--open-mode=append",
+        *(slurm_directive(f"--{name}=", value) for name, value in options.items()),
         "--requeue",
         f"--signal=B:USR1@{cluster.notice_seconds}",
         *cluster.job_extra_directives,

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..config import Config
 from ..errors import ConfigurationError, without_credentials
 from ..events import Connected, Event, Finished, Iteration, Listener, Notice
@@ -18,6 +16,7 @@ from ..filesystem.location import place
 from ..storage.formats.export import as_json
 from ..storage.formats.model import load_model
 from ..storage.run.directory import CONFIG, RunDirectory
+from ..yaml_text import parse_yaml
 
 EXPERIMENT = "daskgmm"
 _LONGEST_PARAMETER = 500  # characters; what every MLflow takes
@@ -105,10 +104,10 @@ class _Store:
         experiment = client.get_experiment_by_name(name)
         experiment_id = client.create_experiment(name) if experiment is None else experiment.experiment_id
         self.run = client.create_run(
-            experiment_id, tags={"daskgmm.jobs.fit": job}, run_name=f"{job} {_stem(config)}"
+            experiment_id, tags={"daskgmm.job": job}, run_name=f"{job} {_stem(config)}"
         ).info.run_id
         self.client = client
-        for key, value in _flat(yaml.safe_load(config.to_yaml())).items():
+        for key, value in _flat(parse_yaml(config.to_yaml(), CONFIG)).items():
             client.log_param(self.run, key, str(value)[:_LONGEST_PARAMETER])
 
     def _log_iteration(self, event: Iteration) -> None:

@@ -1,1 +1,1 @@
-"""What a person looks at. It listens to events; compute code does not know that it exists."""
+"""Reports for people to read. Computing code does not know that they exist."""

@@ -1,107 +1,16 @@
-"""What a source is: the options that name one, and the value that opening it gives."""
+"""What a source is: the value that opening it gives."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import isfinite
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
-from annotated_types import Len, MinLen
 from numpy.typing import NDArray
-from pydantic import BeforeValidator
 
-from ..core.arrays.naming import KINDS, Naming
-from ..options import STRICT
-from .readable import Readable, SyntheticOptions
-from .tables.csv_dialect import CsvOptions
-from .zarr_checked_store import MissingChunks
-
-Format = Literal["auto", "zarr", "npy", "hdf5", "xarray", "parquet", "csv", "arrow", "orc", "image", "sample"]
-
-
-def _writable(mask: object) -> object:
-    """Return NaN and infinity as strings that a configuration file can hold, and that equal themselves."""
-    if isinstance(mask, bool) or mask == "":
-        raise ValueError("should be the name of an array or a fill value, or a list of fill values")
-    return str(mask) if isinstance(mask, float) and not isfinite(mask) else mask
-
-
-def _fill_value(value: object) -> object:
-    """Return a fill value of a list as a configuration file can hold it; raise ValueError for what is none."""
-    written = value.lower() if isinstance(value, str) else _writable(value)
-    if not isinstance(written, float | int) and written not in KINDS:
-        raise ValueError(f"should be a number, nan, inf or -inf in a list: {value!r} is none")
-    return written
-
-
-FillValue = Annotated[str | float | int, BeforeValidator(_fill_value)]
-Mask = Annotated[str | float | int | Annotated[tuple[FillValue, ...], MinLen(1)] | None, BeforeValidator(_writable)]
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """Where the rows are."""
-
-    __pydantic_config__: ClassVar = STRICT
-
-    path: Annotated[str, MinLen(1)]
-    """zarr, parquet, CSV, Arrow, ORC (files or URLs), .npy, file.h5::dataset, netCDF, PNG, JPEG, or sample:NAME."""
-    format: Format = "auto"
-    """auto goes by the path."""
-    array: str | None = None
-    """Name of the array, dataset or variable; may be left out where there is one only. Its last axis: features."""
-    arrays: Annotated[tuple[str, ...], MinLen(1)] | None = None
-    """Names of arrays or variables, all of one shape, stacked as features."""
-    columns: Annotated[tuple[str, ...], MinLen(1)] | None = None
-    """Columns of a table that are features: names or patterns (dep_*), !name or !pattern for others; null: all."""
-    weights: Annotated[str, MinLen(1)] | None = None
-    """Row weights: name of an array in the same group or file, of a column, or path of .npy files."""
-    mask: Mask = None
-    """Which rows count: array or column not 0 there (~name: 0 there); or fill values (-9999, nan, inf) of others."""
-    keep: tuple[str, ...] = ()
-    """Key columns of a table: no features, but carried over to the results."""
-    header: bool | Annotated[tuple[str, ...], MinLen(1)] | None = None
-    """Of CSV: true: the first line holds names; false: it is a row; or a list of names; null: it must be sure."""
-    delimiter: Annotated[str, Len(1, 1)] | None = None
-    """Of CSV: the character between values; null: the one of , ; | and tab that fits."""
-    decimal: Literal[".", ","] = "."
-    """Of CSV: the decimal point of numbers."""
-    na_values: tuple[str | int | float, ...] = ()
-    """Of CSV: texts or numbers that mean a missing value, beside the empty text, NA, N/A, NaN and null."""
-    encoding: Annotated[str, MinLen(1)] = "utf-8"
-    """Of CSV: the encoding of its text, such as latin-1 or cp1252."""
-    missing_chunks: MissingChunks | None = None
-    """Of zarr: chunks that are not there are filled, or an error; null: filled where the store names a fill value."""
-    storage_options: dict[str, Any] = field(default_factory=dict, repr=False)
-    """What the file system of a URL is to know: credentials, endpoint."""
-    synthetic: SyntheticOptions = field(default_factory=SyntheticOptions)
-    """The mixture that sample:synthetic draws from."""
-
-    @property
-    def csv(self) -> CsvOptions:
-        """How CSV files are written, as far as it is given."""
-        na_values = tuple(str(value) for value in self.na_values)
-        return CsvOptions(self.header, self.delimiter, self.decimal, na_values, self.encoding)
-
-    @property
-    def fill_values(self) -> tuple[float, ...]:
-        """The values that mark rows to leave out, NaN and infinity included; none where the mask is no number."""
-        given = self.mask if isinstance(self.mask, tuple) else (self.mask,)
-        numbers = (float(one) if isinstance(one, str) and one.lower() in KINDS else one for one in given)
-        return tuple(one for one in numbers if isinstance(one, float | int))
-
-    @property
-    def mask_name(self) -> str | None:
-        """What is named as the mask, without the ~ that inverts it."""
-        named = isinstance(self.mask, str) and not self.fill_values
-        return str(self.mask).removeprefix("~") if named else None
-
-    @property
-    def mask_is_inverted(self) -> bool:
-        return isinstance(self.mask, str) and self.mask.startswith("~")
-
+from ..core.arrays.naming import Naming
+from .readable import Readable
 
 Keys = Callable[[int, int], Any]  # first row, last row + 1 -> pyarrow.Table of the key columns
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from ..core.arrays.blocks import native_dtype
 from ..errors import DataError
 from .readable import Readable, Slices
+
+T = TypeVar("T")
 
 
 def common_dtype(dtypes: list[np.dtype[Any]]) -> np.dtype[Any]:
@@ -104,6 +106,62 @@ class Concatenated:
             return part
         empty = np.empty((0, *_sizes(tuple(others), self.shape[1:])), self.dtype)
         return np.concatenate([empty, *parts], dtype=self.dtype)
+
+
+@dataclass(frozen=True)
+class FeaturesLast:
+    """An array with one of its axes moved to the end."""
+
+    array: Readable
+    axis: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return moved_last(tuple(self.array.shape), self.axis)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.array.dtype)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.array.shape)
+
+    def __getitem__(self, slices: Slices) -> NDArray[Any]:
+        *grid, features = _complete(slices, self.ndim)
+        values = np.asarray(self.array[(*grid[: self.axis], features, *grid[self.axis :])])
+        return np.ascontiguousarray(np.moveaxis(values, self.axis, -1))
+
+
+@dataclass(frozen=True)
+class Transposed:
+    """An array with its axes the other way round."""
+
+    array: Readable
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.array.shape)[::-1]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.array.dtype)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.array.shape)
+
+    def __getitem__(self, slices: Slices) -> NDArray[Any]:
+        return np.ascontiguousarray(np.asarray(self.array[_complete(slices, self.ndim)[::-1]]).T)
+
+
+def moved_last(values: tuple[T, ...], index: int) -> tuple[T, ...]:
+    """Return the values with that of an index at the end.
+
+    >>> moved_last(("band", "y", "x"), 0)
+    ('y', 'x', 'band')
+    """
+    return (*values[:index], *values[index + 1 :], values[index])
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import DataError
-from .base import Coordinate, DataOptions, Source
-from .composite import NonZero, Stacked
+from .base import Coordinate, Source
+from .composite import FeaturesLast, NonZero, Stacked, moved_last
 from .readable import Readable
+
+if TYPE_CHECKING:
+    from .options import DataOptions
 
 LARGEST_COORDINATE = 2**20  # values; longer ones number rows rather than place them
 
@@ -38,8 +41,8 @@ class Container(Protocol):
     def names(self) -> list[str]:
         """Return the names of its arrays, for a message."""
 
-    def default(self, besides: set[str | None]) -> dict[str, Any]:
-        """Return the option that names its rows where that is clear (`array` or `arrays`), looking past some names."""
+    def default(self, besides: set[str | None], feature_axis: int | str | None) -> dict[str, Any]:
+        """Return the options that name its rows where that is clear, looking past some names."""
 
     def member(self, name: str) -> Member | None:
         """Return the array of that name, None where there is none."""
@@ -52,9 +55,9 @@ def source_in(container: Container, options: DataOptions, weighted: bool) -> Sou
     """Return the source that `arrays` or else `array` names, with its mask, and its weights where they are wanted."""
     weights, mask = options.weights, options.mask_name
     if options.array is None and options.arrays is None:
-        options = replace(options, **container.default({weights, mask}))
-    names = options.arrays
-    source = _single(container, options.array) if names is None else _stacked(container, names)
+        options = replace(options, **container.default({weights, mask}, options.feature_axis))
+    names, axis = options.arrays, options.feature_axis
+    source = _single(container, options.array, axis) if names is None else _stacked(container, names)
     if weighted and weights is not None:
         source = replace(source, weights=_beside(source, container, weights, "weights"))
     if mask is not None:
@@ -84,22 +87,72 @@ def member_of(container: Container, name: str | None) -> Member:
     return found
 
 
-def _single(container: Container, name: str | None) -> Source:
-    member = member_of(container, name)
-    shape = member.array.shape
+def _single(container: Container, name: str | None, feature_axis: int | str | None) -> Source:
+    member, beside = member_of(container, name), str(name)
+    return source_of(member, f"{container.path}/{name}", feature_axis, lambda dim: container.coordinate(dim, beside))
+
+
+def source_of(
+    member: Member,
+    description: str,
+    feature_axis: int | str | None = None,
+    coordinate: Callable[[str], Coordinate | None] = lambda _: None,
+) -> Source:
+    """Return an array as a source: its features are along the last axis, or the one that is named.
+
+    `coordinate` gives the values along the axis of a name. Raise DataError if there is no such axis.
+    """
+    member = features_last(member, feature_axis, description)
+    shape = tuple(member.array.shape)
     n_axes = max(len(shape) - 1, 1)  # of the grid
     dims = member.dims and member.dims[:n_axes]
-    stored = member.stored_chunks and member.stored_chunks[:n_axes]
-    features = container.coordinate(member.dims[-1], str(name)) if member.dims and member.dims[n_axes:] else None
+    features = coordinate(member.dims[-1]) if member.dims and member.dims[n_axes:] else None
     return Source(
         member.array,
-        f"{container.path}/{name}",
-        stored,
+        description,
+        member.stored_chunks and member.stored_chunks[:n_axes],
         feature_names=_labels(features, shape[-1]) if len(shape) > 1 else None,
         dims=dims,
-        coordinates=_coordinates(container, dims, str(name), shape),
+        coordinates=_coordinates(coordinate, dims, shape),
         notices=member.notices,
     )
+
+
+def source_of_numbers(member: Member, feature: str, description: str) -> Source:
+    """Return an array as a source in which each value is a row of one feature."""
+    array = Stacked.of({feature: member.array})
+    return Source(
+        array, description, member.stored_chunks, feature_names=(feature,), dims=member.dims, notices=member.notices
+    )
+
+
+def features_last(member: Member, axis: int | str | None, name: str) -> Member:
+    """Return the array with the axis of its features at the end; None: it is there."""
+    if axis is None:
+        return member
+    ndim = member.array.ndim
+    if ndim < 2:
+        raise DataError(f"{name} has {ndim} axis, whose values are rows of one feature: leave data.feature_axis out")
+    at = _axis_number(axis, ndim, member.dims, name)
+    stored, dims = member.stored_chunks, member.dims
+    return replace(
+        member,
+        array=member.array if at == ndim - 1 else FeaturesLast(member.array, at),
+        stored_chunks=stored and moved_last(stored, at),
+        dims=dims and moved_last(dims, at),
+    )
+
+
+def _axis_number(axis: int | str, ndim: int, dims: tuple[str, ...] | None, name: str) -> int:
+    if isinstance(axis, int):
+        if not -ndim <= axis < ndim:
+            raise DataError(f"data.feature_axis {axis}: {name} has {ndim} axes: give {-ndim} to {ndim - 1}")
+        return axis % ndim
+    if dims is None:
+        raise DataError(f"data.feature_axis {axis!r}: the axes of {name} have no names: give a number")
+    if dims.count(axis) != 1:
+        raise DataError(f"data.feature_axis {axis!r}: {name} has the axes {', '.join(dims)}: name one of them")
+    return dims.index(axis)
 
 
 def _stacked(container: Container, names: tuple[str, ...]) -> Source:
@@ -113,7 +166,7 @@ def _stacked(container: Container, names: tuple[str, ...]) -> Source:
         max(layouts, key=prod, default=None),
         feature_names=names,
         dims=dims,
-        coordinates=_coordinates(container, dims, names[0], array.shape),
+        coordinates=_coordinates(lambda dim: container.coordinate(dim, names[0]), dims, array.shape),
         notices=tuple(notice for member in members.values() for notice in member.notices),
     )
 
@@ -127,11 +180,11 @@ def _common_dims(dims: Mapping[str, tuple[str, ...] | None]) -> tuple[str, ...] 
 
 
 def _coordinates(
-    container: Container, dims: tuple[str, ...] | None, beside: str, shape: tuple[int, ...]
+    coordinate: Callable[[str], Coordinate | None], dims: tuple[str, ...] | None, shape: tuple[int, ...]
 ) -> dict[str, Coordinate]:
     """Return the coordinates along the axes, where what is called so is as long as the axis."""
     sizes = dict(zip(dims or (), shape, strict=False))
-    found = {dim: container.coordinate(dim, beside) for dim in sizes}
+    found = {dim: coordinate(dim) for dim in sizes}
     return {dim: one for dim, one in found.items() if one is not None and len(one.values) == sizes[dim]}
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..errors import DaskGMMError, DataError
-from ..filesystem.retry import PATIENT, RetryPolicy, denial, is_denied, is_transient, reason, retried, sendable
+from ..filesystem.retry import PATIENT, RetryPolicy, denial, is_denied, is_transient, reason, remedy, retried, sendable
 from .readable import Readable, Slices
 
 T = TypeVar("T")
@@ -45,7 +45,8 @@ class Guard:
         if is_denied(error):
             message = denial(what, "read", error)
         elif is_transient(error):
-            message = f"{what} cannot be read: {reason(error)}, after {self.retry.attempts} attempts: try again later"
+            attempts = f"after {self.retry.attempts} attempts"
+            message = f"{what} cannot be read: {reason(error)}, {attempts}: {remedy(what, error)}"
         else:
             place = locate() if locate is not None else ""
             message = f"{what} cannot be read{place and f', {place} is damaged'}: {reason(error)}"

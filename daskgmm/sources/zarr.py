@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
+from json import JSONDecodeError
 from math import ceil
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import zarr
@@ -15,13 +16,20 @@ from zarr.storage import FsspecStore
 
 from ..errors import DataError
 from ..filesystem.location import check_file_system, is_url
-from .base import Coordinate, DataOptions, Source, plain_attributes
+from .anndata import ENCODING, check_dense, default_of_anndata
+from .base import Coordinate, Source, plain_attributes
 from .cf_decoding import decoded
-from .container import LARGEST_COORDINATE, Member, source_in
+from .container import LARGEST_COORDINATE, Member, source_in, source_of
+from .default_rows import Variable, default_rows, named_as_coordinates
 from .guarded import Guard, Reliable
+from .ome_zarr import multiscale_of
 from .readable import Readable, Slices
+from .source_format import OF_CONTAINERS, SourceFormat
 from .store_fingerprint import unchanged
 from .zarr_checked_store import MissingChunks, absent_chunks, check_absent, checked
+
+if TYPE_CHECKING:
+    from .options import DataOptions
 
 
 def open_zarr(options: DataOptions, guard: Guard, weighted: bool) -> Source:
@@ -37,10 +45,7 @@ def open_zarr(options: DataOptions, guard: Guard, weighted: bool) -> Source:
             f"{options.path} is a single zarr array: data.weights and data.mask need a group that holds all"
         )
     member = _member(node, options.path, guard, options.format == "zarr", options.missing_chunks)
-    n_axes = max(node.ndim - 1, 1)
-    stored, dims = member.stored_chunks, member.dims
-    dims = dims and dims[:n_axes]
-    return Source(member.array, options.path, stored and stored[:n_axes], dims=dims, notices=member.notices)
+    return source_of(member, options.path, options.feature_axis)
 
 
 def open_node(path: str, storage_options: dict[str, Any]) -> zarr.Group | zarr.Array[Any]:
@@ -49,7 +54,13 @@ def open_node(path: str, storage_options: dict[str, Any]) -> zarr.Group | zarr.A
         check_file_system(path)
     try:
         return zarr.open(_store(path, storage_options), mode="r")
+    except JSONDecodeError as error:
+        raise DataError(
+            f"data.path {path!r}: its metadata (zarr.json; .zarray and .zattrs in format 2) are damaged: {error}"
+        ) from None
     except FileNotFoundError:  # also where a directory or bucket is there, but no zarr in it
+        if path.lower().endswith(".zip"):
+            raise DataError(f"data.path {path!r} is packed: name it zip://::file://{Path(path).absolute()}") from None
         raise DataError(f"data.path {path!r} is not there, or holds no zarr array or group") from None
 
 
@@ -75,21 +86,42 @@ class ZarrGroup:
         nodes = self.group.members(max_depth=None)  # also of groups in the group
         return sorted(name for name, node in nodes if isinstance(node, zarr.Array))
 
-    def default(self, besides: set[str | None]) -> dict[str, Any]:
-        """Return the only array that is no coordinate; if it lies along a coordinate of numbers, it is one feature."""
-        arrays = {name: array for name, array in self.group.arrays() if name not in besides}
-        rows = [name for name, array in arrays.items() if _dims(array) != (name,)]
-        if len(rows) != 1:
-            return {}
-        last = self.group.get((_dims(arrays[rows[0]]) or ("",))[-1] or "/")
-        is_field = isinstance(last, zarr.Array) and last.ndim == 1 and last.dtype.kind in "iuf"
-        return {"arrays": (rows[0],)} if is_field else {"array": rows[0]}
+    def default(self, besides: set[str | None], feature_axis: int | str | None) -> dict[str, Any]:
+        """Return the arrays that are no coordinates, as xarray would take them; or what AnnData or OME-Zarr say."""
+        if self.group.attrs.get(ENCODING) == "anndata":
+            return default_of_anndata(self.names())
+        image = multiscale_of(self.group.attrs)
+        if image is not None:
+            return image.rows() if feature_axis is None else {"array": image.levels[0]}
+        arrays = dict(self.group.arrays())
+        coordinates = named_as_coordinates(self.group.attrs).union(
+            *(named_as_coordinates(array.attrs) for array in arrays.values())
+        )
+        variables = {
+            name: Variable(array.shape, _dims(array))
+            for name, array in arrays.items()
+            if name not in besides | coordinates
+            and _dims(array) != (name,)
+            and array.ndim
+            and array.dtype.kind in "iufb"
+        }
+        return default_rows(variables, self._kind_of_coordinate, self.path, feature_axis)
+
+    def _kind_of_coordinate(self, name: str) -> str | None:
+        found = self.group.get(name)
+        return found.dtype.kind if isinstance(found, zarr.Array) and found.ndim == 1 else None
 
     def member(self, name: str) -> Member | None:
         found = self.group.get(name)
+        if isinstance(found, zarr.Group):
+            check_dense(found.attrs.get(ENCODING), f"{self.path}/{name}")
         if not isinstance(found, zarr.Array):
             return None
-        return _member(found, f"{self.path}/{name}", self.guard, self.raw, self.missing)
+        member = _member(found, f"{self.path}/{name}", self.guard, self.raw, self.missing)
+        image = multiscale_of(self.group.attrs)
+        if image is None or member.dims is not None or name not in image.levels or len(image.dims) != found.ndim:
+            return member
+        return replace(member, dims=image.dims)
 
     def coordinate(self, name: str, beside: str) -> Coordinate | None:
         path = "/".join((*beside.split("/")[:-1], name))
@@ -110,6 +142,10 @@ def _member(array: zarr.Array[Any], name: str, guard: Guard, raw: bool, missing:
     if not raw:
         readable = decoded(readable, array.attrs, name, _fill(array))
     return Member(readable, array.shards or array.chunks, _dims(array), _notices(array, name, raw))
+
+
+def _is_numeric(array: zarr.Array[Any]) -> bool:
+    return array.ndim > 0 and array.dtype.kind in "iufb"
 
 
 def _fill(array: zarr.Array[Any]) -> Any:
@@ -155,3 +191,6 @@ def _damaged_chunk(array: zarr.Array[Any], slices: Slices) -> str:
             whole = (*index, *[0] * (array.ndim - len(index)))
             return f"chunk {array.path}/{array.metadata.encode_chunk_key(whole)}".replace(" /", " ")
     return ""
+
+
+ZARR = SourceFormat("zarr", open_zarr, (".zarr",), takes=OF_CONTAINERS | {"missing_chunks"}, from_url=True)

@@ -1,1 +1,1 @@
-"""What is read and written: sources, models, results, run directories. No Dask: arrays in and out."""
+"""Storage of models, results and run directories. No Dask: arrays in, arrays out."""

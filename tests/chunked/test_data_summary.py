@@ -52,9 +52,7 @@ def test_any_chunking_gives_the_same_survey(chunks, weighted, offset, rtol):
 def test_a_value_that_is_not_finite_is_named_by_its_first_row_and_column(bad, chunks):
     array, _ = example()
     array[[23, 41], [1, 0]] = bad
-    with pytest.raises(
-        DataError, match=r"^2 values are not finite, the first in row 23, column 1: .*sample_weight to 0"
-    ):
+    with pytest.raises(DataError, match=r"^2 values are not finite, the first in row 23, column 1: .*sample_weight"):
         survey_and_sample(chunked(array, (chunks,)), 10, 0)
 
 

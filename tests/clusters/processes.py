@@ -134,6 +134,27 @@ def fit(directory: Path, cluster: Mapping[str, object], mark: str = "fit") -> su
     )
 
 
+_CONNECT = """
+import sys, time
+from daskgmm.config import parse_config
+if __name__ == "__main__":
+    with parse_config(sys.argv[1]).cluster.connect():
+        print("connected", flush=True)
+        time.sleep(600)
+"""
+
+
+def kill_a_client_of(cluster: Mapping[str, object], directory: Path) -> None:
+    """Connect to a cluster in a process of its own, and kill it."""
+    (directory / "client.py").write_text(_CONNECT)
+    config = yaml.safe_dump({"data": {"path": "rows.npy"}, "cluster": dict(cluster)})
+    command = [sys.executable, str(directory / "client.py"), config]
+    with subprocess.Popen(command, env=environment("client"), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "connected\n"
+        process.kill()
+
+
 def section(cluster: Any) -> dict[str, object]:
     """Return a cluster as its section of the configuration."""
     return dict(TypeAdapter(type(cluster)).dump_python(cluster, mode="json"))

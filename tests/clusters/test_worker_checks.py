@@ -4,7 +4,6 @@ import os
 import signal
 from contextlib import nullcontext
 
-import dask
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
@@ -12,7 +11,7 @@ from distributed.comm import CommClosedError
 
 from daskgmm.chunked.worker_usage import usage
 from daskgmm.clusters import worker_checks as preflight
-from daskgmm.clusters.connection import ANSWER_TIMEOUT, Connection
+from daskgmm.clusters.connection import Connection, answers_within
 from daskgmm.clusters.worker_checks import (
     answers,
     blas_kernels,
@@ -223,14 +222,14 @@ def stuck(tmp_path):
 )
 def test_a_frozen_scheduler_is_not_waited_for_without_end(stuck, ask):
     with (
-        dask.config.set({ANSWER_TIMEOUT: 1.0}),
+        answers_within(1.0),
         pytest.raises(ClusterLostError, match="scheduler did not answer within 1"),
     ):
         ask(stuck)
 
 
 def test_a_frozen_worker_is_not_waited_for_without_end(frozen, monkeypatch):
-    with dask.config.set({ANSWER_TIMEOUT: 2.0}), pytest.raises(ClusterLostError, match="did not all answer within 2 s"):
+    with answers_within(2.0), pytest.raises(ClusterLostError, match="did not all answer within 2 s"):
         check_packages(frozen, print)
     monkeypatch.setattr("daskgmm.chunked.worker_usage._PATIENCE", 1.0)
     assert usage() == {}

@@ -130,6 +130,23 @@ def test_features_that_seem_to_come_first_are_asked_for():
     assert GaussianMixture(2, dim="x").fit(data.T.rename(band="x", x="band")).means_.shape == (2, 2)
 
 
+@pytest.mark.parametrize("chunks", [None, {"x": 20}])
+@pytest.mark.parametrize("labels", [["red", "nir"], [1, 2], [0.6, 0.8]])
+def test_labels_of_the_features_are_their_names(labels, chunks):
+    data = xr.DataArray(ROWS * [1, 5], dims=("x", "band"), coords={"band": labels})
+    data = data if chunks is None else data.chunk(chunks)
+    model = GaussianMixture(2, random_state=0).fit(data)
+    assert model.feature_names_in_.tolist() == [str(label) for label in labels]
+    assert model.score(data) == model.score(data.rename(band="b").to_dataset(dim="b"))
+    names = ", ".join(map(str, labels))
+    for other in (data.isel(band=[1, 0]), data.assign_coords(band=["red", "other"])):
+        with pytest.raises(
+            DataError, match=f"feature names should match .* fitted on {names}, in this order"
+        ) as refusal:
+            model.predict(other)
+        assert "\n" not in str(refusal.value)
+
+
 def test_the_dimension_of_components_has_a_name_of_its_own():
     data = xr.DataArray(GRID, dims=("component", "x", "f"), coords={"component_1": ("x", np.arange(10))})
     model = GaussianMixture(2, random_state=0).fit(data)
@@ -149,7 +166,7 @@ def test_rows_without_any_number_are_left_out_of_results():
     assert np.isnan(model.score_samples(data).values[~kept]).all()
     assert model.score(data, sample_weight=counted) == pytest.approx(model.score(holed[kept]))
     assert model.bic(data, sample_weight=counted) == pytest.approx(model.bic(holed[kept]))
-    with pytest.raises(DataError, match=r"row \(0, 0\), column 0 is nan.*sample_weight to 0 in score"):
+    with pytest.raises(DataError, match=r"row \(0, 0\), column 0 is nan.*sample_weight to 0 in fit and score"):
         model.score(data)
 
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import numpy as np
 from distributed import Client
 
+from daskgmm.storage.run.lock import LOCK, Owner
+from daskgmm.storage.run.staging import FOLDER
+
 from .store import Read
 from .trial import N_CHUNKS, Trial
 
 Inject = Callable[[Trial, int], None]  # the trial, and how many chunks a fit reads in all
 
+THREADS = {"kind": "threads", "n_workers": 2}
 LOCAL = {"kind": "local", "n_workers": 2, "dashboard_address": "127.0.0.1:0", "stall_timeout": 60}
 FREEZING = {**LOCAL, "stall_timeout": 20}  # the scheduler gives a worker up that it does not hear for 8 seconds
 ADDRESS = {"kind": "address", "n_workers": 2, "stall_timeout": 60}
@@ -35,6 +42,7 @@ class Fault:
     workers: tuple[str, ...] = ()  # options of `dask worker`
     n_workers: int = 2
     code: int = 5  # where there is a message
+    damage: Callable[[Path], None] | None = None  # to the run directory once the fit has ended, which then is resumed
 
     def __str__(self) -> str:
         return self.name
@@ -222,12 +230,104 @@ def hanging_store(trial: Trial, n_reads: int) -> None:
     trial.store.on_read(in_pass(n_reads), hang)
 
 
+def tasks_bring_workers(trial: Trial, n_reads: int) -> None:
+    """Add workers once the scheduler would have an adaptive cluster start one."""
+
+    def scale() -> None:
+        trial.hit()
+        with Client(scheduler_file=str(trial.cluster.scheduler_file), set_as_default=False) as client:
+            while client.run_on_scheduler(_adaptive_target) == 0:
+                time.sleep(0.2)
+        for _ in range(2):
+            trial.cluster.add_worker()
+
+    later(0, scale)
+
+
+def _adaptive_target(dask_scheduler: Any) -> int:
+    return int(dask_scheduler.adaptive_target())
+
+
+def to_the_group(when: When, number: int) -> Inject:
+    """Send a signal to all processes of the fit, as terminals and batch systems do."""
+
+    def inject(trial: Trial, n_reads: int) -> None:
+        def send(read: Read) -> None:
+            assert trial.process is not None
+            trial.hit()
+            os.killpg(trial.process.pid, number)
+
+        trial.store.on_read(when(n_reads), send)
+
+    return inject
+
+
+def client_killed(when: When) -> Inject:
+    """Kill the fit itself."""
+
+    def inject(trial: Trial, n_reads: int) -> None:
+        def kill(read: Read) -> None:
+            assert trial.process is not None
+            trial.hit(trial.process.pid)
+
+        trial.store.on_read(when(n_reads), kill)
+
+    return inject
+
+
+def vanished_store(trial: Trial, n_reads: int) -> None:
+    """Take the data away in the middle of a pass, as a file system that is unmounted."""
+
+    def vanish(read: Read) -> None:
+        trial.hit()
+        trial.store.is_there = False
+
+    trial.store.on_read(in_pass(n_reads), vanish)
+
+
+def lock_of_namesake(trial: Trial, n_reads: int) -> None:
+    """Let a run live in the directory whose machine has the name and the process numbers of this one."""
+    elsewhere = replace(Owner.this_process(), boot="of another machine", pid=4_000_001)
+    lock = trial.directory / LOCK
+    lock.parent.mkdir()
+    lock.write_text(json.dumps(asdict(elsewhere)))
+    trial.hit()
+
+    def beat() -> None:
+        while lock.exists() and trial.code is None:
+            os.utime(lock)
+            time.sleep(1.0)
+
+    Thread(target=beat, daemon=True).start()
+
+
+def tear(folder: Path) -> None:
+    """Cut a chunk of labels to half, and remove one of the log-densities, as a disk does that loses power."""
+    first, *_ = sorted((folder / "labels.zarr/labels/c").iterdir())
+    first.write_bytes(first.read_bytes()[: first.stat().st_size // 2])
+    *_, last = sorted((folder / "log_density.zarr/log_density/c").iterdir())
+    last.unlink()
+
+
+def tear_unfinished(run: Path) -> None:
+    tear(run / FOLDER)
+
+
+def change_model(run: Path) -> None:
+    """Turn a bit of a mean of a finished run."""
+    path = run / "model.zarr/means/c/0/0"
+    content = bytearray(path.read_bytes())
+    content[0] ^= 1
+    path.write_bytes(content)
+
+
 def nothing(trial: Trial, n_reads: int) -> None:
     trial.hit()
 
 
 LOST, STALLED = "the connection to the scheduler was lost", "no task was completed for "
 NO_NANNY = ("--no-nanny",)
+LIFETIME = ("--lifetime", "30s", "--lifetime-stagger", "10s", "--lifetime-restart")
 
 FAULTS = [
     Fault("worker killed in the survey", reader(in_survey)),
@@ -247,6 +347,8 @@ FAULTS = [
     Fault("all workers lost, and others come", all_lost_and_back, ADDRESS),
     Fault("a worker more, then one less", up_and_down, ADDRESS),
     Fault("reads refused for a while", busy_store),
+    Fault("no worker until there are tasks", tasks_bring_workers, ADDRESS, n_workers=0),
+    Fault("SIGUSR1 to all processes", to_the_group(in_pass, signal.SIGUSR1), message="stopped by SIGUSR1"),
     Fault("chunk that kills each worker", poison, message=f"rows [{POISONED * 500}:{POISONED * 500 + 500}] of"),
     Fault("read that never ends", hanging_store, {**LOCAL, "stall_timeout": 8}, STALLED),
     Fault(
@@ -266,12 +368,22 @@ FAULTS = [
     Fault("no worker at the start", nothing, {**ADDRESS, "start_timeout": 2}, "came within 2 s", n_workers=0),
     Fault("scheduler killed while seeding", scheduler_while_seeding, ADDRESS, LOST),
     Fault("scheduler killed in a pass", scheduler(in_pass), ADDRESS, LOST),
+    Fault(
+        "killed in the prediction, chunks of results torn", client_killed(in_predict), THREADS, damage=tear_unfinished
+    ),
+    Fault("finished, then chunks of results torn", nothing, THREADS, damage=tear),
+    Fault("data vanish in a pass", vanished_store, message="zarr.json is not there", code=3),
+    Fault("a machine of this name writes there", lock_of_namesake, THREADS, "is in use by"),
     Fault("scheduler frozen", scheduler(in_pass, signal.SIGSTOP), {**ADDRESS, "stall_timeout": 8}, "does not answer"),
 ]
 
 RARER = [  # tried in the loop only: they differ little from others, and tests shall not take long
+    Fault("workers with a lifetime", nothing, ADDRESS, workers=LIFETIME),
+    Fault("client killed", client_killed(in_pass), message="", code=-signal.SIGKILL),
+    Fault("SIGINT to all processes", to_the_group(in_pass, signal.SIGINT), message="stopped by SIGINT", code=130),
     Fault("worker frozen in the prediction", reader(in_predict, signal.SIGSTOP), FREEZING),
     Fault("scheduler killed in the survey", scheduler(in_survey), ADDRESS, LOST),
     Fault("scheduler killed in the prediction", scheduler(in_predict), ADDRESS, LOST),
+    Fault("finished, then a bit of the model turned", nothing, THREADS, damage=change_model),
     Fault("credentials of the data expire in a pass", expired_store, message="access is denied", code=3),
 ]

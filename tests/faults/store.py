@@ -32,6 +32,7 @@ class Store:
     pace: float = 0.0  # seconds that a chunk takes
     n_reads: int = 0
     n_refused: int = 0
+    is_there: bool = True  # or nothing is found
     refuses: Callable[[Read], bool] = lambda read: False
     refusal: int = 503  # the status of an answer that refuses
     actions: list[Action] = field(default_factory=list)
@@ -58,6 +59,8 @@ class _Handler(SimpleHTTPRequestHandler):
         super().__init__(*args, **options)
 
     def send_head(self) -> Any:
+        if not self.store.is_there:
+            return self.send_error(404)
         _, is_chunk, chunk = self.path.rpartition("/c/")
         if self.command != "GET" or not is_chunk:
             return super().send_head()
@@ -71,6 +74,8 @@ class _Handler(SimpleHTTPRequestHandler):
         if store.refuses(read):
             store.n_refused += 1
             return self.send_error(store.refusal)
+        if not store.is_there:
+            return self.send_error(404)
         return super().send_head()
 
     def _reader(self) -> int | None:

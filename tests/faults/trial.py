@@ -92,6 +92,16 @@ class Trial:
     listeners: list[tuple[str, Callable[[], None]]] = field(default_factory=list)
     hit_at: float | None = None  # when the fault was made, by the monotonic clock
 
+    @property
+    def directory(self) -> Path:
+        """The run directory of the fit."""
+        return self.cluster.folder / "run"
+
+    @property
+    def code(self) -> int | None:
+        """How the fit has ended, None before that."""
+        return None if self.process is None else self.process.poll()
+
     def on_line(self, begin: str, action: Callable[[], None]) -> None:
         """Do something when the fit prints a line that begins so."""
         self.listeners.append((begin, action))
@@ -146,13 +156,15 @@ def prepared(folder: Path, data: Path, mark: str) -> Iterator[Trial]:
         yield Trial(store, DaskCluster(folder, mark, stack))
 
 
-def run(trial: Trial, folder: Path, cluster: Mapping[str, object], mark: str, persist: bool = False) -> Outcome:
+def run(
+    trial: Trial, folder: Path, cluster: Mapping[str, object], mark: str, persist: bool = False, *options: str
+) -> Outcome:
     """Run the fit to its end; one that hangs is killed."""
-    directory, config, errors = folder / "run", folder / "job.yaml", folder / "stderr"
+    directory, config, errors = trial.directory, folder / "job.yaml", folder / "stderr"
     config.write_text(yaml.safe_dump(job(trial.store, directory, cluster, persist)))
     begin = time.monotonic()
     with errors.open("w") as stderr:
-        command = [sys.executable, "-m", "daskgmm", "fit", str(config)]
+        command = [sys.executable, "-m", "daskgmm", "fit", str(config), *options]
         trial.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment(mark), start_new_session=True
         )

@@ -8,6 +8,7 @@ import yaml
 import zarr
 from click.testing import CliRunner
 from distributed import Client
+from PIL import Image
 
 from daskgmm.chunked.worker_usage import usage
 from daskgmm.cli.commands import main
@@ -106,6 +107,21 @@ def test_a_directory_without_a_fit_is_refused_in_a_line(tmp_path):
     done = CliRunner().invoke(main, ["report", str(tmp_path)])
     assert done.exit_code == 3
     assert "there is no fitted model" in done.output
+
+
+@pytest.mark.parametrize("name", ["labels.zarr/labels/c/0/0", "labels.zarr/labels/zarr.json", "segmentation.png"])
+def test_what_is_damaged_of_a_run_is_a_line(tmp_path, name):
+    pixels = np.random.default_rng(0).integers(0, 255, (30, 20, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "rows.png")
+    (tmp_path / "job.yaml").write_text(
+        f"data: {{path: '{tmp_path}/rows.png'}}\nmodel: {{n_components: 2}}\nfit: {{max_iter: 2}}\n"
+        f"output: {{directory: '{tmp_path}/run'}}\n"
+    )
+    assert CliRunner().invoke(main, ["fit", str(tmp_path / "job.yaml"), "--quiet"]).exit_code == 0
+    (tmp_path / "run" / name).write_bytes(b"{}")
+    done = CliRunner().invoke(main, ["report", str(tmp_path / "run")])
+    assert done.exit_code == 3
+    assert "if something there is damaged" in done.output
 
 
 def test_of_a_grid_the_middle_is_shown_with_what_is_left_out(fitted):

@@ -445,11 +445,14 @@ def test_the_report_of_a_fit_that_was_killed_before_it_is_drawn_by_resume(job):
 
 
 @pytest.mark.parametrize("text", ["- 1", "{data: [1], model: 1, fit: 1, output: [1], compute: 1}", "\x00", "{", "é"])
-def test_a_run_whose_configuration_is_damaged_is_not_taken_for_this_one(job, text):
+def test_the_configuration_of_a_finished_run_is_written_again_where_it_is_damaged(job, text):
     fit(settings())
+    whole = (job / "run/config.yaml").read_text()
     (job / "run/config.yaml").write_text(text, encoding="latin1")
-    arguments = ("fit", "job.yaml", *SLOWLY, *CHUNKED, "--resume")
-    assert "already holds a run" in refused(*arguments, code=2)
+    refusal = refused("fit", "job.yaml", *SLOWLY, *CHUNKED, "model.n_components=2", "--resume", code=2)
+    assert "model.n_components was 3, and is 2 now" in refusal
+    run("fit", "job.yaml", *SLOWLY, *CHUNKED, "--resume")
+    assert (job / "run/config.yaml").read_text() == whole
 
 
 def test_results_of_two_runs_are_not_read_as_one(job, monkeypatch):

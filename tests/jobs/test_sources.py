@@ -383,7 +383,7 @@ def test_texts_along_an_axis_go_along_and_no_warning_comes_up(here):
         ("data.path=''", "data.path: "),
         ("data.weights=''", "data.weights: "),
         ("data.mask=''", "data.mask: "),
-        ("data.synthetic.n_samples=5", "data.synthetic is for sample:synthetic, not 'rows.npy'"),
+        ("data.synthetic.n_samples=5", "data.synthetic is for sample, and rows.npy is npy: leave it out"),
         ("data.storage_options=[{key: AK, secret: topsecret99}]", "data.storage_options: "),
         ("output.storage_options=topsecret99", "output.storage_options: "),
     ],

@@ -17,6 +17,7 @@ from daskgmm.cli.commands import main
 from daskgmm.jobs.status import status_of
 from daskgmm.storage.formats.model import load_model
 from daskgmm.storage.run.lock import LOCK, Owner
+from tests.cli.test_commands import refused
 
 ENDLESS = (
     "data.path=sample:synthetic",
@@ -38,9 +39,9 @@ def job(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(*arguments):
+def run(*arguments, code=0):
     result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == code, result.output
     return result
 
 
@@ -83,7 +84,8 @@ def lock(directory, pid, host=None):
 
 def test_nothing_is_said_of_an_empty_place(tmp_path):
     assert status_of(tmp_path / "nowhere").state == "nothing"
-    assert "no run is here" in run("status", str(tmp_path)).output
+    assert "no run is in" in refused("status", str(tmp_path), code=3)
+    assert json.loads(run("status", str(tmp_path), "--json", code=3).stdout)["state"] == "nothing"
 
 
 def test_a_finished_fit_tells_its_outcome(job):
@@ -125,6 +127,26 @@ def test_a_lock_without_anything_written_is_a_job_that_reads(tmp_path):
     assert (status_of(tmp_path).state, status_of(tmp_path).phase) == ("running", "read")
 
 
+def test_a_model_of_a_job_that_runs_is_not_there_yet(tmp_path):
+    lock(tmp_path, os.getpid())
+    for command in ("inspect", "predict"):
+        assert "has no model yet: its job is running" in refused(command, str(tmp_path), code=3)
+
+
+def test_what_is_drawn_and_exported_waits_for_the_job_that_writes_there(job):
+    run("fit", "job.yaml")
+    lock(job / "run", os.getpid())
+    assert "is in use by" in refused("report", "run", code=5)
+    assert "is in use by" in refused("export", "run", "--format", "json", code=5)
+    run("export", "run", "--format", "json", "--output", "elsewhere.json")
+
+
+@pytest.mark.parametrize("command", ["status", "inspect", "report"])
+def test_a_store_that_does_not_answer_is_a_line(command):
+    line = refused(command, "http://127.0.0.1:9/run", code=3)
+    assert "http://127.0.0.1:9/run" in line
+
+
 def test_a_process_of_another_host_cannot_be_asked(job):
     finished = interrupted_prediction(job)
     lock(finished, os.getpid(), "elsewhere")
@@ -135,6 +157,7 @@ def test_a_process_of_another_host_cannot_be_asked(job):
 def test_an_interrupted_prediction_counts_its_chunks_and_says_how_to_go_on(job):
     finished = interrupted_prediction(job)
     status = status_of(finished)
+    assert status.state == "stopped"  # in good order: its lock is gone
     assert (status.job, status.phase, status.chunks_done) == ("prediction", "predict", 2)
     assert status.chunks == -(-600 // (4096 // (3 * 8)))
     assert "--resume" in status.go_on
@@ -201,7 +224,7 @@ def test_an_earlier_run_is_said_to_be_there(job):
     write_metrics(job / "run" / ".unfinished", record(1, None, None))
     status = status_of("run")
     assert status.earlier_run
-    assert status.state == "unfinished"
+    assert status.state == "stopped"
 
 
 def test_looking_changes_nothing(job):

@@ -155,7 +155,7 @@ def test_the_example_of_a_configuration_loads(kind):
 
 
 def log_of(folder, job):
-    return (folder / "logs" / f"daskgmm-{job}.log").read_text()
+    return (folder / "the logs" / f"daskgmm-{job}.log").read_text()
 
 
 @pytest.mark.slow
@@ -200,3 +200,16 @@ def test_a_submission_that_slurm_refuses_is_one_line(slurm, tmp_path):
     assert process.returncode == 2
     assert errors.startswith("daskgmm: slurm refused the job: sbatch: error:")
     assert errors.count("\n") == 1
+
+
+def test_a_log_directory_of_any_name_is_one_word_for_sbatch():
+    cluster = Slurm(cores=1, memory="1GiB", log_directory='/data/50% of it\'s "all" #1')
+    script = batch_job(cluster, Submission("fit.yaml")).script
+    assert '\n#SBATCH --output="/data/50%% of it\'s \\"all\\" #1/daskgmm-%j.log"\n' in script
+
+
+@pytest.mark.parametrize("directory", ["C:\\logs", "two\nlines"])
+def test_a_log_directory_that_slurm_does_not_take_is_refused(directory):
+    cluster = Slurm(cores=1, memory="1GiB", log_directory=directory)
+    with pytest.raises(ConfigurationError, match=r"cluster\.log_directory .* has a backslash or a control character"):
+        batch_job(cluster, Submission("fit.yaml"))

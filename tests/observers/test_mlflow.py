@@ -69,7 +69,7 @@ def test_a_prediction_is_kept_as_one(job):
     run("fit", "job.yaml")
     run("predict", "run", "output.mlflow=true")
     _, (found,) = kept("mlruns")
-    assert found.data.tags["daskgmm.jobs.fit"] == "prediction"
+    assert found.data.tags["daskgmm.job"] == "prediction"
     assert found.info.status == "FINISHED"
 
 

@@ -114,12 +114,7 @@ def test_tables_that_are_not_read_are_refused_with_what_converts_them(tmp_path, 
 @pytest.mark.parametrize(
     ("suffix", "remedy"),
     [
-        (".fcs", "parquet, with flowio"),
-        (".npz", ".npy, with numpy.load"),
-        (".mat", ".npy, with scipy.io.loadmat"),
-        (".nii.gz", ".npy, with nibabel.load"),
         (".FITS", ".npy, with astropy.io.fits"),
-        (".tif", ".npy, with tifffile.imread"),
         (".safetensors", ".npy, with safetensors"),
         (".grib2", "zarr, with xarray.open_dataset"),
     ],

@@ -1,7 +1,6 @@
 import os
 import pickle
 import warnings
-import zlib
 
 import numpy as np
 import pytest
@@ -10,7 +9,8 @@ from PIL import Image
 
 from daskgmm.errors import ConfigurationError, DataError
 from daskgmm.sources import DataOptions, open_source
-from daskgmm.sources.readable import ImageReader, NpyReader, SyntheticOptions, SyntheticReader
+from daskgmm.sources.images import open_picture
+from daskgmm.sources.readable import NpyReader, SyntheticOptions, SyntheticReader
 
 EVERYTHING = (slice(None), slice(None))
 
@@ -94,29 +94,18 @@ def test_an_image_that_would_be_cut_to_8_bits_is_refused(tmp_path, mode, suffix)
         open_source(DataOptions(str(path), format="image"))
 
 
-def test_colours_of_16_bits_are_refused(tmp_path):
-    def chunk(kind, body):
-        return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
-
-    header = (1).to_bytes(4, "big") * 2 + bytes([16, 2, 0, 0, 0])
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(7))) + chunk(b"IEND", b"")
-    (tmp_path / "p.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
-    with pytest.raises(DataError, match="RGB with 16 bits a sample"):
-        ImageReader.open(tmp_path / "p.png")
-
-
 def test_a_large_picture_is_read_without_a_warning(tmp_path, monkeypatch):
     Image.new("RGB", (3, 2), (10, 20, 30)).save(tmp_path / "p.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
-    assert ImageReader.open(tmp_path / "p.png")[(slice(None),) * 3].shape == (2, 3, 3)
+    assert open_picture(tmp_path / "p.png")[(slice(None),) * 3].shape == (2, 3, 3)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2)
     with pytest.raises(DataError, match="convert it to"):
-        ImageReader.open(tmp_path / "p.png")
+        open_picture(tmp_path / "p.png")
 
 
 def test_image_colours_arrive(tmp_path):
     Image.new("RGB", (3, 2), (10, 20, 30)).save(tmp_path / "p.png")
-    pixels = ImageReader.open(tmp_path / "p.png")[(slice(None),) * 3]
+    pixels = open_picture(tmp_path / "p.png")[(slice(None),) * 3]
     np.testing.assert_array_equal(pixels.reshape(-1, 3), [[10, 20, 30]] * 6)
 
 
@@ -145,9 +134,11 @@ def test_synthetic_rows_do_not_depend_on_how_they_are_sliced():
     [
         (DataOptions("nowhere.zarr"), "'nowhere.zarr' does not exist"),
         (DataOptions("nowhere.png"), "'nowhere.png' does not exist"),
-        (DataOptions("daskgmm"), "set data.format to zarr, npy, hdf5, xarray, parquet, csv, arrow, orc, image"),
+        (
+            DataOptions("daskgmm"),
+            "set data.format to zarr, npy, npz, hdf5, matlab, xarray, parquet, csv, arrow, orc, fcs",
+        ),
         (DataOptions("sample:china", weights="w"), "has no row weights"),
-        (DataOptions("sample:china", array="a"), "leave it out"),
     ],
 )
 def test_what_is_not_there_is_named(options, message):
@@ -210,7 +201,7 @@ def test_another_picture_under_the_same_name_is_read_anew(tmp_path):
     for colour in ((10, 20, 30), (200, 100, 50)):
         Image.new("RGB", (3, 2), colour).save(path)
         os.utime(path, ns=(len(seen), len(seen)))
-        seen.append(tuple(int(value) for value in ImageReader.open(path)[(slice(None),) * 3][0, 0]))
+        seen.append(tuple(int(value) for value in open_picture(path)[(slice(None),) * 3][0, 0]))
     assert seen == [(10, 20, 30), (200, 100, 50)]
 
 
@@ -388,8 +379,8 @@ def test_the_header_of_an_npy_file_is_parsed_where_it_is_opened_alone(tmp_path, 
 
 def test_a_truncated_image_is_named(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), "uint8")).save(tmp_path / "a.png")
-    source = open_source(DataOptions(str(tmp_path / "a.png")))
     os.truncate(tmp_path / "a.png", 3000)
+    source = open_source(DataOptions(str(tmp_path / "a.png")))
     with pytest.raises(DataError, match=r"of .*a\.png cannot be read: .*truncated"):
         source.array[(slice(0, 3),)]
 
@@ -404,21 +395,39 @@ def test_a_file_url_is_a_path(tmp_path, values):
     [
         ({"array": "a", "arrays": ("b",)}, ConfigurationError, "are both set"),
         ({"storage_options": {"key": "k"}}, ConfigurationError, r"data\.storage_options are for URLs"),
-        ({"columns": ("a",)}, ConfigurationError, "are for tables"),
-        ({"keep": ("a",)}, ConfigurationError, "are for tables"),
+        ({"columns": ("a",)}, ConfigurationError, "data.columns is for parquet, csv, arrow, orc, fcs"),
+        ({"keep": ("a",)}, ConfigurationError, "data.keep is for parquet, csv, arrow, orc, fcs"),
+        ({"path": "sample:china", "array": "a"}, ConfigurationError, "and sample:china is sample: leave it out"),
         ({"weights": "nowhere.npy"}, DataError, r"data\.weights 'nowhere\.npy' does not exist"),
         ({"mask": "nowhere.npy"}, DataError, r"data\.mask 'nowhere\.npy' does not exist"),
-        ({"arrays": ("a",)}, DataError, "leave it out"),
+        ({"arrays": ("a",)}, ConfigurationError, "data.arrays is for zarr, .* is npy: leave it out"),
         ({"path": "sample:china", "mask": "land"}, DataError, r"data\.mask: .* has no other arrays; give a fill value"),
         (
             {"path": "nowhere-*.npy"},
             DataError,
             r"data\.path 'nowhere-\*\.npy' does not exist, or matches no \.npy",
         ),
-        ({"path": "a.npy", "columns": ("a",)}, ConfigurationError, r"are for tables, and .*a\.npy is none"),
     ],
 )
 def test_options_that_have_no_use_are_refused(tmp_path, values, options, error, message):
     np.save(tmp_path / "a.npy", values)
     with pytest.raises(error, match=message):
         open_source(DataOptions(**({"path": str(tmp_path / "a.npy")} | options)))
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_damaged_metadata_of_zarr_are_named(tmp_path, values, zarr_format):
+    zarr.create_array(str(tmp_path / "a.zarr"), data=values, zarr_format=zarr_format)
+    name = {2: ".zarray", 3: "zarr.json"}[zarr_format]
+    (tmp_path / "a.zarr" / name).write_text("{")
+    with pytest.raises(DataError, match=rf"its metadata .*{name}.* are damaged: "):
+        open_source(DataOptions(str(tmp_path / "a.zarr")))
+
+
+def test_a_packed_zarr_store_is_named_as_its_url(tmp_path, values):
+    with zarr.storage.ZipStore(tmp_path / "a.zarr.zip", mode="w") as store:
+        zarr.create_array(store, data=values)
+    with pytest.raises(DataError, match=r"is packed: name it zip://::file:///") as caught:
+        open_source(DataOptions(str(tmp_path / "a.zarr.zip"), format="zarr"))
+    url = str(caught.value).rpartition(" ")[2]
+    np.testing.assert_array_equal(open_source(DataOptions(url, format="zarr")).array[EVERYTHING], values)

@@ -156,7 +156,7 @@ def test_a_truncated_chunk_of_zarr_is_refused(dataset, tmp_path, zarr_format):
 
 def test_a_file_of_another_format_is_named_in_one_line(tmp_path):
     (tmp_path / "a.nc").write_text("no netCDF")
-    with pytest.raises(DataError, match=r"a\.nc cannot be read: ") as caught:
+    with pytest.raises(DataError, match=r"a\.nc is no netCDF, .* convert it") as caught:
         opened(str(tmp_path / "a.nc"))
     assert "\n" not in str(caught.value)
 
@@ -183,3 +183,9 @@ def test_zarr_that_xarray_wrote_is_read_as_stored_too(dataset, tmp_path):
     assert source.fill_values == (0,)
     assert source.coordinates["time"].attributes["calendar"] == "noleap"
     np.testing.assert_array_equal(source.array[PART], np.stack([TEMP, SALT], -1)[PART])
+
+
+def test_a_file_that_is_no_netcdf_is_named(tmp_path):
+    (tmp_path / "a.grib").write_bytes(b"GRIB" + bytes(99))
+    with pytest.raises(DataError, match=r"a\.grib is no netCDF.* convert it to netCDF or zarr"):
+        open_source(DataOptions(str(tmp_path / "a.grib"), format="xarray", arrays=("a",)))

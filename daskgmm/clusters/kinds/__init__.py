@@ -1,4 +1,4 @@
-"""Where a job computes: one small class for each kind; its fields are its configuration."""
+"""Kinds of cluster: a small class for each, whose fields are its configuration."""
 
 from .address import Address
 from .allocation import Allocation

@@ -16,13 +16,14 @@ from distributed.comm import connect
 from distributed.security import Security
 
 from ...errors import ClusterLostError, ConfigurationError
-from ...options import STRICT
+from ...options import STRICT, TextPattern
 from ..connection import (
     STALL_TIMEOUT,
     Connection,
     StallTimeout,
     StartTimeout,
     awaited,
+    client_of,
     connect_timeout,
     connected,
     reason,
@@ -72,7 +73,7 @@ class Address:
     __pydantic_config__: ClassVar = STRICT
 
     kind: Literal["address"] = "address"
-    address: str | None = None
+    address: Annotated[str, TextPattern(r"^(tcp|tls)://.+:[0-9]+$")] | None = None
     """Where the scheduler listens, such as tcp://host:8786 or tls://host:8786."""
     scheduler_file: str | None = None
     """The file that `dask scheduler --scheduler-file` wrote, instead of the address."""
@@ -116,7 +117,7 @@ class Address:
         security, timeout = self._security(address), connect_timeout(self.start_timeout)
         try:
             _try(address, timeout, security)
-            return Client(address, timeout=timeout, security=security)
+            return client_of(address, timeout=timeout, security=security)
         except (OSError, ValueError) as error:  # tornado's ValueError: it was spoken to before it could encrypt
             trusts = "trusts the certificate of cluster.tls" if self.tls else "can be reached from here"
             raise ClusterLostError(

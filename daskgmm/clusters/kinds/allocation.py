@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge
-from dask.utils import parse_bytes
-from distributed import Client, Scheduler, SpecCluster
+from distributed import Scheduler, SpecCluster
 
 from ...errors import ConfigurationError
-from ...options import STRICT
-from ..connection import Connection, connected, own_scheduler
+from ...options import STRICT, parse_size
+from ..connection import Connection, client_of, connected
 from .batch import BatchWorkers, check_command
 
 _CLOSING = 30.0  # seconds that workers have to end once they are told to
@@ -44,20 +43,19 @@ class Allocation(BatchWorkers):
         """Start the scheduler here and workers in all tasks; close both at the end."""
         _check_inside()
         check_command("srun", self.kind)
-        self.check_workers(self.interface)
+        self.check_network(self.interface)
         description = f"{self.tasks} tasks of {self.processes} workers with {self.compute_threads} threads each"
         scheduler = {"cls": Scheduler, "options": self.scheduler_options(self.interface)}
         with (
-            own_scheduler(self.stall_timeout, f"{self.start_timeout}s"),
             SpecCluster(scheduler=scheduler, silence_logs="critical") as cluster,
             _running(self.srun_command(cluster.scheduler_address), self.environment),
-            connected(Client(cluster), self, description) as connection,
+            connected(client_of(cluster), self, description) as connection,
         ):
             yield self.shown(connection)
 
     def srun_command(self, scheduler: str) -> list[str]:
         """Return the command that starts the workers, of which one that ends leaves the others alone."""
-        per_process = parse_bytes(self.memory) // self.processes
+        per_process = parse_size(self.memory) // self.processes
         command = [
             "srun",
             f"--ntasks={self.tasks}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
@@ -14,8 +15,8 @@ from pydantic import Field
 from ...concurrency import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from ...errors import ConfigurationError
 from ...options import STRICT
-from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout
-from ..memory_size import check_memory
+from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, own_scheduler
+from ..memory_size import Memory, check_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class BatchWorkers:
 
     kind: str
     cores: Annotated[int, Ge(1), Field(description="Cores of each job or task.")]
-    memory: Annotated[str, Field(description="Memory of each job or task, such as 16GiB; its processes share it.")]
+    memory: Annotated[Memory, Field(description="Memory of each job or task, such as 16GiB; its processes share it.")]
     processes: Annotated[
         int,
         Ge(1),
@@ -84,20 +85,24 @@ class BatchWorkers:
     def scheduler_options(self, interface: str | None) -> dict[str, object]:
         """Return how the scheduler starts, in this process; it serves HTTP also where no dashboard is wanted."""
         address = self.dashboard_address or "127.0.0.1:0"
-        return {"interface": interface, "dashboard": self.dashboard_address is not None, "dashboard_address": address}
+        shown = {"dashboard": self.dashboard_address is not None, "dashboard_address": address}
+        return {"interface": interface, **shown, **own_scheduler(self.stall_timeout, self.start_timeout)}
 
     def shown(self, connection: Connection) -> Connection:
         """Return the connection, without a dashboard where none is wanted."""
         return connection if self.dashboard_address else replace(connection, dashboard=None)
 
-    def check_workers(self, interface: str | None) -> None:
-        """Raise ConfigurationError for sizes in which no worker can start, or a network that is not there."""
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for sizes in which no worker can start."""
         if self.processes > self.cores:
             raise ConfigurationError(
                 f"cluster.processes {self.processes} is more than cluster.cores {self.cores}: each process takes "
                 "one core or more"
             )
         check_memory(self.memory, "cluster.memory", self.processes)
+
+    def check_network(self, interface: str | None) -> None:
+        """Raise ConfigurationError for a network that is not there."""
         networks = sorted(psutil.net_if_addrs())
         if interface is not None and interface not in networks:
             raise ConfigurationError(
@@ -112,3 +117,30 @@ def check_command(command: str, kind: str) -> None:
             f"cluster.kind {kind!r} needs the command {command}, which is not on this machine's PATH: run on a node "
             "that submits jobs"
         )
+
+
+def slurm_directive(option: str, value: object) -> str:
+    """Return an option of sbatch as a job script holds it: sbatch splits its lines, and takes quotes, but as no shell.
+
+    In double quotes it takes a backslash for an escape before another one alone.
+    """
+    text = str(value)
+    if re.fullmatch(r"[\w@%+=:,./-]*", text):
+        return option + text
+    escaped = text.replace('"', '\\"')
+    return f'{option}"{escaped}"'
+
+
+def slurm_pattern(directory: str | None, name: str) -> str:
+    """Return the name of a log, of a pattern like daskgmm-%j.log; raise ConfigurationError for what SLURM cannot take.
+
+    SLURM takes % in the directory for a pattern too, and with a backslash none at all.
+    """
+    if directory is None:
+        return name
+    if "\\" in directory or not directory.isprintable():
+        raise ConfigurationError(
+            f"cluster.log_directory {directory!r} has a backslash or a control character, which SLURM does not take: "
+            "use another directory"
+        )
+    return f"{directory.replace('%', '%%')}/{name}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,8 +16,12 @@ _CLOSE_TIMEOUT = 60.0  # seconds to wait until the pods are gone; the operator g
 
 
 @contextmanager
-def dask_cluster_running(manifest: dict[str, Any], namespace: str | None, start_timeout: float) -> Iterator[Any]:
+def dask_cluster_running(
+    manifest: dict[str, Any], namespace: str | None, start_timeout: float, leftovers: list[str]
+) -> Iterator[Any]:
     """Give the KubeCluster of the manifest once its scheduler answers, and delete it at the end.
+
+    One that can't be deleted is added to leftovers, in words.
 
     Raise ClusterLostError where that takes longer than start_timeout, seconds: KubeCluster itself would wait for ever
     for a pod that no node takes.
@@ -31,7 +34,7 @@ def dask_cluster_running(manifest: dict[str, Any], namespace: str | None, start_
             _start(cluster, start_timeout)
             yield cluster
         finally:
-            _close(cluster)
+            leftovers += _close(cluster)
     finally:
         runner.stop()
 
@@ -69,13 +72,13 @@ def _start(cluster: Any, start_timeout: float) -> None:
         ) from error
 
 
-def _close(cluster: Any) -> None:
-    """Delete the cluster and all its pods, if any were made; warn where a cluster that ran may still be there."""
-    ran = cluster.status == Status.running
+def _close(cluster: Any) -> list[str]:
+    """Delete the cluster and all its pods, if any were made; return what to tell of one that ran, and may still do."""
+    ran, left = cluster.status == Status.running, []
     try:
         cluster.close(timeout=_CLOSE_TIMEOUT)
     except Exception as error:
         if ran:
-            message = f"{cluster.name} may still run ({error}): kubectl delete daskclusters {cluster.name}"
-            warnings.warn(message, stacklevel=2)
+            left = [f"{cluster.name} may still run ({error}): kubectl delete daskclusters {cluster.name}"]
     cluster.shutdown_on_close = False  # else a hook at the exit of the process tries, and fails, once more
+    return left

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import Iterator
@@ -24,15 +23,17 @@ from ..connection import (
     StallTimeout,
     StartTimeout,
     awaited,
+    client_of,
     connect_timeout,
     connected,
+    end_when_abandoned,
     reason,
 )
 
 PASSWORD = "DASKGMM_GATEWAY_PASSWORD"  # noqa: S105 # the name of a variable
 _NOT_LET_IN = {401, 403}  # of HTTP
-_LOG = logging.getLogger(__name__)
 _ANSWER_TIMEOUT = 60.0  # seconds; a cluster whose name does not come back can't be stopped
+_STOP_TIMEOUT = 15.0  # seconds; the results are complete, and wait for it
 _INTERVAL = 0.5  # seconds between two looks whether the cluster runs
 
 
@@ -82,33 +83,38 @@ class Gateway:
     def connect(self) -> Iterator[Connection]:
         """Have the server start a cluster, make it the active scheduler, and have it stopped at the end."""
         description = f"{self.n_workers} workers of the gateway at {self._where}"
+        leftovers: list[str] = []
         with (
-            self._cluster() as report,
+            self._cluster(leftovers) as report,
             connected(self._client(report), self, description, rescale=partial(self._scale, report.name)) as connection,
         ):
-            yield replace(connection, dashboard=report.dashboard_link)
+            yield replace(connection, dashboard=report.dashboard_link, leftovers=leftovers)
 
     @property
     def _where(self) -> str:
         return str(self.address or dask.config.get("gateway.address", None))
 
     @contextmanager
-    def _cluster(self) -> Iterator[Any]:
-        """Hold a cluster, by its report; it is stopped at the end, or as soon as it does not start in time."""
+    def _cluster(self, leftovers: list[str]) -> Iterator[Any]:
+        """Hold a cluster, by its report; it is stopped at the end, or as soon as it does not start in time.
+
+        One that can't be stopped is added to leftovers, in words.
+        """
         name = self._submitted()
         try:
             report = self._report_of_running(name)
             self._scale(name)
             yield report
         finally:
-            self._stop(name)
+            leftovers += self._stop(name)
 
-    def _stop(self, name: str) -> None:
-        """Have the cluster stopped; where the server does not, the job is complete all the same."""
+    def _stop(self, name: str) -> list[str]:
+        """Have the cluster stopped; return what to tell where the server does not: the job is complete all the same."""
         try:
-            self._ask("stop_cluster", name)
-        except ClusterLostError as error:
-            _LOG.warning("cluster %s may still run: %s; stop it at the gateway", name, error)
+            self._ask("stop_cluster", name, timeout=_STOP_TIMEOUT)
+        except Exception as error:
+            return [f"cluster {name} may still run: {error}; stop it at the gateway"]
+        return []
 
     def _scale(self, name: str) -> None:
         self._ask("scale_cluster", name, self.n_workers)
@@ -139,23 +145,28 @@ class Gateway:
     def _client(self, report: Any) -> Client:
         timeout = connect_timeout(self.start_timeout)
         try:
-            return Client(report.scheduler_address, security=report.security, timeout=timeout)
+            client = client_of(report.scheduler_address, security=report.security, timeout=timeout)
         except OSError as error:
             raise ClusterLostError(
                 f"no connection to the scheduler at {report.scheduler_address}: {reason(error)}; look whether "
                 "cluster.proxy_address is where the gateway takes dask's traffic"
             ) from None
+        end_when_abandoned(client)
+        return client
 
-    def _ask(self, method: str, *arguments: Any, **options: Any) -> Any:
+    def _ask(self, method: str, *arguments: Any, timeout: float = _ANSWER_TIMEOUT, **options: Any) -> Any:
         """Return the server's answer. dask-gateway's own GatewayCluster waits for ever, and can't be closed quietly."""
         gateway = _dask_gateway()
 
         async def ask() -> Any:
             async with self._server(gateway) as server:
-                return await asyncio.wait_for(getattr(server, method)(*arguments, **options), _ANSWER_TIMEOUT)
+                return await getattr(server, method)(*arguments, **options)
+
+        async def ask_in_time() -> Any:
+            return await asyncio.wait_for(ask(), timeout)
 
         try:
-            return awaited(ask())
+            return awaited(ask_in_time())
         except (ImportError, ValueError):  # of the configuration
             raise
         except Exception as error:  # those of the server, of HTTP and of the network have no base in common

@@ -6,25 +6,39 @@ wall time is replaced by another, for as long as the fit lasts.
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge
-from distributed import Client
 from distributed.core import Status
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from ...errors import ConfigurationError
-from ...options import STRICT
-from ..connection import Connection, connected, own_scheduler
-from .batch import BatchWorkers, check_command
+from ...options import STRICT, TextPattern
+from ..connection import Connection, client_of, connected
+from ..memory_size import Memory
+from .batch import BatchWorkers, check_command, slurm_directive, slurm_pattern
 from .job_replacement import Replacing
+
+_WALL_TIME = r"^(([0-9]+-)?[0-9]+(:[0-9]{1,2}){0,2}(/\S+)?|UNLIMITED|INFINITE)$"
+
+
+def _check_wall_time(value: object) -> object:
+    """Return the value; raise ValueError for one that no batch system takes for a time."""
+    if not isinstance(value, str) or not re.match(_WALL_TIME, value):
+        raise ValueError(f"{value!r} is not a wall time: write it as a text such as 01:30:00 or 2-12:00:00")
+    return value
+
+
+WallTime = Annotated[str, BeforeValidator(_check_wall_time), TextPattern(_WALL_TIME)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +46,7 @@ class JobQueue(BatchWorkers):
     """Workers that are jobs: the fields of all batch systems."""
 
     cluster_class: ClassVar[str]  # of dask-jobqueue
+    log_options: ClassVar[Mapping[str, str]] = {}  # ends of the logs' names by option, where these take any name
     of_submission: ClassVar[frozenset[str]] = frozenset()  # fields that daskgmm submit alone looks at
 
     jobs: Annotated[int, Ge(1), Field(description="Jobs that are kept running; one that is cancelled is replaced.")] = 1
@@ -57,15 +72,13 @@ class JobQueue(BatchWorkers):
     def connect(self) -> Iterator[Connection]:
         """Submit the jobs, keep as many running, and cancel them at the end."""
         package = _dask_jobqueue(self.kind)
-        self.check_workers(self._scheduler_network)
-        self._check_jobs()
+        self.check_network(self._scheduler_network)
         description = (
             f"{self.jobs} {self.kind} jobs of {self.processes} workers with {self.compute_threads} threads each"
         )
         with (
-            own_scheduler(self.stall_timeout, f"{self.start_timeout}s"),
             self._submitted(package) as cluster,
-            connected(Client(cluster), self, description) as connection,
+            connected(client_of(cluster), self, description) as connection,
         ):
             yield self.shown(connection)
 
@@ -79,7 +92,9 @@ class JobQueue(BatchWorkers):
     def _scheduler_network(self) -> str | None:
         return self.scheduler_interface or self.interface
 
-    def _check_jobs(self) -> None:
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for sizes in which no worker can start, or fewer jobs at most than at first."""
+        super().__post_init__()
         if self.maximum_jobs is not None and self.maximum_jobs < self.jobs:
             raise ConfigurationError(
                 f"cluster.maximum_jobs {self.maximum_jobs} is less than cluster.jobs {self.jobs}: "
@@ -118,9 +133,26 @@ class JobQueue(BatchWorkers):
             "worker_extra_args": ["--nthreads", str(self.threads), *self.worker_extra_args],
             "job_script_prologue": [*self.job_script_prologue, *exports],
             "job_name": self.job_name,
-            "log_directory": self.log_directory,
-            **self._own_options(),
+            **self._log_options(),
         }
+
+    def _log_options(self) -> dict[str, Any]:
+        """Return the fields that a batch system adds, and where logs go; raise ConfigurationError for a bad directory.
+
+        dask-jobqueue puts its name into scripts as it is: one with a space, say, is put there here.
+        """
+        own, directory = self._own_options(), self.log_directory
+        if directory is None or slurm_directive("", directory) == directory.replace("%", ""):
+            return {**own, "log_directory": directory}
+        if not self.log_options:
+            raise ConfigurationError(
+                f"cluster.log_directory {directory!r} has a character that scripts of kind {self.kind} do not take: "
+                "use letters, digits and / . _ - + = : , @ alone"
+            )
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        logs = {option: slurm_pattern(directory, f"{self.job_name}-{end}") for option, end in self.log_options.items()}
+        directives = [slurm_directive(f"{option} ", value) for option, value in logs.items()]
+        return {**own, "log_directory": None, "job_extra_directives": [*directives, *own["job_extra_directives"]]}
 
     def _own_options(self) -> dict[str, Any]:
         """Return the fields that a batch system adds: they have dask-jobqueue's names."""
@@ -134,6 +166,7 @@ class Slurm(JobQueue):
 
     __pydantic_config__: ClassVar = STRICT
     cluster_class: ClassVar[str] = "SLURMCluster"
+    log_options: ClassVar[Mapping[str, str]] = {"-e": "%J.err", "-o": "%J.out"}
     of_submission: ClassVar[frozenset[str]] = frozenset({"notice_seconds", "maximum_requeues"})
 
     kind: Literal["slurm"] = "slurm"
@@ -141,7 +174,7 @@ class Slurm(JobQueue):
     """Partition; the default one if left out."""
     account: str | None = None
     """Account that is charged."""
-    walltime: str = "01:00:00"
+    walltime: WallTime = "01:00:00"
     """Time after which SLURM ends a job."""
     job_extra_directives: tuple[str, ...] = ()
     """Further options of sbatch, such as --constraint=haswell."""
@@ -163,7 +196,7 @@ class Pbs(JobQueue):
     """Queue; the default one if left out."""
     account: str | None = None
     """Account that is charged."""
-    walltime: str = "01:00:00"
+    walltime: WallTime = "01:00:00"
     """Time after which PBS ends a job."""
     resource_spec: str | None = None
     """What is asked of -l; made from cores and memory if left out."""
@@ -183,7 +216,7 @@ class Lsf(JobQueue):
     """Queue; the default one if left out."""
     project: str | None = None
     """Project that is charged."""
-    walltime: str = "01:00"
+    walltime: WallTime = "01:00"
     """Time after which LSF ends a job, hours:minutes."""
     job_extra_directives: tuple[str, ...] = ()
     """Further options of bsub."""
@@ -205,7 +238,7 @@ class Sge(JobQueue):
     """Queue; the default one if left out."""
     project: str | None = None
     """Project that is charged."""
-    walltime: str = "01:00:00"
+    walltime: WallTime = "01:00:00"
     """Time after which Grid Engine ends a job."""
     resource_spec: str | None = None
     """What is asked of -l: the site's words for cores and memory, which Grid Engine does not fix."""
@@ -221,7 +254,7 @@ class HTCondor(JobQueue):
     cluster_class: ClassVar[str] = "HTCondorCluster"
 
     kind: Literal["htcondor"] = "htcondor"
-    disk: str = "1GiB"
+    disk: Memory = "1GiB"
     """Disk of each job, such as 10GiB."""
     job_extra_directives: dict[str, str] = field(default_factory=dict)
     """Further attributes of the submit file."""

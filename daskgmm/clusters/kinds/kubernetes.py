@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import uuid4
 
 import dask
 from annotated_types import Ge, Gt
-from distributed import Client
 from pydantic import StringConstraints
 
 from ...concurrency import READ_AHEAD, n_reading_ahead
-from ...options import STRICT
-from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, connected, worker_ttl
-from ..memory_size import check_memory, n_bytes
+from ...options import STRICT, parse_size
+from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, client_of, connected, worker_ttl
+from ..memory_size import Memory, check_memory
 from .dask_operator import dask_cluster_running
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=44)]
@@ -72,13 +71,13 @@ class Kubernetes:
     """Number of worker pods."""
     threads_per_worker: Annotated[int, Ge(1)] = 1
     """Threads of each worker that compute; they share its memory. compute.read_ahead adds others, which read."""
-    memory: str = "4GiB"
+    memory: Memory = "4GiB"
     """Memory of each worker, requested and as its limit."""
     cpu: Annotated[float, Gt(0)] | None = None
     """Cores of each worker, requested and as its limit; as many as threads that compute if left out."""
     resources: dict[str, str] = field(default_factory=dict)
     """Further resources of each worker, such as {ephemeral-storage: 20Gi} to spill to; requests and limits."""
-    scheduler_memory: str = "2GiB"
+    scheduler_memory: Memory = "2GiB"
     """Memory of the scheduler."""
     scheduler_cpu: Annotated[float, Gt(0)] = 1.0
     """Cores of the scheduler."""
@@ -103,6 +102,11 @@ class Kubernetes:
     stall_timeout: StallTimeout = STALL_TIMEOUT
     """Seconds without a completed task after which lost workers are replaced; after as many again the job stops."""
 
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for memory in which no scheduler or worker can start."""
+        check_memory(self.memory)
+        check_memory(self.scheduler_memory, "cluster.scheduler_memory")
+
     @property
     def n_processes(self) -> int:
         """Worker pods."""
@@ -116,16 +120,17 @@ class Kubernetes:
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """Have the operator start the pods, make them the active scheduler, and delete them at the end."""
-        check_memory(self.memory)
-        check_memory(self.scheduler_memory, "cluster.scheduler_memory")
         n_ahead = n_reading_ahead(dask.config.get(READ_AHEAD, "auto"), self.threads_per_worker)
         manifest = dask_cluster(self, f"{self.name}-{uuid4().hex[:8]}", n_ahead)
         description = f"{self.n_workers} Kubernetes workers with {self.threads_per_worker} threads each"
+        leftovers: list[str] = []
         with (
-            dask_cluster_running(manifest, self.namespace, self.start_timeout) as cluster,
-            connected(Client(cluster), self, description, rescale=partial(cluster.scale, self.n_workers)) as connection,
+            dask_cluster_running(manifest, self.namespace, self.start_timeout, leftovers) as cluster,
+            connected(
+                client_of(cluster), self, description, rescale=partial(cluster.scale, self.n_workers)
+            ) as connection,
         ):
-            yield connection
+            yield replace(connection, leftovers=leftovers)
 
 
 def dask_cluster(options: Kubernetes, name: str, n_ahead: int) -> dict[str, Any]:
@@ -164,7 +169,7 @@ def _scheduler(options: Kubernetes) -> dict[str, Any]:
 
 def _worker(options: Kubernetes, n_ahead: int) -> dict[str, Any]:
     n_threads = options.threads_per_worker + n_ahead
-    limit = n_bytes(options.memory)
+    limit = parse_size(options.memory)
     return {
         "name": "worker",
         "args": [
@@ -214,9 +219,9 @@ def _service(options: Kubernetes, name: str) -> dict[str, Any]:
     }
 
 
-def _resources(memory: str, cpu: float, others: dict[str, str]) -> dict[str, dict[str, str]]:
+def _resources(memory: int | str, cpu: float, others: dict[str, str]) -> dict[str, dict[str, str]]:
     """Return requests that are the limits: such pods are the last that a node under pressure evicts."""
-    amounts = {"cpu": f"{cpu:g}", "memory": str(n_bytes(memory)), **others}
+    amounts = {"cpu": f"{cpu:g}", "memory": str(parse_size(memory)), **others}
     return {"requests": amounts, "limits": dict(amounts)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,15 +13,19 @@ from typing import Annotated, ClassVar, Literal
 import dask
 from annotated_types import Ge
 from dask.system import CPU_COUNT
-from distributed import Client, LocalCluster
+from distributed import LocalCluster
+from distributed.utils import LoopRunner
+from tornado.ioloop import IOLoop
 
 from ...concurrency import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from ...options import STRICT
-from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, connected, own_scheduler
-from ..memory_size import check_memory
+from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, client_of, connected, own_scheduler
+from ..memory_size import MemoryLimit, check_memory
 
-# A terminal sends Ctrl-C to all processes of a job: it is the client's to end its workers.
-_DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+# A terminal sends Ctrl-C to all processes of a job, as a batch system does with its warning: it is the client's to end
+# its workers.
+_DEAF_TO = {signal.SIGINT, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])}
+_DEAF = f"import signal\nfor number in {sorted(map(int, _DEAF_TO))}: signal.signal(number, signal.SIG_IGN)"
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Local:
     """Number of worker processes; one for each core if left out."""
     threads_per_worker: Annotated[int, Ge(1)] = 1
     """Threads of each worker that compute; they share its memory. compute.read_ahead adds others, which read."""
-    memory_limit: str = "auto"
+    memory_limit: MemoryLimit = "auto"
     """Memory of each worker, such as 4GiB; auto divides this machine's."""
     dashboard_address: str | None = "127.0.0.1:0"
     """Where the dashboard listens; port 0 takes a free one; null for none."""
@@ -44,6 +49,10 @@ class Local:
     """Seconds to wait for the first worker."""
     stall_timeout: StallTimeout = STALL_TIMEOUT
     """Seconds without a completed task after which lost workers are replaced; after as many again the job stops."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for a limit in which no worker can start."""
+        check_memory(self.memory_limit, "cluster.memory_limit")
 
     @property
     def n_processes(self) -> int:
@@ -59,25 +68,50 @@ class Local:
     def connect(self) -> Iterator[Connection]:
         """Start the cluster, make it the active scheduler, and close both at the end."""
         n_ahead = n_reading_ahead(dask.config.get(READ_AHEAD, "auto"), self.threads_per_worker)
-        check_memory(self.memory_limit, "cluster.memory_limit")
         description = f"{self.n_processes} local workers with {self.threads_per_worker} threads each"
         with (
-            own_scheduler(self.stall_timeout),
-            dask.config.set({COMPUTE_THREADS: self.threads_per_worker}),  # workers start with this configuration
-            LocalCluster(
-                n_workers=self.n_processes,
-                threads_per_worker=self.threads_per_worker + n_ahead,
-                processes=True,
-                memory_limit=self.memory_limit,
-                host="127.0.0.1",
-                dashboard_address=self.dashboard_address or "127.0.0.1:0",  # dask serves its health there in any case
-                scheduler_kwargs={"dashboard": self.dashboard_address is not None},
-                local_directory=self.local_directory,
-                silence_logs=logging.CRITICAL,
-                preload=_DEAF,
-            ) as cluster,
+            _deaf_loop() as loop,
+            self._started(n_ahead, loop) as cluster,
             connected(
-                Client(cluster), self, description, rescale=partial(cluster.scale, self.n_processes)
+                client_of(cluster), self, description, rescale=partial(cluster.scale, self.n_processes)
             ) as connection,
         ):
             yield connection if self.dashboard_address else replace(connection, dashboard=None)
+
+    def _started(self, n_ahead: int, loop: IOLoop) -> LocalCluster:
+        scheduler = {"dashboard": self.dashboard_address is not None, **own_scheduler(self.stall_timeout)}
+        return LocalCluster(
+            n_workers=self.n_processes,
+            threads_per_worker=self.threads_per_worker + n_ahead,
+            processes=True,
+            memory_limit=self.memory_limit,
+            host="127.0.0.1",
+            dashboard_address=self.dashboard_address or "127.0.0.1:0",  # dask serves its health there in any case
+            scheduler_kwargs=scheduler,
+            config={COMPUTE_THREADS: self.threads_per_worker},  # of dask, in the workers
+            local_directory=self.local_directory,
+            silence_logs=logging.CRITICAL,
+            loop=loop,
+            preload=_DEAF,
+        )
+
+
+@contextmanager
+def _deaf_loop() -> Iterator[IOLoop]:
+    """Run an event loop in a thread that takes none of the job's signals, nor does any process that it starts.
+
+    Workers are started by it, again and again, and could ignore a signal by themselves a while later only;
+    multiprocessing's helper, which comes with the first, would never.
+    """
+    runner = LoopRunner()
+    blocks = hasattr(signal, "pthread_sigmask")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _DEAF_TO) if blocks else set()
+    try:
+        runner.start()
+    finally:
+        if blocks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    try:
+        yield runner.loop
+    finally:
+        runner.stop()

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import dask
 from annotated_types import Ge, MinLen
-from distributed import Client, SpecCluster, SSHCluster
+from distributed import SpecCluster, SSHCluster
 
 from ...concurrency import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from ...errors import ClusterLostError, ConfigurationError
@@ -21,12 +21,14 @@ from ..connection import (
     Connection,
     StallTimeout,
     StartTimeout,
+    abandonment_text,
+    client_of,
     connect_timeout,
     connected,
     own_scheduler,
     reason,
 )
-from ..memory_size import check_memory
+from ..memory_size import MemoryLimit, check_memory
 
 _SECRETS = {"password", "passphrase"}
 _KEEPALIVE = 15  # seconds; asyncssh gives a host up after three without an answer
@@ -46,7 +48,7 @@ class Ssh:
     """Worker processes on each host of workers."""
     threads_per_worker: Annotated[int, Ge(1)] = 1
     """Threads of each worker that compute; they share its memory. compute.read_ahead adds others, which read."""
-    memory_limit: str = "auto"
+    memory_limit: MemoryLimit = "auto"
     """Memory of each worker, such as 4GiB; auto is the share of its host's that its threads have of the cores."""
     connect_options: dict[str, Any] = field(default_factory=dict)
     """Options of asyncssh.connect: username, port, client_keys, known_hosts (null: any host is trusted), ..."""
@@ -87,10 +89,8 @@ class Ssh:
         """Start scheduler and workers, make them the active scheduler, and end them at the end."""
         description = f"{self.n_processes} workers with {self.threads_per_worker} threads each on {self._where}"
         with (
-            own_scheduler(self.stall_timeout),
-            dask.config.set({COMPUTE_THREADS: self.threads_per_worker}),  # SSHCluster hands dask's configuration on
             self._started() as cluster,
-            connected(Client(cluster), self, description, self.n_processes) as connection,
+            connected(client_of(cluster), self, description, self.n_processes) as connection,
         ):
             yield connection
 
@@ -106,7 +106,7 @@ class Ssh:
                     list(self.hosts),
                     connect_options=options,
                     worker_options=self._worker_options(),
-                    scheduler_options={"port": 0, "dashboard_address": self.dashboard_address, **self._interface()},
+                    scheduler_options=self._scheduler_options(),
                     remote_python=self.remote_python,
                     silence_logs=logging.CRITICAL,
                 )
@@ -131,6 +131,11 @@ class Ssh:
             raise ConfigurationError(f"cluster.connect_options {self.connect_options}: {error}") from None
         return options
 
+    def _scheduler_options(self) -> dict[str, Any]:
+        own = own_scheduler(self.stall_timeout)
+        own["preload"] = [*own["preload"], abandonment_text()]
+        return {"port": 0, "dashboard_address": self.dashboard_address, **self._interface(), **own}
+
     def _worker_options(self) -> dict[str, Any]:
         n_ahead = n_reading_ahead(dask.config.get(READ_AHEAD, "auto"), self.threads_per_worker)
         return {
@@ -138,6 +143,7 @@ class Ssh:
             "nthreads": self.threads_per_worker + n_ahead,
             "memory_limit": self.memory_limit,
             "local_directory": self.local_directory,
+            "config": {COMPUTE_THREADS: self.threads_per_worker},
             "death_timeout": self.start_timeout,  # one that the scheduler never met would go on when it is gone
             **self._interface(),
         }

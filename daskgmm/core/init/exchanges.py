@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import nsmallest
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..em.e_step import Expectation
+from ..kernels.natural_parameters import prepare_prediction
+from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
-from .splitting import Halving
+from ..scoring.prediction import Wanted, predict
+from .splitting import Halving, first_of, halve
 
+_ROWS = 20_000  # of the sample, on which is seen what components share
+_SHARED = 1e-3  # of the rows: components that share less do not overlap
 _MERGERS = 2  # pairs to merge, the cheapest, for each exchange that is proposed
 
 
@@ -24,15 +31,56 @@ class Exchange:
     theirs: Mixture  # the halves and the merged one, in any order
 
 
-def exchanges(mixture: Mixture, splits: Sequence[Halving], most: int) -> list[Exchange]:
-    """Return exchanges by what is estimated without EM on them, the most promising first."""
+def exchanges(
+    mixture: Mixture, splits: Sequence[Halving], most: int, again: Sequence[tuple[float, Exchange]] = ()
+) -> list[Exchange]:
+    """Return exchanges by what is estimated without EM on them, the most promising first, those of `again` too."""
     mergers = nsmallest(_MERGERS * most, _mergers(mixture), key=lambda one: one.loss)
     pairs = [pair for pair in product(splits, mergers) if pair[0].component not in (pair[1].first, pair[1].second)]
-    pairs.sort(key=lambda one: one[1].loss - one[0].gain)
-    proposed = [_exchange(mixture, split, merger) for split, merger in pairs[:most]]
-    if proposed:
-        return proposed
-    return [_regrouping(mixture, *one) for one in _regroupings(mixture, splits)[:most]]  # two components have no third
+    found = [(split.gain - merger.loss, _exchange(mixture, split, merger)) for split, merger in _ranked(pairs)[:most]]
+    if not found:  # two components have no third
+        regroupings = _regroupings(mixture, splits)[:most]
+        found = [(split.gain - merger.loss, _regrouping(mixture, split, merger)) for split, merger in regroupings]
+    found = [*found, *again]
+    return [one for _, one in sorted(found, key=lambda item: -item[0])]
+
+
+def _ranked(pairs: list[tuple[Halving, _Merger]]) -> list[tuple[Halving, _Merger]]:
+    """Return the pairs in the order of what they are estimated to gain, the most promising first."""
+    return sorted(pairs, key=lambda one: one[1].loss - one[0].gain)
+
+
+def split_again(sample: Expectation, mixture: Mixture, floor: Floor | None, most: int) -> list[tuple[float, Exchange]]:
+    """Return the pairs of components that overlap most, each merged and split again, with what is gained by it.
+
+    Two broad components on one cluster, which holds a tight one too, are a plateau that EM does not leave.
+    """
+    labels, pairs = _overlapping(sample, mixture)
+    found = []
+    for components in pairs[:most]:
+        own = np.flatnonzero(np.isin(labels, components))
+        if len(own) < 2 * (mixture.n_features + 1):
+            continue
+        part, ours = first_of(sample, own), mixture.take(components)
+        halves = halve(part, ours, floor)
+        if halves is not None:
+            density = predict(part.rows, part.row_weights, prepare_prediction(ours), 2, Wanted(log_density=True))
+            gain = (halves.level - float(np.mean(density.log_density))) * len(own) / len(labels)  # type: ignore[arg-type]
+            theirs = replace(halves.pair, covariances=mixture.covariances) if ours.structure.shared else halves.pair
+            found.append((gain, Exchange(components, ours, theirs)))
+    return found
+
+
+def _overlapping(sample: Expectation, mixture: Mixture) -> tuple[NDArray[np.int32], list[tuple[int, int]]]:
+    """Return the labels of the first rows of the sample, and the pairs of components that share most of these rows."""
+    rows = sample.rows[:_ROWS]
+    weights = None if sample.row_weights is None else sample.row_weights[:_ROWS]
+    found = predict(rows, weights, prepare_prediction(mixture), mixture.n_components, Wanted(probabilities=True))
+    resp = np.nan_to_num(np.asarray(found.probabilities))  # of rows that are left out
+    shared = np.triu(resp.T @ resp, k=1) / len(rows)
+    order = np.argsort(-shared, axis=None, kind="stable")
+    firsts, seconds = np.unravel_index(order[: np.count_nonzero(shared >= _SHARED)], shared.shape)
+    return found.labels, list(zip(firsts.tolist(), seconds.tolist(), strict=True))
 
 
 def _regroupings(mixture: Mixture, splits: Sequence[Halving]) -> list[tuple[Halving, _Merger]]:
@@ -45,7 +93,7 @@ def _regroupings(mixture: Mixture, splits: Sequence[Halving]) -> list[tuple[Halv
         after_split = mixture.replace([((split.component,), split.pair)])
         mergers = _mergers(after_split)
         found += [(split, one) for one in mergers if one.first < k - 1 <= one.second]
-    return sorted(found, key=lambda one: one[1].loss - one[0].gain)
+    return _ranked(found)
 
 
 def _regrouping(mixture: Mixture, split: Halving, merger: _Merger) -> Exchange:

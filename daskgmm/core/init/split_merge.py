@@ -26,7 +26,7 @@ from ..em.loop import StopReason, Trial
 from ..kernels.natural_parameters import prepare_prediction
 from ..mixture.mixture import Mixture
 from ..scoring.prediction import Wanted, predict
-from .exchanges import Exchange, after, disjoint, exchanges
+from .exchanges import Exchange, after, disjoint, exchanges, split_again
 from .splitting import Halving, halvings, short_runs
 from .starts import Restart, SeedOptions, chance, ranked, refine, settle
 
@@ -39,7 +39,7 @@ _WORK = 40_000_000  # numbers of joint log-densities times columns for each step
 _GO_ON = 4  # exchanges, the best after a few steps of EM of the whole mixture, from which a second one is tried
 _SETTLED = 2  # of them, that go on to the limit of EM
 _MOST, _FEWEST = 16, 4  # exchanges that are tried: one for each two components
-_SECOND = 8  # exchanges that are tried after another one
+_AGAIN = 4  # of so many exchanges that are tried one splits a pair again
 _HEATS, _STEPS = 2, 10  # after the first heat of so many steps those that lose are given up
 _ROWS = 20_000  # of their components, about, on which they are tried
 _LEAST = 1e-3  # of a row: less is not counted in these steps
@@ -82,11 +82,11 @@ def _moved_once(sample: Expectation, options: SeedOptions, trial: Trial, halve: 
     if n_tried < _FEWEST:
         tried = exchanged(sample, options, trial.mixture, least, halve)
     else:
-        tried = _after_short_runs(sample, options, trial.mixture, n_tried, halve)
+        tried = _after_short_runs(sample, options, trial.mixture, n_tried, halve, n_tried // _AGAIN)
     better = _first_better(sample, options, tried, trial, least)
     if better is not None or not deep or n_tried < _MOST or _n_exchanges(trial.mixture.n_components) <= _MOST:
         return better
-    beyond = (_after_short_runs(sample, options, mixture, _SECOND, halve) for mixture in tried)
+    beyond = (_after_short_runs(sample, options, mixture, n_tried, halve) for mixture in tried)
     two = (_first_better(sample, options, mixtures, trial, least) for mixtures in beyond)
     return next((one for one in two if one is not None), None)  # what two exchanges gain that one does not
 
@@ -115,14 +115,22 @@ def _affordable(sample: Expectation, mixture: Mixture) -> int:
 
 
 def _after_short_runs(
-    sample: Expectation, options: SeedOptions, mixture: Mixture, n_tried: int, halve: Halve
+    sample: Expectation, options: SeedOptions, mixture: Mixture, n_tried: int, halve: Halve, n_again: int = 0
 ) -> list[Mixture]:
     """Return the mixtures that are best after exchanges and a few steps of EM of the whole mixture, the best first."""
     try:
-        starts = [after(mixture, [one]) for one in exchanges(mixture, halve(mixture), n_tried)]
+        starts = [after(mixture, [one]) for one in _proposed(sample, options, mixture, n_tried, halve, n_again)]
         return [trial.mixture for trial in ranked(short_runs(sample, options, starts))[:_GO_ON]] if starts else []
     except (SingularCovarianceError, np.linalg.LinAlgError):
         return []
+
+
+def _proposed(
+    sample: Expectation, options: SeedOptions, mixture: Mixture, most: int, halve: Halve, n_again: int
+) -> list[Exchange]:
+    """Return the exchanges that are tried, among them up to `n_again` of pairs that overlap and are split again."""
+    again = split_again(sample, mixture, options.em.floor, n_again) if n_again else []
+    return exchanges(mixture, halve(mixture), most, again)
 
 
 def exchanged(sample: Expectation, options: SeedOptions, mixture: Mixture, least: float, halve: Halve) -> list[Mixture]:
@@ -136,7 +144,7 @@ def exchanged(sample: Expectation, options: SeedOptions, mixture: Mixture, least
     most = min(_MOST, max(_FEWEST, mixture.n_components // 2))
     try:
         whole = _Whole(mixture, _log_density(sample, mixture))
-        proposed = exchanges(mixture, halve(mixture), most)
+        proposed = _proposed(sample, options, mixture, most, halve, most // _AGAIN)
     except (SingularCovarianceError, np.linalg.LinAlgError):
         return []
     tried = (_tried(sample, options, whole, least, exchange) for exchange in proposed)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...blas import single_threaded
 from ...errors import SingularCovarianceError
@@ -123,6 +124,7 @@ class Halving:
     pair: Mixture  # of two, for the rows of the component
     own_gain: float  # that is estimated, nats per row of the component
     share: float  # of the sample's rows, that the component has
+    level: float  # mean log-likelihood of the component's rows under the pair
 
     @property
     def gain(self) -> float:
@@ -139,9 +141,8 @@ def halvings(
     beside that of one, less what more parameters gain on rows that they are fitted to and lose on others (Akaike 1973).
     A component that is one of those `known`, or nearly, is not halved again.
     """
-    rows, row_weights = sample.rows, sample.row_weights
-    labels = predict(rows, row_weights, prepare_prediction(mixture), mixture.n_components, Wanted()).labels
-    most, found = max(_SPLIT_ROWS, 20 * (mixture.n_features + 1)), []
+    coefficients = prepare_prediction(mixture)
+    labels, found = predict(sample.rows, sample.row_weights, coefficients, mixture.n_components, Wanted()).labels, []
     means = np.array([one.whole.means[0] for one in known]).reshape(len(known), mixture.n_features)
     for component in range(mixture.n_components):
         own, whole = np.flatnonzero(labels == component), mixture.take([component])
@@ -149,10 +150,9 @@ def halvings(
             continue
         halved = _among(known, whole, means)
         if halved is None:
-            part = in_memory(rows[own[:most]], None if row_weights is None else row_weights[own[:most]], sample.dtype)
-            halved = _halves(part, whole, floor)
+            halved = halve(first_of(sample, own), whole, floor)
         if halved is not None:
-            found.append(replace(halved, component=component, share=len(own) / len(rows)))
+            found.append(replace(halved, component=component, share=len(own) / len(labels)))
     return sorted(found, key=lambda one: -one.gain)
 
 
@@ -167,8 +167,15 @@ def _among(known: Sequence[Halving], whole: Mixture, means: Array) -> Halving | 
     return next((one for one in near if bhattacharyya_distances(one.whole, whole)[0, 0] < _SAME_COMPONENT), None)
 
 
-def _halves(part: Expectation, component: Mixture, floor: Floor | None) -> Halving | None:
-    """Return a component in two, by the rows that are labelled with it; None where it has no width.
+def first_of(sample: Expectation, chosen: NDArray[np.intp]) -> Expectation:
+    """Return the first of the chosen rows of the sample, as many as a split is estimated on."""
+    first = chosen[: max(_SPLIT_ROWS, 20 * (sample.rows.shape[1] + 1))]
+    weights = None if sample.row_weights is None else sample.row_weights[first]
+    return in_memory(sample.rows[first], weights, sample.dtype)
+
+
+def halve(part: Expectation, component: Mixture, floor: Floor | None) -> Halving | None:
+    """Return a component in two, by the rows that are labelled with it; None where these have no width.
 
     EM on them starts from the two sides of the widest axis, and from the densest place and what is around it.
     """
@@ -185,7 +192,7 @@ def _halves(part: Expectation, component: Mixture, floor: Floor | None) -> Halvi
         return None
     n_more = d + 1 + component.structure.n_parameters(1, d)
     own_gain = best.history[-1] - whole.history[-1] - n_more / len(part.rows)
-    return Halving(0, component, best.mixture, own_gain, 1.0)
+    return Halving(0, component, best.mixture, own_gain, 1.0, best.history[-1])
 
 
 def _of_parts(sample: Expectation, options: SeedOptions, labels: Labels) -> Mixture:

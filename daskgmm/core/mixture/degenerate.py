@@ -5,10 +5,15 @@ its own by
 
     p / (m - d - 2),     p = d (d + 3) / 2                              (the correction of AIC by Hurvich and Tsai 1989)
 
-and this is without bound for m <= d + 2. With many rows it is the same for all mixtures of a size, p / m of each
-component, and nothing is subtracted. Where a component has fewer than `_FEW` times d + 1 rows, trials are compared by
-their log-likelihood less p / (m - d - 1): a little less than the above, so that the smallest components whose
-covariance is regular, of d + 2 rows, are still compared and not ruled out.
+and this is without bound for m <= d + 2. Of it p / m is the same for all mixtures of a size, since components have the
+weights m / N; the rest decides between mixtures whose components have few rows. So trials are compared by their
+log-likelihood less
+
+    p / (m - d - 1) - p / m
+
+with m - d - 1, a little less than the above, so that the smallest components whose covariance is regular, of d + 2
+rows, are still compared and not ruled out; what this is for `_FEW` times d + 1 rows is taken off, and from there on it
+is 0.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ from ..arrays.types import Array
 from .floor import Floor
 from .mixture import Mixture
 
-_FEW = 3.0  # times the rows with which a covariance is regular
+_FEW = 6.0  # times the rows with which a covariance is regular
 _ON_FLOOR = 1.001  # times the floor
 _ROUNDING = 0.01  # rows: responsibilities are not quite 0 or 1
 _ROWS_PER_PARAMETER = 2.0  # that a component on the floor must have: one of many rows is a real group
@@ -34,7 +39,15 @@ def overfit(mixture: Mixture, n_rows: int, floor: Floor | None) -> float:
     few = (counts < _FEW * least) & (mixture.weights > 0)
     if unsound_components(mixture, n_rows, floor):
         return float("inf")
-    return float((mixture.weights[few] * n_parameters / (counts[few] - least)).sum())
+    if not few.any():
+        return 0.0
+    excess = _excess(counts[few], least) - _excess(np.array(_FEW * least), least)
+    return float((mixture.weights[few] * n_parameters * excess).sum())
+
+
+def _excess(counts: Array, least: int) -> Array:
+    excess: Array = 1 / (counts - least) - 1 / counts
+    return excess
 
 
 def unsound_components(mixture: Mixture, n_rows: int, floor: Floor | None) -> tuple[int, ...]:

@@ -9,14 +9,15 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge, Le, MinLen
 
 from ...errors import ConfigurationError
-from ...options import STRICT
+from ...options import STRICT, SizeInBytes, TextPattern
 from ..init.starts import SeedOptions
 from ..mixture.covariance import DEFAULT_TYPES, STRUCTURES, CovarianceType, named
 from ..mixture.data_summary import Survey
 from ..selection.sweep import Candidate, Criterion, SweepOptions
 from .fit import FitOptions, ModelOptions
 
-_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_RANGE = re.compile(r"^([0-9]+)\.\.([0-9]+)$")
+Range = Annotated[str, TextPattern(_RANGE.pattern)]
 _OF_SHORTFALL = 0.1
 
 
@@ -26,7 +27,7 @@ class SelectOptions:
 
     __pydantic_config__: ClassVar = STRICT
 
-    n_components: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] | str = "1..10"
+    n_components: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] | Range = "1..10"
     """Numbers of components: a list, or a range as 1..10 with both its ends."""
     covariance_type: Annotated[tuple[str, ...], MinLen(1)] | str = DEFAULT_TYPES
     """Covariance types, or patterns as in [E*, VVV], or all: mclust's 14; each with each number of components."""
@@ -36,8 +37,8 @@ class SelectOptions:
     """Parts that the rows are dealt into, for criterion heldout."""
     leave_early: bool = True
     """Let candidates leave before they converge when they cannot win any more; false: all go on to the end."""
-    batch_bytes: Annotated[int, Ge(2**20)] = 64 * 2**20
-    """Statistics of the candidates that one read of the rows carries at most; more than that take several reads."""
+    batch_bytes: Annotated[int, SizeInBytes(minimum=2**20)] = 64 * 2**20
+    """Size of the candidates' statistics that one read of the rows carries at most, in bytes or as 64MB."""
 
     def __post_init__(self) -> None:
         """Raise ConfigurationError for a range that is none, and for a covariance type that there is not."""

@@ -1,1 +1,1 @@
-"""The report as a page."""
+"""The report of a run as one HTML file."""

@@ -1,1 +1,1 @@
-"""Tables for the terminal."""
+"""Tables for the terminal: models, sweeps, comparisons."""

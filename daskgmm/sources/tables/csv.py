@@ -49,6 +49,7 @@ class CsvPart:
     options: CsvOptions
     edges: tuple[int, ...]
     pieces: tuple[int, ...]
+    notice: str | None = None
 
     def batches(self, start: int, stop: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Yield the rows [start:stop) of the columns that a schema names, parsed as its types."""

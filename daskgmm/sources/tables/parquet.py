@@ -27,6 +27,7 @@ class ParquetPart:
 
     file: StoredFile
     pieces: tuple[int, ...]
+    notice: str | None = None
 
     def batches(self, start: int, stop: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Yield the rows [start:stop) of the columns that a schema names, in their stored types."""

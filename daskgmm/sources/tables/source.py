@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError
-from ..base import DataOptions, Source
+from ..base import Source
 from ..composite import NonZero
 from ..guarded import Guard, Reliable
 from ..result_columns import is_result_column
-from .table import KeyReader, Table, TableFormat, open_table
+from ..source_format import OF_CSV, OF_TABLES, SourceFormat
+from .table import TABLE_FORMATS, KeyReader, Table, open_table
+from .table_logs import METADATA_FILE
+
+if TYPE_CHECKING:
+    from ..options import DataOptions
 
 
-def open_table_source(options: DataOptions, guard: Guard, weighted: bool, format: TableFormat) -> Source:  # noqa: A002
+def open_table_source(options: DataOptions, guard: Guard, weighted: bool, format: str) -> Source:  # noqa: A002
     """Return the source in a file, a directory or a pattern of files of a table; key columns go to its results."""
     _check_keys(options.keep)
     table = open_table(options.path, format, options.storage_options, options.csv)
@@ -73,3 +79,16 @@ class KeyColumns:
     def __call__(self, start: int, stop: int) -> Any:
         """Return the rows [start:stop) as a pyarrow.Table."""
         return self.guard(lambda: self.read(start, stop), f"rows {start}:{stop} of {self.path}")
+
+
+TABLES = tuple(
+    SourceFormat(
+        name,
+        partial(open_table_source, format=name),
+        (*suffixes, METADATA_FILE) if name == "parquet" else suffixes,
+        takes=OF_TABLES | OF_CSV if name == "csv" else OF_TABLES,
+        from_url=True,
+        from_many=True,
+    )
+    for name, (suffixes, _) in TABLE_FORMATS.items()
+)

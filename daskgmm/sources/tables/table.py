@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from ...errors import ConfigurationError, DataError
 from ...filesystem.location import public
 from . import arrow as arrow_files
 from . import csv as csv_files
+from . import fcs as fcs_files
 from . import orc as orc_files
 from . import parquet as parquet_files
 from .arrow_types import as_numbers, as_type, as_vectors, lengths_of
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _PLAIN = CsvOptions()
-TableFormat = Literal["parquet", "csv", "arrow", "orc"]
 
 
 class Part(Protocol):
@@ -37,6 +37,10 @@ class Part(Protocol):
 
     @property
     def pieces(self) -> tuple[int, ...]: ...
+
+    @property
+    def notice(self) -> str | None:
+        """What a person should know of how the file is read, None for nothing."""
 
     def batches(self, start: int, stop: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Yield the rows [start:stop) of the columns that a schema names; text is parsed as its types."""
@@ -169,6 +173,7 @@ class Table:
         if packed:
             more = f" and {len(packed) - 1} more" if len(packed) > 1 else ""
             told.append(f"{packed[0]}{more}: each read of a compressed file decompresses all of it: parquet is faster")
+        told += [part.notice for part in self.parts if part.notice is not None]
         return tuple(map(public, told))
 
     def reader(self, columns: Sequence[str]) -> TableReader:
@@ -246,7 +251,7 @@ class Table:
 
 def open_table(
     path: str,
-    format: TableFormat,  # noqa: A002
+    format: str,  # noqa: A002
     storage_options: Mapping[str, Any] | None = None,
     csv_options: CsvOptions = _PLAIN,
 ) -> Table:
@@ -257,7 +262,7 @@ def open_table(
     DataError in one line where nothing is there, a file is damaged, or there is no row.
     """
     _require_pyarrow()
-    suffixes, open_parts = _FORMATS[format]
+    suffixes, open_parts = TABLE_FORMATS[format]
     found = find_files(path, suffixes, storage_options or {})
     opened = open_parts(found.files, csv_options)
     columns = Columns.of(path, ((part.file.name, schema) for part, schema in opened))
@@ -267,12 +272,14 @@ def open_table(
     return table
 
 
-_FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Sequence[StoredFile], CsvOptions], Sequence[tuple[Part, Any]]]]]
-_FORMATS = {
+Parts = Sequence[tuple[Part, Any]]  # with the pyarrow.Schema of each
+TABLE_FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Sequence[StoredFile], CsvOptions], Parts]]]
+TABLE_FORMATS = {
     "parquet": (parquet_files.SUFFIXES, lambda files, _: parquet_files.open_parquet(files)),
     "csv": (csv_files.SUFFIXES, csv_files.open_csv),
     "arrow": (arrow_files.SUFFIXES, lambda files, _: arrow_files.open_arrow(files)),
     "orc": (orc_files.SUFFIXES, lambda files, _: orc_files.open_orc(files)),
+    "fcs": (fcs_files.SUFFIXES, lambda files, _: fcs_files.open_fcs(files)),
 }
 
 

@@ -1,1 +1,1 @@
-"""The formats of what a job writes."""
+"""Formats of what a job writes: models, checkpoints, results, records, exports."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from ...core.mixture.mixture import Mixture
 from ...core.mixture.precisions import precisions, precisions_cholesky
 from ...errors import ConfigurationError
 from ...filesystem.location import make_directory, place, writing, written_whole
-from ..run.directory import MODEL
+from ..run.directory import MODEL, RunDirectory
 from .model import fingerprint
 
 JSON_FORMAT = 1
@@ -27,7 +28,8 @@ JSON_FORMAT = 1
 def export_model(model: Model, run_dir: str | Path, name: str, output: str | None, *, overwrite: bool = False) -> Path:
     """Write the model in the format of that name to `output`, or else beside the model; return where that is.
 
-    Raises ConfigurationError where the file is there already (without `overwrite`) or a package is missing.
+    Raises ConfigurationError where the file is there already (without `overwrite`) or a package is missing, and
+    RunInUseError where a job writes to the run's directory.
     """
     chosen, directory = FORMATS[name], place(run_dir)
     directory = directory.parent if directory.name == MODEL else directory
@@ -35,7 +37,8 @@ def export_model(model: Model, run_dir: str | Path, name: str, output: str | Non
     if path.exists() and not overwrite:
         raise ConfigurationError(f"{path} is there already: give another --output, or --overwrite")
     content = chosen.content(model)
-    with writing(path):
+    lock = RunDirectory(directory).locked() if output is None else nullcontext()
+    with lock, writing(path):
         make_directory(path.parent)
         with written_whole(path) as temporary:
             temporary.write_bytes(content)

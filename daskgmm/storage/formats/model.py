@@ -43,9 +43,19 @@ def save_model(model: Model, path: str | Path) -> None:
 
 
 def load_model(path: str | Path, storage_options: Mapping[str, Any] | None = None) -> Model:
-    """Return the model at `path`, a model.zarr or a run directory that holds one; raise DataError where it is none.
+    """Return the fitted model in a run directory, or in a model.zarr.
 
-    The path may be an fsspec URL, opened with `storage_options`.
+    Parameters
+    ----------
+    path : str or Path
+        The run directory or the model.zarr; a path, or a URL of fsspec.
+    storage_options : mapping, optional
+        Options of the file system of a URL, such as credentials.
+
+    Raises
+    ------
+    DataError
+        If there is no model, if it is damaged, or if it has a format version that is not known.
     """
     path = place(path, storage_options)
     try:

@@ -1,1 +1,1 @@
-"""A run's directory: staging, lock, checkpoints, metrics."""
+"""A run directory: staging, lock, checkpoints, metrics."""

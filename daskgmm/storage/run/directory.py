@@ -11,15 +11,16 @@ from uuid import uuid4
 
 from annotated_types import Ge, Gt, Lt
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, DataError
 from ...events import Listener, ignore
-from ...filesystem.location import remove_if_empty, write_first, writing
-from ...filesystem.retry import reason
+from ...filesystem.location import public, remove_if_empty, write_first, writing
+from ...filesystem.retry import reason, trouble
 from ...options import STRICT
 from ..schema import RESULTS
 from .lock import locked
+from .manifest import MANIFEST, Plan
 from .metrics import METRICS
-from .staging import Plan, Unfinished, is_unfinished, settle, unfinished
+from .staging import Unfinished, is_unfinished, settle, unfinished
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class OutputOptions:
 CONFIG, MODEL, PICTURE = "config.yaml", "model.zarr", "segmentation.png"
 RECORD, REPORT, SELECTION, PERFORMANCE = "record.zarr", "report.html", "selection.json", "performance.html"
 EXPORTS = ("model.json", "model.joblib", "model.onnx")
-CONTENT = (CONFIG, MODEL, METRICS, PICTURE, RECORD, REPORT, SELECTION, PERFORMANCE, *EXPORTS, *RESULTS)
+CONTENT = (CONFIG, MODEL, METRICS, PICTURE, RECORD, REPORT, SELECTION, PERFORMANCE, MANIFEST, *EXPORTS, *RESULTS)
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ class RunDirectory:
             write_first(probe, b"")
             probe.unlink()
         except Exception as error:  # stores raise errors of many classes
+            if not isinstance(self.path, Path) and (told := trouble(public(str(self.path)), "written to", error)):
+                raise DataError(f"output.directory {told}") from None
             why = getattr(error, "strerror", None) or reason(error)
             remedy = "" if isinstance(self.path, Path) else ": check that URL and output.storage_options"
             raise ConfigurationError(

@@ -4,7 +4,7 @@ region of the results that is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,12 +12,14 @@ from pydantic import BaseModel
 
 from ...errors import DataError
 from ...filesystem.checksums import Checksum, Checksums, fit_together, read_sealed, seal
-from ...filesystem.location import write_first
+from ...filesystem.location import make_directory, write_first
+from ...filesystem.retry import reason
 
 DONE = "done"
 _FITTED = "fitted"
 _KIND = "marker"
 _N_THREADS = 8  # that read finished regions to compare their checksums
+_N_MARKERS = 32  # that are read at once: they are small
 
 Region = tuple[slice, ...]
 
@@ -61,13 +63,40 @@ def whole_regions(folder: Path, locate: Callable[[str], Path] | None = None) -> 
     return frozenset(name for name, is_whole in zip(names, whole, strict=True) if is_whole)
 
 
+def regions_in(folder: Path) -> dict[str, Checksums]:
+    """Return the files of each region that is marked as written; raise DataError where a marker is damaged."""
+    names = sorted(listed(folder / DONE))
+    with ThreadPoolExecutor(_N_MARKERS) as threads:
+        markers = threads.map(lambda name: _read(folder / DONE / name), names)
+        return {marker.name: marker.files for marker in markers}
+
+
+def mark_regions(folder: Path, regions: Mapping[str, Checksums]) -> None:
+    """Note that regions, by their names, are written to these files; the folder for it is made in any case."""
+    make_directory(folder / DONE)
+    with ThreadPoolExecutor(_N_MARKERS) as threads:
+        list(threads.map(lambda name: _mark(folder / DONE / name, regions[name]), regions))
+
+
 def _is_whole(path: Path, locate: Callable[[str], Path]) -> bool:
     """Return whether the marker at `path` is, and all files that it names."""
     try:
-        marker = _Marker.model_validate_json(read_sealed(_KIND, path))
-    except (DataError, ValueError):
+        marker = _read(path)
+    except DataError:
         return False
-    return marker.name == path.name and fit_together(locate, marker.files)
+    return fit_together(locate, marker.files)
+
+
+def _read(path: Path) -> _Marker:
+    """Return the marker at `path`; raise DataError unless it is one that was written there."""
+    content = read_sealed(_KIND, path)
+    try:
+        marker = _Marker.model_validate_json(content)
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {reason(error)}") from None
+    if marker.name != path.name:
+        raise DataError(f"{path} is damaged: it is that of {marker.name!r:.100}")
+    return marker
 
 
 def name_of(region: Region) -> str:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 import zarr
 from pydantic import BaseModel
 
 from ...filesystem.location import zarr_store
+from ...yaml_text import parse_yaml
 from ..schema import RESULTS
 from .checkpoint import CHECKPOINTS, load_checkpoint
 from .directory import CONFIG
@@ -58,8 +58,8 @@ def _time(path: Path) -> float | None:
 
 def _configuration(path: Path) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text())
-    except (OSError, RecursionError, ValueError, yaml.YAMLError):
+        document = parse_yaml(path.read_text(), CONFIG)
+    except (OSError, ValueError):
         return {}
     return document if isinstance(document, dict) else {}
 

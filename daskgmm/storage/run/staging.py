@@ -10,7 +10,7 @@ take its place: whoever comes next does that, should this process be killed befo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from ...filesystem.location import (
     remove,
     remove_if_empty,
     replace_path,
+    write_first,
     writing,
     written_whole,
 )
@@ -35,12 +36,12 @@ from ...filesystem.retry import reason
 from ..schema import is_chunk_of_results
 from .checkpoint import CHECKPOINTS
 from .finished_parts import DONE, Region, listed, name_of, whole_regions
+from .manifest import MANIFEST, Plan, write_manifest
 
 FOLDER = ".unfinished"
 PLAN = "plan.json"
-_RESULTS, _COMPLETE, _PLACED = "results.json", "complete.json", "placed"
+_RESULTS, _COMPLETE, _PLACED, _REOPENED = "results.json", "complete.json", "placed", "reopened"
 
-Plan = Mapping[str, str]  # what the results depend on, in words
 _PLAN_TYPE = TypeAdapter(dict[str, str])
 
 
@@ -80,7 +81,20 @@ class Unfinished:
 def is_unfinished(directory: Path) -> bool:
     """Return whether an interrupted job can go on there."""
     folder = directory / FOLDER
-    return (folder / PLAN).exists() and any(listed(folder / name) for name in (DONE, CHECKPOINTS))
+    if not (folder / PLAN).exists():
+        return False
+    return (folder / _REOPENED).exists() or any(listed(folder / name) for name in (DONE, CHECKPOINTS))
+
+
+def reopen(directory: Path, plan: Plan, results: Plan, put: Callable[[Path], None]) -> None:
+    """Make a run unfinished again, which stays in its place meanwhile; `put` fills the folder with what is whole."""
+    folder = _own_folder(directory)
+    remove(folder)
+    make_directory(folder)
+    put(folder)
+    _write_plan(folder / _RESULTS, results)
+    write_first(folder / _REOPENED, b"")
+    _write_plan(folder / PLAN, plan)  # last: without it the rest is nothing
 
 
 @dataclass(frozen=True)
@@ -153,13 +167,16 @@ def _leave(directory: Path, error: BaseException) -> None:
 
 def _complete(folder: Path, replaced: tuple[str, ...]) -> _Complete:
     """Note that all is there, which then only has to take its place; return what that is."""
-    names = [one.name for one in folder.iterdir() if one.name in replaced]
+    names = [one.name for one in folder.iterdir() if one.name in replaced and one.name != MANIFEST]
     files = {
         file: Checksum.of((folder / file).read_bytes())
         for name in names
         for file in files_in(folder, name)
         if not is_chunk_of_results(file)  # which `done` has
     }
+    write_manifest(folder, _read_plan(folder / PLAN), _read_plan(folder / _RESULTS), files)
+    names.append(MANIFEST)
+    files[MANIFEST] = Checksum.of((folder / MANIFEST).read_bytes())
     removed, n_regions = sorted(set(replaced) - set(names)), len(listed(folder / DONE))
     complete = _Complete(placed=names, removed=removed, files=files, n_regions=n_regions)
     with written_whole(folder / _COMPLETE) as temporary:

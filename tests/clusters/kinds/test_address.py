@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import dask
 import dask.array as da
 import pytest
-from distributed import default_client
+from distributed import LocalCluster, default_client
 
 from daskgmm.clusters.kinds import Address
 from daskgmm.clusters.kinds.address import Tls
@@ -252,3 +253,21 @@ def test_there_is_one_address(both):
 def test_it_says_what_it_waits_for():
     cluster = Address(address="tcp://h:1", n_workers=3, threads_per_worker=2)
     assert (cluster.n_processes, cluster.compute_threads) == (3, 2)
+
+
+@pytest.fixture
+def adaptive():
+    """An adaptive cluster in this process that has no worker while it has no task."""
+    with LocalCluster(
+        n_workers=0, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        cluster.adapt(minimum=0, maximum=2, interval="50ms", wait_count=2)
+        yield cluster
+
+
+def test_tasks_bring_workers_of_an_adaptive_scheduler_that_has_none(adaptive):
+    with Address(address=adaptive.scheduler_address, n_workers=2, start_timeout=20).connect() as connection:
+        assert int(da.arange(10, chunks=2).sum().compute()) == 45
+        with connection.present():
+            time.sleep(0.5)  # idle for longer than it takes to be retired
+            assert connection.client.run(os.getpid)

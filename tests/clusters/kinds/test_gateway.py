@@ -2,7 +2,9 @@
 
 import importlib.util
 import os
+import signal
 import sys
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -22,6 +24,7 @@ from ..processes import (
     fit,
     fitted,
     free_port,
+    kill_a_client_of,
     marked,
     running,
     script,
@@ -48,6 +51,7 @@ c.Proxy.address = "127.0.0.1:{port}"
 c.Proxy.tcp_address = "127.0.0.1:{proxy}"
 c.UnsafeLocalBackend.clusters_directory = "{directory}/clusters"
 c.Backend.cluster_heartbeat_period = 1
+c.Backend.cluster_heartbeat_timeout = 30
 c.Backend.cluster_options = Options(Float("worker_cores", default=1, min=1, max=2))
 """
 # Stands in for the scripts of these names, which dask no longer has and dask-gateway still starts.
@@ -59,6 +63,7 @@ class Server:
     url: str
     proxy: int
     mark: str  # of what it starts
+    pid: int
 
     def cluster(self, **options):
         ours = {"address": self.url, "proxy_address": self.proxy, "auth": "basic", "username": "ali-baba"}
@@ -77,9 +82,9 @@ def server(tmp_path_factory):
     settings.write_text(SETTINGS.format(port=port, proxy=proxy, api=api, directory=directory))
     path = {"PATH": f"{directory}{os.pathsep}{os.environ['PATH']}"}
     command = [sys.executable, "-m", "dask_gateway_server", "-f", str(settings)]
-    with running(command, str(directory), directory / "log", path):
+    with running(command, str(directory), directory / "log", path) as process:
         wait_until(lambda: answers(f"{url}/api/health") and accepts(proxy), "the gateway")
-        yield Server(url, proxy, mark)
+        yield Server(url, proxy, mark, process.pid)
 
 
 @pytest.fixture(autouse=True)
@@ -196,6 +201,32 @@ def test_a_mistake_in_the_configuration_is_named(cluster, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_cluster_that_cannot_be_stopped_is_told_and_spoils_nothing(caplog):
-    Gateway(address="http://127.0.0.1:9")._stop("team.1")
-    assert "cluster team.1 may still run: stop_cluster at the gateway http://127.0.0.1:9" in caplog.text
+@needs_client
+def test_what_to_tell_of_a_cluster_that_cannot_be_stopped():
+    (message,) = Gateway(address="http://127.0.0.1:9")._stop("team.1")
+    assert message.startswith("cluster team.1 may still run: stop_cluster at the gateway http://127.0.0.1:9: ")
+    assert message.endswith("; stop it at the gateway")
+
+
+@needs_server
+@pytest.mark.slow
+def test_what_a_killed_client_has_started_ends_by_itself(server, tmp_path):
+    kill_a_client_of(section(server.cluster()), tmp_path)
+    assert marked(server.mark)
+    assert_all_end(server.mark)
+
+
+@needs_server
+@pytest.mark.slow
+def test_a_gateway_that_hangs_at_the_end_is_given_up_and_told(server):
+    begin = time.monotonic()
+    try:
+        with server.cluster().connect() as connection:
+            os.kill(server.pid, signal.SIGSTOP)
+            begin = time.monotonic()
+        assert time.monotonic() - begin < 45
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    (message,) = connection.leftovers
+    assert "may still run: stop_cluster at the gateway" in message
+    assert_all_end(server.mark)  # the scheduler ends without its client

@@ -169,7 +169,7 @@ def test_a_section_that_cannot_be_is_refused_in_one_line(section, message):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"memory": "much"}, r"cluster.memory 'much' is not a size, such as 4GiB"),
+        ({"memory": "much"}, r"cluster.memory 'much' is not a size in bytes: write it as in 67108864, 64MB or 1 GiB"),
         (
             {"memory": "500MiB"},
             r"cluster.memory '500MiB' is less than the 800.00 MiB that 2 workers take for themselves",
@@ -249,7 +249,7 @@ def section():
 
 @pytest.fixture
 def logs(tmp_path):
-    return str(tmp_path / "logs")
+    return str(tmp_path / "the logs")
 
 
 @pytest.fixture
@@ -319,3 +319,12 @@ def test_a_fit_whose_only_job_is_cancelled_ends_right_on_another(slurm, config, 
     finished(process)
     assert bits(tmp_path / "run") == bits(of_threads(config, tmp_path))
     wait_for(lambda: not slurm.jobs())
+
+
+def test_logs_of_workers_may_be_in_a_directory_of_any_name(tmp_path):
+    directory = tmp_path / "my logs"
+    script = Slurm(**SIZES, log_directory=str(directory)).job_script()
+    assert f'#SBATCH -e "{directory}/daskgmm-%J.err"\n#SBATCH -o "{directory}/daskgmm-%J.out"\n' in script
+    assert directory.is_dir()
+    with pytest.raises(ConfigurationError, match=r"cluster\.log_directory '.*my logs' has a character that scripts of"):
+        Pbs(**SIZES, log_directory=str(directory)).job_script()

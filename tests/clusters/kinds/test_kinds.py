@@ -1,3 +1,7 @@
+import os
+import signal
+import subprocess
+import sys
 import urllib.request
 
 import dask
@@ -7,6 +11,8 @@ from distributed import default_client
 
 from daskgmm.clusters.kinds import Local, Threads
 from daskgmm.concurrency import COMPUTE_THREADS, READ_AHEAD, Execution, current_execution
+
+from ..processes import environment
 
 
 def test_threads_compute_for_their_job_alone():
@@ -39,6 +45,47 @@ def test_local_workers_have_threads_that_read_ahead_beside_those_that_compute(re
         assert worker["nthreads"] == n_threads
         assert list(client.run(dask.config.get, COMPUTE_THREADS).values()) == [2]
     assert connection.description == "1 local workers with 2 threads each"
+
+
+def test_local_workers_live_on_where_the_signals_of_a_job_reach_them():
+    with Local(n_workers=1, dashboard_address=None).connect() as connection:
+        (worker,) = connection.client.run(os.getpid).values()
+        for number in (signal.SIGINT, signal.SIGUSR1):
+            os.kill(worker, number)
+        assert connection.client.submit(os.getpid).result() == worker
+
+
+FIRST_CLUSTER = """
+import os, signal
+import psutil
+from daskgmm.clusters import Local
+if __name__ == "__main__":
+    with Local(n_workers=1, dashboard_address=None).connect() as connection:
+        signal.signal(signal.SIGUSR1, lambda *of: None)
+        before = {one.pid for one in psutil.Process().children(recursive=True)}
+        os.killpg(os.getpgrp(), signal.SIGUSR1)
+        connection.client.restart_workers(list(connection.client.scheduler_info()["workers"]))
+        os.killpg(os.getpgrp(), signal.SIGUSR1)
+        connection.client.submit(os.getpid).result()
+        left = {one.pid for one in psutil.Process().children(recursive=True) if one.status() != "zombie"}
+        print(len(before), len(before - left))
+"""
+
+
+@pytest.mark.slow
+def test_multiprocessings_helper_lives_on_too(tmp_path):
+    (tmp_path / "first.py").write_text(FIRST_CLUSTER)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "first.py")],
+        env=environment("first"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        start_new_session=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "2 1\n"  # the helper and a worker, of which the worker was restarted
 
 
 def test_a_cluster_says_what_it_starts():

@@ -26,6 +26,7 @@ from ..processes import (
     fit,
     fitted,
     free_port,
+    kill_a_client_of,
     marked,
     running,
     script,
@@ -102,7 +103,7 @@ def test_workers_start_on_the_hosts_and_end_with_the_block(server):
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
         assert [(one["nthreads"], one["memory_limit"]) for one in workers] == [(3, 2**30)] * 2
         assert set(client.run(dask.config.get, COMPUTE_THREADS).values()) == {2}
-        assert client.run_on_scheduler(dask.config.get, "distributed.scheduler.no-workers-timeout") == "60s"
+        assert client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.no_workers_timeout) == 60
         assert connection.dashboard.startswith("http://127.0.0.1:")
         assert len(marked(server.mark)) >= 3
     assert connection.description == "2 workers with 2 threads each on 127.0.0.1"
@@ -218,3 +219,11 @@ def test_a_mistake_in_the_configuration_is_named(cluster, message):
         parse_config(f"data: {{path: x}}\ncluster: {cluster}")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@needs_sshd
+@pytest.mark.slow
+def test_what_a_killed_client_has_started_ends_by_itself(server, tmp_path):
+    kill_a_client_of(section(server.cluster()), tmp_path)
+    assert marked(server.mark)
+    assert_all_end(server.mark)

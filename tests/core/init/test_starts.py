@@ -17,6 +17,7 @@ from daskgmm.core.init.starts import (
     SeedOptions,
     heat,
     in_memory,
+    mode_widths,
     nearest,
     ranked,
     refine,
@@ -283,3 +284,23 @@ def test_a_sample_has_twenty_rows_for_each_parameter_within_bounds(covariance_ty
     n_parameters = k - 1 + k * d + STRUCTURES[covariance_type].n_parameters(k, d)
     assert 50_000 <= size <= max(200_000, 2**24 // d)
     assert size >= min(20 * n_parameters, 200_000)
+
+
+def test_the_width_of_a_column_is_that_within_its_modes():
+    rng, n = np.random.default_rng(0), 3000
+    modes = rng.normal(size=(n, 3)) + np.array([[0, 0, 0], [0, 20, 20], [0, 20, 45]])[np.arange(n) % 3]
+    np.testing.assert_allclose(mode_widths(modes), [1, 1, 1], rtol=0.05)
+    one = np.column_stack([rng.uniform(size=n), rng.exponential(size=n), np.ones(n)])
+    np.testing.assert_allclose(mode_widths(one), [*one[:, :2].std(axis=0), 1.0])
+    assert mode_widths(np.array([[3.0, 1.0]])).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("covariance_type", STRUCTURES)
+def test_groups_that_one_of_many_columns_tells_apart_are_found(covariance_type):
+    rng = np.random.default_rng(0)
+    rows, label = rng.normal(size=(150, 30)), np.arange(150) // 100
+    rows[:, 7] += 20 * label
+    sample, em = on_floor(rows, tol=1e-6)
+    for seed in (0, 1):
+        trial = restart(sample, SeedOptions(2, covariance_type, em=em), seed)
+        np.testing.assert_allclose(np.sort(trial.mixture.weights), [1 / 3, 2 / 3], atol=1e-6)

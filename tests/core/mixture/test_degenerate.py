@@ -57,7 +57,7 @@ def test_components_of_many_rows_are_not_said_to_overfit():
     assert overfit(mixture(0.3, 1.0, "tied"), 4, FLOOR) == 0.0
 
 
-def test_the_overfit_of_few_rows_is_a_little_less_than_what_they_lose_on_new_rows():
+def test_the_overfit_of_few_rows_is_what_they_lose_on_new_rows_beyond_what_all_do():
     """By simulation: mean log-density of the rows that a Gaussian was fitted to, less that of new ones."""
     rng, m, d = np.random.default_rng(0), 8, 2
     losses = []
@@ -67,6 +67,16 @@ def test_the_overfit_of_few_rows_is_a_little_less_than_what_they_lose_on_new_row
         precision = np.linalg.inv(covariance)
         own, other = (np.einsum("ni,ij,nj->n", one - mean, precision, one - mean) for one in (rows, new))
         losses.append((other.mean() - own.mean()) / 2)
-    share = m / 900
-    found = overfit(mixture(share, 1.0), 900, None)
-    assert found / share == pytest.approx(np.mean(losses) * (m - d - 2) / (m - d - 1), rel=0.1)
+    n_parameters, enough = 5, 18
+    found = overfit(mixture(m / 900, 1.0), 900, None) - overfit(mixture(enough / 900, 1.0), 900, None)
+    lost = np.mean(losses) * (m - d - 2) / (m - d - 1) - n_parameters / m
+    least = n_parameters / (enough - d - 1) - n_parameters / enough
+    assert found / (m / 900) == pytest.approx(lost - least, abs=0.1)
+
+
+def test_the_overfit_grows_without_a_jump_as_rows_get_fewer():
+    found = [overfit(mixture(count / 1000, 1.0), 1000, None) for count in np.arange(30, 4, -0.1)]
+    steps = np.diff(found)
+    assert found[0] == 0.0
+    assert (steps >= 0).all()
+    assert (np.diff(steps) > -1e-6).all()

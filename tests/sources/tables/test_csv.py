@@ -193,7 +193,7 @@ def test_utf_16_is_refused_with_the_conversion(refusal, source):
 
 def test_options_of_csv_are_refused_for_other_formats(tmp_path):
     np.save(tmp_path / "a.npy", VALUES)
-    with pytest.raises(ConfigurationError, match="are for CSV"):
+    with pytest.raises(ConfigurationError, match=r"is for csv, and .* is npy"):
         open_source(DataOptions(str(tmp_path / "a.npy"), delimiter=";"))
 
 

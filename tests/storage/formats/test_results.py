@@ -64,7 +64,7 @@ def test_regions_land_where_they_belong(directory):
     for name, expected in together.items():
         found = read_result(directory, name)
         np.testing.assert_array_equal(found, expected.reshape(4, 6, *expected.shape[1:]).astype(found.dtype))
-    assert {one.name for one in directory.iterdir()} == {f"{name}.zarr" for name in together}
+    assert {one.name for one in directory.iterdir()} == {".manifest", *(f"{name}.zarr" for name in together)}
 
 
 def test_arrays_say_their_dimensions_and_who_wrote_them(tmp_path):
@@ -154,7 +154,7 @@ def test_another_job_is_not_gone_on_with(directory):
 
 def test_only_what_is_wanted_is_written(tmp_path):
     write_all(tmp_path, ResultKinds(3, labels=False, log_density=True), [prediction(0), prediction(1)])
-    assert [one.name for one in tmp_path.iterdir()] == ["log_density.zarr"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == [".manifest", "log_density.zarr"]
 
 
 def test_a_store_that_is_full_is_an_error_of_one_line(tmp_path):
@@ -268,7 +268,7 @@ def test_results_of_another_plan_are_dropped_from_what_is_unfinished(directory):
     assert begun({"labels": "b"}, True) == 1
     labels = read_result(directory, "labels")
     np.testing.assert_array_equal(labels, np.concatenate([prediction(i).labels for i in (0, 1)]).reshape(4, 6))
-    assert sorted(one.name for one in directory.iterdir()) == ["labels.zarr"]
+    assert sorted(one.name for one in directory.iterdir()) == [".manifest", "labels.zarr"]
 
 
 def test_an_error_of_the_job_is_not_one_of_the_store(directory):

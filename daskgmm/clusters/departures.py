@@ -1,0 +1,71 @@
+"""Workers that leave as announced are no deaths: a task that they had is not suspected of having killed them.
+
+distributed counts every worker that goes with a task, unless it could be retired, which takes another worker for its
+data: workers that restart at the end of their lifetime would in the end condemn a task that takes no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from distributed import Client, Scheduler, SchedulerPlugin
+
+_NAME = "daskgmm-departures"
+
+
+def departures_excused(client: Client) -> Callable[[], Coroutine[Any, Any, None]]:
+    """Return what has the client's scheduler excuse them from now on, until its last client is gone."""
+
+    async def register() -> None:
+        await client.register_plugin(_departures(), name=_NAME)
+
+    return register
+
+
+def _departures() -> SchedulerPlugin:  # noqa: C901 # it counts the methods of the class
+    """Return the plugin. Its class is local: so it is sent itself, to schedulers that have no such package too."""
+
+    class Departures(SchedulerPlugin):  # type: ignore[misc] # distributed is not typed
+        """Takes a count of suspicion from the tasks of a worker that says that it closes: it is added when it goes."""
+
+        name = _NAME
+        idempotent = True
+
+        def __init__(self) -> None:
+            self.excused: dict[str, list[Any]] = {}  # keys of tasks by the address of the worker
+
+        async def start(self, scheduler: Scheduler) -> None:
+            self.scheduler = scheduler
+            for address, worker in scheduler.workers.items():
+                self.see(address, worker.status.name)
+
+        def log_event(self, topic: str, msg: Any) -> None:
+            action = msg.get("action") if isinstance(msg, dict) else None
+            if action == "worker-status-change":
+                self.see(topic, msg["status"])
+            elif action == "remove-worker" and topic == "all":
+                self.end(msg["worker"], set() if msg["expected"] else msg["processing-tasks"])
+
+        def see(self, address: str, status: str) -> None:
+            if status == "running":
+                self.end(address, set())
+            elif status in {"closing", "closing_gracefully"} and address not in self.excused:
+                tasks = self.scheduler.workers[address].processing
+                self.excused[address] = [task.key for task in tasks]
+                self.add(-1, self.excused[address])
+
+        def end(self, address: str, counted: set[Any]) -> None:
+            """Give the count back to tasks that were not counted: they were done before, or the worker stays."""
+            self.add(1, [key for key in self.excused.pop(address, []) if key not in counted])
+
+        def add(self, count: int, keys: list[Any]) -> None:
+            for key in keys:
+                if (task := self.scheduler.tasks.get(key)) is not None:
+                    task.suspicious += count
+
+        def remove_client(self, scheduler: Scheduler, client: str) -> None:
+            if set(scheduler.clients) <= {"fire-and-forget"}:
+                scheduler.remove_plugin(_NAME)
+
+    return Departures()

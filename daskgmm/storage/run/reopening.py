@@ -1,0 +1,67 @@
+"""A finished run of which something is damaged: unfinished again, so that only what is damaged is written again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+from ...events import Listener, Notice
+from ...filesystem.location import link_or_copy, write_first, writing
+from ..schema import RESULTS
+from .directory import CONTENT, MODEL, RECORD, SELECTION, RunDirectory
+from .finished_parts import mark_fitted, mark_regions
+from .manifest import Checked, check_run
+from .metrics import METRICS
+from .staging import is_unfinished, reopen, settle
+
+_OF_FIT = (MODEL, METRICS, SELECTION)  # a fit is gone on with after its end if all of them are whole
+
+
+def reopen_damaged(directory: Path, listen: Listener) -> None:
+    """Look whether a run that is finished is whole; let a job go on with what is whole of it where it is not.
+
+    Raises DataError where that cannot be told, as its manifest is missing or damaged.
+    """
+    with writing(directory):
+        settle(directory, CONTENT)
+    if is_unfinished(directory) or not RunDirectory(directory).holds_run:
+        return
+    checked = check_run(directory, CONTENT)
+    if not checked.damaged:
+        return
+    names = f"{min(checked.damaged)}{', ...' if len(checked.damaged) > 1 else ''}"
+    listen(
+        Notice(
+            f"damaged or missing in the finished run ({len(checked.damaged):,}): {names}; what depends on it "
+            "is written again"
+        )
+    )
+    manifest = checked.manifest
+    with writing(directory):
+        reopen(directory, manifest.plan, manifest.results, partial(_put_whole, directory, checked))
+
+
+def _put_whole(directory: Path, checked: Checked, folder: Path) -> None:
+    """Put what is whole of a run, and can be gone on with, into the folder; without a whole fit, nothing."""
+    fit, record, headers = (_below(checked.manifest.files, names) for names in (_OF_FIT, (RECORD,), RESULTS))
+    goes_on = checked.is_whole(fit)
+    kept = [names for names in (fit, record, headers) if goes_on and checked.is_whole(names)]
+    for name in chain.from_iterable(kept):
+        write_first(folder / name, (directory / name).read_bytes())
+    if goes_on and fit:
+        mark_fitted(folder, (METRICS, SELECTION))
+    keeps_results = goes_on and checked.is_whole(headers)
+    regions = {
+        name: files for name, files in checked.manifest.regions.items() if keeps_results and checked.is_whole(files)
+    }
+    for files in regions.values():
+        for name in (name for name, checksum in files.items() if checksum is not None):
+            link_or_copy(directory / name, folder / name)
+    mark_regions(folder, regions)
+
+
+def _below(files: Iterable[str], names: tuple[str, ...]) -> list[str]:
+    """Return those of the files that have one of the names, or lie below one."""
+    return [file for file in files if file.partition("/")[0] in names]
