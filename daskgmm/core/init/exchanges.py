@@ -66,7 +66,7 @@ def split_again(sample: Expectation, mixture: Mixture, floor: Floor | None, most
         if halves is not None:
             density = predict(part.rows, part.row_weights, prepare_prediction(ours), 2, Wanted(log_density=True))
             gain = (halves.level - float(np.mean(density.log_density))) * len(own) / len(labels)  # type: ignore[arg-type]
-            theirs = replace(halves.pair, covariances=mixture.covariances) if ours.structure.shared else halves.pair
+            theirs = replace(halves.pair, covariances=ours.covariances) if ours.structure.shared else halves.pair
             found.append((gain, Exchange(components, ours, theirs)))
     return found
 
