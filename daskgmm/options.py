@@ -19,7 +19,7 @@ _UNITS: dict[str, int] = {  # as Dask and Kubernetes have them: G and GB are 10^
     **{prefix + end: int(1000**power) for power, prefix in enumerate(_PREFIXES, 1) for end in ("", "b")},
     **{prefix + end: int(1024**power) for power, prefix in enumerate(_PREFIXES, 1) for end in ("i", "ib")},
 }
-_PATTERN = r"^\s*([0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})\s*((?:[kKmMgGtTpP][iI]?)?[bB]?)\s*$"
+_PATTERN = r"^\s*([0-9]{1,19}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})\s*((?:[kKmMgGtTpP][iI]?)?[bB]?)\s*$"
 _EXAMPLE = "write it as in 67108864, 64MB or 1 GiB"
 
 

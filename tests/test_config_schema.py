@@ -52,6 +52,7 @@ OPTIONS = {  # section.option: right values, wrong ones
         "columns": TEXTS_OR_NULL,
         "weights": (["w", None], ["", 1]),
         "mask": (["land", -9999, 1e20, 0.5, None, [1, "nan"], ["-inf"]], ["", True, [], ["x"], {}]),
+        "feature_axis": ([0, -1, "band", None], [True, 1.5]),
         "missing_chunks": (["fill", "error"], ["x", 0]),
         "keep": TEXTS,
         "header": ([True, None, ["a", "b"]], [[], "x", 1]),
@@ -267,7 +268,7 @@ def test_sizes_are_read_as_they_are_written(written, n_bytes):
 
 
 @settings(max_examples=25, deadline=None)
-@given(n_bytes=st.integers(1024, 2**60), unit=st.sampled_from(["", "B", " b"]))
+@given(n_bytes=st.integers(1024, 10**18), unit=st.sampled_from(["", "B", " b"]))
 def test_a_size_is_the_same_as_a_number_and_as_a_text(n_bytes, unit):
     for value in (n_bytes, f"{n_bytes}{unit}", f"{n_bytes}KiB"):
         config = parse_config(format_yaml({"data": {"path": "a"}, "compute": {"chunk_bytes": value}}))

@@ -73,7 +73,7 @@ def interrupted_prediction(job, bad_row=650):
     spoilt[bad_row, 1] = np.nan
     np.save("new.npy", spoilt)
     one_by_one = ("predict", "run", "data.path=new.npy", "cluster.n_workers=1", "output.log_density=true")
-    assert f"row {bad_row}, column 1 is nan" in refused(*one_by_one, code=3)
+    assert f"row {bad_row}, column 1 of new.npy is nan" in refused(*one_by_one, code=3)
     np.save("new.npy", rows)
     return one_by_one
 
@@ -220,7 +220,7 @@ def test_an_earlier_run_stays_until_the_new_one_is_whole(job):
     assert "already holds a run" in refused("fit", "job.yaml", code=2)
     run("fit", "job.yaml", "--overwrite", "model.n_components=3")
     assert load_model("run").mixture.n_components == 3
-    assert not [one.name for one in (job / "run").iterdir() if one.name.startswith(".")]
+    assert [one.name for one in (job / "run").iterdir() if one.name.startswith(".")] == [".manifest"]
 
 
 def test_a_prediction_over_an_earlier_one_goes_on_with_resume_alone(job):

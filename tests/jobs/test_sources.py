@@ -382,7 +382,7 @@ def test_texts_along_an_axis_go_along_and_no_warning_comes_up(here):
     [
         ("data.path=''", "data.path: "),
         ("data.weights=''", "data.weights: "),
-        ("data.mask=''", "data.mask: "),
+        ("data.mask=''", "data.mask should be the name of an array or a fill value"),
         ("data.synthetic.n_samples=5", "data.synthetic is for sample, and rows.npy is npy: leave it out"),
         ("data.storage_options=[{key: AK, secret: topsecret99}]", "data.storage_options: "),
         ("output.storage_options=topsecret99", "output.storage_options: "),
