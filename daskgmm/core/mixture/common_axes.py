@@ -120,7 +120,7 @@ def _plane_rotations(problem: _Problem, seen: Array, pairs: Pairs) -> Array:
     for _ in range(_TURNS):
         apart = half * np.cos(angle) + cross * np.sin(angle)
         one, other = mean + apart, mean - apart
-        weights = problem.weights(rest + np.log(one * other).sum(axis=1))
+        weights = problem.weights(rest + (np.log(one) + np.log(other)).sum(axis=1))
         pull = weights[:, None] * (1 / one - 1 / other)
         up, right = -(pull * cross).sum(axis=0), -(pull * half).sum(axis=0)
         angle = np.where((up == 0) & (right == 0), angle, np.arctan2(up, right))
@@ -160,8 +160,8 @@ class _Place:
         variances = _variances(seen)
         weights = problem.weights(np.log(variances).sum(axis=1))
         first, second = variances[:, i], variances[:, j]
-        gradient = weights @ (2 * seen[:, i, j] * (second - first) / (first * second))
-        curvature = weights @ (2 * (second - first) ** 2 / (first * second))
+        gradient = weights @ (2 * (seen[:, i, j] / first - seen[:, i, j] / second))
+        curvature = weights @ (2 * ((second - first) / first) * ((second - first) / second))
         return cls(axes, problem.level(seen), gradient, curvature + np.finfo(float).eps)
 
 

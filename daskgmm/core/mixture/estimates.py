@@ -15,7 +15,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..arrays.types import Array
+from ...blas import single_threaded
+from ..arrays.types import Array, for_each
 from .common_axes import along, common_axes
 from .floor import Floor
 
@@ -67,7 +68,8 @@ def _secant(before: tuple[Array, Array], now: tuple[Array, Array]) -> Array:
 def _attempt(estimate: Estimate, counts: Array, covariances: Array, previous: Array | None) -> Array:
     """Return the estimate, NaN where covariances are singular."""
     try:
-        with np.errstate(all="ignore"):  # what comes out is looked at
+        # The same bits whatever the number of threads; and what comes out is looked at.
+        with single_threaded(), np.errstate(all="ignore"):
             return estimate(counts, covariances, previous)
     except np.linalg.LinAlgError:
         return np.full(covariances.shape, np.nan)
@@ -144,33 +146,39 @@ def _inverse_volumes(counts: Array, covariances: Array) -> Array:
     by Newton's method; S_k (k, d, d), or (k, d) where they are diagonal. The volumes of components of no rows are 1.
     """
     alive = counts > 0
-    shares, own, d = counts[alive] / counts.sum(), covariances[alive], covariances.shape[1]
-    logs = np.log(_traces(own) / d)
-    level, weights = np.inf, shares
+    shares, own = counts[alive] / counts.sum(), covariances[alive]
+    logs, step, level = np.log(_traces(own) / own.shape[1]), np.zeros(len(shares)), np.inf
     for _ in range(_MOST_ROUNDS):
-        weights = shares * np.exp(-logs)
-        total = np.tensordot(weights, own, axes=1)
-        before, level = level, float(d * shares @ logs + d * np.log(_volumes(total[None])[0]))
-        relative = _solved(total, own) * weights.reshape(-1, *[1] * (own.ndim - 1))
-        traces = _traces(relative)
-        if not np.isfinite(level) or np.abs(d * shares - traces).max() <= _CLOSE:
-            break
-        step = _newton_step(d * shares - traces, traces, relative)
-        logs = logs + step * min(1.0, _MOST_STEP / float(np.abs(step).max()))
-        if level > before + _CLOSE * max(1.0, abs(before)):  # rounding alone is left, or Newton's method went too far
+        there = float(own.shape[1] * (shares @ (logs + step) + np.log(_volumes(_sum(shares, logs + step, own)))[0]))
+        if there > level:  # Newton's method went too far, or rounding alone is left
+            step = step / 2
+            if np.abs(step).max() <= _CLOSE:
+                break
+            continue
+        logs, level = logs + step, there
+        gradient, step = _newton_step(shares, logs, own)
+        if not np.isfinite(level) or np.abs(gradient).max() <= _CLOSE:
             break
     found = np.zeros(len(counts))
-    found[alive] = weights
+    found[alive] = shares * np.exp(-logs)
     return found
 
 
-def _newton_step(gradient: Array, traces: Array, relative: Array) -> Array:
-    """Return the step of the log-volumes (k,), of which what all have in common is 0."""
-    flat = relative.reshape(len(relative), -1)
+def _sum(shares: Array, logs: Array, own: Array) -> Array:
+    """Return sum_k N_k exp(-u_k) S_k / N, as a stack of one."""
+    total: Array = np.tensordot(shares * np.exp(-logs), own, axes=1)[None]
+    return total
+
+
+def _newton_step(shares: Array, logs: Array, own: Array) -> tuple[Array, Array]:
+    """Return the gradient by the log-volumes (k,) and the step, of which what all have in common is 0."""
+    relative = _solved(_sum(shares, logs, own)[0], own) * for_each(shares * np.exp(-logs), own)
+    traces, flat = _traces(relative), relative.reshape(len(relative), -1)
     other = flat if relative.ndim == 2 else np.swapaxes(relative, 1, 2).reshape(len(relative), -1)
     hessian = np.diag(traces) - flat @ other.T + traces.mean() / len(traces)
-    step: Array = -np.linalg.solve(hessian, gradient)
-    return step
+    gradient = own.shape[1] * shares - traces
+    step = -np.linalg.solve(hessian, gradient)
+    return gradient, step * min(1.0, _MOST_STEP / max(float(np.abs(step).max()), _MOST_STEP))
 
 
 def _solved(matrix: Array, others: Array) -> Array:

@@ -11,13 +11,14 @@ from annotated_types import Ge, Le, MinLen
 from ...errors import ConfigurationError
 from ...options import STRICT, SizeInBytes, TextPattern
 from ..init.starts import SeedOptions
-from ..mixture.covariance import DEFAULT_TYPES, STRUCTURES, CovarianceType, named
+from ..mixture.covariance import ALL_TYPES, DEFAULT_TYPES, STRUCTURES, CovarianceType, named
 from ..mixture.data_summary import Survey
 from ..selection.sweep import Candidate, Criterion, SweepOptions
 from .fit import FitOptions, ModelOptions
 
 _RANGE = re.compile(r"^([0-9]+)\.\.([0-9]+)$")
 Range = Annotated[str, TextPattern(_RANGE.pattern)]
+TypePattern = Annotated[str, TextPattern(rf"^({'|'.join(ALL_TYPES)}|all|[EVI*?!\[\]]+)$")]
 _OF_SHORTFALL = 0.1
 
 
@@ -29,7 +30,7 @@ class SelectOptions:
 
     n_components: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] | Range = "1..10"
     """Numbers of components: a list, or a range as 1..10 with both its ends."""
-    covariance_type: Annotated[tuple[str, ...], MinLen(1)] | str = DEFAULT_TYPES
+    covariance_type: Annotated[tuple[TypePattern, ...], MinLen(1)] | TypePattern = DEFAULT_TYPES
     """Covariance types, or patterns as in [E*, VVV], or all: mclust's 14; each with each number of components."""
     criterion: Criterion = "bic"
     """bic, aic, aicc or icl, of which the smallest wins; heldout: the largest log-likelihood of rows held out."""

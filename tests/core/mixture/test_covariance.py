@@ -191,3 +191,33 @@ def test_names_and_patterns_lead_to_types_in_their_order_without_twins():
     assert set(STRUCTURES) == set(ALL_TYPES)
     assert same_family("full", "VVV")
     assert not same_family("VVI", "VVV")
+
+
+@pytest.mark.parametrize("unit", [1e-120, 1e120])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_estimates_follow_the_unit_of_all_columns(name, unit):
+    counts, own = random_scatter(3, 4, seed=8)
+    own = laid_out(own, name, counts)
+    plain, scaled = (STRUCTURES[name].estimate(counts, values) for values in (own, unit * own))
+    np.testing.assert_allclose(scaled / unit, plain, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVV", "VVV"])
+def test_estimates_of_families_that_no_axes_bind_follow_the_unit_of_each_column(name):
+    counts, own = random_scatter(3, 3, seed=9)
+    units = np.array([1e-5, 1.0, 1e6])
+    scale = np.outer(units, units)
+    plain, scaled = (STRUCTURES[name].estimate(counts, laid_out(one, name, counts)) for one in (own, own * scale))
+    form = units**2 if STRUCTURES[name].layout.name == "diag" else scale
+    np.testing.assert_allclose(scaled / form, plain, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["VEI", "VEE", "VEV"])
+def test_volumes_that_differ_by_many_orders_are_found(name):
+    counts, own = random_scatter(4, 3, seed=10)
+    own = own * np.array([1e-12, 1.0, 1e6, 1e12])[:, None, None]
+    estimate = STRUCTURES[name].estimate(counts, laid_out(own, name, counts))
+    np.testing.assert_allclose(STRUCTURES[name].estimate(counts, estimate), estimate, rtol=1e-7, atol=1e-20)
+    plain = dense(name, estimate, 4, 3)
+    changed = plain * np.array([1.01, 1.0, 1.0, 0.99])[:, None, None]
+    assert loss(counts, plain, own) < loss(counts, changed, own)
