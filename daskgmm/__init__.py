@@ -1,6 +1,11 @@
 """Gaussian mixture clustering for data that outgrows one machine, on Dask."""
 
+import sys
+from collections.abc import Sequence
 from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .defaults import register_defaults
@@ -19,6 +24,26 @@ _HOMES = {
     "GaussianMixtureSelector": "daskgmm.estimators.selector",
     "load_model": "daskgmm.storage.formats.model",
 }
+
+_MOVED = {  # modules that scripts import by the paths that they had before 0.1
+    "daskgmm.job": "daskgmm.jobs.fit",
+    "daskgmm.storage.model": "daskgmm.storage.formats.model",
+    "daskgmm.storage.results": "daskgmm.storage.formats.results_zarr",
+}
+
+
+class _OldPaths(MetaPathFinder, Loader):
+    """Finds what has moved under its old path."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
+        return ModuleSpec(fullname, self) if fullname in _MOVED else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        moved = vars(import_module(_MOVED[module.__name__]))
+        vars(module).update({name: value for name, value in moved.items() if not name.startswith("__")})
+
+
+sys.meta_path.append(_OldPaths())
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,6 @@
 """Compute slots: how many threads of a process compute at once, beside those that read ahead.
 
-A process has more threads than slots while it reads its rows anew at each pass. Whoever has read a chunk takes a slot
+A process has more threads than slots while it reads its rows again at each pass. Whoever has read a chunk takes a slot
 before it computes, so that waiting for a store and decoding go on beside n computing threads. Chunks in flight, and
 with them the memory, are as many as the threads.
 """

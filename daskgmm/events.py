@@ -40,7 +40,7 @@ class Opened:
 
     n_rows: int
     row_bytes: int
-    streamed: bool  # read anew at each pass, not kept in memory
+    streamed: bool  # read again at each pass, not kept in memory
 
 
 @dataclass(frozen=True)

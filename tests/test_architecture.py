@@ -1,6 +1,7 @@
 """Imports point down, and rooms of one floor never meet: a room is a folder, or a module loose in the root."""
 
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,10 @@ def test_nothing_of_the_package_is_imported_inside_a_function(module):
 @pytest.mark.parametrize("module", [module for module in MODULES if module.parts[0] == "core"], ids=str)
 def test_core_knows_no_cluster_file_clock_or_terminal(module):
     assert {name.split(".")[0] for name in imported(module, tree_of(module))}.isdisjoint(OUTSIDE_CORE)
+
+
+@pytest.mark.parametrize(
+    ("old", "name"), [("job", "fit"), ("storage.model", "load_model"), ("storage.results", "read_result")]
+)
+def test_scripts_find_what_has_moved_by_its_old_path(old, name):
+    assert callable(getattr(importlib.import_module(f"daskgmm.{old}"), name))

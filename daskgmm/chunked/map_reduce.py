@@ -96,7 +96,7 @@ def _on_the_scheduler(call: Callable[..., tuple[Any, ...]], results: tuple[Any, 
 def lost_task(what: str, error: KilledWorker) -> str:
     """Return the message for a task that no worker survives, with the remedy."""
     return (
-        f"{what}: each of the {error.allowed_failures + 1} workers that took it died, the last at "
+        f"{what}: each of the {error.allowed_failures + 1} workers that ran it died, the last at "
         f"{error.last_worker.address}; they may have run out of memory (lower compute.chunk_bytes or give them more), "
         "else their logs say why"
     )

@@ -264,7 +264,7 @@ def status(run_dir: str, as_json: bool) -> None:
 @click.argument("run_dir", type=click.Path())
 @_errors_in_one_line
 def report(run_dir: str) -> None:
-    """Draw report.html of the fit in RUN_DIR anew, from what that directory holds; print its path."""
+    """Draw report.html of the fit in RUN_DIR again, from what that directory holds; print its path."""
     _echo(str(draw_again(place(run_dir))))
 
 

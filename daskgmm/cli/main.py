@@ -18,7 +18,7 @@ COMMANDS = {
     "fit": "Fit the mixture that CONFIG describes and label its rows.",
     "inspect": "Print what was fitted in RUN_DIR (or a model.zarr): likelihood, criteria, components.",
     "predict": "Score data with the model in RUN_DIR.",
-    "report": "Draw report.html of the fit in RUN_DIR anew, from what that directory holds; print its path.",
+    "report": "Draw report.html of the fit in RUN_DIR again, from what that directory holds; print its path.",
     "select": "Compare the models that CONFIG names under `select`; keep the best, label the rows with it.",
     "status": "Tell what the run in RUN_DIR is doing, from its files alone.",
     "submit": "Submit the fit that CONFIG describes as one SLURM job with its own workers.",

@@ -20,7 +20,7 @@ _TICK = 0.5  # seconds between two looks at the client's own state
 _LOOKS = 10  # at the cluster, in the time after which a stall is one
 _LONGEST_INTERVAL = 10.0  # seconds between two of them
 _ANSWER_TIMEOUT = 30.0  # seconds that the scheduler has
-_HELP_TIMEOUT = 30.0  # seconds that workers have to start anew
+_HELP_TIMEOUT = 30.0  # seconds that workers have to start over
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def watched(client: Client, patience: Patience, rescale: Callable[[], None] | No
 
     That is at once where the connection to the scheduler is lost. Where no task was completed for stall_timeout
     help is tried first: workers that are silent (and those that are paused, where the cluster is our own) are started
-    anew by their nannies, and `rescale` asks for those that are missing.
+    again by their nannies, and `rescale` asks for those that are missing.
     """
     watchdog = _Watchdog(client, patience, rescale, own)
     thread = Thread(target=watchdog.watch, name="daskgmm-watchdog", daemon=True)
@@ -110,7 +110,7 @@ class _Watchdog:
         return Look(workers, {address: frozenset(map(str, keys)) for address, keys in processing.items()})
 
     def _help(self, stall: Stall, look: Look | None) -> None:
-        """Start workers anew that are in the way, and ask for those that are missing; it may be in vain."""
+        """Start workers again that are in the way, and ask for those that are missing; it may be in vain."""
         if look is None or stall.first is None:
             return
         stuck = {*look.silent_since(stall.first), *(look.paused if self._own else [])}

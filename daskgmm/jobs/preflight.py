@@ -49,7 +49,7 @@ def _check_workers(client: Client, config: Config, source: Source, listen: Liste
         each = "; ".join(f"{name} on {len(of)}, {of[0]} first" for name, of in sorted(kernels.items()))
         listen(Notice(f"BLAS takes other kernels on other processors ({each}): last digits may differ between runs"))
     if isinstance(config.cluster, Address) and (n := most_threads(client)) > config.cluster.threads_per_worker:
-        listen(Notice(f"workers run {n} tasks at once: with cluster.threads_per_worker={n} memory is reckoned so"))
+        listen(Notice(f"workers run {n} tasks at once: with cluster.threads_per_worker={n} memory is planned for that"))
     _tell_of_memory(memory_limits(client), config, source, listen)
 
 

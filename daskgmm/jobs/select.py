@@ -108,7 +108,7 @@ def selected_before(work: Unfinished, listen: Listener) -> tuple[Model, Selectio
 def select_rows(
     rows: Rows, source: Source, config: Config, work: Unfinished, listen: Recorder
 ) -> tuple[Model, Selection]:
-    """Return the best model of the rows and the table of the sweep, which are saved: from where it stood, or anew."""
+    """Return the best model of the rows and the table of the sweep, which are saved: from where it stood, or again."""
     wanted = Search(config.select, config.model, config.fit, config.fit.random_state)
     with checkpointing(work, config.output.checkpoint_every, listen) as checkpoints:
 

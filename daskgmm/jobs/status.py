@@ -165,11 +165,11 @@ def _go_on(work: Leftover, written: Written, job: str) -> str:
     if work.complete:
         return "all is written; the next job into this directory puts it in place"
     if job == "prediction":
-        return "the same daskgmm predict with --resume scores what is missing; with --overwrite it starts anew"
+        return "the same daskgmm predict with --resume scores what is missing; with --overwrite it starts over"
     command = "the same daskgmm select" if job == "select" else "the same daskgmm fit"
     if written.has_checkpoint:
-        return f"{command} with --resume goes on from its checkpoint; with --overwrite it starts anew"
-    return f"{command} with --overwrite starts anew"
+        return f"{command} with --resume continues from its checkpoint; with --overwrite it starts over"
+    return f"{command} with --overwrite starts over"
 
 
 def _facts(status: RunStatus) -> dict[str, str | None]:

@@ -96,7 +96,7 @@ class _Store:
         except Exception as error:  # stores raise errors of many classes
             self.client = None
             told = " ".join(without_credentials(str(error)).split())[:200]
-            self.listen(Notice(f"MLflow keeps nothing more of this job: {type(error).__name__}: {told}"))
+            self.listen(Notice(f"MLflow records nothing more of this job: {type(error).__name__}: {told}"))
 
     def _begin(self, config: Config, job: str) -> None:
         client = self.connect()

@@ -31,7 +31,7 @@ def stamp_of(path: str | Path) -> Stamp:
 def check_stamp(path: str, stamp: Stamp) -> None:
     """Raise DataError for a file that has changed since it was opened."""
     if stamp_of(path) != stamp:
-        raise DataError(f"{path} has changed since it was opened: start anew")
+        raise DataError(f"{path} has changed since it was opened: start over")
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class Handle:
     path: str
     kind: Literal["zarr", "hdf5", "other"]
     storage_options: str = field(repr=False)  # JSON: it can be hashed
-    token: str  # of one opening: what has been written anew under the same name is opened anew
+    token: str  # of one opening: what has been written again under the same name is opened again
     absent: tuple[tuple[str, Absent | None], ...] = field(default=(), repr=False)  # chunks of each zarr array
 
     def group(self) -> zarr.Group:

@@ -90,7 +90,7 @@ def test_the_estimate_counts_the_tasks_of_a_pass(n_blocks):
 
 
 LAST = SimpleNamespace(address="tcp://host:1")  # of the workers that died
-DIED = r"each of the 4 workers that took it died, the last at tcp://host:1; .*lower compute\.chunk_bytes"
+DIED = r"each of the 4 workers that ran it died, the last at tcp://host:1; .*lower compute\.chunk_bytes"
 
 
 def failing(rows, error):

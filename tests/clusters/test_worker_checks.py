@@ -167,7 +167,7 @@ def test_workers_of_more_threads_than_memory_is_reckoned_with_are_told(tmp_path,
         Client(cluster, set_as_default=False) as client,
     ):
         for n, told in (
-            (1, ["workers run 2 tasks at once: with cluster.threads_per_worker=2 memory is reckoned so"]),
+            (1, ["workers run 2 tasks at once: with cluster.threads_per_worker=2 memory is planned for that"]),
             (2, []),
         ):
             config = parse_config(

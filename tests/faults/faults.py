@@ -343,7 +343,7 @@ FAULTS = [
         "worker frozen, the scheduler is another's", reader(in_pass, signal.SIGSTOP), {**ADDRESS, "stall_timeout": 8}
     ),
     Fault("worker out of memory", out_of_memory, ADDRESS, workers=("--memory-limit", "700MiB")),
-    Fault("all workers killed, and started anew", all_local),
+    Fault("all workers killed, and restarted", all_local),
     Fault("all workers lost, and others come", all_lost_and_back, ADDRESS),
     Fault("a worker more, then one less", up_and_down, ADDRESS),
     Fault("reads refused for a while", busy_store),

@@ -311,7 +311,7 @@ def interrupted(tmp_path, monkeypatch):
 @pytest.mark.parametrize("changes", [{"codecs": [CODEC]}, {"shape": [10**15]}, {"data_type": "object"}])
 def test_results_with_other_metadata_are_not_gone_on_with(interrupted, tmp_path, changes):
     edit(tmp_path / "run/predictions" / FOLDER / "labels.zarr/labels/zarr.json", **changes)
-    assert "is not stored as this job stores it: start anew with --overwrite" in refused(*interrupted, code=2)
+    assert "is not stored as this job stores it: start over with --overwrite" in refused(*interrupted, code=2)
 
 
 def test_a_damaged_plan_is_not_gone_on_with(interrupted, tmp_path):

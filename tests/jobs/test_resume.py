@@ -149,7 +149,7 @@ def test_the_starts_are_not_sought_twice(job):
 
 def test_an_interruption_says_how_to_go_on(job):
     (note,) = stop(settings(), at_iteration(2)).__notes__
-    assert note == f"what is finished is kept in {job}/run/.unfinished: --resume goes on with it"
+    assert note == f"what is finished is kept in {job}/run/.unfinished: --resume continues from it"
     assert "holds unfinished results: give --resume to go on" in refused("fit", "job.yaml", code=2)
 
 
@@ -231,7 +231,7 @@ def test_a_damaged_checkpoint_costs_no_more_than_what_came_after_the_one_before(
         damage(path)
     *damaged, told = notices(settings(), resume=True)[: n_damaged + 1]
     assert all("is damaged" in one for one in damaged)
-    assert told.startswith("going on after iteration" if n_damaged == 1 else "there is no checkpoint to go on with")
+    assert told.startswith("going on after iteration" if n_damaged == 1 else "there is no checkpoint to continue from")
     assert told != "going on after iteration 3"
     assert_as_uninterrupted("run")
 
@@ -326,7 +326,7 @@ def test_a_disk_that_is_full_at_the_model_can_be_gone_on_with(job, small_disk):
         file.truncate(file.seek(0, 2) - 12288)  # room for the lock, not for the results
     message = refused(*again, "--resume", code=3)
     assert "No space left on device" in message
-    assert "--resume goes on with it" in message
+    assert "--resume continues from it" in message
     assert_same_bits(load_model("disk/run"), before)
     (small_disk / "filler").unlink()
     run(*again, "--resume")
@@ -388,7 +388,7 @@ def test_a_signal_ends_the_fit_and_resume_goes_on(long_job, monkeypatch, number,
     at = 0  # SIGKILL: at most the last seconds are lost
     if number != signal.SIGKILL:
         assert errors.startswith(f"daskgmm: stopped by {number.name}; what is finished is kept in ")
-        assert errors.endswith("--resume goes on with it\n")
+        assert errors.endswith("--resume continues from it\n")
         assert errors.count("\n") == 1
         at = max([12, *(int(line.split()[1]) for line in printed.splitlines() if line.startswith("iteration"))])
     out = run("fit", *options, "--resume").output

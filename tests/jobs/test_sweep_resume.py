@@ -186,7 +186,7 @@ def test_the_status_of_a_sweep_tells_what_it_is_and_how_to_go_on():
     status = status_of("status")
     assert (status.job, status.phase, status.iteration, status.passes_left) == ("select", "fit", 2, None)
     assert 0 < status.candidates_left <= 6
-    assert status.go_on.startswith("the same daskgmm select with --resume goes on from its checkpoint")
+    assert status.go_on.startswith("the same daskgmm select with --resume continues from its checkpoint")
     printed = run("status", "status").output
     assert "job:            select" in printed
     assert f"candidates:     {status.candidates_left} still in the sweep" in printed

@@ -95,7 +95,7 @@ def test_a_server_that_does_not_answer_costs_a_notice_and_not_the_fit(job, monke
     heard = []
     fit(load_config("job.yaml", ["output.mlflow=true"]), heard.append)
     notices = [event.message for event in heard if isinstance(event, Notice)]
-    assert len([one for one in notices if one.startswith("MLflow keeps nothing more of this job")]) == 1
+    assert len([one for one in notices if one.startswith("MLflow records nothing more of this job")]) == 1
     assert "secret" not in " ".join(notices)
     assert load_model("run").summary.converged
 

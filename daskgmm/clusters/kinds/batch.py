@@ -61,7 +61,7 @@ class BatchWorkers:
     stall_timeout: Annotated[
         StallTimeout,
         Field(
-            description="Seconds without a completed task after which silent workers are started anew; after as many "
+            description="Seconds without a completed task after which silent workers are restarted; after as many "
             "again the job stops."
         ),
     ] = STALL_TIMEOUT

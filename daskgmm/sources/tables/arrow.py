@@ -41,7 +41,7 @@ class ArrowPart:
                 done += batch.num_rows
                 yield batch
             if done < stop - start:
-                raise DataError(f"{self.file.name} has changed since it was opened: start anew")
+                raise DataError(f"{self.file.name} has changed since it was opened: start over")
 
 
 def open_arrow(files: Sequence[StoredFile]) -> list[tuple[ArrowPart, pa.Schema]]:
@@ -112,5 +112,5 @@ def _record_batches(source: Any, columns: Sequence[str], first: int) -> Iterator
 def _of_sizes(file: StoredFile, batches: Iterator[pa.RecordBatch], sizes: Sequence[int]) -> Iterator[pa.RecordBatch]:
     for batch, size in zip(batches, sizes, strict=False):
         if batch.num_rows != size:
-            raise DataError(f"{file.name} has changed since it was opened: start anew")
+            raise DataError(f"{file.name} has changed since it was opened: start over")
         yield batch

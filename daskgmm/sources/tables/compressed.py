@@ -43,7 +43,7 @@ class InMemory:
     def read(self, start: int, stop: int) -> bytes:
         """Return the bytes [start:stop]; raise DataError where they are not there."""
         if stop > self.size:
-            raise DataError(f"{self.name} has changed since it was opened: start anew")
+            raise DataError(f"{self.name} has changed since it was opened: start over")
         return self.content[start:stop]
 
 

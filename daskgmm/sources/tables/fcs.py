@@ -38,7 +38,7 @@ class FcsPart:
         with _ONE_AT_A_TIME, reading(self.file.name):
             names, values = _events(self.file)
         if len(values) != sum(self.pieces):
-            raise DataError(f"{self.file.name} has changed since it was opened: start anew")
+            raise DataError(f"{self.file.name} has changed since it was opened: start over")
         columns = [np.ascontiguousarray(values[start:stop, names.index(name)]) for name in schema.names]
         yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], names=schema.names)
 

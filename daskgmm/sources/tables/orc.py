@@ -31,7 +31,7 @@ class OrcPart:
         """Yield the rows [start:stop) of the columns that a schema names, in their stored types."""
         with reading(self.file.name), _opened(self.file) as orc:
             if (orc.nrows, orc.nstripes) != (sum(self.pieces), len(self.pieces)):
-                raise DataError(f"{self.file.name} has changed since it was opened: start anew")
+                raise DataError(f"{self.file.name} has changed since it was opened: start over")
             stripes, before = covering(self.pieces, start, stop)
             read = (orc.read_stripe(stripe, schema.names) for stripe in stripes)
             yield from cut(read, start - before, stop - start)

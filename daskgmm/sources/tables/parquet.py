@@ -33,7 +33,7 @@ class ParquetPart:
         """Yield the rows [start:stop) of the columns that a schema names, in their stored types."""
         with reading(self.file.name), _opened(self.file) as parquet:
             if _row_groups(parquet) != self.pieces:
-                raise DataError(f"{self.file.name} has changed since it was opened: start anew")
+                raise DataError(f"{self.file.name} has changed since it was opened: start over")
             groups, before = covering(self.pieces, start, stop)
             batches = parquet.iter_batches(_BATCH_ROWS, row_groups=groups, columns=schema.names, use_threads=False)
             yield from cut(batches, start - before, stop - start)

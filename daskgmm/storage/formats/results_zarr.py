@@ -193,7 +193,7 @@ def _go_on(path: Path, create: Callable[[Store], None]) -> None:
     group = created.pop(_GROUP).to_bytes()
     if not all(_is_stored(path / name, path.parent, content.to_bytes()) for name, content in created.items()):
         raise ConfigurationError(
-            f"{path} is not stored as this job stores it: start anew with --overwrite, or remove it to have it written "
+            f"{path} is not stored as this job stores it: start over with --overwrite, or remove it to have it written "
             "again"
         )
     if not _is_stored(path / _GROUP, path.parent, group):  # its attributes name the configuration that is used now

@@ -34,7 +34,7 @@ def sweep_of(checkpoint: Checkpoint, candidates: Sequence[Candidate], n_folds: i
     try:
         notes = _Notes.model_validate(dict(checkpoint.notes))
     except ValidationError as error:
-        raise DataError(f"the checkpoint is that of no sweep ({reason(error)}): start anew with --overwrite") from None
+        raise DataError(f"the checkpoint is that of no sweep ({reason(error)}): start over with --overwrite") from None
     needed = {
         name
         for one in candidates
@@ -44,7 +44,7 @@ def sweep_of(checkpoint: Checkpoint, candidates: Sequence[Candidate], n_folds: i
     if not needed or needed != set(checkpoint.states):
         raise DataError(
             f"the checkpoint is of {len(checkpoint.states)} other models than the {len(needed)} of this sweep: "
-            "start anew with --overwrite"
+            "start over with --overwrite"
         )
     survey = next(iter(checkpoint.states.values())).survey
     return Sweep(tuple(candidates), survey, checkpoint.states, n_folds, **vars(notes))

@@ -74,7 +74,7 @@ def checkpointing(work: Unfinished, every: int, listen: Listener) -> Iterator[Ch
     if before is not None:
         listen(Notice(f"going on after iteration {before.iteration}"))
     elif work.going_on:
-        listen(Notice("there is no checkpoint to go on with: the job starts anew"))
+        listen(Notice("there is no checkpoint to continue from: the job starts over"))
     with metrics_writer(work.path / METRICS, before.metrics if before else ()) as metrics:
         checkpoints = Checkpoints(folder, every, metrics, listen, before or Checkpoint({}))
         try:

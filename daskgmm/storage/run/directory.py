@@ -48,7 +48,7 @@ class OutputOptions:
     performance_report: bool = False
     """Write dask's performance report, performance.html; on a cluster only, and its scheduler needs bokeh."""
     report: bool = True
-    """Draw report.html of a fit or a sweep; `daskgmm report` draws it anew."""
+    """Draw report.html of a fit or a sweep; `daskgmm report` draws it again."""
     report_rows: Annotated[int, Ge(0)] = 20_000
     """Most rows of the data that record.zarr keeps for it, a random sample of 8 MiB at most; 0 keeps none."""
     storage_options: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -104,7 +104,7 @@ class RunDirectory:
         if goes_on and not (overwrite or resume):
             raise ConfigurationError(
                 f"output.directory {str(self.path)!r} holds unfinished results: give --resume to go on, or "
-                "--overwrite to start anew"
+                "--overwrite to start over"
             )
         self._probe()
 

@@ -217,7 +217,7 @@ def _lives(directory: Path, other: Owner, listen: Listener, heartbeat: Heartbeat
     first, silent = _pulse(lock), _silence(lock)
     end = monotonic() + heartbeat.stale - silent
     if silent < heartbeat.stale:
-        listen(Notice(f"the directory is locked by {other}: looking whether that run lives"))
+        listen(Notice(f"the directory is locked by {other}: checking whether that run is alive"))
     while monotonic() < end:
         sleep(heartbeat.look)
         if _pulse(lock) != first:

@@ -77,7 +77,7 @@ def check_run(directory: Path, known: tuple[str, ...]) -> Checked:
     return Checked(manifest, frozenset(name for name in whole if not whole[name]))
 
 
-_REMEDY = "what the run holds cannot be checked: choose another output.directory, or give --overwrite to start anew"
+_REMEDY = "what the run holds cannot be checked: choose another output.directory, or give --overwrite to start over"
 
 
 def _read(path: Path) -> Manifest:

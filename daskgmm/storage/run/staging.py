@@ -130,7 +130,7 @@ def unfinished(
     """Give the folder to write to; at the end all that it holds takes its place in the directory.
 
     `replaced` names what a job may leave there; what an earlier one did goes then. With `resume` what an interrupted
-    job left is gone on with; where that was another job, raises ConfigurationError, or with `overwrite` starts anew.
+    job left is gone on with; where that was another job, raises ConfigurationError, or with `overwrite` starts over.
     After an error the folder stays where it holds a checkpoint or a finished region.
     """
     directory = directory.absolute()  # workers have their own working directory
@@ -160,9 +160,9 @@ def _leave(directory: Path, error: BaseException) -> None:
             _drop(folder)
             return
     except Exception:  # the store fails, which is what the error is of, most likely: it tells more
-        error.add_note(f"what is finished, if anything, is kept in {folder}: --resume goes on with it")
+        error.add_note(f"what is finished, if anything, is kept in {folder}: --resume continues from it")
     else:
-        error.add_note(f"what is finished is kept in {folder}: --resume goes on with it")
+        error.add_note(f"what is finished is kept in {folder}: --resume continues from it")
 
 
 def _complete(folder: Path, replaced: tuple[str, ...]) -> _Complete:
@@ -280,14 +280,14 @@ def _is_same(folder: Path, plan: Plan, overwrite: bool) -> bool:
     """Return whether the job there is the one of the plan; raise where it is another, unless that may be given up."""
     before = _read_plan(folder / PLAN)
     if not before and not overwrite:
-        raise ConfigurationError(f"{folder} cannot be resumed: its {PLAN} is damaged; start anew with --overwrite")
+        raise ConfigurationError(f"{folder} cannot be resumed: its {PLAN} is damaged; start over with --overwrite")
     changed = [
         f"its {name} was {before.get(name)!s:.200}, and is {plan.get(name)} now"
         for name in dict.fromkeys([*plan, *before])
         if before.get(name) != plan.get(name)
     ]
     if changed and not overwrite:
-        raise ConfigurationError(f"{folder} cannot be resumed: {', '.join(changed)}; start anew with --overwrite")
+        raise ConfigurationError(f"{folder} cannot be resumed: {', '.join(changed)}; start over with --overwrite")
     return not changed
 
 

@@ -139,7 +139,7 @@ def test_without_resume_a_job_starts_anew(directory):
 def test_another_job_is_not_gone_on_with(directory):
     stop_after_one(directory)
     with (
-        pytest.raises(ConfigurationError, match=r"its model was a, and is b now; start anew with --overwrite"),
+        pytest.raises(ConfigurationError, match=r"its model was a, and is b now; start over with --overwrite"),
         unfinished(directory, {**PLAN, "model": "b"}, CONTENT, resume=True),
     ):
         pass

@@ -36,7 +36,7 @@ def test_a_sweep_comes_back_with_what_failed():
 def test_a_checkpoint_of_other_models_is_refused():
     _, checkpoint = kept()
     for candidates, n_folds in ((CANDIDATES, 3), ((*CANDIDATES, Candidate(3, "full")), 2), (CANDIDATES[1:], 2)):
-        with pytest.raises(DataError, match="start anew with --overwrite"):
+        with pytest.raises(DataError, match="start over with --overwrite"):
             sweep_of(checkpoint, candidates, n_folds)
 
 

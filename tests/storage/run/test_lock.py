@@ -65,7 +65,7 @@ def test_an_error_releases_the_lock_and_what_came_stays(tmp_path):
     assert [one.name for one in (tmp_path / "run").iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("other", ["ended", "number given anew"])
+@pytest.mark.parametrize("other", ["ended", "number given again"])
 def test_the_lock_of_a_process_that_is_gone_is_taken_over_and_told(directory, other):
     left = leave_behind(directory, **({"pid": dead_process()} if other == "ended" else {"started": 1.0}))
     heard = []
