@@ -195,9 +195,9 @@ def known(seed):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_bic_finds_the_number_of_clusters_in_18_of_20_problems():
+def test_bic_finds_the_number_of_clusters_in_9_of_10_problems():
     right = 0
-    for seed in range(20):
+    for seed in range(10):
         rows, k = known(seed)
         right += sweep(rows, f"1..{k + 3}", ("full",)).best.n_components == k
-    assert right >= 18
+    assert right >= 9
