@@ -7,6 +7,7 @@ hands it on within two.
 import time
 from typing import Any
 
+from distributed.diagnostics.plugin import SchedulerPlugin
 from tornado.ioloop import PeriodicCallback
 
 _UNTIL_THE_FIRST = 600.0  # seconds: the client comes after the workers
@@ -18,6 +19,13 @@ def dask_setup(scheduler: Any) -> None:
     """Look from now on whether the scheduler has a client, and close it where none has been there for a while."""
     limit = time.monotonic() + _UNTIL_THE_FIRST
 
+    class Arrivals(SchedulerPlugin):  # type: ignore[misc] # distributed has no types
+        """Notes clients that come and go between two looks too."""
+
+        def add_client(self, scheduler: Any, client: str) -> None:
+            nonlocal limit
+            limit = time.monotonic() + _PATIENCE
+
     async def look() -> None:
         nonlocal limit
         if set(scheduler.clients) - {"fire-and-forget"}:  # that one is always there
@@ -26,5 +34,6 @@ def dask_setup(scheduler: Any) -> None:
             await scheduler.close(reason="its last client is gone")
 
     watch = PeriodicCallback(look, 1000 * _INTERVAL)
+    scheduler.add_plugin(Arrivals(), name="daskgmm-arrivals")
     scheduler.periodic_callbacks["daskgmm-abandonment"] = watch  # it stops them when it closes
     watch.start()

@@ -43,11 +43,13 @@ def densest_place(white: Array) -> NDArray[np.bool_] | None:
 
 
 def _dense(radii: Array, places: Array) -> NDArray[np.intp]:
-    """Return for each size of ball (m, sizes) the places where balls hold least of a Gaussian, if they are small.
+    """Return for each size of ball (m, sizes) the places where balls hold least of a Gaussian; radii are squared.
 
-    Its share is then the volume of the ball times the density in its centre, log: d log(radius) - |place|^2 / 2.
+    The log of the share of a ball of radius r around p is about d log r - |p|^2 / 2 + r^2 (|p|^2 - d) / (2 d + 4): its
+    volume times the density in its centre, and that times the mean of the density over the ball, to second order.
     """
-    tiny = np.finfo(float).tiny
-    shares = places.shape[1] * np.log(np.maximum(radii, tiny)) / 2 - (places**2).sum(axis=1)[:, None] / 2
+    d, lengths = places.shape[1], (places**2).sum(axis=1)[:, None]
+    volume = d * np.log(np.maximum(radii, np.finfo(float).tiny)) / 2
+    shares = volume - lengths / 2 + radii * (lengths - d) / (2 * d + 4)
     dense: NDArray[np.intp] = np.argsort(shares, axis=0, kind="stable")[:_CLOSER]
     return dense

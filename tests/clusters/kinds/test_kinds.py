@@ -58,7 +58,7 @@ def test_local_workers_live_on_where_the_signals_of_a_job_reach_them():
 FIRST_CLUSTER = """
 import os, signal
 import psutil
-from daskgmm.clusters import Local
+from daskgmm.clusters.kinds import Local
 if __name__ == "__main__":
     with Local(n_workers=1, dashboard_address=None).connect() as connection:
         signal.signal(signal.SIGUSR1, lambda *of: None)
