@@ -101,7 +101,7 @@ OPTIONS = {  # section.option: right values, wrong ones
     },
     "select": {
         "n_components": (["1..10", [1, 2]], ["x", "1-3", [], [0], 3, ["1"]]),
-        "covariance_type": ([["full"]], ["full", [], ["x"]]),
+        "covariance_type": ([["full"], "full", "all", "E*", ["E*", "VVV"]], [[], ["x"], "x", 3]),
         "criterion": (["bic", "heldout"], ["x", None]),
         "folds": ([2, 100], [1, 101, "5"]),
         "leave_early": SWITCH,

@@ -157,3 +157,8 @@ def test_weights_that_are_all_zero_on_a_chunk_are_no_trouble_and_all_zero_are_re
     np.save("w.npy", np.zeros(300))
     arguments = ("fit", "job.yaml", "data.weights=w.npy", "output.directory=other")
     assert "there are no rows of positive weight" in refused(*arguments, code=3)
+
+
+def test_rows_of_tiny_weights_that_overflow_float32_are_refused_in_one_line():
+    with pytest.raises(ValueError, match=r"^sums over the rows are 0 or not finite: .* compute in float64"):
+        GaussianMixture(1, reg_covar=0.0, dtype="float32").fit(np.array([[0.0], [1e10]]), sample_weight=[1.0, 1e-300])

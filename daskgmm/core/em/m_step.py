@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...errors import DataError
 from ..arrays.types import for_each
 from ..mixture.data_summary import Survey
 from ..mixture.feature_map import unpack
@@ -28,6 +29,11 @@ def maximize(mixture: Mixture, statistics: Statistics, survey: Survey, floor: Fl
     feature_map = structure.feature_map if about_rows and not statistics.centred else structure.centred_map
     counts, first, second = unpack(feature_map, statistics.sums, frame.n_features)
     alive = counts > EMPTY * counts.sum()
+    if not alive.any():
+        raise DataError(
+            "sums over the rows are 0 or not finite: rows of tiny weights lie too far from all others for the type "
+            "that is computed in; compute in float64, or leave these rows out by the weight 0"
+        )
     safe = np.where(alive, counts, 1.0)
     shift = first / safe[:, None]
     origins = frame.to_z(mixture.means) if statistics.centred else np.zeros_like(shift)
