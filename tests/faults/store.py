@@ -62,7 +62,7 @@ class _Handler(SimpleHTTPRequestHandler):
         if not self.store.is_there:
             return self.send_error(404)
         _, is_chunk, chunk = self.path.rpartition("/c/")
-        if self.command != "GET" or not is_chunk:
+        if self.command != "GET" or not is_chunk or Path(self.translate_path(self.path)).is_dir():  # a listing
             return super().send_head()
         store = self.store
         with store.lock:
