@@ -17,7 +17,7 @@ from ..errors import ConfigurationError, DataError
 from .base import Coordinate, Source
 from .container import LARGEST_COORDINATE
 from .guarded import Guard, Reliable, optional
-from .readable import Slices
+from .readable import OfShape, Slices
 
 if TYPE_CHECKING:
     from .options import DataOptions
@@ -96,17 +96,13 @@ def _coordinates(file: Any) -> dict[str, Coordinate]:
 
 
 @dataclass(frozen=True)
-class RasterReader:
+class RasterReader(OfShape):
     """Bands of a raster as (height, width, bands), opened for each read."""
 
     path: str
     bands: tuple[int, ...]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
 
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
         (top, bottom, down), (left, right, along), *of_bands = (

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, TypeVar
 
-import numpy as np
-
 from ..errors import DaskGMMError, DataError
 from ..filesystem.retry import PATIENT, RetryPolicy, denial, is_denied, is_transient, reason, remedy, retried, sendable
-from .readable import Readable, Slices
+from .readable import Readable, Slices, Wrapped
 
 T = TypeVar("T")
 Locate = Callable[[Slices], str]  # finds what of a stored array cannot be read
@@ -59,25 +57,13 @@ class Guard:
 
 
 @dataclass(frozen=True)
-class Reliable:
+class Reliable(Wrapped):
     """A stored array whose reads are guarded."""
 
     array: Readable
     name: str  # what a message calls it
     guard: Guard
     locate: Locate | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.array.shape)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.dtype(self.array.dtype)
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
 
     def __getitem__(self, slices: Slices) -> Any:
         locate = self.locate

@@ -19,7 +19,7 @@ from .base import Coordinate, Source
 from .cf_decoding import decoded, default_fill
 from .container import LARGEST_COORDINATE, Member, source_in
 from .guarded import Guard, Reliable, optional
-from .readable import Slices
+from .readable import OfShape, Slices
 from .source_format import OF_CONTAINERS, SourceFormat
 
 if TYPE_CHECKING:
@@ -160,17 +160,13 @@ def _holds(h5py: Any, path: Path, name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class HDF5Reader:
+class HDF5Reader(OfShape):
     """A dataset of an HDF5 file, opened for each read: handles cannot be pickled."""
 
     path: str
     dataset: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
 
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
         h5py = _h5py(self.path)

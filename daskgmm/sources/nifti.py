@@ -13,7 +13,7 @@ from ..errors import DataError
 from .base import Source
 from .container import Member, source_of, source_of_numbers
 from .guarded import Guard, Reliable, optional
-from .readable import Readable, Slices
+from .readable import OfShape, Readable, Slices
 from .source_format import SourceFormat
 from .whole import Stamp, Whole, check_stamp, stamp_of
 
@@ -65,17 +65,13 @@ def _volume(path: str, name: str) -> NDArray[Any]:
 
 
 @dataclass(frozen=True)
-class VolumeReader:
+class VolumeReader(OfShape):
     """The voxels of an image that is not packed, opened for each read."""
 
     path: str
     stamp: Stamp
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
 
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
         check_stamp(self.path, self.stamp)

@@ -32,8 +32,36 @@ class Readable(Protocol):
     def __getitem__(self, slices: Slices, /) -> Any: ...
 
 
+class OfShape:
+    """A readable that keeps its shape; the number of its axes follows."""
+
+    shape: tuple[int, ...]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+
+class Wrapped:
+    """A readable that changes how another one is read, and nothing of its shape and type."""
+
+    array: Readable
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.array.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.array.dtype)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+
 @dataclass(frozen=True)
-class NpyReader:
+class NpyReader(OfShape):
     """A .npy file, memory-mapped where it is read."""
 
     path: str
@@ -54,10 +82,6 @@ class NpyReader:
             raise DataError(f"{path} is an .npz of the arrays {names}: store the one to be read with numpy.save")
         order: Literal["C", "F"] = "C" if array.flags.c_contiguous else "F"
         return cls(str(path.absolute()), array.shape, array.dtype, array.offset, order)
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
 
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
         return np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)[slices]

@@ -10,7 +10,6 @@ from hashlib import sha256
 from socket import gethostname
 from typing import Any
 
-import numpy as np
 import zarr
 from zarr.abc.store import Store
 from zarr.core.buffer import default_buffer_prototype
@@ -18,7 +17,7 @@ from zarr.core.sync import sync
 
 from ..errors import DataError
 from ..filesystem.retry import is_denied, is_transient
-from .readable import Readable, Slices
+from .readable import Readable, Slices, Wrapped
 
 _METADATA_KEYS = {2: (".zarray", ".zattrs"), 3: ("zarr.json",)}  # of an array, by the format of zarr
 
@@ -32,25 +31,13 @@ def unchanged(reader: Readable, stored: zarr.Array[Any], name: str) -> Unchanged
 
 
 @dataclass(frozen=True, eq=False)
-class Unchanged:
+class Unchanged(Wrapped):
     """An array in a zarr store, whose reads fail once the store no longer holds the metadata of its opening."""
 
     array: Readable
     store: Store
     name: str  # what a message calls it
     fingerprint: Fingerprint
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.array.shape)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.dtype(self.array.dtype)
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
 
     def __getitem__(self, slices: Slices) -> Any:
         try:

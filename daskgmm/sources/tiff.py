@@ -17,7 +17,7 @@ from .base import Source
 from .container import Member, source_of, source_of_numbers
 from .geotiff import open_geotiff
 from .guarded import Guard, Reliable, optional
-from .readable import Slices
+from .readable import OfShape, Slices
 from .source_format import SourceFormat
 from .whole import Stamp, check_stamp, stamp_of
 
@@ -102,17 +102,13 @@ def _feature_axis(axes: str, path: str) -> int | None:
 
 
 @dataclass(frozen=True)
-class TiffReader:
+class TiffReader(OfShape):
     """The only image of a TIFF, opened for each read."""
 
     path: str
     stamp: Stamp
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
 
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
         check_stamp(self.path, self.stamp)

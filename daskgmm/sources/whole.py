@@ -16,7 +16,7 @@ from ..errors import DataError
 from .base import Coordinate
 from .container import Member
 from .guarded import Guard, Reliable
-from .readable import Slices
+from .readable import OfShape, Slices
 
 Decode = Callable[[str, str], NDArray[Any]]  # of a path and the name of an array in the file
 Stamp = tuple[int, int]  # time of change and size
@@ -35,7 +35,7 @@ def check_stamp(path: str, stamp: Stamp) -> None:
 
 
 @dataclass(frozen=True)
-class Whole:
+class Whole(OfShape):
     """An array that is decoded where it is first read, and kept there."""
 
     path: str
@@ -44,10 +44,6 @@ class Whole:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     decode: Decode
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
 
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
         check_stamp(self.path, self.stamp)

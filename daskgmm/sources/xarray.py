@@ -24,7 +24,7 @@ from .container import LARGEST_COORDINATE, Member, source_in
 from .default_rows import Variable, default_rows
 from .guarded import Guard, Reliable, optional
 from .hdf5 import dataset_names
-from .readable import Readable, Slices
+from .readable import OfShape, Readable, Slices
 from .source_format import OF_CONTAINERS, SourceFormat
 from .store_fingerprint import unchanged
 from .zarr import open_node
@@ -206,17 +206,13 @@ class XarrayDataset:
 
 
 @dataclass(frozen=True)
-class XarrayReader:
+class XarrayReader(OfShape):
     """A variable of a dataset, as it is stored."""
 
     handle: Handle
     variable: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
 
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
         with self.handle.dataset(decoded=False) as dataset:

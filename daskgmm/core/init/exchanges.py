@@ -66,9 +66,13 @@ def split_again(sample: Expectation, mixture: Mixture, floor: Floor | None, most
         if halves is not None:
             density = predict(part.rows, part.row_weights, prepare_prediction(ours), 2, Wanted(log_density=True))
             gain = (halves.level - float(np.mean(density.log_density))) * len(own) / len(labels)  # type: ignore[arg-type]
-            theirs = replace(halves.pair, covariances=ours.covariances) if ours.structure.shared else halves.pair
-            found.append((gain, Exchange(components, ours, theirs)))
+            found.append((gain, Exchange(components, ours, hold_shared(ours, halves.pair))))
     return found
+
+
+def hold_shared(ours: Mixture, theirs: Mixture) -> Mixture:
+    """Return components with the covariance that all share, if they do; theirs are as many as ours."""
+    return replace(theirs, covariances=ours.covariances) if theirs.structure.shared else theirs
 
 
 def _overlapping(sample: Expectation, mixture: Mixture) -> tuple[NDArray[np.int32], list[tuple[int, int]]]:

@@ -26,7 +26,7 @@ from ..em.loop import StopReason, Trial
 from ..kernels.natural_parameters import prepare_prediction
 from ..mixture.mixture import Mixture
 from ..scoring.prediction import Wanted, predict
-from .exchanges import Exchange, after, disjoint, exchanges, split_again
+from .exchanges import Exchange, after, disjoint, exchanges, hold_shared, split_again
 from .splitting import Halving, halvings, short_runs
 from .starts import Restart, SeedOptions, chance, ranked, refine, settle
 
@@ -161,11 +161,6 @@ class _Whole:
     log_density: Array  # (n,), log p of the rows of the sample
 
 
-def _held(ours: Mixture, theirs: Mixture) -> Mixture:
-    """Return components with the covariance that all share, if they do; theirs are as many as ours."""
-    return replace(theirs, covariances=ours.covariances) if theirs.structure.shared else theirs
-
-
 def _tried(
     sample: Expectation, options: SeedOptions, whole: _Whole, least: float, exchange: Exchange
 ) -> tuple[float, Exchange] | None:
@@ -185,7 +180,7 @@ def _tried(
             trial = refine(part, em, exchange.theirs)
             if not isinstance(trial, Trial) or trial.stop is StopReason.COLLAPSED or trial.mixture.empty:
                 return None
-            exchange = replace(exchange, theirs=_held(exchange.ours, trial.mixture))
+            exchange = replace(exchange, theirs=hold_shared(exchange.ours, trial.mixture))
             own = _log_density(rows, exchange.theirs) - log_density
             together = np.logaddexp(own, others)
             gain = float(np.average(together, weights=row_weights))

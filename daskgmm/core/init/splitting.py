@@ -63,7 +63,7 @@ def seeded(sample: Expectation, options: SeedOptions, parts: Sequence[Labels], s
     `smaller` holds the finalists of a candidate of the same structure with fewer components, or is None.
     """
     try:
-        starts = [_of_parts(sample, options, labels) for labels in parts]
+        starts = _of_parts(sample, options, parts)
         if isinstance(smaller, tuple):
             starts += grown(sample, options, smaller[0].mixture)
         best = ranked(short_runs(sample, options, starts))[: max(options.n_finalists, _MOST_LONG)]
@@ -181,12 +181,12 @@ def halve(part: Expectation, component: Mixture, floor: Floor | None) -> Halving
     """
     em = EMOptions(1e-3, _SPLIT_STEPS, floor)
     one, two = (SeedOptions(k, component.covariance_type, em=em) for k in (1, 2))
-    z, _ = standardised(part)
+    z = standardised(part)[0]
     axis = np.linalg.eigh(part.survey.pooled)[1][:, -1]
     sides = [z @ axis > 0, densest_place(whiten(z, part.survey.pooled))]
-    starts = [_of_parts(part, two, side.astype(np.intp)) for side in sides if side is not None]
+    starts = _of_parts(part, two, [side.astype(np.intp) for side in sides if side is not None])
     try:
-        whole = short_runs(part, one, [_of_parts(part, one, np.zeros(len(z), np.intp))])[0]
+        whole = short_runs(part, one, _of_parts(part, one, [np.zeros(len(z), np.intp)]))[0]
         best, d = ranked(short_runs(part, two, starts))[0], component.n_features
     except SingularCovarianceError:
         return None
@@ -195,7 +195,8 @@ def halve(part: Expectation, component: Mixture, floor: Floor | None) -> Halving
     return Halving(0, component, best.mixture, own_gain, 1.0, best.history[-1])
 
 
-def _of_parts(sample: Expectation, options: SeedOptions, labels: Labels) -> Mixture:
+def _of_parts(sample: Expectation, options: SeedOptions, parts: Sequence[Labels]) -> list[Mixture]:
+    """Return the mixture of each partition of the sample."""
     with single_threaded():
         z, weights = standardised(sample)
-        return mixture_of_parts(sample, z, weights, labels, options, np.random.default_rng(0))
+        return [mixture_of_parts(sample, z, weights, one, options, np.random.default_rng(0)) for one in parts]

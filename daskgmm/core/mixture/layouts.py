@@ -180,8 +180,7 @@ class Isotropic:
         return self.variances(covariances, shape)
 
     def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Matrices:
-        with np.errstate(over="ignore"):  # what is not finite is refused where it is factored
-            return DiagonalMatrices(covariances[:, None] / frame.scale**2)
+        return DiagonalMatrices(covariances[:, None] / frame.scale**2)
 
     def of_matrices(self, matrices: Matrices) -> Array:
         means: Array = matrices.diagonals.mean(axis=1)

@@ -60,7 +60,8 @@ class Mixture:
         """Return the covariance of each component, in the coordinates of a frame if one is given."""
         d = self.n_features
         frame = Frame(np.zeros(d), np.ones(d)) if frame is None else frame
-        return self.structure.layout.in_frame(self.covariances, self.means.shape, frame)
+        with np.errstate(over="ignore"):  # what is not finite is refused where it is factored
+            return self.structure.layout.in_frame(self.covariances, self.means.shape, frame)
 
     @property
     def frame(self) -> Frame:

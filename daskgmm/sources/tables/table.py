@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...errors import ConfigurationError, DataError
 from ...filesystem.location import public
+from ..readable import OfShape
 from . import arrow as arrow_files
 from . import csv as csv_files
 from . import fcs as fcs_files
@@ -47,7 +48,7 @@ class Part(Protocol):
 
 
 @dataclass(frozen=True)
-class TableReader:
+class TableReader(OfShape):
     """Columns of a table as (n, features), or (n,) where flat: numbers of one dtype, nulls as NaN."""
 
     parts: tuple[Part, ...]
@@ -55,10 +56,6 @@ class TableReader:
     widths: tuple[int, ...]  # features of each column: numbers of each of its lists, or 0 where it holds numbers
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
 
     def __getitem__(self, slices: tuple[slice, ...]) -> NDArray[Any]:
         """Return what is sliced; raise DataError that names the file whose rows cannot be read."""
