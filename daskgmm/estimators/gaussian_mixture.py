@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from copy import copy
-from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -20,23 +19,21 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..chunked.data_summary import survey_and_sample
-from ..chunked.e_step import Expectation
-from ..chunked.initialization import race, starts, suggest_from
 from ..chunked.memory import fits
 from ..chunked.prediction import Likelihood, Result, likelihood, predict_lazily
 from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
 from ..core.em.information_criteria import Criteria, criteria
-from ..core.em.loop import State, StopReason, Trial, iterate
+from ..core.em.loop import State, StopReason, Trial
 from ..core.init.starts import Given
 from ..core.mixture.covariance import STRUCTURES
 from ..core.mixture.floor import DEFAULT_REG_COVAR
-from ..core.mixture.mixture import Mixture, project
+from ..core.mixture.mixture import Mixture
 from ..core.mixture.precisions import precisions, precisions_cholesky
 from ..core.options.fit import FitOptions, ModelOptions
 from ..errors import DataError, SingularCovarianceError
-from ..fitting.checks import check_enough_rows, check_features
+from ..events import ignore
+from ..fitting.fit import Start, initial_state, prepare_fit, run_em
 from ..fitting.iteration_events import iteration_teller
 from ..observers.console import plain
 from ..observers.notebook import bar_of_fit, notebook_bar
@@ -346,23 +343,18 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
             dtype=self.dtype,  # type: ignore[arg-type]
         )
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        survey, sample = survey_and_sample(rows, options.n_sample(model, rows.n_features), seed, model.resolution)
-        check_enough_rows(survey, self.n_components)
-        check_features(self.covariance_type, survey.n_features)
-        em = options.em(model, survey)
-        resumed = self._resumes(rows.n_features)
-        complete = self._mixture() if resumed else given.mixture(self.covariance_type)
-        if complete is not None:
-            found: tuple[Mixture, ...] = (project(complete, em.floor),)
-            em = replace(em, accelerate=False)  # from given parameters on, steps of EM alone
-        else:
-            search = race if given.means is None else starts
-            found = search(sample, options.seeding(model, survey, given), seed)
-        expect = Expectation(rows, survey, options.compute_dtype)
-        state = State(survey, tuple(Trial(one) for one in found))
-        best = iterate(state, expect, em, self._teller(rows.n_rows), suggest_from(sample, survey, em)).best
+        start = self._start(given, rows.n_features)
+        # From given parameters on, steps of EM alone.
+        fit = prepare_fit(rows, model, options, seed, accelerate=start.mixture is None)
+        state, _ = initial_state(fit, start, ignore)
+        best = run_em(fit, state, self._teller(rows.n_rows)).best
         self.n_iter_ = best.n_iter
         return best
+
+    def _start(self, given: Given, n_features: int) -> Start:
+        """Return where EM starts: at the mixture of the last fit, at given parameters, or at restarts."""
+        mixture = self._mixture() if self._resumes(n_features) else given.mixture(self.covariance_type)
+        return Start(mixture, given=given)
 
     def _resumes(self, n_features: int) -> bool:
         """Return whether the fit starts from the mixture of the last one; raise ConfigurationError if it cannot."""

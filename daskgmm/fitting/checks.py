@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ..core.arrays.naming import name_column
 from ..core.mixture.covariance import STRUCTURES
@@ -12,12 +11,9 @@ from ..core.options.fit import ModelOptions
 from ..errors import ConfigurationError, DataError
 from ..events import Listener, Notice
 
-if TYPE_CHECKING:  # a fit from Python needs nothing of what stores
-    pass
-
 
 def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | None, listen: Listener) -> None:
-    """Raise DataError where the surveyed rows cannot carry the model; tell of constant and duplicate columns."""
+    """Raise DataError if the surveyed rows cannot carry the model; warn of constant and duplicate columns."""
     check_enough_rows(survey, model.n_components)
     check_features(model.covariance_type, survey.n_features)
     for column in survey.constant:
@@ -26,10 +22,10 @@ def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | N
                 f"{name_column(names, column)} is constant and model.reg_covar is 0, so covariances are singular: "
                 "drop it, or set reg_covar to 1e-6"
             )
-        _tell(f"{name_column(names, column)} is constant", model, listen)
+        _warn_of_column(f"{name_column(names, column)} is constant", model, listen)
     if STRUCTURES[model.covariance_type].layout.dense:
         for first, second in survey.duplicates:
-            _tell(
+            _warn_of_column(
                 f"{name_column(names, second)} is a linear copy of {name_column(names, first)}, or nearly",
                 model,
                 listen,
@@ -55,8 +51,8 @@ def check_features(covariance_type: str, n_features: int) -> None:
         )
 
 
-def tell_of_mask(mask: object, survey: Survey, n_rows: int, listen: Listener) -> None:
-    """Tell how many of n_rows rows and missing values a mask leaves out; one that leaves out none may be misspelt."""
+def report_mask(mask: object, survey: Survey, n_rows: int, listen: Listener) -> None:
+    """Report how many of n_rows rows and missing values a mask leaves out; one that leaves out none may be misspelt."""
     if mask is None:
         return
     shown = f"[{', '.join(map(str, mask))}]" if isinstance(mask, tuple) else repr(mask)
@@ -75,6 +71,6 @@ def check_same_features(names: Sequence[str] | None, fitted: Sequence[str] | Non
         )
 
 
-def _tell(what: str, model: ModelOptions, listen: Listener) -> None:
+def _warn_of_column(what: str, model: ModelOptions, listen: Listener) -> None:
     keeps = f"only model.reg_covar = {model.reg_covar:g} keeps covariances regular" if model.reg_covar else "beware"
     listen(Notice(f"{what}: {keeps}; consider dropping it"))

@@ -5,21 +5,15 @@ open source -> survey -> sample + seed -> [ pass -> M-step ] x iterations -> sav
 
 from __future__ import annotations
 
-from dask.delayed import Delayed
-
-from ..chunked.data_summary import survey_and_sample
-from ..chunked.e_step import Expectation
-from ..chunked.initialization import raced, suggest_from
 from ..chunked.rows import Rows
 from ..config import Config
 from ..core.em.fitted_model import FitSummary, Model
-from ..core.em.loop import State, Trial, iterate
-from ..core.init.starts import Race
-from ..core.mixture.data_summary import Survey
+from ..core.em.loop import State
 from ..errors import ConfigurationError
 from ..events import Finished, Listener, Phase, ignore
 from ..filesystem.location import place
-from ..fitting.checks import check_fittable, check_same_features, tell_of_mask
+from ..fitting.checks import check_same_features, report_mask
+from ..fitting.fit import Start, initial_state, prepare_fit, run_em
 from ..fitting.iteration_events import iteration_events
 from ..observers.mlflow import tracked
 from ..observers.recorder import Recorder, beginning_of, mend_record
@@ -35,7 +29,7 @@ from .report import leave_finished, report_of_fit
 from .resume import finished, fit_plan, fitted_before
 from .scoring import scored, with_anomaly, write_results
 from .session import opened
-from .start import Start, check_start, start_of
+from .start import find_saved_model, start_from
 
 
 def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, resume: bool = False) -> Model:
@@ -72,10 +66,11 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
         if resume and (before := finished(directory, config)) is not None:
             leave_finished(directory, config.output, tell)
             return before
-        start = start_of(config, directory, tell, resume=resume)
-        overwrite = overwrite or (start is not None and start.continues)
+        saved = find_saved_model(config, directory, tell, resume=resume)
+        overwrite = overwrite or (saved is not None and saved.continues)
         directory.check_writable(overwrite, resume)
         source, recorder = open_source(config.data), Recorder(tell)
+        start = start_from(saved, config.model, source)
         with (
             opened(config, source, recorder) as rows,
             directory.fitting(config.to_yaml(), fit_plan(rows, config), resume, overwrite) as work,
@@ -89,25 +84,19 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
     return model
 
 
-def fit_rows(
-    rows: Rows, source: Source, config: Config, work: Unfinished, listen: Recorder, start: Start | None = None
-) -> Model:
+def fit_rows(rows: Rows, source: Source, config: Config, work: Unfinished, listen: Recorder, start: Start) -> Model:
     """Return the model of the rows, which is saved: by EM from where it stood, or from the best starts on a sample."""
     with checkpointing(work, config.output.checkpoint_every, listen) as checkpoints:
-        n_sample, seed = config.fit.n_sample(config.model, rows.n_features), config.fit.random_state
-        survey, sample = survey_and_sample(rows, n_sample, seed, config.model.resolution)  # when resumed the same
-        em = config.fit.em(config.model, survey)
+        prepared = prepare_fit(rows, config.model, config.fit, config.fit.random_state)  # when resumed the same
         state = checkpoints.before.states.get("fit")
         if state is None:
-            race = begun(rows, source, config, survey, sample, listen, start)
-            save_beginning(beginning_of(rows, source, survey, sample, race, config), work.path / RECORD)
-            trials = (start.trial(em.floor),) if start else tuple(Trial(mixture) for mixture in race.mixtures)
-            state = State(survey, trials)
+            report_mask(config.data.mask, prepared.survey, rows.n_rows, listen)
+            state, race = initial_state(prepared, start, listen)
+            beginning = beginning_of(rows, source, prepared.survey, prepared.sample, race, config)
+            save_beginning(beginning, work.path / RECORD)
         checkpoints.keep({"fit": state})
-        listen(Phase("fit", f"EM on all {survey.n_rows:,} rows"))
-        expect = Expectation(rows, survey, config.fit.compute_dtype)
-        suggest = suggest_from(sample, survey, em)
-        event_of = iteration_events(survey.n_rows)
+        listen(Phase("fit", f"EM on all {prepared.survey.n_rows:,} rows"))
+        event_of = iteration_events(prepared.survey.n_rows)
 
         def keep(state: State) -> None:
             event = event_of(state)
@@ -117,26 +106,11 @@ def fit_rows(
             if event is not None:
                 listen(event)  # what is told is kept
 
-        state = iterate(state, expect, em, keep, suggest)
+        state = run_em(prepared, state, keep)
     save_course(listen.course(state), work.path / RECORD)
     model = Model(state.best.mixture, source.feature_names, FitSummary.of(state.best))
     save_model(model, work.path / MODEL)
     return model
-
-
-def begun(
-    rows: Rows, source: Source, config: Config, survey: Survey, sample: Delayed, listen: Listener, start: Start | None
-) -> Race:
-    """Return the race of the restarts on the sample: of none, where EM starts from a model that is given."""
-    check_fittable(survey, config.model, source.feature_names, listen)
-    tell_of_mask(config.data.mask, survey, rows.n_rows, listen)
-    if start is not None:
-        check_start(start.model, config.model, survey.n_features, source.feature_names)
-        listen(Phase("seed", f"from the model of {start.path}"))
-        return Race((), ())
-    n_sample = config.fit.n_sample(config.model, survey.n_features)
-    listen(Phase("seed", f"{config.fit.n_init} restarts on {min(n_sample, survey.n_rows):,} rows"))
-    return raced(sample, config.fit.seeding(config.model, survey), config.fit.random_state)
 
 
 def predict(

@@ -17,7 +17,7 @@ from ..core.selection.table import Selection
 from ..errors import DataError
 from ..events import Finished, Iteration, Listener, Notice, ignore
 from ..filesystem.location import place, writing
-from ..fitting.checks import check_fittable, tell_of_mask
+from ..fitting.checks import check_fittable, report_mask
 from ..fitting.sweep import Found, Search, begun, searched
 from ..observers.mlflow import tracked
 from ..observers.recorder import Recorder, beginning_of, mend_record
@@ -131,7 +131,7 @@ def started(rows: Rows, source: Source, wanted: Search, config: Config, work: Un
     """Return the sweep before the first pass: the survey of all rows, and the starts of all candidates on a sample."""
     survey, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), wanted.seed, wanted.model.resolution)
     check_fittable(survey, config.of(config.select.smallest).model, source.feature_names, listen)
-    tell_of_mask(config.data.mask, survey, rows.n_rows, listen)
+    report_mask(config.data.mask, survey, rows.n_rows, listen)
     sweep = begun(survey, sample, wanted, listen)
     save_beginning(beginning_of(rows, source, survey, sample, Race((), ()), config), work.path / RECORD)
     return sweep

@@ -7,47 +7,50 @@ from dataclasses import dataclass
 
 from ..config import Config
 from ..core.em.fitted_model import Model
-from ..core.em.loop import Trial
 from ..core.mixture.covariance import same_family
-from ..core.mixture.floor import Floor
-from ..core.mixture.mixture import project
 from ..core.options.fit import ModelOptions
 from ..errors import ConfigurationError, DataError
 from ..events import Listener, Notice
 from ..filesystem.location import place
+from ..fitting.fit import Start
+from ..sources import Source
 from ..storage.formats.model import load_model
 from ..storage.run.directory import RunDirectory
 from .resume import stopped_early
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
-    """A model to start from."""
+class SavedModel:
+    """A model of a run directory, to start from."""
 
     model: Model
     path: str  # where it was found
-    continues: bool = False  # whether it is the run that is gone on with: its M-steps count
-
-    def trial(self, floor: Floor | None) -> Trial:
-        """Return the trial that begins there."""
-        n_before = self.model.summary.n_iter if self.continues else 0
-        return Trial(project(self.model.mixture, floor), n_before=n_before)
+    continues: bool = False  # whether this very run is continued: its M-steps count
 
 
-def start_of(config: Config, directory: RunDirectory, listen: Listener, *, resume: bool) -> Start | None:
+def find_saved_model(config: Config, directory: RunDirectory, listen: Listener, *, resume: bool) -> SavedModel | None:
     """Return the model that the configuration names, or that of a run that stopped at a smaller max_iter, if any."""
     if resume and (before := stopped_early(directory, config)) is not None:
         listen(Notice(f"going on from where the fit stopped, after {before.summary.n_iter} M-steps"))
-        return Start(before, config.output.directory, continues=True)
+        return SavedModel(before, config.output.directory, continues=True)
     if config.fit.start is None:
         return None
     try:
-        return Start(load_model(place(config.fit.start, config.output.storage_options)), config.fit.start)
+        return SavedModel(load_model(place(config.fit.start, config.output.storage_options)), config.fit.start)
     except DataError as error:
         raise ConfigurationError(f"fit.start: {error}") from None
 
 
-def check_start(model: Model, options: ModelOptions, n_features: int, names: Sequence[str] | None) -> None:
+def start_from(saved: SavedModel | None, options: ModelOptions, source: Source) -> Start:
+    """Return where the fit starts: at the saved model, if there is one that fits the options and the source."""
+    if saved is None:
+        return Start()
+    _check_saved_model(saved.model, options, source.array.shape[-1], source.feature_names)
+    n_before = saved.model.summary.n_iter if saved.continues else 0
+    return Start(saved.model.mixture, n_before, f"the model of {saved.path}")
+
+
+def _check_saved_model(model: Model, options: ModelOptions, n_features: int, names: Sequence[str] | None) -> None:
     """Raise ConfigurationError where the model is not of the shape that is fitted."""
     mixture = model.mixture
     differing = [

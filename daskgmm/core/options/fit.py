@@ -70,9 +70,9 @@ class FitOptions:
         """The NumPy name of the precision of the products."""
         return "float64" if self.dtype == "auto" else self.dtype
 
-    def em(self, model: ModelOptions, survey: Survey) -> EMOptions:
+    def em(self, model: ModelOptions, survey: Survey, *, accelerate: bool = True) -> EMOptions:
         """Return the options of the EM loop over rows of this survey."""
-        return EMOptions(self.tol, self.max_iter, model.floor(survey), accelerate=True)
+        return EMOptions(self.tol, self.max_iter, model.floor(survey), accelerate=accelerate)
 
     def seeding(self, model: ModelOptions, survey: Survey, given: Given | None = None) -> SeedOptions:
         """Return the options of the starts; on the sample EM goes ten times closer to its limit than on all rows."""
