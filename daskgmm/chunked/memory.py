@@ -64,13 +64,12 @@ class Estimate:
     n_chunks: int
     n_tasks: int  # of one pass
     largest_chunk: int
-    rows_held: int  # by all workers together: the persisted rows, 0 where they are streamed
     per_thread: int  # of each thread that reads: a chunk, and what it is made from
     mixture: int  # statistics or coefficients of one mixture
     per_slot: int  # of each thread that computes, beside that: converted blocks, tiles and sums of the kernels
 
 
-def estimate(rows: Rows, persist: Persist, n_components: int, covariance_type: str) -> Estimate:
+def estimate(rows: Rows, n_components: int, covariance_type: str) -> Estimate:
     """Return the estimate for a pass over rows with one mixture."""
     d, structure = rows.n_features, STRUCTURES[covariance_type]
     n_columns = structure.feature_map.n_columns(d)
@@ -87,7 +86,6 @@ def estimate(rows: Rows, persist: Persist, n_components: int, covariance_type: s
         n_chunks=len(rows.block_sizes),
         n_tasks=len(rows.block_sizes) + max(n_combine, 1) + 1,
         largest_chunk=largest,
-        rows_held=rows.n_bytes if fits(rows, persist) else 0,
         per_thread=_READ_COPIES * (largest + weights),
         mixture=n_components * max(n_columns, d * d) * 8,
         per_slot=_BLOCK_COPIES * min(block_rows(d), largest_rows) * d * 8 + tile + sums,

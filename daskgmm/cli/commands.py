@@ -20,7 +20,7 @@ from ..events import ignore
 from ..filesystem.location import place, public
 from ..jobs import fit as job
 from ..jobs import select as sweep_job
-from ..jobs.dry_run import plan, plan_selection
+from ..jobs.dry_run import describe_fit, describe_sweep
 from ..jobs.report import draw_again
 from ..jobs.resume import finished
 from ..jobs.status import load_finished, status_of
@@ -117,7 +117,7 @@ def fit(
     settings = load_config(config, overrides)
     if dry_run:
         _echo(settings.to_yaml())
-        _echo(plan(settings))
+        _echo(describe_fit(settings))
         return
     console = _console(quiet)
     with listening(console, settings.fit.max_iter, settings.fit.tol) as listen:
@@ -145,7 +145,7 @@ def select(config: str, overrides: tuple[str, ...], dry_run: bool, resume: bool,
     settings = load_config(config, overrides)
     if dry_run:
         _echo(settings.to_yaml())
-        _echo(plan_selection(settings))
+        _echo(describe_sweep(settings))
         return
     console = _console(quiet)
     with listening(console, settings.fit.max_iter) as listen:

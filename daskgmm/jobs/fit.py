@@ -25,6 +25,7 @@ from ..storage.run.directory import MODEL, RECORD, OutputOptions, RunDirectory
 from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
 from .outputs import results_of
+from .plan import plan_fit
 from .report import leave_finished, report_of_fit
 from .resume import finished, fit_plan, fitted_before
 from .scoring import scored, with_anomaly, write_results
@@ -72,7 +73,7 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
         source, recorder = open_source(config.data), Recorder(tell)
         start = start_from(saved, config.model, source)
         with (
-            opened(config, source, recorder) as rows,
+            opened(plan_fit(config, source), recorder) as rows,
             directory.fitting(config.to_yaml(), fit_plan(rows, config), resume, overwrite) as work,
         ):
             mend_record(rows, source, config, work, recorder)
@@ -146,7 +147,7 @@ def predict(
         directory.check_writable(overwrite, resume)
         source = open_source(config.data, weighted=False)
         check_same_features(source.feature_names, model.feature_names)
-        with opened(config, source, tell) as rows:
+        with opened(plan_fit(config, source), tell) as rows:
             model = with_anomaly(model, rows, config.output, tell)
             results = results_of(rows, source, model, config)
             with directory.predicting(config.to_yaml(), results.plan, resume, overwrite) as work:

@@ -21,23 +21,25 @@ from ..clusters.worker_checks import (
 from ..config import Config
 from ..events import Listener, Notice
 from ..filesystem.location import is_url, place
-from ..sources import DataOptions, Source
-from .dry_run import peak_memory
+from ..sources import DataOptions
+from .plan import FitPlan, Memory
 
 _MIB = 2**20
 
 
-def check_cluster(connection: Connection, config: Config, source: Source, listen: Listener) -> None:
-    """Raise where the workers cannot do the job, with the remedy; tell what may go wrong.
+def check_cluster(connection: Connection, plan: FitPlan, listen: Listener, *, keep: bool) -> None:
+    """Raise where the workers cannot do the job, with the remedy; warn of what may go wrong.
+
+    `keep` says whether the rows are kept in memory.
 
     Threads of this process have its packages, its files and its memory: nothing is asked.
     """
     if connection.client is not None:
         with connection.present():
-            _check_workers(connection.client, config, source, listen)
+            _check_workers(connection.client, plan.config, plan.memory(keep=keep), listen)
 
 
-def _check_workers(client: Client, config: Config, source: Source, listen: Listener) -> None:
+def _check_workers(client: Client, config: Config, memory: Memory, listen: Listener) -> None:
     check_packages(client, lambda message: listen(Notice(message)))
     excuse_departures(client)
     output = place(config.output.directory, config.output.storage_options)
@@ -50,7 +52,7 @@ def _check_workers(client: Client, config: Config, source: Source, listen: Liste
         listen(Notice(f"BLAS takes other kernels on other processors ({each}): last digits may differ between runs"))
     if isinstance(config.cluster, Address) and (n := most_threads(client)) > config.cluster.threads_per_worker:
         listen(Notice(f"workers run {n} tasks at once: with cluster.threads_per_worker={n} memory is planned for that"))
-    _tell_of_memory(memory_limits(client), config, source, listen)
+    _warn_of_memory(memory_limits(client), memory.peak, listen)
 
 
 def local_inputs(data: DataOptions) -> list[Path]:
@@ -63,8 +65,7 @@ def local_inputs(data: DataOptions) -> list[Path]:
     return [path]
 
 
-def _tell_of_memory(limits: dict[str, int], config: Config, source: Source, listen: Listener) -> None:
-    needed = peak_memory(config, source)
+def _warn_of_memory(limits: dict[str, int], needed: int, listen: Listener) -> None:
     poor = {worker: limit for worker, limit in limits.items() if limit < needed}
     if poor:
         worker, limit = min(poor.items(), key=lambda item: item[1])

@@ -30,6 +30,7 @@ from ..storage.run.checkpoint_policy import checkpointing
 from ..storage.run.directory import CONFIG, MODEL, RECORD, SELECTION, RunDirectory
 from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
+from .plan import plan_sweep
 from .report import leave_finished, report_of_fit
 from .resume import finished_sweep, fitted_before, select_plan
 from .scoring import scored
@@ -75,7 +76,7 @@ def select(
         directory.check_writable(overwrite, resume)
         source, recorder = open_source(config.data), Recorder(tell)
         with (
-            opened(config.of(config.select.largest), source, recorder) as rows,
+            opened(plan_sweep(config, source), recorder) as rows,
             directory.fitting(config.to_yaml(), select_plan(rows, config), resume, overwrite) as work,
         ):
             mend_record(rows, source, config, work, recorder)

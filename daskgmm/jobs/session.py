@@ -11,31 +11,31 @@ from ..chunked.rows import Rows
 from ..clusters.connection import Cluster, Connection
 from ..clusters.task_progress import watched
 from ..concurrency import own_read_ahead
-from ..config import Config
 from ..events import Connected, Listener, Notice, Opened, Phase
 from ..sources import Source
 from ..text import counted
-from .dry_run import rows_of
 from .performance_report import performance_report
+from .plan import FitPlan
 from .preflight import check_cluster
 
 
 @contextmanager
-def opened(config: Config, source: Source, listen: Listener) -> Iterator[Rows]:
-    """Connect to the place where the job computes, and give the source's rows there, once it can do the job."""
+def opened(plan: FitPlan, listen: Listener) -> Iterator[Rows]:
+    """Connect to the place where the job computes, and give the rows of the plan there, once it can do the job."""
+    config, source = plan.config, plan.source
     with (
         own_read_ahead(config.compute.read_ahead),
         _connected(config.cluster, listen) as connection,
         watched(connection.client) as look,
     ):
         listen(Connected(connection.description, connection.dashboard, look))
-        check_cluster(connection, config, source, listen)
+        keep = fits(plan.rows, config.compute.persist)
+        check_cluster(connection, plan, listen, keep=keep)
         _tell(source.notices, listen)
         performance = (
             performance_report(connection, config.output) if config.output.performance_report else nullcontext()
         )
-        rows = rows_of(source, config.compute).fused()
-        keep = fits(rows, config.compute.persist)
+        rows = plan.rows.fused()
         listen(Phase("read", f"{_described(rows, source)}, {'kept in memory' if keep else 'streamed at each pass'}"))
         row_bytes = rows.n_features * rows.array.dtype.itemsize
         listen(Opened(rows.n_rows, row_bytes, streamed=not keep))

@@ -84,7 +84,7 @@ def test_the_estimate_counts_the_tasks_of_a_pass(n_blocks):
     rows = rows_of(n_blocks)
     lazy = map_reduce(rows, own_of, concatenate, None, dict(enumerate(range(n_blocks))), "test")
     own_tasks = len(lazy.__dask_graph__()) - len(rows.array.__dask_graph__())
-    found = estimate(rows, "auto", 3, "full")
+    found = estimate(rows, 3, "full")
     assert (found.n_chunks, found.n_tasks) == (n_blocks, own_tasks)
     assert own_tasks >= n_blocks + ceil(n_blocks / 16)
 

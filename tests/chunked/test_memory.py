@@ -26,12 +26,13 @@ def test_a_person_has_the_last_word(rows):
 
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
 def test_streamed_rows_are_held_one_chunk_at_a_time(covariance_type):
-    found = estimate(HUGE, "auto", 8, covariance_type)
-    assert found.rows_held == 0
+    found = estimate(HUGE, 8, covariance_type)
+    assert not fits(HUGE, "auto")
     assert found.largest_chunk == 10**10 * 16
     assert found.per_thread >= 2 * found.largest_chunk
-    kept = estimate(SMALL, "auto", 8, covariance_type)
-    assert kept.rows_held == SMALL.n_bytes == 1000 * 3 * 8
+    kept = estimate(SMALL, 8, covariance_type)
+    assert fits(SMALL, "auto")
+    assert SMALL.n_bytes == 1000 * 3 * 8
     assert kept.per_thread < 10 * 2**20
 
 

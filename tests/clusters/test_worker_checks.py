@@ -25,6 +25,7 @@ from daskgmm.clusters.worker_checks import (
 from daskgmm.config import parse_config
 from daskgmm.errors import ClusterLostError, ConfigurationError
 from daskgmm.events import Notice
+from daskgmm.jobs.plan import plan_fit
 from daskgmm.jobs.preflight import check_cluster, local_inputs
 from daskgmm.sources import DataOptions, open_source
 
@@ -154,9 +155,9 @@ def test_little_memory_is_told_before_any_work(client, tmp_path, monkeypatch):
     huge = parse_config(
         JOB, ("fit.sample_size=100000000", "data.path=sample:synthetic", "data.synthetic.n_samples=1e9")
     )
-    check_cluster(Connection("here", client=client), config, source, told.append)
+    check_cluster(Connection("here", client=client), plan_fit(config, source), told.append, keep=False)
     assert told == []
-    check_cluster(Connection("here", client=client), huge, open_source(huge.data), told.append)
+    check_cluster(Connection("here", client=client), plan_fit(huge, open_source(huge.data)), told.append, keep=False)
     assert ["have less memory than this job takes" in one.message for one in told if isinstance(one, Notice)] == [True]
 
 
@@ -174,7 +175,9 @@ def test_workers_of_more_threads_than_memory_is_reckoned_with_are_told(tmp_path,
                 JOB, ("cluster.kind=address", "cluster.address=tcp://127.0.0.1:1", f"cluster.threads_per_worker={n}")
             )
             heard = []
-            check_cluster(Connection("there", client=client), config, open_source(config.data), heard.append)
+            check_cluster(
+                Connection("there", client=client), plan_fit(config, open_source(config.data)), heard.append, keep=True
+            )
             assert [one.message for one in heard] == told
 
 
@@ -192,7 +195,8 @@ def test_a_worker_that_is_lost_while_it_is_asked_is_left_out(client):
 
 
 def test_threads_are_asked_nothing():
-    check_cluster(Connection("threads"), parse_config(JOB), open_source(DataOptions("sample:iris")), pytest.fail)
+    plan = plan_fit(parse_config(JOB), open_source(DataOptions("sample:iris")))
+    check_cluster(Connection("threads"), plan, pytest.fail, keep=True)
 
 
 @pytest.fixture

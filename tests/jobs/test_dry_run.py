@@ -10,7 +10,7 @@ import pytest
 import zarr
 
 from daskgmm.config import parse_config
-from daskgmm.jobs.dry_run import plan
+from daskgmm.jobs.dry_run import describe_fit
 
 _JOB = """
 data: {{path: {path}}}
@@ -64,7 +64,7 @@ def path(tmp_path_factory):
 
 def said(path, *overrides):
     """Return the MiB that --dry-run names for each process."""
-    shown = plan(parse_config(_JOB.format(path=path), overrides))
+    shown = describe_fit(parse_config(_JOB.format(path=path), overrides))
     return int(re.search(r"^peak memory: +at most (\d+) MiB in each process", shown, re.MULTILINE)[1])
 
 

@@ -16,7 +16,7 @@ from daskgmm.core.options.select import SelectOptions
 from daskgmm.core.selection.table import Row, Selection
 from daskgmm.errors import ConfigurationError, DataError
 from daskgmm.events import Iteration
-from daskgmm.jobs.dry_run import plan_selection
+from daskgmm.jobs.dry_run import describe_sweep
 from daskgmm.jobs.select import select
 from daskgmm.report.terminal.selection_table import selection_line, selection_table
 from daskgmm.storage.formats.selection import read_selection, write_selection
@@ -105,11 +105,11 @@ def test_many_large_candidates_take_several_reads_and_the_plan_counts_them():
         "select: {n_components: [100, 200, 300], covariance_type: [full, diag], batch_bytes: 6291456}\n"
     )
     config = parse_config(text)
-    assert "MiB of statistics, in 4 reads of at most 6 MiB each" in plan_selection(config)
+    assert "MiB of statistics, in 4 reads of at most 6 MiB each" in describe_sweep(config)
 
     def peak(batch_bytes):
         options = parse_config(text, [f"select.batch_bytes={batch_bytes}"])
-        line = next(line for line in plan_selection(options).splitlines() if line.startswith("peak memory"))
+        line = next(line for line in describe_sweep(options).splitlines() if line.startswith("peak memory"))
         return int(line.split("at most ")[1].split()[0])
 
     assert peak(60_000_000) > peak(6_000_000)

@@ -1,0 +1,139 @@
+"""The plan of a job: how its rows are cut and what they take, from the source's shape alone; no row is read.
+
+What --dry-run shows, what workers are checked for and what the job does are this one value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+
+from ..chunked.map_reduce import FAN_IN
+from ..chunked.memory import ComputeOptions, Estimate, estimate
+from ..chunked.rows import Rows
+from ..chunked.sweep import batches, bytes_in_pass
+from ..concurrency import n_reading_ahead
+from ..config import Config
+from ..core.init.splitting import MOST_SPLITS
+from ..core.init.starts import heat_rows, how_many_moved
+from ..sources import Source
+from .outputs import bytes_of_results
+
+PROCESS_BYTES = 450 * 2**20  # libraries, kernels while they are compiled, and what allocators keep; measured 360 to 410
+_DRAWN_COPIES = 3  # of the sample: as drawn from each chunk, together, and in random order
+_POINT_COPIES = 5  # of the rows that a restart works on: float64, standardised, whitened, and two of k-means
+_DISTANCES = 8  # that k-means++ holds for each of these rows, one for each candidate
+_MOVING = 18 * 8  # bytes for each row of the sample while components are moved
+_MIXTURE_COPIES = 12  # k x F, while a restart is started and improved: statistics, covariances, their factors
+_READ_COPIES = 2  # of a stored chunk that is cut: as it is stored, and decoded
+_SUMS_COPIES = 3  # of a pass's statistics in a thread that computes: of a tile, of a block, of a chunk
+_PICTURE_COPIES = 8  # of an image: decoded and converted; beside its labels as array, as picture, and while resized
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What one process takes at most, bytes."""
+
+    per_reader: int  # each thread that reads
+    per_computer: int  # each thread that computes, beside that
+    sample: int  # while it is fitted
+    peak: int  # the whole process
+
+
+@dataclass(frozen=True, eq=False)
+class FitPlan:
+    """What a job reads, and what its passes take."""
+
+    config: Config  # of the job; of a sweep with the model of its largest candidate
+    source: Source
+    rows: Rows  # lazy
+    needs: Estimate  # of a pass with one mixture
+    n_sample: int  # rows
+    n_threads: int  # of each process: those that compute, and those that read ahead
+    other_bytes: int = 0  # of each process: the statistics of the other candidates of a sweep
+
+    def memory(self, *, keep: bool) -> Memory:
+        """Return what one process takes at most; rows that are kept are spread evenly over the processes."""
+        config, needs, rows = self.config, self.needs, self.rows
+        results = bytes_of_results(rows, config)
+        sample = _sample_bytes(config, rows, self.n_sample, _MIXTURE_COPIES * needs.mixture)
+        held = -(-rows.n_bytes // config.cluster.n_processes) if keep else 0
+        picture = _PICTURE_COPIES * rows.n_bytes if self.source.is_image else 0
+        per_thread = needs.per_thread + _READ_COPIES * _excess_of_stored_chunk(self.source, rows)
+        working = self.n_threads * (per_thread + results) + config.cluster.compute_threads * needs.per_slot  # lent
+        working += FAN_IN * needs.mixture  # statistics that wait to be added up
+        peak = PROCESS_BYTES + held + working + sample + picture + self.other_bytes
+        return Memory(needs.per_thread, needs.per_slot + results, sample, peak)
+
+
+@dataclass(frozen=True)
+class SweepReads:
+    """How the candidates of a sweep share reads of the rows."""
+
+    statistics: int  # bytes that the first pass carries of all mixtures
+    n_reads: int  # of the rows in the first pass
+
+
+def plan_fit(config: Config, source: Source) -> FitPlan:
+    """Return the plan of a fit or a prediction."""
+    rows = rows_of(source, config.compute)
+    needs = estimate(rows, config.model.n_components, config.model.covariance_type)
+    n_sample = min(config.fit.n_sample(config.model, rows.n_features), rows.n_rows)
+    computing = config.cluster.compute_threads
+    n_threads = computing + n_reading_ahead(config.compute.read_ahead, computing)
+    return FitPlan(config, source, rows, needs, n_sample, n_threads)
+
+
+def plan_sweep(config: Config, source: Source) -> FitPlan:
+    """Return the plan of a sweep: that of a fit of its largest candidate, with what all of them take together."""
+    select = config.select
+    plan = plan_fit(config.of(select.largest), source)
+    carried = _carried(config, plan.rows.n_features)
+    most = min(sum(carried), max(select.batch_bytes, *carried))
+    copies = FAN_IN + 1 + _SUMS_COPIES * config.cluster.compute_threads
+    starts = (config.fit.n_init + MOST_SPLITS) * len(select.types) * max(carried)
+    n_sample = min(select.n_sample(config.fit, config.model, plan.rows.n_features), plan.rows.n_rows)
+    return replace(plan, n_sample=n_sample, other_bytes=copies * most + starts)
+
+
+def plan_reads(config: Config, n_features: int) -> SweepReads:
+    """Return how the candidates of a sweep share the reads of its first pass."""
+    carried = _carried(config, n_features)
+    return SweepReads(sum(carried), len(list(batches(carried, config.select.batch_bytes))))
+
+
+def _carried(config: Config, n_features: int) -> list[int]:
+    """Return the bytes that the first pass of a sweep carries of each mixture."""
+    some_rows = config.select.n_folds > 0
+    return [
+        bytes_in_pass(one.n_components, n_features, one.covariance_type, some_rows=some_rows)
+        for one in config.select.candidates
+        for _ in range(1 + config.select.n_folds)
+    ]
+
+
+def rows_of(source: Source, compute: ComputeOptions) -> Rows:
+    """Return the source's rows, lazily: none is read."""
+    rows = Rows.of_readable(
+        source.array, source.stored_chunks, source.weights, source.valid, source.fill_values, compute.chunk_bytes
+    )
+    return replace(rows, naming=source.naming)
+
+
+def _excess_of_stored_chunk(source: Source, rows: Rows) -> int:
+    """Return by how many bytes a chunk of the store exceeds one of ours: the whole of it is decoded for a part."""
+    stored = source.stored_chunks
+    if not stored:
+        return 0
+    n_rows = max(stored[0]) if isinstance(stored[0], tuple) else prod(int(size) for size in stored)
+    row_bytes = rows.n_features * rows.array.dtype.itemsize
+    return max(min(n_rows, rows.n_rows) - max(rows.block_sizes), 0) * int(row_bytes)
+
+
+def _sample_bytes(config: Config, rows: Rows, n_sample: int, mixtures: int) -> int:
+    """Return what the sample takes with restarts that run on the first part of it at the same time, or with moves."""
+    n_restarts = min(config.fit.n_init, config.cluster.compute_threads)
+    n_moving = how_many_moved(n_restarts, config.fit.n_finalists, n_sample)
+    drawn = _DRAWN_COPIES * n_sample * rows.n_features * int(rows.array.dtype.itemsize)
+    points = heat_rows(n_sample) * (_POINT_COPIES * rows.n_features + _DISTANCES) * 8
+    return drawn + max(n_restarts * (points + mixtures), n_moving * (_MOVING * n_sample + mixtures))
