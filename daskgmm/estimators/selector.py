@@ -23,6 +23,7 @@ from ..core.mixture.covariance import DEFAULT_TYPES, named
 from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.options.fit import FitOptions, ModelOptions
 from ..core.options.select import SelectOptions
+from ..core.selection.criterion import CRITERIA
 from ..core.selection.table import columns
 from ..events import Listener, ignore
 from ..fitting.sweep import Found, Search, search
@@ -142,7 +143,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_components": ["array-like"],
         "covariance_type": ["array-like", str],
-        "criterion": [StrOptions({"bic", "aic", "aicc", "icl", "heldout"})],
+        "criterion": [StrOptions(set(CRITERIA))],
         "folds": [Interval(Integral, 2, None, closed="left")],
         "leave_early": ["boolean"],
         "tol": [Interval(Real, 0.0, None, closed="left")],

@@ -13,7 +13,8 @@ from ...options import STRICT, SizeInBytes, TextPattern
 from ..init.starts import SeedOptions
 from ..mixture.covariance import ALL_TYPES, DEFAULT_TYPES, STRUCTURES, CovarianceType, named
 from ..mixture.data_summary import Survey
-from ..selection.sweep import Candidate, Criterion, SweepOptions
+from ..selection.criterion import CRITERIA, Criterion
+from ..selection.sweep import Candidate, SweepOptions
 from .fit import FitOptions, ModelOptions
 
 _RANGE = re.compile(r"^([0-9]+)\.\.([0-9]+)$")
@@ -86,7 +87,7 @@ class SelectOptions:
     @property
     def n_folds(self) -> int:
         """Parts that are held out in turn, 0 for none."""
-        return self.folds if self.criterion == "heldout" else 0
+        return self.folds if CRITERIA[self.criterion].held_out else 0
 
     def model(self, candidate: Candidate, base: ModelOptions) -> ModelOptions:
         """Return the options of the candidate's model."""

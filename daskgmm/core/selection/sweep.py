@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 
@@ -24,9 +23,9 @@ from ..mixture.data_summary import Survey
 from ..mixture.degenerate import unsound_components
 from ..mixture.mixture import Mixture
 from ..mixture.resolution import lattice_excess
+from .criterion import CRITERIA, Criterion
 from .folds import Fold, Scored
 
-Criterion = Literal["bic", "aic", "aicc", "icl", "heldout"]
 SweepPass = Callable[[tuple[Mixture, ...], tuple[Fold, ...]], tuple[Scored, ...]]
 
 _ENTROPY_KEPT = 0.5  # of the entropy of the responsibilities, in an optimistic ICL
@@ -190,13 +189,14 @@ def loss(sweep: Sweep, candidate: Candidate, criterion: Criterion, *, limit: Swe
     names = sweep.names(candidate)
     if not names or not sweep.states[candidate.name].best.history:
         return np.inf
-    if criterion == "heldout":
+    kind = CRITERIA[criterion]
+    if kind.held_out:
         values = held_out_of(sweep, candidate) + (0.0 if limit is None else _gains(sweep, candidate, limit))
-        return -float(values.mean()) if len(values) else np.inf
+        return kind.loss(float(values.mean())) if len(values) else np.inf
     trial = sweep.states[candidate.name].best
     if limit is None:
-        return float(getattr(criteria_of(trial, sweep.survey), criterion))
-    return float(getattr(_criteria_at_limit(trial, sweep.survey, limit), criterion))
+        return kind.loss(float(getattr(criteria_of(trial, sweep.survey), kind.column)))
+    return kind.loss(float(getattr(_criteria_at_limit(trial, sweep.survey, limit), kind.column)))
 
 
 def criteria_of(trial: Trial, survey: Survey) -> Criteria:
@@ -285,7 +285,7 @@ def _criteria_at_limit(trial: Trial, survey: Survey, options: SweepOptions) -> C
 
 def _leave(sweep: Sweep, options: SweepOptions) -> Sweep:
     """Stop the candidates that cannot win any more."""
-    leader = best_candidate(sweep, options, finished=options.criterion == "heldout")
+    leader = best_candidate(sweep, options, finished=CRITERIA[options.criterion].held_out)
     if leader is None:
         return sweep
     beaten = [
@@ -310,7 +310,7 @@ def _come_back(sweep: Sweep, options: SweepOptions) -> Sweep:
 
 def _is_beaten(sweep: Sweep, one: Candidate, leader: Candidate, options: SweepOptions) -> bool:
     best = loss(sweep, one, options.criterion, limit=options)
-    if options.criterion == "heldout":
+    if CRITERIA[options.criterion].held_out:
         best -= _UNCERTAIN * standard_error(held_out_of(sweep, one) - held_out_of(sweep, leader))
     return best > loss(sweep, leader, options.criterion)
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from ..em.information_criteria import criteria
 from ..em.loop import StopReason
+from .criterion import CRITERIA, Criterion
 from .sweep import (
     Candidate,
-    Criterion,
     Sweep,
     SweepOptions,
     best_candidate,
@@ -68,7 +68,7 @@ class Selection:
 
     @property
     def smaller_is_better(self) -> bool:
-        return self.criterion != "heldout"
+        return not CRITERIA[self.criterion].larger_is_better
 
     @property
     def chosen(self) -> Row:
@@ -169,9 +169,7 @@ def _size(sweep: Sweep, name: str) -> int:
 
 
 def _judged(rows: Sequence[Row], best: Candidate, criterion: Criterion) -> list[Row]:
-    values: dict[str, float | None] = {
-        row.name: row.held_out if criterion == "heldout" else getattr(row, criterion) for row in rows
-    }
+    values: dict[str, float | None] = {row.name: getattr(row, CRITERIA[criterion].column) for row in rows}
     chosen = values[best.name]
     assert chosen is not None, "the best candidate has a value"
     bics = [row.bic for row in rows if row.bic is not None and (not row.collapsed or row.name == best.name)]

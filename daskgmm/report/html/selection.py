@@ -6,6 +6,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from ...core.mixture.covariance import STRUCTURES
+from ...core.selection.criterion import CRITERIA
 from ...core.selection.table import Row, Selection
 from ..terminal.selection_table import listed, number, places, ranked, remark
 from .colours import LEFT_OUT
@@ -14,13 +15,6 @@ from .svg import INK, Drawing, figure, to_svg
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_CRITERIA = {
-    "bic": ("BIC", "smaller is better"),
-    "icl": ("ICL", "smaller is better"),
-    "aic": ("AIC", "smaller is better"),
-    "aicc": ("AICc", "smaller is better"),
-    "heldout": ("Log-likelihood of held-out rows", "nats per row, larger is better"),
-}
 _COLOURS = dict(zip(STRUCTURES, cycle(("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9"))))
 _MARKERS = dict(zip(STRUCTURES, cycle("os^Dv<>")))
 _RING: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 1.4}
@@ -29,14 +23,14 @@ _MOST_ROWS = 20  # of the table, beside those with a remark
 
 def title(criterion: str) -> str:
     """Return what a criterion is called."""
-    return _CRITERIA[criterion][0]
+    return CRITERIA[criterion].title
 
 
 def curves(selection: Selection | None) -> tuple[Drawing, ...]:
     """Return a figure for each criterion, the one that chose first, and one of the likelihood with its elbows."""
     if selection is None:
         return ()
-    keys = sorted(_CRITERIA, key=lambda key: key != selection.criterion)
+    keys = sorted(CRITERIA, key=lambda key: key != selection.criterion)
     drawings = [_criterion(selection, key) for key in keys]
     drawings.insert(1, _likelihood(selection))
     return tuple(one for one in drawings if one is not None)
@@ -122,22 +116,23 @@ def _spread(row: Row) -> str:
 
 
 def _criterion(selection: Selection, key: str) -> Drawing | None:
-    name, which = _CRITERIA[key]
-    known = _known(selection, key)
+    kind = CRITERIA[key]
+    name, which = kind.title, kind.direction
+    known = _known(selection, kind.column)
     sound = [row for row in known if _is_sound(row, selection)]
     if len(sound) < 2:
         return None
     is_asked = key == selection.criterion  # the others are drawn small
     drawn, axes = figure(400, 270) if is_asked else figure(260, 180)
-    _draw(axes, selection, known, key)
+    _draw(axes, selection, known, kind.column)
     if is_asked:
         axes.set_ylabel(which)
         axes.legend()
-    best = (max if key == "heldout" else min)(sound, key=lambda row: _value(row, key))
+    best = min(sound, key=lambda row: kind.loss(_value(row, kind.column)))
     text = f"{name} of {len(known)} candidates, {which}; best: {described(best)}. The ring marks what was chosen."
     if len(sound) < len(known):
         text += " Crosses: collapsed."
-    if key == "heldout":
+    if kind.held_out:
         text += " Bars: the standard error over the folds."
     return Drawing(name, to_svg(drawn, f"selection-{key}", name, text), text)
 
@@ -160,22 +155,22 @@ def _likelihood(selection: Selection) -> Drawing | None:
     return Drawing(name, to_svg(drawn, "selection-likelihood", name, text), text)
 
 
-def _draw(axes: Axes, selection: Selection, known: list[Row], key: str) -> None:
+def _draw(axes: Axes, selection: Selection, known: list[Row], column: str) -> None:
     for kind in dict.fromkeys(row.covariance_type for row in known):
         look: dict[str, Any] = {"color": _COLOURS.get(kind, INK)}
         own = [
             row for row in known if row.covariance_type == kind and (not row.collapsed or row.name == selection.best)
         ]
-        x, y = [row.n_components for row in own], [_value(row, key) for row in own]
-        errors = [row.held_out_error or 0.0 for row in own] if key == "heldout" else None
+        x, y = [row.n_components for row in own], [_value(row, column) for row in own]
+        errors = [row.held_out_error or 0.0 for row in own] if column == "held_out" else None
         axes.errorbar(x, y, errors, marker=_MARKERS.get(kind, "o"), markersize=5, capsize=2.5, label=kind, **look)
     low, high = axes.get_ylim()
     for row in known:
         if not _is_sound(row, selection):
-            at = min(max(_value(row, key), low), high)  # without a bound, they must not flatten the others
+            at = min(max(_value(row, column), low), high)  # without a bound, they must not flatten the others
             colour = _COLOURS.get(row.covariance_type, INK)
             axes.plot(row.n_components, at, "x", color=colour, markersize=6, markeredgewidth=1.8, clip_on=False)
-    axes.plot(selection.chosen.n_components, _value(selection.chosen, key), marker="o", markersize=13, **_RING)
+    axes.plot(selection.chosen.n_components, _value(selection.chosen, column), marker="o", markersize=13, **_RING)
     axes.set_ylim(low, high)
     axes.set_xlabel("components")
     axes.yaxis.set_major_formatter(lambda value, place: _signed(f"{value:,.10g}"))
@@ -188,17 +183,13 @@ def _is_sound(row: Row, selection: Selection) -> bool:
     return not row.collapsed or row.name == selection.best
 
 
-def _known(selection: Selection, key: str) -> list[Row]:
-    """Return the rows that have a value."""
-    return [row for row in selection.rows if getattr(row, _field(key)) is not None]
+def _known(selection: Selection, column: str) -> list[Row]:
+    """Return the rows that have a value in the column."""
+    return [row for row in selection.rows if getattr(row, column) is not None]
 
 
-def _value(row: Row, key: str) -> float:
-    return float(getattr(row, _field(key)))
-
-
-def _field(key: str) -> str:
-    return "held_out" if key == "heldout" else key
+def _value(row: Row, column: str) -> float:
+    return float(getattr(row, column))
 
 
 def _inline(criterion: str) -> str:

@@ -25,7 +25,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import from_json
 
-from ...core.selection.sweep import Criterion
+from ...core.selection.criterion import Criterion
 from ...core.selection.table import Row, Selection
 from ...errors import DataError
 from ...filesystem.location import writing
