@@ -1,9 +1,35 @@
-"""Words that all parts of the package write the same way."""
+"""Words that all parts of the package write the same way, and texts of others as a terminal or a page may have them."""
 
 from __future__ import annotations
+
+import re
+
+from rich.markup import escape
 
 
 def counted(number: int, noun: str) -> str:
     """Return the number with its noun, in the plural where it is not one: 1 chunk, 2,048 chunks, 0 passes."""
     plural = noun + ("es" if noun.endswith("s") else "s")
     return f"{number:,} {noun if number == 1 else plural}"
+
+
+def printable(text: str) -> str:
+    """Return the text with each character that would act on a terminal as a question mark."""
+    return "".join(one if one.isprintable() else "?" for one in text)
+
+
+_ACTING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters, but for tabs and ends of lines
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # what turns the direction of a text, or ends a line
+    "\ud800-\udfff]"  # halves of characters, as in names of files that are not UTF-8
+)
+
+
+def harmless(text: str) -> str:
+    """Return the text of a page with each character that would act, rather than be seen, as a replacement character."""
+    return _ACTING.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def shown(text: str) -> str:
+    """Return a text that rich shows as it is, neither its markup nor a terminal's control characters acting."""
+    return escape(printable(text))

@@ -29,9 +29,9 @@ from ..observers.console import listening
 from ..report.terminal.comparison import comparison
 from ..report.terminal.model_tables import inspection, summary_line
 from ..report.terminal.selection_table import selection_line, selection_table
-from ..report.texts import printable
 from ..storage.formats.export import FORMATS, export_model
 from ..storage.run.directory import CONFIG, RunDirectory
+from ..text import printable
 from .signals import signals_raised
 
 _OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY.PATH=VALUE]...")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from ..events import Connected, Event, Iteration, Listener, Notice, Phase, to_all
-from ..report.texts import printable
+from ..text import printable
 from .live_display import Board, shown
 
 

@@ -9,8 +9,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from ...text import counted
-from ..texts import harmless
+from ...text import counted, harmless
 from . import figures, marginals
 from . import selection as candidates
 from .convergence import convergence

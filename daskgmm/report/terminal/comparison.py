@@ -8,8 +8,7 @@ from rich.table import Table
 from ...core.em.fitted_model import Model
 from ...core.scoring.matching import Comparison, compare
 from ...errors import DataError
-from ...text import counted
-from ..texts import shown
+from ...text import counted, shown
 
 _CAPTION = (
     "distance: Bhattacharyya, 0 where both are equal; mean: shift in pooled standard deviations, over all features and "

@@ -9,8 +9,7 @@ from rich.table import Table
 from ...core.em.fitted_model import FitSummary, Model
 from ...core.mixture.mixture import Mixture
 from ...core.scoring.bhattacharyya import bhattacharyya_distances
-from ...text import counted
-from ..texts import shown
+from ...text import counted, shown
 
 _MOST_FEATURES = 8  # whose means are shown
 _FIRST_COLUMN, _COLUMN = 14, 22  # characters of the tables of means

@@ -8,8 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from ...core.selection.table import Row, Selection
-from ...text import counted
-from ..texts import shown
+from ...text import counted, shown
 
 _MOST_ROWS = 12  # of candidates that have nothing remarkable
 _MOST_NUMBERS = 4  # of components that have collapsed
