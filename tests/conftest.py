@@ -25,6 +25,20 @@ DATA = Path(__file__).parent / "data"
 settings.register_profile("daskgmm", deadline=None, derandomize=True, max_examples=30)
 settings.load_profile("daskgmm")
 
+PROCESSES_OF_ALL_TESTS = 2  # of those on clusters, each has two or three more
+PROCESSES_OF_SLOW_TESTS = 4  # these wait more than they compute
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Have all tests run in several processes unless -n says otherwise; tests that are named run in this one."""
+    named = config.args_source is pytest.Config.ArgsSource.ARGS
+    if named or not config.pluginmanager.hasplugin("xdist") or config.option.numprocesses is not None:
+        return
+    slow = config.option.markexpr == "slow"
+    config.option.numprocesses = PROCESSES_OF_SLOW_TESTS if slow else PROCESSES_OF_ALL_TESTS
+    config.option.dist = "worksteal"
+
 
 @pytest.fixture(scope="session")
 def faithful():
