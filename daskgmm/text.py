@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import floor, isfinite, log10
 
 from rich.markup import escape
 
@@ -11,6 +12,29 @@ def counted(number: int, noun: str) -> str:
     """Return the number with its noun, in the plural where it is not one: 1 chunk, 2,048 chunks, 0 passes."""
     plural = noun + ("es" if noun.endswith("s") else "s")
     return f"{number:,} {noun if number == 1 else plural}"
+
+
+def with_precision(value: float, deviation: float) -> str:
+    """Return a number down to the second digit of its standard deviation: 1,700,000,012.3 of a deviation of 2.5.
+
+    So values that lie some deviations apart never read the same, however far from 0 they are.
+    """
+    if not (isfinite(value) and isfinite(deviation)):
+        return f"{value:g}"
+    if deviation <= 0:
+        return f"{value:.12g}"
+    decimals = 1 - floor(log10(deviation))
+    largest = max(abs(value), deviation)
+    if not 1e-4 <= largest < 1e15:
+        digits = floor(log10(largest)) + decimals + 1
+        return f"{value:.{min(max(digits, 1), 17) - 1}e}"
+    shown_decimals = min(max(decimals, 0), max(16 - floor(log10(largest)), 0))
+    return f"{round(value, shown_decimals) + 0.0:,.{shown_decimals}f}"  # + 0.0: no negative zero
+
+
+def two_digits(deviation: float) -> str:
+    """Return a standard deviation with its first two digits, as `with_precision` shows the mean beside it."""
+    return with_precision(deviation, deviation)
 
 
 def printable(text: str) -> str:

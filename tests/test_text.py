@@ -2,7 +2,7 @@
 
 import pytest
 
-from daskgmm.text import counted, harmless, printable, shown
+from daskgmm.text import counted, harmless, printable, shown, with_precision
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,18 @@ def test_no_character_acts_on_a_terminal_or_a_page():
     assert "\u202e" not in harmless(hostile)
     assert harmless("tab\tand\nline") == "tab\tand\nline"
     assert shown(hostile) == r"a?[31mb?c?\[bold]d"
+
+
+@pytest.mark.parametrize(
+    ("mean", "deviation", "text"),
+    [
+        (1.7e9, 2.5, "1,700,000,000.0"),
+        (2459000.123456, 1e-4, "2,459,000.12346"),
+        (-0.0001, 3.0, "0.0"),
+        (1234567.0, 345678.0, "1,234,567"),
+        (3e-12, 1e-13, "3.00e-12"),
+        (7.25, 0.0, "7.25"),
+    ],
+)
+def test_a_mean_is_shown_down_to_the_second_digit_of_its_deviation(mean, deviation, text):
+    assert with_precision(mean, deviation) == text

@@ -101,7 +101,7 @@ def test_inspection_breaks_no_column_of_a_narrow_terminal():
     console.print(inspection(model_of(10), 60))
     text = console.file.getvalue()
     assert "…" not in text
-    assert "17 ± 1" in text
+    assert "17.0 ± 1.0" in text
 
 
 def test_inspection_shows_markup_in_the_name_of_a_feature_as_it_is():

@@ -94,6 +94,17 @@ def columns(table: Selection) -> dict[str, list[Any]]:
     return {one.name: [getattr(row, one.name) for row in table.rows] for one in fields(Row)}
 
 
+def paired_error(one: Row, other: Row) -> float | None:
+    """Return the standard error of the difference of two held-out log-likelihoods, nats per row.
+
+    It is that of the differences on each fold: what a fold is like moves both. None without folds that both have.
+    """
+    folds = one.held_out_folds, other.held_out_folds
+    if one.name == other.name or not folds[0] or len(folds[0]) != len(folds[1]):
+        return None
+    return standard_error(np.subtract(*folds))
+
+
 def evidence(delta_bic: float) -> str:
     """Return in words what a difference in BIC says against the larger one (Raftery 1995, table 6)."""
     return next(words for bound, words in _EVIDENCE if delta_bic <= bound)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...provenance import Curve
+from ...text import counted
 from .colours import LEFT_OUT
 from .report_data import Story
 from .svg import ACCENT, FAINT, Drawing, panels, to_svg
@@ -80,7 +81,11 @@ def _settle(axes: Axes, curves: list[Curve], title: str) -> None:
     span = max(high - low, least)
     axes.set_ylim(low - 0.1 * span, high + 0.1 * span)
     axes.yaxis.set_major_formatter(lambda value, place: f"{value:,.8g}".replace("-", "\N{MINUS SIGN}"))
-    axes.locator_params(axis="x", nbins=5, integer=True)
+    if all(len(curve.history) == 1 for curve in curves):
+        axes.set_xlim(-0.5, 0.5)
+        axes.set_xticks([0])
+    else:
+        axes.locator_params(axis="x", nbins=5, integer=True)
     axes.locator_params(axis="y", nbins=6)
     axes.grid(axis="y")
     axes.set_title(title, color=FAINT)
@@ -91,12 +96,12 @@ def _text(on_sample: list[Curve], on_rows: list[Curve]) -> str:
     texts = []
     restarts = sum(curve.stage == "restart" for curve in on_sample)
     if restarts:
-        which = f"{restarts} restarts" if restarts > 1 else "one start"
+        which = counted(restarts, "restart") if restarts > 1 else "one start"
         texts.append(f"Left: {which} on part of the sample; the best goes on over the whole of it.")
     if on_rows:
         best = next((curve for curve in on_rows if curve.chosen), on_rows[0])
         texts.append(
             f"{'Right: on' if on_sample else 'On'} all rows, from {best.history[0]:.7g} to {best.history[-1]:.7g} nats "
-            f"per row in {len(best.history)} passes."
+            f"per row; each point is a pass that gained something."
         )
     return " ".join(texts)

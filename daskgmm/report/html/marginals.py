@@ -11,7 +11,8 @@ from .report_data import Story
 from .svg import INK, Drawing, figure, to_svg
 
 _WIDTH, _HEIGHT = 260, 180
-_MOST_CURVES, _POINTS, _MOST_BINS = 12, 160, 60
+_POINTS, _MOST_BINS = 160, 60
+_ACROSS = np.concatenate([np.linspace(-4, 4, 17), [-8, -6, -5, 5, 6, 8]])  # deviations from a narrow mean
 
 
 def marginals(story: Story) -> tuple[Drawing, ...]:
@@ -35,13 +36,14 @@ def _marginal(story: Story, feature: int, width: float = _WIDTH, height: float =
         counts, _ = np.histogram(values, edges, weights=weights)
         heights = counts / weights.sum() * scale / np.diff(edges)
         axes.bar(edges[:-1], heights, np.diff(edges), align="edge", color=LEFT_OUT, alpha=0.35, linewidth=0)
-    grid = np.linspace(low, high, _POINTS)
+    grid = _grid(story, feature, low, high)
     densities = _densities(story, feature, grid) * scale
     total = densities.sum(axis=0)
     axes.plot(grid, total, color=INK, linewidth=2.6)  # first, for components that lie apart are all of it
-    for component in story.by_weight[:_MOST_CURVES][::-1]:
+    for component in story.by_weight[::-1]:
         axes.plot(grid, densities[component], color=story.colours[component], linewidth=1.4)
-    top = max(float(np.quantile(total, 0.98)) * 1.15, float(heights.max()) if len(values) else 0.0)
+    even = np.interp(np.linspace(low, high, _POINTS), grid, total)  # a narrow peak must not flatten all others
+    top = max(float(np.quantile(even, 0.98)) * 1.15, float(heights.max()) if len(values) else 0.0)
     axes.set_ylim(0, top or 1.0)
     axes.set_xlim(low, high)
     axes.set_yticks([])
@@ -66,6 +68,15 @@ def _range(story: Story, feature: int, values: Array) -> tuple[float, float]:
         middle, half = (low + high) / 2, max(3 * float(story.deviations[:, feature].max()), 16 * least)
         low, high = middle - half, middle + half
     return float(low), float(high)
+
+
+def _grid(story: Story, feature: int, low: float, high: float) -> Array:
+    """Return the points (n,) at which densities are drawn: evenly spread, and close where a component is narrow."""
+    means, deviations = story.mixture.means[:, feature, None], story.deviations[:, feature, None]
+    narrow = deviations[:, 0] < (high - low) / _POINTS * 4
+    around = (means + _ACROSS * deviations)[narrow].ravel()
+    inside = around[(around > low) & (around < high)]
+    return np.unique(np.concatenate([np.linspace(low, high, _POINTS), inside]))
 
 
 def _edges(values: Array, low: float, high: float) -> Array:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ...core.mixture.covariance import STRUCTURES
 from ...text import counted
 from .report_data import Story
 
@@ -13,6 +14,7 @@ _STRONG, _ALIKE = 0.5, 0.8  # Bhattacharyya coefficients
 _SURE = 0.9  # probability of the most probable component
 _FEW_ROWS = 10  # per parameter
 _SAME_END = 1e-3  # nats per row: restarts this close ended in the same place
+_SIMPLER = ("tied", "diag", "spherical")  # in the order in which they are advised
 _NARROW = 1.001  # times the least deviation that a component may have
 
 
@@ -94,7 +96,14 @@ def share_of_sure(story: Story) -> float | None:
 def _certainty(story: Story) -> Iterator[str]:
     sure = share_of_sure(story)
     if sure is not None:
-        yield f"{_percent(sure)} of the rows belong to their cluster with a probability of {_SURE:g} or more."
+        seen = _rows_seen(story)
+        yield f"{_percent(sure)} of {seen} belong to their cluster with a probability of {_SURE:g} or more."
+
+
+def _rows_seen(story: Story) -> str:
+    """Return which rows the report has looked at one by one."""
+    n_seen, n_rows = len(story.rows), story.record.beginning.n_rows
+    return "the rows" if n_seen >= n_rows else f"{n_seen:,} sampled rows"
 
 
 def _course(story: Story) -> str:
@@ -175,7 +184,7 @@ def _small(story: Story) -> Iterator[tuple[str, str]]:
             f"Too few rows for a covariance of {d} features, less than {d + 1}, are in "
             f"{'component' if len(small) == 1 else 'components'} "
             f"{listed([str(one) for one in small[:8]])}{' and others' if len(small) > 8 else ''}.",
-            "Decrease model.n_components, or choose covariance_type diag or tied.",
+            f"Decrease model.n_components{_simpler(story, ', or ')}.",
         )
 
 
@@ -184,15 +193,29 @@ def _few_rows(story: Story) -> Iterator[tuple[str, str]]:
     if rows < _FEW_ROWS * parameters:
         yield (
             f"{rows:,} rows are few for {parameters:,} parameters: part of what was found may be chance.",
-            "Choose covariance_type diag or tied, fewer components or fewer features.",
+            f"Choose fewer components or fewer features{_simpler(story, ', or ')}.",
         )
+
+
+def _simpler(story: Story, joined: str) -> str:
+    """Return the advice to choose covariances of fewer parameters than those of the fit, if there are any."""
+    k, d = story.mixture.n_components, story.mixture.n_features
+    own = story.mixture.n_parameters
+    fewer = [name for name in _SIMPLER if k - 1 + k * d + STRUCTURES[name].n_parameters(k, d) < own]
+    return f"{joined}covariance_type {listed_as_choice(fewer)}" if fewer else ""
+
+
+def listed_as_choice(parts: Sequence[str]) -> str:
+    """Return the parts as people list what they may choose from."""
+    return " or ".join(parts) if len(parts) < 3 else f"{', '.join(parts[:-1])} or {parts[-1]}"
 
 
 def _unsure(story: Story) -> Iterator[tuple[str, str]]:
     sure = share_of_sure(story)
     if sure is not None and sure < 0.5:
         yield (
-            f"Only {_percent(sure)} of the rows belong to one component with a probability of {_SURE:g} or more.",
+            f"Only {_percent(sure)} of {_rows_seen(story)} belong to one component with a probability of {_SURE:g} or "
+            "more.",
             "Use probabilities (output.probabilities: true) instead of labels, or fewer components.",
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from ...text import counted, harmless
+from ...text import counted, harmless, two_digits, with_precision
 from . import figures, marginals
 from . import selection as candidates
 from .convergence import convergence
@@ -126,10 +126,14 @@ def _table_row(story: Story, component: int, features: Any) -> dict[str, Any]:
         "nearest": None if nearest is None else (nearest[0], f"{nearest[1]:.2f}", f"{np.exp(-nearest[1]):.2f}"),
         "entropy": f"{entropy:.2f}" if np.isfinite(entropy) else "–",
         "values": [
-            (_signed(f"{mixture.means[component, feature]:.4g}"), f"{story.deviations[component, feature]:.2g}")
+            _mean(float(mixture.means[component, feature]), float(story.deviations[component, feature]))
             for feature in features
         ],
     }
+
+
+def _mean(mean: float, deviation: float) -> tuple[str, str]:
+    return _signed(with_precision(mean, deviation)), two_digits(deviation)
 
 
 def _signed(number: str) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.mixture.covariance import STRUCTURES
 from ...core.selection.criterion import CRITERIA
-from ...core.selection.table import Row, Selection
+from ...core.selection.table import Row, Selection, paired_error
+from ...text import counted
 from ..terminal.selection_table import listed, number, places, ranked, remark
 from .colours import LEFT_OUT
 from .svg import INK, Drawing, figure, to_svg
@@ -39,7 +40,8 @@ def curves(selection: Selection | None) -> tuple[Drawing, ...]:
 def choice(selection: Selection) -> str:
     """Return what was chosen, and how far it is ahead, in words."""
     best, others = selection.chosen, [row for row in ranked(selection)[1:] if row.delta is not None]
-    text = f"{described(best)} is the best of {len(selection.rows)} candidates by {_inline(selection.criterion)}"
+    tried = counted(len(selection.rows), "candidate")
+    text = f"{described(best)} is the best of {tried} by {_inline(selection.criterion)}"
     if not others:
         return text + "."
     text += f", {number(others[0].delta, places(selection))} ahead of the next, {described(others[0])}"
@@ -71,7 +73,14 @@ def table(selection: Selection | None) -> dict[str, Any] | None:
     rows = listed(selection, _MOST_ROWS)
     criterion = "held out / row" if selection.n_folds else title(selection.criterion)
     return {
-        "names": ["parameters", criterion, "behind", "evidence against", "log-likelihood / row", *_NAMES],
+        "names": [
+            "parameters",
+            criterion,
+            "behind",
+            *_evidence(selection, "evidence against"),
+            *_NAMES,
+        ],
+        "has_evidence": selection.criterion == "bic",
         "rows": [_table_row(row, selection) for row in rows],
         "n_folds": selection.n_folds,
         "more": len(selection.rows) - len(rows),
@@ -85,15 +94,15 @@ def described(row: Row) -> str:
     return f"{row.covariance_type} covariance with {row.n_components} component{'s' * (row.n_components > 1)}"
 
 
-_NAMES = ("passes", "seconds", "remark")
+_NAMES = ("log-likelihood / row", "passes", "seconds", "remark")
 
 
 def _table_row(row: Row, selection: Selection) -> dict[str, Any]:
     cells = [
         (f"{row.n_parameters:,}", ""),
         (number(row.criterion, places(selection)), _spread(row) if selection.n_folds else ""),
-        ("" if row.name == selection.best else number(row.delta, places(selection)), ""),
-        (row.evidence or "", ""),
+        ("" if row.name == selection.best else number(row.delta, places(selection)), _paired(row, selection)),
+        *((text, "") for text in _evidence(selection, row.evidence or "")),
         (number(row.mean_log_likelihood, 4), ""),
         ("" if row.failed else str(row.n_iter + 1), ""),
         (f"{row.seconds:.2f}", ""),
@@ -105,6 +114,17 @@ def _table_row(row: Row, selection: Selection) -> dict[str, Any]:
         "chosen": row.name == selection.best,
         "cells": [(_signed(text), _signed(small)) for text, small in cells],
     }
+
+
+def _evidence(selection: Selection, text: str) -> list[str]:
+    """Return the text as a cell if the table has evidence: it is of BIC alone."""
+    return [text] if selection.criterion == "bic" else []
+
+
+def _paired(row: Row, selection: Selection) -> str:
+    """Return the standard error of how far a candidate is behind the chosen one, paired fold by fold."""
+    error = paired_error(row, selection.chosen)
+    return "" if error is None else f"± {number(error, 3)}"
 
 
 def _spread(row: Row) -> str:

@@ -9,7 +9,7 @@ from rich.table import Table
 from ...core.em.fitted_model import FitSummary, Model
 from ...core.mixture.mixture import Mixture
 from ...core.scoring.bhattacharyya import bhattacharyya_distances
-from ...text import counted, shown
+from ...text import counted, shown, two_digits, with_precision
 
 _MOST_FEATURES = 8  # whose means are shown
 _FIRST_COLUMN, _COLUMN = 14, 22  # characters of the tables of means
@@ -52,7 +52,7 @@ def _facts(model: Model) -> Table:
 
 def _components(model: Model) -> Table:
     mixture = model.mixture
-    table = Table("component", "weight", "rows", "nearest", "overlap")
+    table = Table("component", "weight", "expected rows", "nearest", "overlap")
     nearest = _nearest(mixture)
     for component in _heaviest_first(mixture):
         weight = mixture.weights[component]
@@ -72,10 +72,14 @@ def _means(model: Model, width: int) -> list[Table]:
         some = range(at, min(at + beside, len(names)))
         table = Table("component", *(names[i] for i in some))
         for component in _heaviest_first(mixture):
-            cells = (f"{mixture.means[component, i]:.4g} ± {deviations[component, i]:.3g}" for i in some)
+            cells = (_mean(float(mixture.means[component, i]), float(deviations[component, i])) for i in some)
             table.add_row(str(component), *cells)
         tables.append(table)
     return tables
+
+
+def _mean(mean: float, deviation: float) -> str:
+    return f"{with_precision(mean, deviation)} ± {two_digits(deviation)}"
 
 
 def _heaviest_first(mixture: Mixture) -> list[int]:
@@ -99,6 +103,9 @@ def _nearest(mixture: Mixture) -> list[tuple[str, str]]:
 
 
 def _legend(model: Model) -> str:
-    legend = "overlap: with the nearest other component, from 0 to 1; mean ± standard deviation of each feature"
+    legend = (
+        "expected rows: weight x all rows; overlap: with the nearest other component, from 0 to 1; mean ± standard "
+        "deviation of each feature"
+    )
     more = model.mixture.n_features - _MOST_FEATURES
     return f"{legend}; {more} more features are in model.zarr" if more > 0 else legend

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from ...core.selection.table import Row, Selection
+from ...core.selection.table import Row, Selection, paired_error
 from ...text import counted, shown
 
 _MOST_ROWS = 12  # of candidates that have nothing remarkable
@@ -20,7 +20,7 @@ def selection_table(selection: Selection) -> RenderableType:
     table.add_column("candidate", no_wrap=True)
     for name in ("parameters", selection.criterion, "behind", "passes"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("evidence" if selection.criterion == "bic" else "by bic", no_wrap=True)
+    table.add_column("evidence" if selection.criterion == "bic" else "", no_wrap=True)
     table.add_column("")
     rows = listed(selection, _MOST_ROWS)
     for row in rows:
@@ -55,16 +55,22 @@ def _cells(row: Row, selection: Selection) -> list[str]:
         row.name,
         str(row.n_parameters),
         number(row.criterion, places(selection)) + error,
-        number(row.delta, places(selection)),
+        number(row.delta, places(selection)) + _paired(row, selection),
         str(row.n_iter + 1) if not row.failed else "",
-        _verdict(row),
+        _verdict(row, selection),
         f"no better than {row.nested}" if row.nested else "",
     ]
 
 
-def _verdict(row: Row) -> str:
-    """Return what is held against the candidate, in a word or two."""
-    return "failed" if row.failed else "collapsed" if row.collapsed else row.evidence or ""
+def _paired(row: Row, selection: Selection) -> str:
+    error = paired_error(row, selection.chosen)
+    return "" if error is None else f" ± {error:.2g}"
+
+
+def _verdict(row: Row, selection: Selection) -> str:
+    """Return what is held against the candidate, in a word or two; evidence is of BIC alone."""
+    evidence = row.evidence or "" if selection.criterion == "bic" else ""
+    return "failed" if row.failed else "collapsed" if row.collapsed else evidence
 
 
 def _troubles(selection: Selection) -> Iterator[str]:

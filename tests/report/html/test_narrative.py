@@ -17,7 +17,7 @@ def test_a_good_fit_is_told_without_warnings():
     told = story(mixture(3, 2, apart=20.0))
     assert headline(told) == "3 clusters in 10,000 rows"
     assert "No two overlap strongly" in summary(told)[1]
-    assert "100 percent of the rows belong to their cluster" in summary(told)[1]
+    assert "belong to their cluster with a probability of 0.9 or more" in summary(told)[1]
     assert warnings(told) == []
 
 
@@ -97,3 +97,9 @@ def test_times_are_told_in_units_that_fit(seconds, words):
 
 def test_lists_read_as_people_write_them():
     assert [listed([]), listed([1]), listed([1, 2]), listed([1, 2, 3])] == ["", "1", "1 and 2", "1, 2 and 3"]
+
+
+def test_no_covariances_are_advised_that_the_fit_has_or_that_have_more_parameters():
+    told = story(Mixture("spherical", np.array([1 - 1e-4, 1e-4]), np.array([[0.0, 0.0], [30.0, 0.0]]), np.ones(2)))
+    assert "Decrease model.n_components." in said(told)
+    assert "diag" not in said(told)

@@ -112,7 +112,7 @@ def test_constant_features_and_huge_and_tiny_scales_are_drawn():
     means = np.array([offset - scale, offset + scale])
     of = Mixture("diag", np.array([0.5, 0.5]), means, np.tile(np.maximum(scale, 1e-9) ** 2, (2, 1)))
     _, text = drawn(story(of, rows))
-    assert "7 ± 1e-09" in text
+    assert "7.0000000000 ± 1.0e-09" in text
 
 
 def test_rows_that_are_not_kept_leave_their_pictures_out():
