@@ -10,6 +10,7 @@ from threading import Event, Thread
 from distributed import Client, Future
 
 from ..errors import ClusterLostError
+from .dask_internals import worker_descriptions
 
 _TASK_SECONDS = 0.5  # distributed takes a task of unknown duration to be as long, and asks for a worker for 5 s of them
 _TASKS_OF_A_WORKER = 10
@@ -49,11 +50,8 @@ def brought(client: Client, n_workers: int, description: str, start_timeout: flo
 
 
 def _n_workers(client: Client, timeout: float) -> int:
-    async def ask() -> int:
-        return len((await client.scheduler.identity(n_workers=-1))["workers"])
-
     try:
-        return int(client.sync(ask, callback_timeout=timeout))
+        return len(client.sync(worker_descriptions, client, callback_timeout=timeout))
     except TimeoutError:
         raise ClusterLostError(
             f"the scheduler did not answer within {timeout:g} s: restart it if it is stuck, or raise "

@@ -15,11 +15,11 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 from annotated_types import Gt
 from distributed import Client
-from distributed.client import AllExit
 
 from ..concurrency import Execution, executing
 from . import abandonment
 from .arrival import brought, wait_for_workers
+from .dask_internals import is_abandoned_wait, preload_no_workers_timeout
 from .stall_detection import Patience
 from .watchdog import watched
 
@@ -118,7 +118,7 @@ class _News(logging.Filter):
     """Lets through what the event loop says, but that a client no longer waits for its results."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], AllExit))
+        return not (record.exc_info and is_abandoned_wait(record.exc_info[1]))
 
 
 def client_of(cluster: Any, **options: Any) -> Client:
@@ -171,12 +171,8 @@ def reason(error: BaseException) -> str:
 
 
 def own_scheduler(stall_timeout: float, no_workers_timeout: float = NO_WORKERS_TIMEOUT) -> dict[str, Any]:
-    """Return options of distributed's Scheduler with which nothing waits for workers for ever (seconds).
-
-    That of no workers is no argument of it, and dask's configuration is the whole process's: it is set as it starts.
-    """
-    setup = f"def dask_setup(scheduler): scheduler.no_workers_timeout = {no_workers_timeout!r}"
-    return {"worker_ttl": worker_ttl(stall_timeout), "preload": [setup]}
+    """Return options of distributed's Scheduler with which nothing waits for workers for ever (seconds)."""
+    return {"worker_ttl": worker_ttl(stall_timeout), "preload": [preload_no_workers_timeout(no_workers_timeout)]}
 
 
 def worker_ttl(stall_timeout: float) -> str:

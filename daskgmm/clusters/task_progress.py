@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from distributed import Client
 from ..concurrency import current_execution
 from ..events import Load
 from ..filesystem.retry_counts import TOPIC, retries_here
+from .dask_internals import TaskStates, threads_and_task_states
 
 Look = Callable[[], Load | None]
 _PATIENCE = 2.0  # seconds for an answer of the scheduler
@@ -64,22 +64,16 @@ class _Retries:
 
 
 def _asked(client: Client, n_retries: int) -> Load | None:
-    """Return what the scheduler says; None where it does not answer in time, or in other words than expected."""
-
-    async def ask() -> tuple[dict[str, int], dict[str, dict[str, int]]]:
-        scheduler = client.scheduler
-        threads, prefixes = await asyncio.gather(scheduler.ncores(), scheduler.get_task_prefix_states())
-        return threads, prefixes
-
+    """Return what the scheduler says; None if it does not answer in time, or in an unexpected format."""
     try:
-        threads, prefixes = client.sync(ask, callback_timeout=_PATIENCE)
+        threads, prefixes = client.sync(threads_and_task_states, client, callback_timeout=_PATIENCE)
         done, total = tasks_of_pass(prefixes)
         return Load(len(threads), sum(threads.values()), done, total, n_retries)
     except Exception:  # a scheduler that is busy or gone, or of another release: there is nothing to show
         return None
 
 
-def tasks_of_pass(prefixes: Mapping[str, Mapping[str, int]]) -> tuple[int, int]:
+def tasks_of_pass(prefixes: TaskStates) -> tuple[int, int]:
     """Return how many tasks are done of how many, of the kind of task (by its prefix) that has most still to do."""
     left = {name: states["processing"] + states["waiting"] for name, states in prefixes.items()}
     busiest = max(left, key=lambda name: left[name], default=None)

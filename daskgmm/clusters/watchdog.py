@@ -5,15 +5,16 @@ What blocks the client is unknown here, and need not be known: its futures are c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from time import monotonic
 from typing import Any
 
-from distributed import Client, Future
+from distributed import Client
 
 from ..errors import ClusterLostError
+from .dask_internals import cancel_all, pending_keys, tasks_by_worker, worker_descriptions
 from .stall_detection import Look, Patience, Seen, Stall, described, stall_after
 
 _TICK = 0.5  # seconds between two looks at the client's own state
@@ -74,7 +75,7 @@ class _Watchdog:
                 self._cancel()
 
     def _look(self) -> None:
-        awaited = frozenset(str(key) for key, state in list(self._client.futures.items()) if state.status == "pending")
+        awaited = pending_keys(self._client)
         look = self._asked() if awaited else None
         stall = self._stall = stall_after(self._stall, awaited, look, monotonic())
         if stall is None:
@@ -96,18 +97,16 @@ class _Watchdog:
     def _asked(self) -> Look | None:
         """Return what the scheduler says of its workers, None where it does not answer."""
 
-        async def ask() -> tuple[dict[str, Any], dict[str, Any]]:
-            scheduler = self._client.scheduler
-            return await scheduler.identity(n_workers=-1), await scheduler.processing(workers=None)
+        async def ask() -> Look:
+            workers, tasks = await worker_descriptions(self._client), await tasks_by_worker(self._client)
+            return Look({address: _seen(worker) for address, worker in workers.items()}, tasks)
 
+        look: Look | None
         try:
-            identity, processing = self._client.sync(
-                ask, callback_timeout=min(self._patience.stall_timeout / 2, _ANSWER_TIMEOUT)
-            )
+            look = self._client.sync(ask, callback_timeout=min(self._patience.stall_timeout / 2, _ANSWER_TIMEOUT))
         except Exception:  # of the network, or of a client that is being closed
             return None
-        workers = {address: _seen(worker) for address, worker in identity["workers"].items()}
-        return Look(workers, {address: frozenset(map(str, keys)) for address, keys in processing.items()})
+        return look
 
     def _help(self, stall: Stall, look: Look | None) -> None:
         """Start workers again that are in the way, and ask for those that are missing; it may be in vain."""
@@ -123,13 +122,11 @@ class _Watchdog:
                 self._rescale()
 
     def _cancel(self) -> None:
-        client = self._client
         with suppress(Exception):  # a client that is closed has none
-            if waiting := [Future(key, client) for key in list(client.futures)]:
-                client.cancel(waiting, reason="stalled", msg=self.verdict)
+            cancel_all(self._client, self.verdict)
 
 
-def _seen(worker: dict[str, Any]) -> Seen:
+def _seen(worker: Mapping[str, Any]) -> Seen:
     return Seen(
         last_heard=float(worker["last_seen"]),
         paused=worker["status"] == "paused",

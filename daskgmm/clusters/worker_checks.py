@@ -7,7 +7,6 @@ waiting for ever.
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from functools import cache, partial
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from operator import eq
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,10 +26,12 @@ from threadpoolctl import threadpool_info
 
 from ..blas import single_threaded
 from ..errors import ClusterLostError, ConfigurationError
+from ..filesystem.location import remove_if_empty
 from .connection import ANSWER_TIMEOUT
+from .dask_internals import worker_descriptions
 from .departures import departures_excused
 
-Versions = Mapping[str, str]  # of a package, or that it is missing, by the address of the worker
+Versions = Mapping[str, str]  # or that it is missing: of a package by worker, or of a worker by package
 _OWN = "daskgmm"
 _SAME = ("dask", "distributed")  # they speak a protocol of their own release
 _LIKE = ("numpy", "scipy", "numba", "zarr", "threadpoolctl", "pydantic", "fsspec")  # they may differ in the last digits
@@ -51,33 +53,48 @@ class Difference:
         return f"{self.package} is {self.here} here and {self.there} on {_named(list(self.workers))}"
 
 
-def differences(client: Client) -> list[Difference]:
-    """Return where the packages of the workers differ from those here."""
-    found = _compared("python", platform.python_version(), answers(client, platform.python_version), _same_minor)
-    for package in (*_SAME, *_LIKE):
-        exact = package in _SAME
-        alike = (lambda a, b: a == b) if exact else _same_major
-        found += _compared(package, version(package), _versions(client, package), alike)
-    fitting = {_MISSING, _sent_version()}  # where it is missing it can be sent
-    own = {place: there for place, there in _own_versions(client).items() if there not in fitting}
-    return found + _compared(_OWN, version(_OWN), own, lambda here, there: here == there)
-
-
 def check_packages(client: Client, tell: Callable[[str], None]) -> None:
-    """Raise ConfigurationError where workers lack what a job needs, or have it in a version that cannot work with ours.
+    """Raise ConfigurationError if workers lack what a job needs, or have it in a version that cannot work with ours.
 
-    Differences that may change the last digits of results are told. Where this package is missing it is sent.
+    Differences that may change the last digits of results are reported. Where this package is missing it is sent.
     """
-    found = differences(client)
+    _refuse(differences(client), tell)  # first: other releases of Python do not run the functions that are sent next
+    own = _own_versions(client)
+    _refuse(_own_differences(own), tell)
+    _send_own_package(client, [place for place, there in own.items() if there == _MISSING], tell)
+
+
+def differences(client: Client) -> list[Difference]:
+    """Return where Python and the packages that this one needs differ on workers from those here."""
+
+    async def ask() -> Any:
+        return await client.get_versions(packages=[*_SAME, *_LIKE])
+
+    versions = _of_workers(client, ask)
+    here = _versions(versions["client"])
+    there = {worker: _versions(answer) for worker, answer in versions["workers"].items()}
+    found = []
+    for package, is_like in _COMPARISONS.items():
+        of_workers = {worker: packages[package] for worker, packages in there.items()}
+        found += _compare(package, here[package], of_workers, is_like)
+    return found
+
+
+def _versions(answer: Mapping[str, Any]) -> Versions:
+    """Return the versions by package of what get_versions returns for one process."""
+    versions = {package: version or _MISSING for package, version in answer["packages"].items()}
+    return {**versions, "python": ".".join(versions["python"].split(".")[:3])}  # without .final.0
+
+
+def _refuse(found: list[Difference], tell: Callable[[str], None]) -> None:
+    """Report differences; raise ConfigurationError if one of them matters."""
     for difference in found:
         tell(str(difference))
-    if any(difference.matters for difference in found):
-        serious = "; ".join(str(difference) for difference in found if difference.matters)
+    if serious := [str(difference) for difference in found if difference.matters]:
         raise ConfigurationError(
-            f"{serious}: install the same packages on the workers, use their image here, or "
+            f"{'; '.join(serious)}: install the same packages on the workers, use their image here, or "
             f"restart workers and scheduler that were sent another {_OWN}"
         )
-    _have_own_package(client, tell)
 
 
 def excuse_departures(client: Client) -> None:
@@ -86,10 +103,15 @@ def excuse_departures(client: Client) -> None:
 
 
 def check_paths(client: Client, inputs: Iterable[Path], output: Path | None) -> None:
-    """Raise ConfigurationError where a worker does not see what is read, or the directory that is written."""
-    for path in inputs:
-        blind = [worker for worker, sees in answers(client, os.access, str(path), os.R_OK).items() if not sees]
-        if blind:
+    """Raise ConfigurationError if a worker does not see what is read, or the directory that is written."""
+
+    def see(paths: list[str]) -> list[bool]:  # a function of its own, which is sent itself
+        return [os.access(path, os.R_OK) for path in paths]
+
+    paths = [str(path) for path in inputs]
+    seen = answers(client, see, paths) if paths else {}
+    for number, path in enumerate(paths):
+        if blind := [worker for worker, sees in seen.items() if not sees[number]]:
             raise ConfigurationError(
                 f"{path} is not readable on {_named(blind)}: workers read what their own machine sees; use a file "
                 "system that all share, or a URL"
@@ -98,17 +120,21 @@ def check_paths(client: Client, inputs: Iterable[Path], output: Path | None) -> 
         _check_output(client, output)
 
 
-def blas_threads(client: Client) -> int:
-    """Return how many threads BLAS uses in a task, on the worker where it uses most."""
-    return max((int(n) for n in answers(client, _blas_threads).values()), default=1)
+@dataclass(frozen=True)
+class Blas:
+    """How BLAS computes in the tasks of the workers."""
+
+    most_threads: int  # on the worker that uses most
+    places: Mapping[str, list[str]]  # addresses of workers, and this process, by the kernels that it takes there
 
 
-def blas_kernels(client: Client) -> dict[str, list[str]]:
-    """Return the workers' addresses by the kernels that BLAS takes for their processors, those of this process too."""
-    found: defaultdict[str, list[str]] = defaultdict(list, {_blas_kernels(): ["this process"]})
-    for worker, kernels in answers(client, _blas_kernels).items():
-        found[kernels].append(worker)
-    return dict(found)
+def blas_of_workers(client: Client) -> Blas:
+    """Ask the workers for the threads that BLAS uses in a task, and for the kernels that it takes for the processor."""
+    there = answers(client, _own_blas)
+    places: defaultdict[str, list[str]] = defaultdict(list, {_own_blas()[1]: ["this process"]})
+    for worker, (_, kernels) in there.items():
+        places[kernels].append(worker)
+    return Blas(max((n_threads for n_threads, _ in there.values()), default=1), dict(places))
 
 
 def memory_limits(client: Client) -> dict[str, int]:
@@ -122,25 +148,22 @@ def most_threads(client: Client) -> int:
 
 
 def _workers(client: Client) -> Mapping[str, Any]:
-    async def ask() -> Any:
-        return await client.scheduler.identity(n_workers=-1)
-
-    workers: Mapping[str, Any] = _of_scheduler(client, ask)["workers"]
+    workers: Mapping[str, Any] = _of_scheduler(client, partial(worker_descriptions, client))
     return workers
 
 
 def _of_scheduler(client: Client, ask: Callable[[], Awaitable[Any]]) -> Any:
     """Return what the scheduler answers; raise ClusterLostError where it does not within stall_timeout."""
     try:
-        return client.sync(ask, callback_timeout=_patience())
+        return client.sync(ask, callback_timeout=_answer_timeout())
     except TimeoutError:
         raise ClusterLostError(
-            f"the scheduler did not answer within {_patience():g} s: restart it if it is stuck, or raise "
+            f"the scheduler did not answer within {_answer_timeout():g} s: restart it if it is stuck, or raise "
             "cluster.stall_timeout"
         ) from None
 
 
-def _patience() -> float:
+def _answer_timeout() -> float:
     return ANSWER_TIMEOUT.get()
 
 
@@ -149,21 +172,13 @@ def answers(
 ) -> dict[str, Any]:
     """Return what each worker answers, by its address; one that is lost meanwhile is left out.
 
-    The function itself must raise no OSError: that is how a lost worker is told. Raises ClusterLostError where one
-    gives no answer for stall_timeout: the watchdog looks at tasks, and this is none.
+    The function itself must raise no OSError: that is what is returned of a lost worker. Raises as `_of_workers`.
     """
 
     async def ask() -> Any:
         return await client.run(function, *arguments, on_error="return")
 
-    try:
-        returned = client.sync(ask, callback_timeout=_patience())
-    except TimeoutError:
-        silent = min(_workers(client).items(), key=lambda item: float(item[1]["last_seen"]), default=("none", None))[0]
-        raise ClusterLostError(
-            f"workers did not all answer within {_patience():g} s, {silent} was not heard of for longest: restart "
-            "those that are stuck, or raise cluster.stall_timeout"
-        ) from None
+    returned = _of_workers(client, ask)
     there = {worker: answer for worker, answer in returned.items() if not isinstance(answer, OSError)}
     failed = next((answer for answer in there.values() if isinstance(answer, Exception)), None)
     if failed is not None and on_error == "raise":
@@ -171,58 +186,76 @@ def answers(
     return there
 
 
-def _versions(client: Client, package: str) -> Versions:
-    found = answers(client, version, package, on_error="return")
-    return {worker: answer if isinstance(answer, str) else _MISSING for worker, answer in found.items()}
+def _of_workers(client: Client, ask: Callable[[], Awaitable[Any]]) -> Any:
+    """Return what all workers answer; raise ClusterLostError if one does not within stall_timeout.
+
+    The watchdog sees nothing of it: it looks at tasks.
+    """
+    try:
+        return client.sync(ask, callback_timeout=_answer_timeout())
+    except TimeoutError:
+        silent = min(_workers(client).items(), key=lambda item: float(item[1]["last_seen"]), default=("none", None))[0]
+        raise ClusterLostError(
+            f"workers did not all answer within {_answer_timeout():g} s, {silent} has been silent for longest: restart "
+            "those that are stuck, or raise cluster.stall_timeout"
+        ) from None
 
 
-def _compared(package: str, here: str, there: Versions, alike: Callable[[str, str], bool]) -> list[Difference]:
+def _compare(package: str, here: str, there: Versions, is_like: Callable[[str, str], bool]) -> list[Difference]:
     workers = defaultdict(list)
     for worker, other in there.items():
         if other != here:
             workers[other].append(worker)
     return [
-        Difference(package, here, other, tuple(sorted(of)), other == _MISSING or not alike(here, other))
+        Difference(package, here, other, tuple(sorted(of)), other == _MISSING or not is_like(here, other))
         for other, of in sorted(workers.items())
     ]
 
 
-def _same_minor(first: str, second: str) -> bool:
+def _is_same_minor(first: str, second: str) -> bool:
     return first.split(".")[:2] == second.split(".")[:2]
 
 
-def _same_major(first: str, second: str) -> bool:
+def _is_same_major(first: str, second: str) -> bool:
     return first.split(".")[0] == second.split(".")[0]
+
+
+_COMPARISONS = {"python": _is_same_minor, **dict.fromkeys(_SAME, eq), **dict.fromkeys(_LIKE, _is_same_major)}
 
 
 def _own_versions(client: Client) -> Versions:
     """Return the version of this package on each worker and on the scheduler, that of sent code with its digest."""
 
-    async def ask(function: Callable[..., Any]) -> Any:
+    def installed(name: str) -> str:  # a function of its own, which is sent itself: workers may lack this package
         try:
-            return await client.run_on_scheduler(function, _OWN)
+            return version(name)
         except PackageNotFoundError:
-            return None
+            return _MISSING if find_spec(name) is None else _UNKNOWN
 
-    found = answers(client, find_spec, _OWN, on_error="return")
-    found["the scheduler"] = _of_scheduler(client, partial(ask, find_spec))
-    versions = {**_versions(client, _OWN), "the scheduler": _of_scheduler(client, partial(ask, version)) or _MISSING}
-    there = {place: versions.get(place, _MISSING) for place in found}
-    return {place: _UNKNOWN if one == _MISSING and found[place] is not None else one for place, one in there.items()}
+    async def ask() -> Any:
+        return await client.run_on_scheduler(installed, _OWN)
+
+    return {**answers(client, installed, _OWN), "the scheduler": _of_scheduler(client, ask)}
 
 
-def _have_own_package(client: Client, tell: Callable[[str], None]) -> None:
-    """Send this package to the workers and the scheduler, now and for workers to come, unless all have it."""
-    lacking = [place for place, there in _own_versions(client).items() if there == _MISSING]
-    if lacking:
-        tell(f"{_OWN} is missing on {_named(lacking)}: it is sent there")
-        with tempfile.TemporaryDirectory() as folder:
-            packed = _packed(Path(folder))
+def _own_differences(own: Versions) -> list[Difference]:
+    """Return where this package is another; it can be sent to where it is missing, and may have been."""
+    fitting = {_MISSING, _sent_version()}
+    return _compare(_OWN, version(_OWN), {place: one for place, one in own.items() if one not in fitting}, eq)
 
-            async def send() -> Any:
-                return await client.upload_file(packed)
 
-            _of_scheduler(client, send)
+def _send_own_package(client: Client, lacking: list[str], tell: Callable[[str], None]) -> None:
+    """Send this package to the workers and the scheduler, now and for workers to come, unless none lacks it."""
+    if not lacking:
+        return
+    tell(f"{_OWN} is missing on {_named(lacking)}: it is sent there")
+    with tempfile.TemporaryDirectory() as folder:
+        packed = _packed(Path(folder))
+
+        async def send() -> Any:
+            return await client.upload_file(packed)
+
+        _of_scheduler(client, send)
 
 
 def _packed(folder: Path) -> str:
@@ -250,15 +283,19 @@ def _package() -> Path:
 
 def _check_output(client: Client, output: Path) -> None:
     """Ask each worker for a file that is written here, since another machine may have a directory of that name too."""
-    made = not output.exists()
+
+    def shares(probe: str) -> bool:
+        return os.path.exists(probe) and os.access(os.path.dirname(probe), os.W_OK)
+
+    is_new = not output.exists()
     output.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=output, prefix=".probe-") as probe:
-        sees = answers(client, os.path.exists, probe.name)
-        writes = answers(client, os.access, str(output), os.W_OK)
-    if made:
-        output.rmdir()
-    bad = [worker for worker in sees if not (sees[worker] and writes.get(worker, True))]
-    if bad:
+    try:
+        with tempfile.NamedTemporaryFile(dir=output, prefix=".probe-") as probe:
+            shared = answers(client, shares, probe.name)
+    finally:
+        if is_new:
+            remove_if_empty(output)
+    if bad := [worker for worker, is_shared in shared.items() if not is_shared]:
         raise ConfigurationError(
             f"output.directory {output} is not the same directory, or not writable, on {_named(bad)}: results are "
             "written by the workers; use a file system that all share, or a URL"
@@ -269,11 +306,9 @@ def _named(workers: list[str]) -> str:
     return workers[0] + (f" and {len(workers) - 1} more" if len(workers) > 1 else "")
 
 
-def _blas_threads() -> int:
+def _own_blas() -> tuple[int, str]:
+    """Return the threads that BLAS uses in a task of this process, and the kernels that it takes."""
     with single_threaded():
-        return max((int(one["num_threads"]) for one in threadpool_info() if one["user_api"] == "blas"), default=1)
-
-
-def _blas_kernels() -> str:
-    libraries = (one for one in threadpool_info() if one["user_api"] == "blas")
-    return " and ".join(sorted({f"{one['internal_api']} {one.get('architecture')}" for one in libraries}))
+        libraries = [one for one in threadpool_info() if one["user_api"] == "blas"]
+    kernels = " and ".join(sorted({f"{one['internal_api']} {one.get('architecture')}" for one in libraries}))
+    return max((int(one["num_threads"]) for one in libraries), default=1), kernels

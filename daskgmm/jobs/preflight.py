@@ -10,8 +10,7 @@ from distributed import Client
 from ..clusters.connection import Connection
 from ..clusters.kinds.address import Address
 from ..clusters.worker_checks import (
-    blas_kernels,
-    blas_threads,
+    blas_of_workers,
     check_packages,
     check_paths,
     excuse_departures,
@@ -45,10 +44,11 @@ def _check_workers(client: Client, config: Config, memory: Memory, listen: Liste
     output = place(config.output.directory, config.output.storage_options)
     writes = config.output.has_results and isinstance(output, Path)
     check_paths(client, local_inputs(config.data), output.absolute() if writes else None)
-    if (n := blas_threads(client)) > 1:
+    blas = blas_of_workers(client)
+    if (n := blas.most_threads) > 1:
         listen(Notice(f"BLAS takes {n} threads in each task: start the workers with OMP_NUM_THREADS=1"))
-    if len(kernels := blas_kernels(client)) > 1:
-        each = "; ".join(f"{name} on {len(of)}, {of[0]} first" for name, of in sorted(kernels.items()))
+    if len(blas.places) > 1:
+        each = "; ".join(f"{name} on {len(of)}, {of[0]} first" for name, of in sorted(blas.places.items()))
         listen(Notice(f"BLAS takes other kernels on other processors ({each}): last digits may differ between runs"))
     if isinstance(config.cluster, Address) and (n := most_threads(client)) > config.cluster.threads_per_worker:
         listen(Notice(f"workers run {n} tasks at once: with cluster.threads_per_worker={n} memory is planned for that"))

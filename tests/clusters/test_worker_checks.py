@@ -14,8 +14,7 @@ from daskgmm.clusters import worker_checks as preflight
 from daskgmm.clusters.connection import Connection, answers_within
 from daskgmm.clusters.worker_checks import (
     answers,
-    blas_kernels,
-    blas_threads,
+    blas_of_workers,
     check_packages,
     check_paths,
     differences,
@@ -62,6 +61,25 @@ def test_workers_of_the_same_environment_do_not_differ(client):
     assert told == []
 
 
+def test_versions_are_asked_in_few_rounds(client, monkeypatch):
+    rounds, run, versions = [], client.run, client.get_versions
+    monkeypatch.setattr(client, "run", lambda what, *a, **k: rounds.append(what.__name__) or run(what, *a, **k))
+    monkeypatch.setattr(client, "get_versions", lambda **k: rounds.append("versions") or versions(**k))
+    check_packages(client, pytest.fail)
+    blas_of_workers(client)
+    assert rounds == ["versions", "installed", "_own_blas"]
+
+
+def test_a_directory_that_another_job_fills_meanwhile_stays(client, tmp_path, monkeypatch):
+    def fill(client, function, probe):
+        (tmp_path / "out" / "of-another-job").touch()
+        return answers(client, function, probe)
+
+    monkeypatch.setattr(preflight, "answers", fill)
+    check_paths(client, [], tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["of-another-job"]
+
+
 def one_worker(file):
     client = Client(scheduler_file=str(file), set_as_default=False)
     client.wait_for_workers(1, timeout=60)
@@ -96,7 +114,7 @@ def test_this_package_is_sent_where_it_is_missing_and_computes_there(tmp_path, c
         check_packages(client, told.append)
         assert len(told) == 1
         assert "daskgmm is missing on tcp://" in told[0]
-        assert blas_threads(client) == 1
+        assert blas_of_workers(client).most_threads == 1
         again = []
         check_packages(client, again.append)
         assert again == []
@@ -138,12 +156,12 @@ def test_inputs_are_the_local_files_of_a_path(tmp_path, monkeypatch):
 
 
 def test_tasks_call_blas_on_one_thread_and_memory_is_known(client):
-    assert blas_threads(client) == 1
+    assert blas_of_workers(client).most_threads == 1
     assert len(memory_limits(client)) == 2
 
 
 def test_workers_of_the_same_processor_take_the_same_kernels_of_blas(client):
-    (places,) = blas_kernels(client).values()
+    (places,) = blas_of_workers(client).places.values()
     assert len(places) == 3
 
 
@@ -221,9 +239,7 @@ def stuck(tmp_path):
         os.kill(pid, signal.SIGCONT)
 
 
-@pytest.mark.parametrize(
-    "ask", [memory_limits, most_threads, blas_threads, lambda client: check_packages(client, print)]
-)
+@pytest.mark.parametrize("ask", [memory_limits, most_threads, lambda client: check_packages(client, print)])
 def test_a_frozen_scheduler_is_not_waited_for_without_end(stuck, ask):
     with (
         answers_within(1.0),

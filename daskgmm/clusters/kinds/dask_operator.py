@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from distributed.core import Status
-from distributed.utils import LoopRunner, sync
-
 from ...errors import ClusterLostError, ConfigurationError
+from ..dask_internals import event_loop, is_running, leave_at_exit, run_in_loop
 
 _CLOSE_TIMEOUT = 60.0  # seconds to wait until the pods are gone; the operator goes on without us
 
@@ -26,20 +24,16 @@ def dask_cluster_running(
     Raise ClusterLostError where that takes longer than start_timeout, seconds: KubeCluster itself would wait for ever
     for a pod that no node takes.
     """
-    runner = LoopRunner()
-    runner.start()
-    try:
-        cluster = sync(runner.loop, _made, manifest, namespace, start_timeout, runner.loop)
+    with event_loop() as loop:
+        cluster = run_in_loop(loop, _make, manifest, namespace, start_timeout, loop)
         try:
             _start(cluster, start_timeout)
             yield cluster
         finally:
             leftovers += _close(cluster)
-    finally:
-        runner.stop()
 
 
-async def _made(manifest: dict[str, Any], namespace: str | None, start_timeout: float, loop: Any) -> Any:
+async def _make(manifest: dict[str, Any], namespace: str | None, start_timeout: float, loop: Any) -> Any:
     """Return the KubeCluster before it has done anything: made inside of the loop, it does not start by itself."""
     try:
         from dask_kubernetes.operator import KubeCluster
@@ -63,7 +57,7 @@ def _start(cluster: Any, start_timeout: float) -> None:
         await asyncio.wait_for(cluster, start_timeout)
 
     try:
-        sync(cluster.loop, start)
+        run_in_loop(cluster.loop, start)
     except Exception as error:  # of httpx, kr8s, dask-kubernetes, asyncio
         reason = " ".join(str(error).split()).rstrip(".") or f"its scheduler was not ready within {start_timeout:g} s"
         raise ClusterLostError(
@@ -74,11 +68,11 @@ def _start(cluster: Any, start_timeout: float) -> None:
 
 def _close(cluster: Any) -> list[str]:
     """Delete the cluster and all its pods, if any were made; return what to tell of one that ran, and may still do."""
-    ran, left = cluster.status == Status.running, []
+    ran, left = is_running(cluster), []
     try:
         cluster.close(timeout=_CLOSE_TIMEOUT)
     except Exception as error:
         if ran:
             left = [f"{cluster.name} may still run ({error}): kubectl delete daskclusters {cluster.name}"]
-    cluster.shutdown_on_close = False  # else a hook at the exit of the process tries, and fails, once more
+    leave_at_exit(cluster)
     return left

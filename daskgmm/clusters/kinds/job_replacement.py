@@ -15,6 +15,8 @@ from dask.utils import parse_timedelta
 from distributed import Scheduler, SchedulerPlugin
 from distributed.deploy import Adaptive
 
+from ..dask_internals import forget_job, present_workers, workers_of_jobs
+
 
 def gone_since(
     before: Mapping[str, float], jobs: Mapping[str, Collection[str]], came: set[str], present: set[str], now: float
@@ -50,12 +52,10 @@ class Replacing(Adaptive):  # type: ignore[misc]
 
     async def target(self) -> Any:
         """Return the number of workers that are wanted."""
-        specs = self.cluster.worker_spec.items()
-        jobs = {job: [f"{job}{suffix}" for suffix in spec["group"]] for job, spec in specs if "group" in spec}
-        now = monotonic()
-        self._gone_since = gone_since(self._gone_since, jobs, self._came, self.cluster.observed, now)
+        jobs, now = workers_of_jobs(self.cluster), monotonic()
+        self._gone_since = gone_since(self._gone_since, jobs, self._came, present_workers(self.cluster), now)
         patience = parse_timedelta(dask.config.get("distributed.deploy.lost-worker-timeout"))  # a nanny starts it again
         for job in [job for job, since in self._gone_since.items() if now - since >= patience]:
             self._came.difference_update(jobs[job])  # the next job has the same name, and waits in the queue
-            await self.cluster.workers.pop(job).close()
+            await forget_job(self.cluster, job)
         return await super().target()

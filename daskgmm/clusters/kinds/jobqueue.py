@@ -18,12 +18,12 @@ from types import ModuleType
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge
-from distributed.core import Status
 from pydantic import BeforeValidator, Field
 
 from ...errors import ConfigurationError
 from ...options import STRICT, TextPattern
 from ..connection import Connection, client_of, connected
+from ..dask_internals import job_class, recording_refusals
 from ..memory_size import Memory
 from .batch import BatchWorkers, check_command, slurm_directive, slurm_pattern
 from .job_replacement import Replacing
@@ -84,7 +84,7 @@ class JobQueue(BatchWorkers):
 
     def job_script(self, scheduler: str = "tcp://SCHEDULER:8786") -> str:
         """Return the script of a worker's job, for the scheduler's address."""
-        job = getattr(_dask_jobqueue(self.kind), self.cluster_class).job_cls
+        job = job_class(getattr(_dask_jobqueue(self.kind), self.cluster_class))
         text: str = job(scheduler, name="daskgmm", interface=self.interface, **self._job_options()).job_script()
         return text
 
@@ -105,11 +105,11 @@ class JobQueue(BatchWorkers):
     def _submitted(self, package: ModuleType) -> Iterator[Any]:
         """Hold the cluster of dask-jobqueue once the queue has taken its first jobs."""
         cluster_class = getattr(package, self.cluster_class)
-        check_command(cluster_class.job_cls.submit_command, self.kind)
+        check_command(job_class(cluster_class).submit_command, self.kind)
         refusals: list[str] = []
         with cluster_class(
             n_workers=self.n_processes,
-            job_cls=_telling(cluster_class.job_cls, refusals),
+            job_cls=recording_refusals(job_class(cluster_class), refusals),
             interface=self.interface,
             scheduler_options=self.scheduler_options(self._scheduler_network),
             silence_logs="critical",
@@ -273,22 +273,3 @@ def _dask_jobqueue(kind: str) -> ModuleType:
         ) from None
     finally:
         signal.signal(signal.SIGINT, handler)
-
-
-def _telling(job_class: Any, refusals: list[str]) -> Any:
-    """Return the class of jobs that add to refusals why the queue took none; raised, nobody would hear of it."""
-
-    class Job(job_class):  # type: ignore[misc]
-        async def start(self) -> None:
-            try:
-                await super().start()
-            except RuntimeError as error:
-                refusals.append(str(error).rpartition("stderr:")[2].strip())
-                self.status = Status.running  # as a job that never comes: closing it is then in order
-
-        async def close(self) -> None:
-            self.status = Status.closing
-            await super().close()
-            self.status = Status.closed
-
-    return Job

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, ClassVar, Literal
@@ -14,12 +14,12 @@ import dask
 from annotated_types import Ge
 from dask.system import CPU_COUNT
 from distributed import LocalCluster
-from distributed.utils import LoopRunner
 from tornado.ioloop import IOLoop
 
 from ...concurrency import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from ...options import STRICT
 from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, client_of, connected, own_scheduler
+from ..dask_internals import event_loop
 from ..memory_size import MemoryLimit, check_memory
 
 # A terminal sends Ctrl-C to all processes of a job, as a batch system does with its warning: it is the client's to end
@@ -103,15 +103,12 @@ def _deaf_loop() -> Iterator[IOLoop]:
     Workers are started by it, again and again, and could ignore a signal by themselves a while later only;
     multiprocessing's helper, which comes with the first, would never.
     """
-    runner = LoopRunner()
-    blocks = hasattr(signal, "pthread_sigmask")
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _DEAF_TO) if blocks else set()
-    try:
-        runner.start()
-    finally:
-        if blocks:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    try:
-        yield runner.loop
-    finally:
-        runner.stop()
+    with ExitStack() as stack:
+        blocks = hasattr(signal, "pthread_sigmask")
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _DEAF_TO) if blocks else set()
+        try:
+            loop = stack.enter_context(event_loop())
+        finally:
+            if blocks:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        yield loop
