@@ -5,34 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+import numpy as np
+from numba import njit
 
 # contract: fused multiply-add, and nothing else that changes the order of operations. Division as NumPy does it: a
 # check for zero is a branch, and a loop with a branch does not vectorise.
-_intrinsic: Callable[..., Any] = intrinsic
 _exact: Callable[..., Any] = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-
-
-@_intrinsic
-def _bits(typing_context: Any, value: Any) -> Any:
-    """Return the 64 bits of a float as an integer."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.IntType(64))
-
-    return types.int64(types.float64), codegen
-
-
-@_intrinsic
-def _from_bits(typing_context: Any, value: Any) -> Any:
-    """Return the float that has these 64 bits."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.DoubleType())
-
-    return types.float64(types.int64), codegen
 
 
 _LOG2_E = 1.4426950408889634
@@ -69,7 +47,7 @@ def exp_flushed(x: float, flush: float) -> Any:
     p = p * r + 0.5
     p = p * r + 1.0
     p = p * r + 1.0
-    power_of_two = _from_bits((_bits(shifted) << 52) + _EXPONENT_ONE)
+    power_of_two = np.int64((np.float64(shifted).view(np.int64) << 52) + _EXPONENT_ONE).view(np.float64)
     return p * power_of_two if x > flush else 0.0
 
 
@@ -79,9 +57,9 @@ def log_normal(x: float) -> Any:
 
     x = 2^e m with m in [sqrt(1/2), sqrt(2)), log m = 2 artanh((m - 1) / (m + 1)) by its series to the 21st power.
     """
-    bits = _bits(x)
+    bits = np.float64(x).view(np.int64)
     exponent = (bits - _SQRT_HALF_BITS) >> 52
-    m = _from_bits(bits - (exponent << 52))
+    m = np.int64(bits - (exponent << 52)).view(np.float64)
     f = (m - 1.0) / (m + 1.0)
     g = f * f
     p = 2.0 / 21.0
