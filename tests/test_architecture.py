@@ -102,3 +102,39 @@ def test_core_knows_no_cluster_file_clock_or_terminal(module):
 )
 def test_scripts_find_what_has_moved_by_its_old_path(old, name):
     assert callable(getattr(importlib.import_module(f"daskgmm.{old}"), name))
+
+
+def private_imports(tree):
+    """Yield the names that begin with an underscore, or lie in such a module, of what is imported of other packages."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and not node.level and node.module != "__future__":
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from (name for name in names if any(part.startswith("_") for part in name.split(".")))
+
+
+def test_other_packages_private_names_are_imported_by_one_module_each():
+    others = [module for module in MODULES if not module.stem.endswith("_internals")]
+    assert {name for module in others for name in private_imports(tree_of(module))} == set()
+
+
+PRIVATE_ATTRIBUTES = {  # of dask, distributed, dask-jobqueue and zarr
+    "_meta", "consolidated_metadata", "encode_chunk_key", "futures", "get_task_prefix_states", "identity", "job_cls",
+    "ncores", "observed", "processing", "shutdown_on_close", "worker_spec",
+}  # fmt: skip
+SENT_TO_SCHEDULERS = {"abandonment", "departures"}  # where there may be no package of ours to import from
+
+
+def test_other_packages_private_attributes_are_used_by_one_module_each():
+    users = {
+        str(module)
+        for module in MODULES
+        if not module.stem.endswith("_internals") and module.stem not in SENT_TO_SCHEDULERS
+        for node in ast.walk(tree_of(module))
+        if isinstance(node, ast.Attribute) and node.attr in PRIVATE_ATTRIBUTES and _is_foreign(node)
+    }
+    assert users == set()
+
+
+def _is_foreign(node):
+    """Return whether an attribute is not that of a value of our own, which may be named alike."""
+    return not (isinstance(node.value, ast.Name) and node.value.id == "self")

@@ -11,6 +11,7 @@ from uuid import uuid4
 import dask
 import dask.array as da
 import numpy as np
+from dask.array.utils import meta_from_array
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
@@ -162,7 +163,9 @@ class Rows:
     def persisted(self) -> Rows:
         """Return the same rows held in the memory of the scheduler's workers, aligned for the kernel."""
         arrays = [self.array] if self.weights is None else [self.array, self.weights]
-        held = (one.map_blocks(aligned, name=one.name + _HELD, dtype=one.dtype, meta=one._meta) for one in arrays)
+        held = (
+            one.map_blocks(aligned, name=one.name + _HELD, dtype=one.dtype, meta=meta_from_array(one)) for one in arrays
+        )
         execution = current_execution()
         array, *weights = dask.persist(*held, **(execution.keywords() if execution else {}))
         return replace(self, array=array, weights=weights[0] if weights else None)

@@ -12,11 +12,10 @@ from typing import Any, ClassVar
 import dask.array as da
 import numpy as np
 from rich.console import Console
-from sklearn.base import BaseEstimator, DensityMixin, _fit_context
+from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..chunked.memory import fits
@@ -38,6 +37,7 @@ from ..fitting.iteration_events import iteration_teller
 from ..observers.console import plain
 from ..observers.notebook import bar_of_fit, notebook_bar
 from .inputs import Input, Wrap, is_lazy, lazy_input, memory_input, without_mask
+from .sklearn_internals import Interval, StrOptions, fit_context
 from .validation import check_warm_start, given_parameters
 
 _SINGULAR = (
@@ -237,7 +237,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         self.verbose = verbose
         self.verbose_interval = verbose_interval
 
-    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # as above
+    @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # as above
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:
         """Fit the mixture to rows X (n, d), or an array (..., d), with weights (n,) or (...,); return self."""
         rows = self._rows(X, sample_weight)

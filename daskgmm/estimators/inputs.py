@@ -10,6 +10,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+from dask.array.utils import meta_from_array
 from numpy.typing import NDArray
 
 from ..chunked.rows import Rows
@@ -144,9 +145,10 @@ def _checked(array: da.Array) -> da.Array:
     """Return an array (*grid, d) of real numbers; raise DataError for any other."""
     _check_types([("the array", array.dtype)])
     unmasked(array, "X", "fill them with NaN (da.ma.filled) and give such rows a sample_weight of 0")
-    if not isinstance(array._meta, np.ndarray):
+    meta = meta_from_array(array)
+    if not isinstance(meta, np.ndarray):
         raise DataError(
-            f"the blocks of the dask array are of type {type(array._meta).__name__}: turn them into NumPy arrays with "
+            f"the blocks of the dask array are of type {type(meta).__name__}: turn them into NumPy arrays with "
             "map_blocks"
         )
     if array.ndim < 2:

@@ -7,6 +7,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+from dask.array.utils import meta_from_array
 from numpy.typing import NDArray
 
 from ..core.arrays.blocks import is_real
@@ -43,7 +44,7 @@ def unmasked(data: Any, name: str, remedy: str) -> Any:
         if not np.ma.getmaskarray(data).any():
             return data.data
         raise DataError(f"{name} is a masked array with {int(np.ma.getmaskarray(data).sum())} masked values: {remedy}")
-    if isinstance(data, da.Array) and isinstance(data._meta, np.ma.MaskedArray):
+    if isinstance(data, da.Array) and isinstance(meta_from_array(data), np.ma.MaskedArray):
         raise DataError(f"{name} is a dask array of masked arrays: {remedy}")
     return data
 

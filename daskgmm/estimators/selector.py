@@ -9,10 +9,9 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 from rich.console import Console
-from sklearn.base import BaseEstimator, DensityMixin, _fit_context
+from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ..chunked.data_summary import survey_and_sample
@@ -30,6 +29,7 @@ from ..fitting.sweep import Found, Search, search
 from ..observers.console import plain
 from ..observers.notebook import bar_of_sweep, notebook_bar
 from .gaussian_mixture import NOT_CONVERGED, GaussianMixture
+from .sklearn_internals import Interval, StrOptions, fit_context
 
 _SHARED = (
     "tol",
@@ -195,7 +195,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         self.random_state = random_state
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # as above
+    @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # as above
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixtureSelector:
         """Fit all candidates to rows X (n, d), or an array (..., d), with weights (n,) or (...,); return self."""
         select = self._options()

@@ -12,11 +12,10 @@ from typing import Any
 
 import zarr
 from zarr.abc.store import Store
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
 
 from ..errors import DataError
 from ..filesystem.retry import is_denied, is_transient
+from ..filesystem.zarr_internals import read_key
 from .readable import Readable, Slices, Wrapped
 
 _METADATA_KEYS = {2: (".zarray", ".zattrs"), 3: ("zarr.json",)}  # of an array, by the format of zarr
@@ -65,5 +64,5 @@ def _fingerprint(store: Store, keys: Iterable[str]) -> Fingerprint:
 
 
 def _digest(store: Store, key: str) -> str | None:
-    value = sync(store.get(key, default_buffer_prototype()))
-    return None if value is None else sha256(value.to_bytes()).hexdigest()
+    value = read_key(store, key)
+    return None if value is None else sha256(value).hexdigest()

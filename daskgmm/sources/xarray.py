@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigurationError, DataError
 from ..filesystem.location import is_url
+from ..filesystem.zarr_internals import is_consolidated
 from .base import Coordinate, Source, plain_attributes
 from .cf_decoding import decoded, default_fill
 from .container import LARGEST_COORDINATE, Member, source_in
@@ -97,7 +98,7 @@ def _shared(handle: Handle, decoded: bool) -> tuple[Any, Any]:
     }
     if handle.kind == "zarr":
         group = handle.group()
-        how |= {"engine": "zarr", "consolidated": group.metadata.consolidated_metadata is not None}
+        how |= {"engine": "zarr", "consolidated": is_consolidated(group)}
         blosc = [array.path for _, array in group.arrays() if is_blosc(array)]
         store = CheckedStore(group.store, blosc, dict(handle.absent))
         return xarray.open_dataset(store, group=group.path or None, **how), None

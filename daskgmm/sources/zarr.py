@@ -16,6 +16,7 @@ from zarr.storage import FsspecStore
 
 from ..errors import DataError
 from ..filesystem.location import check_file_system, is_url
+from ..filesystem.zarr_internals import chunk_key
 from .anndata import ENCODING, check_dense, default_of_anndata
 from .base import Coordinate, Source, plain_attributes
 from .cf_decoding import decoded
@@ -189,7 +190,7 @@ def _damaged_chunk(array: zarr.Array[Any], slices: Slices) -> str:
             array[part]
         except Exception:  # of any class, as at the first attempt
             whole = (*index, *[0] * (array.ndim - len(index)))
-            return f"chunk {array.path}/{array.metadata.encode_chunk_key(whole)}".replace(" /", " ")
+            return f"chunk {array.path}/{chunk_key(array, whole)}".replace(" /", " ")
     return ""
 
 

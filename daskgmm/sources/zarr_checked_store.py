@@ -12,12 +12,10 @@ from typing import Any, Literal
 
 import zarr
 from zarr.abc.store import ByteRequest, RangeByteRequest, Store
-from zarr.core.buffer import Buffer, BufferPrototype
-from zarr.core.sync import sync
-from zarr.storage import WrapperStore
 
 from ..errors import DataError
 from ..filesystem.retry import is_transient
+from ..filesystem.zarr_internals import Buffer, BufferPrototype, StoreWrapper, chunk_key, list_keys
 
 MissingChunks = Literal["fill", "error"]
 Absent = frozenset[str]  # keys of the chunks that a store lacks
@@ -40,7 +38,7 @@ def absent_chunks(array: zarr.Array[Any]) -> Absent | None:
     """Return the keys of the chunks (or shards) that the store lacks, by one listing; None where it cannot list."""
     prefix = _prefix(array.path)
     try:
-        found = sync(_listed(array.store, prefix))
+        found = list_keys(array.store, prefix)
     except Exception as error:  # stores raise errors of many classes; the right to read need not be one to list
         if is_transient(error):
             raise
@@ -49,11 +47,7 @@ def absent_chunks(array: zarr.Array[Any]) -> Absent | None:
         return None  # what is surely there is not listed
     sizes = array.shards or array.chunks
     indices = product(*(range(ceil(n / size)) for n, size in zip(array.shape, sizes, strict=True)))
-    return frozenset(f"{prefix}{array.metadata.encode_chunk_key(index)}" for index in indices) - found
-
-
-async def _listed(store: Store, prefix: str) -> set[str]:
-    return {key async for key in store.list_prefix(prefix)}
+    return frozenset(f"{prefix}{chunk_key(array, index)}" for index in indices) - found
 
 
 def check_absent(array: zarr.Array[Any], absent: Absent | None, missing: MissingChunks | None, name: str) -> None:
@@ -72,7 +66,7 @@ def _prefix(path: str) -> str:
     return f"{path}/" if path else ""
 
 
-class CheckedStore(WrapperStore[Store]):
+class CheckedStore(StoreWrapper):
     """A store that refuses chunks that are gone or empty, or shorter than asked for or than a Blosc header says."""
 
     def __init__(self, store: Store, blosc: Iterable[str], absent: Mapping[str, Absent | None]) -> None:
@@ -81,7 +75,8 @@ class CheckedStore(WrapperStore[Store]):
         self._blosc = tuple(_prefix(path) for path in blosc)
         self._absent = {_prefix(path): keys for path, keys in absent.items() if keys is not None}
 
-    def _with_store(self, store: Store) -> CheckedStore:
+    def wrap(self, store: Store) -> CheckedStore:
+        """Return another store with the same checks."""
         absent = {prefix.rstrip("/"): keys for prefix, keys in self._absent.items()}
         return CheckedStore(store, [prefix.rstrip("/") for prefix in self._blosc], absent)
 

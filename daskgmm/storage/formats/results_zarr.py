@@ -12,8 +12,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.abc.store import ByteRequest, Store
-from zarr.core.buffer import Buffer, BufferPrototype
-from zarr.storage import MemoryStore, WrapperStore
+from zarr.storage import MemoryStore
 
 from ...core.scoring.prediction import Prediction, Wanted
 from ...errors import ConfigurationError
@@ -28,6 +27,7 @@ from ...filesystem.location import (
     zarr_store,
 )
 from ...filesystem.retry import retried, sendable
+from ...filesystem.zarr_internals import Buffer, BufferPrototype, StoreWrapper
 from ...sources.base import Coordinate
 from ..run.directory import OutputOptions
 from ..run.finished_parts import Region, mark_done
@@ -118,12 +118,18 @@ class GridLayout:
         return tuple(other if dim in _TAKEN else dim for dim, other in zip(self.dims, made_up, strict=True))
 
 
-class _Chunks(WrapperStore[Store]):
+class _Chunks(StoreWrapper):
     """A store that takes the checksum of each chunk put into it. None is read: what is written are whole ones."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self.checksums: Checksums = {}
+
+    def wrap(self, store: Store) -> _Chunks:
+        """Return another store, whose checksums are added to the same."""
+        wrapped = _Chunks(store)
+        wrapped.checksums = self.checksums
+        return wrapped
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         return await super().get(key, prototype, byte_range) if key.endswith("zarr.json") else None
