@@ -75,6 +75,55 @@ def joint_log_prob(rows, parameters) -> np.ndarray:
     return joint
 
 
+class MissingStep(NamedTuple):
+    """What an E-step makes of rows with missing values, row by row."""
+
+    resp: np.ndarray  # (n, k)
+    log_prob: np.ndarray  # (n,), 0 for rows without any value
+    entropy: float
+    counts: np.ndarray  # (k,), and the sums of expected values about 0; rows without any value are left out
+    first: np.ndarray  # (k, d)
+    second: np.ndarray  # (k, d, d)
+    imputed: np.ndarray  # (n, d)
+    variances: np.ndarray  # (n, d)
+
+
+def missing_step(rows, row_weights, parameters) -> MissingStep:
+    """Return the E-step of rows (n, d) in which NaN is missing, by the conditional normal of each row and component."""
+    rows, dense = np.asarray(rows, float), np.asarray(dense_covariances(parameters), float)
+    (n, d), k = rows.shape, len(parameters.weights)
+    joint, filled, left = np.zeros((n, k)), np.zeros((n, k, d)), np.zeros((n, k, d, d))
+    for i, row in enumerate(rows):
+        o, m = np.flatnonzero(~np.isnan(row)), np.flatnonzero(np.isnan(row))
+        for c in range(k):
+            difference = row[o] - parameters.means[c][o]
+            cov_oo, cov_mo = dense[c][np.ix_(o, o)], dense[c][np.ix_(m, o)]
+            square = difference @ np.linalg.solve(cov_oo, difference) if len(o) else 0.0
+            log_det = np.linalg.slogdet(cov_oo)[1] if len(o) else 0.0
+            joint[i, c] = np.log(parameters.weights[c]) - (len(o) * np.log(2 * np.pi) + log_det + square) / 2
+            filled[i, c, o] = row[o]
+            filled[i, c, m] = parameters.means[c][m] + cov_mo @ np.linalg.solve(cov_oo, difference)
+            left[i, c][np.ix_(m, m)] = dense[c][np.ix_(m, m)] - cov_mo @ np.linalg.solve(cov_oo, cov_mo.T)
+    log_prob = np.array([log_sum_exp(one) for one in joint])
+    resp = np.exp(joint - log_prob[:, None])
+    weights = np.ones(n) if row_weights is None else np.asarray(row_weights, float)
+    weights = np.where(np.isnan(rows).all(axis=1), 0.0, weights)
+    share = weights[:, None] * resp
+    mean = np.einsum("nk,nki->ni", resp, filled)
+    spread = np.einsum("nk,nki->ni", resp, (filled - mean[:, None]) ** 2 + np.diagonal(left, axis1=2, axis2=3))
+    second = np.einsum("nk,nki,nkj->kij", share, filled, filled) + np.einsum("nk,nkij->kij", share, left)
+    return MissingStep(
+        resp,
+        log_prob,
+        float(sum(w * entropy(one) for w, one in zip(weights, resp, strict=True))),
+        share.sum(axis=0),
+        np.einsum("nk,nki->ki", share, filled),
+        second,
+        mean,
+        spread,
+    )
+
+
 def log_sum_exp(values):
     """Return log sum exp of values that are not all minus infinity."""
     largest = max(values)

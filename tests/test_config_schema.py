@@ -54,6 +54,7 @@ OPTIONS = {  # section.option: right values, wrong ones
         "mask": (["land", -9999, 1e20, 0.5, None, [1, "nan"], ["-inf"]], ["", True, [], ["x"], {}]),
         "feature_axis": ([0, -1, "band", None], [True, 1.5]),
         "missing_chunks": (["fill", "error"], ["x", 0]),
+        "missing": (["error", "marginal"], ["x", None, 0]),
         "keep": TEXTS,
         "header": ([True, None, ["a", "b"]], [[], "x", 1]),
         "delimiter": ([",", "\t", None], ["", ", ", 1]),

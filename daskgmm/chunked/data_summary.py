@@ -12,8 +12,9 @@ import numpy as np
 from dask.delayed import Delayed, delayed
 from numpy.typing import NDArray
 
-from ..core.arrays.naming import name_column
+from ..core.arrays.naming import Naming, name_column
 from ..core.em.e_step import Expectation
+from ..core.init.gaps import with_correlations
 from ..core.init.starts import in_memory
 from ..core.mixture.data_summary import Survey, survey
 from ..core.mixture.resolution import Resolution, find_steps, steps_of
@@ -36,11 +37,29 @@ def survey_and_sample(
     surveyed, sample = persist(_survey(rows), _sample(rows, size, seed))
     (result,) = compute(surveyed)
     check(result, rows)
+    if result.has_gaps:
+        result = _with_correlations_of(sample, result, rows.naming)
     if resolution == "auto":
         (steps,) = compute(delayed(_steps, pure=False)(sample))
     else:
         steps = steps_of(resolution, rows.n_features)
     return replace(result, steps=steps), sample
+
+
+def _with_correlations_of(sample: Delayed, result: Survey, naming: Naming) -> Survey:
+    """Return the survey with the correlations of the sample, which does without the gaps.
+
+    Raises DataError if a column has no value in the sample.
+    """
+    (own,) = compute(delayed(_survey_of, pure=False)(sample))
+    if own.without_value:
+        name = name_column(naming.features, own.without_value[0])
+        raise DataError(f"{name} has no value in a sample of {own.n_rows:,} rows: drop it, or raise sample_size")
+    return with_correlations(result, own.pooled)
+
+
+def _survey_of(sample: Expectation) -> Survey:
+    return sample.survey
 
 
 def _steps(sample: Expectation) -> NDArray[np.float64]:
@@ -77,6 +96,10 @@ def check(result: Survey, rows: Rows) -> None:
         raise DataError(
             "there are no rows of positive weight (all weights are zero, or there are no rows): nothing can be fitted"
         )
+    if result.without_value:
+        raise DataError(
+            f"{name_column(rows.naming.features, result.without_value[0])} has no value in any row: drop it"
+        )
     _check_sizes(result, rows.naming.features)
 
 
@@ -109,11 +132,11 @@ def _check_sizes(result: Survey, features: Sequence[str] | None) -> None:
 
 def _survey(rows: Rows) -> Delayed:
     firsts = np.concatenate([[0], np.cumsum(rows.block_sizes)[:-1]]).tolist()
-    return map_reduce(rows, _survey_chunk, _survey_combine, None, dict(enumerate(firsts)), "survey")
+    return map_reduce(rows, _survey_chunk, _survey_combine, rows.missing, dict(enumerate(firsts)), "survey")
 
 
-def _survey_chunk(block: NDArray[Any], weights: NDArray[Any] | None, shared: None, first_row: int) -> Survey:
-    return survey(block, weights, first_row)
+def _survey_chunk(block: NDArray[Any], weights: NDArray[Any] | None, missing: bool, first_row: int) -> Survey:
+    return survey(block, weights, first_row, missing=missing)
 
 
 def _survey_combine(parts: list[Survey]) -> Survey:

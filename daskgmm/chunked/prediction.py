@@ -60,7 +60,7 @@ def predict_to(
     when a worker is lost. Raises DataError where the rows do not fit the mixture.
     """
     _check_features(rows.n_features, mixture)
-    scoring = Scoring(prepare_prediction(mixture), mixture.n_components, wanted, write, strip)
+    scoring = Scoring(prepare_prediction(mixture, missing=rows.missing), mixture.n_components, wanted, write, strip)
     regions = dict(enumerate(rows.regions))
     todo = {number: region for number, region in regions.items() if not all(map(done, scoring.strips(region)))}
     if not todo:
@@ -106,7 +106,7 @@ def _predict_chunk(
 def log_density_counts(rows: Rows, mixture: Mixture) -> Counts:
     """Return how the log-densities of the rows are distributed, from a pass over them."""
     _check_features(rows.n_features, mixture)
-    shared = (prepare_prediction(mixture), mixture.n_components)
+    shared = (prepare_prediction(mixture, missing=rows.missing), mixture.n_components)
     regions = dict(enumerate(rows.regions))
     counts: Counts = _total(rows, map_reduce(rows, _density_chunk, _density_combine, shared, regions, "density"))
     return counts
@@ -150,7 +150,8 @@ def likelihood(rows: Rows, mixture: Mixture, *, entropy: bool = False) -> Likeli
     _check_features(rows.n_features, mixture)
     if rows.n_rows == 0:
         raise DataError("there are no rows to score: give 1 or more")
-    shared = (prepare_prediction(mixture), mixture.n_components, Wanted(probabilities=entropy, log_density=True))
+    wanted = Wanted(probabilities=entropy, log_density=True)
+    shared = (prepare_prediction(mixture, missing=rows.missing), mixture.n_components, wanted)
     regions = dict(enumerate(rows.regions))
     sums: Likelihood = _total(
         rows, map_reduce(rows, _likelihood_chunk, _likelihood_combine, shared, regions, "likelihood")
@@ -214,15 +215,16 @@ def _add(parts: list[Array]) -> Array:
 Result = Literal["labels", "probabilities", "log_density"]
 
 
-def predict_lazily(array: da.Array, mixture: Mixture, result: Result) -> da.Array:
+def predict_lazily(array: da.Array, mixture: Mixture, result: Result, *, missing: bool = False) -> da.Array:
     """Return one result of an array (*grid, d) as a lazy array with the same chunks over the grid.
 
     labels (*grid) int64, probabilities (*grid, k) or log_density (*grid). Chunk sizes may be unknown. Rows of which all
-    features are NaN are left out. Raises DataError where the features do not fit the mixture.
+    features are NaN are left out; with `missing` NaN is a missing value, and these rows have the log-density 0. Raises
+    DataError where the features do not fit the mixture.
     """
     _check_features(array.shape[-1], mixture)
     array = array.rechunk({array.ndim - 1: -1})
-    coefficients = delayed(prepare_prediction(mixture), pure=False)
+    coefficients = delayed(prepare_prediction(mixture, missing=missing), pure=False)
     k, features = mixture.n_components, array.ndim - 1
     by_component = result == "probabilities"
     dtype = np.dtype(np.int64 if result == "labels" else np.float64)
@@ -235,7 +237,8 @@ def predict_lazily(array: da.Array, mixture: Mixture, result: Result) -> da.Arra
 def _score_block(block: NDArray[Any], coefficients: Coefficients, n_components: int, result: Result) -> NDArray[Any]:
     wanted = Wanted(probabilities=result == "probabilities", log_density=result == "log_density")
     flat = aligned(block).reshape(-1, block.shape[-1])
-    values: NDArray[Any] = getattr(predict(flat, _presence(flat), coefficients, n_components, wanted), result)
+    present = _presence(flat) if coefficients.missing is None else None
+    values: NDArray[Any] = getattr(predict(flat, present, coefficients, n_components, wanted), result)
     shaped = values.reshape(block.shape[:-1] + values.shape[1:])
     return shaped.astype(np.int64) if result == "labels" else shaped
 

@@ -38,6 +38,7 @@ class Rows:
     array: da.Array  # (*grid, d)
     weights: da.Array | None = None  # (*grid)
     naming: Naming = UNNAMED  # of features, and of files along the first axis
+    missing: bool = False  # whether NaN is a missing value, not a fault
 
     @classmethod
     def of(cls, array: da.Array, weights: da.Array | None = None, chunk_bytes: ChunkBytes = "auto") -> Rows:

@@ -100,6 +100,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         Rows of the sample. "auto" takes 20 for each parameter of the model, and at least 100,000.
     n_finalists : int, default 1
         Number of restarts that continue from the sample on all rows. They share each pass over the data.
+    missing : {"error", "marginal"}, default "error"
+        What NaN means. "error" refuses it. "marginal" takes it as a missing value, which is integrated out: each row
+        counts by the density of what it has, under the assumption that values are missing at random (Ghahramani and
+        Jordan 1994). So do NumPy's masked values and pandas' NA. A row without any value has the log-density 0 and the
+        label -2; infinite values are refused.
     dtype : {"auto", "float64", "float32"}, default "auto"
         Precision of the products in the kernel; "auto" is float64. Sums are always float64.
     persist : bool or "auto", default "auto"
@@ -183,6 +188,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         "precisions_init": ["array-like", None],
         "sample_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "n_finalists": [Interval(Integral, 1, None, closed="left")],
+        "missing": [StrOptions({"error", "marginal"})],
         "dtype": [StrOptions({"auto", "float64", "float32"})],
         "persist": ["boolean", StrOptions({"auto"})],
         "dim": [str, None],
@@ -208,6 +214,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         precisions_init: Any = None,
         sample_size: int | str = "auto",
         n_finalists: int = 1,
+        missing: str = "error",
         dtype: str = "auto",
         persist: bool | str = "auto",
         dim: str | None = None,
@@ -229,6 +236,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         self.precisions_init = precisions_init
         self.sample_size = sample_size
         self.n_finalists = n_finalists
+        self.missing = missing
         self.dtype = dtype
         self.persist = persist
         self.dim = dim
@@ -322,7 +330,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
 
     def _rows(self, X: Any, sample_weight: Any) -> Rows:
         """Check X and the weights, and return them as rows."""
-        rows = self._input(X, reset=True).rows(sample_weight)
+        rows = self._input(X, reset=True).rows(sample_weight, missing=self._fills_gaps)
         if rows.n_rows < self.n_components:
             raise ValueError(
                 "Expected n_samples >= n_components but got "
@@ -385,16 +393,20 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
         """Return a result as a lazy array, and the way to what the user gets."""
         check_is_fitted(self)
         data = self._input(X, reset=False)
-        return predict_lazily(data.array, self._mixture(), result), data.wrap
+        return predict_lazily(data.array, self._mixture(), result, missing=self._fills_gaps), data.wrap
+
+    @property
+    def _fills_gaps(self) -> bool:
+        return bool(self.missing == "marginal")
 
     def _input(self, X: Any, *, reset: bool) -> Input:
         """Return X as input, after scikit-learn's checks of its features; `reset` takes them as those of the fit."""
         if is_lazy(X):
-            data = lazy_input(X, self.dim)
+            data = lazy_input(X, self.dim, missing=self._fills_gaps)
             self._check_features(data, reset=reset)
             return data
         fewest = 2 if reset else 1
-        plain = without_mask(X)
+        plain = without_mask(X, missing=self._fills_gaps)
         checked = validate_data(
             self, plain, dtype="numeric", reset=reset, ensure_min_samples=fewest, ensure_all_finite=False
         )
@@ -415,7 +427,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
 
     def _likelihood(self, X: Any, sample_weight: Any, *, entropy: bool = False) -> Likelihood:
         check_is_fitted(self)
-        return likelihood(self._input(X, reset=False).rows(sample_weight), self._mixture(), entropy=entropy)
+        rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)
+        return likelihood(rows, self._mixture(), entropy=entropy)
 
     def _criteria(self, X: Any, sample_weight: Any, *, entropy: bool = False) -> Criteria:
         sums = self._likelihood(X, sample_weight, entropy=entropy)

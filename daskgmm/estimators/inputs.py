@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from typing import Any
 
@@ -14,7 +14,7 @@ from dask.array.utils import meta_from_array
 from numpy.typing import NDArray
 
 from ..chunked.rows import Rows
-from ..core.arrays.blocks import is_real
+from ..core.arrays.blocks import is_real, native_dtype
 from ..errors import DataError
 from .row_weights import is_xarray, row_weights, unmasked, with_known_chunks
 
@@ -42,13 +42,18 @@ class Input:
 
         return pd.DataFrame(columns=list(self.feature_names))
 
-    def rows(self, weights: Any = None) -> Rows:
-        """Return the rows, with weights (*grid), by dimension, or one for all; raise DataError for unfit weights."""
+    def rows(self, weights: Any = None, *, missing: bool = False) -> Rows:
+        """Return the rows, with weights (*grid), by dimension, or one for all; raise DataError for unfit weights.
+
+        `missing` says whether NaN is a missing value.
+        """
         array = with_known_chunks(self.array)
         own = None if weights is None else row_weights(weights, array.shape[:-1], self.grid)
         if self.memory is not None:
-            return Rows.of_memory(self.memory, None if own is None else np.asarray(own))
-        return Rows.of(array, None if own is None else da.asarray(own))
+            rows = Rows.of_memory(self.memory, None if own is None else np.asarray(own))
+        else:
+            rows = Rows.of(array, None if own is None else da.asarray(own))
+        return replace(rows, missing=missing)
 
 
 def is_lazy(data: Any) -> bool:
@@ -56,13 +61,15 @@ def is_lazy(data: Any) -> bool:
     return isinstance(data, da.Array) or _is_zarr(data) or _is_frame(data) or is_xarray(data)
 
 
-def lazy_input(data: Any, dim: str | None = None) -> Input:
+def lazy_input(data: Any, dim: str | None = None, *, missing: bool = False) -> Input:
     """Return dask arrays and DataFrames, xarray objects and zarr arrays as input.
 
-    `dim` names the dimension of a DataArray that holds the features, None its last one. Raises DataError for data that
-    are not real numbers, are masked, or have no features.
+    `dim` names the dimension of a DataArray that holds the features, None its last one. With `missing`, masked values
+    become NaN. Raises DataError for data that are not real numbers, are masked, or have no features.
     """
     if isinstance(data, da.Array):
+        if missing and isinstance(data._meta, np.ma.MaskedArray):
+            data = data.map_blocks(gaps_as_nan, meta=np.empty((0,) * data.ndim, _with_nan(data.dtype)))
         return Input(_checked(data), None, lambda result: result)
     if _is_zarr(data):
         _check_types([("the array", data.dtype)])
@@ -78,9 +85,24 @@ def memory_input(data: NDArray[Any]) -> Input:
     return Input(Rows.of_memory(data).array, None, lambda result: result.compute(), data)
 
 
-def without_mask(data: Any) -> Any:
-    """Return the data, of numpy.ma the values if none is masked; raise DataError if some are."""
+def without_mask(data: Any, *, missing: bool = False) -> Any:
+    """Return the data, of numpy.ma the values if none is masked; raise DataError if some are.
+
+    With `missing`, masked values become NaN.
+    """
+    if missing and isinstance(data, np.ma.MaskedArray):
+        return gaps_as_nan(data)
     return unmasked(data, "X", "fill them with NaN and give such rows a sample_weight of 0")
+
+
+def gaps_as_nan(data: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
+    """Return the values of a masked array, NaN where they are masked."""
+    return np.ma.filled(data.astype(_with_nan(data.dtype)), np.nan)
+
+
+def _with_nan(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a type that holds the values of another one, and NaN."""
+    return dtype if dtype.kind == "f" else native_dtype(dtype)
 
 
 def _frame_input(data: Any) -> Input:

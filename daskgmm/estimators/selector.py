@@ -40,6 +40,7 @@ _SHARED = (
     "init_params",
     "sample_size",
     "n_finalists",
+    "missing",
     "dtype",
     "persist",
     "dim",
@@ -82,6 +83,8 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         least 100,000.
     n_finalists : int, default 1
         Number of restarts of each candidate that continue from the sample on all rows.
+    missing : {"error", "marginal"}, default "error"
+        Whether NaN is refused or is a missing value, which is integrated out.
     dtype : {"auto", "float64", "float32"}, default "auto"
         Precision of the products in the kernel; "auto" is float64. Sums are always float64.
     persist : bool or "auto", default "auto"
@@ -170,6 +173,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         init_params: str = "kmeans",
         sample_size: int | str = "auto",
         n_finalists: int = 1,
+        missing: str = "error",
         dtype: str = "auto",
         persist: bool | str = "auto",
         dim: str | None = None,
@@ -189,6 +193,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         self.init_params = init_params
         self.sample_size = sample_size
         self.n_finalists = n_finalists
+        self.missing = missing
         self.dtype = dtype
         self.persist = persist
         self.dim = dim

@@ -117,7 +117,7 @@ def rows_of(source: Source, compute: ComputeOptions) -> Rows:
     rows = Rows.of_readable(
         source.array, source.stored_chunks, source.weights, source.valid, source.fill_values, compute.chunk_bytes
     )
-    return replace(rows, naming=source.naming)
+    return replace(rows, naming=source.naming, missing=source.missing)
 
 
 def _excess_of_stored_chunk(source: Source, rows: Rows) -> int:

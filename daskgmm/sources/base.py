@@ -33,6 +33,7 @@ class Source:
     weights: Readable | NDArray[Any] | None = None  # (*grid)
     valid: Readable | NDArray[Any] | None = None  # (*grid), bool: the rows that count
     fill_values: tuple[float, ...] = ()  # rows in which a feature equals one (in the array's dtype) do not count
+    missing: bool = False  # whether NaN is a missing value, which is integrated out
     feature_names: tuple[str, ...] | None = None
     files: tuple[tuple[str, int], ...] = ()  # that follow one another along the first axis, and the length of each
     dims: tuple[str, ...] | None = None  # names of the grid's axes

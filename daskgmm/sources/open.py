@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from math import isnan
 from os.path import expanduser
 from typing import Any
 
@@ -34,7 +35,12 @@ def open_source(options: DataOptions, retry: RetryPolicy = PATIENT, *, weighted:
         check_signature(options.path, chosen)
     source = guard(lambda: chosen.open(options, guard, weighted), options.path)
     _check(source, options if weighted else replace(options, weights=None))
-    return replace(source, description=without_credentials(source.description), fill_values=options.fill_values)
+    return replace(
+        source,
+        description=without_credentials(source.description),
+        fill_values=options.fill_values,
+        missing=options.missing == "marginal",
+    )
 
 
 def _format(options: DataOptions) -> SourceFormat:
@@ -52,6 +58,10 @@ def _check_options(options: DataOptions, chosen: SourceFormat) -> None:
         raise ConfigurationError(f"data.arrays names an array twice: {', '.join(options.arrays)}")
     if options.array is not None and options.arrays is not None:
         raise ConfigurationError("data.array and data.arrays are both set: name one array, or several to be stacked")
+    if options.missing == "marginal" and any(isnan(one) for one in options.fill_values):
+        raise ConfigurationError(
+            "data.missing is marginal, but data.mask leaves rows with NaN out, so no value is missing: drop one of them"
+        )
     if options.feature_axis is not None and options.arrays is not None:
         raise ConfigurationError("data.feature_axis is of one array, but data.arrays are the features: leave one out")
     if is_url(options.path) and not chosen.from_url:

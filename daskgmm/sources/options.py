@@ -84,6 +84,8 @@ class DataOptions:
     """Row weights: name of an array in the same group or file, of a column, or path of .npy files."""
     mask: Mask = None
     """Which rows count: array or column not 0 there (~name: 0 there); or fill values (-9999, nan, inf) of others."""
+    missing: Literal["error", "marginal"] = "error"
+    """NaN (nulls, declared fill values): error refuses it; marginal takes it as missing, and integrates it out."""
     keep: tuple[str, ...] = ()
     """Key columns of a table: no features, but carried over to the results."""
     header: bool | Annotated[tuple[str, ...], MinLen(1)] | None = None

@@ -34,15 +34,20 @@ class Naming:
     def advice(self, kinds: Collection[str]) -> str:
         """Return how to go on where values of these kinds (nan, inf, -inf) are met: by what is not set already."""
         if self.fill_values is None:
+            missing = "set missing='marginal' if NaN is a missing value, else " if "nan" in kinds else ""
             return (
+                f"{missing}"
                 "fill or drop NaN and inf; to leave the row out, set data.mask: nan (or inf) in a job, its features "
                 "all to NaN in Python's predict, its sample_weight to 0 in fit and score"
             )
+        missing = "set data.missing: marginal if NaN is a missing value, else " if "nan" in kinds else ""
         if self.has_mask:
-            return "fill them, or let the array that data.mask names leave those rows out"
+            return f"{missing}fill them, or let the array that data.mask names leave those rows out"
         texts = [f"{value:g}" if value in _INFINITIES or value != value else str(value) for value in self.fill_values]
         texts += [kind for kind in KINDS if kind in kinds and kind not in texts]
-        return f"fill them, or leave those rows out: data.mask: {texts[0] if len(texts) == 1 else _listed(texts)}"
+        return (
+            f"{missing}fill them, or leave those rows out: data.mask: {texts[0] if len(texts) == 1 else _listed(texts)}"
+        )
 
     def _file(self, at: int) -> tuple[str | None, int]:
         """Return the file that holds a step of the first axis, and where that file begins."""

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ...blas import single_threaded
 from ..arrays.blocks import blocks
-from ..kernels.batching import expect_stacked, stacked
+from ..kernels.batching import expect_stacked, expect_with_gaps, stacked
 from ..kernels.natural_parameters import Coefficients, prepare
 from ..mixture.data_summary import Survey
 from ..mixture.mixture import Mixture
@@ -25,8 +25,9 @@ Expect = Callable[[tuple[Mixture, ...]], tuple[Statistics, ...]]
 def expect(rows: Rows, row_weights: Rows | None, coefficients: tuple[Coefficients, ...]) -> tuple[Statistics, ...]:
     """Return the statistics of rows (n, d), one for each mixture; row_weights is (n,) or None."""
     stacks = stacked(coefficients)
+    expect_block = expect_stacked if coefficients[0].missing is None else expect_with_gaps
     with single_threaded():
-        parts = [expect_stacked(coefficients, stacks, block, weights) for block, weights in blocks(rows, row_weights)]
+        parts = [expect_block(coefficients, stacks, block, weights) for block, weights in blocks(rows, row_weights)]
     return tuple(reduce(add, of_one) for of_one in zip(*parts, strict=True))
 
 

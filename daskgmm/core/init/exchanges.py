@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..em.e_step import Expectation
-from ..kernels.natural_parameters import prepare_prediction
+from ..kernels.natural_parameters import Coefficients, prepare_prediction
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
 from ..scoring.prediction import Wanted, predict
@@ -64,10 +64,14 @@ def split_again(sample: Expectation, mixture: Mixture, floor: Floor | None, most
         part, ours = first_of(sample, own), mixture.take(components)
         halves = halve(part, ours, floor)
         if halves is not None:
-            density = predict(part.rows, part.row_weights, prepare_prediction(ours), 2, Wanted(log_density=True))
+            density = predict(part.rows, part.row_weights, _coefficients(part, ours), 2, Wanted(log_density=True))
             gain = (halves.level - float(np.mean(density.log_density))) * len(own) / len(labels)  # type: ignore[arg-type]
             found.append((gain, Exchange(components, ours, hold_shared(ours, halves.pair))))
     return found
+
+
+def _coefficients(sample: Expectation, mixture: Mixture) -> Coefficients:
+    return prepare_prediction(mixture, missing=sample.survey.has_gaps)
 
 
 def hold_shared(ours: Mixture, theirs: Mixture) -> Mixture:
@@ -79,7 +83,7 @@ def _overlapping(sample: Expectation, mixture: Mixture) -> tuple[NDArray[np.int3
     """Return the labels of the first rows of the sample, and the pairs of components that share most of these rows."""
     rows = sample.rows[:_ROWS]
     weights = None if sample.row_weights is None else sample.row_weights[:_ROWS]
-    found = predict(rows, weights, prepare_prediction(mixture), mixture.n_components, Wanted(probabilities=True))
+    found = predict(rows, weights, _coefficients(sample, mixture), mixture.n_components, Wanted(probabilities=True))
     resp = np.nan_to_num(np.asarray(found.probabilities))  # of rows that are left out
     shared = np.triu(resp.T @ resp, k=1) / len(rows)
     order = np.argsort(-shared, axis=None, kind="stable")

@@ -222,7 +222,7 @@ def _others(rows: Expectation, whole: _Whole, exchange: Exchange, mass: Array) -
 
 def _log_density(rows: Expectation, mixture: Mixture) -> Array:
     """Return log p of each of the rows, (n,)."""
-    wanted, coefficients = Wanted(log_density=True), prepare_prediction(mixture)
+    wanted, coefficients = Wanted(log_density=True), prepare_prediction(mixture, missing=rows.survey.has_gaps)
     density = predict(rows.rows, rows.row_weights, coefficients, mixture.n_components, wanted).log_density
     assert density is not None, "it was asked for"
     return density

@@ -141,7 +141,7 @@ def halvings(
     beside that of one, less what more parameters gain on rows that they are fitted to and lose on others (Akaike 1973).
     A component that is one of those `known`, or nearly, is not halved again.
     """
-    coefficients = prepare_prediction(mixture)
+    coefficients = prepare_prediction(mixture, missing=sample.survey.has_gaps)
     labels, found = predict(sample.rows, sample.row_weights, coefficients, mixture.n_components, Wanted()).labels, []
     means = np.array([one.whole.means[0] for one in known]).reshape(len(known), mixture.n_features)
     for component in range(mixture.n_components):
@@ -175,10 +175,12 @@ def first_of(sample: Expectation, chosen: NDArray[np.intp]) -> Expectation:
 
 
 def halve(part: Expectation, component: Mixture, floor: Floor | None) -> Halving | None:
-    """Return a component in two, by the rows that are labelled with it; None where these have no width.
+    """Return a component in two, by the rows that are labelled with it; None where these have no width, or no values.
 
     EM on them starts from the two sides of the widest axis, and from the densest place and what is around it.
     """
+    if part.survey.without_value:
+        return None
     em = EMOptions(1e-3, _SPLIT_STEPS, floor)
     one, two = (SeedOptions(k, component.covariance_type, em=em) for k in (1, 2))
     z = standardised(part)[0]

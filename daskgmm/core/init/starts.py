@@ -21,6 +21,7 @@ from ..mixture.data_summary import survey
 from ..mixture.feature_map import FeatureMap
 from ..mixture.layouts import Scatter
 from ..mixture.mixture import Mixture, project
+from .gaps import fill, with_fitted_scatter
 
 InitParams = Literal["kmeans", "k-means++", "random", "random_from_data"]
 Labels = NDArray[np.intp]
@@ -110,7 +111,7 @@ def heat_rows(n_sample: int) -> int:
 
 def in_memory(rows: Rows, row_weights: Rows | None, dtype: DTypeLike = np.float64) -> Expectation:
     """Return the pass over rows in memory, with their survey."""
-    return Expectation(rows, row_weights, survey(rows, row_weights), dtype)
+    return with_fitted_scatter(Expectation(rows, row_weights, survey(rows, row_weights, missing=True), dtype))
 
 
 def heat(sample: Expectation) -> Expectation:
@@ -119,7 +120,8 @@ def heat(sample: Expectation) -> Expectation:
     if n == len(sample.rows):
         return sample
     weights = None if sample.row_weights is None else sample.row_weights[:n]
-    return in_memory(sample.rows[:n], weights, sample.dtype)
+    part = in_memory(sample.rows[:n], weights, sample.dtype)
+    return sample if part.survey.without_value else part
 
 
 def ranked(restarts: Sequence[Restart]) -> list[Trial]:
@@ -267,8 +269,8 @@ def restart_seeds(entropy: int | Sequence[int], n: int) -> list[int]:
 
 
 def standardised(sample: Expectation) -> tuple[Array, Array]:
-    """Return the rows of the sample in the coordinates of its frame, (n, d), and their weights, (n,)."""
-    z = sample.survey.frame.to_z(np.asarray(sample.rows, dtype=np.float64))
+    """Return the rows of the sample in the coordinates of its frame, (n, d), without gaps, and their weights, (n,)."""
+    z = sample.survey.frame.to_z(np.asarray(fill(sample.rows, sample.survey), dtype=np.float64))
     return z, np.ones(len(z)) if sample.row_weights is None else np.asarray(sample.row_weights, dtype=np.float64)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays.types import Array
 from ..mixture.statistics import Statistics
+from .missing import pattern
 from .natural_parameters import Centred, Coefficients, Shared, expect_together
 
 MOST_COMPONENTS = 256  # of a stack: its joint log-probabilities of a tile stay in the cache of a core
@@ -46,6 +48,27 @@ def expect_stacked(
         done = expect_together(shared, rows, row_weights) if shared else (members[0].expect(rows, row_weights),)
         found.update(zip(stack, done, strict=True))
     return tuple(found[number] for number in range(len(coefficients)))
+
+
+def expect_with_gaps(
+    coefficients: Sequence[Coefficients],
+    stacks: Sequence[Stack],
+    rows: NDArray[np.floating],
+    row_weights: Array | None,
+) -> tuple[Statistics, ...]:
+    """Return the statistics of a block of rows in which values may be missing; without gaps those of `expect_stacked`.
+
+    A row without any value says nothing: it counts in the sum of the weights, and has the log-density 0.
+    """
+    found = pattern(rows, row_weights)
+    if found is None:
+        return expect_stacked(coefficients, stacks, rows, row_weights)
+    weights_of = (lambda chosen: None) if row_weights is None else row_weights.__getitem__
+    complete = expect_stacked(coefficients, stacks, rows[found.complete], weights_of(found.complete))
+    partial, weights = rows[found.partial], weights_of(found.partial)
+    weight_of_empty = float(len(found.empty) if row_weights is None else row_weights[found.empty].sum())
+    together = (a + one.expect_missing(partial, weights) for a, one in zip(complete, coefficients, strict=True))
+    return tuple(replace(one, weight_sum=one.weight_sum + weight_of_empty) for one in together)
 
 
 def _n_components(coefficients: Sequence[Coefficients], numbers: Sequence[int]) -> int:

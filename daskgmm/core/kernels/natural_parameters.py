@@ -15,7 +15,7 @@ relative to Sigma_kii is eps a_i^2 / Sigma_kii <= eps t_ii. Above `MAX_ERROR` th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -30,6 +30,8 @@ from ..mixture.matrices import Matrices
 from ..mixture.mixture import Mixture
 from ..mixture.statistics import Statistics
 from . import compiled as kernels
+from . import missing_compiled
+from .missing import missing_terms
 
 MAX_ERROR = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 3e-5}
 _LOG_ZERO = -1e30  # log weight of an empty component: finite, so that it stays out of every product as a number
@@ -76,12 +78,26 @@ class Shared:
     frame: Frame
     feature_map: FeatureMap
     theta: NDArray[np.floating]
+    missing: missing_compiled.MissingTerms | None = None  # if rows may have missing values
 
     def expect(self, rows: NDArray[np.floating], row_weights: Array | None) -> Statistics:
         return expect_together((self,), rows, row_weights)[0]
 
     def predict(self, rows: NDArray[np.floating], outputs: kernels.Outputs) -> None:
         kernels.predict_shared(rows, self.setting, self.theta, outputs)
+
+    def expect_missing(self, rows: NDArray[np.floating], row_weights: Array | None) -> Statistics:
+        """Return the statistics of rows with missing values, sorted by these."""
+        weights = _NO_WEIGHTS if row_weights is None else row_weights
+        done = missing_compiled.expect_shared_missing(rows, weights, self.setting, self.theta, self.missing)
+        sums, missing_sums, log_likelihood, correction, weight_sum = done
+        entropy = log_likelihood - float(np.vdot(self.theta, sums)) - correction
+        return Statistics(sums + missing_sums, log_likelihood, entropy, weight_sum, centred=False)
+
+    def predict_missing(
+        self, rows: NDArray[np.floating], outputs: kernels.Outputs, filled: missing_compiled.Filled
+    ) -> None:
+        missing_compiled.predict_shared_missing(rows, self.setting, self.theta, self.missing, outputs, filled)
 
     @property
     def setting(self) -> kernels.Setting:
@@ -95,6 +111,7 @@ class Centred:
     frame: Frame
     feature_map: FeatureMap
     mixture: kernels.Centred
+    missing: missing_compiled.MissingTerms | None = None  # if rows may have missing values
 
     def expect(self, rows: NDArray[np.floating], row_weights: Array | None) -> Statistics:
         weights = _NO_WEIGHTS if row_weights is None else row_weights
@@ -107,6 +124,21 @@ class Centred:
 
     def predict(self, rows: NDArray[np.floating], outputs: kernels.Outputs) -> None:
         kernels.predict_centred(rows, self._setting(), self.mixture, outputs)
+
+    def expect_missing(self, rows: NDArray[np.floating], row_weights: Array | None) -> Statistics:
+        """Return the statistics of rows with missing values, sorted by these."""
+        weights = _NO_WEIGHTS if row_weights is None else row_weights
+        n_columns = self.feature_map.n_columns(self.frame.n_features)
+        sums, missing_sums, log_likelihood, correction, weight_sum = missing_compiled.expect_centred_missing(
+            rows, weights, self._setting(), self.mixture, n_columns, self.missing
+        )
+        entropy = log_likelihood - self._expected_joint(sums) - correction
+        return Statistics(sums + missing_sums, log_likelihood, entropy, weight_sum, centred=True)
+
+    def predict_missing(
+        self, rows: NDArray[np.floating], outputs: kernels.Outputs, filled: missing_compiled.Filled
+    ) -> None:
+        missing_compiled.predict_centred_missing(rows, self._setting(), self.mixture, self.missing, outputs, filled)
 
     def _expected_joint(self, sums: Array) -> float:
         """Return sum_n sum_k r_nk log(w_k N(x_n|k)), which is linear in the statistics."""
@@ -156,26 +188,42 @@ def prepare(
     Where all components share their covariance, the quadratic term is common to all and enters as its mean over the
     rows, -tr(P S) / 2N: wrong row by row, right in the sum over the surveyed rows. With `some_rows` the sum may be over
     some of them only: then the structure takes the full map, whose statistics hold the scatter of just these rows.
+    So it does if values are missing, whose part of the scatter depends on the mixture.
     """
     frame, structure = survey.frame, mixture.structure
     gaussians = Gaussians.of(mixture, frame)
-    if _loses_precision(gaussians, dtype):
-        return _centred(gaussians, frame, structure.centred_map, dtype)
-    if some_rows:
-        return _shared(gaussians, frame, structure.centred_map, dtype)
+    if survey.has_gaps or some_rows or _loses_precision(gaussians, dtype):
+        return _row_by_row(gaussians, frame, structure.centred_map, dtype, missing=survey.has_gaps)
     if structure.feature_map is FeatureMap.LINEAR:
         share = -np.vdot(gaussians.precisions[:1].dense, survey.pooled) / 2
         return _shared(gaussians, frame, FeatureMap.LINEAR, dtype, float(share))
     return _shared(gaussians, frame, structure.feature_map, dtype)
 
 
-def prepare_prediction(mixture: Mixture) -> Coefficients:
-    """Return the mixture's coefficients for rows that nobody surveyed: right row by row, in float64."""
-    frame, structure = mixture.frame, mixture.structure
+def prepare_prediction(mixture: Mixture, *, missing: bool = False) -> Coefficients:
+    """Return the mixture's coefficients for rows that nobody surveyed: right row by row, in float64.
+
+    `missing` says whether values may be missing.
+    """
+    frame = mixture.frame
     gaussians = Gaussians.of(mixture, frame)
-    if _loses_precision(gaussians, np.float64):
-        return _centred(gaussians, frame, structure.centred_map, np.float64)
-    return _shared(gaussians, frame, structure.centred_map, np.float64)
+    return _row_by_row(gaussians, frame, mixture.structure.centred_map, np.float64, missing=missing)
+
+
+def _row_by_row(
+    gaussians: Gaussians, frame: Frame, feature_map: FeatureMap, dtype: DTypeLike, *, missing: bool
+) -> Coefficients:
+    """Return coefficients that are right for each row, of the kernel that does not lose precision."""
+    centred = _loses_precision(gaussians, dtype)
+    coefficients: Coefficients
+    if centred:
+        coefficients = _centred(gaussians, frame, feature_map, dtype)
+    else:
+        coefficients = _shared(gaussians, frame, feature_map, dtype)
+    if not missing:
+        return coefficients
+    terms = missing_terms(gaussians.precisions, gaussians.means, np.log(frame.scale), centred=centred)
+    return replace(coefficients, missing=terms)
 
 
 def _loses_precision(gaussians: Gaussians, dtype: DTypeLike) -> bool:

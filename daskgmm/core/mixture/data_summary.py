@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,8 @@ class Survey:
     first_bad_weight: tuple[int, float] | None = None  # its row and value
     nonfinite_kinds: tuple[str, ...] = ()  # of nan, inf and -inf, those that there are
     n_missing: int = 0  # NaN in rows of weight 0
+    n_gaps: tuple[int, ...] = ()  # missing values of each column in rows of positive weight; () if there are none
+    value_weights: tuple[float, ...] = ()  # the weight of the other rows
 
     @classmethod
     def zero(cls, n_features: int) -> Survey:
@@ -47,6 +50,12 @@ class Survey:
 
     @np.errstate(over="ignore", invalid="ignore")  # of squares: the scatter then shows it
     def __add__(self, other: Survey) -> Survey:
+        if self.has_gaps or other.has_gaps:
+            return _merge_with_gaps(self, other)
+        return self._merge(other)
+
+    def _merge(self, other: Survey) -> Survey:
+        """Return the survey of the rows of both, if no values are missing."""
         weight_sum = self.weight_sum + other.weight_sum
         share = other.weight_sum / weight_sum if weight_sum > 0 else 0.0
         origin = self.origin if self.n_rows else other.origin
@@ -74,6 +83,21 @@ class Survey:
         return len(self.origin)
 
     @property
+    def has_gaps(self) -> bool:
+        """Whether values of rows of positive weight are missing."""
+        return bool(self.n_gaps)
+
+    @property
+    def column_weights(self) -> Array:
+        """The weight of the rows that have a value in each column, (d,)."""
+        return np.array(self.value_weights) if self.has_gaps else np.full(self.n_features, self.weight_sum)
+
+    @property
+    def without_value(self) -> tuple[int, ...]:
+        """The numbers of the columns in which all values are missing."""
+        return tuple(int(i) for i in np.flatnonzero(np.array(self.n_gaps) == self.n_rows)) if self.n_rows else ()
+
+    @property
     def mean(self) -> Array:
         """Mean of each feature, (d,)."""
         return self.origin + self.lead
@@ -81,7 +105,8 @@ class Survey:
     @cached_property
     def variance(self) -> Array:
         """Variance of each feature, (d,); exactly 0 for a constant one."""
-        return np.where(self.minimum < self.maximum, np.diagonal(self.scatter) / (self.weight_sum or 1.0), 0.0)
+        weights = np.where(self.column_weights > 0, self.column_weights, 1.0)
+        return np.where(self.minimum < self.maximum, np.diagonal(self.scatter) / weights, 0.0)
 
     @cached_property
     def frame(self) -> Frame:
@@ -91,6 +116,9 @@ class Survey:
     def pooled(self) -> Array:
         """Covariance of all rows in the frame's coordinates, (d, d): the correlations."""
         scale = self.frame.scale
+        if self.has_gaps:
+            root = np.sqrt(self.column_weights) * scale
+            return self.scatter / np.outer(root, root)
         return self.scatter / self.weight_sum / np.outer(scale, scale)
 
     @property
@@ -105,18 +133,51 @@ class Survey:
         return tuple((int(i), int(j)) for i, j in zip(*np.nonzero(near_one), strict=True))
 
 
-def survey(rows: NDArray[np.number], row_weights: NDArray[np.number] | None = None, first_row: int = 0) -> Survey:
-    """Return the survey of rows (n, d) with weights (n,) or None, the first of which is row number `first_row`."""
+def survey(
+    rows: NDArray[np.number],
+    row_weights: NDArray[np.number] | None = None,
+    first_row: int = 0,
+    *,
+    missing: bool = False,
+) -> Survey:
+    """Return the survey of rows (n, d) with weights (n,) or None, the first of which is row number `first_row`.
+
+    NaN is a fault, or with `missing` a missing value.
+    """
     result = Survey.zero(rows.shape[1])
     with single_threaded(), np.errstate(over="ignore", invalid="ignore"):  # of squares: the scatter then shows it
         for block, weights in blocks(rows, row_weights):
-            result = result + _survey_block(block, weights, first_row)
+            result = result + _survey_block(block, weights, first_row, missing)
             first_row += len(block)
     return result
 
 
-def _survey_block(block: NDArray[np.floating], weights: Array | None, first_row: int) -> Survey:
-    faults = _faults(block, weights, first_row)
+def _merge_with_gaps(one: Survey, other: Survey) -> Survey:
+    """Return the survey of the rows of two surveys, column by column.
+
+    The scatter is that of rows in which missing values are the mean of their column: its diagonal is exact, off it
+    the shift of the means counts as if the gaps of both columns were in the same rows.
+    """
+    merged = one._merge(other)
+    weights = one.column_weights, other.column_weights
+    total = weights[0] + weights[1]
+    share = np.divide(weights[1], total, out=np.zeros_like(total), where=total > 0)
+    origin = np.where(weights[0] > 0, one.origin, other.origin)
+    lead = (other.origin - origin) + other.lead
+    shift = np.where((weights[0] > 0) & (weights[1] > 0), lead - one.lead, 0.0)
+    root = np.sqrt(weights[0] * share) * shift
+    return replace(
+        merged,
+        origin=origin,
+        lead=np.where(weights[0] > 0, one.lead, lead) + share * shift,
+        scatter=one.scatter + other.scatter + np.outer(root, root),
+        n_gaps=tuple(map(add, one.n_gaps, other.n_gaps)) if one.n_gaps and other.n_gaps else one.n_gaps or other.n_gaps,
+        value_weights=tuple(total.tolist()),
+    )
+
+
+def _survey_block(block: NDArray[np.floating], weights: Array | None, first_row: int, missing: bool) -> Survey:
+    faults = _faults(block, weights, first_row, missing)
     if faults is not None:
         return faults
     n_missing = 0
@@ -125,6 +186,8 @@ def _survey_block(block: NDArray[np.floating], weights: Array | None, first_row:
         block, weights = block[weights > 0], weights[weights > 0]
     if not len(block):
         return replace(Survey.zero(block.shape[1]), n_missing=n_missing)
+    if missing and np.isnan(block).any():
+        return replace(_survey_with_gaps(block, weights), n_missing=n_missing)
     origin = block[0].astype(np.float64)
     values = block - origin
     weight_sum = float(len(values) if weights is None else weights.sum())
@@ -136,9 +199,26 @@ def _survey_block(block: NDArray[np.floating], weights: Array | None, first_row:
     return Survey(len(block), *moments, np.zeros(block.shape[1]), n_missing=n_missing)
 
 
-def _faults(block: NDArray[np.floating], weights: Array | None, first_row: int) -> Survey | None:
+def _survey_with_gaps(block: NDArray[np.floating], weights: Array | None) -> Survey:
+    """Return the survey of rows of which values are missing; a column without any has the origin 0."""
+    weights, gaps = np.ones(len(block)) if weights is None else weights, np.isnan(block)
+    column_weights = weights @ ~gaps
+    safe = np.where(column_weights > 0, column_weights, 1.0)
+    first = block[np.argmin(gaps, axis=0), np.arange(block.shape[1])].astype(np.float64)
+    origin = np.where(np.isnan(first), 0.0, first)
+    values = np.where(gaps, 0.0, block - origin)
+    lead = weights @ values / safe
+    values = np.where(gaps, 0.0, values - lead)
+    minimum = np.where(gaps, np.inf, block).min(axis=0).astype(np.float64)
+    maximum = np.where(gaps, -np.inf, block).max(axis=0).astype(np.float64)
+    moments = float(weights.sum()), origin, lead, (values.T * weights) @ values, minimum, maximum
+    steps, n_gaps, value_weights = np.zeros(block.shape[1]), tuple(gaps.sum(axis=0).tolist()), column_weights.tolist()
+    return Survey(len(block), *moments, steps, n_gaps=n_gaps, value_weights=tuple(value_weights))
+
+
+def _faults(block: NDArray[np.floating], weights: Array | None, first_row: int, missing: bool) -> Survey | None:
     """Return a survey that reports the block's faults and counts none of its rows; None where there is no fault."""
-    bad_values, bad_weights = ~np.isfinite(block), np.zeros(0, dtype=bool)
+    bad_values, bad_weights = np.isinf(block) if missing else ~np.isfinite(block), np.zeros(0, dtype=bool)
     if weights is not None:
         bad_values &= (weights != 0)[:, None]
         bad_weights = ~((weights >= 0) & np.isfinite(weights))

@@ -46,6 +46,7 @@ def _step(values: NDArray[np.generic]) -> float:
     if values.dtype.kind in "iu":
         return _step_of_integers(values)
     numbers = values.astype(np.float64)
+    numbers = numbers[~np.isnan(numbers)]  # values are missing
     error = _spacing(values.dtype, numbers)
     if len(numbers) > 2 * _FIRST_ROWS and _common_step(np.unique(numbers[:_FIRST_ROWS]), error) == 0:
         return error

@@ -13,6 +13,7 @@ from ..arrays.blocks import blocks
 from ..arrays.naming import NotFiniteError, Place
 from ..arrays.types import Array
 from ..kernels.compiled import Outputs
+from ..kernels.missing import NOTHING_FILLED, pattern
 from ..kernels.natural_parameters import Coefficients
 
 LEFT_OUT = -2  # label of a row that is left out; its probabilities and log-density are NaN
@@ -66,14 +67,16 @@ def predict(
     """Return the prediction for rows (n, d), with the coefficients that `prepare_prediction` returned.
 
     Rows whose weight is 0 are absent, and may hold anything; other weights (n,) change nothing. Raises NotFiniteError
-    at a value that is not finite; `place` says there at which index of the grid that row is.
+    at a value that is not finite, unless it is NaN and the coefficients are for missing values; `place` says there at
+    which index of the grid that row is. A row without any value has the label LEFT_OUT and the log-density 0, and its
+    probabilities are the weights.
     """
     prediction = Prediction.empty(len(rows), n_components, wanted)
     at = 0
     with single_threaded():
         for block, weights in blocks(rows, row_weights, n_components if wanted.probabilities else 0):
             absent = None if weights is None else weights == 0
-            _refuse_nonfinite(block, absent, at, place)
+            _refuse_nonfinite(block, absent, at, place, missing=coefficients.missing is not None)
             if absent is not None and absent.any():
                 block = np.where(absent[:, None], block.dtype.type(0), block)  # the kernels take finite rows only
             _fill(prediction[at : at + len(block)], block, absent, coefficients, n_components)
@@ -87,7 +90,7 @@ def _fill(
     """Fill the part of a prediction that belongs to a block; k values for each row are held for this block alone."""
     resp = np.empty((0 if part.probabilities is None else len(block), k))
     log_prob = np.empty(0) if part.log_density is None else part.log_density
-    coefficients.predict(block, Outputs(part.labels, resp, log_prob))
+    _score(block, coefficients, Outputs(part.labels, resp, log_prob))
     if part.probabilities is not None and part.components is not None:
         part.components[:] = _largest(resp, part.components.shape[1])
         part.probabilities[:] = np.take_along_axis(resp, part.components, axis=1)
@@ -104,6 +107,32 @@ def _fill(
                 values[absent] = nothing
 
 
+def _score(block: NDArray[np.floating], coefficients: Coefficients, outputs: Outputs) -> None:
+    """Fill the outputs for a block of rows, in which values may be missing if the coefficients are for that."""
+    found = None if coefficients.missing is None else pattern(block, None)
+    if found is None:
+        coefficients.predict(block, outputs)
+        return
+    incomplete = np.concatenate([found.partial, found.empty])
+    whole, rest = (_space_for(len(rows), outputs) for rows in (found.complete, incomplete))
+    coefficients.predict(block[found.complete], whole)
+    coefficients.predict_missing(block[incomplete], rest, NOTHING_FILLED)
+    for rows, part in ((found.complete, whole), (incomplete, rest)):
+        outputs.labels[rows] = part.labels
+        if len(outputs.resp):
+            outputs.resp[rows] = part.resp
+        if len(outputs.log_prob):
+            outputs.log_prob[rows] = part.log_prob
+    outputs.labels[found.empty] = LEFT_OUT
+    if len(outputs.log_prob):
+        outputs.log_prob[found.empty] = 0.0
+
+
+def _space_for(n: int, outputs: Outputs) -> Outputs:
+    """Return empty outputs for n rows, of those that are wanted."""
+    return Outputs(*(np.empty((n if len(one) else 0, *one.shape[1:]), one.dtype) for one in outputs))
+
+
 def _largest(values: Array, m: int) -> NDArray[np.intp]:
     """Return the columns of the m largest values of each row (n, k), the largest first; of equals the first column."""
     columns = np.sort(np.argpartition(-values, m - 1, axis=1)[:, :m], axis=1)
@@ -112,12 +141,17 @@ def _largest(values: Array, m: int) -> NDArray[np.intp]:
 
 
 def _refuse_nonfinite(
-    block: NDArray[np.floating], absent: NDArray[np.bool_] | None, first_row: int, place: Callable[[int], Place]
+    block: NDArray[np.floating],
+    absent: NDArray[np.bool_] | None,
+    first_row: int,
+    place: Callable[[int], Place],
+    *,
+    missing: bool,
 ) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(block.sum(dtype=np.float64)):  # most often, and much cheaper than to look at each value
             return
-    bad_values = ~np.isfinite(block)
+    bad_values = np.isinf(block) if missing else ~np.isfinite(block)
     if absent is not None:
         bad_values[absent] = False
     bad = np.argwhere(bad_values)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from ...core.arrays.types import Array
 from ...core.em.fitted_model import Model
-from ...core.kernels.natural_parameters import prepare_prediction
+from ...core.kernels.natural_parameters import Coefficients, prepare_prediction
 from ...core.mixture.mixture import Mixture
 from ...core.scoring.bhattacharyya import bhattacharyya_distances
 from ...core.scoring.discriminant import View, discriminant_view, feature_separation
+from ...core.scoring.imputation import impute
 from ...core.scoring.prediction import Prediction, Wanted, predict
 from ...core.selection.table import Selection
 from ...provenance import Record
@@ -114,9 +115,19 @@ class Story:
         return discriminant_view(self.mixture)
 
     @cached_property
-    def rows(self) -> Array:
-        """The sample of the rows, (m, d)."""
+    def stored_rows(self) -> Array:
+        """The sample of the rows, (m, d), NaN where values are missing."""
         return np.asarray(self.record.beginning.rows, dtype=np.float64)
+
+    @cached_property
+    def rows(self) -> Array:
+        """The sample of the rows, (m, d), with the means of missing values given the others."""
+        filled = impute(self.stored_rows, self._coefficients, self.mixture.n_components).values
+        return np.asarray(filled, dtype=np.float64)
+
+    @cached_property
+    def _coefficients(self) -> Coefficients:
+        return prepare_prediction(self.mixture, missing=bool(np.isnan(self.stored_rows).any()))
 
     @cached_property
     def row_weights(self) -> Array:
@@ -128,7 +139,7 @@ class Story:
     def scored(self) -> Prediction:
         """Labels and responsibilities of the sample."""
         wanted = Wanted(probabilities=True, log_density=False)
-        return predict(self.rows, None, prepare_prediction(self.mixture), self.mixture.n_components, wanted)
+        return predict(self.stored_rows, None, self._coefficients, self.mixture.n_components, wanted)
 
     @property
     def resp(self) -> Array:
@@ -142,8 +153,9 @@ class Story:
         resp = self.resp
         entropy = -np.sum(resp * np.log(np.maximum(resp, 1e-300)), axis=1)
         labels, k = self.scored.labels, self.mixture.n_components
-        total = np.bincount(labels, self.row_weights * entropy, minlength=k)
-        counts = np.bincount(labels, self.row_weights, minlength=k)
+        weights = np.where(labels >= 0, self.row_weights, 0.0)  # rows without any value have no component
+        total = np.bincount(np.maximum(labels, 0), weights * entropy, minlength=k)
+        counts = np.bincount(np.maximum(labels, 0), weights, minlength=k)
         means: Array = np.divide(total, counts, out=np.full(k, np.nan), where=counts > 0)
         return means
 

@@ -1,0 +1,73 @@
+"""Rows with missing values among others: found, sorted by what they miss, and handed to the kernels that fill them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays.types import Array
+from ..mixture.matrices import Matrices
+from . import missing_compiled as kernels
+
+NOTHING_FILLED = kernels.Filled(np.empty((0, 0)), np.empty((0, 0)))
+_BITS = 64  # features whose gaps one code holds
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """Which rows of a block have gaps."""
+
+    complete: NDArray[np.intp]  # rows without, in order
+    partial: NDArray[np.intp]  # rows with some values, sorted by what they miss, and in order among equals
+    empty: NDArray[np.intp]  # rows without any value
+
+
+def pattern(block: NDArray[np.floating], row_weights: Array | None) -> Pattern | None:
+    """Return which rows (m, d) have gaps, None if none has; rows of weight 0 count as complete."""
+    if not np.isnan(_total(block)):
+        return None
+    d, codes = block.shape[1], kernels.pattern_codes(block)
+    has_gaps = codes.any(axis=1)
+    if row_weights is not None:
+        has_gaps &= row_weights != 0
+    if not has_gaps.any():
+        return None
+    rows = np.flatnonzero(has_gaps)
+    empty = (codes[rows] == _all_missing(d)).all(axis=1)
+    partial = rows[~empty]
+    return Pattern(np.flatnonzero(~has_gaps), partial[_order(codes[partial], d)], rows[empty])
+
+
+def _total(block: NDArray[np.floating]) -> float:
+    """Return a sum that is NaN if a value is; of infinite values too, which is harmless."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(block.sum(dtype=np.float64))
+
+
+def _all_missing(d: int) -> NDArray[np.uint64]:
+    """Return the codes of a row without any value."""
+    bits = [min(d - at, _BITS) for at in range(0, d, _BITS)]
+    return np.array([2**n - 1 for n in bits], dtype=np.uint64)
+
+
+def _order(codes: NDArray[np.uint64], d: int) -> NDArray[np.intp]:
+    """Return the stable order of the codes (n, words); few bits are sorted as small numbers, which is faster."""
+    if codes.shape[1] > 1:
+        return np.lexsort(codes.T)
+    small = codes[:, 0].astype(np.uint16 if d <= 16 else np.uint32 if d <= 32 else np.uint64)
+    return np.argsort(small, kind="stable")
+
+
+def missing_terms(precisions: Matrices, means: Array, log_scale: Array, *, centred: bool) -> kernels.MissingTerms:
+    """Return what the kernels need for missing values, of components in the coordinates of a frame.
+
+    `means` is (k, d), `log_scale` (d,) that of the frame; `centred` says whether each component has its own centre.
+    """
+    values = precisions.values
+    last = np.moveaxis(values, 0, -1) if values.ndim == 3 else values.T[None]
+    gradients = np.zeros(means.T.shape) if centred else precisions.apply(means).T
+    origins = means.T if centred else np.empty((0, len(means)))
+    constants = np.log(2 * np.pi) / 2 + log_scale
+    return kernels.MissingTerms(*(np.ascontiguousarray(a, np.float64) for a in (last, gradients, origins, constants)))

@@ -1,0 +1,488 @@
+"""The compiled kernels for rows with missing values, which are integrated out: the fill form of the E-step.
+
+With z0 the row that has zeros where values are missing (the centre of the kernel), P the precision of a component and
+g = -P (z0 - m) the gradient of its log-density there, the log-density of what is observed, o, is
+
+    log w N(z_o) = log w N(z0) + g_m^T y / 2 - log det P_mm / 2 + |m| log(2 pi) / 2,        P_mm y = g_m
+
+and given these the missing values have the mean z0_m + y and the covariance C = P_mm^-1 (Ghahramani and Jordan 1994;
+Little and Rubin 2002, chapter 11). So the statistics are those of z0, a matrix product over all components, and
+
+    first_m += r y       second_mo += r y z_o^T       second_mm += r (y y^T + C)
+
+All components miss the same values of a row: the innermost loops run over the components. Rows come sorted by what is
+missing, so that P_mm is inverted once for rows of one pattern. Diagonal covariances need counts alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compiled import (
+    DIAGONAL,
+    FULL,
+    _compiled,
+    add_moments,
+    add_to,
+    build_features,
+    centred_part,
+    columns_at_once,
+    emit,
+    in_blocks,
+    load_tile,
+    load_weights,
+    shared_joint,
+    softmax,
+    weigh,
+)
+
+
+class MissingTerms(NamedTuple):
+    """What the kernels need of the components for missing values; components last."""
+
+    precisions: NDArray[np.float64]  # (d, d, k), or (1, d, k) if they are diagonal
+    gradients: NDArray[np.float64]  # (d, k), P m if the centre is shared, else 0
+    origins: NDArray[np.float64]  # (d, k), the own centres; (0, k) if it is shared
+    constants: NDArray[np.float64]  # (d,), log(2 pi) / 2 + log scale, for each missing value
+
+
+class Filled(NamedTuple):
+    """Where imputation writes; an array without rows is not wanted."""
+
+    values: NDArray[np.float64]  # (n, d), E[z_m | z_o] where values are missing
+    variances: NDArray[np.float64]  # (n, d), their variances
+
+
+@_compiled
+def pattern_codes(rows: Any) -> Any:
+    """Return which values of rows (n, d) are missing as bits, (n, d / 64 rounded up)."""
+    n, d = rows.shape
+    codes = np.zeros((n, (d + 63) // 64), np.uint64)
+    for b in range(n):
+        for i in range(d):
+            if np.isnan(rows[b, i]):
+                codes[b, i // 64] |= np.uint64(1) << np.uint64(i % 64)
+    return codes
+
+
+@_compiled
+def scan_tile(x: Any, n: int, z: Any, features: Any, first: Any, is_new: Any) -> Any:
+    """List the missing features of each row of a tile x (d, tile), and set z to 0 there.
+
+    Row b misses features[first[b] : first[b + 1]]; is_new[b] says whether these are others than those of the row
+    before. Returns how many numbers the inverses of the patterns have.
+    """
+    d, slot, n_squares = x.shape[0], 0, 0
+    for b in range(n):
+        first[b] = slot
+        for i in range(d):
+            if np.isnan(x[i, b]):
+                features[slot] = i
+                z[i, b] = 0.0
+                slot += 1
+        m = slot - first[b]
+        same = b > 0 and first[b] - first[b - 1] == m
+        if same:
+            for a in range(m):
+                same = same and features[first[b] + a] == features[first[b - 1] + a]
+        is_new[b] = not same
+        if not same:
+            n_squares += m * m
+    first[n] = slot
+    return n_squares
+
+
+@_compiled
+def invert(precisions: Any, missing: Any, lower: Any, work: Any, inverse: Any, log_det: Any) -> None:
+    """Fill inverse (m, m, k) with P_mm^-1 and log_det (k,) with log det P_mm; lower (d, d, k), work (k,) are scratch.
+
+    By the Cholesky factors L of all components at once, then L^-1 in their place, then L^-T L^-1.
+    """
+    factor(precisions, missing, lower, work, log_det)
+    invert_factor(lower[: len(missing)], work, inverse)
+
+
+@_compiled
+def factor(precisions: Any, missing: Any, lower: Any, work: Any, log_det: Any) -> None:
+    """Fill lower (d, d, k) with the Cholesky factors of P_mm, their diagonals inverted, and log_det (k,)."""
+    m, k = len(missing), len(work)
+    log_det[:] = 0.0
+    for a in range(m):
+        for b in range(a + 1):
+            own = precisions[missing[a], missing[b]]
+            for c in range(k):
+                work[c] = own[c]
+            for e in range(b):
+                for c in range(k):
+                    work[c] -= lower[a, e, c] * lower[b, e, c]
+            if a == b:
+                for c in range(k):
+                    log_det[c] += np.log(work[c])
+                    lower[a, a, c] = 1.0 / np.sqrt(work[c])
+            else:
+                for c in range(k):
+                    lower[a, b, c] = work[c] * lower[b, b, c]
+
+
+@_compiled
+def invert_factor(lower: Any, work: Any, inverse: Any) -> None:  # noqa: C901 # three loops over components
+    """Fill inverse (m, m, k) from Cholesky factors with inverted diagonals, which are inverted in their place."""
+    m, k = len(inverse), len(work)
+    for a in range(m):  # row by row: entries of L in a row are read before they are replaced
+        for b in range(a):
+            work[:] = 0.0
+            for e in range(b, a):
+                for c in range(k):
+                    work[c] += lower[a, e, c] * lower[e, b, c]
+            for c in range(k):
+                inverse[a, b, c] = -work[c] * lower[a, a, c]
+        for b in range(a):
+            for c in range(k):
+                lower[a, b, c] = inverse[a, b, c]
+    for a in range(m):
+        for b in range(a + 1):
+            work[:] = 0.0
+            for e in range(a, m):
+                for c in range(k):
+                    work[c] += lower[e, a, c] * lower[e, b, c]
+            for c in range(k):
+                inverse[a, b, c] = work[c]
+                inverse[b, a, c] = work[c]
+
+
+@_compiled
+def gradient(terms: Any, row: Any, own: Any, missing: Any, g: Any) -> None:
+    """Fill g (m, k) with -P (z0 - m) of the missing features of a row (d,), whose observed features are `own`."""
+    k = terms.gradients.shape[1]
+    for a in range(len(missing)):
+        i = missing[a]
+        for c in range(k):
+            g[a, c] = terms.gradients[i, c]
+        for j in own:
+            precision, value = terms.precisions[i, j], row[j]
+            if len(terms.origins):
+                for c in range(k):
+                    g[a, c] -= precision[c] * (value - terms.origins[j, c])
+            else:
+                for c in range(k):
+                    g[a, c] -= precision[c] * value
+
+
+@_compiled
+def observed_of(missing: Any, d: int, own: Any) -> Any:
+    """Fill `own` (d,) with the features that are not missing; return how many there are."""
+    n_own, a = 0, 0
+    for i in range(d):
+        if a < len(missing) and missing[a] == i:
+            a += 1
+        else:
+            own[n_own] = i
+            n_own += 1
+    return n_own
+
+
+@_compiled
+def fill_tile(  # noqa: C901 # dense and diagonal
+    z: Any, n: int, terms: Any, features: Any, first: Any, is_new: Any, correction: Any, y: Any, inverses: Any
+) -> None:
+    """Fill y (slots, k) and inverses, one after the other, and correction (k, tile) of the joint log-densities."""
+    d, k = z.shape[0], terms.gradients.shape[1]
+    dense = terms.precisions.shape[0] == d and d > 1
+    lower, work, log_det = np.empty((d, d, k)) if dense else np.empty((1, 1, k)), np.empty(k), np.zeros(k)
+    row, g, own = np.empty(d), np.empty((d, k)), np.empty(d, np.int64)
+    at, after, n_own = 0, 0, 0
+    correction[:] = 0.0
+    for b in range(n):
+        missing = features[first[b] : first[b + 1]]
+        m = len(missing)
+        if is_new[b]:
+            at, after = after, after + m * m
+            inverse = inverses[at:after].reshape(m, m, k)
+            n_own = observed_of(missing, d, own)
+            if dense:
+                invert(terms.precisions, missing, lower, work, inverse, log_det)
+            else:
+                log_det[:] = 0.0
+                inverse[:] = 0.0
+                for a in range(m):
+                    for c in range(k):
+                        inverse[a, a, c] = 1.0 / terms.precisions[0, missing[a], c]
+                        log_det[c] += np.log(terms.precisions[0, missing[a], c])
+        inverse, filled = inverses[at:after].reshape(m, m, k), y[first[b] : first[b + 1]]
+        if dense:
+            for j in own[:n_own]:
+                row[j] = z[j, b]
+            gradient(terms, row, own[:n_own], missing, g)
+        else:
+            for a in range(m):
+                g[a, :] = terms.gradients[missing[a]]
+        constant = 0.0
+        for a in range(m):
+            constant += terms.constants[missing[a]]
+        for c in range(k):
+            work[c] = 2.0 * constant - log_det[c]
+        for a in range(m):
+            filled[a, :] = 0.0
+            for e in range(m) if dense else range(a, a + 1):
+                for c in range(k):
+                    filled[a, c] += inverse[a, e, c] * g[e, c]
+            for c in range(k):
+                work[c] += filled[a, c] * g[a, c]
+        for c in range(k):
+            correction[c, b] = 0.5 * work[c]
+
+
+@_compiled
+def fill_sums(  # noqa: C901 # three maps
+    setting: Any, z: Any, n: int, terms: Any, features: Any, first: Any, is_new: Any, joint: Any, y: Any,
+    inverses: Any, sums: Any,
+) -> None:  # fmt: skip
+    """Add to sums (F, k) what missing values have in them, of responsibilities joint (k, tile)."""
+    d, k = z.shape[0], terms.gradients.shape[1]
+    own, resp, total, part = np.empty(d, np.int64), np.empty(k), np.empty(k), np.empty(k)
+    at, after, n_own, f = 0, 0, 0, 1 + d
+    for b in range(n):
+        missing, filled = features[first[b] : first[b + 1]], y[first[b] : first[b + 1]]
+        m = len(missing)
+        if is_new[b]:
+            at, after, n_own = after, after + m * m, observed_of(missing, d, own)
+            total[:] = 0.0
+        for c in range(k):
+            resp[c] = joint[c, b]
+            total[c] += resp[c]
+        if setting.feature_map == FULL:
+            for a in range(m):
+                i = missing[a]
+                for c in range(k):
+                    part[c] = resp[c] * filled[a, c]
+                    sums[1 + i, c] += part[c]
+                for j in own[:n_own]:
+                    value = z[j, b]
+                    f = full_column(d, min(i, j), max(i, j))
+                    if len(terms.origins):
+                        for c in range(k):
+                            sums[f, c] += part[c] * (value - terms.origins[j, c])
+                    else:
+                        for c in range(k):
+                            sums[f, c] += part[c] * value
+                for e in range(a + 1):
+                    f = full_column(d, missing[e], i)
+                    for c in range(k):
+                        sums[f, c] += part[c] * filled[e, c]
+        if b + 1 < n and not is_new[b + 1]:
+            continue
+        inverse = inverses[at:after].reshape(m, m, k)
+        for a in range(m):  # of all rows of the pattern together
+            i = missing[a]
+            if setting.feature_map == FULL:
+                for e in range(a + 1):
+                    f = full_column(d, missing[e], i)
+                    for c in range(k):
+                        sums[f, c] += total[c] * inverse[a, e, c]
+            else:
+                f, factor = 1 + d, setting.metric[i]
+                if setting.feature_map == DIAGONAL:
+                    f, factor = 1 + d + i, 1.0
+                for c in range(k):
+                    sums[1 + i, c] += total[c] * filled[a, c]
+                    sums[f, c] += total[c] * factor * (filled[a, c] * filled[a, c] + inverse[a, a, c])
+
+
+@_compiled
+def full_column(d: int, i: int, j: int) -> Any:
+    """Return the column of phi that holds z_i z_j, i <= j, in the full map."""
+    return 1 + d + i * d - i * (i - 1) // 2 + j - i
+
+
+@_compiled
+def add_correction(joint: Any, correction: Any, n: int) -> None:
+    """Add the correction to the joint log-densities (k, tile) of n rows."""
+    for c in range(joint.shape[0]):
+        for b in range(n):
+            joint[c, b] += correction[c, b]
+
+
+@_compiled
+def expected_correction(joint: Any, correction: Any, n: int) -> Any:
+    """Return the sum of the correction times responsibilities (k, tile) of n rows."""
+    total = 0.0
+    for c in range(joint.shape[0]):
+        for b in range(n):
+            total += joint[c, b] * correction[c, b]
+    return total
+
+
+@_compiled
+def grown(inverses: Any, n_squares: int) -> Any:
+    """Return the scratch for inverses (n, k), a larger one if it is too small."""
+    return inverses if len(inverses) >= n_squares else np.empty((2 * n_squares, inverses.shape[1]))
+
+
+@_compiled
+def expect_shared_missing(rows: Any, row_weights: Any, setting: Any, theta: Any, terms: Any) -> Any:
+    """Return the sums (k, F) of z0 and of what is missing, the log-likelihood, its correction and the weight.
+
+    The rows (n, d) are sorted by what they miss. The correction is sum_n sum_k r_nk of what it adds to the joint
+    log-densities, which are linear in the sums of z0 but for that.
+    """
+    d, (k, n_columns), tile = rows.shape[1], theta.shape, setting.tile
+    step = columns_at_once(k, n_columns, tile)
+    theta_blocks = in_blocks(theta, step)
+    x, phi = np.empty((d, tile), rows.dtype), np.ones((n_columns, tile), theta.dtype)
+    z = phi[1 : 1 + d]
+    joint, joint_part = np.empty((k, tile), theta.dtype), np.empty((k, tile), theta.dtype)
+    resp, part = np.empty((tile, k), theta.dtype), np.empty((step, k), theta.dtype)
+    weights, log_prob, total = np.empty(tile), np.empty(tile), np.empty(tile)
+    features, first, is_new = np.empty(tile * d, np.int64), np.empty(tile + 1, np.int64), np.empty(tile, np.bool_)
+    correction, y, inverses = np.zeros((k, tile)), np.empty((tile * d, k)), np.empty((d * d, k))
+    sums, missing_sums = np.zeros((n_columns, k)), np.zeros((n_columns, k))
+    log_likelihood, expected, weight_sum = 0.0, 0.0, 0.0
+    for start in range(0, len(rows), tile):
+        n = load_tile(rows, start, setting, x, z)
+        inverses = grown(inverses, scan_tile(x, n, z, features, first, is_new))
+        weight_sum += load_weights(row_weights, start, n, z, weights)
+        build_features(setting.feature_map, setting.metric, z, phi)
+        shared_joint(theta_blocks, step, phi, joint_part, joint)
+        fill_tile(z, n, terms, features, first, is_new, correction, y, inverses)
+        add_correction(joint, correction, n)
+        softmax(joint, setting.flush, log_prob, total)
+        log_likelihood += weigh(joint, total, weights, log_prob)
+        expected += expected_correction(joint, correction, n)
+        add_moments(phi, joint, step, resp, part, sums)
+        fill_sums(setting, z, n, terms, features, first, is_new, joint, y, inverses, missing_sums)
+    return np.ascontiguousarray(sums.T), np.ascontiguousarray(missing_sums.T), log_likelihood, expected, weight_sum
+
+
+@_compiled
+def subtract_observed(z: Any, mean: Any, x: Any, n: int, difference: Any) -> None:
+    """Fill difference (d, tile) with z - mean, and 0 where values are missing."""
+    for i in range(z.shape[0]):
+        for b in range(z.shape[1]):
+            difference[i, b] = z[i, b] - mean[i]
+        for b in range(n):
+            if np.isnan(x[i, b]):
+                difference[i, b] = 0.0
+
+
+@_compiled
+def observed_joint(z: Any, x: Any, n: int, mixture: Any, difference: Any, white: Any, joint: Any) -> None:
+    """Fill joint (k, tile) with constant_k - |W_k d|^2 / 2, d being z - m_k, and 0 where values are missing."""
+    d, tile = z.shape
+    for c in range(len(mixture.constants)):
+        subtract_observed(z, mixture.means[c], x, n, difference)
+        if mixture.whitening.shape[1] == d:
+            np.dot(mixture.whitening[c], difference, white)
+        else:
+            for i in range(d):
+                for b in range(tile):
+                    white[i, b] = mixture.whitening[c, 0, i] * difference[i, b]
+        joint[c, :] = mixture.constants[c]
+        for i in range(d):
+            for b in range(tile):
+                joint[c, b] -= 0.5 * white[i, b] * white[i, b]
+
+
+@_compiled
+def expect_centred_missing(rows: Any, row_weights: Any, setting: Any, mixture: Any, n_columns: int, terms: Any) -> Any:
+    """Return what `expect_shared_missing` returns, with moments about each own mean."""
+    d, k, tile = rows.shape[1], len(mixture.constants), setting.tile
+    x, z = np.empty((d, tile), rows.dtype), np.empty((d, tile), mixture.means.dtype)
+    difference, white, outer = np.empty_like(z), np.empty_like(z), np.empty((d, d), mixture.means.dtype)
+    joint, part = np.empty((k, tile), mixture.means.dtype), np.empty((k, n_columns))
+    weights, log_prob, total = np.empty(tile), np.empty(tile), np.empty(tile)
+    features, first, is_new = np.empty(tile * d, np.int64), np.empty(tile + 1, np.int64), np.empty(tile, np.bool_)
+    correction, y, inverses = np.zeros((k, tile)), np.empty((tile * d, k)), np.empty((d * d, k))
+    sums, missing_sums = np.zeros((k, n_columns)), np.zeros((n_columns, k))
+    log_likelihood, expected, weight_sum = 0.0, 0.0, 0.0
+    for start in range(0, len(rows), tile):
+        n = load_tile(rows, start, setting, x, z)
+        inverses = grown(inverses, scan_tile(x, n, z, features, first, is_new))
+        weight_sum += load_weights(row_weights, start, n, z, weights)
+        observed_joint(z, x, n, mixture, difference, white, joint)
+        fill_tile(z, n, terms, features, first, is_new, correction, y, inverses)
+        add_correction(joint, correction, n)
+        softmax(joint, setting.flush, log_prob, total)
+        log_likelihood += weigh(joint, total, weights, log_prob)
+        expected += expected_correction(joint, correction, n)
+        for c in range(k):
+            subtract_observed(z, mixture.means[c], x, n, difference)
+            centred_part(setting, difference, joint[c], white, outer, part[c])
+        add_to(sums, part)
+        fill_sums(setting, z, n, terms, features, first, is_new, joint, y, inverses, missing_sums)
+    return sums, np.ascontiguousarray(missing_sums.T), log_likelihood, expected, weight_sum
+
+
+@_compiled
+def emit_filled(
+    start: int, n: int, joint: Any, total: Any, terms: Any, features: Any, first: Any, is_new: Any, y: Any,
+    inverses: Any, filled: Any,
+) -> None:  # fmt: skip
+    """Write the means of missing values, and their variances, from the output of `softmax`; in the frame."""
+    k, at, after = joint.shape[0], 0, 0
+    for b in range(n):
+        missing, own = features[first[b] : first[b + 1]], y[first[b] : first[b + 1]]
+        m = len(missing)
+        if is_new[b]:
+            at, after = after, after + m * m
+        inverse = inverses[at:after].reshape(m, m, k)
+        for a in range(m):
+            i, mean, variance = missing[a], 0.0, 0.0
+            for c in range(k):
+                origin = terms.origins[i, c] if len(terms.origins) else 0.0
+                mean += joint[c, b] / total[b] * (origin + own[a, c])
+            filled.values[start + b, i] = mean
+            if len(filled.variances):
+                for c in range(k):
+                    origin = terms.origins[i, c] if len(terms.origins) else 0.0
+                    variance += joint[c, b] / total[b] * (inverse[a, a, c] + (origin + own[a, c] - mean) ** 2)
+                filled.variances[start + b, i] = variance
+
+
+@_compiled
+def predict_shared_missing(rows: Any, setting: Any, theta: Any, terms: Any, outputs: Any, filled: Any) -> None:
+    """Fill the outputs for rows (n, d) that are sorted by what they miss, by the shared centre."""
+    d, (k, n_columns), tile = rows.shape[1], theta.shape, setting.tile
+    x, phi = np.empty((d, tile), rows.dtype), np.ones((n_columns, tile), theta.dtype)
+    z = phi[1 : 1 + d]
+    step = columns_at_once(k, n_columns, tile)
+    theta_blocks = in_blocks(theta, step)
+    joint, part = np.empty((k, tile), theta.dtype), np.empty((k, tile), theta.dtype)
+    log_prob, total = np.empty(tile), np.empty(tile)
+    features, first, is_new = np.empty(tile * d, np.int64), np.empty(tile + 1, np.int64), np.empty(tile, np.bool_)
+    correction, y, inverses = np.zeros((k, tile)), np.empty((tile * d, k)), np.empty((d * d, k))
+    for start in range(0, len(rows), tile):
+        n = load_tile(rows, start, setting, x, z)
+        inverses = grown(inverses, scan_tile(x, n, z, features, first, is_new))
+        build_features(setting.feature_map, setting.metric, z, phi)
+        shared_joint(theta_blocks, step, phi, part, joint)
+        fill_tile(z, n, terms, features, first, is_new, correction, y, inverses)
+        add_correction(joint, correction, n)
+        softmax(joint, setting.flush, log_prob, total)
+        emit(start, n, joint, log_prob, total, outputs)
+        if len(filled.values):
+            emit_filled(start, n, joint, total, terms, features, first, is_new, y, inverses, filled)
+
+
+@_compiled
+def predict_centred_missing(rows: Any, setting: Any, mixture: Any, terms: Any, outputs: Any, filled: Any) -> None:
+    """Fill the outputs for rows (n, d) that are sorted by what they miss, from each component's own centre."""
+    d, k, tile = rows.shape[1], len(mixture.constants), setting.tile
+    x, z = np.empty((d, tile), rows.dtype), np.empty((d, tile), mixture.means.dtype)
+    difference, white = np.empty_like(z), np.empty_like(z)
+    joint = np.empty((k, tile), mixture.means.dtype)
+    log_prob, total = np.empty(tile), np.empty(tile)
+    features, first, is_new = np.empty(tile * d, np.int64), np.empty(tile + 1, np.int64), np.empty(tile, np.bool_)
+    correction, y, inverses = np.zeros((k, tile)), np.empty((tile * d, k)), np.empty((d * d, k))
+    for start in range(0, len(rows), tile):
+        n = load_tile(rows, start, setting, x, z)
+        inverses = grown(inverses, scan_tile(x, n, z, features, first, is_new))
+        observed_joint(z, x, n, mixture, difference, white, joint)
+        fill_tile(z, n, terms, features, first, is_new, correction, y, inverses)
+        add_correction(joint, correction, n)
+        softmax(joint, setting.flush, log_prob, total)
+        emit(start, n, joint, log_prob, total, outputs)
+        if len(filled.values):
+            emit_filled(start, n, joint, total, terms, features, first, is_new, y, inverses, filled)

@@ -1,0 +1,143 @@
+"""Rows with missing values: the E-step, by the naive one row by row."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daskgmm.core.em.e_step import expect
+from daskgmm.core.kernels.missing import pattern
+from daskgmm.core.kernels.natural_parameters import Centred, Shared, prepare, prepare_prediction
+from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.feature_map import unpack
+from daskgmm.core.mixture.mixture import Mixture
+from daskgmm.core.scoring.imputation import impute
+from daskgmm.core.scoring.prediction import LEFT_OUT, Wanted, predict
+
+from ... import oracles
+
+
+def with_gaps(rows, share, seed=0):
+    """Return rows with values missing at random, one row without any."""
+    rows = rows.copy()
+    rows[np.random.default_rng([seed, 7]).random(rows.shape) < share] = np.nan
+    rows[len(rows) // 2] = np.nan
+    return rows
+
+
+def about(origin, mixture, statistics, frame):
+    """Return counts, first and second moments of x about an origin from statistics in a frame."""
+    counts, first, second = unpack(mixture.structure.centred_map, statistics.sums, mixture.n_features)
+    if second.ndim == 2:
+        second = np.einsum("ki,ij->kij", second, np.eye(mixture.n_features))
+    first_x, second_x = first * frame.scale, second * np.outer(frame.scale, frame.scale)
+    centres = (mixture.means if statistics.centred else np.broadcast_to(frame.centre, mixture.means.shape)) - origin
+    cross = centres[:, :, None] * first_x[:, None, :]
+    outer = centres[:, :, None] * centres[:, None, :]
+    second_x = second_x + cross + cross.transpose(0, 2, 1) + counts[:, None, None] * outer
+    return counts, first_x + counts[:, None] * centres, second_x
+
+
+@given(
+    st.sampled_from(["full", "tied", "diag"]),
+    st.integers(1, 4),
+    st.integers(2, 5),
+    st.sampled_from([0.05, 0.3, 0.7]),
+    st.sampled_from([0.0, 1e5]),
+    st.booleans(),
+    st.integers(0, 10),
+)
+def test_the_statistics_are_those_of_each_row_by_itself(covariance_type, k, d, share, offset, weighted, seed):
+    parameters = oracles.random_parameters(covariance_type, k, d, seed)
+    rows = with_gaps(oracles.draw(parameters, 40, seed)[0], share, seed)
+    weights = np.random.default_rng(seed).integers(0, 3, len(rows)).astype(float) if weighted else None
+    naive = oracles.missing_step(rows, weights, parameters)
+    mixture = Mixture(*parameters._replace(means=parameters.means + offset))
+    summary = survey(rows + offset, weights, missing=True)
+    found = expect(rows + offset, weights, (prepare(mixture, summary),))[0]
+    row_weights = np.ones(len(rows)) if weights is None else weights
+    counts, first, second = about(offset, mixture, found, summary.frame)
+    np.testing.assert_allclose(counts, naive.counts, atol=1e-6)
+    np.testing.assert_allclose(first, naive.first, atol=1e-4)
+    own = np.ones((d, d)) if covariance_type != "diag" else np.eye(d)
+    np.testing.assert_allclose(second * own, naive.second * own, atol=1e-3)
+    assert found.log_likelihood == pytest.approx(float(row_weights @ naive.log_prob), abs=1e-4)
+    assert found.entropy == pytest.approx(naive.entropy, abs=1e-4)
+    assert found.weight_sum == row_weights.sum()
+
+
+def test_a_spherical_covariance_sums_the_squares_of_all_features():
+    parameters = oracles.random_parameters("spherical", 3, 4)
+    rows = with_gaps(oracles.draw(parameters, 60)[0], 0.3)
+    mixture, summary = Mixture(*parameters), survey(rows, missing=True)
+    found = expect(rows, None, (prepare(mixture, summary),))[0]
+    frame, naive = summary.frame, oracles.missing_step(rows, None, parameters)
+    about_centre = (
+        np.einsum("kii->k", naive.second)
+        - 2 * naive.first @ frame.centre
+        + naive.counts * (frame.centre @ frame.centre)
+    )
+    np.testing.assert_allclose(found.sums[:, -1] * frame.unit, about_centre, rtol=1e-10)
+
+
+@pytest.mark.parametrize(("narrow", "kind"), [(1.0, Shared), (1e-6, Centred)])
+def test_both_kernels_agree_with_the_naive_prediction_and_imputation(narrow, kind):
+    parameters = oracles.random_parameters("full", 3, 4)
+    parameters = parameters._replace(covariances=parameters.covariances * narrow**2)
+    rows = with_gaps(oracles.draw(parameters, 600)[0], 0.3)
+    mixture, naive = Mixture(*parameters), oracles.missing_step(rows, None, parameters)
+    coefficients = prepare_prediction(mixture, missing=True)
+    assert isinstance(coefficients, kind)
+    found = predict(rows, None, coefficients, 3, Wanted(probabilities=True, log_density=True))
+    np.testing.assert_allclose(found.log_density, naive.log_prob, atol=1e-5)
+    np.testing.assert_allclose(found.probabilities, naive.resp, atol=1e-6)
+    filled = impute(rows, coefficients, 3, errors=True)
+    gaps = np.isnan(rows)
+    np.testing.assert_array_equal(filled.values[~gaps], rows[~gaps])
+    np.testing.assert_allclose(filled.values[gaps], naive.imputed[gaps], atol=1e-6)
+    np.testing.assert_allclose(filled.errors[gaps], np.sqrt(naive.variances[gaps]), atol=1e-6)
+    assert (filled.errors[~gaps] == 0).all()
+
+
+def test_a_row_without_any_value_has_the_log_density_0_the_weights_and_the_label_of_rows_left_out():
+    parameters = oracles.random_parameters("full", 2, 3)
+    found = predict(
+        np.full((1, 3), np.nan),
+        None,
+        prepare_prediction(Mixture(*parameters), missing=True),
+        2,
+        Wanted(probabilities=True, log_density=True),
+    )
+    assert (found.labels[0], found.log_density[0]) == (LEFT_OUT, 0.0)
+    np.testing.assert_allclose(found.probabilities[0], parameters.weights)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical", "EII", "VEV"])
+def test_complete_blocks_keep_their_bits_beside_blocks_with_gaps(covariance_type):
+    parameters = oracles.random_parameters("full", 2, 3)
+    rows = oracles.draw(parameters, 500)[0]
+    summary = survey(with_gaps(rows, 0.1), missing=True)
+    start = {"VEV": "full", "EII": "spherical"}.get(covariance_type, covariance_type)
+    mixture = Mixture(covariance_type, *oracles.random_parameters(start, 2, 3)[1:])
+    found = expect(rows, None, (prepare(mixture, summary),))[0]
+    plain = expect(rows, None, (prepare(mixture, summary, some_rows=True),))[0]
+    np.testing.assert_array_equal(found.sums, plain.sums)
+    assert found.log_likelihood == plain.log_likelihood
+
+
+@given(st.integers(1, 130), st.floats(0, 1), st.integers(0, 100))
+def test_rows_are_sorted_by_what_they_miss_and_none_is_lost(d, share, seed):
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(30, d))
+    rows[rng.random(rows.shape) < share] = np.nan
+    found, gaps = pattern(rows, None), np.isnan(rows)
+    if found is None:
+        assert not gaps.any()
+        return
+    together = np.concatenate([found.complete, found.partial, found.empty])
+    assert sorted(together.tolist()) == list(range(30))
+    assert not gaps[found.complete].any()
+    assert gaps[found.empty].all()
+    masks = [tuple(one) for one in gaps[found.partial]]
+    runs = [mask for at, mask in enumerate(masks) if at == 0 or mask != masks[at - 1]]
+    assert len(runs) == len(set(runs))
