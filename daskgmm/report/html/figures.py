@@ -65,7 +65,7 @@ def _window(points: Array, means: Array, covariances: Array) -> tuple[Array, Arr
 
 def _hexagons(axes: Axes, points: Array, story: Story, window: tuple[Array, Array]) -> None:
     low, high = window
-    inside = ((points >= low) & (points <= high)).all(axis=1)
+    inside = ((points >= low) & (points <= high)).all(axis=1) & (story.scored.labels >= 0)
     if not inside.any():
         return
     labels = story.scored.labels[inside]
