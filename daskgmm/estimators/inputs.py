@@ -68,7 +68,7 @@ def lazy_input(data: Any, dim: str | None = None, *, missing: bool = False) -> I
     become NaN. Raises DataError for data that are not real numbers, are masked, or have no features.
     """
     if isinstance(data, da.Array):
-        if missing and isinstance(data._meta, np.ma.MaskedArray):
+        if missing and isinstance(meta_from_array(data), np.ma.MaskedArray):
             data = data.map_blocks(gaps_as_nan, meta=np.empty((0,) * data.ndim, _with_nan(data.dtype)))
         return Input(_checked(data), None, lambda result: result)
     if _is_zarr(data):
