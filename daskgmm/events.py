@@ -69,6 +69,13 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class Labelled:
+    """All rows of the job have their labels."""
+
+    counts: tuple[int, ...]  # of the rows that are labelled each component
+
+
+@dataclass(frozen=True)
 class Finished:
     """All of the job is written and in its place."""
 
@@ -76,7 +83,7 @@ class Finished:
     figures: Mapping[str, float]  # of a fit: log-likelihood and criteria, by name
 
 
-Event = Phase | Connected | Opened | Iteration | Notice | Finished
+Event = Phase | Connected | Opened | Iteration | Notice | Labelled | Finished
 Listener = Callable[[Event], None]
 
 

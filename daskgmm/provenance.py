@@ -86,6 +86,7 @@ class Course:
     place: str  # where it computed
     started: str  # ISO 8601, UTC
     versions: Mapping[str, str]
+    labelled: tuple[int, ...] = ()  # rows that are labelled each component; empty if not all were counted by this job
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..chunked.prediction import log_density_counts, predict_to
 from ..chunked.rows import Rows
 from ..config import Config
 from ..core.em.fitted_model import Anomaly, Model
-from ..events import Listener, Notice, Phase
+from ..events import Labelled, Listener, Notice, Phase
 from ..filesystem.location import writing
 from ..observers.recorder import Recorder
 from ..report.segmentation import write_segmentation
@@ -60,9 +61,16 @@ def write_results(results: Results, model: Model, work: Unfinished, listen: List
     listen(Phase("predict", f"labels and densities of {rows.n_rows:,} rows"))
     work = work.for_results(results.plan, RESULTS, listen)
     counts = predict_to(rows, model.mixture, kinds.wanted, results.writer(work), results.strip, work.is_done)
-    for component in np.flatnonzero(counts == 0) if not work.going_on else ():
-        listen(Notice(f"no row is labelled {component}: the component overlaps others or is empty"))
+    if not work.going_on:  # else rows that were labelled before are not among them
+        _report_labels(counts, listen)
     if source.is_image and kinds.labels:
         pixels, labels = source.array[(slice(None),) * 3], read_result(work.path, "labels")
         with writing(work.path):
             write_segmentation(work.path / PICTURE, pixels, labels, model.mixture.means)
+
+
+def _report_labels(counts: NDArray[np.int64], listen: Listener) -> None:
+    """Report how many rows each component labels; one that labels none overlaps others or is empty."""
+    listen(Labelled(tuple(counts.tolist())))
+    for component in np.flatnonzero(counts == 0):
+        listen(Notice(f"no row is labelled {component}: the component overlaps others or is empty"))

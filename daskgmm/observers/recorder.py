@@ -24,7 +24,7 @@ from ..core.init.starts import Race
 from ..core.mixture.data_summary import Survey
 from ..core.mixture.floor import Floor
 from ..errors import DataError
-from ..events import Connected, Event, Listener, Notice, Phase
+from ..events import Connected, Event, Labelled, Listener, Notice, Phase
 from ..provenance import Beginning, Course, Curve, Load, Span
 from ..sources import Source
 from ..storage.formats.provenance import check_record, curves_of, save_beginning, save_course
@@ -104,6 +104,7 @@ class Recorder:
         self._phases: list[tuple[Phase, float]] = [(Phase("start"), self._began)]
         self._notices: list[str] = []
         self._place = ""
+        self._labelled: tuple[int, ...] = ()
         self._before: Mapping[str, Usage] = {}
 
     def __call__(self, event: Event) -> None:
@@ -112,6 +113,8 @@ class Recorder:
                 self._phases.append((event, perf_counter()))
                 if name == "read":  # the first thing that is done where the job computes
                     self._before = usage()
+            case Labelled(counts):
+                self._labelled = counts
             case Notice(message):
                 self._notices.append(message)
             case Connected(description):
@@ -130,6 +133,7 @@ class Recorder:
             notices=tuple(self._notices),
             place=self._place,
             started=self._started.isoformat(timespec="seconds"),
+            labelled=self._labelled,
             versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         )
 

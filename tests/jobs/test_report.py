@@ -18,6 +18,7 @@ from daskgmm.jobs import fit as job
 from daskgmm.jobs import report as reporting
 from daskgmm.jobs.select import select
 from daskgmm.storage.formats.provenance import load_record
+from daskgmm.storage.formats.results_zarr import read_result
 from daskgmm.storage.formats.selection import write_selection
 from tests.browser import browser, why_not
 from tests.report.html.stories import sweep
@@ -59,6 +60,9 @@ def test_a_fit_keeps_a_bounded_sample_and_its_course(fitted):
     assert [span.name for span in record.course.spans] == ["start", "read", "seed", "fit", "predict"]
     assert record.course.versions["daskgmm"] == version("daskgmm")
     assert [load.name for load in record.course.loads] == ["this process"]
+    labels = read_result(run, "labels")
+    assert record.course.labelled == tuple(np.bincount(labels))
+    assert "labelled rows" in (run / "report.html").read_text()
 
 
 def test_the_same_data_have_the_same_fingerprint_and_others_another(fitted):

@@ -108,6 +108,7 @@ def _table(story: Story) -> dict[str, Any]:
         "features": [story.names[feature] for feature in features],
         "rows": [_table_row(story, int(component), features) for component in story.shown_components],
         "has_entropy": bool(len(story.rows)),
+        "has_labelled": bool(story.record.course.labelled),
         "has_nearest": bool(story.nearest),
     }
 
@@ -122,6 +123,7 @@ def _table_row(story: Story, component: int, features: Any) -> dict[str, Any]:
         "ink": text_on(story.colours[component]),
         "weight": f"{weight:.4f}" if weight >= 5e-5 or weight == 0 else f"{weight:.1e}",
         "percent": f"{100 * weight / max(float(mixture.weights.max()), 1e-300):.1f}",
+        "labelled": f"{story.record.course.labelled[component]:,}" if story.record.course.labelled else None,
         "size": f"{weight * story.model.summary.weight_sum:,.0f}",
         "nearest": None if nearest is None else (nearest[0], f"{nearest[1]:.2f}", f"{np.exp(-nearest[1]):.2f}"),
         "entropy": f"{entropy:.2f}" if np.isfinite(entropy) else "–",

@@ -107,6 +107,7 @@ def _course(facts: Mapping[str, Any]) -> Course:
         "spans": tuple(Span(**one) for one in facts["spans"]),
         "loads": tuple(Load(**one) for one in facts["loads"]),
         "notices": tuple(facts["notices"]),
+        "labelled": tuple(facts.get("labelled", ())),
     }
     return Course(**{**facts, **parts})
 
