@@ -24,7 +24,7 @@ _CIRCLE = np.linspace(0, 2 * np.pi, 73)
 
 
 def density(story: Story) -> Drawing | None:
-    """Return the components' 1 and 2 sigma ellipses in the two discriminant axes, over the sampled rows."""
+    """Return the components' 1 and 2 sigma ellipses, over the sampled rows; of more than two features in the view."""
     if story.mixture.n_features < 2 or story.view.axes.shape[1] < 2:
         return None
     drawn, axes = figure(_WIDTH, 350)
@@ -39,15 +39,19 @@ def density(story: Story) -> Drawing | None:
     _numbers(axes, means[filled[:_MOST_NUMBERS]], filled[:_MOST_NUMBERS], story, (low, high))
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])
-    axes.set_xlabel("first discriminant axis")
-    axes.set_ylabel("second discriminant axis")
+    axes.set_xlabel(story.view_names[0])
+    axes.set_ylabel(story.view_names[1])
     axes.locator_params(nbins=6)
     title = "Where the clusters lie"
     text = (
-        f"The two directions in which the components differ most{_of_hexagons(len(points))}. Ellipses mark one and "
+        f"{_of_axes(story)}{_of_hexagons(len(points))}. Ellipses mark one and "
         f"two standard deviations of {_all_or(filled, _MOST_ELLIPSES, 'heaviest components')}."
     )
     return Drawing(title, to_svg(drawn, "density", title, text), text)
+
+
+def _of_axes(story: Story) -> str:
+    return "The two features" if story.mixture.n_features == 2 else "The two directions in which components differ most"
 
 
 def _window(points: Array, means: Array, covariances: Array) -> tuple[Array, Array]:

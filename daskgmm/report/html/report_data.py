@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...core.arrays.types import Array
 from ...core.em.fitted_model import Model
 from ...core.kernels.natural_parameters import Coefficients, prepare_prediction
+from ...core.mixture.frame import Frame
 from ...core.mixture.mixture import Mixture
 from ...core.scoring.bhattacharyya import bhattacharyya_distances
 from ...core.scoring.discriminant import View, discriminant_view, feature_separation
@@ -21,6 +22,7 @@ from ...core.selection.table import Selection
 from ...provenance import Record
 from .colours import component_colours
 
+_DISCRIMINANT_AXES = ("first discriminant axis", "second discriminant axis")
 _MOST_WORK = 2e10  # multiplications for the distances of all pairs: a few seconds
 _TABLE_ROWS, _TABLE_FEATURES, _MARGINALS = 50, 8, 12
 
@@ -111,8 +113,16 @@ class Story:
 
     @cached_property
     def view(self) -> View:
-        """The axes in which components differ most."""
+        """The axes of the map of the components: two features are the axes themselves, of more those that tell most."""
+        if self.mixture.n_features == 2:
+            return View(Frame(np.zeros(2), np.ones(2)), np.eye(2), np.zeros(2))
         return discriminant_view(self.mixture)
+
+    @property
+    def view_names(self) -> tuple[str, str]:
+        """What the axes of the map are called."""
+        first, second = self.names if self.mixture.n_features == 2 else _DISCRIMINANT_AXES
+        return first, second
 
     @cached_property
     def stored_rows(self) -> Array:

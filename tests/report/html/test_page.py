@@ -120,7 +120,7 @@ def test_rows_that_are_not_kept_leave_their_pictures_out():
     assert "No rows were kept for this report" in text
     assert "How certain" not in text
     assert "Where the clusters lie" in text
-    assert "The two directions in which the components differ most. Ellipses mark" in text
+    assert "The two features. Ellipses mark" in text
 
 
 def test_components_that_lie_apart_show_their_colours_over_the_sum():
