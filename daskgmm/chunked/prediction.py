@@ -18,6 +18,7 @@ from ..core.arrays.naming import NotFiniteError, name_row
 from ..core.arrays.types import Array
 from ..core.kernels.natural_parameters import Coefficients, prepare_prediction
 from ..core.mixture.mixture import Mixture
+from ..core.scoring.imputation import impute
 from ..core.scoring.prediction import Prediction, Wanted, predict
 from ..core.scoring.quantile_sketch import Counts
 from ..errors import DataError
@@ -232,6 +233,29 @@ def predict_lazily(array: da.Array, mixture: Mixture, result: Result, *, missing
     meta = np.empty((0,) * (array.ndim if by_component else features), dtype)
     scored: da.Array = da.map_blocks(_score_block, array, coefficients, k, result, dtype=dtype, meta=meta, **shape)
     return scored
+
+
+def impute_lazily(array: da.Array, mixture: Mixture, *, errors: bool = False) -> da.Array:
+    """Return an array (*grid, d) with its missing values (NaN) filled, lazily, in the same chunks over the grid.
+
+    They get their means given what is observed, in the type of the array; with `errors` the result holds their standard
+    deviations instead, in float64, and 0 where values are observed. Raises DataError as `predict_lazily`.
+    """
+    _check_features(array.shape[-1], mixture)
+    array = array.rechunk({array.ndim - 1: -1})
+    coefficients = delayed(prepare_prediction(mixture, missing=True), pure=False)
+    dtype = np.dtype(np.float64) if errors else array.dtype
+    meta = np.empty((0,) * array.ndim, dtype)
+    filled: da.Array = da.map_blocks(
+        _impute_block, array, coefficients, mixture.n_components, errors, dtype=dtype, meta=meta
+    )
+    return filled
+
+
+def _impute_block(block: NDArray[Any], coefficients: Coefficients, n_components: int, errors: bool) -> NDArray[Any]:
+    found = impute(aligned(block).reshape(-1, block.shape[-1]), coefficients, n_components, errors=errors)
+    values: NDArray[Any] = found.values if found.errors is None else found.errors
+    return values.reshape(block.shape)
 
 
 def _score_block(block: NDArray[Any], coefficients: Coefficients, n_components: int, result: Result) -> NDArray[Any]:

@@ -36,6 +36,7 @@ from ..fitting.fit import Start, initial_state, prepare_fit, run_em
 from ..fitting.iteration_events import iteration_teller
 from ..observers.console import plain
 from ..observers.notebook import bar_of_fit, notebook_bar
+from .conditional import ConditionalMixin
 from .inputs import Input, Wrap, is_lazy, lazy_input, memory_input, without_mask
 from .sklearn_internals import Interval, StrOptions, fit_context
 from .validation import check_warm_start, given_parameters
@@ -51,7 +52,7 @@ NOT_CONVERGED = (
 )
 
 
-class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn is not typed
+class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn is not typed
     """Gaussian mixture fitted by EM, on NumPy, dask, xarray or zarr data of any size.
 
     The objective is the mean log-likelihood (1 / N) sum_n log sum_k weights_k N(x_n | means_k, covariances_k), subject
@@ -399,14 +400,18 @@ class GaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc] # scik
     def _fills_gaps(self) -> bool:
         return bool(self.missing == "marginal")
 
-    def _input(self, X: Any, *, reset: bool) -> Input:
-        """Return X as input, after scikit-learn's checks of its features; `reset` takes them as those of the fit."""
+    def _input(self, X: Any, *, reset: bool, missing: bool | None = None) -> Input:
+        """Return X as input, after scikit-learn's checks of its features; `reset` takes them as those of the fit.
+
+        `missing` says whether masked values become NaN; None: if the estimator takes missing values.
+        """
+        missing = self._fills_gaps if missing is None else missing
         if is_lazy(X):
-            data = lazy_input(X, self.dim, missing=self._fills_gaps)
+            data = lazy_input(X, self.dim, missing=missing)
             self._check_features(data, reset=reset)
             return data
         fewest = 2 if reset else 1
-        plain = without_mask(X, missing=self._fills_gaps)
+        plain = without_mask(X, missing=missing)
         checked = validate_data(
             self, plain, dtype="numeric", reset=reset, ensure_min_samples=fewest, ensure_all_finite=False
         )

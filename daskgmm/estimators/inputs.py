@@ -31,6 +31,7 @@ class Input:
     feature_names: tuple[str, ...] | None
     wrap: Wrap  # turns a lazy result (*grid) or (*grid, k) into what the user gets
     memory: NDArray[Any] | None = None  # the array itself if it is in memory
+    wrap_rows: Wrap | None = None  # turns lazy rows (*grid, d) into what the user gets; None: as other results
     grid: Any = None  # a DataArray (*grid) with the dimensions and coordinates of the rows if they are xarray's
 
     @property
@@ -134,7 +135,10 @@ def _xarray_input(data: Any, dim: str | None) -> Input:
         dims = (*grid_dims, component) if result.ndim > len(grid_dims) else grid_dims
         return xr.DataArray(values, coords=coordinates, dims=dims)
 
-    return Input(array, names, wrap, memory, grid=data.isel({features: 0}, drop=True))
+    def wrap_rows(result: da.Array) -> Any:
+        return data.copy(data=result.compute() if in_memory else result)
+
+    return Input(array, names, wrap, memory, wrap_rows, grid=data.isel({features: 0}, drop=True))
 
 
 def _stacked(data: Any) -> tuple[Any, str]:

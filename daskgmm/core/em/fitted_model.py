@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+import numpy as np
+
+from ..mixture.conditional import condition, feature_numbers, marginal
 from ..mixture.mixture import Mixture
 from .information_criteria import small_sample
 from .loop import StopReason, Trial
@@ -71,3 +75,14 @@ class Model:
     feature_names: tuple[str, ...] | None
     summary: FitSummary
     anomaly: Anomaly | None = None  # of the fitted rows, where it was asked for
+
+    def marginal(self, features: Sequence[object]) -> Mixture:
+        """Return the mixture of some of the features, by name or number, in their order."""
+        return marginal(self.mixture, self._numbers(features))
+
+    def condition(self, features: Sequence[object], values: Sequence[float]) -> Mixture:
+        """Return the mixture of all other features given values of these, by name or number."""
+        return condition(self.mixture, self._numbers(features), np.asarray(values, dtype=np.float64))
+
+    def _numbers(self, features: Sequence[object]) -> list[int]:
+        return feature_numbers(features, self.feature_names, self.mixture.n_features)

@@ -70,6 +70,15 @@ class Matrices(Protocol):
     def average(self, other: Matrices) -> Matrices:
         """Return the means of each matrix with that of another stack, or with its only one; dense if either is."""
 
+    def take_features(self, features: list[int]) -> Matrices:
+        """Return the rows and columns of some features."""
+
+    def given(self, known: list[int], rest: list[int], differences: Array) -> tuple[Array, Matrices]:
+        """Return by how much the means of `rest` differ, (k, r), and the covariances of `rest`, given known features.
+
+        `differences` (k, m) are those of the known features from their means; raise as `check` does.
+        """
+
     def merge(self, first: int, second: NDArray[np.intp], share: Array, between: Array) -> Matrices:
         """Return the covariance of a component together with each of others.
 
@@ -135,6 +144,16 @@ class DenseMatrices:
 
     def average(self, other: Matrices) -> DenseMatrices:
         return DenseMatrices((self.values + other.dense) / 2, self.shared and _is_shared(other))
+
+    def take_features(self, features: list[int]) -> DenseMatrices:
+        return DenseMatrices(self.values[:, features][:, :, features], self.shared)
+
+    def given(self, known: list[int], rest: list[int], differences: Array) -> tuple[Array, DenseMatrices]:
+        factors, m, k = self.take_features(known + rest)._factors(), len(known), len(self.values)
+        whitened = np.linalg.solve(factors[:, :m, :m], differences[:, :, None])
+        means: Array = (factors[:, m:, :m] @ whitened)[:, :, 0]
+        left = factors[:, m:, m:] @ np.swapaxes(factors[:, m:, m:], 1, 2)
+        return means, DenseMatrices(np.broadcast_to(left, (k, *left.shape[1:])), self.shared)
 
     def merge(self, first: int, second: NDArray[np.intp], share: Array, between: Array) -> DenseMatrices:
         outer = between[:, :, None] * between[:, None, :]
@@ -209,6 +228,12 @@ class DiagonalMatrices:
         if isinstance(other, DiagonalMatrices):
             return DiagonalMatrices((self.values + other.values) / 2)
         return DenseMatrices((self.dense + other.dense) / 2)
+
+    def take_features(self, features: list[int]) -> DiagonalMatrices:
+        return DiagonalMatrices(self.values[:, features])
+
+    def given(self, known: list[int], rest: list[int], differences: Array) -> tuple[Array, DiagonalMatrices]:
+        return np.zeros((len(self.values), len(rest))), self.take_features(rest)
 
     def merge(self, first: int, second: NDArray[np.intp], share: Array, between: Array) -> DiagonalMatrices:
         share = share[:, None]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ...blas import single_threaded
 from ..arrays.blocks import blocks
+from ..arrays.naming import NotFiniteError
 from ..arrays.types import Array
 from ..kernels.compiled import Outputs
 from ..kernels.missing import pattern
@@ -30,6 +31,7 @@ def impute(rows: NDArray[np.number], coefficients: Coefficients, n_components: i
     A row without any value gets the mean of the mixture. The values keep the type of the rows.
     """
     values = rows.copy()
+    _refuse_infinite(rows)
     found, at = np.zeros(rows.shape) if errors else None, 0
     with single_threaded():
         for block, _ in blocks(rows, None):
@@ -37,6 +39,13 @@ def impute(rows: NDArray[np.number], coefficients: Coefficients, n_components: i
             _impute_block(block, coefficients, n_components, values[own], None if found is None else found[own])
             at += len(block)
     return Imputed(values, found)
+
+
+def _refuse_infinite(rows: NDArray[np.number]) -> None:
+    bad = np.argwhere(np.isinf(rows))
+    if len(bad):
+        row, column = map(int, bad[0])
+        raise NotFiniteError((row,), column, float(rows[row, column]))
 
 
 def _impute_block(

@@ -1,0 +1,120 @@
+"""Imputation, marginals and conditionals by the estimator: reference answers of gmr 2.0.3, and kinds of input."""
+
+import json
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from daskgmm import GaussianMixture
+from daskgmm.core.mixture.conditional import condition, marginal
+from daskgmm.core.mixture.mixture import Mixture
+from daskgmm.errors import DataError
+from tests.conftest import DATA
+
+from .. import oracles
+
+REFERENCE = json.loads((DATA / "conditional.json").read_text())["fits"]
+
+
+def model_of(reference):
+    model = GaussianMixture(len(reference["weights"]), missing="marginal")
+    precisions = np.linalg.inv(reference["covariances"])
+    model.set_params(
+        weights_init=reference["weights"], means_init=reference["means"], precisions_init=precisions, max_iter=0
+    )
+    rows = np.random.default_rng(0).multivariate_normal(reference["means"][0], reference["covariances"][0], 50)
+    return model.set_params(reg_covar=0, resolution=0).fit(rows)
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.default_rng(0)
+    return np.concatenate([rng.normal(size=(100, 3)), rng.normal(size=(100, 3)) @ rng.normal(size=(3, 3)) + 5])
+
+
+@pytest.fixture
+def model(rows):
+    return GaussianMixture(2, random_state=0).fit(rows)
+
+
+@pytest.fixture
+def named(rows):
+    return GaussianMixture(2, random_state=0).fit(pd.DataFrame(rows, columns=["a", "b", "c"]))
+
+
+@pytest.mark.parametrize("reference", REFERENCE, ids=[one["name"] for one in REFERENCE])
+def test_regressions_and_conditional_mixtures_are_the_reference_ones(reference):
+    model, given, values = model_of(reference), reference["given"], np.array(reference["values"])
+    rest = [i for i in range(model.n_features_in_) if i not in given]
+    rows = np.full((len(values), model.n_features_in_), np.nan)
+    rows[:, given] = values
+    np.testing.assert_allclose(model.impute(rows)[:, rest], reference["predicted"], rtol=1e-8)
+    expected = reference["conditional"]
+    found = model.condition(given, values[expected["row"]])
+    np.testing.assert_allclose(found.weights_, expected["weights"], rtol=1e-6)
+    np.testing.assert_allclose(found.means_, expected["means"], rtol=1e-8)
+    np.testing.assert_allclose(found.covariances_, expected["covariances"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+def test_a_density_is_that_of_the_marginal_times_that_of_the_conditional(covariance_type):
+    mixture = Mixture(*oracles.random_parameters(covariance_type, 3, 4))
+    row = np.array([0.3, -0.2, 0.9, 0.1])
+    parts = marginal(mixture, [2, 0]), condition(mixture, [2, 0], row[[2, 0]])
+    whole = float(oracles.e_step(row[None], oracles.Parameters(**vars(mixture)))[1][0])
+    logs = (
+        oracles.e_step(values[None], oracles.Parameters(**vars(part)))[1][0]
+        for part, values in zip(parts, (row[[2, 0]], row[[1, 3]]), strict=True)
+    )
+    assert sum(map(float, logs)) == pytest.approx(whole, abs=1e-10)
+
+
+def test_observed_values_keep_their_bits_and_lazy_rows_stay_lazy(model):
+    rows = np.random.default_rng(1).normal(size=(40, 3)).astype(np.float32)
+    rows[::3, 1] = np.nan
+    lazy = model.impute(da.from_array(rows, chunks=(10, 3)))
+    assert isinstance(lazy, da.Array)
+    assert (lazy.dtype, lazy.chunks) == (np.float32, ((10,) * 4, (3,)))
+    filled, gaps = lazy.compute(), np.isnan(rows)
+    np.testing.assert_array_equal(filled[~gaps].view(np.int32), rows[~gaps].view(np.int32))
+    np.testing.assert_array_equal(filled, model.impute(rows))
+    labelled = model.impute(xr.DataArray(rows, dims=("time", "band"), coords={"band": ["a", "b", "c"]}))
+    assert labelled.dims == ("time", "band")
+    np.testing.assert_array_equal(labelled, filled)
+
+
+def test_standard_errors_are_0_where_values_are_observed(model):
+    rows = np.array([[0.0, np.nan, 0.0], [np.nan] * 3])
+    filled, errors = model.impute(rows, return_std=True)
+    assert errors[0, [0, 2]].tolist() == [0, 0]
+    assert errors[0, 1] > 0
+    np.testing.assert_allclose(filled[1], model.weights_ @ model.means_)
+
+
+def test_a_marginal_scores_some_of_the_columns_and_keeps_their_names(named):
+    part = named.marginal(["c", "a"])
+    assert part.feature_names_in_.tolist() == ["c", "a"]
+    frame = pd.DataFrame(np.random.default_rng(2).normal(size=(20, 2)), columns=["c", "a"])
+    whole = frame.assign(b=np.nan)[["a", "b", "c"]]
+    named.set_params(missing="marginal")
+    np.testing.assert_allclose(part.score_samples(frame), named.score_samples(whole), atol=1e-10)
+    np.testing.assert_array_equal(part.predict(frame), named.predict(whole))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda model: model.marginal(["z"]), "there is no feature 'z': the model has 0 to 2 and a, b, c"),
+        (lambda model: model.marginal([]), "one or more different ones"),
+        (lambda model: model.marginal(["a", 0]), "one or more different ones"),
+        (lambda model: model.condition(["a"], [np.nan]), "1 finite numbers"),
+        (lambda model: model.condition(["a", "b", "c"], [0, 0, 0]), "leave one out"),
+        (lambda model: model.impute(pd.DataFrame([[0, np.inf, np.nan]], columns=["a", "b", "c"])), "row 0, column 1"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_in_one_line(named, call, message):
+    with pytest.raises(DataError, match=message):
+        call(named)
