@@ -2,7 +2,8 @@
 
 A pass evaluates a proposal of each trial: a step of EM, an extrapolation of its last steps, or where the sample leads
 to. A proposal that raises the objective is accepted, and a trial holds the best mixture that was evaluated: so its
-objective never falls. The objective is the mean log-likelihood, under the floor of the covariances.
+objective never falls. The objective is that of the inference: the mean log-likelihood under the floor of the
+covariances, the same with a prior, or the evidence lower bound.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from ..mixture.mixture import Mixture, project
 from ..mixture.statistics import Statistics
 from .anderson import MEMORY, Step, extrapolate
 from .e_step import Expect
+from .inference import MAXIMUM_LIKELIHOOD, Inference
 from .information_criteria import Criteria, criteria
-from .m_step import maximize
 
 
 class StopReason(Enum):
@@ -42,12 +43,13 @@ class StopReason(Enum):
 
 @dataclass(frozen=True, eq=False)
 class EMOptions:
-    """When to stop, and the floor of the M-step."""
+    """When to stop, the floor of the M-step, and what is inferred."""
 
     tol: float = 1e-4  # estimated remaining gain of the mean log-likelihood, nats per row
     max_iter: int = 200  # M-steps
     floor: Floor | None = None  # of the covariances
     accelerate: bool = False  # extrapolate the last steps, and go back where that gains nothing
+    inference: Inference = MAXIMUM_LIKELIHOOD
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +172,8 @@ def iterate(
     """
     with single_threaded():
         while state.live:
-            state = advance(state, expect(state.targets), options)
+            evaluated = tuple(map(options.inference.natural_parameters, state.targets))
+            state = advance(state, expect(evaluated), options)
             trials = tuple(_consult(trial, suggest, state.survey, options) for trial in state.trials)
             state = replace(state, trials=trials)
             listen(state)
@@ -236,7 +239,7 @@ def remaining_gain(history: tuple[float, ...]) -> float:
 
 def _evaluate(trial: Trial, statistics: Statistics, survey: Survey, options: EMOptions) -> Trial:
     """Return the trial after its proposal was evaluated: accepted, or rejected since it gains nothing."""
-    level = statistics.mean_log_likelihood
+    level = options.inference.objective(trial.target, statistics)
     if trial.history and not level >= trial.history[-1]:
         return _reject(trial, options)
     suggested = trial.extrapolated and trial.steps[-1].suggested
@@ -249,7 +252,7 @@ def _evaluate(trial: Trial, statistics: Statistics, survey: Survey, options: EMO
         proposal=None,
         extrapolated=False,
         came_back=False,
-        overfit=overfit(trial.target, survey.n_rows, options.floor),
+        overfit=0.0 if options.inference.regularised else overfit(trial.target, survey.n_rows, options.floor),
         verified=trial.verified and not far_enough,
     )
     return replace(trial, stop=_stop_reason(trial, options))
@@ -289,7 +292,7 @@ def _propose(trial: Trial, survey: Survey, options: EMOptions) -> Trial:
     """Return the trial with what the next pass evaluates: a step of EM, or an extrapolation of the last ones."""
     if trial.stop is not None or trial.statistics is None or trial.extrapolated:
         return trial
-    image = maximize(trial.mixture, trial.statistics, survey, options.floor)
+    image = options.inference.maximize(trial.mixture, trial.statistics, survey, options.floor)
     if not _regular(image, survey):
         return replace(trial, stop=StopReason.COLLAPSED)
     if not options.accelerate:

@@ -11,6 +11,7 @@ from ..mixture.feature_map import unpack
 from ..mixture.floor import Floor
 from ..mixture.layouts import Scatter
 from ..mixture.mixture import Mixture
+from ..mixture.moments import ComponentMoments
 from ..mixture.statistics import Statistics
 
 EMPTY = 1e-12  # share of the row weight; below it a component's moments are rounding errors
@@ -24,6 +25,11 @@ def maximize(mixture: Mixture, statistics: Statistics, survey: Survey, floor: Fl
     (Dempster, Laird and Rubin 1977), subject to the floor and to what the covariances have in common.
     A component with N_k <= EMPTY N is empty: it keeps its mean and covariance and has the weight 0 from then on.
     """
+    return estimate(mixture, component_moments(mixture, statistics, survey), floor)
+
+
+def component_moments(mixture: Mixture, statistics: Statistics, survey: Survey) -> ComponentMoments:
+    """Return count, mean and covariance of the rows of each component; a component without rows has the count 0."""
     frame, structure = survey.frame, mixture.structure
     about_rows = statistics.sums.shape[1] == structure.feature_map.n_columns(frame.n_features)
     feature_map = structure.feature_map if about_rows and not statistics.centred else structure.centred_map
@@ -41,8 +47,12 @@ def maximize(mixture: Mixture, statistics: Statistics, survey: Survey, floor: Fl
     own = structure.layout.within(scatter, frame)
     if structure.layout.stacked:
         own = np.where(for_each(alive, own), own, mixture.covariances)
-    covariances = structure.estimate(np.where(alive, counts, 0.0), own, mixture.covariances, floor)
-    means = frame.to_x(origins + shift)
-    means = np.where(alive[:, None], means, mixture.means)
-    weights = np.where(alive, counts, 0.0)
-    return Mixture(mixture.covariance_type, weights / weights.sum(), means, covariances)
+    means = np.where(alive[:, None], frame.to_x(origins + shift), mixture.means)
+    return ComponentMoments(structure.layout, np.where(alive, counts, 0.0), means, own)
+
+
+def estimate(mixture: Mixture, moments: ComponentMoments, floor: Floor | None = None) -> Mixture:
+    """Return the most likely mixture of rows with these moments; `mixture` is the one before."""
+    covariances = mixture.structure.estimate(moments.counts, moments.covariances, mixture.covariances, floor)
+    weights = moments.counts / moments.counts.sum()
+    return Mixture(mixture.covariance_type, weights, moments.means, covariances)

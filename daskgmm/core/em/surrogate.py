@@ -63,7 +63,9 @@ def suggested(
     closer = _CLOSER_WHERE_CHEAP if len(sample.rows) <= CHEAP_ROWS else _CLOSER
     em = replace(options, max_iter=_FAR_STEPS if far else _STEPS, tol=options.tol / closer, accelerate=far)
     try:
-        found = iterate(State(survey, (Trial(trial.mixture),)), _corrected_pass(sample, survey, trial), em).best
+        found = iterate(
+            State(survey, (Trial(trial.mixture),)), _corrected_pass(sample, survey, trial, options), em
+        ).best
     except _OwnCentresError:
         if len(sample.rows) < survey.n_rows:
             return None
@@ -73,10 +75,11 @@ def suggested(
     return Suggestion(found.mixture, found.history[-1] - found.history[0])
 
 
-def _corrected_pass(sample: Expectation, survey: Survey, trial: Trial) -> _Corrected:
+def _corrected_pass(sample: Expectation, survey: Survey, trial: Trial, options: EMOptions) -> _Corrected:
     """Return the pass over the sample that has the statistics of all rows at the trial's mixture."""
     assert trial.statistics is not None, "the trial has not been evaluated"
-    found, statistics = _pass(sample, _shared(trial.mixture, survey)), trial.statistics
+    evaluated, statistics = options.inference.natural_parameters(trial.mixture), trial.statistics
+    found = _pass(sample, _shared(evaluated, survey))
     control = statistics.sums * (found.weight_sum / statistics.weight_sum) - found.sums
     return _Corrected(sample, survey, control)
 

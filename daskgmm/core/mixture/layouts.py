@@ -53,6 +53,24 @@ class Layout(Protocol):
     def raised(self, covariances: Array, floor: Floor) -> Array:
         """Return the covariances with no direction below the floor."""
 
+    def spread(self, covariances: Array, k: int) -> Array:
+        """Return the covariance of each of k components, (k, ...), by covariances of the layout."""
+
+    def gather(self, weights: Array, own: Array) -> Array:
+        """Return covariances of the layout from those of each component, (k, ...): their mean if all share one."""
+
+    def outer(self, vectors: Array) -> Array:
+        """Return what the layout keeps of v v^T for each of vectors (k, d), (k, ...)."""
+
+    def reduce(self, covariance: Array) -> Array:
+        """Return what the layout keeps for one component, (...), of a covariance (d, d)."""
+
+    def prior_exponent(self, degrees_of_freedom: float, d: int) -> float:
+        """Return e in the density |Sigma|^(-e/2) exp(-tr(Lambda Sigma^-1) / 2): inverse Wishart or inverse gamma."""
+
+    def prior_scale(self, covariance: Array) -> Array:
+        """Return Lambda of that density as `reduce` has it, (...), for a prior of scale `covariance` (d, d)."""
+
 
 class Full:
     """Each component its own matrix."""
@@ -83,6 +101,24 @@ class Full:
 
     def raised(self, covariances: Array, floor: Floor) -> Array:
         return floor.raise_matrices(covariances)
+
+    def spread(self, covariances: Array, k: int) -> Array:
+        return covariances
+
+    def gather(self, weights: Array, own: Array) -> Array:
+        return own
+
+    def outer(self, vectors: Array) -> Array:
+        return _outer(vectors)
+
+    def reduce(self, covariance: Array) -> Array:
+        return covariance
+
+    def prior_exponent(self, degrees_of_freedom: float, d: int) -> float:
+        return degrees_of_freedom + d + 1
+
+    def prior_scale(self, covariance: Array) -> Array:
+        return self.reduce(covariance)
 
 
 class Tied:
@@ -127,6 +163,25 @@ class Tied:
     def raised(self, covariances: Array, floor: Floor) -> Array:
         return floor.raise_matrices(covariances)
 
+    def spread(self, covariances: Array, k: int) -> Array:
+        return np.broadcast_to(covariances, (k, *covariances.shape))
+
+    def gather(self, weights: Array, own: Array) -> Array:
+        mean: Array = np.tensordot(weights / weights.sum(), own, axes=1)
+        return mean
+
+    def outer(self, vectors: Array) -> Array:
+        return _outer(vectors)
+
+    def reduce(self, covariance: Array) -> Array:
+        return covariance
+
+    def prior_exponent(self, degrees_of_freedom: float, d: int) -> float:
+        return degrees_of_freedom + d + 1
+
+    def prior_scale(self, covariance: Array) -> Array:
+        return self.reduce(covariance)
+
 
 class Diagonal:
     """Each component its own variances, no correlation."""
@@ -159,6 +214,25 @@ class Diagonal:
 
     def raised(self, covariances: Array, floor: Floor) -> Array:
         return floor.raise_variances(covariances)
+
+    def spread(self, covariances: Array, k: int) -> Array:
+        return covariances
+
+    def gather(self, weights: Array, own: Array) -> Array:
+        return own
+
+    def outer(self, vectors: Array) -> Array:
+        squares: Array = vectors**2
+        return squares
+
+    def reduce(self, covariance: Array) -> Array:
+        return np.diagonal(covariance)
+
+    def prior_exponent(self, degrees_of_freedom: float, d: int) -> float:
+        return degrees_of_freedom + 2
+
+    def prior_scale(self, covariance: Array) -> Array:
+        return self.reduce(covariance)
 
 
 class Isotropic:
@@ -195,6 +269,25 @@ class Isotropic:
 
     def raised(self, covariances: Array, floor: Floor) -> Array:
         return floor.raise_isotropic(covariances)
+
+    def spread(self, covariances: Array, k: int) -> Array:
+        return covariances
+
+    def gather(self, weights: Array, own: Array) -> Array:
+        return own
+
+    def outer(self, vectors: Array) -> Array:
+        means: Array = (vectors**2).mean(axis=1)
+        return means
+
+    def reduce(self, covariance: Array) -> Array:
+        return np.asarray(np.diagonal(covariance).mean())
+
+    def prior_exponent(self, degrees_of_freedom: float, d: int) -> float:
+        return (degrees_of_freedom + 2) / d
+
+    def prior_scale(self, covariance: Array) -> Array:
+        return self.reduce(covariance) / len(covariance)
 
 
 FULL, TIED, DIAGONAL, ISOTROPIC = Full(), Tied(), Diagonal(), Isotropic()
