@@ -3,6 +3,7 @@
 import argparse
 
 from . import (
+    cost,
     curves,
     estimator,
     kernel,
@@ -33,6 +34,7 @@ BENCHMARKS = {
     "peers": peers,
     "quality": quality,
     "unseen": unseen,
+    "cost": cost,
     "outofcore": outofcore,
     "curves": curves,
     "startup": startup,

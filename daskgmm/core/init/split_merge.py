@@ -14,7 +14,7 @@ mixture goes on from there, and they stand where it has raised the log-likelihoo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,18 +28,20 @@ from ..mixture.mixture import Mixture
 from ..scoring.prediction import Wanted, predict
 from .exchanges import Exchange, after, disjoint, exchanges, hold_shared, split_again
 from .splitting import Halving, halvings, short_runs
-from .starts import Restart, SeedOptions, chance, ranked, refine, settle
+from .starts import Restart, SeedOptions, chance, in_memory, ranked, settle
 
 Halve = Callable[[Mixture], list[Halving]]  # the components of a mixture in two, the most promising first
 
 _MOST_ROUNDS = 8
-_WORTH = 10  # times the tolerance of EM on the sample: moves that gain less are not worth their time
+_WORTH = 20  # times the tolerance of EM on the sample: moves that gain less are not worth their time
 
 _WORK = 40_000_000  # numbers of joint log-densities times columns for each step of all exchanges together
 _GO_ON = 4  # exchanges, the best after a few steps of EM of the whole mixture, from which a second one is tried
 _SETTLED = 2  # of them, that go on to the limit of EM
 _MOST, _FEWEST = 16, 4  # exchanges that are tried: one for each two components
 _AGAIN = 4  # of so many exchanges that are tried one splits a pair again
+_SHORT_HEATS = 4, 6, 10  # steps of EM of the whole mixture, after which the worse half is given up
+_TRY_ROWS, _TRY_ROWS_PER_PARAMETER = 10_000, 40  # at least, on which that is done
 _HEATS, _STEPS = 2, 10  # after the first heat of so many steps those that lose are given up
 _ROWS = 20_000  # of their components, about, on which they are tried
 _LEAST = 1e-3  # of a row: less is not counted in these steps
@@ -80,15 +82,21 @@ def _moved_once(sample: Expectation, options: SeedOptions, trial: Trial, halve: 
     least = max(chance(sample, options, 1), _WORTH * options.em.tol)
     n_tried = _affordable(sample, trial.mixture)
     if n_tried < _FEWEST:
-        tried = exchanged(sample, options, trial.mixture, least, halve)
-    else:
-        tried = _after_short_runs(sample, options, trial.mixture, n_tried, halve, n_tried // _AGAIN)
-    better = _first_better(sample, options, tried, trial, least)
+        return _first_better(sample, options, exchanged(sample, options, trial.mixture, least, halve), trial, least)
+    tries = _Tries(sample, options, halve, n_tried)
+    level = tries.level(trial.mixture) + least / 2
+    tried = tries.best(trial.mixture, n_tried // _AGAIN)
+    better = _first_better(sample, options, _promising(tried, level), trial, least)
     if better is not None or not deep or n_tried < _MOST or _n_exchanges(trial.mixture.n_components) <= _MOST:
         return better
-    beyond = (_after_short_runs(sample, options, mixture, n_tried, halve) for mixture in tried)
+    beyond = (_promising(tries.best(one.mixture), level) for one in tried)
     two = (_first_better(sample, options, mixtures, trial, least) for mixtures in beyond)
     return next((one for one in two if one is not None), None)  # what two exchanges gain that one does not
+
+
+def _promising(trials: Sequence[Trial], level: float) -> list[Mixture]:
+    """Return the mixtures of trials that may reach a log-likelihood."""
+    return [one.mixture for one in trials if one.history[-1] + one.remaining_gain >= level]
 
 
 def _first_better(
@@ -114,15 +122,34 @@ def _affordable(sample: Expectation, mixture: Mixture) -> int:
     return min(_MOST, _WORK // (len(sample.rows) * mixture.n_components * columns))
 
 
-def _after_short_runs(
-    sample: Expectation, options: SeedOptions, mixture: Mixture, n_tried: int, halve: Halve, n_again: int = 0
-) -> list[Mixture]:
-    """Return the mixtures that are best after exchanges and a few steps of EM of the whole mixture, the best first."""
-    try:
-        starts = [after(mixture, [one]) for one in _proposed(sample, options, mixture, n_tried, halve, n_again)]
-        return [trial.mixture for trial in ranked(short_runs(sample, options, starts))[:_GO_ON]] if starts else []
-    except (SingularCovarianceError, np.linalg.LinAlgError):
-        return []
+@dataclass(frozen=True, eq=False)
+class _Tries:
+    """Exchanges that are tried by a few steps of EM of the whole mixture, on as many rows as tell them apart."""
+
+    sample: Expectation
+    options: SeedOptions
+    halve: Halve
+    most: int
+
+    def best(self, mixture: Mixture, n_again: int = 0) -> list[Trial]:
+        """Return the trials of exchanges that are best after a few steps, the best first."""
+        try:
+            proposed = _proposed(self.sample, self.options, mixture, self.most, self.halve, n_again)
+            starts = [after(mixture, [one]) for one in proposed]
+            return ranked(self._run(starts, _SHORT_HEATS))[:_GO_ON] if starts else []
+        except (SingularCovarianceError, np.linalg.LinAlgError):
+            return []
+
+    def level(self, mixture: Mixture) -> float:
+        """Return the mean log-likelihood that a mixture reaches in as many steps on the same rows."""
+        return float(self._run([mixture], [sum(_SHORT_HEATS)])[0].history[-1])
+
+    def _run(self, starts: Sequence[Mixture], heats: Sequence[int]) -> tuple[Trial, ...]:
+        return short_runs(_spread(self.sample, _rows_to_try(starts[0])), self.options, starts, heats)
+
+
+def _rows_to_try(mixture: Mixture) -> int:
+    return max(_TRY_ROWS, _TRY_ROWS_PER_PARAMETER * mixture.n_parameters)
 
 
 def _proposed(
@@ -177,8 +204,8 @@ def _tried(
         for _ in range(_HEATS):
             near = np.flatnonzero(mass > _LEAST)
             part = replace(rows, rows=rows.rows[near], row_weights=mass[near] * row_weights[near])
-            trial = refine(part, em, exchange.theirs)
-            if not isinstance(trial, Trial) or trial.stop is StopReason.COLLAPSED or trial.mixture.empty:
+            trial = short_runs(part, em, [exchange.theirs], [em.em.max_iter])[0]
+            if trial.stop is StopReason.COLLAPSED or trial.mixture.empty:
                 return None
             exchange = replace(exchange, theirs=hold_shared(exchange.ours, trial.mixture))
             own = _log_density(rows, exchange.theirs) - log_density
@@ -204,6 +231,15 @@ def _first(sample: Expectation, n: int) -> Expectation:
     """Return the first n rows of the sample."""
     row_weights = None if sample.row_weights is None else sample.row_weights[:n]
     return replace(sample, rows=sample.rows[:n], row_weights=row_weights, some_rows=True)
+
+
+def _spread(sample: Expectation, n: int) -> Expectation:
+    """Return about n rows, spread over all of the sample."""
+    step = len(sample.rows) // n
+    if step < 2:
+        return sample
+    weights = None if sample.row_weights is None else sample.row_weights[::step]
+    return in_memory(sample.rows[::step], weights, sample.dtype)
 
 
 def _others(rows: Expectation, whole: _Whole, exchange: Exchange, mass: Array) -> Array:

@@ -19,6 +19,7 @@ from ...errors import SingularCovarianceError
 from ..arrays.types import Array
 from ..em.e_step import Expectation
 from ..em.loop import EMOptions, State, Trial, iterate
+from ..em.short_runs import can_run, run_short
 from ..kernels.natural_parameters import check_regular, prepare_prediction
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
@@ -85,8 +86,18 @@ def refined(sample: Expectation, options: SeedOptions, finalists: Seeded) -> See
         return error
 
 
-def short_runs(sample: Expectation, options: SeedOptions, starts: Sequence[Mixture]) -> tuple[Trial, ...]:
-    """Return the trials of a few EM steps from the starts, which share each pass; raise where none is regular."""
+def short_runs(
+    sample: Expectation, options: SeedOptions, starts: Sequence[Mixture], heats: Sequence[int] = (_SHORT,)
+) -> tuple[Trial, ...]:
+    """Return the trials of a few EM steps from the starts; raise SingularCovarianceError where none is regular.
+
+    After each of the heats, of so many steps, the worse half is given up, where the family allows to run them apart;
+    of others all make the same number of steps, and share each pass.
+    """
+    em = replace(options.em, max_iter=min(sum(heats), options.em.max_iter))
+    if starts and can_run(starts[0]):
+        return run_short(sample, starts, em, heats)
+    em = replace(em, max_iter=min(_SHORT, em.max_iter))
     regular, error = [], None
     for mixture in starts:
         try:
@@ -96,7 +107,6 @@ def short_runs(sample: Expectation, options: SeedOptions, starts: Sequence[Mixtu
             error = one
     if not regular and error is not None:
         raise error
-    em = replace(options.em, max_iter=min(_SHORT, options.em.max_iter))
     return iterate(State(sample.survey, tuple(regular)), sample, em).trials
 
 

@@ -1,0 +1,157 @@
+"""Short runs of EM from many starts on rows in memory: those that fall behind are given up on the way.
+
+Each run is one compiled call (see kernels/em_run.py), in the coordinates of the frame of the rows. Families whose
+covariances have parts in common take the loop instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from ...blas import single_threaded
+from ...errors import SingularCovarianceError
+from ..arrays.types import Array
+from ..kernels import em_run as kernels
+from ..kernels.natural_parameters import check_regular
+from ..mixture.degenerate import overfit
+from ..mixture.feature_map import FeatureMap
+from ..mixture.floor import Floor
+from ..mixture.frame import Frame
+from ..mixture.matrices import DenseMatrices, DiagonalMatrices
+from ..mixture.mixture import Mixture
+from .e_step import Expectation, Rows
+from .loop import EMOptions, StopReason, Trial
+
+_TILE, _WIDE_TILE, _WIDE = 128, 64, 16  # rows of a tile, and from so many features on
+_STOPS = {
+    kernels.GOES_ON: StopReason.MAX_ITER,
+    kernels.CONVERGED: StopReason.CONVERGED,
+    kernels.SINGULAR: StopReason.COLLAPSED,
+    kernels.BELOW_FLOOR: StopReason.MAX_ITER,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One start on its way; the arrays are changed in place."""
+
+    start: Mixture
+    at: kernels.Components  # what is evaluated next
+    best: kernels.Components  # the last that was evaluated
+    levels: Array  # of the mean log-likelihood of z, the first n of which are filled
+    n: int = 0
+    end: int = kernels.GOES_ON
+
+    @property
+    def level(self) -> float:
+        """What was reached, minus infinity if the start itself is singular."""
+        return float(self.levels[self.n - 1]) if self.n else -np.inf
+
+
+def can_run(mixture: Mixture) -> bool:
+    """Return whether the family of the mixture is one that compiled runs estimate."""
+    return mixture.structure.constrain is None or mixture.structure.shared
+
+
+def run_short(rows: Expectation, starts: Sequence[Mixture], em: EMOptions, heats: Sequence[int]) -> tuple[Trial, ...]:
+    """Return the trials of EM from starts of one family, in order; those whose start is singular are left out.
+
+    After each of the heats, of so many steps, the worse half of those that go on is given up. Raises
+    SingularCovarianceError where all starts are singular.
+    """
+    with single_threaded():
+        runner = _Runner(rows, starts[0], em)
+        runs = [runner.start(mixture) for mixture in starts]
+        going = list(range(len(runs)))
+        for n_steps in heats:
+            for number in going:
+                runs[number] = runner.go_on(runs[number], n_steps)
+            going = sorted(going, key=lambda number: -runs[number].level)[: (len(going) + 1) // 2]
+        trials = tuple(runner.trial(one) for one in runs if one.n)
+    if not trials:
+        for mixture in starts:
+            check_regular(mixture, rows.survey.frame)
+        raise SingularCovarianceError("no start can be computed: increase reg_covar or decrease n_components")
+    return trials
+
+
+class _Runner:
+    """Rows, and what mixtures of one family are held to on them, made ready for compiled runs."""
+
+    def __init__(self, rows: Expectation, like: Mixture, em: EMOptions) -> None:
+        """`like` is a mixture of the family; its parameters do not matter."""
+        layout, own = like.structure.layout, rows.survey.frame
+        self._isotropic, self._dense = layout.feature_map is FeatureMap.SPHERICAL, layout.dense
+        scale = np.full(own.n_features, np.sqrt(own.unit)) if self._isotropic else own.scale
+        self._frame, self._em, self._n_rows = Frame(own.centre, scale), em, rows.survey.n_rows
+        self._log_scale = float(np.log(scale).sum())
+        self._tiles = _tiles(self._frame.to_z(np.asarray(rows.rows, np.float64)), rows.row_weights)
+        self._bound = kernels.Bound(self._floor(em.floor), self._isotropic, like.structure.shared)
+
+    def start(self, mixture: Mixture) -> _Run:
+        """Return the run that begins with a mixture."""
+        k, d = mixture.means.shape
+        values = mixture.matrices(self._frame).values.reshape(k, -1, d)
+        at = kernels.Components(mixture.weights.copy(), self._frame.to_z(mixture.means), values.copy())
+        most = self._em.max_iter + 1
+        return _Run(mixture, at, kernels.Components(*(part.copy() for part in at)), np.empty(most))
+
+    def go_on(self, run: _Run, n_steps: int) -> _Run:
+        """Return the run after so many steps more, or until it stops."""
+        until, n, end = min(max(run.n, 1) + n_steps, len(run.levels)), run.n, run.end
+        while n < until and end in (kernels.GOES_ON, kernels.BELOW_FLOOR):
+            n, end = kernels.run(self._tiles, self._bound, run.at, run.best, run.levels, n, until, self._em.tol)
+            if end == kernels.BELOW_FLOOR and not self._raise(run.at.covariances):
+                end = kernels.SINGULAR
+        return replace(run, n=n, end=end)
+
+    def trial(self, run: _Run) -> Trial:
+        """Return the best mixture that was evaluated; a start that is singular has no history."""
+        history = tuple(float(level) - self._log_scale for level in run.levels[: run.n])
+        mixture = self._mixture(run)
+        flattered = overfit(mixture, self._n_rows, self._em.floor)
+        return Trial(mixture, history, stop=_STOPS[run.end], overfit=flattered)
+
+    def _mixture(self, run: _Run) -> Mixture:
+        like, values = run.start, run.best.covariances
+        scaled = values * np.outer(self._frame.scale, self._frame.scale) if self._dense else values[:, 0]
+        matrices = DenseMatrices(scaled) if self._dense else DiagonalMatrices(scaled * self._frame.scale**2)
+        covariances = like.structure.layout.of_matrices(matrices)
+        return replace(like, weights=run.best.weights, means=self._frame.to_x(run.best.means), covariances=covariances)
+
+    def _floor(self, floor: Floor | None) -> Array:
+        d = self._frame.n_features
+        if floor is None:
+            return np.zeros((d if self._dense else 1, d))
+        if self._dense:
+            scaled: Array = floor.matrix / np.outer(self._frame.scale, self._frame.scale)
+            return scaled
+        variances = floor.variances.mean() * np.ones(d) if self._isotropic else floor.variances
+        return (variances / self._frame.scale**2)[None]
+
+    @cached_property
+    def _scaled_floor(self) -> Floor:
+        return Floor(np.diagonal(self._bound.floor), self._bound.floor)
+
+    def _raise(self, covariances: Array) -> bool:
+        """Raise dense covariances (k, d, d) in place; return whether there is a floor to raise them to."""
+        if self._em.floor is None:
+            return False
+        covariances[:] = self._scaled_floor.raise_matrices(covariances)
+        return True
+
+
+def _tiles(z: Array, row_weights: Rows | None) -> kernels.Tiles:
+    """Return rows (n, d) in tiles; rows of weight 0 may hold anything."""
+    n, d = z.shape
+    tile = _TILE if d < _WIDE else _WIDE_TILE
+    n_tiles = -(-n // tile)
+    padded, weights = np.zeros((n_tiles * tile, d)), np.zeros(n_tiles * tile)
+    padded[:n], weights[:n] = z, 1.0 if row_weights is None else row_weights
+    padded[weights == 0] = 0.0
+    parts = np.ascontiguousarray(padded.reshape(n_tiles, tile, d).transpose(0, 2, 1))
+    return kernels.Tiles(parts, weights.reshape(n_tiles, tile), float(weights.sum()))

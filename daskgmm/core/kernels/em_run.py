@@ -1,0 +1,292 @@
+"""EM on few rows as one compiled call: E-step, M-step, floor and stop, without Python between the steps.
+
+In coordinates z, and with components about their own centres, D = z - m_k, a step is
+
+    W_k  = L_k^-1,  L_k L_k^T = S_k                          (Cholesky; W_k holds 1 / deviations where S_k is diagonal)
+    l_nk = log w_k - log det S_k / 2 - |W_k D_n|^2 / 2       r_nk = softmax_k l_nk, times the weight of the row
+    N_k  = sum_n r_nk      s_k = sum_n r_nk D_n / N_k        C_k = sum_n r_nk D_n D_n^T / N_k - s_k s_k^T
+    w_k  = N_k / N         m_k = m_k + s_k                   S_k = C_k, raised to the floor
+
+Own centres hold their precision wherever the components lie, and W_k and C_k as triangles take half the arithmetic of
+whole matrices. Rows come in tiles (tiles, d, tile), so that inner loops run along contiguous rows.
+
+Where a dense C_k lies below the floor in some direction the run comes back, for `Floor` to raise it, and goes on.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compiled import _compiled, softmax, weigh
+
+GOES_ON, CONVERGED, SINGULAR, BELOW_FLOOR = range(4)  # how a call ends
+_SMALLEST_PIVOT = 1e-13  # share of a variance that the features before it leave: below it is rounding
+_EMPTY = 1e-12  # share of the row weight; below it a component's moments are rounding errors
+_LOG_ZERO = -1e30  # log weight of an empty component
+_FLUSH = -69.0  # log responsibilities below it are exactly 0
+_ROUNDING = 1e-13  # relative: gains below it are none
+
+
+class Tiles(NamedTuple):
+    """Rows for compiled runs."""
+
+    z: NDArray[np.float64]  # (tiles, d, tile)
+    weights: NDArray[np.float64]  # (tiles, tile), 0 behind the last row
+    weight_sum: float
+
+
+class Bound(NamedTuple):
+    """What covariances are held to; r is d where they are dense, and 1 where they are diagonal."""
+
+    floor: NDArray[np.float64]  # (r, d), the least
+    isotropic: bool  # whether all features of a component have one variance
+    pooled: bool  # whether all components have one covariance
+
+
+class Components(NamedTuple):
+    """The parameters of a mixture, which a run changes in place."""
+
+    weights: NDArray[np.float64]  # (k,)
+    means: NDArray[np.float64]  # (k, d)
+    covariances: NDArray[np.float64]  # (k, r, d)
+
+
+@_compiled
+def factor(matrix: Any, inverse: Any) -> Any:
+    """Fill `inverse` (d, d) with W, lower triangular, W^T W = matrix^-1; return log det, NaN where that is singular."""
+    d, log_det = len(matrix), 0.0
+    root = np.zeros((d, d))
+    for j in range(d):
+        for i in range(j, d):
+            left = matrix[i, j]
+            for c in range(j):
+                left -= root[i, c] * root[j, c]
+            if i == j:
+                if not left > _SMALLEST_PIVOT * matrix[j, j] or not left < np.inf:
+                    return np.nan
+                root[j, j] = np.sqrt(left)
+                log_det += np.log(left)
+            else:
+                root[i, j] = left / root[j, j]
+    for j in range(d):
+        inverse[j, j] = 1 / root[j, j]
+        for i in range(j + 1, d):
+            total = 0.0
+            for c in range(j, i):
+                total += root[i, c] * inverse[c, j]
+            inverse[i, j] = -total / root[i, i]
+    return log_det
+
+
+@_compiled
+def prepare_run(mixture: Any, whitening: Any, constants: Any) -> Any:
+    """Fill W (k, r, d) and log w_k - log det S_k / 2 (k,); return whether all covariances are regular."""
+    k, r, d = whitening.shape
+    for c in range(k):
+        log_det = 0.0
+        if r == d and d > 1:
+            log_det = factor(mixture.covariances[c], whitening[c])
+        else:
+            for i in range(d):
+                variance = mixture.covariances[c, 0, i]
+                log_det += np.log(variance) if 0 < variance < np.inf else np.nan
+                whitening[c, 0, i] = 1 / np.sqrt(variance)
+        if np.isnan(log_det):
+            return False
+        log_weight = np.log(mixture.weights[c]) if mixture.weights[c] > 0 else _LOG_ZERO
+        constants[c] = log_weight - log_det / 2
+    return True
+
+
+@_compiled
+def whiten_feature(i: int, whitening: Any, difference: Any, white: Any) -> None:
+    """Fill white (tile,) with feature i of W D; four columns at a time, so that fewer sums are stored on the way."""
+    tile = len(white)
+    own = whitening[min(i, len(whitening) - 1), i]
+    for b in range(tile):
+        white[b] = own * difference[i, b]
+    n = i if len(whitening) > 1 else 0
+    whole = n - n % 4
+    for j in range(0, whole, 4):
+        one, two, three, four = whitening[i, j], whitening[i, j + 1], whitening[i, j + 2], whitening[i, j + 3]
+        for b in range(tile):
+            white[b] += (one * difference[j, b] + two * difference[j + 1, b]) + (
+                three * difference[j + 2, b] + four * difference[j + 3, b]
+            )
+    for j in range(whole, n):
+        one = whitening[i, j]
+        for b in range(tile):
+            white[b] += one * difference[j, b]
+
+
+@_compiled
+def tile_joint(z: Any, mean: Any, whitening: Any, constant: Any, difference: Any, white: Any, joint: Any) -> None:
+    """Fill joint (tile,) with the joint log-densities of a component; difference (d, tile), white (tile,): scratch."""
+    d, tile = z.shape
+    for b in range(tile):
+        joint[b] = 0.0
+    for i in range(d):
+        for b in range(tile):
+            difference[i, b] = z[i, b] - mean[i]
+    for i in range(d):
+        whiten_feature(i, whitening, difference, white)
+        for b in range(tile):
+            joint[b] += white[b] * white[b]
+    for b in range(tile):
+        joint[b] = constant - 0.5 * joint[b]
+
+
+@_compiled
+def add_products(i: int, weighted: Any, difference: Any, second: Any) -> None:
+    """Add the products of weighted (tile,) with the features up to i, or with i alone where `second` is a diagonal."""
+    tile = len(weighted)
+    row = min(i, len(second) - 1)
+    j = 0 if len(second) > 1 else i
+    while j < i:
+        one, two = 0.0, 0.0
+        for b in range(tile):
+            one += weighted[b] * difference[j, b]
+            two += weighted[b] * difference[j + 1, b]
+        second[row, j] += one
+        second[row, j + 1] += two
+        j += 2
+    if j == i:
+        one = 0.0
+        for b in range(tile):
+            one += weighted[b] * difference[j, b]
+        second[row, j] += one
+
+
+@_compiled
+def add_tile(z: Any, mean: Any, resp: Any, difference: Any, weighted: Any, first: Any, second: Any) -> Any:
+    """Add the sums of a component to first (d,) and second (r, d), its lower triangle; return that of resp (tile,)."""
+    d, tile = z.shape
+    count = 0.0
+    for b in range(tile):
+        count += resp[b]
+    if count == 0.0:
+        return count
+    for i in range(d):
+        total = 0.0
+        for b in range(tile):
+            difference[i, b] = z[i, b] - mean[i]
+            weighted[b] = resp[b] * difference[i, b]
+            total += weighted[b]
+        first[i] += total
+        add_products(i, weighted, difference, second)
+    return count
+
+
+@_compiled
+def expect_run(tiles: Any, mixture: Any, whitening: Any, constants: Any, counts: Any, first: Any, second: Any) -> Any:
+    """Fill the sums N (k,), (k, d) and (k, r, d) about the means; return the mean of the log-densities of z."""
+    n_tiles, d, tile = tiles.z.shape
+    k = len(constants)
+    difference, white, joint = np.empty((d, tile)), np.empty(tile), np.empty((k, tile))
+    log_prob, total = np.empty(tile), np.empty(tile)
+    counts[:], first[:], second[:] = 0.0, 0.0, 0.0
+    level = 0.0
+    for t in range(n_tiles):
+        z = tiles.z[t]
+        for c in range(k):
+            tile_joint(z, mixture.means[c], whitening[c], constants[c], difference, white, joint[c])
+        softmax(joint, _FLUSH, log_prob, total)
+        level += weigh(joint, total, tiles.weights[t], log_prob)
+        for c in range(k):
+            counts[c] += add_tile(z, mixture.means[c], joint[c], difference, white, first[c], second[c])
+    return level / tiles.weight_sum - d * np.log(2 * np.pi) / 2
+
+
+@_compiled
+def maximize_run(bound: Any, counts: Any, first: Any, second: Any, mixture: Any) -> None:
+    """Put the next parameters into the mixture; a component without rows keeps its own, and has the weight 0."""
+    least = _EMPTY * counts.sum()
+    for c in range(len(counts)):
+        mixture.weights[c] = counts[c] if counts[c] > least else 0.0
+        if counts[c] > least:
+            first[c] /= counts[c]
+            mixture.means[c] += first[c]
+            covariance_run(bound, counts[c], first[c], second[c], mixture.covariances[c])
+    mixture.weights[:] /= mixture.weights.sum()
+    if bound.pooled:
+        pooled = np.zeros(second.shape[1:])
+        for c in range(len(counts)):
+            pooled += mixture.weights[c] * mixture.covariances[c]
+        mixture.covariances[:] = pooled
+
+
+@_compiled
+def covariance_run(bound: Any, count: Any, shift: Any, second: Any, covariance: Any) -> None:
+    """Fill a covariance (r, d) from sums about a point, from which the mean of the component is `shift` (d,) away."""
+    r, d = second.shape
+    for i in range(d):
+        if r == 1:
+            covariance[0, i] = second[0, i] / count - shift[i] ** 2
+        else:
+            for j in range(i + 1):
+                covariance[i, j] = covariance[j, i] = second[i, j] / count - shift[i] * shift[j]
+    if bound.isotropic:
+        covariance[0, :] = covariance[0].sum() / d
+
+
+@_compiled
+def hold_to_floor(bound: Any, mixture: Any, scratch: Any) -> Any:
+    """Raise variances to the floor; return whether dense covariances are above it in all directions."""
+    k, r, d = mixture.covariances.shape
+    for c in range(k):
+        if r == d and d > 1:
+            if np.isnan(factor(mixture.covariances[c] - bound.floor, scratch)):
+                return False
+        else:
+            for i in range(d):
+                mixture.covariances[c, 0, i] = max(mixture.covariances[c, 0, i], bound.floor[0, i])
+    return True
+
+
+@_compiled
+def remaining(levels: Any, n: Any) -> Any:
+    """Return Aitken's estimate of what the first n levels still have to gain, as `loop.remaining_gain` tells it."""
+    if n < 2:
+        return np.inf
+    last = levels[n - 1] - levels[n - 2]
+    if last <= _ROUNDING * max(1.0, abs(levels[n - 1])):
+        return 0.0
+    if n < 4:
+        return np.inf
+    second, third = levels[n - 2] - levels[n - 3], levels[n - 3] - levels[n - 4]
+    if second <= 0 or third <= 0:
+        return np.inf
+    ratio = max(last / second, second / third)
+    return last * ratio / (1 - ratio) if ratio < 1 else np.inf
+
+
+@_compiled
+def run(tiles: Any, bound: Any, mixture: Any, best: Any, levels: Any, n: Any, until: Any, tol: Any) -> Any:
+    """Evaluate mixtures from `mixture` on until there are `until` levels; return how many there are, and how it ended.
+
+    `levels` are the mean log-likelihoods of z of mixtures that were evaluated, of which there are n already; `best` is
+    filled with the last of them, and `mixture` with what comes next.
+    """
+    k, r, d = mixture.covariances.shape
+    whitening, constants = np.zeros((k, r, d)), np.empty(k)
+    counts, first, second = np.empty(k), np.empty((k, d)), np.empty((k, r, d))
+    while n < until:
+        if not prepare_run(mixture, whitening, constants):
+            return n, SINGULAR
+        level = expect_run(tiles, mixture, whitening, constants, counts, first, second)
+        if not np.isfinite(level):
+            return n, SINGULAR
+        if n > 0 and level < levels[n - 1]:
+            return n, CONVERGED
+        levels[n] = level
+        n += 1
+        best.weights[:], best.means[:], best.covariances[:] = mixture.weights, mixture.means, mixture.covariances
+        if remaining(levels, n) < tol:
+            return n, CONVERGED
+        maximize_run(bound, counts, first, second, mixture)
+        if not hold_to_floor(bound, mixture, whitening[0]):
+            return n, BELOW_FLOOR
+    return n, GOES_ON

@@ -1,0 +1,101 @@
+"""Short runs of EM as compiled calls."""
+
+import numpy as np
+import pytest
+
+from daskgmm.core.em.loop import EMOptions, State, StopReason, Trial, iterate
+from daskgmm.core.em.short_runs import can_run, run_short
+from daskgmm.core.init.starts import in_memory
+from daskgmm.core.mixture.floor import Floor
+from daskgmm.core.mixture.mixture import Mixture
+from daskgmm.errors import SingularCovarianceError
+from tests import oracles
+
+
+def problem(covariance_type, d, n=300, k=3):
+    """Return weighted rows in columns of very different scales far from 0, and a start."""
+    scale = 10.0 ** np.linspace(-3, 3, d) if covariance_type != "spherical" else np.full(d, 1e3)
+    parameters = oracles.random_parameters(covariance_type, k, d, seed=d, spread=1.0)
+    rows = oracles.draw(parameters, n, seed=1)[0] * scale + 5 * scale
+    weights = np.random.default_rng(0).uniform(0, 2, n)
+    weights[::7] = 0
+    factors = {"full": np.outer(scale, scale), "tied": np.outer(scale, scale), "diag": scale**2, "spherical": 1e6}
+    covariances = 1.5 * parameters.covariances * factors[covariance_type]
+    start = Mixture(covariance_type, np.full(k, 1 / k), parameters.means * scale + 5 * scale, covariances)
+    return in_memory(rows, weights), start
+
+
+@pytest.mark.parametrize("d", [1, 2, 18])
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_steps_are_those_of_the_naive_em(covariance_type, d):
+    sample, start = problem(covariance_type, d)
+    trial = run_short(sample, [start], EMOptions(0, 4, None), [1, 3])[0]
+    parameters = oracles.Parameters(covariance_type, start.weights, start.means, start.covariances)
+    levels = []
+    for _ in trial.history:
+        done = oracles.step(sample.rows, sample.row_weights, parameters)
+        levels.append(done.log_likelihood / sample.row_weights.sum())
+        last, parameters = parameters, done.parameters
+    np.testing.assert_allclose(trial.history, levels, rtol=1e-10)
+    oracles.assert_agree(trial.mixture, last, rtol=1e-8)
+    assert len(trial.history) > 2
+
+
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_a_floor_binds_as_in_the_loop(covariance_type):
+    sample, start = problem(covariance_type, 3)
+    em = EMOptions(1e-12, 12, Floor.of(sample.survey, 0.5))
+    trial, loop = (
+        run_short(sample, [start], em, [12])[0],
+        iterate(State(sample.survey, (Trial(start),)), sample, em).best,
+    )
+    n = min(len(trial.history), len(loop.history))
+    np.testing.assert_allclose(trial.history[:n], loop.history[:n], rtol=1e-9)
+    assert (np.diff(trial.history) >= 0).all()
+
+
+def test_a_run_that_converges_stops_and_says_so():
+    sample, start = problem("full", 2)
+    trial = run_short(sample, [start], EMOptions(1e-3, 500, None), [500])[0]
+    assert trial.stop is StopReason.CONVERGED
+    assert len(trial.history) < 400
+    far = run_short(sample, [start], EMOptions(1e-12, 2000, None), [2000])[0]
+    assert far.history[-1] - trial.history[-1] < 1e-2
+
+
+def test_the_worse_half_is_given_up():
+    sample, start = problem("full", 2)
+    spread = sample.survey.frame.scale
+    others = [Mixture("full", start.weights, start.means + shift * spread, start.covariances) for shift in (5, 0, 9, 2)]
+    trials = run_short(sample, others, EMOptions(0, 50, None), [1, 2, 3])
+    assert [len(one.history) for one in trials] == [2, 7, 2, 4]
+
+
+def test_starts_that_are_singular_are_left_out():
+    sample, start = problem("full", 2)
+    singular = Mixture("full", start.weights, start.means, np.zeros_like(start.covariances))
+    assert len(run_short(sample, [singular, start], EMOptions(0, 2, None), [2])) == 1
+    with pytest.raises(SingularCovarianceError, match="component 0"):
+        run_short(sample, [singular], EMOptions(0, 2, None), [2])
+
+
+def test_a_component_without_rows_stays_where_it_is():
+    sample, start = problem("full", 2)
+    means = start.means.copy()
+    means[1] += 1e6 * sample.survey.frame.scale
+    trial = run_short(sample, [Mixture("full", start.weights, means, start.covariances)], EMOptions(0, 5, None), [5])[0]
+    assert trial.mixture.empty == (1,)
+    np.testing.assert_allclose(trial.mixture.means[1], means[1])
+
+
+def test_families_with_parts_in_common_take_the_loop():
+    assert [name for name in ("full", "tied", "EII", "EEI", "VEE", "EVI") if can_run(problem_of(name))] == [
+        "full",
+        "tied",
+        "EII",
+        "EEI",
+    ]
+
+
+def problem_of(name):
+    return Mixture(name, np.ones(1), np.zeros((1, 2)), np.ones((1, 2)))
