@@ -247,3 +247,35 @@ def covariance_error(actual, expected) -> float:
     scale = np.sqrt(np.diagonal(dense, axis1=1, axis2=2))
     error = (dense_covariances(actual) - dense) / (scale[:, :, None] * scale[:, None, :])
     return float(np.abs(error).max())
+
+
+def merge_by_entropy(resp, row_weights=None):
+    """Return the merges (pairs of tuples of columns) that lower the entropy most, and the entropies of 1 to k clusters.
+
+    The sum over rows, columns and pairs is taken anew for each candidate (Baudry et al. 2010, section 3).
+    """
+    resp = np.asarray(resp).astype(LONG)
+    row_weights = np.ones(len(resp), LONG) if row_weights is None else np.asarray(row_weights).astype(LONG)
+    clusters = {(k,): resp[:, k] for k in range(resp.shape[1])}
+    merges, entropies = [], [_total_entropy(clusters, row_weights)]
+    while len(clusters) > 1:
+        tried = []
+        names = sorted(clusters)
+        for at, one in enumerate(names):
+            for other in names[at + 1 :]:
+                merged = {name: values for name, values in clusters.items() if name not in (one, other)}
+                merged[tuple(sorted(one + other))] = clusters[one] + clusters[other]
+                tried.append((_total_entropy(merged, row_weights), {one, other}, merged))
+        lowest, pair, clusters = min(tried, key=lambda one: one[0])
+        merges.append(pair)
+        entropies.append(lowest)
+    return merges, np.array(entropies[::-1], float)
+
+
+def _total_entropy(clusters, row_weights):
+    total = LONG(0)
+    for column in clusters.values():
+        for weight, value in zip(row_weights, column, strict=True):
+            if value > 0:
+                total -= weight * value * np.log(value)
+    return total

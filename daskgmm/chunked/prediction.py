@@ -19,6 +19,7 @@ from ..core.arrays.types import Array
 from ..core.kernels.natural_parameters import Coefficients, prepare_prediction
 from ..core.mixture.mixture import Mixture
 from ..core.scoring.imputation import impute
+from ..core.scoring.merging import cluster_probabilities
 from ..core.scoring.prediction import Prediction, Wanted, predict
 from ..core.scoring.quantile_sketch import Counts
 from ..errors import DataError
@@ -60,17 +61,17 @@ def predict_to(
     read nor counted. Rows of weight 0 are absent. `write` must bear being pickled, and being called again for a region
     when a worker is lost. Raises DataError where the rows do not fit the mixture.
     """
-    _check_features(rows.n_features, mixture)
+    check_features(rows.n_features, mixture)
     scoring = Scoring(prepare_prediction(mixture, missing=rows.missing), mixture.n_components, wanted, write, strip)
     regions = dict(enumerate(rows.regions))
     todo = {number: region for number, region in regions.items() if not all(map(done, scoring.strips(region)))}
     if not todo:
         return np.zeros(mixture.n_components, np.int64)
-    counts: NDArray[np.int64] = _total(rows, map_reduce(rows, _predict_chunk, _add, scoring, todo, "predict"))
+    counts: NDArray[np.int64] = compute_pass(rows, map_reduce(rows, _predict_chunk, _add, scoring, todo, "predict"))
     return counts
 
 
-def _total(rows: Rows, reduced: Delayed) -> Any:
+def compute_pass(rows: Rows, reduced: Delayed) -> Any:
     """Return the computed value of a pass over rows; a value that is not finite is named as the rows are."""
     try:
         (total,) = compute(reduced)
@@ -79,7 +80,8 @@ def _total(rows: Rows, reduced: Delayed) -> Any:
     return total
 
 
-def _check_features(n_features: int, mixture: Mixture) -> None:
+def check_features(n_features: int, mixture: Mixture) -> None:
+    """Raise DataError unless the rows have as many features as the mixture."""
     if n_features != mixture.n_features:
         raise DataError(f"the data have {n_features} features, but the model was fitted on {mixture.n_features}")
 
@@ -106,10 +108,10 @@ def _predict_chunk(
 
 def log_density_counts(rows: Rows, mixture: Mixture) -> Counts:
     """Return how the log-densities of the rows are distributed, from a pass over them."""
-    _check_features(rows.n_features, mixture)
+    check_features(rows.n_features, mixture)
     shared = (prepare_prediction(mixture, missing=rows.missing), mixture.n_components)
     regions = dict(enumerate(rows.regions))
-    counts: Counts = _total(rows, map_reduce(rows, _density_chunk, _density_combine, shared, regions, "density"))
+    counts: Counts = compute_pass(rows, map_reduce(rows, _density_chunk, _density_combine, shared, regions, "density"))
     return counts
 
 
@@ -148,13 +150,13 @@ class Likelihood:
 
 def likelihood(rows: Rows, mixture: Mixture, *, entropy: bool = False) -> Likelihood:
     """Return the sums of the rows of positive weight, from a pass over them; raise DataError if there are none."""
-    _check_features(rows.n_features, mixture)
+    check_features(rows.n_features, mixture)
     if rows.n_rows == 0:
         raise DataError("there are no rows to score: give 1 or more")
     wanted = Wanted(probabilities=entropy, log_density=True)
     shared = (prepare_prediction(mixture, missing=rows.missing), mixture.n_components, wanted)
     regions = dict(enumerate(rows.regions))
-    sums: Likelihood = _total(
+    sums: Likelihood = compute_pass(
         rows, map_reduce(rows, _likelihood_chunk, _likelihood_combine, shared, regions, "likelihood")
     )
     if sums.weight_sum == 0:
@@ -170,13 +172,13 @@ def _likelihood_chunk(
     total = Likelihood()
     for at in range(0, len(block), step):
         own = slice(at, at + step)
-        own_weights = None if weights is None else _checked_weights(weights[own], region, at)
+        own_weights = None if weights is None else checked_weights(weights[own], region, at)
         place = lambda row, at=at: place_in(region, at + row)  # noqa: E731 # of this strip
         total = total + _sums(predict(block[own], own_weights, coefficients, n_components, wanted, place), own_weights)
     return total
 
 
-def _checked_weights(weights: NDArray[Any], region: Region, at: int) -> NDArray[np.float64]:
+def checked_weights(weights: NDArray[Any], region: Region, at: int) -> NDArray[np.float64]:
     """Return the weights of a strip as float64; raise DataError for one that is negative or not finite."""
     checked: NDArray[np.float64] = weights.astype(np.float64, copy=False)
     bad = np.flatnonzero(~(np.isfinite(checked) & (checked >= 0)))
@@ -213,25 +215,36 @@ def _add(parts: list[Array]) -> Array:
     return reduce(np.add, parts)
 
 
-Result = Literal["labels", "probabilities", "log_density"]
+Result = Literal["labels", "probabilities", "log_density", "clusters"]
 
 
-def predict_lazily(array: da.Array, mixture: Mixture, result: Result, *, missing: bool = False) -> da.Array:
+def predict_lazily(
+    array: da.Array,
+    mixture: Mixture,
+    result: Result,
+    clusters: tuple[int, ...] | None = None,
+    *,
+    missing: bool = False,
+) -> da.Array:
     """Return one result of an array (*grid, d) as a lazy array with the same chunks over the grid.
 
-    labels (*grid) int64, probabilities (*grid, k) or log_density (*grid). Chunk sizes may be unknown. Rows of which all
-    features are NaN are left out; with `missing` NaN is a missing value, and these rows have the log-density 0. Raises
-    DataError where the features do not fit the mixture.
+    labels or clusters (*grid) int64, probabilities (*grid, k) or log_density (*grid). `clusters` has the number of each
+    component's cluster, (k,); probabilities are then those of clusters, (*grid, n_clusters). Chunk sizes may be
+    unknown. Rows of which all features are NaN are left out; with `missing` NaN is a missing value, and these rows have
+    the log-density 0. Raises DataError where the features do not fit the mixture.
     """
-    _check_features(array.shape[-1], mixture)
+    check_features(array.shape[-1], mixture)
     array = array.rechunk({array.ndim - 1: -1})
     coefficients = delayed(prepare_prediction(mixture, missing=missing), pure=False)
     k, features = mixture.n_components, array.ndim - 1
     by_component = result == "probabilities"
-    dtype = np.dtype(np.int64 if result == "labels" else np.float64)
-    shape = {"chunks": (*array.chunks[:-1], (k,))} if by_component else {"drop_axis": features}
+    width = k if clusters is None else max(clusters) + 1
+    dtype = np.dtype(np.int64 if result in {"labels", "clusters"} else np.float64)
+    shape = {"chunks": (*array.chunks[:-1], (width,))} if by_component else {"drop_axis": features}
     meta = np.empty((0,) * (array.ndim if by_component else features), dtype)
-    scored: da.Array = da.map_blocks(_score_block, array, coefficients, k, result, dtype=dtype, meta=meta, **shape)
+    scored: da.Array = da.map_blocks(
+        _score_block, array, coefficients, k, result, clusters, dtype=dtype, meta=meta, **shape
+    )
     return scored
 
 
@@ -241,7 +254,7 @@ def impute_lazily(array: da.Array, mixture: Mixture, *, errors: bool = False) ->
     They get their means given what is observed, in the type of the array; with `errors` the result holds their standard
     deviations instead, in float64, and 0 where values are observed. Raises DataError as `predict_lazily`.
     """
-    _check_features(array.shape[-1], mixture)
+    check_features(array.shape[-1], mixture)
     array = array.rechunk({array.ndim - 1: -1})
     coefficients = delayed(prepare_prediction(mixture, missing=True), pure=False)
     dtype = np.dtype(np.float64) if errors else array.dtype
@@ -258,13 +271,25 @@ def _impute_block(block: NDArray[Any], coefficients: Coefficients, n_components:
     return values.reshape(block.shape)
 
 
-def _score_block(block: NDArray[Any], coefficients: Coefficients, n_components: int, result: Result) -> NDArray[Any]:
-    wanted = Wanted(probabilities=result == "probabilities", log_density=result == "log_density")
+def _score_block(
+    block: NDArray[Any],
+    coefficients: Coefficients,
+    n_components: int,
+    result: Result,
+    clusters: tuple[int, ...] | None,
+) -> NDArray[Any]:
+    wanted = Wanted(
+        probabilities=result == "probabilities",
+        log_density=result == "log_density",
+        clusters=clusters if result == "clusters" else None,
+    )
     flat = aligned(block).reshape(-1, block.shape[-1])
     present = _presence(flat) if coefficients.missing is None else None
     values: NDArray[Any] = getattr(predict(flat, present, coefficients, n_components, wanted), result)
+    if clusters is not None and result == "probabilities":
+        values = cluster_probabilities(values, np.array(clusters))
     shaped = values.reshape(block.shape[:-1] + values.shape[1:])
-    return shaped.astype(np.int64) if result == "labels" else shaped
+    return shaped.astype(np.int64) if result in {"labels", "clusters"} else shaped
 
 
 def _presence(rows: NDArray[Any]) -> NDArray[Any] | None:

@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..chunked.memory import fits
+from ..chunked.merging import merge_components
 from ..chunked.prediction import Likelihood, Result, likelihood, predict_lazily
 from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
@@ -30,6 +31,7 @@ from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.precisions import precisions, precisions_cholesky
 from ..core.options.fit import FitOptions, ModelOptions
+from ..core.scoring.merging import check_n_clusters
 from ..errors import DataError, SingularCovarianceError
 from ..events import ignore
 from ..fitting.fit import Start, initial_state, prepare_fit, run_em
@@ -38,6 +40,7 @@ from ..observers.console import plain
 from ..observers.notebook import bar_of_fit, notebook_bar
 from .conditional import ConditionalMixin
 from .inputs import Input, Wrap, is_lazy, lazy_input, memory_input, without_mask
+from .merged_components import MergedComponents
 from .sklearn_internals import Interval, StrOptions, fit_context
 from .validation import check_warm_start, given_parameters
 
@@ -305,6 +308,19 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         """Return BIC plus twice the entropy of the responsibilities on X; smaller is better."""
         return self._criteria(X, sample_weight, entropy=True).icl
 
+    def merge_components(self, X: Any, n_clusters: int | None = None, sample_weight: Any = None) -> MergedComponents:
+        """Return clusters of components: a cluster that is no Gaussian takes several of them.
+
+        The pair of components, or of clusters, whose merging lowers the entropy of the responsibilities of the rows X
+        most becomes one, and so on (Baudry et al. 2010). `n_clusters` None takes the number at which the entropy bends.
+        It takes one pass over X, and another one for each merge that differs from what the mixture foretells.
+        """
+        check_is_fitted(self)
+        if n_clusters is not None:
+            check_n_clusters(n_clusters, self._mixture().n_components)
+        tree = merge_components(self._input(X, reset=False).rows(sample_weight), self._mixture())
+        return MergedComponents(self, tree, tree.elbow if n_clusters is None else n_clusters)
+
     def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
         """Return rows (n_samples, d) drawn from the mixture, in order of component, and their components."""
         check_is_fitted(self)
@@ -374,27 +390,31 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
 
     def _keep(self, best: Trial) -> None:
         """Set the fitted attributes."""
-        mixture = best.mixture
-        self._fitted_covariance_type = mixture.covariance_type  # the parameter may be set to another one later
-        self.weights_, self.means_, self.covariances_ = mixture.weights, mixture.means, mixture.covariances
-        self.precisions_cholesky_ = precisions_cholesky(mixture)
-        self.precisions_ = precisions(mixture.covariance_type, self.precisions_cholesky_)
+        self._set_mixture(best.mixture)
         self.converged_ = best.stop is StopReason.CONVERGED
         self.lower_bounds_ = list(best.history)
         self.lower_bound_ = best.history[-1]
 
+    def _set_mixture(self, mixture: Mixture) -> None:
+        """Set the fitted attributes that are the mixture's."""
+        self._fitted_covariance_type = mixture.covariance_type  # the parameter may be set to another one later
+        self.weights_, self.means_, self.covariances_ = mixture.weights, mixture.means, mixture.covariances
+        self.precisions_cholesky_ = precisions_cholesky(mixture)
+        self.precisions_ = precisions(mixture.covariance_type, self.precisions_cholesky_)
+        self.n_features_in_ = mixture.n_features
+
     def _mixture(self) -> Mixture:
         return Mixture(self._fitted_covariance_type, self.weights_, self.means_, self.covariances_)
 
-    def _score(self, X: Any, result: Result) -> Any:
-        lazy, wrap = self._result(X, result)
+    def _score(self, X: Any, result: Result, clusters: tuple[int, ...] | None = None) -> Any:
+        lazy, wrap = self._result(X, result, clusters)
         return wrap(lazy)
 
-    def _result(self, X: Any, result: Result) -> tuple[da.Array, Wrap]:
+    def _result(self, X: Any, result: Result, clusters: tuple[int, ...] | None = None) -> tuple[da.Array, Wrap]:
         """Return a result as a lazy array, and the way to what the user gets."""
         check_is_fitted(self)
         data = self._input(X, reset=False)
-        return predict_lazily(data.array, self._mixture(), result, missing=self._fills_gaps), data.wrap
+        return predict_lazily(data.array, self._mixture(), result, clusters, missing=self._fills_gaps), data.wrap
 
     @property
     def _fills_gaps(self) -> bool:

@@ -29,6 +29,7 @@ from ..fitting.sweep import Found, Search, search
 from ..observers.console import plain
 from ..observers.notebook import bar_of_sweep, notebook_bar
 from .gaussian_mixture import NOT_CONVERGED, GaussianMixture
+from .merged_components import MergedComponents
 from .sklearn_internals import Interval, StrOptions, fit_context
 
 _SHARED = (
@@ -248,6 +249,10 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
     def icl(self, X: Any, sample_weight: Any = None) -> float:
         """Return BIC plus twice the entropy of the responsibilities, of the best candidate on X."""
         return self._best().icl(X, sample_weight)
+
+    def merge_components(self, X: Any, n_clusters: int | None = None, sample_weight: Any = None) -> MergedComponents:
+        """Return clusters of the components of the best candidate, as `GaussianMixture.merge_components` does."""
+        return self._best().merge_components(X, n_clusters, sample_weight=sample_weight)
 
     def _best(self) -> GaussianMixture:
         check_is_fitted(self)

@@ -15,6 +15,7 @@ from ..arrays.types import Array
 from ..kernels.compiled import Outputs
 from ..kernels.missing import NOTHING_FILLED, pattern
 from ..kernels.natural_parameters import Coefficients
+from .merging import cluster_probabilities
 
 LEFT_OUT = -2  # label of a row that is left out; its probabilities and log-density are NaN
 
@@ -27,6 +28,7 @@ class Wanted:
     log_density: bool = False
     top: int | None = None  # of the probabilities, only those of this many components: the most probable
     dtype: DTypeLike = np.float64  # of the probabilities
+    clusters: tuple[int, ...] | None = None  # of the components: the most probable cluster of each row is wanted
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,7 @@ class Prediction:
     probabilities: NDArray[np.floating] | None  # (n, k), r_nk; or (n, m), the m largest, in falling order
     log_density: Array | None  # (n,), log p(x_n) in nats
     components: NDArray[np.int32] | None = None  # (n, m), whose probabilities those are, where m of k are wanted
+    clusters: NDArray[np.int32] | None = None  # (n,), argmax_c sum_{k in c} r_nk, or LEFT_OUT
 
     @classmethod
     def empty(cls, n: int, n_components: int, wanted: Wanted) -> Prediction:
@@ -48,11 +51,12 @@ class Prediction:
             np.empty((n, width), wanted.dtype) if wanted.probabilities else None,
             np.empty(n) if wanted.log_density else None,
             np.empty((n, top), np.int32) if wanted.probabilities and top is not None else None,
+            None if wanted.clusters is None else np.empty(n, np.int32),
         )
 
     def __getitem__(self, rows: slice) -> Prediction:
         """Return the results of some of the rows, as views."""
-        parts = (self.labels, self.probabilities, self.log_density, self.components)
+        parts = (self.labels, self.probabilities, self.log_density, self.components, self.clusters)
         return Prediction(*(None if part is None else part[rows] for part in parts))  # type: ignore[arg-type]
 
 
@@ -72,23 +76,30 @@ def predict(
     probabilities are the weights.
     """
     prediction = Prediction.empty(len(rows), n_components, wanted)
+    clusters = None if wanted.clusters is None else np.array(wanted.clusters)
+    held = n_components if wanted.probabilities or clusters is not None else 0
     at = 0
     with single_threaded():
-        for block, weights in blocks(rows, row_weights, n_components if wanted.probabilities else 0):
+        for block, weights in blocks(rows, row_weights, held):
             absent = None if weights is None else weights == 0
             _refuse_nonfinite(block, absent, at, place, missing=coefficients.missing is not None)
             if absent is not None and absent.any():
                 block = np.where(absent[:, None], block.dtype.type(0), block)  # the kernels take finite rows only
-            _fill(prediction[at : at + len(block)], block, absent, coefficients, n_components)
+            _fill(prediction[at : at + len(block)], block, absent, coefficients, n_components, clusters)
             at += len(block)
     return prediction
 
 
 def _fill(
-    part: Prediction, block: NDArray[np.floating], absent: NDArray[np.bool_] | None, coefficients: Coefficients, k: int
+    part: Prediction,
+    block: NDArray[np.floating],
+    absent: NDArray[np.bool_] | None,
+    coefficients: Coefficients,
+    k: int,
+    clusters: NDArray[np.integer] | None,
 ) -> None:
     """Fill the part of a prediction that belongs to a block; k values for each row are held for this block alone."""
-    resp = np.empty((0 if part.probabilities is None else len(block), k))
+    resp = np.empty((0 if part.probabilities is None and clusters is None else len(block), k))
     log_prob = np.empty(0) if part.log_density is None else part.log_density
     _score(block, coefficients, Outputs(part.labels, resp, log_prob))
     if part.probabilities is not None and part.components is not None:
@@ -96,12 +107,15 @@ def _fill(
         part.probabilities[:] = np.take_along_axis(resp, part.components, axis=1)
     elif part.probabilities is not None:
         part.probabilities[:] = resp
+    if part.clusters is not None and clusters is not None:
+        part.clusters[:] = cluster_probabilities(resp, clusters).argmax(axis=1)
     if absent is not None:
         for values, nothing in (
             (part.labels, LEFT_OUT),
             (part.probabilities, np.nan),
             (part.log_density, np.nan),
             (part.components, LEFT_OUT),
+            (part.clusters, LEFT_OUT),
         ):
             if values is not None:
                 values[absent] = nothing

@@ -1,0 +1,107 @@
+"""Clusters of components from Python, beside mclust's clustCombi and on any scheduler."""
+
+import json
+from pathlib import Path
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+
+from daskgmm import GaussianMixture, GaussianMixtureSelector
+from daskgmm.core.mixture.mixture import Mixture
+from daskgmm.errors import ConfigurationError
+
+DATA = Path(__file__).parent.parent / "data"
+FITS = json.loads((DATA / "merging.json").read_text())["fits"]
+
+
+def estimator_of(mixture):
+    """Return a fitted estimator with the parameters of the mixture."""
+    model = GaussianMixture(mixture.n_components, max_iter=0, covariance_type=mixture.covariance_type)
+    model._set_mixture(mixture)
+    return model
+
+
+@pytest.fixture(params=FITS, ids=lambda fit: fit["name"])
+def mclust(request):
+    fit = request.param
+    X = np.loadtxt(DATA / f"{fit['name']}.csv", delimiter=",")
+    return fit, X, estimator_of(Mixture("full", *(np.array(fit[name]) for name in ("pro", "mean", "sigma"))))
+
+
+def test_entropies_merges_sizes_and_elbow_are_those_of_mclust(mclust):
+    fit, X, model = mclust
+    merged = model.merge_components(X)
+    np.testing.assert_allclose(merged.entropies[::-1], fit["entropy_from_G_to_1"], rtol=1e-9, atol=1e-11)
+    assert merged.n_clusters == fit["clustCombiOptim_K"]
+    clusters = [(component,) for component in range(fit["G"])]
+    for merge, join in zip(merged.tree.merges, fit["joins_from_G"], strict=True):
+        first, second = sorted(position - 1 for position in join)
+        assert (merge.first, merge.second) == (clusters[first], clusters[second])
+        clusters[first] = merge.cluster
+        del clusters[second]
+    for n_clusters, sizes in enumerate(fit["labels_by_K"], start=1):
+        labels = model.merge_components(X, n_clusters).predict(X)
+        assert np.bincount(labels).tolist() == np.atleast_1d(sizes).tolist()
+
+
+def draw(n=1500):
+    """Return rows of two crosses and a disc, far from each other."""
+    rng = np.random.default_rng(0)
+    arms = rng.normal(size=(n, 2)) * np.where(np.arange(n)[:, None] % 2, (4.0, 0.3), (0.3, 4.0))
+    return arms + np.array([(0.0, 0.0), (25.0, 0.0), (0.0, 40.0)])[np.arange(n) // 2 % 3]
+
+
+@pytest.fixture(scope="module")
+def crosses():
+    X = draw()
+    return X, GaussianMixture(6, random_state=0).fit(X)
+
+
+def test_crosses_of_two_components_each_become_one_cluster(crosses):
+    X, model = crosses
+    merged = model.merge_components(X)
+    assert merged.n_clusters == 3
+    assert merged.predict(X).tolist() == merged.predict_proba(X).argmax(axis=1).tolist()
+    truth = np.arange(len(X)) // 2 % 3
+    assert all(len(set(merged.predict(X)[truth == one])) == 1 for one in range(3))
+    assert repr(merged).startswith("3 clusters of 6 components: 0 ")
+    np.testing.assert_allclose(merged.predict_proba(X).sum(axis=1), 1)
+
+
+def test_the_tree_has_the_same_bits_on_any_scheduler(crosses):
+    X, model = crosses
+    lazy = da.from_array(X, chunks=(100, 2))
+    trees = []
+    for scheduler in ("synchronous", "threads"):
+        with dask.config.set(scheduler=scheduler):
+            trees.append(model.merge_components(lazy).tree)
+    assert trees[0] == trees[1]
+    lazily = model.merge_components(lazy).predict(lazy)
+    assert lazily.chunks == ((100,) * 15,)
+    np.testing.assert_array_equal(lazily, model.merge_components(X).predict(X))
+
+
+def test_weights_count_as_repeated_rows_and_rows_of_weight_0_are_absent(crosses):
+    X, model = crosses
+    weights = np.random.default_rng(1).integers(0, 3, len(X))
+    spoilt = np.where(weights[:, None] == 0, np.nan, X)
+    weighted = model.merge_components(spoilt, sample_weight=weights)
+    repeated = model.merge_components(np.repeat(X, weights, axis=0))
+    np.testing.assert_allclose(weighted.entropies, repeated.entropies, rtol=1e-10)
+    left_out = np.where(np.arange(len(X))[:, None] == 3, np.nan, X)
+    assert weighted.predict(left_out)[3] == -2
+    assert np.isnan(weighted.predict_proba(left_out)[3]).all()
+
+
+def test_a_selector_merges_the_components_of_its_best_candidate():
+    X = draw(600)
+    selector = GaussianMixtureSelector([5, 6], covariance_type="full", n_init=2, random_state=0).fit(X)
+    assert selector.merge_components(X, 3).predict(X).max() == 2
+
+
+def test_more_clusters_than_components_are_refused_before_any_pass(crosses):
+    _, model = crosses
+    with pytest.raises(ConfigurationError, match="7 clusters of 6 components"):
+        model.merge_components(None, n_clusters=7)
