@@ -318,7 +318,8 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         check_is_fitted(self)
         if n_clusters is not None:
             check_n_clusters(n_clusters, self._mixture().n_components)
-        tree = merge_components(self._input(X, reset=False).rows(sample_weight), self._mixture())
+        rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)
+        tree = merge_components(rows, self._mixture())
         return MergedComponents(self, tree, tree.elbow if n_clusters is None else n_clusters)
 
     def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
