@@ -54,6 +54,14 @@ def harmless(text: str) -> str:
     return _ACTING.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def shorten(text: str, longest: int) -> str:
+    """Return a long text without its middle: names of columns often differ at their ends."""
+    if len(text) <= longest:
+        return text
+    half = (longest - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
+
+
 def shown(text: str) -> str:
     """Return a text that rich shows as it is, neither its markup nor a terminal's control characters acting."""
     return escape(printable(text))

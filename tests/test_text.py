@@ -2,7 +2,7 @@
 
 import pytest
 
-from daskgmm.text import counted, harmless, printable, shown, with_precision
+from daskgmm.text import counted, harmless, printable, shorten, shown, with_precision
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,10 @@ def test_no_character_acts_on_a_terminal_or_a_page():
 )
 def test_a_mean_is_shown_down_to_the_second_digit_of_its_deviation(mean, deviation, text):
     assert with_precision(mean, deviation) == text
+
+
+def test_long_names_lose_their_middle_so_that_their_ends_tell_them_apart():
+    first, second = (shorten(f"a_very_long_name_of_a_column_{end}", 15) for end in ("mean", "range"))
+    assert first != second
+    assert len(first) == 15
+    assert shorten("short", 15) == "short"

@@ -20,8 +20,10 @@ from ...core.scoring.imputation import impute
 from ...core.scoring.prediction import Prediction, Wanted, predict
 from ...core.selection.table import Selection
 from ...provenance import Record
+from ...text import harmless, shorten
 from .colours import component_colours
 
+_LONGEST_NAME = 48  # characters of a name along an axis
 _DISCRIMINANT_AXES = ("first discriminant axis", "second discriminant axis")
 _MOST_WORK = 2e10  # multiplications for the distances of all pairs: a few seconds
 _TABLE_ROWS, _TABLE_FEATURES, _MARGINALS = 50, 8, 12
@@ -121,7 +123,9 @@ class Story:
     @property
     def view_names(self) -> tuple[str, str]:
         """What the axes of the map are called."""
-        first, second = self.names if self.mixture.n_features == 2 else _DISCRIMINANT_AXES
+        if self.mixture.n_features > 2:
+            return _DISCRIMINANT_AXES
+        first, second = (shorten(harmless(name), _LONGEST_NAME) for name in self.names)
         return first, second
 
     @cached_property
