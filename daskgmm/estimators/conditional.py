@@ -47,7 +47,8 @@ class ConditionalMixin:
 
     def _feature_numbers(self, features: Sequence[Any]) -> list[int]:
         check_is_fitted(self)
-        return feature_numbers(features, getattr(self, "feature_names_in_", None), self._mixture().n_features)
+        names = tuple(getattr(self, "feature_names_in_", ()))
+        return feature_numbers(features, names, self._mixture().n_features)
 
     def _with_mixture(self, mixture: Mixture, features: list[int]) -> Any:
         """Return an estimator with a mixture of some of the features, and no parameters to start a fit from."""

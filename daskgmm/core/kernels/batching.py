@@ -63,11 +63,10 @@ def expect_with_gaps(
     found = pattern(rows, row_weights)
     if found is None:
         return expect_stacked(coefficients, stacks, rows, row_weights)
-    weights_of = (lambda chosen: None) if row_weights is None else row_weights.__getitem__
-    complete = expect_stacked(coefficients, stacks, rows[found.complete], weights_of(found.complete))
-    partial, weights = rows[found.partial], weights_of(found.partial)
+    weights = None if row_weights is None else row_weights[found.complete]
+    complete = expect_stacked(coefficients, stacks, rows[found.complete], weights)
     weight_of_empty = float(len(found.empty) if row_weights is None else row_weights[found.empty].sum())
-    together = (a + one.expect_missing(partial, weights) for a, one in zip(complete, coefficients, strict=True))
+    together = (a + one.expect_missing(rows, row_weights, found) for a, one in zip(complete, coefficients, strict=True))
     return tuple(replace(one, weight_sum=one.weight_sum + weight_of_empty) for one in together)
 
 

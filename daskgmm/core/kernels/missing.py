@@ -12,6 +12,7 @@ from ..mixture.matrices import Matrices
 from . import missing_compiled as kernels
 
 NOTHING_FILLED = kernels.Filled(np.empty((0, 0)), np.empty((0, 0)))
+_NO_WEIGHTS = np.empty(0)
 _BITS = 64  # features whose gaps one code holds
 
 
@@ -21,23 +22,34 @@ class Pattern:
 
     complete: NDArray[np.intp]  # rows without, in order
     partial: NDArray[np.intp]  # rows with some values, sorted by what they miss, and in order among equals
+    edges: NDArray[np.intp]  # of the runs of partial rows that miss the same
     empty: NDArray[np.intp]  # rows without any value
+
+    def split(self, fewest: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+        """Return the partial rows of runs of at least so many rows, the edges of these runs, and all other rows."""
+        lengths = np.diff(self.edges)
+        is_long = lengths >= fewest
+        in_long = np.repeat(is_long, lengths)
+        return self.partial[in_long], np.cumsum([0, *lengths[is_long]]), self.partial[~in_long]
 
 
 def pattern(block: NDArray[np.floating], row_weights: Array | None) -> Pattern | None:
     """Return which rows (m, d) have gaps, None if none has; rows of weight 0 count as complete."""
     if not np.isnan(_total(block)):
         return None
-    d, codes = block.shape[1], kernels.pattern_codes(block)
-    has_gaps = codes.any(axis=1)
-    if row_weights is not None:
-        has_gaps &= row_weights != 0
-    if not has_gaps.any():
+    d, weights = block.shape[1], _NO_WEIGHTS if row_weights is None else row_weights
+    complete, rows, codes = kernels.rows_with_gaps(block, weights)
+    if not len(rows):
         return None
-    rows = np.flatnonzero(has_gaps)
-    empty = (codes[rows] == _all_missing(d)).all(axis=1)
-    partial = rows[~empty]
-    return Pattern(np.flatnonzero(~has_gaps), partial[_order(codes[partial], d)], rows[empty])
+    empty = (codes == _all_missing(d)).all(axis=1)
+    if empty.any():
+        rows, codes, without = rows[~empty], codes[~empty], rows[empty]
+    else:
+        without = rows[:0]
+    order = _order(codes, d)
+    changes = np.flatnonzero((np.diff(codes[order], axis=0) != 0).any(axis=1)) + 1
+    edges = np.concatenate([[0], changes, [len(rows)]]) if len(rows) else np.zeros(1, np.intp)
+    return Pattern(complete, rows[order], edges, without)
 
 
 def _total(block: NDArray[np.floating]) -> float:

@@ -57,15 +57,28 @@ class Filled(NamedTuple):
 
 
 @_compiled
-def pattern_codes(rows: Any) -> Any:
-    """Return which values of rows (n, d) are missing as bits, (n, d / 64 rounded up)."""
+def rows_with_gaps(rows: Any, row_weights: Any) -> Any:
+    """Return which of rows (n, d) are complete, which are not, and what these miss: bits (m, d / 64 rounded up).
+
+    Rows of weight 0 count as complete; row_weights is (n,), or (0,) for none.
+    """
     n, d = rows.shape
-    codes = np.zeros((n, (d + 63) // 64), np.uint64)
+    complete, incomplete = np.empty(n, np.int64), np.empty(n, np.int64)
+    codes, n_complete, m = np.zeros((n, (d + 63) // 64), np.uint64), 0, 0
     for b in range(n):
+        total = 0.0
         for i in range(d):
-            if np.isnan(rows[b, i]):
-                codes[b, i // 64] |= np.uint64(1) << np.uint64(i % 64)
-    return codes
+            total += 0.0 * rows[b, i]  # NaN if a value is, or is infinite
+        if np.isnan(total) and (len(row_weights) == 0 or row_weights[b] != 0.0):
+            for i in range(d):
+                if np.isnan(rows[b, i]):
+                    codes[m, i // 64] |= np.uint64(1) << np.uint64(i % 64)
+            incomplete[m] = b
+            m += 1
+        else:
+            complete[n_complete] = b
+            n_complete += 1
+    return complete[:n_complete], incomplete[:m], codes[:m]
 
 
 @_compiled

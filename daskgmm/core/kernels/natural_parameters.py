@@ -30,13 +30,14 @@ from ..mixture.matrices import Matrices
 from ..mixture.mixture import Mixture
 from ..mixture.statistics import Statistics
 from . import compiled as kernels
-from . import missing_compiled
-from .missing import missing_terms
+from . import missing_compiled, pattern_compiled
+from .missing import Pattern, missing_terms
 
 MAX_ERROR = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 3e-5}
 _LOG_ZERO = -1e30  # log weight of an empty component: finite, so that it stays out of every product as a number
 _FLUSH = {np.dtype(np.float64): np.log(1e-30), np.dtype(np.float32): np.log(1e-20)}  # above the denormals of each type
 _NO_WEIGHTS = np.empty(0)
+_ROWS_OF_PATTERN = 2  # for each feature: from so many rows on a pattern has a pass of its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,13 +87,42 @@ class Shared:
     def predict(self, rows: NDArray[np.floating], outputs: kernels.Outputs) -> None:
         kernels.predict_shared(rows, self.setting, self.theta, outputs)
 
-    def expect_missing(self, rows: NDArray[np.floating], row_weights: Array | None) -> Statistics:
-        """Return the statistics of rows with missing values, sorted by these."""
-        weights = _NO_WEIGHTS if row_weights is None else row_weights
-        done = missing_compiled.expect_shared_missing(rows, weights, self.setting, self.theta, self.missing)
+    def expect_missing(self, rows: NDArray[np.floating], row_weights: Array | None, gaps: Pattern) -> Statistics:
+        """Return the statistics of the rows of a block that miss some values.
+
+        Rows of frequent patterns take the pattern form, others the fill form; the choice is by the rows alone.
+        """
+        weights, setting = _NO_WEIGHTS if row_weights is None else row_weights, self.setting
+        if self.feature_map is not FeatureMap.FULL:
+            return self._expect_diagonal(rows, weights, gaps)
+        order, edges, others = gaps.split(_ROWS_OF_PATTERN * rows.shape[1])
+        sums, log_likelihood, expected, weight_sum = pattern_compiled.expect_patterns(
+            rows, weights, order, edges, setting, self.theta, self.missing
+        )
+        frequent = Statistics(sums, log_likelihood, log_likelihood - expected, weight_sum, centred=False)
+        own = weights if row_weights is None else weights[others]
+        done = missing_compiled.expect_shared_missing(rows[others], own, setting, self.theta, self.missing)
         sums, missing_sums, log_likelihood, correction, weight_sum = done
         entropy = log_likelihood - float(np.vdot(self.theta, sums)) - correction
-        return Statistics(sums + missing_sums, log_likelihood, entropy, weight_sum, centred=False)
+        return frequent + Statistics(sums + missing_sums, log_likelihood, entropy, weight_sum, centred=False)
+
+    def _expect_diagonal(self, rows: NDArray[np.floating], weights: Array, gaps: Pattern) -> Statistics:
+        """Return the statistics of rows with missing values if covariances are diagonal, by counts of these."""
+        assert self.missing is not None
+        precisions, means = self.missing.precisions[0].T, (self.missing.gradients / self.missing.precisions[0]).T
+        of_missing = self.missing.constants + (precisions * means**2 - np.log(precisions)) / 2
+        theta = np.ascontiguousarray(np.concatenate([self.theta, of_missing], axis=1), dtype=self.theta.dtype)
+        setting = self.setting._replace(tile=kernels.tile_rows(theta.shape[1]))
+        sums, log_likelihood, weight_sum = pattern_compiled.expect_diagonal(rows, weights, gaps.partial, setting, theta)
+        entropy = log_likelihood - float(np.vdot(theta, sums))
+        d = rows.shape[1]
+        counts, sums = sums[:, -d:], sums[:, :-d].copy()
+        squares = counts * (means**2 + 1 / precisions)
+        sums[:, 1 : 1 + d] += counts * means
+        sums[:, 1 + d :] += (
+            squares if self.feature_map is FeatureMap.DIAGONAL else (squares @ self.frame.metric)[:, None]
+        )
+        return Statistics(sums, log_likelihood, entropy, weight_sum, centred=False)
 
     def predict_missing(
         self, rows: NDArray[np.floating], outputs: kernels.Outputs, filled: missing_compiled.Filled
@@ -125,12 +155,12 @@ class Centred:
     def predict(self, rows: NDArray[np.floating], outputs: kernels.Outputs) -> None:
         kernels.predict_centred(rows, self._setting(), self.mixture, outputs)
 
-    def expect_missing(self, rows: NDArray[np.floating], row_weights: Array | None) -> Statistics:
-        """Return the statistics of rows with missing values, sorted by these."""
-        weights = _NO_WEIGHTS if row_weights is None else row_weights
+    def expect_missing(self, rows: NDArray[np.floating], row_weights: Array | None, gaps: Pattern) -> Statistics:
+        """Return the statistics of the rows of a block that miss some values."""
+        weights = _NO_WEIGHTS if row_weights is None else row_weights[gaps.partial]
         n_columns = self.feature_map.n_columns(self.frame.n_features)
         sums, missing_sums, log_likelihood, correction, weight_sum = missing_compiled.expect_centred_missing(
-            rows, weights, self._setting(), self.mixture, n_columns, self.missing
+            rows[gaps.partial], weights, self._setting(), self.mixture, n_columns, self.missing
         )
         entropy = log_likelihood - self._expected_joint(sums) - correction
         return Statistics(sums + missing_sums, log_likelihood, entropy, weight_sum, centred=True)
