@@ -25,7 +25,7 @@ DATA = Path(__file__).parent / "data"
 settings.register_profile("daskgmm", deadline=None, derandomize=True, max_examples=30)
 settings.load_profile("daskgmm")
 
-PROCESSES_OF_ALL_TESTS = 2  # of those on clusters, each has two or three more
+PROCESSES_OF_ALL_TESTS = 3  # some tests wait for processes of theirs: this keeps two cores busy
 PROCESSES_OF_SLOW_TESTS = 4  # these wait more than they compute
 
 

@@ -50,4 +50,4 @@ def test_a_task_that_waits_for_ever_ends_with_what_is_seen(scheduler_file):
         pytest.raises(ClusterLostError, match=seen),
         Address(scheduler_file=str(scheduler_file), stall_timeout=1).connect() as connection,
     ):
-        connection.client.submit(time.sleep, 15).result()
+        connection.client.submit(time.sleep, 8).result()

@@ -121,10 +121,10 @@ def test_nothing_to_resume_is_a_fresh_start(job):
 
 
 def test_a_prediction_that_is_killed_goes_on(job):
-    rows = np.tile(np.load("rows.npy"), (2000, 1))
+    rows = np.tile(np.load("rows.npy"), (1000, 1))
     np.save("many.npy", rows)
     run("fit", "job.yaml")
-    command = ["predict", "run", "data.path=many.npy", "compute.chunk_bytes=240000", "output.top_m=2"]
+    command = ["predict", "run", "data.path=many.npy", "compute.chunk_bytes=120000", "output.top_m=2"]
     process = subprocess.Popen(
         [sys.executable, "-m", "daskgmm", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -138,7 +138,7 @@ def test_a_prediction_that_is_killed_goes_on(job):
         process.wait()
     assert len(list(manifest.iterdir())) < 200
     run(*command, "--resume")
-    np.testing.assert_array_equal(result("run/predictions/labels"), np.tile(result("run/labels"), 2000))
+    np.testing.assert_array_equal(result("run/predictions/labels"), np.tile(result("run/labels"), 1000))
 
 
 def test_rows_of_weight_0_are_left_out_of_fit_and_labels(job):
@@ -205,7 +205,7 @@ def test_an_earlier_run_stays_until_the_new_one_is_whole(job):
     """A fit that is killed leaves the earlier run as it was, and the next fit is not disturbed by what it left."""
     run("fit", "job.yaml")
     before = load_model("run").summary
-    slow = ("data.path=sample:synthetic", "data.synthetic.n_samples=3e7", "compute.persist=false")
+    slow = ("data.path=sample:synthetic", "data.synthetic.n_samples=5e6", "compute.persist=false")
     command = [sys.executable, "-m", "daskgmm", "fit", "job.yaml", "--overwrite", "fit.sample_size=1000", *slow]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:

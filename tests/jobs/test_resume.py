@@ -104,7 +104,7 @@ def test_a_fit_interrupted_at_any_iteration_ends_in_the_same_bits(job, variant):
     fit(settings(*variant, "output.directory=whole"))
     numbers = [line["iteration"] for line in metrics("whole")]
     assert len(numbers) >= 3
-    for number in numbers:
+    for number in numbers if variant == () else {numbers[0], numbers[len(numbers) // 2], numbers[-1]}:
         config = settings(*variant, f"output.directory=stopped-{number}")
         stop(config, at_iteration(number))
         told = notices(config, resume=True)

@@ -139,8 +139,11 @@ def expected(tmp_path_factory):
         return load_model("run").mixture, labels_of(path / "run")
 
 
-@pytest.mark.parametrize("persist", [True, False])
-@pytest.mark.parametrize("write", SOURCES, ids=lambda write: write.__name__)
+@pytest.mark.parametrize(
+    ("write", "persist"),
+    [*((write, False) for write in SOURCES), (as_npy, True), (as_zarr, True), (as_parquet, True)],
+    ids=lambda value: getattr(value, "__name__", f"persist {value}"),
+)
 def test_every_kind_of_source_gives_the_same_model_and_labels(here, expected, write, persist):
     write_job(here, write(here), compute={"persist": persist})
     run("fit", "job.yaml")

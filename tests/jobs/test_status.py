@@ -23,6 +23,7 @@ ENDLESS = (
     "data.path=sample:synthetic",
     "data.synthetic.n_samples=300000",
     "fit.sample_size=1000",
+    "fit.n_init=1",
     "model.n_components=12",
     "fit.tol=1e-15",
     "fit.max_iter=1000000",
