@@ -1,5 +1,6 @@
 """Gaussian mixture clustering for data that outgrows one machine, on Dask."""
 
+import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .storage.formats.model import load_model
 
 register_defaults()
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # what a program does not ask for is not printed
 
 __all__ = ["GaussianMixture", "GaussianMixtureSelector", "load_model"]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import psutil
 from dask.system import CPU_COUNT
 from distributed import Client, default_client
+
+_LOGGER = logging.getLogger(__name__)
 
 _PATIENCE = 10.0  # seconds for the answers of all workers: one that is frozen never gives any
 
@@ -33,6 +36,7 @@ def usage() -> Mapping[str, Usage]:
         workers = client.scheduler_info(n_workers=-1)["workers"]
         answers = client.sync(_asked, client, callback_timeout=_PATIENCE)
     except Exception:  # of a cluster that is on its way out; the next pass over it says so
+        _LOGGER.debug("workers reported no usage", exc_info=True)
         return {}
     return {
         str(workers[address].get("name", address)): Usage(int(workers[address]["nthreads"]), *answer)

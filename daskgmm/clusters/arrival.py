@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from threading import Event, Thread
 
 from distributed import Client, Future
 
 from ..errors import ClusterLostError
 from .dask_internals import worker_descriptions
+
+_LOGGER = logging.getLogger(__name__)
 
 _TASK_SECONDS = 0.5  # distributed takes a task of unknown duration to be as long, and asks for a worker for 5 s of them
 _TASKS_OF_A_WORKER = 10
@@ -62,9 +65,11 @@ def _n_workers(client: Client, timeout: float) -> int:
 def _ask(client: Client, n_tasks: int, over: Event) -> None:
     """Keep as many tasks waiting or running until it is over. They are of the standard library, which all have."""
     asked: list[Future] = []
-    with suppress(Exception):  # of a client that has lost its scheduler: the watchdog tells of it
+    try:
         while not over.wait(_INTERVAL if asked else 0):
             asked = [one for one in asked if not one.done()]
             missing = n_tasks - len(asked)
             asked += client.map(time.sleep, [_TASK_SECONDS] * missing, pure=False, key="daskgmm-arrival")
         client.cancel(asked)
+    except Exception:  # of a client that has lost its scheduler: the watchdog reports it
+        _LOGGER.debug("no more tasks ask for workers", exc_info=True)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,8 @@ from .arrival import brought, wait_for_workers
 from .dask_internals import is_abandoned_wait, preload_no_workers_timeout
 from .stall_detection import Patience
 from .watchdog import watched
+
+_LOGGER = logging.getLogger(__name__)
 
 T = TypeVar("T")
 StartTimeout = Annotated[float, Gt(0)]
@@ -138,8 +140,10 @@ def end_when_abandoned(client: Client) -> None:
     async def ask() -> None:
         await client.run_on_scheduler(watch)
 
-    with suppress(Exception):
+    try:
         client.sync(ask, callback_timeout=CONNECT_TIMEOUT)
+    except Exception:  # it then runs on after a client that is killed, as the server has it
+        _LOGGER.debug("the scheduler will not end with its last client", exc_info=True)
 
 
 def abandonment_text() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from ..concurrency import current_execution
 from ..events import Load
 from ..filesystem.retry_counts import TOPIC, retries_here
 from .dask_internals import TaskStates, threads_and_task_states
+
+_LOGGER = logging.getLogger(__name__)
 
 Look = Callable[[], Load | None]
 _PATIENCE = 2.0  # seconds for an answer of the scheduler
@@ -70,6 +73,7 @@ def _asked(client: Client, n_retries: int) -> Load | None:
         done, total = tasks_of_pass(prefixes)
         return Load(len(threads), sum(threads.values()), done, total, n_retries)
     except Exception:  # a scheduler that is busy or gone, or of another release: there is nothing to show
+        _LOGGER.debug("the scheduler reported no progress", exc_info=True)
         return None
 
 

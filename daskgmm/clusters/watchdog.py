@@ -5,8 +5,9 @@ What blocks the client is unknown here, and need not be known: its futures are c
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from threading import Event, Thread
 from time import monotonic
 from typing import Any
@@ -16,6 +17,8 @@ from distributed import Client
 from ..errors import ClusterLostError
 from .dask_internals import cancel_all, pending_keys, tasks_by_worker, worker_descriptions
 from .stall_detection import Look, Patience, Seen, Stall, described, stall_after
+
+_LOGGER = logging.getLogger(__name__)
 
 _TICK = 0.5  # seconds between two looks at the client's own state
 _LOOKS = 10  # at the cluster, in the time after which a stall is one
@@ -105,6 +108,7 @@ class _Watchdog:
         try:
             look = self._client.sync(ask, callback_timeout=min(self._patience.stall_timeout / 2, _ANSWER_TIMEOUT))
         except Exception:  # of the network, or of a client that is being closed
+            _LOGGER.debug("the scheduler did not answer the watchdog", exc_info=True)
             return None
         return look
 
@@ -114,16 +118,22 @@ class _Watchdog:
             return
         stuck = {*look.silent_since(stall.first), *(look.paused if self._own else [])}
         restartable = [address for address in stuck if look.workers[address].has_nanny]
-        with suppress(Exception):  # whether it helped is seen afterwards
+        try:
             if restartable:
                 self._client.restart_workers(restartable, timeout=_HELP_TIMEOUT, raise_for_error=False)
-        with suppress(Exception):
+        except Exception:  # whether it helped is seen afterwards
+            _LOGGER.debug("workers %s were not restarted", restartable, exc_info=True)
+        try:
             if self._rescale is not None:
                 self._rescale()
+        except Exception:  # as above
+            _LOGGER.debug("the cluster was not scaled", exc_info=True)
 
     def _cancel(self) -> None:
-        with suppress(Exception):  # a client that is closed has none
+        try:
             cancel_all(self._client, self.verdict)
+        except Exception:  # a client that is closed has none
+            _LOGGER.debug("results were not cancelled", exc_info=True)
 
 
 def _seen(worker: Mapping[str, Any]) -> Seen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ from ..storage.formats.provenance import load_record
 from ..storage.formats.selection import read_selection
 from ..storage.run.directory import CONFIG, MODEL, PICTURE, RECORD, REPORT, SELECTION, OutputOptions, RunDirectory
 from ..yaml_text import parse_yaml
+
+_LOGGER = logging.getLogger(__name__)
 
 _MAP_SIDE = 700  # cells of the map of labels along its longer side
 _MOST_READ = 2**28  # cells of labels that are read for it
@@ -63,6 +66,7 @@ def report_of_fit(directory: Path, listen: Listener) -> None:
     try:
         write_report(directory)
     except Exception as error:  # whatever it is: the fit is there
+        _LOGGER.debug("%s was not drawn", REPORT, exc_info=True)
         listen(Notice(f"{REPORT} could not be drawn ({type(error).__name__}: {error}), but the fit is complete"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from ..storage.formats.export import as_json
 from ..storage.formats.model import load_model
 from ..storage.run.directory import CONFIG, RunDirectory
 from ..yaml_text import parse_yaml
+
+_LOGGER = logging.getLogger(__name__)
 
 EXPERIMENT = "daskgmm"
 _LONGEST_PARAMETER = 500  # characters; what every MLflow takes
@@ -94,6 +97,7 @@ class _Store:
         try:
             action()
         except Exception as error:  # stores raise errors of many classes
+            _LOGGER.debug("MLflow failed", exc_info=True)
             self.client = None
             told = " ".join(without_credentials(str(error)).split())[:200]
             self.listen(Notice(f"MLflow records nothing more of this job: {type(error).__name__}: {told}"))

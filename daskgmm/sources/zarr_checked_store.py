@@ -5,6 +5,7 @@ numcodecs hands Blosc (zarr's default in format 2) no length, so that the decode
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from itertools import product
 from math import ceil
@@ -16,6 +17,8 @@ from zarr.abc.store import ByteRequest, RangeByteRequest, Store
 from ..errors import DataError
 from ..filesystem.retry import is_transient
 from ..filesystem.zarr_internals import Buffer, BufferPrototype, StoreWrapper, chunk_key, list_keys
+
+_LOGGER = logging.getLogger(__name__)
 
 MissingChunks = Literal["fill", "error"]
 Absent = frozenset[str]  # keys of the chunks that a store lacks
@@ -42,6 +45,7 @@ def absent_chunks(array: zarr.Array[Any]) -> Absent | None:
     except Exception as error:  # stores raise errors of many classes; the right to read need not be one to list
         if is_transient(error):
             raise
+        _LOGGER.debug("chunks of %s were not listed", array.path, exc_info=True)
         return None
     if found.isdisjoint(f"{prefix}{name}" for name in _METADATA):
         return None  # what is surely there is not listed

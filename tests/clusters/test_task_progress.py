@@ -1,5 +1,7 @@
 """What goes on where a job computes."""
 
+import logging
+from logging.handlers import BufferingHandler
 from threading import Event
 
 import dask
@@ -82,7 +84,11 @@ def test_a_cluster_tells_its_workers_tasks_and_retries(client):
         assert (load.tasks_done, load.tasks) == (0, 0)
 
 
-def test_a_cluster_that_is_gone_is_no_answer():
+def test_a_cluster_that_is_gone_is_no_answer_and_why_is_logged(monkeypatch):
+    handler = BufferingHandler(capacity=10)
+    logger = logging.getLogger("daskgmm")
+    monkeypatch.setattr(logger, "level", logging.DEBUG)
+    monkeypatch.setattr(logger, "handlers", [handler])
     with (
         LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as one,
@@ -91,6 +97,9 @@ def test_a_cluster_that_is_gone_is_no_answer():
         assert look().n_workers == 0
         one.close()
         assert look() is None
+    (record,) = handler.buffer
+    assert record.name == "daskgmm.clusters.task_progress"
+    assert record.exc_info
 
 
 def test_the_kind_of_task_that_has_most_to_do_is_the_pass():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ...errors import ClusterLostError, ConfigurationError
 from ..dask_internals import event_loop, is_running, leave_at_exit, run_in_loop
+
+_LOGGER = logging.getLogger(__name__)
 
 _CLOSE_TIMEOUT = 60.0  # seconds to wait until the pods are gone; the operator goes on without us
 
@@ -72,6 +75,7 @@ def _close(cluster: Any) -> list[str]:
     try:
         cluster.close(timeout=_CLOSE_TIMEOUT)
     except Exception as error:
+        _LOGGER.debug("%s was not deleted", cluster.name, exc_info=True)
         if ran:
             left = [f"{cluster.name} may still run ({error}): kubectl delete daskclusters {cluster.name}"]
     leave_at_exit(cluster)

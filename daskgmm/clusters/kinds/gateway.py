@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ from ..connection import (
     end_when_abandoned,
     reason,
 )
+
+_LOGGER = logging.getLogger(__name__)
 
 PASSWORD = "DASKGMM_GATEWAY_PASSWORD"  # noqa: S105 # the name of a variable
 _NOT_LET_IN = {401, 403}  # of HTTP
@@ -113,6 +116,7 @@ class Gateway:
         try:
             self._ask("stop_cluster", name, timeout=_STOP_TIMEOUT)
         except Exception as error:
+            _LOGGER.debug("cluster %s was not stopped", name, exc_info=True)
             return [f"cluster {name} may still run: {error}; stop it at the gateway"]
         return []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from ...filesystem.retry import reason
 from .checkpoint import CHECKPOINTS, Checkpoint, load_checkpoint, save_checkpoint
 from .metrics import METRICS, MetricsWriter, metrics_writer
 from .staging import Unfinished
+
+_LOGGER = logging.getLogger(__name__)
 
 _SECONDS = 2.0  # of work that may be lost for the sake of speed
 _SHARE = 0.1  # of the time that checkpoints may take where they take long
@@ -58,6 +61,7 @@ class Checkpoints:
         try:
             save_checkpoint(self.folder, checkpoint)
         except Exception as error:  # stores raise errors of many classes, and none of them is worth the fit
+            _LOGGER.debug("no checkpoint was written", exc_info=True)
             if not self._failed:
                 why = getattr(error.__cause__, "strerror", None) or reason(error)
                 self.listen(Notice(f"no checkpoint could be written ({why}): the one before it is kept"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ from ...errors import DataError, RunInUseError
 from ...events import Listener, Notice, ignore
 from ...filesystem.location import make_directory, remove, remove_if_empty, write_first
 from ...filesystem.retry import reason
+
+_LOGGER = logging.getLogger(__name__)
 
 try:
     import fcntl
@@ -249,10 +252,12 @@ def _silence(lock: Path) -> float:
 def _beat(directory: Path, mine: Owner, every: float, stopped: Event) -> None:
     count = 0
     while not stopped.wait(every):
-        with suppress(Exception):  # a store that fails for a while
+        try:
             if owner(directory) == mine:
                 count += 1
                 _show_life(directory / LOCK, mine, count)
+        except Exception:  # a store that fails for a while
+            _LOGGER.debug("the lock of %s was not renewed", directory, exc_info=True)
 
 
 def _show_life(lock: Path, mine: Owner, count: int) -> None:

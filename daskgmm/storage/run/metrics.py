@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from ...events import Event, Iteration
 from ...filesystem.location import writing
+
+_LOGGER = logging.getLogger(__name__)
 
 METRICS = "metrics.jsonl"
 
@@ -23,8 +26,10 @@ def metrics_writer(path: Path, before: Sequence[str] = ()) -> Iterator[MetricsWr
         try:
             yield writer
         except BaseException:
-            with suppress(Exception):  # what went wrong first is what is told
+            try:
                 writer.write()
+            except Exception:  # what went wrong first is what is raised
+                _LOGGER.debug("%s was not written", path, exc_info=True)
             raise
         writer.write()
 

@@ -10,6 +10,7 @@ take its place: whoever comes next does that, should this process be killed befo
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -37,6 +38,8 @@ from ..schema import is_chunk_of_results
 from .checkpoint import CHECKPOINTS
 from .finished_parts import DONE, Region, listed, name_of, whole_regions
 from .manifest import MANIFEST, Plan, write_manifest
+
+_LOGGER = logging.getLogger(__name__)
 
 FOLDER = ".unfinished"
 PLAN = "plan.json"
@@ -160,6 +163,7 @@ def _leave(directory: Path, error: BaseException) -> None:
             _drop(folder)
             return
     except Exception:  # the store fails, which is what the error is of, most likely: it tells more
+        _LOGGER.debug("%s was not inspected", folder, exc_info=True)
         error.add_note(f"what is finished, if anything, is kept in {folder}: --resume continues from it")
     else:
         error.add_note(f"what is finished is kept in {folder}: --resume continues from it")
