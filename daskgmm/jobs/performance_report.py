@@ -33,7 +33,7 @@ def performance_report(connection: Connection, output: OutputOptions) -> Iterato
         report = distributed.performance_report(str(file))
         report.__enter__()
         yield
-        report.__exit__(None, None, None)  # after an error it may wait for a scheduler that is gone
+        report.__exit__(None, None, None)  # it holds nothing; after an error it may wait for a lost scheduler
         target = place(output.directory, output.storage_options) / PERFORMANCE
         with writing(target):
             target.write_bytes(file.read_bytes())

@@ -40,10 +40,16 @@ def tracked(config: Config, job: str, listen: Listener) -> Iterator[Listener]:
     if not config.output.mlflow:
         yield listen
         return
-    store = _Store(_client(), listen)
+    with _patience(), _recording(_Store(_client(), listen), config, job) as listener:
+        yield listener
+
+
+@contextmanager
+def _recording(store: _Store, config: Config, job: str) -> Iterator[Listener]:
+    """Give a listener that hands events on, and records them until the job ends, with how it ended."""
 
     def both(event: Event) -> None:
-        listen(event)
+        store.listen(event)
         if isinstance(event, Connected):  # from here on it is a job, and none that was refused
             store.begin(config, job)
         store.keep(event, config)
@@ -56,10 +62,20 @@ def tracked(config: Config, job: str, listen: Listener) -> Iterator[Listener]:
     store.end("FINISHED")
 
 
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Set for the block the environment by which MLflow gives up soon, unless the environment says else."""
+    mine = {name: value for name, value in _PATIENCE.items() if name not in os.environ}
+    os.environ.update(mine)
+    try:
+        yield
+    finally:
+        for name in mine:
+            os.environ.pop(name, None)
+
+
 def _client() -> Callable[[], Any]:
     """Return what makes the client of the tracking store."""
-    for name, value in _PATIENCE.items():
-        os.environ.setdefault(name, value)
     try:
         from mlflow.tracking import MlflowClient
     except ImportError:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -49,7 +50,9 @@ def kept(store):
 
 @needs_mlflow
 def test_a_file_store_holds_parameters_iterations_criteria_and_the_model(job):
+    before = dict(os.environ)
     run("fit", "job.yaml", "output.mlflow=true")
+    assert dict(os.environ) == before
     client, (found,) = kept("mlruns")
     summary = load_model("run").summary
     assert found.info.status == "FINISHED"

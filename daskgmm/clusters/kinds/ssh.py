@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from logging.handlers import BufferingHandler
+from threading import Lock
 from typing import Annotated, Any, ClassVar, Literal
 
 import dask
@@ -33,6 +34,7 @@ from ..memory_size import MemoryLimit, check_memory
 _SECRETS = {"password", "passphrase"}
 _KEEPALIVE = 15  # seconds; asyncssh gives a host up after three without an answer
 _MANY_LINES = 10_000
+_LISTENING = Lock()
 
 
 @dataclass(frozen=True)
@@ -156,12 +158,14 @@ class Ssh:
 def _heard() -> Iterator[list[logging.LogRecord]]:
     """Give the lines that the hosts say while they start; SSHCluster logs them, and fails without them."""
     logger, handler = logging.getLogger("distributed.deploy.ssh"), BufferingHandler(_MANY_LINES)
-    before = logger.level, logger.propagate
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logger.addHandler(handler)
-    try:
-        yield handler.buffer
-    finally:
-        logger.removeHandler(handler)
-        logger.level, logger.propagate = before
+    with _LISTENING:  # the logger is that of the process
+        before = logger.level, logger.propagate
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        logger.addHandler(handler)
+        try:
+            yield handler.buffer
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(before[0])
+            logger.propagate = before[1]
