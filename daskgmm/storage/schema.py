@@ -69,7 +69,8 @@ def components_spec(n_components: int) -> ArraySpec:
     return ArraySpec("components", ("grid", "rank"), _smallest(n_components), LEFT_OUT, _FLAGS)
 
 
-RESULTS = ("labels.zarr", "probabilities.zarr", "log_density.zarr", "anomaly.zarr", "results.parquet")
+TABLE = "results.parquet"
+RESULTS = ("labels.zarr", "probabilities.zarr", "log_density.zarr", "anomaly.zarr", TABLE)
 _RESULT_ARRAYS = "labels|probabilities|components|log_density|anomaly"
 _CHUNK_OF_RESULTS = re.compile(rf"results\.parquet/.*|({_RESULT_ARRAYS})\.zarr/({_RESULT_ARRAYS})/c/.*")
 

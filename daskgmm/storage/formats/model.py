@@ -18,11 +18,10 @@ from ...core.mixture.mixture import Mixture
 from ...errors import DataError
 from ...filesystem.location import place, public
 from ...filesystem.retry import denial, is_denied, reason
+from ..run.directory import MODEL
 from ..run.staging import waits_for_its_place
 from ..schema import MODEL_COVARIANCES, MODEL_MEANS, MODEL_WEIGHTS, check_version
 from .untrusted_zarr import check_whole, declared_shape, header, header_text, read_values, save_plain
-
-MODEL_FOLDER = "model.zarr"
 
 
 def save_model(model: Model, path: str | Path) -> None:
@@ -64,8 +63,8 @@ def load_model(path: str | Path, storage_options: Mapping[str, Any] | None = Non
                 f"{public(str(path))} holds a finished job that has not all taken its place: if no job runs there, "
                 "the same daskgmm fit with --resume puts it there"
             )
-        if (path / MODEL_FOLDER).is_dir():
-            path = path / MODEL_FOLDER
+        if (path / MODEL).is_dir():
+            path = path / MODEL
         if not path.is_dir():
             raise DataError(f"there is no model at {public(str(path))}")
         attributes = header(path).get("attributes")

@@ -15,10 +15,8 @@ from ...filesystem.retry import retried, sendable
 from ...sources.base import Keys
 from ..run.finished_parts import Region, mark_done
 from ..run.staging import Unfinished
-from ..schema import FORMAT_VERSION, column_stem
+from ..schema import FORMAT_VERSION, TABLE, column_stem
 from .results_zarr import ResultKinds
-
-TABLE = "results.parquet"
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from ...filesystem.location import zarr_store
 from ...yaml_text import parse_yaml
 from ..schema import RESULTS
 from .checkpoint import CHECKPOINTS, load_checkpoint
-from .directory import CONFIG
+from .directory import CONFIG, MODEL
+from .finished_parts import DONE
 from .metrics import METRICS
-from .staging import Leftover
+from .staging import COMPLETE, PLAN, Leftover
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,10 @@ def written_by(work: Leftover) -> Written:
     return Written(
         configuration=_configuration(work.folder / CONFIG),
         last=_last_record(work.folder),
-        has_model=(work.folder / "model.zarr" / "zarr.json").exists(),
+        has_model=(work.folder / MODEL / "zarr.json").exists(),
         has_checkpoint=(work.folder / CHECKPOINTS).exists(),
         n_regions=_n_regions(work.folder),
-        newest=newest(work.folder, (CONFIG, METRICS, "plan.json", "done", "complete.json")),
+        newest=newest(work.folder, (CONFIG, METRICS, PLAN, DONE, COMPLETE)),
     )
 
 

@@ -43,7 +43,8 @@ _LOGGER = logging.getLogger(__name__)
 
 FOLDER = ".unfinished"
 PLAN = "plan.json"
-_RESULTS, _COMPLETE, _PLACED, _REOPENED = "results.json", "complete.json", "placed", "reopened"
+COMPLETE = "complete.json"
+_RESULTS, _PLACED, _REOPENED = "results.json", "placed", "reopened"
 
 _PLAN_TYPE = TypeAdapter(dict[str, str])
 
@@ -117,13 +118,13 @@ def leftover(directory: Path) -> Leftover | None:
         plan = _PLAN_TYPE.validate_json((folder / PLAN).read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-    return Leftover(folder, plan, len(listed(folder / DONE)), (folder / _COMPLETE).exists())
+    return Leftover(folder, plan, len(listed(folder / DONE)), (folder / COMPLETE).exists())
 
 
 def waits_for_its_place(directory: Path) -> bool:
     """Return whether a job there is complete, but not all of it has taken its place: results of two are mixed."""
     folder = directory / FOLDER
-    return (folder / _COMPLETE).exists() and (folder / PLAN).exists() and not (folder / _PLACED).exists()
+    return (folder / COMPLETE).exists() and (folder / PLAN).exists() and not (folder / _PLACED).exists()
 
 
 @contextmanager
@@ -183,7 +184,7 @@ def _complete(folder: Path, replaced: tuple[str, ...]) -> _Complete:
     files[MANIFEST] = Checksum.of((folder / MANIFEST).read_bytes())
     removed, n_regions = sorted(set(replaced) - set(names)), len(listed(folder / DONE))
     complete = _Complete(placed=names, removed=removed, files=files, n_regions=n_regions)
-    with written_whole(folder / _COMPLETE) as temporary:
+    with written_whole(folder / COMPLETE) as temporary:
         temporary.write_text(complete.model_copy(update={"checksum": complete.own_checksum}).model_dump_json(indent=1))
     return complete
 
@@ -195,7 +196,7 @@ def settle(directory: Path, known: tuple[str, ...]) -> bool:
     taken its place, and where other names than what is `known` are to be moved or removed.
     """
     folder = _own_folder(directory)
-    if not (folder / PLAN).exists() or not (folder / _COMPLETE).exists():
+    if not (folder / PLAN).exists() or not (folder / COMPLETE).exists():
         return False
     if not (folder / _PLACED).exists():
         complete = _read_complete(folder, known)
@@ -203,7 +204,7 @@ def settle(directory: Path, known: tuple[str, ...]) -> bool:
         if not _is_whole(directory, complete, here):
             if here != complete.placed or not isinstance(folder, Path):
                 raise DataError(f"what waits in {folder} to take its place is damaged: {_REMEDY}")
-            remove(folder / _COMPLETE)
+            remove(folder / COMPLETE)
             return False
         _place(directory, complete)
     else:
@@ -256,13 +257,13 @@ class _Complete(BaseModel):
 def _read_complete(folder: Path, known: tuple[str, ...]) -> _Complete:
     """Return what is to be placed and removed; raise DataError where it names anything but the results of a job."""
     try:
-        names = _Complete.model_validate_json((folder / _COMPLETE).read_bytes(), strict=True)
+        names = _Complete.model_validate_json((folder / COMPLETE).read_bytes(), strict=True)
     except ValueError as error:
-        raise DataError(f"{folder / _COMPLETE} is damaged ({_REMEDY}): {reason(error)}") from None
+        raise DataError(f"{folder / COMPLETE} is damaged ({_REMEDY}): {reason(error)}") from None
     if strange := sorted({*names.placed, *names.removed} - set(known)):
-        raise DataError(f"{folder / _COMPLETE} names {strange[0]!r:.100}, which no job writes: {_REMEDY}")
+        raise DataError(f"{folder / COMPLETE} names {strange[0]!r:.100}, which no job writes: {_REMEDY}")
     if names.checksum != names.own_checksum:
-        raise DataError(f"{folder / _COMPLETE} is damaged ({_REMEDY}): its content and its checksum differ")
+        raise DataError(f"{folder / COMPLETE} is damaged ({_REMEDY}): its content and its checksum differ")
     return names
 
 
