@@ -9,7 +9,7 @@ from dask.delayed import Delayed, delayed
 from ..core.em.loop import EMOptions, Suggest, Suggestion, Trial
 from ..core.em.surrogate import suggested
 from ..core.init.split_merge import moved
-from ..core.init.starts import Race, SeedOptions, distinct, heat, ranked, restart, restart_seeds, start
+from ..core.init.starts import Race, SeedOptions, distinct, heat, near_the_best, ranked, restart, restart_seeds, start
 from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
 from .map_reduce import compute, in_slot
@@ -33,12 +33,10 @@ def raced(sample: Delayed, options: SeedOptions, seed: int) -> Race:
     best = ranked(heats)
     apart = distinct(heats)
     chosen = [trial for trial in apart if trial in ranked(apart)[: options.n_moved]]
-    trials = _moved(second, options, chosen, deep=options.in_parts)
+    leader, *rest = ranked(distinct(_moved(second, options, chosen)))
+    trials = [*_moved(second, options, [leader], deep=True), *rest]
     if options.in_parts:
-        trials = _moved(sample, options, trials)
-    else:
-        leader, *rest = ranked(distinct(trials))
-        trials = [*_moved(second, options, [leader], deep=True), *rest]
+        trials = _moved(sample, options, near_the_best(ranked(distinct(trials)), options.n_finalists))
     others = [trial for trial in best if trial not in chosen]
     return Race(tuple(best), tuple(ranked(distinct(trials)) + others)[: options.n_finalists])
 

@@ -1,7 +1,7 @@
 """The processor time of a default fit in passes: that of the whole fit divided by that of one pass over its rows.
 
-Twelve hard mixtures of 4e5 rows, in one process; a pass is the quickest of three. `gap` is the mean log-likelihood minus
-that of the parameters that the rows were drawn from, nats per row.
+Twelve hard mixtures of 4e5 rows, in one process; a pass is the quickest of three. `gap` is the mean log-likelihood
+minus that of the parameters that the rows were drawn from, nats per row.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from ..mixture.frame import Frame
 from ..mixture.matrices import DenseMatrices, DiagonalMatrices
 from ..mixture.mixture import Mixture
 from .e_step import Expectation, Rows
+from .inference import MaximumLikelihood
 from .loop import EMOptions, StopReason, Trial
 
 _TILE, _WIDE_TILE, _WIDE = 128, 64, 16  # rows of a tile, and from so many features on
@@ -52,9 +53,10 @@ class _Run:
         return float(self.levels[self.n - 1]) if self.n else -np.inf
 
 
-def can_run(mixture: Mixture) -> bool:
-    """Return whether the family of the mixture is one that compiled runs estimate."""
-    return mixture.structure.constrain is None or mixture.structure.shared
+def can_run(mixture: Mixture, em: EMOptions) -> bool:
+    """Return whether the mixture is of a family, and the objective one, that compiled runs know."""
+    own = mixture.structure.constrain is None or mixture.structure.shared
+    return own and isinstance(em.inference, MaximumLikelihood)
 
 
 def run_short(rows: Expectation, starts: Sequence[Mixture], em: EMOptions, heats: Sequence[int]) -> tuple[Trial, ...]:

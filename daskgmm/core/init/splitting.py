@@ -91,11 +91,11 @@ def short_runs(
 ) -> tuple[Trial, ...]:
     """Return the trials of a few EM steps from the starts; raise SingularCovarianceError where none is regular.
 
-    After each of the heats, of so many steps, the worse half is given up, where the family allows to run them apart;
-    of others all make the same number of steps, and share each pass.
+    After each of the heats, of so many steps, the worse half is given up, where compiled runs know them; of others
+    all make the same number of steps, and share each pass.
     """
     em = replace(options.em, max_iter=min(sum(heats), options.em.max_iter))
-    if starts and can_run(starts[0]):
+    if starts and can_run(starts[0], em):
         return run_short(sample, starts, em, heats)
     em = replace(em, max_iter=min(_SHORT, em.max_iter))
     regular, error = [], None
