@@ -20,7 +20,7 @@ from ..concurrency import Execution, executing
 from . import abandonment
 from .arrival import brought, wait_for_workers
 from .dask_internals import is_abandoned_wait, preload_no_workers_timeout
-from .stall_detection import Patience
+from .stall_detection import Timeouts
 from .watchdog import watched
 
 _LOGGER = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Cluster(Protocol):
 @contextmanager
 def connected(
     client: Client,
-    patience: Patience,
+    patience: Timeouts,
     description: str,
     n_workers: int = 1,
     *,

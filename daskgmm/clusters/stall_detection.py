@@ -11,7 +11,7 @@ MOST_HELPS = 3  # in one computation; a cluster that stands still again and agai
 _BUSY = 10.0  # percent of a core; a worker that waits takes less for its heartbeat
 
 
-class Patience(Protocol):
+class Timeouts(Protocol):
     """How long a cluster is waited for, seconds."""
 
     @property
@@ -24,7 +24,7 @@ class Patience(Protocol):
 
 
 @dataclass(frozen=True)
-class Seen:
+class WorkerSnapshot:
     """A worker as the scheduler knows it."""
 
     last_heard: float  # by the scheduler's clock, seconds
@@ -34,10 +34,10 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Look:
+class ClusterSnapshot:
     """The answer of a scheduler: its workers, and the tasks that they have."""
 
-    workers: Mapping[str, Seen]
+    workers: Mapping[str, WorkerSnapshot]
     processing: Mapping[str, frozenset[str]]  # keys of tasks by the address of the worker
 
     @property
@@ -45,7 +45,7 @@ class Look:
         """Keys of the tasks that workers have."""
         return frozenset[str]().union(*self.processing.values())
 
-    def silent_since(self, before: Look) -> list[str]:
+    def silent_since(self, before: ClusterSnapshot) -> list[str]:
         """Return the workers that were not heard since an earlier look."""
         known = (address for address in self.workers if address in before.workers)
         return [one for one in known if self.workers[one].last_heard == before.workers[one].last_heard]
@@ -55,7 +55,7 @@ class Look:
         """The workers that are paused."""
         return [address for address, worker in self.workers.items() if worker.paused]
 
-    def busy_since(self, before: Look) -> bool:
+    def busy_since(self, before: ClusterSnapshot) -> bool:
         """Return whether a worker that has tasks computes."""
         idle = {*self.silent_since(before), *self.paused}
         candidates = (address for address, keys in self.processing.items() if keys and address not in idle)
@@ -68,16 +68,16 @@ class Stall:
 
     since: float  # seconds, of a clock that only goes on
     awaited: frozenset[str]  # keys of the results that the client waits for
-    first: Look | None  # None: the scheduler did not answer
+    first: ClusterSnapshot | None  # None: the scheduler did not answer
     helps: int = 0  # how often help was tried for these results
     helped: bool = False  # in this stall
 
-    def is_over(self, limit: float, look: Look | None, now: float) -> bool:
+    def is_over(self, limit: float, look: ClusterSnapshot | None, now: float) -> bool:
         """Return whether the limit (seconds) has passed; it is longer while workers compute."""
         busy = look is not None and self.first is not None and look.busy_since(self.first)
         return now - self.since >= limit * (BUSY_PATIENCE if busy else 1)
 
-    def waits_for_a_worker(self, look: Look | None) -> bool:
+    def waits_for_a_worker(self, look: ClusterSnapshot | None) -> bool:
         """Return whether there is none though help was tried: one may stand in a queue."""
         return self.helped and look is not None and not look.workers
 
@@ -86,12 +86,14 @@ class Stall:
         """Whether help was tried in vain."""
         return self.helped or self.helps >= MOST_HELPS
 
-    def after_help(self, look: Look | None, now: float) -> Stall:
+    def after_help(self, look: ClusterSnapshot | None, now: float) -> Stall:
         """Return the stall that begins when help was tried."""
         return Stall(now, self.awaited, look, self.helps + 1, helped=True)
 
 
-def stall_after(before: Stall | None, awaited: frozenset[str], look: Look | None, now: float) -> Stall | None:
+def stall_after(
+    before: Stall | None, awaited: frozenset[str], look: ClusterSnapshot | None, now: float
+) -> Stall | None:
     """Return the stall as it is at another look: the one before, unless something was completed; None without tasks."""
     if not awaited:
         return None
@@ -102,7 +104,7 @@ def stall_after(before: Stall | None, awaited: frozenset[str], look: Look | None
     return before
 
 
-def described(first: Look | None, now: Look | None) -> str:
+def described(first: ClusterSnapshot | None, now: ClusterSnapshot | None) -> str:
     """Return what is seen of the workers: what may keep them from completing a task."""
     if now is None:
         return "the scheduler does not answer"

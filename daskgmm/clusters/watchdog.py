@@ -16,7 +16,7 @@ from distributed import Client
 
 from ..errors import ClusterLostError
 from .dask_internals import cancel_all, pending_keys, tasks_by_worker, worker_descriptions
-from .stall_detection import Look, Patience, Seen, Stall, described, stall_after
+from .stall_detection import ClusterSnapshot, Stall, Timeouts, WorkerSnapshot, described, stall_after
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _HELP_TIMEOUT = 30.0  # seconds that workers have to start over
 
 
 @contextmanager
-def watched(client: Client, patience: Patience, rescale: Callable[[], None] | None, own: bool) -> Iterator[None]:
+def watched(client: Client, patience: Timeouts, rescale: Callable[[], None] | None, own: bool) -> Iterator[None]:
     """Within it, whoever waits for results of the client is woken when none will come; then raise ClusterLostError.
 
     That is at once where the connection to the scheduler is lost. Where no task was completed for stall_timeout
@@ -58,7 +58,7 @@ def _lost(client: Client) -> str | None:
 class _Watchdog:
     """Looks at a client and its cluster until it is over, or sure that nothing will come: it keeps what it has seen."""
 
-    def __init__(self, client: Client, patience: Patience, rescale: Callable[[], None] | None, own: bool) -> None:
+    def __init__(self, client: Client, patience: Timeouts, rescale: Callable[[], None] | None, own: bool) -> None:
         self.over = Event()
         self.verdict: str | None = None
         self._client, self._patience, self._rescale, self._own = client, patience, rescale, own
@@ -97,14 +97,14 @@ class _Watchdog:
             self._help(stall, look)
             self._stall = stall.after_help(look, monotonic())
 
-    def _asked(self) -> Look | None:
+    def _asked(self) -> ClusterSnapshot | None:
         """Return what the scheduler says of its workers, None where it does not answer."""
 
-        async def ask() -> Look:
+        async def ask() -> ClusterSnapshot:
             workers, tasks = await worker_descriptions(self._client), await tasks_by_worker(self._client)
-            return Look({address: _seen(worker) for address, worker in workers.items()}, tasks)
+            return ClusterSnapshot({address: _seen(worker) for address, worker in workers.items()}, tasks)
 
-        look: Look | None
+        look: ClusterSnapshot | None
         try:
             look = self._client.sync(ask, callback_timeout=min(self._patience.stall_timeout / 2, _ANSWER_TIMEOUT))
         except Exception:  # of the network, or of a client that is being closed
@@ -112,7 +112,7 @@ class _Watchdog:
             return None
         return look
 
-    def _help(self, stall: Stall, look: Look | None) -> None:
+    def _help(self, stall: Stall, look: ClusterSnapshot | None) -> None:
         """Start workers again that are in the way, and ask for those that are missing; it may be in vain."""
         if look is None or stall.first is None:
             return
@@ -136,8 +136,8 @@ class _Watchdog:
             _LOGGER.debug("results were not cancelled", exc_info=True)
 
 
-def _seen(worker: Mapping[str, Any]) -> Seen:
-    return Seen(
+def _seen(worker: Mapping[str, Any]) -> WorkerSnapshot:
+    return WorkerSnapshot(
         last_heard=float(worker["last_seen"]),
         paused=worker["status"] == "paused",
         cpu=float(worker["metrics"].get("cpu", 0.0)),
