@@ -19,6 +19,7 @@ from ..errors import ConfigurationError, DaskGMMError, DataError, without_creden
 from ..events import ignore
 from ..filesystem.location import place, public
 from ..jobs import fit as job
+from ..jobs import merge as merge_job
 from ..jobs import select as sweep_job
 from ..jobs.dry_run import describe_fit, describe_sweep
 from ..jobs.report import draw_again
@@ -27,10 +28,12 @@ from ..jobs.status import load_finished, status_of
 from ..jobs.submit import Submission, batch_job
 from ..observers.console import listening
 from ..report.terminal.comparison import comparison
+from ..report.terminal.merge_table import merge_table
 from ..report.terminal.model_tables import inspection, summary_line
 from ..report.terminal.selection_table import selection_line, selection_table
+from ..storage.formats.clusters import find_clusters
 from ..storage.formats.export import FORMATS, export_model
-from ..storage.run.directory import CONFIG, RunDirectory
+from ..storage.run.directory import CLUSTERS_FOLDER, CONFIG, RunDirectory
 from ..text import printable
 from .signals import signals_raised
 
@@ -193,19 +196,45 @@ def predict(run_dir: str, overrides: tuple[str, ...], resume: bool, overwrite: b
     Example: daskgmm predict runs/quickstart data.path=other.png output.directory=runs/other
     """
     model = load_finished(run_dir)
-    settings = _prediction_config(run_dir, overrides)
+    settings = _prediction_config(run_dir, overrides, "predictions")
+    clusters = find_clusters(place(run_dir), model) if settings.output.clusters is not None else None
     with listening(_console(quiet), settings.fit.max_iter) as listen:
-        job.predict(settings, model, ignore if quiet else listen, overwrite=overwrite, resume=resume)
+        job.predict(settings, model, ignore if quiet else listen, overwrite=overwrite, resume=resume, clusters=clusters)
     _console(quiet).print(printable(f"results in {public(settings.output.directory)}"), markup=False)
 
 
-def _prediction_config(run_dir: str, overrides: tuple[str, ...]) -> Config:
+@main.command()
+@click.argument("run_dir", type=click.Path())
+@_OVERRIDES
+@_RESUME
+@_OVERWRITE
+@_QUIET
+@_errors_in_one_line
+def merge(run_dir: str, overrides: tuple[str, ...], resume: bool, overwrite: bool, quiet: bool) -> None:
+    """Merge the components in RUN_DIR into clusters by entropy; write the cluster of each row.
+
+    The rows are those of the fit, and the results go to RUN_DIR/clusters. output.clusters is the number of clusters; if
+    it is left out, that at which the entropy bends.
+
+    Example: daskgmm merge runs/quickstart output.clusters=5
+    """
+    model = load_finished(run_dir)
+    default = () if any(one.startswith("output.clusters=") for one in overrides) else ("output.clusters=auto",)
+    settings = _prediction_config(run_dir, (*default, *overrides), CLUSTERS_FOLDER)
+    console = _console(quiet)
+    with listening(console, settings.fit.max_iter) as listen:
+        clusters = merge_job.merge(settings, model, ignore if quiet else listen, overwrite=overwrite, resume=resume)
+    console.print(merge_table(clusters.tree, clusters.n_clusters))
+    console.print(printable(f"results in {public(settings.output.directory)}"), markup=False)
+
+
+def _prediction_config(run_dir: str, overrides: tuple[str, ...], folder: str) -> Config:
     for override in overrides:
         if override.split(".")[0] not in {"data", "cluster", "compute", "output"}:
             raise ConfigurationError(
                 f"override {override!r}: a prediction takes data, cluster, compute and output only"
             )
-    default = f"output.directory={json.dumps(str(place(run_dir) / 'predictions'))}"
+    default = f"output.directory={json.dumps(str(place(run_dir) / folder))}"
     return load_config(str(place(run_dir) / CONFIG), (default, *overrides))
 
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "export": "Write the model in RUN_DIR for other programs: plain JSON, a scikit-learn estimator, an ONNX graph.",
     "fit": "Fit the mixture that CONFIG describes and label its rows.",
     "inspect": "Print what was fitted in RUN_DIR (or a model.zarr): likelihood, criteria, components.",
+    "merge": "Merge the components in RUN_DIR into clusters by entropy; write the cluster of each row.",
     "predict": "Score data with the model in RUN_DIR.",
     "report": "Draw report.html of the fit in RUN_DIR again, from what that directory holds; print its path.",
     "select": "Compare the models that CONFIG names under `select`; keep the best, label the rows with it.",

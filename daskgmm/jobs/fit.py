@@ -9,6 +9,7 @@ from ..chunked.rows import Rows
 from ..config import Config
 from ..core.em.fitted_model import FitSummary, Model
 from ..core.em.loop import State
+from ..core.scoring.merging import Clusters
 from ..errors import ConfigurationError
 from ..events import Finished, Listener, Phase, ignore
 from ..filesystem.location import place
@@ -28,7 +29,7 @@ from .outputs import results_of
 from .plan import plan_fit
 from .report import leave_finished, report_of_fit
 from .resume import finished, fit_plan, fitted_before
-from .scoring import scored, with_anomaly, write_results
+from .scoring import check_clusters, scored, with_anomaly, with_clusters, write_results
 from .session import opened
 from .start import find_saved_model, start_from
 
@@ -60,6 +61,7 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
     RunInUseError
         If another job has the output directory.
     """
+    check_clusters(config.output, config.model.n_components)
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     with tracked(config, "fit", listen) as tell, directory.locked(tell):
         if resume:
@@ -115,7 +117,13 @@ def fit_rows(rows: Rows, source: Source, config: Config, work: Unfinished, liste
 
 
 def predict(
-    config: Config, model: Model, listen: Listener = ignore, *, overwrite: bool = False, resume: bool = False
+    config: Config,
+    model: Model,
+    listen: Listener = ignore,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    clusters: Clusters | None = None,
 ) -> None:
     """Score the data of the configuration with a fitted model; write what `output` names to its directory.
 
@@ -131,6 +139,9 @@ def predict(
         Replace a run that the output directory already holds.
     resume : bool
         Continue an interrupted prediction; its finished chunks are not computed again.
+    clusters : Clusters, optional
+        The clusters of the model's components (`daskgmm.storage.formats.clusters.find_clusters`), if `output.clusters`
+        asks for any; without them the components are merged by the rows that are scored.
 
     Raises
     ------
@@ -149,7 +160,8 @@ def predict(
         check_same_features(source.feature_names, model.feature_names)
         with opened(plan_fit(config, source), tell) as rows:
             model = with_anomaly(model, rows, config.output, tell)
-            results = results_of(rows, source, model, config)
+            merged = with_clusters(model, clusters, rows, config.output, tell)
+            results = results_of(rows, source, model, config, merged)
             with directory.predicting(config.to_yaml(), results.plan, resume, overwrite) as work:
                 write_results(results, model, work, tell)
         tell(Finished(config.output.directory, {}))

@@ -13,6 +13,7 @@ from ..chunked.rows import Rows
 from ..config import Config
 from ..core.arrays.blocks import block_rows
 from ..core.em.fitted_model import Model
+from ..core.scoring.merging import Clusters
 from ..sources import DataOptions, Source
 from ..storage.formats.model import fingerprint
 from ..storage.formats.results_parquet import TableWriter
@@ -70,16 +71,17 @@ def _strip(rows: Rows, kinds: ResultKinds) -> int:
 def bytes_of_results(rows: Rows, config: Config) -> int:
     """Return the bytes that a task takes for results at once: those of a strip, and the scratch of their products."""
     k = config.model.n_components
-    kinds = ResultKinds.of(config.output, k, config.output.anomaly_quantile)
+    clusters = None if config.output.clusters is None else tuple(range(k))  # as many as they can be
+    kinds = ResultKinds.of(config.output, k, config.output.anomaly_quantile, clusters)
     if not kinds.specs:
         return 0
     n_rows = _strip(rows, kinds) * prod(max(sizes) for sizes in rows.array.chunks[1:-1])
-    scratch = min(block_rows(k), n_rows) * k * 8 if kinds.probabilities else 0
+    scratch = min(block_rows(k), n_rows) * k * 8 if kinds.probabilities or kinds.clusters else 0
     return int(n_rows * (_RESULT_COPIES * kinds.row_bytes + _SCORE_BYTES) + scratch)
 
 
-def results_of(rows: Rows, source: Source, model: Model, config: Config) -> Results:
-    """Return the results that the configuration asks for."""
+def results_of(rows: Rows, source: Source, model: Model, config: Config, clusters: Clusters | None = None) -> Results:
+    """Return the results that the configuration asks for; those of clusters if the clusters of components are given."""
     threshold = model.anomaly.threshold if model.anomaly and config.output.anomaly_quantile is not None else None
     attributes = {
         "source": source.description,
@@ -87,6 +89,8 @@ def results_of(rows: Rows, source: Source, model: Model, config: Config) -> Resu
         "configuration": config.to_yaml(),
         "daskgmm_version": version("daskgmm"),
         **({} if threshold is None else {"anomaly_threshold": threshold}),
+        **({} if clusters is None else {"clusters_of_components": list(clusters.numbers)}),
     }
-    kinds = ResultKinds.of(config.output, model.mixture.n_components, threshold)
+    numbers = None if clusters is None else clusters.numbers
+    kinds = ResultKinds.of(config.output, model.mixture.n_components, threshold, numbers)
     return Results(rows, source, kinds, attributes, config.data)

@@ -17,6 +17,7 @@ from ..filesystem.location import reading, writing, written_whole, zarr_store
 from ..filesystem.retry import reason
 from ..report.html.page import page
 from ..report.html.report_data import Story
+from ..storage.formats.clusters import find_clusters
 from ..storage.formats.model import load_model
 from ..storage.formats.provenance import load_record
 from ..storage.formats.selection import read_selection
@@ -93,6 +94,7 @@ def story_of(directory: Path) -> Story:
         labels=labels,
         labels_of=of,
         selection=read_selection(directory / SELECTION) if (directory / SELECTION).exists() else None,
+        clusters=find_clusters(directory, model),
     )
 
 

@@ -7,22 +7,26 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..chunked.merging import merge_components
 from ..chunked.prediction import log_density_counts, predict_to
 from ..chunked.rows import Rows
 from ..config import Config
 from ..core.em.fitted_model import Anomaly, Model
+from ..core.scoring.merging import Clusters, check_n_clusters
 from ..events import Labelled, Listener, Notice, Phase
 from ..filesystem.location import writing
 from ..observers.recorder import Recorder
 from ..report.segmentation import write_segmentation
 from ..sources import Source
+from ..storage.formats.clusters import write_clusters
 from ..storage.formats.model import save_model
 from ..storage.formats.results_zarr import read_result
-from ..storage.run.directory import MODEL, PICTURE, RECORD, SELECTION, OutputOptions
+from ..storage.run.directory import CLUSTERS, MODEL, PICTURE, RECORD, SELECTION, OutputOptions
 from ..storage.run.finished_parts import mark_fitted
 from ..storage.run.metrics import METRICS
 from ..storage.run.staging import Unfinished
 from ..storage.schema import RESULTS
+from ..text import counted
 from .outputs import Results, results_of
 
 
@@ -36,7 +40,8 @@ def scored(fitted: Model, rows: Rows, source: Source, config: Config, work: Unfi
     model = with_anomaly(fitted, rows, config.output, listen)
     if model is not fitted:
         save_model(model, work.path / MODEL)
-    results = results_of(rows, source, model, config)
+    clusters = _clusters_of_fit(model, rows, config.output, work, listen)
+    results = results_of(rows, source, model, config, clusters)
     write_results(results, model, work, listen)
     listen.complete(work.path / RECORD)
     return model
@@ -51,6 +56,41 @@ def with_anomaly(model: Model, rows: Rows, output: OutputOptions, listen: Listen
     threshold = log_density_counts(rows, model.mixture).quantile(quantile)
     listen(Notice(f"rows of a log-density below {threshold:.6g} are flagged as anomalies"))
     return replace(model, anomaly=Anomaly(quantile, threshold))
+
+
+def _clusters_of_fit(
+    model: Model, rows: Rows, output: OutputOptions, work: Unfinished, listen: Listener
+) -> Clusters | None:
+    """Return the clusters of the components of a fit, which are saved; None where none are wanted."""
+    clusters = with_clusters(model, None, rows, output, listen)
+    if clusters is not None:
+        write_clusters(clusters, model, work.path / CLUSTERS)
+    return clusters
+
+
+def check_clusters(output: OutputOptions, n_components: int) -> None:
+    """Raise ConfigurationError if more clusters are wanted than there are components."""
+    if isinstance(output.clusters, int):
+        check_n_clusters(output.clusters, n_components)
+
+
+def with_clusters(
+    model: Model, before: Clusters | None, rows: Rows, output: OutputOptions, listen: Listener
+) -> Clusters | None:
+    """Return the wanted clusters of components: by the tree of the fit, else by one of these rows, which are read then.
+
+    Raises ConfigurationError where more clusters are wanted than there are components.
+    """
+    if output.clusters is None:
+        return None
+    k = model.mixture.n_components
+    check_clusters(output, k)
+    if before is None:
+        listen(Phase("merge", f"clusters of {k} components by {rows.n_rows:,} rows"))
+    tree = merge_components(rows, model.mixture) if before is None else before.tree
+    n_clusters = tree.elbow if output.clusters == "auto" else output.clusters
+    listen(Notice(f"{counted(k, 'component')} in {counted(n_clusters, 'cluster')}"))
+    return Clusters(tree, n_clusters)
 
 
 def write_results(results: Results, model: Model, work: Unfinished, listen: Listener) -> None:

@@ -33,7 +33,7 @@ from ..storage.run.staging import Unfinished
 from .plan import plan_sweep
 from .report import leave_finished, report_of_fit
 from .resume import finished_sweep, fitted_before, select_plan
-from .scoring import scored
+from .scoring import check_clusters, scored
 from .session import opened
 
 
@@ -66,6 +66,7 @@ def select(
     DaskGMMError
         As `daskgmm.jobs.fit.fit` does.
     """
+    check_clusters(config.output, min(config.select.sizes))
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     with tracked(config, "select", listen) as tell, directory.locked(tell):
         if resume:

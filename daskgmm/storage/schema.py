@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +69,14 @@ def components_spec(n_components: int) -> ArraySpec:
     return ArraySpec("components", ("grid", "rank"), _smallest(n_components), LEFT_OUT, _FLAGS)
 
 
+def clusters_spec(n_components: int) -> ArraySpec:
+    """Return the array of clusters of components, as that of labels."""
+    return replace(labels_spec(n_components), name="clusters")
+
+
 TABLE = "results.parquet"
-RESULTS = ("labels.zarr", "probabilities.zarr", "log_density.zarr", "anomaly.zarr", TABLE)
-_RESULT_ARRAYS = "labels|probabilities|components|log_density|anomaly"
+RESULTS = ("labels.zarr", "clusters.zarr", "probabilities.zarr", "log_density.zarr", "anomaly.zarr", TABLE)
+_RESULT_ARRAYS = "labels|clusters|probabilities|components|log_density|anomaly"
 _CHUNK_OF_RESULTS = re.compile(rf"results\.parquet/.*|({_RESULT_ARRAYS})\.zarr/({_RESULT_ARRAYS})/c/.*")
 
 
@@ -80,7 +85,7 @@ def is_chunk_of_results(file: str) -> bool:
     return _CHUNK_OF_RESULTS.fullmatch(file) is not None
 
 
-_COLUMNS = {"labels": "label", "probabilities": "probability", "components": "component"}
+_COLUMNS = {"labels": "label", "clusters": "cluster", "probabilities": "probability", "components": "component"}
 
 
 def column_stem(spec: ArraySpec) -> str:

@@ -68,6 +68,16 @@ class MergeTree:
         ]
         return 2 + int(np.argmin(errors))
 
+    def check(self) -> None:
+        """Raise ValueError unless each merge is of two clusters that the merges before it left, down to one."""
+        clusters = _singletons(self.n_components)
+        for merge in self.merges:
+            if merge.first == merge.second or not {merge.first, merge.second} <= set(clusters):
+                raise ValueError(f"{merge.first} and {merge.second} are no two clusters that can be merged")
+            clusters = _merged(clusters, (merge.first, merge.second))
+        if len(clusters) != 1:
+            raise ValueError(f"the merges lead to {len(clusters)} clusters, not to one")
+
     def partition(self, n_clusters: int) -> tuple[Cluster, ...]:
         """Return the clusters of that number, in the order of their first components."""
         check_n_clusters(n_clusters, self.n_components)
@@ -82,6 +92,19 @@ class MergeTree:
         for number, members in enumerate(self.partition(n_clusters)):
             numbers[list(members)] = number
         return numbers
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """A merge tree, and the number of clusters that was chosen."""
+
+    tree: MergeTree
+    n_clusters: int
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The number of the cluster of each component."""
+        return tuple(map(int, self.tree.clusters(self.n_clusters)))
 
 
 def check_n_clusters(n_clusters: int, n_components: int) -> None:

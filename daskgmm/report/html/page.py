@@ -12,6 +12,7 @@ from markupsafe import Markup
 from ...text import counted, harmless, two_digits, with_precision
 from . import figures, marginals
 from . import selection as candidates
+from .clusters import merging
 from .convergence import convergence
 from .figures import text_on
 from .images import Picture, pictures
@@ -65,7 +66,7 @@ class Drawings:
     @classmethod
     def of(cls, story: Story) -> Drawings:
         """Draw them."""
-        draw = (marginals.only_feature, figures.density, figures.overlap, convergence, figures.certainty)
+        draw = (marginals.only_feature, figures.density, figures.overlap, merging, convergence, figures.certainty)
         main = tuple(drawing for drawing in (one(story) for one in draw) if drawing is not None)
         return cls(
             pictures(story), main, marginals.marginals(story), candidates.curves(story.selection), figures.phases(story)

@@ -17,6 +17,7 @@ from ...core.mixture.mixture import Mixture
 from ...core.scoring.bhattacharyya import bhattacharyya_distances
 from ...core.scoring.discriminant import View, discriminant_view, feature_separation
 from ...core.scoring.imputation import impute
+from ...core.scoring.merging import Clusters
 from ...core.scoring.prediction import Prediction, Wanted, predict
 from ...core.selection.table import Selection
 from ...provenance import Record
@@ -41,6 +42,7 @@ class Story:
     labels: NDArray[np.integer] | None = None  # (height, width) of an image or of a slice of a grid, thinned out
     labels_of: str = ""  # what of the grid they are
     selection: Selection | None = None  # of a sweep
+    clusters: Clusters | None = None  # of components that were merged
 
     @property
     def mixture(self) -> Mixture:

@@ -39,6 +39,7 @@ from ..schema import (
     PROBABILITIES,
     TOP_PROBABILITIES,
     ArraySpec,
+    clusters_spec,
     components_spec,
     labels_spec,
 )
@@ -54,17 +55,21 @@ class ResultKinds:
     top: int | None = None  # of the probabilities, those of this many components
     log_density: bool = False
     threshold: float | None = None  # of the log-density; rows below it are anomalies
+    clusters: tuple[int, ...] | None = None  # of the components, where the cluster of each row is written
 
     @classmethod
-    def of(cls, output: OutputOptions, n_components: int, threshold: float | None) -> ResultKinds:
+    def of(
+        cls, output: OutputOptions, n_components: int, threshold: float | None, clusters: tuple[int, ...] | None = None
+    ) -> ResultKinds:
         """Return the results that the options name."""
         top = None if output.top_m is None else min(output.top_m, n_components)
-        return cls(n_components, output.labels, output.has_probabilities, top, output.log_density, threshold)
+        return cls(n_components, output.labels, output.has_probabilities, top, output.log_density, threshold, clusters)
 
     @property
     def wanted(self) -> Wanted:
         """What a prediction must hold for it."""
-        return Wanted(self.probabilities, self.log_density or self.threshold is not None, self.top, np.float32)
+        has_density = self.log_density or self.threshold is not None
+        return Wanted(self.probabilities, has_density, self.top, np.float32, self.clusters)
 
     @property
     def specs(self) -> dict[str, list[ArraySpec]]:
@@ -72,6 +77,7 @@ class ResultKinds:
         by_rank = [TOP_PROBABILITIES, components_spec(self.n_components)]
         kinds = {
             "labels": [labels_spec(self.n_components)] if self.labels else [],
+            "clusters": [] if self.clusters is None else [clusters_spec(self.n_components)],
             "probabilities": (by_rank if self.top else [PROBABILITIES]) if self.probabilities else [],
             "log_density": [LOG_DENSITY] if self.log_density else [],
             "anomaly": [] if self.threshold is None else [ANOMALY],
@@ -97,7 +103,16 @@ class ResultKinds:
         return values.astype(spec.dtype, copy=False)
 
 
-_TAKEN = {"labels", "probabilities", "components", "log_density", "anomaly", "component", "rank"}  # names of results
+_TAKEN = {
+    "labels",
+    "clusters",
+    "probabilities",
+    "components",
+    "log_density",
+    "anomaly",
+    "component",
+    "rank",
+}  # names of results
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import uuid4
 
 from annotated_types import Ge, Gt, Lt
@@ -41,6 +41,8 @@ class OutputOptions:
     """Write log p(x) of each row, in nats."""
     anomaly_quantile: Annotated[float, Gt(0), Lt(1)] | None = None
     """Flag rows whose log-density is below this quantile of the fitted rows'; 0.001 flags the strangest 0.1 percent."""
+    clusters: Annotated[int, Ge(1)] | Literal["auto"] | None = None
+    """Merge components by entropy to that many clusters, and write the cluster of each row; auto takes the elbow."""
     checkpoint_every: Annotated[int, Ge(0)] = 1
     """Iterations between two checkpoints, which --resume goes on from; 0 for none. At most one in two seconds."""
     mlflow: bool = False
@@ -62,13 +64,28 @@ class OutputOptions:
     @property
     def has_results(self) -> bool:
         """Whether anything is written of each row."""
-        return self.labels or self.has_probabilities or self.log_density or self.anomaly_quantile is not None
+        of_some = self.labels or self.has_probabilities or self.log_density
+        return of_some or self.anomaly_quantile is not None or self.clusters is not None
 
 
 CONFIG, MODEL, PICTURE = "config.yaml", "model.zarr", "segmentation.png"
 RECORD, REPORT, SELECTION, PERFORMANCE = "record.zarr", "report.html", "selection.json", "performance.html"
+CLUSTERS, CLUSTERS_FOLDER = "clusters.json", "clusters"
 EXPORTS = ("model.json", "model.joblib", "model.onnx")
-CONTENT = (CONFIG, MODEL, METRICS, PICTURE, RECORD, REPORT, SELECTION, PERFORMANCE, MANIFEST, *EXPORTS, *RESULTS)
+CONTENT = (
+    CONFIG,
+    MODEL,
+    METRICS,
+    PICTURE,
+    RECORD,
+    REPORT,
+    SELECTION,
+    CLUSTERS,
+    PERFORMANCE,
+    MANIFEST,
+    *EXPORTS,
+    *RESULTS,
+)
 
 
 @dataclass(frozen=True)
