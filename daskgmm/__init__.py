@@ -13,8 +13,8 @@ from .defaults import register_defaults
 
 if TYPE_CHECKING:
     from .estimators.gaussian_mixture import GaussianMixture
+    from .estimators.saved_model import load_model
     from .estimators.selector import GaussianMixtureSelector
-    from .storage.formats.model import load_model
 
 register_defaults()
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # what a program does not ask for is not printed
@@ -24,7 +24,7 @@ __all__ = ["GaussianMixture", "GaussianMixtureSelector", "load_model"]
 _HOMES = {
     "GaussianMixture": "daskgmm.estimators.gaussian_mixture",
     "GaussianMixtureSelector": "daskgmm.estimators.selector",
-    "load_model": "daskgmm.storage.formats.model",
+    "load_model": "daskgmm.estimators.saved_model",
 }
 
 _MOVED = {  # modules that scripts import by the paths that they had before 0.1

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from functools import partial
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, ClassVar
 
 import dask.array as da
@@ -23,6 +24,7 @@ from ..chunked.merging import merge_components
 from ..chunked.prediction import Likelihood, Result, likelihood, predict_lazily
 from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
+from ..core.em.fitted_model import FitSummary, Model
 from ..core.em.information_criteria import Criteria, criteria
 from ..core.em.loop import State, StopReason, Trial
 from ..core.init.starts import Given
@@ -38,10 +40,12 @@ from ..fitting.fit import Start, initial_state, prepare_fit, run_em
 from ..fitting.iteration_events import iteration_teller
 from ..observers.console import plain
 from ..observers.notebook import bar_of_fit, notebook_bar
+from ..storage.formats.model import load_model, save_model
 from .conditional import ConditionalMixin
 from .inputs import Input, Wrap, is_lazy, lazy_input, memory_input, without_mask
 from .merged_components import MergedComponents
 from .sklearn_internals import Interval, StrOptions, fit_context
+from .summary import ModelTable
 from .validation import check_warm_start, given_parameters
 
 _SINGULAR = (
@@ -338,6 +342,43 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         other.set_params(covariance_type=self._mixture().structure.layout.name)
         return _copy_fitted(self, other)
 
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model to a model.zarr at `path`, a path or a URL of fsspec, for `load` and the command line.
+
+        Raises DataError for an estimator made of scikit-learn's, of which no fit is known.
+        """
+        save_model(self._model(), path)
+
+    @classmethod
+    def load(cls, path: str | Path, storage_options: Mapping[str, Any] | None = None) -> GaussianMixture:
+        """Return the estimator with the model of a run directory or a model.zarr, a path or a URL of fsspec."""
+        return cls.from_model(load_model(path, storage_options))
+
+    @classmethod
+    def from_model(cls, model: Model) -> GaussianMixture:
+        """Return the estimator with the fitted attributes of a model."""
+        own = cls(model.mixture.n_components, covariance_type=model.mixture.covariance_type)
+        own._set_mixture(model.mixture)
+        own._summary = model.summary
+        own.converged_, own.n_iter_ = model.summary.converged, model.summary.n_iter
+        own.lower_bound_ = model.summary.log_likelihood
+        own.lower_bounds_ = [own.lower_bound_]
+        if model.feature_names is not None:
+            own.feature_names_in_ = np.array(model.feature_names, dtype=object)
+        return own
+
+    def summary(self) -> ModelTable:
+        """Return the fit and its components as a table, which `print` and notebooks show."""
+        return ModelTable(self._model())
+
+    def _model(self) -> Model:
+        """Return the fitted model; raise DataError if nothing is known of its fit."""
+        check_is_fitted(self)
+        if not hasattr(self, "_summary"):
+            raise DataError("nothing is known of the fit of this estimator, which scikit-learn made: fit it first")
+        names = getattr(self, "feature_names_in_", None)
+        return Model(self._mixture(), None if names is None else tuple(map(str, names)), self._summary)
+
     @classmethod
     def from_sklearn(cls, model: SklearnGaussianMixture) -> GaussianMixture:
         """Return the estimator with the parameters and the fitted attributes of a scikit-learn GaussianMixture."""
@@ -395,6 +436,7 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         self.converged_ = best.stop is StopReason.CONVERGED
         self.lower_bounds_ = list(best.history)
         self.lower_bound_ = best.history[-1]
+        self._summary = FitSummary.of(best)
 
     def _set_mixture(self, mixture: Mixture) -> None:
         """Set the fitted attributes that are the mixture's."""

@@ -31,6 +31,7 @@ from ..observers.notebook import bar_of_sweep, notebook_bar
 from .gaussian_mixture import NOT_CONVERGED, GaussianMixture
 from .merged_components import MergedComponents
 from .sklearn_internals import Interval, StrOptions, fit_context
+from .summary import ModelTable
 
 _SHARED = (
     "tol",
@@ -249,6 +250,14 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
     def icl(self, X: Any, sample_weight: Any = None) -> float:
         """Return BIC plus twice the entropy of the responsibilities, of the best candidate on X."""
         return self._best().icl(X, sample_weight)
+
+    def save(self, path: Any) -> None:
+        """Write the model of the best candidate, as `GaussianMixture.save` does."""
+        self._best().save(path)
+
+    def summary(self) -> ModelTable:
+        """Return the best candidate's fit and components as a table."""
+        return self._best().summary()
 
     def merge_components(self, X: Any, n_clusters: int | None = None, sample_weight: Any = None) -> MergedComponents:
         """Return clusters of the components of the best candidate, as `GaussianMixture.merge_components` does."""

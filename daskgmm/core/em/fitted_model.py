@@ -67,7 +67,7 @@ class Anomaly:
     threshold: float  # log p(x), nats
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """A fitted mixture with its context."""
 
@@ -75,6 +75,14 @@ class Model:
     feature_names: tuple[str, ...] | None
     summary: FitSummary
     anomaly: Anomaly | None = None  # of the fitted rows, where it was asked for
+
+    def __repr__(self) -> str:
+        k, d = self.mixture.means.shape
+        state = "converged" if self.summary.converged else "not converged"
+        return (
+            f"{type(self).__name__}({k} {self.mixture.covariance_type} components, {d} features, "
+            f"{self.summary.log_likelihood:.6g} nats/row, BIC {self.summary.bic:,.1f}, {state})"
+        )
 
     def marginal(self, features: Sequence[object]) -> Mixture:
         """Return the mixture of some of the features, by name or number, in their order."""

@@ -1,0 +1,48 @@
+"""A fitted model as a table: on a terminal, in a notebook, and as columns."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from ..core.em.fitted_model import Model
+from ..report.terminal.model_tables import inspection
+
+_WIDTH = 100  # characters
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ModelTable:
+    """The components of a model and what is known of its fit; `print` shows it."""
+
+    model: Model
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The components in their order: ``pandas.DataFrame(table.columns)``.
+
+        component, weight, expected_rows (weight times all rows), and of each feature its mean and standard deviation.
+        """
+        mixture = self.model.mixture
+        names = self.model.feature_names or tuple(f"x{i}" for i in range(mixture.n_features))
+        deviations = np.sqrt(mixture.variances)
+        return {
+            "component": np.arange(mixture.n_components),
+            "weight": mixture.weights,
+            "expected_rows": mixture.weights * self.model.summary.weight_sum,
+            **{f"mean {name}": mixture.means[:, i] for i, name in enumerate(names)},
+            **{f"std {name}": deviations[:, i] for i, name in enumerate(names)},
+        }
+
+    def __repr__(self) -> str:
+        out = io.StringIO()
+        Console(file=out, width=_WIDTH, highlight=False, soft_wrap=True).print(inspection(self.model, _WIDTH))
+        return out.getvalue().rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
