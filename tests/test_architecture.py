@@ -23,7 +23,7 @@ FLOORS = [  # each may import of those above it in this list
     {"storage/formats", "report/html"},
     {"config"},
     {"observers"},
-    {"estimators", "jobs"},
+    {"estimators", "jobs", "plots"},
     {"cli", "__init__"},
     {"__main__"},
 ]

@@ -18,7 +18,7 @@ Pair = tuple[Cluster, Cluster]
 SumGains = Callable[[Sequence[Pair]], Array]  # of the pairs, over all rows
 
 _NEGLIGIBLE = 1e-40  # a smaller responsibility adds less than 1e-38 nats to a gain
-_NO_OVERLAP = 1e-6  # nats in all: components that overlap less are clusters already
+_NO_OVERLAP = 1e-2  # nats in all: components that overlap less are clusters already
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Plots from Python, behind scikit-learn's Display interface."""
