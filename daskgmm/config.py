@@ -109,6 +109,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     return parse_config(text, overrides, str(path))
 
 
+CONFIGURATIONS = (".yaml", ".yml")  # endings of configuration files
+
+
+def data_config(path: str, n_components: str, overrides: Sequence[str] = ()) -> Config:
+    """Return the configuration of a fit to the data at `path`, defaults but for the number of components."""
+    given = (f"data.path={json.dumps(path)}", f"model.n_components={n_components}")
+    return parse_config("{data: {}}", (*given, *overrides), path)
+
+
 def parse_config(text: str, overrides: Sequence[str] = (), name: str = "configuration") -> Config:
     """Return the configuration in a YAML text with overrides."""
     document = parse_yaml(text, name)

@@ -9,12 +9,13 @@ import traceback
 from collections.abc import Callable
 from errno import ENAMETOOLONG
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
-from ..config import Config, config_schema, load_config
+from ..config import CONFIGURATIONS, Config, config_schema, data_config, load_config
 from ..errors import ConfigurationError, DaskGMMError, DataError, without_credentials
 from ..events import ignore
 from ..filesystem.location import place, public
@@ -26,6 +27,7 @@ from ..jobs.report import draw_again
 from ..jobs.resume import finished
 from ..jobs.status import load_finished, status_of
 from ..jobs.submit import Submission, batch_job
+from ..jobs.template import write_template
 from ..observers.console import listening
 from ..report.terminal.comparison import comparison
 from ..report.terminal.merge_table import merge_table
@@ -102,6 +104,8 @@ def main() -> None:
 @main.command()
 @click.argument("config", type=click.Path())
 @_OVERRIDES
+@click.option("-k", "n_components", metavar="N", help="Fit N components; CONFIG may then be the data themselves.")
+@click.option("-o", "directory", metavar="DIRECTORY", help="The run directory, as output.directory=DIRECTORY.")
 @click.option(
     "--dry-run", is_flag=True, help="Show the resolved configuration, shape, chunks and memory; write nothing."
 )
@@ -111,13 +115,23 @@ def main() -> None:
 @_QUIET
 @_errors_in_one_line
 def fit(
-    config: str, overrides: tuple[str, ...], dry_run: bool, strict: bool, resume: bool, overwrite: bool, quiet: bool
+    config: str,
+    overrides: tuple[str, ...],
+    n_components: str | None,
+    directory: str | None,
+    dry_run: bool,
+    strict: bool,
+    resume: bool,
+    overwrite: bool,
+    quiet: bool,
 ) -> None:
     """Fit the mixture that CONFIG describes and label its rows.
 
     Example: daskgmm fit configs/quickstart.yaml model.n_components=12 output.directory=runs/twelve
+
+    Without a configuration: daskgmm fit rows.parquet -k 8 -o runs/eight
     """
-    settings = load_config(config, overrides)
+    settings = _fit_config(config, overrides, n_components, directory)
     if dry_run:
         _echo(settings.to_yaml())
         _echo(describe_fit(settings))
@@ -130,6 +144,30 @@ def fit(
     if not model.summary.converged:
         click.echo(f"daskgmm: {model.summary.stop_reason}", err=True)
         sys.exit(4 if strict else 0)
+
+
+def _fit_config(config: str, overrides: tuple[str, ...], n_components: str | None, directory: str | None) -> Config:
+    """Return the configuration of a file, or of data for which the number of components is given."""
+    given = () if directory is None else (f"output.directory={json.dumps(directory)}",)
+    if n_components is None:
+        return load_config(config, (*given, *overrides))
+    if config.lower().endswith(CONFIGURATIONS):
+        return load_config(config, (f"model.n_components={n_components}", *given, *overrides))
+    return data_config(config, n_components, (*given, *overrides))
+
+
+@main.command()
+@click.argument("data", type=click.Path())
+@click.option("-o", "output", type=click.Path(), help="The file to write; fit.yaml if left out.", default="fit.yaml")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
+@_errors_in_one_line
+def init(data: str, output: str, overwrite: bool) -> None:
+    """Write a configuration for DATA, with a comment on each key, to start from.
+
+    Example: daskgmm init rows.parquet -o fit.yaml
+    """
+    write_template(data, Path(output), overwrite=overwrite)
+    _echo(output)
 
 
 @main.command()

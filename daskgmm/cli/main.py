@@ -16,6 +16,7 @@ COMMANDS = {
     "config": "Look at configurations.",
     "export": "Write the model in RUN_DIR for other programs: plain JSON, a scikit-learn estimator, an ONNX graph.",
     "fit": "Fit the mixture that CONFIG describes and label its rows.",
+    "init": "Write a configuration for DATA, with a comment on each key, to start from.",
     "inspect": "Print what was fitted in RUN_DIR (or a model.zarr): likelihood, criteria, components.",
     "merge": "Merge the components in RUN_DIR into clusters by entropy; write the cluster of each row.",
     "predict": "Score data with the model in RUN_DIR.",

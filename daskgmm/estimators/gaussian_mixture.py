@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from copy import copy
 from functools import partial
+from importlib import import_module
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar
@@ -40,7 +41,6 @@ from ..fitting.fit import Start, initial_state, prepare_fit, run_em
 from ..fitting.iteration_events import iteration_teller
 from ..observers.console import plain
 from ..observers.notebook import bar_of_fit, notebook_bar
-from ..storage.formats.model import load_model, save_model
 from .conditional import ConditionalMixin
 from .inputs import Input, Wrap, is_lazy, lazy_input, memory_input, without_mask
 from .merged_components import MergedComponents
@@ -347,12 +347,12 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
 
         Raises DataError for an estimator made of scikit-learn's, of which no fit is known.
         """
-        save_model(self._model(), path)
+        _storage().save_model(self._model(), path)
 
     @classmethod
     def load(cls, path: str | Path, storage_options: Mapping[str, Any] | None = None) -> GaussianMixture:
         """Return the estimator with the model of a run directory or a model.zarr, a path or a URL of fsspec."""
-        return cls.from_model(load_model(path, storage_options))
+        return cls.from_model(_storage().load_model(path, storage_options))
 
     @classmethod
     def from_model(cls, model: Model) -> GaussianMixture:
@@ -515,6 +515,11 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         every = 1 if self.verbose > 1 else self.verbose_interval
         tell = iteration_teller(n_rows, plain(console))
         return lambda state: tell(state) if state.iteration % every == 0 or not state.live else None
+
+
+def _storage() -> Any:
+    """Return the module that stores models, which takes a tenth of a second to import: only who stores one needs it."""
+    return import_module("daskgmm.storage.formats.model")
 
 
 def _copy_fitted(source: Any, target: Any) -> Any:
