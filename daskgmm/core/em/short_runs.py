@@ -53,10 +53,10 @@ class _Run:
         return float(self.levels[self.n - 1]) if self.n else -np.inf
 
 
-def can_run(mixture: Mixture, em: EMOptions) -> bool:
-    """Return whether the mixture is of a family, and the objective one, that compiled runs know."""
+def can_run(rows: Expectation, mixture: Mixture, em: EMOptions) -> bool:
+    """Return whether compiled runs know the family of the mixture and the objective, and no values are missing."""
     own = mixture.structure.constrain is None or mixture.structure.shared
-    return own and isinstance(em.inference, MaximumLikelihood)
+    return own and isinstance(em.inference, MaximumLikelihood) and not rows.survey.has_gaps
 
 
 def run_short(rows: Expectation, starts: Sequence[Mixture], em: EMOptions, heats: Sequence[int]) -> tuple[Trial, ...]:

@@ -142,7 +142,10 @@ class _Tries:
 
     def level(self, mixture: Mixture) -> float:
         """Return the mean log-likelihood that a mixture reaches in as many steps on the same rows."""
-        return float(self._run([mixture], [sum(_SHORT_HEATS)])[0].history[-1])
+        try:
+            return float(self._run([mixture], [sum(_SHORT_HEATS)])[0].history[-1])
+        except SingularCovarianceError:  # on fewer rows: nothing is known that tries have to reach
+            return -np.inf
 
     def _run(self, starts: Sequence[Mixture], heats: Sequence[int]) -> tuple[Trial, ...]:
         return short_runs(_spread(self.sample, _rows_to_try(starts[0])), self.options, starts, heats)

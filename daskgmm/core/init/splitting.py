@@ -95,7 +95,7 @@ def short_runs(
     all make the same number of steps, and share each pass.
     """
     em = replace(options.em, max_iter=min(sum(heats), options.em.max_iter))
-    if starts and can_run(starts[0], em):
+    if starts and can_run(sample, starts[0], em):
         return run_short(sample, starts, em, heats)
     em = replace(em, max_iter=min(_SHORT, em.max_iter))
     regular, error = [], None

@@ -31,6 +31,7 @@ from ..mixture.mixture import Mixture
 from ..mixture.statistics import Statistics
 from . import compiled as kernels
 from . import missing_compiled, pattern_compiled
+from .few_columns import expect_few, runs_in_few
 from .missing import Pattern, missing_terms
 
 MAX_ERROR = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 3e-5}
@@ -197,7 +198,8 @@ def expect_together(
     thetas = [one.theta for one in mixtures]
     theta = thetas[0] if len(thetas) == 1 else np.concatenate(thetas)
     edges = np.cumsum([0, *map(len, thetas)])
-    sums, log_likelihoods, weight_sum = kernels.expect_shared(rows, weights, mixtures[0].setting, theta, edges)
+    kernel = expect_few if runs_in_few(theta) else kernels.expect_shared
+    sums, log_likelihoods, weight_sum = kernel(rows, weights, mixtures[0].setting, theta, edges)
     parts = zip(thetas, np.split(sums, edges[1:-1]), log_likelihoods.tolist(), strict=True)
     return tuple(
         Statistics(own, log_likelihood, log_likelihood - float(np.vdot(one, own)), weight_sum, centred=False)

@@ -91,10 +91,17 @@ def test_a_component_without_rows_stays_where_it_is():
 
 @pytest.mark.parametrize("name", ["full", "tied", "EII", "EEI", "VEE", "EVI"])
 def test_families_with_parts_in_common_take_the_loop(name):
+    sample, _ = problem("full", 2)
     mixture = Mixture(name, np.ones(1), np.zeros((1, 2)), np.ones((1, 2)))
-    assert can_run(mixture, EMOptions()) == (name not in ("VEE", "EVI"))
+    assert can_run(sample, mixture, EMOptions()) == (name not in ("VEE", "EVI"))
 
 
 def test_an_objective_other_than_the_likelihood_takes_the_loop():
     sample, start = problem("full", 2)
-    assert not can_run(start, EMOptions(inference=MaximumAPosteriori(PriorValues(sample.survey))))
+    assert not can_run(sample, start, EMOptions(inference=MaximumAPosteriori(PriorValues(sample.survey))))
+
+
+def test_rows_of_which_values_are_missing_take_the_loop():
+    rows = np.random.default_rng(0).normal(size=(50, 2))
+    rows[3, 1] = np.nan
+    assert not can_run(in_memory(rows, None), problem("full", 2)[1], EMOptions())

@@ -1,0 +1,39 @@
+"""The kernel for few columns of phi."""
+
+import numpy as np
+import pytest
+
+from daskgmm.core.init.starts import in_memory
+from daskgmm.core.kernels import compiled
+from daskgmm.core.kernels.few_columns import expect_few, runs_in_few
+from daskgmm.core.kernels.natural_parameters import prepare
+from daskgmm.core.mixture.mixture import Mixture
+from tests import oracles
+
+
+@pytest.mark.parametrize("d", [1, 2, 4])
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_sums_are_those_of_the_kernel_for_any_columns(covariance_type, d):
+    parameters = oracles.random_parameters(covariance_type, 3, d, seed=d)
+    rows = oracles.draw(parameters, 701)[0].astype(np.float32)
+    weights = np.random.default_rng(0).uniform(0, 2, len(rows))
+    weights[::5] = 0
+    rows[::5] = np.nan
+    sample = in_memory(rows, weights)
+    one = prepare(Mixture(*parameters), sample.survey)
+    theta, edges = np.concatenate([one.theta, one.theta[:2]]), np.array([0, 3, 5])
+    assert runs_in_few(theta)
+    expected = compiled.expect_shared(rows, weights, one.setting, theta, edges)
+    found = expect_few(rows, weights, one.setting, theta, edges)
+    for own, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-12, atol=1e-11)
+
+
+def test_without_weights_and_of_many_columns():
+    rows = np.random.default_rng(0).normal(size=(300, 2))
+    sample = in_memory(rows, None)
+    one = prepare(Mixture("full", np.ones(1), np.zeros((1, 2)), np.eye(2)[None]), sample.survey)
+    _, _, weight_sum = expect_few(rows, np.empty(0), one.setting, one.theta, np.array([0, 1]))
+    assert weight_sum == 300
+    assert not runs_in_few(np.zeros((1, 16)))
+    assert not runs_in_few(one.theta.astype(np.float32))
