@@ -6,6 +6,7 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from .chunked.memory import ComputeOptions
 from .clusters.kinds import ClusterOptions, Threads
+from .core.kernels.natural_parameters import NOISE_AND_MISSING
 from .core.options.fit import FitOptions, ModelOptions
 from .core.options.select import SelectOptions
 from .core.selection.sweep import Candidate
@@ -47,6 +49,33 @@ class Config(BaseModel):
     def of(self, candidate: Candidate) -> Config:
         """Return the configuration with the model of a candidate."""
         return self.model_copy(update={"model": self.select.model(candidate, self.model)})
+
+    @model_validator(mode="after")
+    def _check_frozen(self) -> Config:
+        if self.model.frozen and self.fit.start is None:
+            raise ConfigurationError(
+                f"model.frozen {list(self.model.frozen)} keeps components as they are at the start: "
+                "name the model that has them in fit.start"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _take_noise_of_model(self) -> Config:
+        if self.select.noise is None and self.model.noise is not False:
+            object.__setattr__(self, "select", replace(self.select, noise=(self.model.noise,)))
+        return self
+
+    @model_validator(mode="after")
+    def _check_noise(self) -> Config:
+        if self.model.noise is False and self.select.noises == (False,):
+            return self
+        if self.data.missing == "marginal":
+            raise ConfigurationError(f"data.missing is marginal: {NOISE_AND_MISSING}")
+        if self.output.clusters is not None:
+            raise ConfigurationError(
+                "output.clusters: clusters of components have no place for noise: leave them out, or fit without noise"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_performance_report(self) -> Config:

@@ -69,6 +69,8 @@ OPTIONS = {  # section.option: right values, wrong ones
         "covariance_type": (["full", "diag"], ["ful", None]),
         "reg_covar": ([0, 1e-4, 1], [-1, "1e-4", True]),
         "resolution": (["auto", 0, 0.5, [0, 0.5]], [-1, "x", [-1], ["0"], True]),
+        "noise": ([False, True, 1, 0.5], [0, -1, "true", None, [True]]),
+        "frozen": ([[]], [[-1], ["0"], [0.5], 0, None]),
     },
     "fit": {
         "tol": ([0, 1e-4], [-1e-4, "1e-4", False]),
@@ -103,6 +105,7 @@ OPTIONS = {  # section.option: right values, wrong ones
     "select": {
         "n_components": (["1..10", [1, 2]], ["x", "1-3", [], [0], 3, ["1"]]),
         "covariance_type": ([["full"], "full", "all", "E*", ["E*", "VVV"]], [[], ["x"], "x", 3]),
+        "noise": ([[False, True], [400], None], [[], [0], ["x"], True]),
         "criterion": (["bic", "heldout"], ["x", None]),
         "folds": ([2, 100], [1, 101, "5"]),
         "leave_early": SWITCH,

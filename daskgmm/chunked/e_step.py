@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..core.em.e_step import expect
+from ..core.em.labelled_rows import LabelledRows, with_labelled
 from ..core.kernels.natural_parameters import Coefficients, prepare
 from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
@@ -28,13 +29,15 @@ class Expectation:
     rows: Rows
     survey: Survey  # of these rows
     dtype: DTypeLike = np.float64  # of the products
+    labelled: LabelledRows | None = None  # other rows, whose components are known; the survey is of them too
 
     def __call__(self, mixtures: tuple[Mixture, ...]) -> Parts:
-        coefficients = tuple(prepare(mixture, self.survey, self.dtype) for mixture in mixtures)
+        some_rows = self.labelled is not None
+        coefficients = tuple(prepare(mixture, self.survey, self.dtype, some_rows=some_rows) for mixture in mixtures)
         own = dict.fromkeys(range(len(self.rows.block_sizes)))
         (total,) = compute(map_reduce(self.rows, _expect_chunk, _expect_combine, coefficients, own, "expect"))
         statistics: Parts = total
-        return statistics
+        return with_labelled(statistics, coefficients, self.labelled)
 
 
 def _expect_chunk(

@@ -8,6 +8,7 @@ from dask.delayed import Delayed, delayed
 
 from ..core.em.loop import EMOptions, Suggest, Suggestion, Trial
 from ..core.em.surrogate import suggested
+from ..core.init.labelled_starts import restart_labelled
 from ..core.init.split_merge import moved
 from ..core.init.starts import Race, SeedOptions, distinct, heat, near_the_best, ranked, restart, restart_seeds, start
 from ..core.mixture.data_summary import Survey
@@ -57,6 +58,14 @@ def suggest_from(sample: Delayed, survey: Survey, options: EMOptions) -> Suggest
         return suggestion
 
     return suggest
+
+
+def run_labelled(sample: Delayed, options: SeedOptions, seed: int) -> Race:
+    """Return the race on a sample with labelled rows, whose components keep their numbers: no moves are made."""
+    seeds = restart_seeds(seed, options.n_init)
+    found = compute(*(delayed(in_slot, pure=False)(restart_labelled, sample, options, one) for one in seeds))
+    best = ranked(found)
+    return Race(tuple(best), tuple(best[: options.n_finalists]))
 
 
 def starts(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...]:

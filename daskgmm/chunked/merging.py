@@ -15,6 +15,7 @@ from ..core.kernels.natural_parameters import Coefficients, prepare_prediction
 from ..core.mixture.mixture import Mixture
 from ..core.scoring.merging import MergeTree, Pair, entropy_gains, merge_by_entropy
 from ..core.scoring.prediction import Wanted, predict
+from ..errors import ConfigurationError
 from .map_reduce import map_reduce
 from .prediction import check_features, checked_weights, compute_pass
 from .rows import Region, Rows, place_in
@@ -31,6 +32,8 @@ def merge_components(rows: Rows, mixture: Mixture) -> MergeTree:
     weight 0 are absent. Raises DataError where the rows do not fit the mixture.
     """
     check_features(rows.n_features, mixture)
+    if mixture.noise is not None:
+        raise ConfigurationError("clusters of components have no place for noise: fit and merge without noise")
     coefficients = prepare_prediction(mixture, missing=rows.missing)
     drawn, _ = mixture.sample(_GUIDE_ROWS, np.random.default_rng(0))
     regions = dict(enumerate(rows.regions))

@@ -32,20 +32,21 @@ def seed_all(sample: Delayed, starts: Starts, seed: int) -> dict[str, Seeded]:
     """Return the finalists of each candidate on the sample, by the candidate's name, or why it has none.
 
     Candidates of one structure come one after the other, since the larger ones grow from the smaller; structures side
-    by side. Partitions of the sample are drawn once for each number of components.
+    by side. Partitions of the sample are drawn once for each number of components, with and without noise.
     """
     first = delayed(heat, pure=False)(sample)
-    parts: dict[int, Delayed] = {}
+    parts: dict[tuple[int, bool], Delayed] = {}
     last: dict[str, Delayed] = {}
     finals: dict[str, Delayed] = {}
     for one in sorted(starts, key=lambda one: one.n_components):
         options, on_sample = starts[one]
-        if one.n_components not in parts:
+        size = one.n_components, one.noise is not False
+        if size not in parts:
             seeds = _seeds(options, seed)
-            parts[one.n_components] = delayed(in_slot, pure=False)(partitions, first, options, seeds)
-        smaller, labels = last.get(one.covariance_type), parts[one.n_components]
+            parts[size] = delayed(in_slot, pure=False)(partitions, first, options, seeds)
+        smaller, labels = last.get(one.structure), parts[size]
         found = delayed(in_slot, pure=False)(seeded, first, options, labels, smaller)
-        last[one.covariance_type] = found
+        last[one.structure] = found
         finals[one.name] = delayed(in_slot, pure=False)(refined, sample, on_sample, found)
     return dict(zip(finals, compute(*finals.values()), strict=True))
 
@@ -76,7 +77,8 @@ class SweepExpectation:
 
     def _bytes(self, mixture: Mixture) -> int:
         k, d = mixture.means.shape
-        return bytes_in_pass(k, d, mixture.covariance_type, some_rows=self.dealing.n_folds > 0)
+        some_rows = self.dealing.n_folds > 0 or mixture.noise is not None
+        return bytes_in_pass(k, d, mixture.covariance_type, some_rows=some_rows)
 
     def _pass(self, mixtures: tuple[Mixture, ...], folds: tuple[Fold, ...]) -> Parts:
         some_rows = self.dealing.n_folds > 0

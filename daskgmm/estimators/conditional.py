@@ -12,7 +12,6 @@ from sklearn.utils.validation import check_is_fitted
 from ..chunked.prediction import impute_lazily
 from ..core.mixture.conditional import condition, feature_numbers, marginal
 from ..core.mixture.mixture import Mixture
-from ..core.mixture.precisions import precisions, precisions_cholesky
 from .inputs import Input
 
 
@@ -53,13 +52,9 @@ class ConditionalMixin:
     def _with_mixture(self, mixture: Mixture, features: list[int]) -> Any:
         """Return an estimator with a mixture of some of the features, and no parameters to start a fit from."""
         other = clone(self).set_params(
-            covariance_type=mixture.covariance_type, weights_init=None, means_init=None, precisions_init=None
+            covariance_type=mixture.covariance_type, weights_init=None, means_init=None, precisions_init=None, frozen=()
         )
-        other._fitted_covariance_type = mixture.covariance_type
-        other.weights_, other.means_, other.covariances_ = mixture.weights, mixture.means, mixture.covariances
-        other.precisions_cholesky_ = precisions_cholesky(mixture)
-        other.precisions_ = precisions(mixture.covariance_type, other.precisions_cholesky_)
-        other.n_features_in_ = len(features)
+        other._set_mixture(mixture)
         if hasattr(self, "feature_names_in_"):
             other.feature_names_in_ = self.feature_names_in_[features]
         return other

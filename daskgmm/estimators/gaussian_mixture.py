@@ -29,13 +29,15 @@ from ..core.em.fitted_model import FitSummary, Model
 from ..core.em.information_criteria import Criteria, criteria
 from ..core.em.loop import State, StopReason, Trial
 from ..core.init.starts import Given
+from ..core.kernels.natural_parameters import NOISE_AND_MISSING
 from ..core.mixture.covariance import STRUCTURES
 from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.mixture.mixture import Mixture
+from ..core.mixture.noise import Noise
 from ..core.mixture.precisions import precisions, precisions_cholesky
 from ..core.options.fit import FitOptions, ModelOptions
 from ..core.scoring.merging import check_n_clusters
-from ..errors import DataError, SingularCovarianceError
+from ..errors import ConfigurationError, DataError, SingularCovarianceError
 from ..events import ignore
 from ..fitting.fit import Start, initial_state, prepare_fit, run_em
 from ..fitting.iteration_events import iteration_teller
@@ -43,10 +45,11 @@ from ..observers.console import plain
 from ..observers.notebook import bar_of_fit, notebook_bar
 from .conditional import ConditionalMixin
 from .inputs import Input, Wrap, is_lazy, lazy_input, memory_input, without_mask
+from .labels import known_labels
 from .merged_components import MergedComponents
 from .sklearn_internals import Interval, StrOptions, fit_context
 from .summary import ModelTable
-from .validation import check_warm_start, given_parameters
+from .validation import check_warm_start, given_parameters, noise_option
 
 _SINGULAR = (
     "Fitting the mixture model failed because some components have ill-defined empirical covariance (for instance "
@@ -97,8 +100,16 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default "kmeans"
         How a restart assigns rows to components before the first M-step: by the clusters of k-means; to the nearest of
         k centres chosen by k-means++; a few random rows to each; to the nearest of k rows chosen at random.
+    noise : bool or float, default False
+        Add a component for rows that belong to no other: the uniform density 1 / V, with V the volume of the box of all
+        rows (True), or the number given. It starts with the rows of lowest density. For models with noise, labels are
+        -1 for it, and `predict_proba` has a last column.
+    frozen : array-like of int, default ()
+        Components whose means and covariances stay as `means_init` and `precisions_init`, or the last fit with
+        `warm_start`, give them; their weights are fitted. If components share parts of their covariances, all or none.
     weights_init : array-like of shape (n_components,), default None
-        Initial weights; they must sum to 1. None: from `init_params`.
+        Initial weights; they must sum to 1, or with noise to less, which leaves the rest to it. None: from
+        `init_params`.
     means_init : array-like of shape (n_components, n_features), default None
         Initial means. None: from `init_params`.
     precisions_init : array-like, default None
@@ -135,7 +146,9 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
     Attributes
     ----------
     weights_ : array of shape (n_components,)
-        Weights of the components. They sum to 1.
+        Weights of the components. With `noise_weight_` they sum to 1.
+    noise_weight_ : float
+        Weight of the noise; 0 if there is none.
     means_ : array of shape (n_components, n_features)
         Means of the components, in units of the data.
     covariances_ : array
@@ -191,6 +204,8 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "init_params": [StrOptions({"kmeans", "k-means++", "random", "random_from_data"})],
+        "noise": ["boolean", Interval(Real, 0.0, None, closed="neither")],
+        "frozen": ["array-like"],
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
@@ -217,6 +232,8 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         max_iter: int = 200,
         n_init: int = 4,
         init_params: str = "kmeans",
+        noise: bool | float = False,
+        frozen: Any = (),
         weights_init: Any = None,
         means_init: Any = None,
         precisions_init: Any = None,
@@ -239,6 +256,8 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         self.max_iter = max_iter
         self.n_init = n_init
         self.init_params = init_params
+        self.noise = noise
+        self.frozen = frozen
         self.weights_init = weights_init
         self.means_init = means_init
         self.precisions_init = precisions_init
@@ -255,8 +274,14 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # as above
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:
-        """Fit the mixture to rows X (n, d), or an array (..., d), with weights (n,) or (...,); return self."""
+        """Fit the mixture to rows X (n, d), or an array (..., d), with weights (n,) or (...,); return self.
+
+        Integers y (n,) or (...,), of which some are -1, are labels: numbers of components, and -1 where it is not known
+        (semi-supervised). Labelled rows count by log(w_k N(x | k)) of their own component alone. Any other y is
+        ignored, as in scikit-learn.
+        """
         rows = self._rows(X, sample_weight)
+        labels = known_labels(y, rows.grid)
         given = given_parameters(
             self.n_components,
             rows.n_features,
@@ -264,10 +289,11 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
             self.weights_init,
             self.means_init,
             self.precisions_init,
+            has_noise=noise_option(self.noise) is not False,
         )
         try:
             with ready(rows, keep=fits(rows, self.persist)) as ready_rows:  # type: ignore[arg-type]
-                best = self._search(ready_rows, given)
+                best = self._search(ready_rows, given, labels)
         except SingularCovarianceError as error:
             raise SingularCovarianceError(f"{_SINGULAR} In short: {error}") from None
         self._keep(best)
@@ -280,11 +306,14 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         return self.fit(X, y, sample_weight=sample_weight).predict(X)
 
     def predict(self, X: Any) -> Any:
-        """Return the most probable component of each row, (n,) or (...,)."""
+        """Return the most probable component of each row, (n,) or (...,).
+
+        It is -1 for the noise and, of lazy data, -2 for a row in which all features are missing.
+        """
         return self._score(X, "labels")
 
     def predict_proba(self, X: Any) -> Any:
-        """Return the probability of each component for each row, (n, k) or (..., k)."""
+        """Return the probability of each component for each row, (n, k) or (..., k); with noise, its own comes last."""
         return self._score(X, "probabilities")
 
     def score_samples(self, X: Any) -> Any:
@@ -327,7 +356,10 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         return MergedComponents(self, tree, tree.elbow if n_clusters is None else n_clusters)
 
     def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
-        """Return rows (n_samples, d) drawn from the mixture, in order of component, and their components."""
+        """Return rows (n_samples, d) drawn from the mixture, in order of component, and their components.
+
+        Rows of the noise come last, with the label -1; they can be drawn from the box that `noise=True` takes.
+        """
         check_is_fitted(self)
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
@@ -335,8 +367,10 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         return self._mixture().sample(n_samples, np.random.default_rng(seed))
 
     def to_sklearn(self) -> SklearnGaussianMixture:
-        """Return a scikit-learn GaussianMixture that predicts the same."""
+        """Return a scikit-learn GaussianMixture that predicts the same; raise ConfigurationError if there is noise."""
         check_is_fitted(self)
+        if self._mixture().noise is not None:
+            raise ConfigurationError("scikit-learn has no mixture with a noise component: fit with noise=False")
         shared = set(SklearnGaussianMixture().get_params())
         other = SklearnGaussianMixture(**{name: value for name, value in self.get_params().items() if name in shared})
         other.set_params(covariance_type=self._mixture().structure.layout.name)
@@ -357,8 +391,10 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
     @classmethod
     def from_model(cls, model: Model) -> GaussianMixture:
         """Return the estimator with the fitted attributes of a model."""
-        own = cls(model.mixture.n_components, covariance_type=model.mixture.covariance_type)
-        own._set_mixture(model.mixture)
+        mixture, noise = model.mixture, model.mixture.noise
+        option = noise is not None and (noise.box is not None or float(np.exp(noise.log_volume)))
+        own = cls(mixture.n_components, covariance_type=mixture.covariance_type, noise=option)
+        own._set_mixture(mixture)
         own._summary = model.summary
         own.converged_, own.n_iter_ = model.summary.converged, model.summary.n_iter
         own.lower_bound_ = model.summary.log_likelihood
@@ -385,6 +421,7 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         check_is_fitted(model)
         own: GaussianMixture = _copy_fitted(model, cls(**model.get_params()))
         own._fitted_covariance_type = model.covariance_type
+        own._fitted_noise, own._fitted_frozen, own.noise_weight_ = None, (), 0.0
         return own
 
     def _rows(self, X: Any, sample_weight: Any) -> Rows:
@@ -397,9 +434,9 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
             )
         return rows
 
-    def _search(self, rows: Rows, given: Given) -> Trial:
+    def _search(self, rows: Rows, given: Given, labels: da.Array | None) -> Trial:
         """Return the best trial of EM over all rows."""
-        model = ModelOptions(self.n_components, self.covariance_type, self.reg_covar, self.resolution)  # type: ignore[arg-type]
+        model = self._model_options()
         options = FitOptions(
             self.tol,
             self.max_iter,
@@ -412,22 +449,45 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         start = self._start(given, rows.n_features)
         # From given parameters on, steps of EM alone.
-        fit = prepare_fit(rows, model, options, seed, accelerate=start.mixture is None)
+        fit = prepare_fit(rows, model, options, seed, accelerate=start.mixture is None, labels=labels)
         state, _ = initial_state(fit, start, ignore)
         best = run_em(fit, state, self._teller(rows.n_rows)).best
         self.n_iter_ = best.n_iter
         return best
 
+    def _model_options(self) -> ModelOptions:
+        if self._fills_gaps and noise_option(self.noise) is not False:
+            raise ConfigurationError(f"missing is marginal: {NOISE_AND_MISSING}")
+        frozen = np.asarray(self.frozen)
+        if frozen.size and (frozen.ndim != 1 or frozen.dtype.kind not in "iu"):
+            raise ValueError(f"frozen {self.frozen!r} must be a list of numbers of components, such as [0, 2]")
+        return ModelOptions(
+            self.n_components,
+            self.covariance_type,  # type: ignore[arg-type]
+            self.reg_covar,
+            self.resolution,
+            noise_option(self.noise),
+            tuple(int(one) for one in frozen),
+        )
+
     def _start(self, given: Given, n_features: int) -> Start:
         """Return where EM starts: at the mixture of the last fit, at given parameters, or at restarts."""
-        mixture = self._mixture() if self._resumes(n_features) else given.mixture(self.covariance_type)
-        return Start(mixture, given=given)
+        if self._resumes(n_features):
+            return Start(self._mixture(), given=given)
+        if len(self.frozen) and (given.means is None or given.covariances is None):
+            raise ConfigurationError(
+                f"frozen {list(self.frozen)} keeps components as they are given: give means_init and precisions_init, "
+                "or a fitted estimator with warm_start"
+            )
+        noise = None if noise_option(self.noise) is False else Noise(0.0, 0.0)
+        return Start(given.mixture(self.covariance_type, noise), given=given)
 
     def _resumes(self, n_features: int) -> bool:
         """Return whether the fit starts from the mixture of the last one; raise ConfigurationError if it cannot."""
         if not (self.warm_start and hasattr(self, "converged_")):
             return False
-        check_warm_start(self._mixture(), self.n_components, self.covariance_type, n_features)
+        has_noise = noise_option(self.noise) is not False
+        check_warm_start(self._mixture(), self.n_components, self.covariance_type, n_features, has_noise=has_noise)
         return True
 
     def _keep(self, best: Trial) -> None:
@@ -440,14 +500,17 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
 
     def _set_mixture(self, mixture: Mixture) -> None:
         """Set the fitted attributes that are the mixture's."""
-        self._fitted_covariance_type = mixture.covariance_type  # the parameter may be set to another one later
+        self._fitted_covariance_type = mixture.covariance_type  # the parameters may be set to others later
+        self._fitted_noise, self._fitted_frozen = mixture.noise, mixture.frozen
+        self.noise_weight_ = 0.0 if mixture.noise is None else mixture.noise.weight
         self.weights_, self.means_, self.covariances_ = mixture.weights, mixture.means, mixture.covariances
         self.precisions_cholesky_ = precisions_cholesky(mixture)
         self.precisions_ = precisions(mixture.covariance_type, self.precisions_cholesky_)
         self.n_features_in_ = mixture.n_features
 
     def _mixture(self) -> Mixture:
-        return Mixture(self._fitted_covariance_type, self.weights_, self.means_, self.covariances_)
+        noise, frozen = self._fitted_noise, self._fitted_frozen
+        return Mixture(self._fitted_covariance_type, self.weights_, self.means_, self.covariances_, noise, frozen)
 
     def _score(self, X: Any, result: Result, clusters: tuple[int, ...] | None = None) -> Any:
         lazy, wrap = self._result(X, result, clusters)

@@ -8,6 +8,7 @@ from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
+import numpy as np
 from rich.console import Console
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -18,12 +19,14 @@ from ..chunked.data_summary import survey_and_sample
 from ..chunked.memory import fits
 from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
+from ..core.kernels.natural_parameters import NOISE_AND_MISSING
 from ..core.mixture.covariance import DEFAULT_TYPES, named
 from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.options.fit import FitOptions, ModelOptions
 from ..core.options.select import SelectOptions
 from ..core.selection.criterion import CRITERIA
 from ..core.selection.table import columns
+from ..errors import ConfigurationError
 from ..events import Listener, ignore
 from ..fitting.sweep import Found, Search, search
 from ..observers.console import plain
@@ -32,6 +35,7 @@ from .gaussian_mixture import NOT_CONVERGED, GaussianMixture
 from .merged_components import MergedComponents
 from .sklearn_internals import Interval, StrOptions, fit_context
 from .summary import ModelTable
+from .validation import is_noise, noise_option
 
 _SHARED = (
     "tol",
@@ -61,6 +65,8 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
     covariance_type : str or sequence of str, default ("full", "tied", "diag", "spherical")
         Covariance types to compare, or patterns of them, as "E*"; "all" are mclust's 14 families. Each is combined with
         each number of components.
+    noise : bool, float or sequence of them, default False
+        Noise components, as in `GaussianMixture`, each with each of the others: [False, True] compares both.
     criterion : {"bic", "aic", "aicc", "icl", "heldout"}, default "bic"
         What the candidates are compared by. The smallest value wins; for "heldout", the mean log-likelihood of rows
         left out of the fit, the largest.
@@ -103,7 +109,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
     best_estimator_ : GaussianMixture
         The fitted model with the best criterion; `predict` and the other methods are its own.
     best_params_ : dict
-        Its n_components and covariance_type.
+        Its n_components and covariance_type, and its noise if several were compared.
     best_score_ : float
         The value of its criterion.
     results_ : dict of lists
@@ -124,9 +130,11 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         collapsed                               numbers of its degenerate components
         nested                                  the smaller candidate whose log-likelihood it takes over, if any
         failed                                  whether it failed; stop_reason says why
+        noise                                   whether it has a noise component, or the hypervolume
         ======================================= ==============================================================
     elbow_ : dict
-        For each covariance type, the number of components at which the log-likelihood bends most, or None.
+        For each covariance type, such as full or full+noise, the number of components at which the log-likelihood bends
+        most, or None.
     n_features_in_ : int
         Number of features of the fitted rows.
     feature_names_in_ : array of shape (n_features,)
@@ -148,6 +156,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_components": ["array-like"],
         "covariance_type": ["array-like", str],
+        "noise": ["boolean", Interval(Real, 0.0, None, closed="neither"), "array-like"],
         "criterion": [StrOptions(set(CRITERIA))],
         "folds": [Interval(Integral, 2, None, closed="left")],
         "leave_early": ["boolean"],
@@ -164,6 +173,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         n_components: Sequence[int] = range(1, 11),
         *,
         covariance_type: Sequence[str] | str = DEFAULT_TYPES,
+        noise: Any = False,
         criterion: str = "bic",
         folds: int = 5,
         leave_early: bool = True,
@@ -184,6 +194,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
+        self.noise = noise
         self.criterion = criterion
         self.folds = folds
         self.leave_early = leave_early
@@ -277,11 +288,28 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
                 f"n_components {sizes} must be whole numbers of 1 or more, and covariance_type {types} names or "
                 "patterns of covariance types: one of each at least"
             )
-        return SelectOptions(tuple(map(int, sizes)), types, self.criterion, self.folds, self.leave_early)  # type: ignore[arg-type]
+        return SelectOptions(
+            tuple(map(int, sizes)),
+            types,
+            self._noises(),
+            self.criterion,  # type: ignore[arg-type]
+            self.folds,
+            self.leave_early,
+        )
 
-    def _estimator(self, n_components: int, covariance_type: str) -> GaussianMixture:
+    def _noises(self) -> tuple[bool | float, ...]:
+        noises = [self.noise] if np.ndim(self.noise) == 0 else list(self.noise)
+        if not noises or not all(is_noise(one) for one in noises):
+            raise ValueError(
+                f"noise {self.noise!r:.100} must be True, False, a hypervolume above 0, or a list of these"
+            )
+        if self.missing == "marginal" and any(noise_option(one) is not False for one in noises):
+            raise ConfigurationError(f"missing is marginal: {NOISE_AND_MISSING}")
+        return tuple(map(noise_option, noises))
+
+    def _estimator(self, n_components: int, covariance_type: str, noise: bool | float = False) -> GaussianMixture:
         shared = {name: getattr(self, name) for name in (*_SHARED, "random_state", "verbose")}
-        return GaussianMixture(n_components, covariance_type=covariance_type, **shared)
+        return GaussianMixture(n_components, covariance_type=covariance_type, noise=noise, **shared)
 
     def _search(self, rows: Rows, select: SelectOptions) -> Found:
         fit = FitOptions(
@@ -310,14 +338,19 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
     def _keep(self, found: Found, checked: GaussianMixture) -> None:
         """Set the fitted attributes; `checked` has those of the data."""
         best, table = found.best, found.selection
-        self.best_estimator_ = self._estimator(best.n_components, best.covariance_type)
+        self.best_estimator_ = self._estimator(best.n_components, best.covariance_type, best.noise)
         self.best_estimator_._keep(found.trial)
         self.best_estimator_.n_iter_ = found.trial.n_iter
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(checked, name):
                 setattr(self, name, getattr(checked, name))
                 setattr(self.best_estimator_, name, getattr(checked, name))
-        self.best_params_ = {"n_components": best.n_components, "covariance_type": best.covariance_type}
+        compared = {"noise": best.noise} if len(self._noises()) > 1 else {}
+        self.best_params_ = {
+            "n_components": best.n_components,
+            "covariance_type": best.covariance_type,
+            **compared,
+        }
         self.best_score_ = table.chosen.criterion
         self.results_ = columns(table)
         self.elbow_ = dict(table.elbow)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,23 +16,36 @@ from ..errors import ConfigurationError
 
 
 def given_parameters(
-    n_components: int, n_features: int, covariance_type: str, weights: Any, means: Any, precisions: Any
+    n_components: int,
+    n_features: int,
+    covariance_type: str,
+    weights: Any,
+    means: Any,
+    precisions: Any,
+    *,
+    has_noise: bool = False,
 ) -> Given:
-    """Return what is given of weights (k,), means (k, d) and precisions by covariance_type; raise ValueError."""
+    """Return what is given of weights (k,), means (k, d) and precisions by covariance_type; raise ValueError.
+
+    With noise the weights must leave it some.
+    """
     k, d = n_components, n_features
     return Given(
-        None if weights is None else _weights(weights, k),
+        None if weights is None else _weights(weights, k, has_noise=has_noise),
         None if means is None else _checked(means, (k, d), "means"),
         None if precisions is None else _covariances(precisions, covariance_type, k, d),
     )
 
 
-def check_warm_start(fitted: Mixture, n_components: int, covariance_type: str, n_features: int) -> None:
+def check_warm_start(
+    fitted: Mixture, n_components: int, covariance_type: str, n_features: int, *, has_noise: bool
+) -> None:
     """Raise ConfigurationError unless a fit can start from a mixture that was fitted before."""
     pairs = {
         "n_components": (fitted.n_components, n_components),
         "covariance_type": (fitted.covariance_type, covariance_type),
         "number of features": (fitted.n_features, n_features),
+        "noise": (fitted.noise is not None, has_noise),
     }
     for name, (before, now) in pairs.items():
         if before != now and not (name == "covariance_type" and same_family(str(before), str(now))):
@@ -41,6 +55,16 @@ def check_warm_start(fitted: Mixture, n_components: int, covariance_type: str, n
             )
 
 
+def is_noise(value: Any) -> bool:
+    """Return whether a value can be the parameter `noise`: a truth value, or a hypervolume."""
+    return isinstance(value, bool | np.bool_) or (isinstance(value, Real) and 0 < float(value) < np.inf)
+
+
+def noise_option(value: Any) -> bool | float:
+    """Return the parameter `noise` as Python's own."""
+    return bool(value) if isinstance(value, bool | np.bool_) else float(value)
+
+
 def _checked(values: Any, shape: tuple[int, ...], name: str) -> Array:
     array: Array = check_array(values, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name=name)
     if array.shape != shape:
@@ -48,14 +72,17 @@ def _checked(values: Any, shape: tuple[int, ...], name: str) -> Array:
     return array
 
 
-def _weights(values: Any, n_components: int) -> Array:
+def _weights(values: Any, n_components: int, *, has_noise: bool) -> Array:
     weights = _checked(values, (n_components,), "weights")
     if (weights < 0).any() or (weights > 1).any():
         raise ValueError(
             "The parameter 'weights' should be in the range [0, 1], but got max value "
             f"{weights.max():.5f}, min value {weights.min():.5f}"
         )
-    if abs(1 - weights.sum()) > 1e-6:
+    if has_noise and not 1e-6 <= 1 - weights.sum() < 1:
+        total = f"{weights.sum():.7g}"
+        raise ValueError(f"With noise, 'weights' should sum to less than 1 and to more than 0, but got {total}")
+    if not has_noise and abs(1 - weights.sum()) > 1e-6:
         raise ValueError(f"The parameter 'weights' should be normalized, but got sum(weights) = {weights.sum():.5f}")
     return weights
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import dask.array as da
 from dask.delayed import Delayed
 
 from ..chunked.data_summary import survey_and_sample
 from ..chunked.e_step import Expectation
-from ..chunked.initialization import raced, starts, suggest_from
+from ..chunked.initialization import raced, run_labelled, starts, suggest_from
+from ..chunked.labelled_rows import sample_beside_labelled, summarise_labelled, without_labelled
 from ..chunked.rows import Rows
-from ..core.em.loop import EMOptions, State, Trial, iterate
+from ..core.em.labelled_rows import LabelledRows
+from ..core.em.loop import EMOptions, State, Trial, iterate, no_suggestion
 from ..core.init.starts import Given, Race
 from ..core.mixture.data_summary import Survey
-from ..core.mixture.mixture import Mixture, project
+from ..core.mixture.mixture import Mixture
 from ..core.options.fit import FitOptions, ModelOptions
 from ..events import Listener, Phase
 from .checks import check_fittable
@@ -41,12 +44,31 @@ class Fit:
     options: FitOptions
     seed: int
     em: EMOptions
+    labelled: LabelledRows | None = None  # rows beside these, whose components are known; the summary is of them too
 
 
-def prepare_fit(rows: Rows, model: ModelOptions, options: FitOptions, seed: int, *, accelerate: bool = True) -> Fit:
-    """Summarise the rows and draw their sample, in one read; raise DataError if values or weights cannot be used."""
-    survey, sample = survey_and_sample(rows, options.n_sample(model, rows.n_features), seed, model.resolution)
-    return Fit(rows, survey, sample, model, options, seed, options.em(model, survey, accelerate=accelerate))
+def prepare_fit(
+    rows: Rows,
+    model: ModelOptions,
+    options: FitOptions,
+    seed: int,
+    *,
+    accelerate: bool = True,
+    labels: da.Array | None = None,
+) -> Fit:
+    """Summarise the rows and draw their sample, in one read; raise DataError if values or weights cannot be used.
+
+    `labels` (*grid) are numbers of components, or -1 where they are not known: these rows are the sample's. They take
+    two more reads of the data.
+    """
+    size = options.n_sample(model, rows.n_features)
+    survey, sample = survey_and_sample(rows, size, seed, model.resolution)
+    em, labelled = options.em(model, survey, accelerate=accelerate), None
+    if labels is not None:
+        labelled = summarise_labelled(rows, labels, model.n_components)
+        rows = without_labelled(rows, labels)
+        sample = sample_beside_labelled(rows, labelled, size, seed)
+    return Fit(rows, survey, sample, model, options, seed, em, labelled)
 
 
 def initial_state(fit: Fit, start: Start, listen: Listener) -> tuple[State, Race]:
@@ -57,7 +79,7 @@ def initial_state(fit: Fit, start: Start, listen: Listener) -> tuple[State, Race
     check_fittable(fit.survey, fit.model, fit.rows.naming.features, listen)
     if start.mixture is not None:
         listen(Phase("seed", f"from {start.origin}"))
-        trial = Trial(project(start.mixture, fit.em.floor), n_before=start.n_before)
+        trial = Trial(fit.model.adopt(start.mixture, fit.survey), n_before=start.n_before)
         return State(fit.survey, (trial,)), Race((), ())
     race = _run_restarts(fit, start.given, listen)
     return State(fit.survey, tuple(Trial(mixture) for mixture in race.mixtures)), race
@@ -68,6 +90,8 @@ def _run_restarts(fit: Fit, given: Given, listen: Listener) -> Race:
     n_sample = fit.options.n_sample(fit.model, fit.survey.n_features)
     listen(Phase("seed", f"{fit.options.n_init} restarts on {min(n_sample, fit.survey.n_rows):,} rows"))
     options = fit.options.seeding(fit.model, fit.survey, given)
+    if given.means is None and fit.labelled is not None:
+        return run_labelled(fit.sample, options, fit.seed)
     if given.means is None:
         return raced(fit.sample, options, fit.seed)
     return Race((), tuple(Trial(mixture) for mixture in starts(fit.sample, options, fit.seed)))
@@ -75,5 +99,6 @@ def _run_restarts(fit: Fit, given: Given, listen: Listener) -> Race:
 
 def run_em(fit: Fit, state: State, keep: Callable[[State], None]) -> State:
     """Run EM on all rows from a state until every trial has stopped; `keep` gets the state after each pass."""
-    expect = Expectation(fit.rows, fit.survey, fit.options.compute_dtype)
-    return iterate(state, expect, fit.em, keep, suggest_from(fit.sample, fit.survey, fit.em))
+    expect = Expectation(fit.rows, fit.survey, fit.options.compute_dtype, fit.labelled)
+    suggest = suggest_from(fit.sample, fit.survey, fit.em) if fit.labelled is None else no_suggestion
+    return iterate(state, expect, fit.em, keep, suggest)

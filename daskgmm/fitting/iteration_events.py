@@ -69,7 +69,7 @@ def _shares(sweep: Sweep) -> dict[str, float]:
     work: dict[str, float] = {}
     for name, trial in sweep.live:
         mixture, candidate = trial.mixture, name.partition("/")[0]
-        columns = mixture.structure.feature_map.n_columns(mixture.n_features)
+        columns = mixture.feature_map.n_columns(mixture.n_features)
         work[candidate] = work.get(candidate, 0.0) + mixture.n_components * columns
     total = sum(work.values())
     return {name: one / total for name, one in work.items()}

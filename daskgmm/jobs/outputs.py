@@ -70,9 +70,9 @@ def _strip(rows: Rows, kinds: ResultKinds) -> int:
 
 def bytes_of_results(rows: Rows, config: Config) -> int:
     """Return the bytes that a task takes for results at once: those of a strip, and the scratch of their products."""
-    k = config.model.n_components
+    k, has_noise = config.model.n_components, config.model.noise is not False
     clusters = None if config.output.clusters is None else tuple(range(k))  # as many as they can be
-    kinds = ResultKinds.of(config.output, k, config.output.anomaly_quantile, clusters)
+    kinds = ResultKinds.of(config.output, k, config.output.anomaly_quantile, clusters, has_noise=has_noise)
     if not kinds.specs:
         return 0
     n_rows = _strip(rows, kinds) * prod(max(sizes) for sizes in rows.array.chunks[1:-1])
@@ -91,6 +91,6 @@ def results_of(rows: Rows, source: Source, model: Model, config: Config, cluster
         **({} if threshold is None else {"anomaly_threshold": threshold}),
         **({} if clusters is None else {"clusters_of_components": list(clusters.numbers)}),
     }
-    numbers = None if clusters is None else clusters.numbers
-    kinds = ResultKinds.of(config.output, model.mixture.n_components, threshold, numbers)
+    numbers, has_noise = None if clusters is None else clusters.numbers, model.mixture.noise is not None
+    kinds = ResultKinds.of(config.output, model.mixture.n_components, threshold, numbers, has_noise=has_noise)
     return Results(rows, source, kinds, attributes, config.data)

@@ -27,7 +27,7 @@ from ..yaml_text import parse_yaml
 
 _KEPT_BESIDE = {"report", "report_rows", "mlflow", "performance_report"}  # of output: what tells of a job
 _FREE = {"directory", "checkpoint_every", "storage_options", *_KEPT_BESIDE}  # they change no result
-_SWEPT = {"n_components", "covariance_type"}  # of model: what a sweep chooses
+_SWEPT = {"n_components", "covariance_type", "noise"}  # of model: what a sweep chooses
 
 
 def fit_plan(rows: Rows, config: Config) -> Plan:
@@ -40,6 +40,7 @@ def select_plan(rows: Rows, config: Config) -> Plan:
     """Return what a sweep depends on: `select` stands for the model's number of components and its structure."""
     model = {key: value for key, value in vars(config.model).items() if key not in _SWEPT}
     select = {**vars(config.select), "n_components": config.select.sizes, "covariance_type": config.select.types}
+    select["noise"] = config.select.noises
     options = {**_texts("model", model), **_texts("fit", vars(config.fit)), **_texts("select", select)}
     return {"job": "select", **plan_of_rows(rows, config.data, None, set()), **options, "content": digest(rows)}
 

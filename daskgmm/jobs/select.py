@@ -14,7 +14,7 @@ from ..core.em.loop import State
 from ..core.init.starts import Race
 from ..core.selection.sweep import Candidate, Sweep
 from ..core.selection.table import Selection
-from ..errors import DataError
+from ..errors import ConfigurationError, DataError
 from ..events import Finished, Iteration, Listener, Notice, ignore
 from ..filesystem.location import place, writing
 from ..fitting.checks import check_fittable, report_mask
@@ -67,6 +67,7 @@ def select(
         As `daskgmm.jobs.fit.fit` does.
     """
     check_clusters(config.output, min(config.select.sizes))
+    _check_selectable(config)
     directory = RunDirectory(place(config.output.directory, config.output.storage_options))
     with tracked(config, "select", listen) as tell, directory.locked(tell):
         if resume:
@@ -90,6 +91,14 @@ def select(
             report_of_fit(directory.path, tell)
         tell(Finished(config.output.directory, model.summary.figures))
     return model, table
+
+
+def _check_selectable(config: Config) -> None:
+    """Raise ConfigurationError for options that only a fit takes."""
+    if config.model.frozen:
+        raise ConfigurationError(
+            f"model.frozen {list(config.model.frozen)} is for daskgmm fit: a sweep starts all components on a sample"
+        )
 
 
 def best_of(table: Selection, config: Config) -> Candidate:

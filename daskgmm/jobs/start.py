@@ -59,6 +59,7 @@ def _check_saved_model(model: Model, options: ModelOptions, n_features: int, nam
             ("n_components", mixture.n_components, options.n_components),
             ("covariance_type", mixture.covariance_type, options.covariance_type),
             ("features", mixture.n_features, n_features),
+            ("noise", mixture.noise is not None, options.noise is not False),
             ("feature names", model.feature_names or names, names or model.feature_names),
         )
         if there != here and not (name == "covariance_type" and same_family(mixture.covariance_type, str(here)))

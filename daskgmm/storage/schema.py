@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..core.mixture.covariance import STRUCTURES
+from ..core.mixture.noise import NOISE
 from ..core.scoring.prediction import LEFT_OUT
 from ..errors import DataError
 
 FORMAT_VERSION = 2
-_FLAGS = ((LEFT_OUT, "left_out"),)
+_LEFT_OUT_FLAG = (LEFT_OUT, "left_out")
+_NOISE_FLAG = (NOISE, "noise")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ CHECKPOINT_SURVEY = (
     ArraySpec("steps", ("feature",), "float64"),
 )
 CHECKPOINT_HISTORY = ArraySpec("history", ("pass",), "float64")
-CHECKPOINT_SUMS = ArraySpec("sums", ("component", "column"), "float64")
+CHECKPOINT_SUMS = ArraySpec("sums", ("component_or_noise", "column"), "float64")
 PROBABILITIES = ArraySpec("probabilities", ("grid", "component"), "float32")
 TOP_PROBABILITIES = ArraySpec("probabilities", ("grid", "rank"), "float32")
 LOG_DENSITY = ArraySpec("log_density", ("grid",), "float64")
@@ -59,14 +61,21 @@ RECORD_WEIGHTS = ArraySpec("row_weights", ("sampled_row",), AS_STORED)
 RECORD_RANGE = ArraySpec("range", ("bound", "feature"), "float64")
 
 
-def labels_spec(n_components: int) -> ArraySpec:
-    """Return the array of labels in the smallest signed integer type that holds them; LEFT_OUT flags a row left out."""
-    return ArraySpec("labels", ("grid",), _smallest(n_components), LEFT_OUT, _FLAGS)
+def labels_spec(n_components: int, *, has_noise: bool = False) -> ArraySpec:
+    """Return the array of labels in the smallest signed integer type that holds them.
+
+    LEFT_OUT flags a row left out, and NOISE one of the noise if there is any.
+    """
+    return ArraySpec("labels", ("grid",), _smallest(n_components), LEFT_OUT, _flags(has_noise))
 
 
-def components_spec(n_components: int) -> ArraySpec:
-    """Return the array of the components that the largest probabilities belong to."""
-    return ArraySpec("components", ("grid", "rank"), _smallest(n_components), LEFT_OUT, _FLAGS)
+def components_spec(n_components: int, *, has_noise: bool = False) -> ArraySpec:
+    """Return the array of the components, or NOISE, that the largest probabilities belong to."""
+    return ArraySpec("components", ("grid", "rank"), _smallest(n_components), LEFT_OUT, _flags(has_noise))
+
+
+def _flags(has_noise: bool) -> tuple[tuple[int, str], ...]:
+    return (_LEFT_OUT_FLAG, _NOISE_FLAG) if has_noise else (_LEFT_OUT_FLAG,)
 
 
 def clusters_spec(n_components: int) -> ArraySpec:

@@ -12,14 +12,14 @@ see; if not, it goes on from g_m.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import lstsq
 
 from ...blas import single_threaded
 from ..arrays.types import Array
-from ..mixture.mixture import Mixture
+from ..mixture.mixture import Mixture, hold
 
 MEMORY = 5  # differences of steps that are combined
 _RIDGE = 1e-6  # relative, of the least squares: differences become parallel near the limit
@@ -41,7 +41,7 @@ def extrapolate(steps: Sequence[Step]) -> tuple[Mixture, float] | None:
     product with the way to the maximum is what is gained there, up to third order. None where the steps are too few,
     components are empty, or numbers on the way are not finite.
     """
-    if len(steps) < 2 or any(one.empty for step in steps for one in (step.mixture, step.image)):
+    if len(steps) < 2 or any((one.all_weights == 0).any() for step in steps for one in (step.mixture, step.image)):
         return None
     # The same bits whatever the number of threads; and what is not finite is seen below.
     with single_threaded(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -78,7 +78,8 @@ class _Chart:
 
     def __init__(self, at: Mixture) -> None:
         k, d = at.means.shape
-        self._at, self._root = at, np.sqrt(at.weights)
+        self._at, self._weight_root = at, np.sqrt(at.all_weights)
+        self._root = self._weight_root[:k]
         self._dense = at.structure.layout.dense
         self._factors = self._factors_of(at)
         whitening = np.linalg.inv(self._factors) if self._dense else 1 / self._factors
@@ -90,7 +91,7 @@ class _Chart:
 
     def point(self, mixture: Mixture) -> Array:
         """Return the coordinates (n,) of a mixture."""
-        weights = self._root * np.log(mixture.weights / self._at.weights)
+        weights = self._weight_root * np.log(mixture.all_weights / self._at.all_weights)
         means = self._root[:, None] * self._apply(self._whitening, mixture.means - self._at.means)
         factors = self._factors_of(mixture)
         if not self._dense:
@@ -104,12 +105,14 @@ class _Chart:
     def mixture(self, point: Array) -> Mixture:
         """Return the mixture of coordinates (n,)."""
         at, (k, d) = self._at, self._at.means.shape
-        log_weights, means, spread = np.split(point, [k, k + k * d])
-        weights = at.weights * np.exp(log_weights / self._root)
+        n_weights = len(self._weight_root)
+        log_weights, means, spread = np.split(point, [n_weights, n_weights + k * d])
+        weights = at.all_weights * np.exp(log_weights / self._weight_root)
         shift = means.reshape(k, d) / self._root[:, None]
         back = np.broadcast_to(self._factors, (k, *self._factors.shape[1:]))
         covariances = self._covariances(spread.reshape(-1)).reshape(at.covariances.shape)
-        return Mixture(at.covariance_type, weights / weights.sum(), at.means + self._apply(back, shift), covariances)
+        moved = replace(at, means=at.means + self._apply(back, shift), covariances=covariances)
+        return hold(moved.weigh(weights), at)
 
     def _covariances(self, spread: Array) -> Array:
         n, d = len(self._factors), self._at.n_features

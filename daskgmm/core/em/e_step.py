@@ -17,6 +17,7 @@ from ..kernels.natural_parameters import Coefficients, prepare
 from ..mixture.data_summary import Survey
 from ..mixture.mixture import Mixture
 from ..mixture.statistics import Statistics
+from .labelled_rows import LabelledRows, with_labelled
 
 Rows = NDArray[np.number]
 Expect = Callable[[tuple[Mixture, ...]], tuple[Statistics, ...]]
@@ -40,9 +41,9 @@ class Expectation:
     survey: Survey  # of these rows
     dtype: DTypeLike = np.float64  # of the products
     some_rows: bool = False  # whether the survey is of more rows than these
+    labelled: LabelledRows | None = None  # other rows, whose components are known
 
     def __call__(self, mixtures: tuple[Mixture, ...]) -> tuple[Statistics, ...]:
-        coefficients = tuple(
-            prepare(mixture, self.survey, self.dtype, some_rows=self.some_rows) for mixture in mixtures
-        )
-        return expect(self.rows, self.row_weights, coefficients)
+        some_rows = self.some_rows or self.labelled is not None
+        coefficients = tuple(prepare(mixture, self.survey, self.dtype, some_rows=some_rows) for mixture in mixtures)
+        return with_labelled(expect(self.rows, self.row_weights, coefficients), coefficients, self.labelled)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ...errors import DataError
@@ -10,7 +12,7 @@ from ..mixture.data_summary import Survey
 from ..mixture.feature_map import unpack
 from ..mixture.floor import Floor
 from ..mixture.layouts import Scatter
-from ..mixture.mixture import Mixture
+from ..mixture.mixture import Mixture, hold
 from ..mixture.moments import ComponentMoments
 from ..mixture.statistics import Statistics
 
@@ -23,7 +25,8 @@ def maximize(mixture: Mixture, statistics: Statistics, survey: Survey, floor: Fl
         w_k = N_k / N     mu_k = sum_n r_nk x_n / N_k     Sigma_k = sum_n r_nk (x_n - mu_k)(x_n - mu_k)^T / N_k
 
     (Dempster, Laird and Rubin 1977), subject to the floor and to what the covariances have in common.
-    A component with N_k <= EMPTY N is empty: it keeps its mean and covariance and has the weight 0 from then on.
+    A component with N_k <= EMPTY N is empty: it keeps its mean and covariance and has the weight 0 from then on. Of the
+    noise the sums hold a last row, whose count alone is used.
     """
     return estimate(mixture, component_moments(mixture, statistics, survey), floor)
 
@@ -33,8 +36,14 @@ def component_moments(mixture: Mixture, statistics: Statistics, survey: Survey) 
     frame, structure = survey.frame, mixture.structure
     about_rows = statistics.sums.shape[1] == structure.feature_map.n_columns(frame.n_features)
     feature_map = structure.feature_map if about_rows and not statistics.centred else structure.centred_map
-    counts, first, second = unpack(feature_map, statistics.sums, frame.n_features)
-    alive = counts > EMPTY * counts.sum()
+    k = mixture.n_components
+    counts, first, second = unpack(feature_map, statistics.sums[:k], frame.n_features)
+    noise_count = statistics.sums[k:, 0]  # (1,), or (0,) without noise
+    alive = counts > EMPTY * (counts.sum() + noise_count.sum())
+    if len(noise_count) and noise_count.sum() > 0 and not alive.any():
+        raise DataError(
+            "all rows belong to the noise: its density 1 / V exceeds that of every component; give a larger hypervolume"
+        )
     if not alive.any():
         raise DataError(
             "sums over the rows are 0 or not finite: rows of tiny weights lie too far from all others for the type "
@@ -48,11 +57,12 @@ def component_moments(mixture: Mixture, statistics: Statistics, survey: Survey) 
     if structure.layout.stacked:
         own = np.where(for_each(alive, own), own, mixture.covariances)
     means = np.where(alive[:, None], frame.to_x(origins + shift), mixture.means)
-    return ComponentMoments(structure.layout, np.where(alive, counts, 0.0), means, own)
+    return ComponentMoments(structure.layout, np.where(alive, counts, 0.0), means, own, float(noise_count.sum()))
 
 
 def estimate(mixture: Mixture, moments: ComponentMoments, floor: Floor | None = None) -> Mixture:
     """Return the most likely mixture of rows with these moments; `mixture` is the one before."""
     covariances = mixture.structure.estimate(moments.counts, moments.covariances, mixture.covariances, floor)
-    weights = moments.counts / moments.counts.sum()
-    return Mixture(mixture.covariance_type, weights, moments.means, covariances)
+    found = replace(mixture, means=moments.means, covariances=covariances)
+    counts = moments.counts if mixture.noise is None else np.append(moments.counts, moments.noise_count)
+    return hold(found.weigh(counts), mixture)

@@ -54,7 +54,12 @@ class _Run:
 
 
 def can_run(rows: Expectation, mixture: Mixture, em: EMOptions) -> bool:
-    """Return whether compiled runs know the family of the mixture and the objective, and no values are missing."""
+    """Return whether compiled runs know the mixture and the objective, and no values are missing.
+
+    They know families without parts in common, and neither noise nor frozen components.
+    """
+    if mixture.noise is not None or mixture.frozen:
+        return False
     own = mixture.structure.constrain is None or mixture.structure.shared
     return own and isinstance(em.inference, MaximumLikelihood) and not rows.survey.has_gaps
 

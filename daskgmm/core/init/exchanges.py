@@ -84,7 +84,7 @@ def _overlapping(sample: Expectation, mixture: Mixture) -> tuple[NDArray[np.int3
     rows = sample.rows[:_ROWS]
     weights = None if sample.row_weights is None else sample.row_weights[:_ROWS]
     found = predict(rows, weights, _coefficients(sample, mixture), mixture.n_components, Wanted(probabilities=True))
-    resp = np.nan_to_num(np.asarray(found.probabilities))  # of rows that are left out
+    resp = np.nan_to_num(np.asarray(found.probabilities)[:, : mixture.n_components])  # NaN: of rows that are left out
     shared = np.triu(resp.T @ resp, k=1) / len(rows)
     order = np.argsort(-shared, axis=None, kind="stable")
     firsts, seconds = np.unravel_index(order[: np.count_nonzero(shared >= _SHARED)], shared.shape)

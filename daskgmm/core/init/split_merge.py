@@ -118,7 +118,7 @@ def _n_exchanges(k: int) -> int:
 
 def _affordable(sample: Expectation, mixture: Mixture) -> int:
     """Return how many exchanges may be tried by EM of the whole mixture."""
-    columns = mixture.structure.feature_map.n_columns(mixture.n_features)
+    columns = mixture.feature_map.n_columns(mixture.n_features)
     return min(_MOST, _WORK // (len(sample.rows) * mixture.n_components * columns))
 
 
@@ -248,14 +248,17 @@ def _spread(sample: Expectation, n: int) -> Expectation:
 def _others(rows: Expectation, whole: _Whole, exchange: Exchange, mass: Array) -> Array:
     """Return log(1 - r_n), (n,), r_n = `mass`; where that is near 1, from the densities of all other components."""
     rest = np.setdiff1d(np.arange(whole.mixture.n_components), exchange.components)
-    if not len(rest):
+    noise = whole.mixture.noise
+    if not len(rest) and noise is None:
         return np.full(len(mass), -np.inf)
     most = mass > 0.5
     others = np.log1p(-np.where(most, 0.0, mass))
     own = replace(rows, rows=rows.rows[most], row_weights=None if rows.row_weights is None else rows.row_weights[most])
-    log_share = np.log(whole.mixture.weights[rest].sum())
-    density = _log_density(own, whole.mixture.take(rest.tolist()))
-    others[most] = log_share + density - whole.log_density[: len(mass)][most]
+    density = np.full(len(own.rows), -np.inf if noise is None else noise.log_constant)
+    if len(rest):
+        log_share = np.log(whole.mixture.weights[rest].sum())
+        density = np.logaddexp(density, log_share + _log_density(own, whole.mixture.take(rest.tolist())))
+    others[most] = density - whole.log_density[: len(mass)][most]
     return others
 
 

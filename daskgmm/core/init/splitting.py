@@ -31,7 +31,7 @@ from .starts import (
     SeedOptions,
     in_memory,
     mixture_of_parts,
-    partition,
+    partition_with_noise,
     points_of,
     ranked,
     refine,
@@ -54,7 +54,8 @@ def partitions(sample: Expectation, options: SeedOptions, seeds: Sequence[int]) 
     with single_threaded():
         z, weights = standardised(sample)
         return tuple(
-            partition(points_of(z, sample, seed), weights, options, np.random.default_rng(seed)) for seed in seeds
+            partition_with_noise(points_of(z, sample, seed), weights, options, seed, np.random.default_rng(seed))
+            for seed in seeds
         )
 
 

@@ -21,7 +21,9 @@ from ..mixture.data_summary import survey
 from ..mixture.feature_map import FeatureMap
 from ..mixture.layouts import Scatter
 from ..mixture.mixture import Mixture, project
+from ..mixture.noise import Noise
 from .gaps import fill, with_fitted_scatter
+from .sparse_rows import sparse_rows
 
 InitParams = Literal["kmeans", "k-means++", "random", "random_from_data"]
 Labels = NDArray[np.intp]
@@ -41,6 +43,7 @@ _MOST_MODES = 16
 _LEAST_MODE = 0.02  # of the rows
 _MODE_ROWS = 5_000  # on which modes are looked for
 _NARROWEST_MODE = 0.03  # of the column's standard deviation
+NOISE_SHARES = (0.05, 0.2)  # of the rows, that a start takes for noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +54,16 @@ class Given:
     means: Array | None = None  # (k, d)
     covariances: Array | None = None  # shape by covariance_type
 
-    def mixture(self, covariance_type: str) -> Mixture | None:
-        """Return the mixture that the parameters make, None unless all are given."""
+    def mixture(self, covariance_type: str, noise: Noise | None = None) -> Mixture | None:
+        """Return the mixture that the parameters make, None unless all are given; the noise has the weight left."""
         if self.weights is None or self.means is None or self.covariances is None:
             return None
-        return Mixture(covariance_type, self.weights, self.means, self.covariances)
+        return Mixture(covariance_type, self.weights, self.means, self.covariances, noise and self.noise(noise))
+
+    def noise(self, noise: Noise) -> Noise:
+        """Return the noise with the weight that the given weights leave."""
+        assert self.weights is not None, "without weights the starts choose that of the noise"
+        return replace(noise, weight=1 - float(self.weights.sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +79,8 @@ class SeedOptions:
     in_parts: bool = True  # whether the sample is larger than its first part
     em: EMOptions = field(default_factory=EMOptions)
     given: Given = field(default_factory=Given)
+    noise: Noise | None = None  # of which the starts choose the weight
+    frozen: tuple[int, ...] = ()  # components whose given means and covariances stay
 
 
 Restart = Trial | SingularCovarianceError
@@ -201,11 +211,15 @@ def _start(sample: Expectation, options: SeedOptions, seed: int) -> Mixture:
     given = options.given
     if given.means is not None:
         labels = nearest(z, sample.survey.frame.to_z(given.means))
+        if options.noise is not None:
+            labels[sparse_rows(z, weights, NOISE_SHARES[seed % 2])] = options.n_components
     else:
-        labels = partition(points_of(z, sample, seed), weights, options, rng)
+        labels = partition_with_noise(points_of(z, sample, seed), weights, options, seed, rng)
     mixture = mixture_of_parts(sample, z, weights, labels, options, rng)
     replaced = {name: value for name, value in vars(given).items() if value is not None}
-    return project(replace(mixture, **replaced), options.em.floor)
+    if given.weights is not None and mixture.noise is not None:
+        replaced["noise"] = given.noise(mixture.noise)
+    return project(replace(mixture, **replaced, frozen=options.frozen), options.em.floor)
 
 
 def points_of(z: Array, sample: Expectation, seed: int) -> Array:
@@ -282,6 +296,21 @@ def standardised(sample: Expectation) -> tuple[Array, Array]:
     return z, np.ones(len(z)) if sample.row_weights is None else np.asarray(sample.row_weights, dtype=np.float64)
 
 
+def partition_with_noise(
+    points: Array, weights: Array, options: SeedOptions, seed: int, rng: np.random.Generator
+) -> Labels:
+    """Return the part of each of the points (n, d); with noise, k is the part of those that lie farthest from others.
+
+    How many these are differs between restarts with even and odd seeds.
+    """
+    if options.noise is None:
+        return partition(points, weights, options, rng)
+    sparse = sparse_rows(points, weights, NOISE_SHARES[seed % 2])
+    labels = np.full(len(points), options.n_components, np.intp)
+    labels[~sparse] = partition(points[~sparse], weights[~sparse], options, rng)
+    return labels
+
+
 def partition(points: Array, weights: Array, options: SeedOptions, rng: np.random.Generator) -> Labels:
     """Return the part of each of the points (n, d), 0 to k - 1, or -1 where a point is left out.
 
@@ -346,7 +375,7 @@ def mixture_of_parts(
     """Return the mixture whose components are the weights, means and covariances of the parts.
 
     Each covariance gets d + 1 rows' worth of the pooled covariance within parts, so that small parts have one too; an
-    empty part is put on a row at random.
+    empty part is put on a row at random. With noise, k is the part of its rows.
     """
     frame, structure = sample.survey.frame, STRUCTURES[options.covariance_type]
     k, d = options.n_components, frame.n_features
@@ -366,7 +395,8 @@ def mixture_of_parts(
     counts = counts + unit
     parts = Scatter(counts, np.zeros((k, d)), blended, sample.survey.pooled)
     covariances = structure.estimate(counts, structure.layout.within(parts, frame), floor=options.em.floor)
-    return Mixture(options.covariance_type, counts / counts.sum(), frame.to_x(means), covariances)
+    mixture = Mixture(options.covariance_type, counts, frame.to_x(means), covariances, options.noise)
+    return mixture.weigh(counts if options.noise is None else np.append(counts, weights[labels == k].sum() + unit))
 
 
 def _second(differences: Array, weights: Array, feature_map: FeatureMap, metric: Array) -> Array:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ...errors import ConfigurationError
 from ..arrays.types import Array
 from ..mixture.data_summary import Survey
 from ..mixture.feature_map import FeatureMap, pack_coefficients
@@ -39,6 +40,10 @@ _LOG_ZERO = -1e30  # log weight of an empty component: finite, so that it stays 
 _FLUSH = {np.dtype(np.float64): np.log(1e-30), np.dtype(np.float32): np.log(1e-20)}  # above the denormals of each type
 _NO_WEIGHTS = np.empty(0)
 _ROWS_OF_PATTERN = 2  # for each feature: from so many rows on a pattern has a pass of its own
+NOISE_AND_MISSING = (
+    "a model with noise takes no missing values, of which its density 1 / V says nothing: leave incomplete rows out by "
+    "a mask, or fit without noise"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +54,7 @@ class Gaussians:
     covariances: Matrices
     whitening: Matrices  # W, lower triangular, with W^T W = precision
     log_constants: Array  # (k,), log w_k - log det(2 pi Sigma_k) / 2, Sigma_k of x
+    noise: Array  # (1,), log(w / V) of the noise, or (0,) without any
 
     @classmethod
     def of(cls, mixture: Mixture, frame: Frame) -> Gaussians:
@@ -60,7 +66,8 @@ class Gaussians:
         with np.errstate(divide="ignore"):
             log_weights = np.maximum(np.log(mixture.weights), _LOG_ZERO)
         log_constants = log_weights - (d * np.log(2 * np.pi) + log_det_x) / 2
-        return cls(frame.to_z(mixture.means), covariances, whitening, log_constants)
+        noise = [] if mixture.noise is None else [max(mixture.noise.log_constant, _LOG_ZERO)]
+        return cls(frame.to_z(mixture.means), covariances, whitening, log_constants, np.array(noise))
 
     @cached_property
     def precisions(self) -> Matrices:
@@ -75,11 +82,12 @@ class Gaussians:
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """A mixture for the kernels with a shared centre: Theta (k, F) over one feature map."""
+    """A mixture for the kernels with a shared centre: Theta (k, F) over one feature map; a constant row is noise."""
 
     frame: Frame
     feature_map: FeatureMap
     theta: NDArray[np.floating]
+    has_noise: bool = False  # whether the last row is that of the noise
     missing: missing_compiled.MissingTerms | None = None  # if rows may have missing values
 
     def expect(self, rows: NDArray[np.floating], row_weights: Array | None) -> Statistics:
@@ -87,6 +95,10 @@ class Shared:
 
     def predict(self, rows: NDArray[np.floating], outputs: kernels.Outputs) -> None:
         kernels.predict_shared(rows, self.setting, self.theta, outputs)
+
+    def expected_joint(self, sums: Array) -> float:
+        """Return sum_n sum_k r_nk log(w_k N(x_n|k)), which is linear in the statistics."""
+        return float(np.vdot(self.theta, sums))
 
     def expect_missing(self, rows: NDArray[np.floating], row_weights: Array | None, gaps: Pattern) -> Statistics:
         """Return the statistics of the rows of a block that miss some values.
@@ -137,11 +149,12 @@ class Shared:
 
 @dataclass(frozen=True, eq=False)
 class Centred:
-    """A mixture for the kernels with own centres."""
+    """A mixture for the kernels with own centres; the noise is a component whose whitening is 0."""
 
     frame: Frame
     feature_map: FeatureMap
     mixture: kernels.Centred
+    has_noise: bool = False  # whether the last component is the noise
     missing: missing_compiled.MissingTerms | None = None  # if rows may have missing values
 
     def expect(self, rows: NDArray[np.floating], row_weights: Array | None) -> Statistics:
@@ -150,7 +163,7 @@ class Centred:
         sums, log_likelihood, weight_sum = kernels.expect_centred(
             rows, weights, self._setting(), self.mixture, n_columns
         )
-        entropy = log_likelihood - self._expected_joint(sums)
+        entropy = log_likelihood - self.expected_joint(sums)
         return Statistics(sums, log_likelihood, entropy, weight_sum, centred=True)
 
     def predict(self, rows: NDArray[np.floating], outputs: kernels.Outputs) -> None:
@@ -163,7 +176,7 @@ class Centred:
         sums, missing_sums, log_likelihood, correction, weight_sum = missing_compiled.expect_centred_missing(
             rows[gaps.partial], weights, self._setting(), self.mixture, n_columns, self.missing
         )
-        entropy = log_likelihood - self._expected_joint(sums) - correction
+        entropy = log_likelihood - self.expected_joint(sums) - correction
         return Statistics(sums + missing_sums, log_likelihood, entropy, weight_sum, centred=True)
 
     def predict_missing(
@@ -171,7 +184,7 @@ class Centred:
     ) -> None:
         missing_compiled.predict_centred_missing(rows, self._setting(), self.mixture, self.missing, outputs, filled)
 
-    def _expected_joint(self, sums: Array) -> float:
+    def expected_joint(self, sums: Array) -> float:
         """Return sum_n sum_k r_nk log(w_k N(x_n|k)), which is linear in the statistics."""
         whitening, constants = self.mixture.whitening.astype(float), self.mixture.constants.astype(float)
         if self.feature_map is FeatureMap.FULL:
@@ -220,16 +233,17 @@ def prepare(
     Where all components share their covariance, the quadratic term is common to all and enters as its mean over the
     rows, -tr(P S) / 2N: wrong row by row, right in the sum over the surveyed rows. With `some_rows` the sum may be over
     some of them only: then the structure takes the full map, whose statistics hold the scatter of just these rows.
-    So it does if values are missing, whose part of the scatter depends on the mixture.
+    So it does with noise, which has no such term, and if values are missing, whose part of the scatter depends on the
+    mixture.
     """
     frame, structure = survey.frame, mixture.structure
     gaussians = Gaussians.of(mixture, frame)
     if survey.has_gaps or some_rows or _loses_precision(gaussians, dtype):
         return _row_by_row(gaussians, frame, structure.centred_map, dtype, missing=survey.has_gaps)
-    if structure.feature_map is FeatureMap.LINEAR:
+    if mixture.feature_map is FeatureMap.LINEAR:
         share = -np.vdot(gaussians.precisions[:1].dense, survey.pooled) / 2
         return _shared(gaussians, frame, FeatureMap.LINEAR, dtype, float(share))
-    return _shared(gaussians, frame, structure.feature_map, dtype)
+    return _shared(gaussians, frame, mixture.feature_map, dtype)
 
 
 def prepare_prediction(mixture: Mixture, *, missing: bool = False) -> Coefficients:
@@ -254,6 +268,8 @@ def _row_by_row(
         coefficients = _shared(gaussians, frame, feature_map, dtype)
     if not missing:
         return coefficients
+    if coefficients.has_noise:
+        raise ConfigurationError(NOISE_AND_MISSING)
     terms = missing_terms(gaussians.precisions, gaussians.means, np.log(frame.scale), centred=centred)
     return replace(coefficients, missing=terms)
 
@@ -270,14 +286,21 @@ def _shared(
     linear = precisions.apply(means)
     constant = gaussians.log_constants - (means * linear).sum(axis=1) / 2 + share
     theta = _pack(feature_map, constant, linear, -precisions.values / 2, frame)
-    return Shared(frame, feature_map, np.ascontiguousarray(theta, dtype=dtype))
+    noise = np.zeros((len(gaussians.noise), theta.shape[1]))
+    noise[:, 0] = gaussians.noise
+    theta = np.concatenate([theta, noise])
+    return Shared(frame, feature_map, np.ascontiguousarray(theta, dtype=dtype), has_noise=len(noise) > 0)
 
 
 def _centred(gaussians: Gaussians, frame: Frame, feature_map: FeatureMap, dtype: DTypeLike) -> Centred:
     d = gaussians.means.shape[1]
     whitening = gaussians.whitening.values.reshape(len(gaussians.means), -1, d)
-    arrays = (gaussians.log_constants, gaussians.means, whitening)
-    return Centred(frame, feature_map, kernels.Centred(*(np.ascontiguousarray(a, dtype=dtype) for a in arrays)))
+    components = (gaussians.log_constants, gaussians.means, whitening)
+    n_noise = len(gaussians.noise)
+    noise = (gaussians.noise, np.zeros((n_noise, d)), np.zeros((n_noise, *whitening.shape[1:])))
+    arrays = (np.concatenate(pair) for pair in zip(components, noise, strict=True))
+    mixture = kernels.Centred(*(np.ascontiguousarray(a, dtype=dtype) for a in arrays))
+    return Centred(frame, feature_map, mixture, has_noise=n_noise > 0)
 
 
 def _pack(feature_map: FeatureMap, constant: Array, linear: Array, quadratic: Array, frame: Frame) -> Array:

@@ -1,8 +1,8 @@
 """The compiled kernels for many rows that miss the same values, the pattern form, and for diagonal covariances.
 
 Rows of one pattern are an ordinary pass over what they have, o, by the coefficients of the marginal mixture.
-With C = P_mm^-1, A = -C P_mo and b = C (P m)_m, the missing values have the means A z_o + b and the covariance C, so that the
-sums over all rows of the pattern are those of phi(z_o), s and Q, mapped once:
+With C = P_mm^-1, A = -C P_mo and b = C (P m)_m, the missing values have the means A z_o + b and the covariance C, so
+that the sums over all rows of the pattern are those of phi(z_o), s and Q, mapped once:
 
     first_m = A s + N b        second_mo = A Q + b s^T        second_mm = A Q A^T + A s b^T + b s^T A^T + N (b b^T + C)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import DataError
+from ...errors import ConfigurationError, DataError
 from ..arrays.types import Array
 from .frame import Frame
 from .mixture import Mixture
@@ -34,6 +34,8 @@ def feature_numbers(features: Sequence[Any], names: Sequence[str] | None, n_feat
 
 def marginal(mixture: Mixture, features: Sequence[int]) -> Mixture:
     """Return the mixture of some of the features, in their order."""
+    if mixture.noise is not None:
+        raise ConfigurationError("a model with noise has no marginals and conditionals: fit without noise")
     own = list(features)
     layout = mixture.structure.layout
     matrices = mixture.matrices().take_features(own)

@@ -100,14 +100,14 @@ def _stands(mixture: Mixture, component: int, floor: Floor) -> bool:
 
 
 def _total_variances(mixture: Mixture, spread: Array) -> Array:
-    mean = mixture.weights @ mixture.means
-    total: Array = mixture.weights @ (spread + (mixture.means - mean) ** 2)
+    mean = mixture.shares @ mixture.means
+    total: Array = mixture.shares @ (spread + (mixture.means - mean) ** 2)
     return total
 
 
 def _total(mixture: Mixture) -> Array:
     """Return the covariance of the mixture, (d, d), of dense components."""
-    shift = mixture.means - mixture.weights @ mixture.means
-    within = np.einsum("k,kij->ij", mixture.weights, mixture.covariances)
-    total: Array = within + (shift.T * mixture.weights) @ shift
+    shift = mixture.means - mixture.shares @ mixture.means
+    within = np.einsum("k,kij->ij", mixture.shares, mixture.covariances)
+    total: Array = within + (shift.T * mixture.shares) @ shift
     return total

@@ -10,23 +10,28 @@ from numpy.typing import NDArray
 
 from ..arrays.types import Array
 from .covariance import STRUCTURES, Family
+from .feature_map import FeatureMap
 from .floor import Floor
 from .frame import Frame
 from .matrices import DiagonalMatrices, Matrices, cholesky
+from .noise import N_PARAMETERS, NOISE, Noise
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """p(x) = sum_k weights_k N(x | means_k, covariances_k).
+    """p(x) = sum_k weights_k N(x | means_k, covariances_k), plus weight / V of the noise if there is any.
 
-    weights (k,) sum to 1; a weight of 0 marks an empty component, whose mean and covariance are its last ones.
-    means (k, d). covariances by the layout of the covariance_type: (k, d, d), (k, d), (k,), or (d, d) for tied and EEE.
+    weights (k,) and that of the noise sum to 1; a weight of 0 marks an empty component, whose mean and covariance are
+    its last ones. means (k, d). covariances by the layout of the covariance_type: (k, d, d), (k, d), (k,), or (d, d)
+    for tied and EEE. The M-step leaves means and covariances of the components `frozen` as they are.
     """
 
     covariance_type: str
     weights: Array
     means: Array
     covariances: Array
+    noise: Noise | None = None
+    frozen: tuple[int, ...] = ()
 
     @property
     def n_components(self) -> int:
@@ -42,9 +47,35 @@ class Mixture:
 
     @property
     def n_parameters(self) -> int:
-        """Number of free parameters: k - 1 weights, k d means and those of the covariances."""
-        k, d = self.means.shape
-        return int(k - 1 + k * d) + self.structure.n_parameters(k, d)
+        """Number of free parameters: k - 1 weights, k d means, those of the covariances and of the noise.
+
+        Means and covariances of frozen components are not free.
+        """
+        (k, d), n_free = self.means.shape, self.n_components - len(self.frozen)
+        covariances = self.structure.n_parameters(n_free, d) if n_free else 0
+        return int(k - 1 + n_free * d) + covariances + (N_PARAMETERS if self.noise else 0)
+
+    @property
+    def feature_map(self) -> FeatureMap:
+        """That of the kernel with a shared centre: with noise no quadratic term is common to all rows."""
+        return self.structure.feature_map if self.noise is None else self.structure.centred_map
+
+    @property
+    def all_weights(self) -> Array:
+        """The weights of the components, and last that of the noise if there is any, (k,) or (k + 1,)."""
+        return self.weights if self.noise is None else np.append(self.weights, self.noise.weight)
+
+    def weigh(self, all_weights: Array) -> Mixture:
+        """Return the mixture with other weights, in the order of `all_weights`; they are scaled to add up to 1."""
+        shares = all_weights / all_weights.sum()
+        if self.noise is None:
+            return replace(self, weights=shares)
+        return replace(self, weights=shares[:-1], noise=replace(self.noise, weight=float(shares[-1])))
+
+    @property
+    def shares(self) -> Array:
+        """The weights of the Gaussians among themselves, (k,): they sum to 1 if there is noise too."""
+        return self.weights if self.noise is None else self.weights / self.weights.sum()
 
     @property
     def empty(self) -> tuple[int, ...]:
@@ -66,12 +97,12 @@ class Mixture:
     @property
     def frame(self) -> Frame:
         """The mixture's own mean and standard deviations: the frame for data whose survey is not at hand."""
-        mean = self.weights @ self.means
+        mean = self.shares @ self.means
         spread = self.variances + (self.means - mean) ** 2
-        return Frame.from_variance(mean, self.weights @ spread)
+        return Frame.from_variance(mean, self.shares @ spread)
 
     def take(self, components: Sequence[int] | NDArray[np.intp]) -> Mixture:
-        """Return some components as a mixture of their own, whose weights add up to 1."""
+        """Return some components as a mixture of their own, without noise, whose weights add up to 1."""
         own, weights = list(components), self.weights[list(components)]
         covariances = self.covariances[own] if self.structure.layout.stacked else self.covariances
         return Mixture(self.covariance_type, weights / weights.sum(), self.means[own], covariances)
@@ -84,6 +115,7 @@ class Mixture:
         """
         groups, others = zip(*changes, strict=True)
         gone = [component for group in groups for component in group]
+        kept = replace(self, frozen=self._frozen_without(gone))
         shares = [self.weights[list(group)].sum() for group in groups]
 
         def join(own: Array, new: Iterable[Array]) -> Array:
@@ -92,9 +124,13 @@ class Mixture:
         weights = join(self.weights, [share * other.weights for share, other in zip(shares, others, strict=True)])
         means = join(self.means, [other.means for other in others])
         if self.structure.shared:
-            return Mixture(self.covariance_type, weights, means, self._same(len(means)))
+            return replace(kept, weights=weights, means=means, covariances=self._same(len(means)))
         covariances = join(self.covariances, [one.covariances for one in others])
-        return project(Mixture(self.covariance_type, weights, means, covariances))
+        return project(replace(kept, weights=weights, means=means, covariances=covariances))
+
+    def _frozen_without(self, gone: Sequence[int]) -> tuple[int, ...]:
+        """Return the numbers of the frozen components after some are gone, of which none may be frozen."""
+        return tuple(one - sum(other < one for other in gone) for one in self.frozen if one not in gone)
 
     def _same(self, k: int) -> Array:
         """Return the covariances of k components that share theirs."""
@@ -106,7 +142,8 @@ class Mixture:
         """Return the mixture of rows in the coordinates of a frame, as one of scikit-learn's covariance types."""
         structure = STRUCTURES[self.structure.layout.scaled]
         covariances = structure.layout.of_matrices(self.matrices(frame))
-        return Mixture(structure.name, self.weights, frame.to_z(self.means), covariances)
+        noise = None if self.noise is None else self.noise.scale(frame)
+        return Mixture(structure.name, self.weights, frame.to_z(self.means), covariances, noise, self.frozen)
 
     def merge(self, first: int, second: int) -> Mixture:
         """Return the mixture with a component merged into another, with the moments of both; a shared covariance stays.
@@ -116,14 +153,15 @@ class Mixture:
         share, between = self.share(first, np.array([second])), self.means[second] - self.means[first]
         kept = np.delete(np.arange(self.n_components), second)
         weights, means = self.weights.copy(), self.means.copy()
+        left = replace(self, frozen=self._frozen_without([second]))
         weights[first] += weights[second]
         means[first] += share[0] * between
         if self.structure.shared:
-            return Mixture(self.covariance_type, weights[kept], means[kept], self._same(len(kept)))
+            return replace(left, weights=weights[kept], means=means[kept], covariances=self._same(len(kept)))
         together = self.matrices().merge(first, np.array([second]), share, between[None])
         covariances = self.covariances.copy()
         covariances[first] = self.structure.layout.of_matrices(together)[0]
-        return project(Mixture(self.covariance_type, weights[kept], means[kept], covariances[kept]))
+        return project(replace(left, weights=weights[kept], means=means[kept], covariances=covariances[kept]))
 
     def share(self, first: int, second: NDArray[np.intp]) -> Array:
         """Return the part that other components (m,) have of the weight of each together with a first one, (m,)."""
@@ -132,19 +170,60 @@ class Mixture:
         return share
 
     def sample(self, n_samples: int, random_state: np.random.Generator) -> tuple[Array, NDArray[np.int64]]:
-        """Return rows (n_samples, d) drawn from the mixture, in order of component, and their components."""
-        counts = random_state.multinomial(n_samples, self.weights / self.weights.sum())
-        labels = np.repeat(np.arange(self.n_components), counts)
-        noise = random_state.standard_normal((n_samples, self.n_features))
+        """Return rows (n_samples, d) drawn from the mixture, in order of component, and their components.
+
+        Rows of the noise come last and have the label -1; raises ConfigurationError if its box is not known.
+        """
+        k, weights = self.n_components, self.all_weights
+        counts = random_state.multinomial(n_samples, weights / weights.sum())
+        labels = np.repeat(np.arange(k), counts[:k])
+        rows = self._sample_components(labels, random_state)
+        if self.noise is None:
+            return rows, labels
+        uniform = self.noise.sample(counts[k], random_state)
+        return np.concatenate([rows, uniform]), np.append(labels, np.full(len(uniform), NOISE))
+
+    def _sample_components(self, labels: NDArray[np.int64], random_state: np.random.Generator) -> Array:
+        normal = random_state.standard_normal((len(labels), self.n_features))
         matrices = self.matrices()
         if isinstance(matrices, DiagonalMatrices):
-            return self.means[labels] + np.sqrt(matrices.values)[labels] * noise, labels
+            scaled: Array = np.sqrt(matrices.values)[labels] * normal
+            return self.means[labels] + scaled
         for component, factor in enumerate(cholesky(matrices.dense)):
-            noise[labels == component] @= factor.T
-        return self.means[labels] + noise, labels
+            normal[labels == component] @= factor.T
+        drawn: Array = self.means[labels] + normal
+        return drawn
 
 
 def project(mixture: Mixture, floor: Floor | None = None) -> Mixture:
-    """Return the mixture with covariances of its family above the floor: the estimate from those that it has."""
+    """Return the mixture with covariances of its family above the floor: the estimate from those that it has.
+
+    Frozen components keep theirs.
+    """
     covariances = mixture.structure.estimate(mixture.weights, mixture.covariances, mixture.covariances, floor)
-    return replace(mixture, covariances=covariances)
+    return hold(replace(mixture, covariances=covariances), mixture)
+
+
+def hold(mixture: Mixture, before: Mixture) -> Mixture:
+    """Return the mixture with the means and covariances that its frozen components had before."""
+    frozen = list(mixture.frozen)
+    if not frozen:
+        return mixture
+    if len(frozen) == mixture.n_components:
+        return replace(mixture, means=before.means, covariances=before.covariances)
+    means, covariances = mixture.means.copy(), mixture.covariances.copy()
+    means[frozen], covariances[frozen] = before.means[frozen], before.covariances[frozen]
+    return replace(mixture, means=means, covariances=covariances)
+
+
+def check_parts(mixture: Mixture) -> None:
+    """Raise ValueError unless noise and frozen components, read from a file, are those of such a mixture."""
+    k, d, noise = mixture.n_components, mixture.n_features, mixture.noise
+    if mixture.frozen != tuple(sorted({one for one in mixture.frozen if 0 <= one < k})):
+        raise ValueError(f"frozen {mixture.frozen!r:.100} are not rising numbers of {k} components")
+    if noise is None:
+        return
+    if not (0 <= noise.weight <= 1 and np.isfinite(noise.log_volume)):
+        raise ValueError(f"the noise has the weight {noise.weight} and the log-volume {noise.log_volume}")
+    if noise.box is not None and (np.shape(noise.box) != (2, d) or not np.less(*noise.box).all()):
+        raise ValueError(f"the box of the noise is not the corners of one of {d} features")

@@ -22,6 +22,7 @@ class ComponentMoments:
     counts: Array  # (k,), N_k = sum_n r_nk; 0 for a component without rows
     means: Array  # (k, d)
     covariances: Array  # about the means, in the layout: pooled over the components if they share one
+    noise_count: float = 0.0  # of the noise, if there is any
 
     @property
     def weight_sum(self) -> float:
@@ -40,7 +41,9 @@ class ComponentMoments:
 
     def scale(self, factor: float) -> ComponentMoments:
         """Return the moments of rows of `factor` times the weights."""
-        return self if factor == 1 else replace(self, counts=factor * self.counts)
+        if factor == 1:
+            return self
+        return replace(self, counts=factor * self.counts, noise_count=factor * self.noise_count)
 
     def __add__(self, other: ComponentMoments) -> ComponentMoments:
         """Return the moments of both, component by component (Chan, Golub and LeVeque 1979)."""
@@ -51,7 +54,8 @@ class ComponentMoments:
         scatter = scatter + for_each(self.counts * share, scatter) * self.layout.outer(way)
         own = np.where(for_each(counts > 0, scatter), scatter / for_each(safe, scatter), self.own)
         covariances = self.layout.gather(counts, own)
-        return ComponentMoments(self.layout, counts, self.means + share[:, None] * way, covariances)
+        noise_count = self.noise_count + other.noise_count
+        return ComponentMoments(self.layout, counts, self.means + share[:, None] * way, covariances, noise_count)
 
 
 def expected_log_joint(mixture: Mixture, moments: ComponentMoments) -> Array:

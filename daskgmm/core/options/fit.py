@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge
+import numpy as np
+from annotated_types import Ge, Gt
 
+from ...errors import ConfigurationError, DataError
 from ...options import STRICT
 from ..em.loop import EMOptions
 from ..init.starts import Given, InitParams, SeedOptions, heat_rows, how_many_moved, sample_size
-from ..mixture.covariance import CovarianceType
+from ..mixture.covariance import STRUCTURES, CovarianceType
 from ..mixture.data_summary import Survey
 from ..mixture.floor import DEFAULT_REG_COVAR, Floor
+from ..mixture.mixture import Mixture, project
+from ..mixture.noise import Noise
 
 ComputeDtype = Literal["auto", "float64", "float32"]
 
@@ -34,6 +38,50 @@ class ModelOptions:
     """Least variance of a component in any direction, in units of each feature's variance over all rows."""
     resolution: Literal["auto"] | Annotated[float, Ge(0)] | tuple[Annotated[float, Ge(0)], ...] = "auto"
     """Step of which values are multiples: step^2 / 12 is the least variance; auto finds it, 0 is none; or one each."""
+    noise: bool | Annotated[float, Gt(0)] = False
+    """Add a component of uniform density for rows that belong to no other: true, over the box of all rows; or volume V.
+    """
+    frozen: tuple[Annotated[int, Ge(0)], ...] = ()
+    """Components whose means and covariances stay as they are at the start, such as [0, 2]; their weights are fitted.
+    """
+
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for frozen components that there are not, or whose covariances are not their own."""
+        beyond = [one for one in self.frozen if one >= self.n_components]
+        if beyond or len(set(self.frozen)) < len(self.frozen):
+            raise ConfigurationError(
+                f"model.frozen {list(self.frozen)} must be different numbers from 0 to {self.n_components - 1}, "
+                "those of components"
+            )
+        family = STRUCTURES[self.covariance_type]
+        if 0 < len(self.frozen) < self.n_components and (family.shared or family.coupled):
+            raise ConfigurationError(
+                f"model.frozen {list(self.frozen)}: components of covariance_type {self.covariance_type} share parts "
+                "of their covariances, so freeze all of them, or take full, diag or spherical"
+            )
+
+    def noise_of(self, survey: Survey) -> Noise | None:
+        """Return the noise for rows of this survey, whose weight is still to be chosen; None without any.
+
+        Raises DataError if the box of the rows has no volume.
+        """
+        if self.noise is False:
+            return None
+        if self.noise is not True:
+            return Noise(0.0, float(np.log(self.noise)))
+        if survey.constant:
+            raise DataError(
+                f"model.noise is true, but the box of all rows has no volume, since column {survey.constant[0]} is "
+                "constant: drop it, or give the hypervolume as a number"
+            )
+        return Noise.of_box(survey.minimum, survey.maximum)
+
+    def adopt(self, mixture: Mixture, survey: Survey) -> Mixture:
+        """Return a mixture that was not fitted with these options as one of theirs: floor, noise, frozen components."""
+        noise = self.noise_of(survey)
+        if noise is not None and mixture.noise is not None:
+            noise = replace(noise, weight=mixture.noise.weight)
+        return project(replace(mixture, noise=noise, frozen=tuple(sorted(self.frozen))), self.floor(survey))
 
     def floor(self, survey: Survey) -> Floor:
         """Return the least covariance of a component for rows of this survey."""
@@ -87,6 +135,8 @@ class FitOptions:
             heat_rows(n_sample) < n_sample,
             EMOptions(self.tol / 10, 10 * self.max_iter, model.floor(survey), accelerate=True),
             given or Given(),
+            model.noise_of(survey),
+            tuple(sorted(model.frozen)),
         )
 
     def n_sample(self, model: ModelOptions, n_features: int) -> int:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
-from annotated_types import Ge, Le, MinLen
+from annotated_types import Ge, Gt, Le, MinLen
 
 from ...errors import ConfigurationError
 from ...options import STRICT, SizeInBytes, TextPattern
@@ -14,7 +14,7 @@ from ..init.starts import SeedOptions
 from ..mixture.covariance import ALL_TYPES, DEFAULT_TYPES, STRUCTURES, CovarianceType, named
 from ..mixture.data_summary import Survey
 from ..selection.criterion import CRITERIA, Criterion
-from ..selection.sweep import Candidate, SweepOptions
+from ..selection.sweep import Candidate, SweepOptions, structure_name
 from .fit import FitOptions, ModelOptions
 
 _RANGE = re.compile(r"^([0-9]+)\.\.([0-9]+)$")
@@ -33,6 +33,8 @@ class SelectOptions:
     """Numbers of components: a list, or a range as 1..10 with both its ends."""
     covariance_type: Annotated[tuple[TypePattern, ...], MinLen(1)] | TypePattern = DEFAULT_TYPES
     """Covariance types, or patterns as in [E*, VVV], or all: mclust's 14; each with each number of components."""
+    noise: Annotated[tuple[bool | Annotated[float, Gt(0)], ...], MinLen(1)] | None = None
+    """Noise components, as model.noise has them, such as [false, true]; each with each model. Default: model.noise."""
     criterion: Criterion = "bic"
     """bic, aic, aicc or icl, of which the smallest wins; heldout: the largest log-likelihood of rows held out."""
     folds: Annotated[int, Ge(2), Le(100)] = 5
@@ -71,18 +73,29 @@ class SelectOptions:
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
-        """The models that are compared: by covariance type, and within it by size."""
-        return tuple(Candidate(k, covariance_type) for covariance_type in self.types for k in self.sizes)
+        """The models that are compared: by covariance type, within it by noise, and within that by size."""
+        return tuple(
+            Candidate(k, covariance_type, noise)
+            for covariance_type in self.types
+            for noise in self.noises
+            for k in self.sizes
+        )
+
+    @property
+    def noises(self) -> tuple[bool | float, ...]:
+        """The noise components, each once."""
+        named_once = {structure_name("", one): one for one in self.noise or (False,)}
+        return tuple(named_once.values())
 
     @property
     def largest(self) -> Candidate:
         """The candidate that takes the most memory."""
-        return Candidate(self.sizes[-1], max(self.types, key=_work))
+        return Candidate(self.sizes[-1], max(self.types, key=_work), max(self.noises, key=bool))
 
     @property
     def smallest(self) -> Candidate:
         """The candidate that asks least of the data but for what its structure asks of columns."""
-        return Candidate(self.sizes[0], max(self.types, key=_work))
+        return Candidate(self.sizes[0], max(self.types, key=_work), max(self.noises, key=bool))
 
     @property
     def n_folds(self) -> int:
@@ -91,7 +104,8 @@ class SelectOptions:
 
     def model(self, candidate: Candidate, base: ModelOptions) -> ModelOptions:
         """Return the options of the candidate's model."""
-        return replace(base, n_components=candidate.n_components, covariance_type=candidate.covariance_type)
+        size, covariance_type = candidate.n_components, candidate.covariance_type
+        return replace(base, n_components=size, covariance_type=covariance_type, noise=candidate.noise)
 
     def n_sample(self, fit: FitOptions, base: ModelOptions, n_features: int) -> int:
         """Return the number of rows of the sample that all candidates share: what the largest asks for."""

@@ -42,7 +42,7 @@ def discriminant_view(mixture: Mixture, n_axes: int = 2) -> View:
     then the widest.
     """
     frame = mixture.frame
-    matrices, weights = mixture.matrices(frame), mixture.weights
+    matrices, weights = mixture.matrices(frame), mixture.shares
     within = matrices.mean(weights)
     widths, basis = np.linalg.eigh(within)
     kept = widths > _NARROWEST * widths[-1]
@@ -60,8 +60,8 @@ def discriminant_view(mixture: Mixture, n_axes: int = 2) -> View:
 def feature_separation(mixture: Mixture) -> Array:
     """Return for each feature the variance between components over the mean variance within them, (d,)."""
     variances = mixture.variances
-    between = mixture.weights @ (mixture.means - mixture.weights @ mixture.means) ** 2
-    ratio: Array = between / (mixture.weights @ variances)
+    between = mixture.shares @ (mixture.means - mixture.shares @ mixture.means) ** 2
+    ratio: Array = between / (mixture.shares @ variances)
     return ratio
 
 

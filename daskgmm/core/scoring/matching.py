@@ -62,7 +62,14 @@ def compare(first: Mixture, second: Mixture) -> Comparison:
     alone_first, alone_second = _others(live[0][rows], first), _others(live[1][columns], second)
     changes = sum(abs(match.weights[1] - match.weights[0]) for match in matches)
     alone = first.weights[list(alone_first)].sum() + second.weights[list(alone_second)].sum()
-    return Comparison(matches, alone_first, alone_second, float(changes + alone) / 2)
+    before, after = noise_weights(first, second)
+    return Comparison(matches, alone_first, alone_second, float(changes + alone + abs(after - before)) / 2)
+
+
+def noise_weights(first: Mixture, second: Mixture) -> tuple[float, float]:
+    """Return the weights of the noise of two mixtures, 0 where there is none."""
+    before, after = (0.0 if one.noise is None else one.noise.weight for one in (first, second))
+    return before, after
 
 
 def _match(first: Mixture, second: Mixture, distances: Array, one: int, other: int) -> Match:

@@ -15,6 +15,7 @@ from ..arrays.types import Array
 from ..kernels.compiled import Outputs
 from ..kernels.missing import NOTHING_FILLED, pattern
 from ..kernels.natural_parameters import Coefficients
+from ..mixture.noise import NOISE
 from .merging import cluster_probabilities
 
 LEFT_OUT = -2  # label of a row that is left out; its probabilities and log-density are NaN
@@ -35,8 +36,8 @@ class Wanted:
 class Prediction:
     """Results of n rows."""
 
-    labels: NDArray[np.int32]  # (n,), argmax_k r_nk, or LEFT_OUT
-    probabilities: NDArray[np.floating] | None  # (n, k), r_nk; or (n, m), the m largest, in falling order
+    labels: NDArray[np.int32]  # (n,), argmax_k r_nk, NOISE or LEFT_OUT
+    probabilities: NDArray[np.floating] | None  # (n, k), r_nk, that of noise last; or (n, m), the m largest, falling
     log_density: Array | None  # (n,), log p(x_n) in nats
     components: NDArray[np.int32] | None = None  # (n, m), whose probabilities those are, where m of k are wanted
     clusters: NDArray[np.int32] | None = None  # (n,), argmax_c sum_{k in c} r_nk, or LEFT_OUT
@@ -70,14 +71,16 @@ def predict(
 ) -> Prediction:
     """Return the prediction for rows (n, d), with the coefficients that `prepare_prediction` returned.
 
-    Rows whose weight is 0 are absent, and may hold anything; other weights (n,) change nothing. Raises NotFiniteError
+    Probabilities have one column for each component, and a last one for the noise if there is any. Rows whose weight is
+    0 are absent, and may hold anything; other weights (n,) change nothing. Raises NotFiniteError
     at a value that is not finite, unless it is NaN and the coefficients are for missing values; `place` says there at
     which index of the grid that row is. A row without any value has the label LEFT_OUT and the log-density 0, and its
     probabilities are the weights.
     """
-    prediction = Prediction.empty(len(rows), n_components, wanted)
+    width = n_components + coefficients.has_noise
+    prediction = Prediction.empty(len(rows), width, wanted)
     clusters = None if wanted.clusters is None else np.array(wanted.clusters)
-    held = n_components if wanted.probabilities or clusters is not None else 0
+    held = width if wanted.probabilities or clusters is not None else 0
     at = 0
     with single_threaded():
         for block, weights in blocks(rows, row_weights, held):
@@ -99,7 +102,8 @@ def _fill(
     clusters: NDArray[np.integer] | None,
 ) -> None:
     """Fill the part of a prediction that belongs to a block; k values for each row are held for this block alone."""
-    resp = np.empty((0 if part.probabilities is None and clusters is None else len(block), k))
+    width = k + coefficients.has_noise
+    resp = np.empty((0 if part.probabilities is None and clusters is None else len(block), width))
     log_prob = np.empty(0) if part.log_density is None else part.log_density
     _score(block, coefficients, Outputs(part.labels, resp, log_prob))
     if part.probabilities is not None and part.components is not None:
@@ -107,6 +111,10 @@ def _fill(
         part.probabilities[:] = np.take_along_axis(resp, part.components, axis=1)
     elif part.probabilities is not None:
         part.probabilities[:] = resp
+    if coefficients.has_noise:
+        for numbers in (part.labels, part.components):
+            if numbers is not None:
+                numbers[numbers == k] = NOISE
     if part.clusters is not None and clusters is not None:
         part.clusters[:] = cluster_probabilities(resp, clusters).argmax(axis=1)
     if absent is not None:

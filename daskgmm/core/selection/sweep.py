@@ -22,6 +22,7 @@ from ..mixture.covariance import STRUCTURES, CovarianceType
 from ..mixture.data_summary import Survey
 from ..mixture.degenerate import unsound_components
 from ..mixture.mixture import Mixture
+from ..mixture.noise import N_PARAMETERS
 from ..mixture.resolution import lattice_excess
 from .criterion import CRITERIA, Criterion
 from .folds import Fold, Scored
@@ -39,16 +40,34 @@ class Candidate:
 
     n_components: int
     covariance_type: CovarianceType
+    noise: bool | float = False  # as in the options of the model
+
+    @property
+    def structure(self) -> str:
+        """What it has in common with candidates of other sizes: full, or full+noise."""
+        return structure_name(self.covariance_type, self.noise)
 
     @property
     def name(self) -> str:
-        """What it is called in tables and files: full-3."""
-        return f"{self.covariance_type}-{self.n_components}"
+        """What it is called in tables and files: full-3, full+noise-3."""
+        return f"{self.structure}-{self.n_components}"
 
     def n_parameters(self, n_features: int) -> int:
         """Return the number of free parameters."""
         k, d = self.n_components, n_features
-        return k - 1 + k * d + STRUCTURES[self.covariance_type].n_parameters(k, d)
+        noise = 0 if self.noise is False else N_PARAMETERS
+        return k - 1 + k * d + STRUCTURES[self.covariance_type].n_parameters(k, d) + noise
+
+
+def structure_name(covariance_type: str, noise: bool | float) -> str:
+    """Return the name of all candidates of a covariance type and noise: full, full+noise, full+noise:400 for V = 400.
+
+    >>> structure_name("tied", True), structure_name("full", 400.0)
+    ('tied+noise', 'full+noise:400')
+    """
+    if noise is False:
+        return covariance_type
+    return f"{covariance_type}+noise" + ("" if noise is True else f":{noise:.12g}")
 
 
 @dataclass(frozen=True)

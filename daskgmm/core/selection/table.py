@@ -20,6 +20,7 @@ from .sweep import (
     comparable,
     held_out_of,
     standard_error,
+    structure_name,
 )
 
 _EVIDENCE = ((2.0, "weak"), (6.0, "positive"), (10.0, "strong"), (np.inf, "very strong"))
@@ -53,6 +54,12 @@ class Row:
     collapsed: tuple[int, ...] = ()  # components of too few rows for their covariance: the criterion means little
     nested: str | None = None  # the smaller candidate whose log-likelihood this one takes over: it holds its mixture
     failed: bool = False  # stop_reason says why
+    noise: bool | float = False  # whether it has a noise component, or its hypervolume if that was given
+
+    @property
+    def structure(self) -> str:
+        """What it has in common with candidates of other sizes: full, or full+noise."""
+        return structure_name(self.covariance_type, self.noise)
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ def selection(sweep: Sweep, options: SweepOptions) -> Selection | None:
     for one in sweep.candidates:
         rows.append(_never_below(_row(sweep, one, options), rows, sweep, options))
     judged = _judged(rows, best, options.criterion)
-    elbows = {one.covariance_type: _elbow(judged, one.covariance_type) for one in rows}
+    elbows = {one.structure: _elbow(judged, one.structure) for one in rows}
     return Selection(options.criterion, best.name, tuple(judged), elbows, sweep.survey.weight_sum, sweep.n_folds)
 
 
@@ -124,7 +131,8 @@ def elbow(sizes: Sequence[int], log_likelihoods: Sequence[float]) -> int | None:
 
 def _row(sweep: Sweep, one: Candidate, options: SweepOptions) -> Row:
     d, seconds = sweep.survey.n_features, sweep.seconds.get(one.name, 0.0)
-    row = Row(one.name, one.covariance_type, one.n_components, one.n_parameters(d), seconds=seconds)
+    size = one.n_components, one.n_parameters(d)
+    row = Row(one.name, one.covariance_type, *size, seconds=seconds, noise=one.noise)
     if one.name in sweep.failures:
         return replace(row, failed=True, stop_reason=sweep.failures[one.name])
     trial = sweep.states[one.name].best
@@ -156,9 +164,7 @@ def _never_below(row: Row, before: Sequence[Row], sweep: Sweep, options: SweepOp
     it is the best that is known of it. Cutting the lightest component adds log 2 for each of its rows to the entropy.
     """
     smaller = [
-        one
-        for one in before
-        if one.covariance_type == row.covariance_type and one.log_likelihood is not None and not one.collapsed
+        one for one in before if one.structure == row.structure and one.log_likelihood is not None and not one.collapsed
     ]
     if row.log_likelihood is None or not smaller:
         return row
@@ -168,7 +174,8 @@ def _never_below(row: Row, before: Sequence[Row], sweep: Sweep, options: SweepOp
     source = best.nested or best.name
     statistics = sweep.states[source].best.statistics
     assert statistics is not None, "as in _row"
-    cut = float(statistics.counts.min()) * (row.n_components - _size(sweep, source))
+    n_parts = _size(sweep, source)
+    cut = float(statistics.counts[:n_parts].min()) * (row.n_components - n_parts)
     entropy = statistics.entropy + cut * float(np.log(2))
     row = _with_likelihood(row, best.log_likelihood, entropy, sweep.survey.weight_sum)
     return replace(row, nested=source)
@@ -196,7 +203,7 @@ def _judge(row: Row, value: float | None, best: float, least_bic: float | None) 
     return replace(row, delta=abs(value - best), delta_bic=delta, evidence=evidence(delta) if delta > 0 else None)
 
 
-def _elbow(rows: Sequence[Row], covariance_type: str) -> int | None:
+def _elbow(rows: Sequence[Row], structure: str) -> int | None:
     known = (row for row in rows if row.log_likelihood is not None and not row.collapsed)  # else it has no bound
-    own = [row for row in known if row.covariance_type == covariance_type]
+    own = [row for row in known if row.structure == structure]
     return elbow([row.n_components for row in own], [row.log_likelihood or 0.0 for row in own])

@@ -72,7 +72,7 @@ def _hexagons(axes: Axes, points: Array, story: Story, window: tuple[Array, Arra
     inside = ((points >= low) & (points <= high)).all(axis=1) & (story.scored.labels >= 0)
     if not inside.any():
         return
-    labels = story.scored.labels[inside]
+    labels = story.drawn_labels[inside]
     of_grid: dict[str, Any] = {
         "gridsize": (_HEXAGONS, round(_HEXAGONS * 0.48)),
         "extent": (low[0], high[0], low[1], high[1]),
@@ -83,7 +83,7 @@ def _hexagons(axes: Axes, points: Array, story: Story, window: tuple[Array, Arra
     counts = axes.hexbin(x, y, C=np.ones(len(x)), reduce_C_function=len, visible=False, **of_grid)
     hexagons = axes.hexbin(x, y, C=labels, reduce_C_function=_commonest, rasterized=True, **of_grid)
     shares = np.log1p(np.asarray(counts.get_array())) / np.log1p(np.asarray(counts.get_array()).max())
-    colours = np.array([_rgb(story.colours[int(label)]) for label in np.asarray(hexagons.get_array())])
+    colours = np.array([_rgb(story.label_colours[int(label)]) for label in np.asarray(hexagons.get_array())])
     hexagons.set_array(None)
     hexagons.set_facecolor(np.column_stack([colours, 0.15 + 0.75 * shares]))  # type: ignore[arg-type]
     counts.remove()
@@ -188,7 +188,7 @@ def _share(value: float) -> str:
 
 def certainty(story: Story) -> Drawing | None:
     """Return how certain the labels of the sampled rows are, by component."""
-    if not len(story.rows) or story.mixture.n_components < 2:
+    if not len(story.rows) or len(story.mixture.all_weights) < 2:
         return None
     drawn, axes = figure(_WIDTH, _HEIGHT)
     edges = np.linspace(0, 1, 41)

@@ -38,7 +38,7 @@ def _marginal(story: Story, feature: int, width: float = _WIDTH, height: float =
         axes.bar(edges[:-1], heights, np.diff(edges), align="edge", color=LEFT_OUT, alpha=0.35, linewidth=0)
     grid = _grid(story, feature, low, high)
     densities = _densities(story, feature, grid) * scale
-    total = densities.sum(axis=0)
+    total = densities.sum(axis=0) + _noise_density(story, feature) * scale
     axes.plot(grid, total, color=INK, linewidth=2.6)  # first, for components that lie apart are all of it
     for component in story.by_weight[::-1]:
         axes.plot(grid, densities[component], color=story.colours[component], linewidth=1.4)
@@ -97,3 +97,12 @@ def _densities(story: Story, feature: int, grid: Array) -> NDArray[np.float64]:
         whitened = (grid - mixture.means[:, feature, None]) / deviations
         bells: Array = np.exp(-np.minimum(whitened**2, 1400) / 2) / (np.sqrt(2 * np.pi) * deviations)
     return mixture.weights[:, None] * bells
+
+
+def _noise_density(story: Story, feature: int) -> float:
+    """Return the density of the feature in the noise, times its weight; 0 if its box is not known."""
+    noise = story.mixture.noise
+    if noise is None or noise.box is None:
+        return 0.0
+    lowest, highest = noise.box
+    return noise.weight / (highest[feature] - lowest[feature])

@@ -33,6 +33,8 @@ def summary(story: Story) -> list[str]:
 def _what(story: Story) -> str:
     mixture, beginning = story.mixture, story.record.beginning
     gaussians = "One Gaussian" if mixture.n_components == 1 else f"A mixture of {mixture.n_components} Gaussians"
+    if mixture.noise is not None:
+        gaussians += f" and noise, which holds {_percent(mixture.noise.weight)} of the rows,"
     features = "one feature" if mixture.n_features == 1 else f"{mixture.n_features} features"
     text = (
         f"{gaussians} of {mixture.covariance_type} covariance was fitted to {beginning.n_rows:,} rows of {features} "
@@ -88,7 +90,7 @@ def overlapping(story: Story, least: float) -> list[tuple[int, int, float]]:
 
 def share_of_sure(story: Story) -> float | None:
     """Return the share of the sampled rows whose component is certain; None without a sample or a choice."""
-    if not len(story.rows) or story.mixture.n_components < 2:
+    if not len(story.rows) or len(story.mixture.all_weights) < 2:
         return None
     return float(story.row_weights[story.certainties >= _SURE].sum() / story.row_weights.sum())
 

@@ -13,6 +13,7 @@ from ...text import counted, harmless, two_digits, with_precision
 from . import figures, marginals
 from . import selection as candidates
 from .clusters import merging
+from .colours import LEFT_OUT
 from .convergence import convergence
 from .figures import text_on
 from .images import Picture, pictures
@@ -89,25 +90,30 @@ def _tiles(story: Story) -> list[tuple[str, str]]:
 
 
 def _strip(story: Story) -> list[dict[str, Any]]:
-    """Return the components, heaviest first, as parts of a bar."""
-    return [
-        {
-            "number": int(one),
-            "colour": story.colours[one],
-            "ink": text_on(story.colours[one]),
-            "percent": f"{100 * story.mixture.weights[one]:.3f}",
-            "wide": bool(story.mixture.weights[one] >= 0.035),
-        }
-        for one in story.by_weight
-        if story.mixture.weights[one] > 0
-    ]
+    """Return the components, heaviest first, and the noise, if there is any, as parts of a bar."""
+    weights, noise = story.mixture.weights, story.mixture.noise
+    parts = [_part(int(one), story.colours[one], weights[one]) for one in story.by_weight if weights[one] > 0]
+    return parts if noise is None else [*parts, _part("noise", LEFT_OUT, noise.weight)]
+
+
+def _part(name: int | str, colour: str, weight: float) -> dict[str, Any]:
+    return {
+        "number": name,
+        "colour": colour,
+        "ink": text_on(colour),
+        "percent": f"{100 * weight:.3f}",
+        "wide": bool(weight >= 0.035),
+    }
 
 
 def _table(story: Story) -> dict[str, Any]:
     features = story.shown_features
     return {
         "features": [story.names[feature] for feature in features],
-        "rows": [_table_row(story, int(component), features) for component in story.shown_components],
+        "rows": [
+            *(_table_row(story, int(component), features) for component in story.shown_components),
+            *_noise_row(story, features),
+        ],
         "has_entropy": bool(len(story.rows)),
         "has_labelled": bool(story.record.course.labelled),
         "has_nearest": bool(story.nearest),
@@ -123,7 +129,7 @@ def _table_row(story: Story, component: int, features: Any) -> dict[str, Any]:
         "colour": story.colours[component],
         "ink": text_on(story.colours[component]),
         "weight": f"{weight:.4f}" if weight >= 5e-5 or weight == 0 else f"{weight:.1e}",
-        "percent": f"{100 * weight / max(float(mixture.weights.max()), 1e-300):.1f}",
+        "percent": f"{100 * weight / max(float(mixture.all_weights.max()), 1e-300):.1f}",
         "labelled": f"{story.record.course.labelled[component]:,}" if story.record.course.labelled else None,
         "size": f"{weight * story.model.summary.weight_sum:,.0f}",
         "nearest": None if nearest is None else (nearest[0], f"{nearest[1]:.2f}", f"{np.exp(-nearest[1]):.2f}"),
@@ -137,6 +143,26 @@ def _table_row(story: Story, component: int, features: Any) -> dict[str, Any]:
 
 def _mean(mean: float, deviation: float) -> tuple[str, str]:
     return _signed(with_precision(mean, deviation)), two_digits(deviation)
+
+
+def _noise_row(story: Story, features: Any) -> list[dict[str, Any]]:
+    """Return the row of the noise, if there is any."""
+    noise, mixture = story.mixture.noise, story.mixture
+    if noise is None:
+        return []
+    row = {
+        "number": "noise",
+        "colour": LEFT_OUT,
+        "ink": text_on(LEFT_OUT),
+        "weight": f"{noise.weight:.4f}",
+        "percent": f"{100 * noise.weight / float(mixture.all_weights.max()):.1f}",
+        "size": f"{noise.weight * story.model.summary.weight_sum:,.0f}",
+        "labelled": None,
+        "nearest": None,
+        "entropy": "–",
+        "values": [("–", "")] * len(features),
+    }
+    return [row]
 
 
 def _signed(number: str) -> str:

@@ -22,7 +22,7 @@ from ...core.scoring.prediction import Prediction, Wanted, predict
 from ...core.selection.table import Selection
 from ...provenance import Record
 from ...text import harmless, shorten
-from .colours import component_colours
+from .colours import LEFT_OUT, component_colours
 
 _LONGEST_NAME = 48  # characters of a name along an axis
 _DISCRIMINANT_AXES = ("first discriminant axis", "second discriminant axis")
@@ -159,7 +159,7 @@ class Story:
 
     @property
     def resp(self) -> Array:
-        """Responsibilities of the sampled rows, (m, k)."""
+        """Responsibilities of the sampled rows, (m, k); with noise (m, k + 1)."""
         assert self.scored.probabilities is not None
         return np.asarray(self.scored.probabilities, dtype=np.float64)
 
@@ -168,12 +168,22 @@ class Story:
         """Mean of -sum_k r_k log r_k, in nats, over the sampled rows that are labelled each component; NaN if none."""
         resp = self.resp
         entropy = -np.sum(resp * np.log(np.maximum(resp, 1e-300)), axis=1)
-        labels, k = self.scored.labels, self.mixture.n_components
-        weights = np.where(labels >= 0, self.row_weights, 0.0)  # rows without any value have no component
-        total = np.bincount(np.maximum(labels, 0), weights * entropy, minlength=k)
-        counts = np.bincount(np.maximum(labels, 0), weights, minlength=k)
+        labels, k = self.drawn_labels, self.mixture.n_components
+        total = np.bincount(labels, self.row_weights * entropy, minlength=k)[:k]
+        counts = np.bincount(labels, self.row_weights, minlength=k)[:k]
         means: Array = np.divide(total, counts, out=np.full(k, np.nan), where=counts > 0)
         return means
+
+    @property
+    def drawn_labels(self) -> NDArray[np.int32]:
+        """Labels of the sampled rows, (m,), with k for the noise: numbers of `label_colours`."""
+        labels = self.scored.labels
+        return np.where(labels < 0, np.int32(self.mixture.n_components), labels)
+
+    @property
+    def label_colours(self) -> tuple[str, ...]:
+        """The colour of each component, and last that of the noise."""
+        return (*self.colours, LEFT_OUT)
 
     @cached_property
     def certainties(self) -> Array:

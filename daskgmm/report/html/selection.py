@@ -91,7 +91,7 @@ def table(selection: Selection | None) -> dict[str, Any] | None:
 
 def described(row: Row) -> str:
     """Return what a candidate is, in words."""
-    return f"{row.covariance_type} covariance with {row.n_components} component{'s' * (row.n_components > 1)}"
+    return f"{row.structure} covariance with {row.n_components} component{'s' * (row.n_components > 1)}"
 
 
 _NAMES = ("log-likelihood / row", "passes", "seconds", "remark")
@@ -110,7 +110,7 @@ def _table_row(row: Row, selection: Selection) -> dict[str, Any]:
     ]
     return {
         "name": row.name,
-        "colour": _COLOURS.get(row.covariance_type, LEFT_OUT),
+        "colour": _COLOURS.get(row.structure, LEFT_OUT),
         "chosen": row.name == selection.best,
         "cells": [(_signed(text), _signed(small)) for text, small in cells],
     }
@@ -163,7 +163,7 @@ def _likelihood(selection: Selection) -> Drawing | None:
         return None
     drawn, axes = figure(400, 270)
     _draw(axes, selection, known, "mean_log_likelihood")
-    bends = [row for row in known if selection.elbow.get(row.covariance_type) == row.n_components]
+    bends = [row for row in known if selection.elbow.get(row.structure) == row.n_components]
     for row in bends:
         axes.plot(row.n_components, row.mean_log_likelihood or 0.0, marker="s", markersize=13, **_RING)
     axes.set_ylabel("nats per row")
@@ -176,11 +176,9 @@ def _likelihood(selection: Selection) -> Drawing | None:
 
 
 def _draw(axes: Axes, selection: Selection, known: list[Row], column: str) -> None:
-    for kind in dict.fromkeys(row.covariance_type for row in known):
+    for kind in dict.fromkeys(row.structure for row in known):
         look: dict[str, Any] = {"color": _COLOURS.get(kind, INK)}
-        own = [
-            row for row in known if row.covariance_type == kind and (not row.collapsed or row.name == selection.best)
-        ]
+        own = [row for row in known if row.structure == kind and (not row.collapsed or row.name == selection.best)]
         x, y = [row.n_components for row in own], [_value(row, column) for row in own]
         errors = [row.held_out_error or 0.0 for row in own] if column == "held_out" else None
         axes.errorbar(x, y, errors, marker=_MARKERS.get(kind, "o"), markersize=5, capsize=2.5, label=kind, **look)
@@ -188,7 +186,7 @@ def _draw(axes: Axes, selection: Selection, known: list[Row], column: str) -> No
     for row in known:
         if not _is_sound(row, selection):
             at = min(max(_value(row, column), low), high)  # without a bound, they must not flatten the others
-            colour = _COLOURS.get(row.covariance_type, INK)
+            colour = _COLOURS.get(row.structure, INK)
             axes.plot(row.n_components, at, "x", color=colour, markersize=6, markeredgewidth=1.8, clip_on=False)
     axes.plot(selection.chosen.n_components, _value(selection.chosen, column), marker="o", markersize=13, **_RING)
     axes.set_ylim(low, high)

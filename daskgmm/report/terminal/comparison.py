@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from ...core.em.fitted_model import Model
-from ...core.scoring.matching import Comparison, compare
+from ...core.scoring.matching import Comparison, compare, noise_weights
 from ...errors import DataError
 from ...text import counted, shown
 
@@ -66,4 +66,8 @@ def _table(result: Comparison, first: Model, second: Model, features: tuple[str,
         table.add_row(str(component), "-", "", f"{weight:.4f}", f"{-weight:+.4f}")
     for component in result.only_second:
         table.add_row("-", str(component), "", "0.0000", f"{second.mixture.weights[component]:+.4f}")
+    names = ["-" if one.mixture.noise is None else "noise" for one in (first, second)]
+    if "noise" in names:
+        before, after = noise_weights(first.mixture, second.mixture)
+        table.add_row(*names, "", f"{before:.4f}", f"{after - before:+.4f}")
     return table

@@ -43,6 +43,10 @@ def _facts(model: Model) -> Table:
     }
     if summary.empty_components:
         facts["empty components"] = ", ".join(map(str, summary.empty_components))
+    if mixture.noise:
+        facts["noise"] = f"density 1 / V, log V = {mixture.noise.log_volume:.6g}"
+    if mixture.frozen:
+        facts["frozen components"] = ", ".join(map(str, mixture.frozen))
     if model.anomaly:
         facts["anomalies"] = f"log-density below {model.anomaly.threshold:.6g}, quantile {model.anomaly.quantile:g}"
     for name, value in facts.items():
@@ -58,6 +62,9 @@ def _components(model: Model) -> Table:
         weight = mixture.weights[component]
         rows = f"{weight * model.summary.weight_sum:,.0f}"
         table.add_row(str(component), f"{weight:.4f}", rows, *nearest[component])
+    if mixture.noise is not None:
+        weight = mixture.noise.weight
+        table.add_row("noise", f"{weight:.4f}", f"{weight * model.summary.weight_sum:,.0f}", "", "")
     return table
 
 

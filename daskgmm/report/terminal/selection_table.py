@@ -44,7 +44,7 @@ def selection_line(selection: Selection) -> str:
     """Return the choice in one line."""
     row, others = selection.chosen, sorted(r.delta for r in selection.rows if r.delta is not None)
     components = counted(row.n_components, "component")
-    what = f"{row.covariance_type} covariance, {components}: best of {counted(len(selection.rows), 'candidate')}"
+    what = f"{row.structure} covariance, {components}: best of {counted(len(selection.rows), 'candidate')}"
     ahead = f", {number(others[1], places(selection))} ahead of the next" if len(others) > 1 else ""
     return f"{what} by {selection.criterion} ({number(row.criterion, places(selection))}{ahead})"
 

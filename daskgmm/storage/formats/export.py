@@ -51,8 +51,10 @@ def as_json(model: Model) -> bytes:
     daskgmm_kind "mixture", daskgmm_format (1), daskgmm_version, model (a fingerprint of the parameters);
     covariance_type, n_components k, n_features d, n_parameters, feature_names (d texts, or null);
     weights (k), means (k x d), covariances (tied and EEE d x d, diag and families ..I k x d, spherical, EII and VII k,
-    others k x d x d), in the units of the features; summary (log_likelihood in nats per row, weight_sum, aic, bic, icl,
-    n_iter, converged, stop_reason, empty_components); anomaly (quantile and threshold of the log-density, or null).
+    others k x d x d), in the units of the features; noise, if there is any (weight, log_volume, and box: its lowest and
+    highest corner, or null); frozen, if any are (numbers of components); summary (log_likelihood in nats per row,
+    weight_sum, aic, bic, icl, n_iter, converged, stop_reason, empty_components); anomaly (quantile and threshold of the
+    log-density, or null).
     """
     mixture = model.mixture
     document = {
@@ -68,6 +70,8 @@ def as_json(model: Model) -> bytes:
         "weights": mixture.weights.tolist(),
         "means": mixture.means.tolist(),
         "covariances": mixture.covariances.tolist(),
+        **({"noise": asdict(mixture.noise)} if mixture.noise else {}),
+        **({"frozen": list(mixture.frozen)} if mixture.frozen else {}),
         "summary": asdict(model.summary),
         "anomaly": asdict(model.anomaly) if model.anomaly else None,
     }
@@ -135,6 +139,8 @@ FORMATS = {
 
 
 def _estimator(mixture: Mixture) -> Any:
+    if mixture.noise is not None:
+        raise ConfigurationError("scikit-learn and ONNX have no mixture with a noise component: export it as json")
     from sklearn.mixture import GaussianMixture  # as above
 
     estimator = GaussianMixture(mixture.n_components, covariance_type=mixture.structure.layout.name)

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from ...core.em.fitted_model import Anomaly, FitSummary, Model
 from ...core.kernels.natural_parameters import prepare_prediction
 from ...core.mixture.covariance import STRUCTURES, CovarianceType
-from ...core.mixture.mixture import Mixture
+from ...core.mixture.mixture import Mixture, check_parts
+from ...core.mixture.noise import Noise
 from ...errors import DataError
 from ...filesystem.location import place, public
 from ...filesystem.retry import denial, is_denied, reason
@@ -32,6 +33,8 @@ def save_model(model: Model, path: str | Path) -> None:
         "feature_names": list(model.feature_names) if model.feature_names else None,
         "summary": asdict(model.summary),
         "anomaly": asdict(model.anomaly) if model.anomaly else None,
+        **({"noise": asdict(mixture.noise)} if mixture.noise else {}),
+        **({"frozen": list(mixture.frozen)} if mixture.frozen else {}),
     }
     arrays = {
         MODEL_WEIGHTS: mixture.weights,
@@ -91,6 +94,8 @@ class _Attributes(BaseModel):
     feature_names: tuple[str, ...] | None
     summary: FitSummary
     anomaly: Anomaly | None = None
+    noise: Noise | None = None
+    frozen: tuple[int, ...] = ()
 
 
 class _Group(BaseModel):
@@ -114,7 +119,8 @@ def _read(path: Path) -> Model:
     arrays = {spec: read_values(path, spec, shape) for spec, shape in shapes.items()}
     if kept.feature_names is not None and len(kept.feature_names) != d:
         raise ValueError(f"{len(kept.feature_names)} feature names for {d} features")
-    mixture = Mixture(structure.name, *arrays.values())
+    weights, means, covariances = arrays.values()
+    mixture = Mixture(structure.name, weights, means, covariances, kept.noise, kept.frozen)
     _check_mixture(mixture)
     check_whole(path, arrays)
     return Model(mixture, kept.feature_names or None, kept.summary, kept.anomaly)
@@ -125,7 +131,8 @@ def _check_mixture(mixture: Mixture) -> None:
     for name in ("weights", "means", "covariances"):
         if not np.isfinite(getattr(mixture, name)).all():
             raise ValueError(f"{name} holds values that are not finite")
-    weights, covariances = mixture.weights, mixture.covariances
+    weights, covariances = mixture.all_weights, mixture.covariances
+    check_parts(mixture)
     if (weights < 0).any() or not np.isclose(weights.sum(), 1.0):
         raise ValueError(f"weights must be 0 or more and sum to 1, not to {weights.sum()}")
     if mixture.structure.layout.dense and not np.allclose(covariances, np.swapaxes(covariances, -1, -2)):
@@ -142,4 +149,6 @@ def fingerprint(model: Model) -> str:
     digest.update(mixture.covariance_type.encode())
     for values in (mixture.weights, mixture.means, mixture.covariances):
         digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
+    if mixture.noise:
+        digest.update(repr((mixture.noise.weight, mixture.noise.log_volume)).encode())
     return digest.hexdigest()[:16]

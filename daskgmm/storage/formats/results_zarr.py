@@ -56,14 +56,23 @@ class ResultKinds:
     log_density: bool = False
     threshold: float | None = None  # of the log-density; rows below it are anomalies
     clusters: tuple[int, ...] | None = None  # of the components, where the cluster of each row is written
+    n_noise: int = field(default=0, repr=False)  # 1 if there is noise, whose probability comes last
 
     @classmethod
     def of(
-        cls, output: OutputOptions, n_components: int, threshold: float | None, clusters: tuple[int, ...] | None = None
+        cls,
+        output: OutputOptions,
+        n_components: int,
+        threshold: float | None,
+        clusters: tuple[int, ...] | None = None,
+        *,
+        has_noise: bool = False,
     ) -> ResultKinds:
         """Return the results that the options name."""
-        top = None if output.top_m is None else min(output.top_m, n_components)
-        return cls(n_components, output.labels, output.has_probabilities, top, output.log_density, threshold, clusters)
+        width = n_components + has_noise
+        top = None if output.top_m is None else min(output.top_m, width)
+        kinds = output.labels, output.has_probabilities, top, output.log_density
+        return cls(n_components, *kinds, threshold, clusters, int(has_noise))
 
     @property
     def wanted(self) -> Wanted:
@@ -74,10 +83,11 @@ class ResultKinds:
     @property
     def specs(self) -> dict[str, list[ArraySpec]]:
         """The arrays of each result."""
-        by_rank = [TOP_PROBABILITIES, components_spec(self.n_components)]
+        k, has_noise = self.n_components, self.n_noise > 0
+        by_rank = [TOP_PROBABILITIES, components_spec(k, has_noise=has_noise)]
         kinds = {
-            "labels": [labels_spec(self.n_components)] if self.labels else [],
-            "clusters": [] if self.clusters is None else [clusters_spec(self.n_components)],
+            "labels": [labels_spec(k, has_noise=has_noise)] if self.labels else [],
+            "clusters": [] if self.clusters is None else [clusters_spec(k)],
             "probabilities": (by_rank if self.top else [PROBABILITIES]) if self.probabilities else [],
             "log_density": [LOG_DENSITY] if self.log_density else [],
             "anomaly": [] if self.threshold is None else [ANOMALY],
@@ -91,7 +101,7 @@ class ResultKinds:
 
     def width(self, spec: ArraySpec) -> int:
         """Return how many values an array holds of each row."""
-        return {"component": self.n_components, "rank": self.top or 1}.get(spec.dims[-1], 1)
+        return {"component": self.n_components + self.n_noise, "rank": self.top or 1}.get(spec.dims[-1], 1)
 
     def values(self, spec: ArraySpec, prediction: Prediction) -> NDArray[Any]:
         """Return an array's values of a prediction, in its dtype."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from math import prod
 from pathlib import Path
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from ...core.em.anderson import Step
 from ...core.em.loop import State, StopReason, Trial
 from ...core.mixture.data_summary import Survey
-from ...core.mixture.mixture import Mixture
+from ...core.mixture.mixture import Mixture, check_parts
+from ...core.mixture.noise import Noise
 from ...core.mixture.statistics import Statistics
 from ...errors import DataError
 from ...events import Listener, Notice, ignore
@@ -190,6 +191,8 @@ def _describe_mixture(mixture: Mixture, arrays: _Arrays) -> dict[str, Any]:
     return {
         "covariance_type": mixture.covariance_type,
         **{spec.name: arrays.add(getattr(mixture, spec.name)) for spec in specs},
+        **({"noise": asdict(mixture.noise)} if mixture.noise else {}),
+        **({"frozen": list(mixture.frozen)} if mixture.frozen else {}),
     }
 
 
@@ -253,8 +256,11 @@ def _trial(entry: Mapping[str, Any], arrays: _Stored) -> Trial:
         Step(_mixture(one["mixture"], arrays), _mixture(one["image"], arrays), bool(one["suggested"]))
         for one in entry["steps"]
     )
+    mixture = _mixture(entry, arrays)
+    if statistics and statistics["sums"]["shape"][0] != len(mixture.all_weights):
+        raise ValueError(f"sums of {statistics['sums']['shape'][0]} components, of {len(mixture.all_weights)}")
     return Trial(
-        _mixture(entry, arrays),
+        mixture,
         tuple(arrays[CHECKPOINT_HISTORY, entry["history"]].tolist()),
         statistics and _statistics(statistics, arrays),
         StopReason[entry["stop"]] if entry["stop"] is not None else None,
@@ -272,7 +278,16 @@ def _trial(entry: Mapping[str, Any], arrays: _Stored) -> Trial:
 def _mixture(entry: Mapping[str, Any], arrays: _Stored) -> Mixture:
     kind = str(entry["covariance_type"])
     weights, means, covariances = (arrays[spec, entry[spec.name]] for spec in _mixture_specs(kind))
-    return Mixture(kind, weights, means, covariances)
+    mixture = Mixture(kind, weights, means, covariances, _noise(entry.get("noise")), tuple(entry.get("frozen", ())))
+    check_parts(mixture)
+    return mixture
+
+
+def _noise(entry: Mapping[str, Any] | None) -> Noise | None:
+    if entry is None:
+        return None
+    box = entry["box"] and tuple(tuple(map(float, corner)) for corner in entry["box"])
+    return Noise(float(entry["weight"]), float(entry["log_volume"]), box)
 
 
 def _statistics(entry: Mapping[str, Any], arrays: _Stored) -> Statistics:

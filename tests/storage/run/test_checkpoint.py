@@ -21,6 +21,7 @@ from daskgmm.core.mixture.covariance import STRUCTURES
 from daskgmm.core.mixture.data_summary import Survey
 from daskgmm.core.mixture.feature_map import FeatureMap
 from daskgmm.core.mixture.mixture import Mixture
+from daskgmm.core.mixture.noise import Noise
 from daskgmm.core.mixture.statistics import Statistics
 from daskgmm.errors import DataError
 from daskgmm.events import Iteration
@@ -41,7 +42,11 @@ def mixtures(draw, kind, k, d):
     covariances = draw(floats(*STRUCTURES[kind].layout.shape(k, d)))
     if draw(st.booleans()):
         covariances = np.asfortranarray(covariances)
-    return Mixture(kind, draw(floats(k)), draw(floats(k, d)), covariances)
+    corners = tuple(map(float, range(d))), tuple(map(float, range(1, d + 1)))
+    box = draw(st.none() | st.just(corners))
+    noise = draw(st.none() | st.builds(Noise, st.floats(0, 1), st.floats(-9, 9), st.just(box)))
+    frozen = draw(st.sampled_from([(), (0,), tuple(range(k))]))
+    return Mixture(kind, draw(floats(k)), draw(floats(k, d)), covariances, noise, frozen)
 
 
 @st.composite
@@ -50,7 +55,7 @@ def trials(draw, d):
     mixture = draw(mixtures(kind, k, d))
     n_columns = FeatureMap.FULL.n_columns(d)
     numbers = (draw(FLOATS), draw(FLOATS), draw(FLOATS), draw(st.booleans()))
-    statistics = draw(st.none() | st.just(Statistics(draw(floats(k, n_columns)), *numbers)))
+    statistics = draw(st.none() | st.just(Statistics(draw(floats(len(mixture.all_weights), n_columns)), *numbers)))
     history, stop = draw(st.lists(FLOATS, max_size=4)), draw(st.sampled_from([None, *StopReason]))
     steps = draw(st.lists(st.builds(Step, st.just(mixture), mixtures(kind, k, d), st.booleans()), max_size=2))
     flags = draw(st.booleans()), draw(st.booleans()), draw(st.integers(0, 9))

@@ -1,0 +1,114 @@
+"""Labelled rows through the estimator, beside a naive EM and what mclust reaches with them."""
+
+import json
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+from sklearn.datasets import load_iris
+
+from daskgmm import GaussianMixture
+from daskgmm.core.mixture.covariance import FAMILIES
+from daskgmm.errors import ConfigurationError, DataError
+
+REFERENCE = json.loads((Path(__file__).parents[1] / "data" / "semi_supervised.json").read_text())
+IRIS, SPECIES = load_iris(return_X_y=True)
+LABELS = np.where(np.arange(1, 151) % 5 == 0, SPECIES, -1)
+
+
+def fitted(rows=IRIS, labels=LABELS, k=3, sample_weight=None, **options):
+    model = GaussianMixture(k, **{"random_state": 0, "n_init": 1, **options})
+    return model.fit(rows, labels, sample_weight=sample_weight)
+
+
+@pytest.mark.parametrize("known", REFERENCE["fits"], ids=lambda one: one["family"])
+def test_families_reach_what_mclust_reaches(known):
+    model = fitted(covariance_type=known["family"], tol=1e-8, reg_covar=0, resolution=0)
+    assert model.lower_bound_ * 150 >= known["log_likelihood"] - 2e-3
+    assert model._n_parameters() == known["n_parameters"]
+
+
+@pytest.mark.parametrize("family", ["VVV", "EEE", "VVI", "EII", "VEE"])
+def test_the_limit_is_a_fixed_point_of_the_equations_and_none_is_above_the_next(family):
+    model = fitted(covariance_type=family, tol=1e-12, max_iter=2_000, reg_covar=0, resolution=0)
+    covariances = {
+        "EEE": lambda c: [c] * 3,
+        "VVI": lambda c: list(map(np.diag, c)),
+        "EII": lambda c: [one * np.eye(4) for one in c],
+    }.get(family, list)(model.covariances_)
+    joint = np.array([
+        weight * multivariate_normal(mean, covariance).pdf(IRIS)
+        for weight, mean, covariance in zip(model.weights_, model.means_, covariances, strict=True)
+    ]).T  # fmt: skip
+    known = LABELS >= 0
+    resp = np.where(known[:, None], np.eye(3)[LABELS], joint / joint.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(model.weights_, resp.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(model.means_, resp.T @ IRIS / resp.sum(axis=0)[:, None], atol=1e-4)
+    level = np.where(known, np.log(joint[np.arange(150), LABELS]), np.log(joint.sum(axis=1))).mean()
+    assert model.lower_bound_ == pytest.approx(level, abs=1e-9)
+    assert np.diff(model.lower_bounds_).min(initial=0) >= 0
+
+
+def test_every_family_keeps_the_numbers_of_its_labels():
+    for family in FAMILIES:
+        model = fitted(covariance_type=family)
+        for species in range(3):
+            assert (model.predict(IRIS[species == SPECIES]) == species).mean() > 0.6, family
+
+
+def test_components_without_labels_find_their_own_rows_and_labels_decide_the_numbers():
+    rows = np.random.default_rng(0).normal(size=(600, 2)) + np.repeat([[0, 0], [9, 0], [0, 9]], 200, axis=0)
+    labels = np.full(600, -1)
+    labels[[0, 1, 2, 3]], labels[[400, 401, 402]] = 2, 0
+    model = fitted(rows, labels)
+    np.testing.assert_allclose(model.means_, [[0, 9], [9, 0], [0, 0]], atol=0.3)
+
+
+def test_labels_with_chunks_samples_weights_and_far_rows_give_the_same_model():
+    exact = fitted(tol=1e-9)
+    lazy = fitted(da.from_array(IRIS, chunks=(40, 4)), da.from_array(LABELS, chunks=50), tol=1e-9)
+    again = fitted(da.from_array(IRIS, chunks=(40, 4)), da.from_array(LABELS, chunks=50), tol=1e-9)
+    np.testing.assert_array_equal(lazy.means_, again.means_)
+    np.testing.assert_allclose(lazy.means_, exact.means_, atol=1e-3)
+    sampled = fitted(sample_size=60, tol=1e-9)
+    assert sampled.lower_bound_ == pytest.approx(exact.lower_bound_, abs=1e-3)
+    twice = fitted(sample_weight=np.full(150, 2.0), tol=1e-9)
+    np.testing.assert_allclose(twice.means_, exact.means_, atol=1e-3)
+    far = fitted(IRIS + 1e6, tol=1e-9, resolution=0)  # own centres
+    np.testing.assert_allclose(far.means_ - 1e6, fitted(tol=1e-9, resolution=0).means_, atol=1e-2)
+    left_out = np.ones(150)
+    left_out[::5] = 0
+    rest = fitted(IRIS[left_out > 0], LABELS[left_out > 0], tol=1e-9)
+    np.testing.assert_allclose(fitted(sample_weight=left_out, tol=1e-9).means_, rest.means_, atol=1e-3)
+
+
+def test_labels_go_with_noise_and_frozen_components():
+    box = np.random.default_rng(0).uniform(IRIS.min(axis=0), IRIS.max(axis=0), (40, 4))
+    rows, labels = np.concatenate([IRIS, box]), np.concatenate([LABELS, np.full(40, -1)])
+    model = fitted(rows, labels, noise=True)
+    assert model.noise_weight_ > 0.1
+    assert model.weights_.sum() + model.noise_weight_ == pytest.approx(1)
+    once = fitted()
+    again = fitted(means_init=once.means_ + 0.1, precisions_init=once.precisions_, frozen=[1])
+    np.testing.assert_array_equal(again.means_[1], once.means_[1] + 0.1)
+
+
+@pytest.mark.parametrize("y", [SPECIES, SPECIES.astype(float), np.where(LABELS < 0, -1.0, LABELS), [["a"]] * 150])
+def test_targets_that_are_no_labels_are_ignored(y):
+    np.testing.assert_array_equal(fitted(labels=y).means_, fitted(labels=None).means_)
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "error", "message"),
+    [
+        (np.where(LABELS == 2, 3, LABELS), {}, DataError, r"row 104 has the label 3: .* 0 to 2, or -1"),
+        (np.where(LABELS == 2, -2, LABELS), {}, DataError, "has the label -2"),
+        (LABELS[:100], {}, DataError, "give one label for each row"),
+        (LABELS, {"missing": "marginal"}, ConfigurationError, "take no missing values"),
+    ],
+)
+def test_labels_that_cannot_be_are_refused(labels, options, error, message):
+    with pytest.raises(error, match=message):
+        fitted(labels=labels, **options)
