@@ -25,6 +25,7 @@ from ..storage.run.checkpoint_policy import checkpointing
 from ..storage.run.directory import MODEL, RECORD, OutputOptions, RunDirectory
 from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
+from .given import with_given
 from .outputs import results_of
 from .plan import plan_fit
 from .report import leave_finished, report_of_fit
@@ -157,7 +158,10 @@ def predict(
             reopen_damaged(directory.path, tell)
         directory.check_writable(overwrite, resume)
         source = open_source(config.data, weighted=False)
-        check_same_features(source.feature_names, model.feature_names)
+        if config.data.given is None:
+            check_same_features(source.feature_names, model.feature_names)
+        else:
+            source = with_given(source, config.data.given, model)
         with opened(plan_fit(config, source), tell) as rows:
             model = with_anomaly(model, rows, config.output, tell)
             merged = with_clusters(model, clusters, rows, config.output, tell)

@@ -7,6 +7,8 @@ from importlib.metadata import version
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from ..chunked.chunk_plan import strip_length
 from ..chunked.prediction import Write
 from ..chunked.rows import Rows
@@ -14,10 +16,12 @@ from ..config import Config
 from ..core.arrays.blocks import block_rows
 from ..core.em.fitted_model import Model
 from ..core.scoring.merging import Clusters
+from ..errors import ConfigurationError
 from ..sources import DataOptions, Source
 from ..storage.formats.model import fingerprint
 from ..storage.formats.results_parquet import TableWriter
 from ..storage.formats.results_zarr import GridLayout, ResultKinds, ZarrWriter
+from ..storage.run.directory import OutputOptions
 from ..storage.run.manifest import Plan
 from ..storage.run.staging import Unfinished
 from .resume import plan_of_rows
@@ -72,12 +76,30 @@ def bytes_of_results(rows: Rows, config: Config) -> int:
     """Return the bytes that a task takes for results at once: those of a strip, and the scratch of their products."""
     k, has_noise = config.model.n_components, config.model.noise is not False
     clusters = None if config.output.clusters is None else tuple(range(k))  # as many as they can be
-    kinds = ResultKinds.of(config.output, k, config.output.anomaly_quantile, clusters, has_noise=has_noise)
+    kinds = _kinds(config.output, rows, k, config.output.anomaly_quantile, clusters, has_noise=has_noise)
     if not kinds.specs:
         return 0
     n_rows = _strip(rows, kinds) * prod(max(sizes) for sizes in rows.array.chunks[1:-1])
     scratch = min(block_rows(k), n_rows) * k * 8 if kinds.probabilities or kinds.clusters else 0
     return int(n_rows * (_RESULT_COPIES * kinds.row_bytes + _SCORE_BYTES) + scratch)
+
+
+def _kinds(
+    output: OutputOptions,
+    rows: Rows,
+    n_components: int,
+    threshold: float | None,
+    clusters: tuple[int, ...] | None,
+    *,
+    has_noise: bool,
+) -> ResultKinds:
+    """Return the results that the options name; raise ConfigurationError if rows without gaps would be imputed."""
+    if (output.imputed or output.imputed_error) and not rows.missing:
+        raise ConfigurationError("output.imputed fills missing values, but data.missing is error: set it to marginal")
+    kinds = ResultKinds.of(output, n_components, threshold, clusters, has_noise=has_noise)
+    dtype = rows.array.dtype if rows.array.dtype.kind == "f" else np.dtype(np.float64)
+    features = rows.naming.features or tuple(map(str, range(rows.n_features)))
+    return kinds.with_imputed(output, dtype.newbyteorder("=").name, tuple(features))
 
 
 def results_of(rows: Rows, source: Source, model: Model, config: Config, clusters: Clusters | None = None) -> Results:
@@ -92,5 +114,5 @@ def results_of(rows: Rows, source: Source, model: Model, config: Config, cluster
         **({} if clusters is None else {"clusters_of_components": list(clusters.numbers)}),
     }
     numbers, has_noise = None if clusters is None else clusters.numbers, model.mixture.noise is not None
-    kinds = ResultKinds.of(config.output, model.mixture.n_components, threshold, numbers, has_noise=has_noise)
+    kinds = _kinds(config.output, rows, model.mixture.n_components, threshold, numbers, has_noise=has_noise)
     return Results(rows, source, kinds, attributes, config.data)

@@ -109,6 +109,36 @@ class Concatenated:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Some columns of an array (*grid, m) at their places among n_features, all others NaN."""
+
+    array: Readable
+    columns: tuple[int, ...]  # of the array
+    places: tuple[int, ...]  # theirs
+    n_features: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.array.shape[:-1], self.n_features)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype = np.dtype(self.array.dtype)
+        return dtype if dtype.kind == "f" else native_dtype(dtype)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __getitem__(self, slices: Slices) -> NDArray[Any]:
+        *grid, features = _complete(slices, self.ndim)
+        values = np.asarray(self.array[(*grid, slice(None))])
+        out = np.full((*values.shape[:-1], self.n_features), np.nan, self.dtype)
+        out[..., self.places] = values[..., self.columns]
+        return out[..., features]
+
+
+@dataclass(frozen=True)
 class FeaturesLast:
     """An array with one of its axes moved to the end."""
 

@@ -30,6 +30,8 @@ def open_source(options: DataOptions, retry: RetryPolicy = PATIENT, *, weighted:
     guard = Guard(retry, frozenset((*_texts(options.storage_options), *secrets_of(options.path))))
     chosen = guard(lambda: _format(options), options.path)
     _check_options(options, chosen)
+    if weighted and options.given is not None:
+        raise ConfigurationError("data.given is for predict: a fit takes the features that data.columns names")
     if not is_url(options.path) and chosen.name != "sample":
         check_exists(options.path, chosen)
         check_signature(options.path, chosen)

@@ -86,6 +86,8 @@ class DataOptions:
     """Which rows count: array or column not 0 there (~name: 0 there); or fill values (-9999, nan, inf) of others."""
     missing: Literal["error", "marginal"] = "error"
     """NaN (nulls, declared fill values): error refuses it; marginal takes it as missing, and integrates it out."""
+    given: Annotated[tuple[str, ...], MinLen(1)] | None = None
+    """Of predict: the features of the model that the data have; all others are missing, and output.imputed has them."""
     keep: tuple[str, ...] = ()
     """Key columns of a table: no features, but carried over to the results."""
     header: bool | Annotated[tuple[str, ...], MinLen(1)] | None = None

@@ -54,6 +54,8 @@ CHECKPOINT_SUMS = ArraySpec("sums", ("component_or_noise", "column"), "float64")
 PROBABILITIES = ArraySpec("probabilities", ("grid", "component"), "float32")
 TOP_PROBABILITIES = ArraySpec("probabilities", ("grid", "rank"), "float32")
 LOG_DENSITY = ArraySpec("log_density", ("grid",), "float64")
+IMPUTED = ArraySpec("imputed", ("grid", "feature"), "float64")
+IMPUTED_ERROR = ArraySpec("imputed_error", ("grid", "feature"), "float64")
 ANOMALY = ArraySpec("anomaly", ("grid",), "bool", False)
 AS_STORED = "as stored"  # the type that the source has
 RECORD_ROWS = ArraySpec("rows", ("sampled_row", "feature"), AS_STORED)
@@ -84,8 +86,9 @@ def clusters_spec(n_components: int) -> ArraySpec:
 
 
 TABLE = "results.parquet"
-RESULTS = ("labels.zarr", "clusters.zarr", "probabilities.zarr", "log_density.zarr", "anomaly.zarr", TABLE)
-_RESULT_ARRAYS = "labels|clusters|probabilities|components|log_density|anomaly"
+_OF_ROWS = ("labels", "clusters", "probabilities", "log_density", "anomaly", "imputed")
+RESULTS = (*(f"{name}.zarr" for name in _OF_ROWS), TABLE)
+_RESULT_ARRAYS = "|".join((*_OF_ROWS, "components", "imputed_error"))
 _CHUNK_OF_RESULTS = re.compile(rf"results\.parquet/.*|({_RESULT_ARRAYS})\.zarr/({_RESULT_ARRAYS})/c/.*")
 
 

@@ -64,7 +64,7 @@ def expect_with_gaps(
     if found is None:
         return expect_stacked(coefficients, stacks, rows, row_weights)
     weights = None if row_weights is None else row_weights[found.complete]
-    complete = expect_stacked(coefficients, stacks, rows[found.complete], weights)
+    complete = expect_stacked(coefficients, stacks, np.take(rows, found.complete, axis=0), weights)
     weight_of_empty = float(len(found.empty) if row_weights is None else row_weights[found.empty].sum())
     together = (a + one.expect_missing(rows, row_weights, found) for a, one in zip(complete, coefficients, strict=True))
     return tuple(replace(one, weight_sum=one.weight_sum + weight_of_empty) for one in together)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -16,6 +16,7 @@ from ..kernels.compiled import Outputs
 from ..kernels.missing import NOTHING_FILLED, pattern
 from ..kernels.natural_parameters import Coefficients
 from ..mixture.noise import NOISE
+from .imputation import impute
 from .merging import cluster_probabilities
 
 LEFT_OUT = -2  # label of a row that is left out; its probabilities and log-density are NaN
@@ -30,6 +31,8 @@ class Wanted:
     top: int | None = None  # of the probabilities, only those of this many components: the most probable
     dtype: DTypeLike = np.float64  # of the probabilities
     clusters: tuple[int, ...] | None = None  # of the components: the most probable cluster of each row is wanted
+    imputed: bool = False  # the rows with their missing values filled
+    imputed_error: bool = False  # and the standard errors of these
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +44,8 @@ class Prediction:
     log_density: Array | None  # (n,), log p(x_n) in nats
     components: NDArray[np.int32] | None = None  # (n, m), whose probabilities those are, where m of k are wanted
     clusters: NDArray[np.int32] | None = None  # (n,), argmax_c sum_{k in c} r_nk, or LEFT_OUT
+    imputed: NDArray[np.number] | None = None  # (n, d), the rows with their missing values filled
+    imputed_error: Array | None = None  # (n, d), standard errors, 0 where values are observed
 
     @classmethod
     def empty(cls, n: int, n_components: int, wanted: Wanted) -> Prediction:
@@ -90,7 +95,26 @@ def predict(
                 block = np.where(absent[:, None], block.dtype.type(0), block)  # the kernels take finite rows only
             _fill(prediction[at : at + len(block)], block, absent, coefficients, n_components, clusters)
             at += len(block)
+    if wanted.imputed or wanted.imputed_error:
+        return _with_imputed(prediction, rows, row_weights, coefficients, n_components, wanted)
     return prediction
+
+
+def _with_imputed(
+    prediction: Prediction,
+    rows: NDArray[np.number],
+    row_weights: NDArray[np.number] | None,
+    coefficients: Coefficients,
+    n_components: int,
+    wanted: Wanted,
+) -> Prediction:
+    """Return the prediction with the rows whose missing values are filled; absent rows become NaN."""
+    absent = np.zeros(len(rows), bool) if row_weights is None else np.asarray(row_weights == 0)
+    present = np.where(absent[:, None], rows.dtype.type(0), rows) if absent.any() else rows
+    found = impute(present, coefficients, n_components, errors=wanted.imputed_error)
+    values = found.values if not absent.any() else np.where(absent[:, None], np.nan, found.values)
+    errors = None if found.errors is None else np.where(absent[:, None], np.nan, found.errors)
+    return replace(prediction, imputed=values if wanted.imputed else None, imputed_error=errors)
 
 
 def _fill(

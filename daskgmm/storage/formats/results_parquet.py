@@ -15,7 +15,7 @@ from ...filesystem.retry import retried, sendable
 from ...sources.base import Keys
 from ..run.finished_parts import Region, mark_done
 from ..run.staging import Unfinished
-from ..schema import FORMAT_VERSION, TABLE, column_stem
+from ..schema import FORMAT_VERSION, TABLE
 from .results_zarr import ResultKinds
 
 
@@ -57,11 +57,10 @@ class TableWriter:
 
     def _columns(self, prediction: Prediction) -> dict[str, Any]:
         """Return the results by the names of their columns, one for each component or rank."""
-        columns = {}
+        columns: dict[str, Any] = {}
         for specs in self.kinds.specs.values():
             for spec in specs:
                 values = self.kinds.values(spec, prediction)
-                stem = column_stem(spec)
-                many = {f"{stem}_{i}": values[:, i] for i in range(values.shape[1])} if values.ndim == 2 else {}
-                columns.update(many or {stem: values})
+                names = self.kinds.columns(spec)
+                columns.update(zip(names, values.reshape(len(values), -1).T, strict=True))
         return columns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,14 @@ from ..run.staging import Unfinished
 from ..schema import (
     ANOMALY,
     FORMAT_VERSION,
+    IMPUTED,
+    IMPUTED_ERROR,
     LOG_DENSITY,
     PROBABILITIES,
     TOP_PROBABILITIES,
     ArraySpec,
     clusters_spec,
+    column_stem,
     components_spec,
     labels_spec,
 )
@@ -57,6 +60,9 @@ class ResultKinds:
     threshold: float | None = None  # of the log-density; rows below it are anomalies
     clusters: tuple[int, ...] | None = None  # of the components, where the cluster of each row is written
     n_noise: int = field(default=0, repr=False)  # 1 if there is noise, whose probability comes last
+    imputed: str | None = None  # the rows with their missing values filled, in this type
+    imputed_error: bool = False
+    features: tuple[str, ...] = ()  # names of these columns
 
     @classmethod
     def of(
@@ -68,17 +74,25 @@ class ResultKinds:
         *,
         has_noise: bool = False,
     ) -> ResultKinds:
-        """Return the results that the options name."""
+        """Return the results that the options name, but for imputed rows."""
         width = n_components + has_noise
         top = None if output.top_m is None else min(output.top_m, width)
         kinds = output.labels, output.has_probabilities, top, output.log_density
         return cls(n_components, *kinds, threshold, clusters, int(has_noise))
 
+    def with_imputed(self, output: OutputOptions, dtype: str, features: tuple[str, ...]) -> ResultKinds:
+        """Return the results with imputed rows of a type, if the options name them."""
+        imputed = dtype if output.imputed else None
+        if imputed is None and not output.imputed_error:
+            return self
+        return replace(self, imputed=imputed, imputed_error=output.imputed_error, features=features)
+
     @property
     def wanted(self) -> Wanted:
         """What a prediction must hold for it."""
         has_density = self.log_density or self.threshold is not None
-        return Wanted(self.probabilities, has_density, self.top, np.float32, self.clusters)
+        imputed = self.imputed is not None
+        return Wanted(self.probabilities, has_density, self.top, np.float32, self.clusters, imputed, self.imputed_error)
 
     @property
     def specs(self) -> dict[str, list[ArraySpec]]:
@@ -91,6 +105,10 @@ class ResultKinds:
             "probabilities": (by_rank if self.top else [PROBABILITIES]) if self.probabilities else [],
             "log_density": [LOG_DENSITY] if self.log_density else [],
             "anomaly": [] if self.threshold is None else [ANOMALY],
+            "imputed": [
+                *([] if self.imputed is None else [replace(IMPUTED, dtype=self.imputed)]),
+                *([IMPUTED_ERROR] if self.imputed_error else []),
+            ],
         }
         return {name: specs for name, specs in kinds.items() if specs}
 
@@ -101,7 +119,16 @@ class ResultKinds:
 
     def width(self, spec: ArraySpec) -> int:
         """Return how many values an array holds of each row."""
-        return {"component": self.n_components + self.n_noise, "rank": self.top or 1}.get(spec.dims[-1], 1)
+        by_component = self.n_components + self.n_noise
+        widths = {"component": by_component, "rank": self.top or 1, "feature": len(self.features)}
+        return widths.get(spec.dims[-1], 1)
+
+    def columns(self, spec: ArraySpec) -> list[str]:
+        """Return the names of an array's columns in a table: one, or one for each component, rank or feature."""
+        stem = column_stem(spec)
+        if len(spec.dims) == 1:
+            return [stem]
+        return [f"{stem}_{one}" for one in (self.features if spec.dims[-1] == "feature" else range(self.width(spec)))]
 
     def values(self, spec: ArraySpec, prediction: Prediction) -> NDArray[Any]:
         """Return an array's values of a prediction, in its dtype."""
@@ -122,6 +149,9 @@ _TAKEN = {
     "anomaly",
     "component",
     "rank",
+    "imputed",
+    "imputed_error",
+    "feature",
 }  # names of results
 
 

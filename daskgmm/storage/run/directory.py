@@ -43,6 +43,10 @@ class OutputOptions:
     """Flag rows whose log-density is below this quantile of the fitted rows'; 0.001 flags the strangest 0.1 percent."""
     clusters: Annotated[int, Ge(1)] | Literal["auto"] | None = None
     """Merge components by entropy to that many clusters, and write the cluster of each row; auto takes the elbow."""
+    imputed: bool = False
+    """Write the rows with missing values replaced by their means given the others; data.missing must be marginal."""
+    imputed_error: bool = False
+    """Write the standard errors of these, 0 where values are observed."""
     checkpoint_every: Annotated[int, Ge(0)] = 1
     """Iterations between two checkpoints, which --resume goes on from; 0 for none. At most one in two seconds."""
     mlflow: bool = False
@@ -64,7 +68,7 @@ class OutputOptions:
     @property
     def has_results(self) -> bool:
         """Whether anything is written of each row."""
-        of_some = self.labels or self.has_probabilities or self.log_density
+        of_some = self.labels or self.has_probabilities or self.log_density or self.imputed or self.imputed_error
         return of_some or self.anomaly_quantile is not None or self.clusters is not None
 
 
