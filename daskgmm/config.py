@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -256,7 +257,32 @@ def _explain(error: Mapping[str, Any]) -> str:
     if isinstance(cause, ValueError):
         return f"{path} {cause}"
     hint = _SWITCH if error["type"] == "bool_type" and error["input"] in _SWITCHES else ""
-    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}{_got(location, error['input'])}{hint}"
+    return f"{path} {_in_words(error['msg'])}{_got(location, error['input'])}{hint}"
+
+
+_WORDS = {  # of pydantic's messages
+    " after validation": "",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid string": "a text",
+    "a valid boolean": "true or false",
+    "a valid array": "a list",
+    "a valid tuple": "a list",
+    "a valid list": "a list",
+    "an object": "a section of keys",
+    "Input tag": "has a kind",
+}
+_SUBJECT = re.compile(r"^(Input|Tuple|List|String|Value|Dictionary) should")
+_TAG = re.compile(r"has a kind '(.*)' found using 'kind' does not match any of the expected tags: (.*)")
+
+
+def _in_words(message: str) -> str:
+    """Return a message of pydantic in words of the configuration."""
+    for theirs, ours in _WORDS.items():
+        message = message.replace(theirs, ours)
+    message = _SUBJECT.sub("should", message)
+    tag = _TAG.fullmatch(message)
+    return f"has the unknown kind {tag.group(1)!r}: choose among {tag.group(2)}" if tag else message
 
 
 _SWITCHES = ("on", "off", "yes", "no", "y", "n")
@@ -273,9 +299,19 @@ def _got(location: list[str], value: object) -> str:
 
 
 def _nearest(location: list[str], error: Mapping[str, Any]) -> str:
+    elsewhere = [f"{section}.{location[-1]}" for section, keys in _section_keys().items() if location[-1] in keys]
+    if elsewhere:
+        return f", did you mean {' or '.join(elsewhere)}?"
     known = _known_keys(location[:-1], error)
     close = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
     return f", did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
+
+
+def _section_keys() -> dict[str, Sequence[str]]:
+    """Return the keys of each section that has the same ones in every configuration."""
+    options = {"data": DataOptions, "model": ModelOptions, "fit": FitOptions, "compute": ComputeOptions}
+    options |= {"output": OutputOptions}
+    return {section: [field.name for field in fields(one)] for section, one in options.items()}
 
 
 def _known_keys(section: list[str], error: Mapping[str, Any]) -> list[str]:

@@ -13,10 +13,10 @@ from typing import Any
 from ..config import Config
 from ..errors import ConfigurationError, without_credentials
 from ..events import Connected, Event, Finished, Iteration, Listener, Notice
-from ..filesystem.location import place
+from ..filesystem.location import place, public
 from ..storage.formats.export import as_json
 from ..storage.formats.model import load_model
-from ..storage.run.directory import CONFIG, RunDirectory
+from ..storage.run.directory import CONFIG, REPORT, RunDirectory
 from ..yaml_text import parse_yaml
 
 _LOGGER = logging.getLogger(__name__)
@@ -127,6 +127,7 @@ class _Store:
             experiment_id, tags={"daskgmm.job": job}, run_name=f"{job} {_stem(config)}"
         ).info.run_id
         self.client = client
+        client.set_tag(self.run, "daskgmm.data", public(config.data.path))
         for key, value in _flat(parse_yaml(config.to_yaml(), CONFIG)).items():
             client.log_param(self.run, key, str(value)[:_LONGEST_PARAMETER])
 
@@ -147,8 +148,15 @@ class _Store:
             self.client.log_metric(self.run, name, value)
         self.client.log_text(self.run, config.to_yaml(), CONFIG)
         directory = place(event.directory, config.output.storage_options)
-        if RunDirectory(directory).holds_model:
-            self.client.log_text(self.run, as_json(load_model(directory)).decode(), "model.json")
+        run = RunDirectory(directory)
+        if run.holds_model:
+            model = load_model(directory)
+            self.client.log_metric(self.run, "n_iter", model.summary.n_iter)
+            self.client.log_metric(self.run, "converged", float(model.summary.converged))
+            self.client.set_tag(self.run, "daskgmm.stop_reason", model.summary.stop_reason)
+            self.client.log_text(self.run, as_json(model).decode(), "model.json")
+        if run.holds_report:
+            self.client.log_text(self.run, (directory / REPORT).read_text(encoding="utf-8"), REPORT)
 
 
 def _stem(config: Config) -> str:

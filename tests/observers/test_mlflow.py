@@ -62,7 +62,14 @@ def test_a_file_store_holds_parameters_iterations_criteria_and_the_model(job):
     history = client.get_metric_history(found.info.run_id, "mean_log_likelihood")
     records = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
     assert [(one.step, one.value) for one in history] == [(one["iteration"], one["log_likelihood"]) for one in records]
-    assert {one.path for one in client.list_artifacts(found.info.run_id)} == {"config.yaml", "model.json"}
+    assert {one.path for one in client.list_artifacts(found.info.run_id)} == {
+        "config.yaml",
+        "model.json",
+        "report.html",
+    }
+    assert found.data.metrics["n_iter"] == summary.n_iter
+    assert found.data.metrics["converged"] == summary.converged
+    assert found.data.tags["daskgmm.data"] == "rows.npy"
     document = json.loads(Path(client.download_artifacts(found.info.run_id, "model.json", str(job))).read_text())
     np.testing.assert_array_equal(document["means"], load_model("run").mixture.means)
 

@@ -188,10 +188,10 @@ def test_it_says_what_it_asks_for():
 @pytest.mark.parametrize(
     ("cluster", "message"),
     [
-        ("{kind: gateway, auth: kerberus}", "cluster.auth: input should be 'basic', 'kerberos' or 'jupyterhub'"),
+        ("{kind: gateway, auth: kerberus}", "cluster.auth should be 'basic', 'kerberos' or 'jupyterhub'"),
         ("{kind: gateway, password: x}", "unknown key cluster.password"),
         ("{kind: gateway, username: x}", "cluster.username 'x' is used with cluster.auth: basic only"),
-        ("{kind: gateway, n_workers: 0}", "cluster.n_workers: input should be greater than or equal to 1"),
+        ("{kind: gateway, n_workers: 0}", "cluster.n_workers should be greater than or equal to 1"),
     ],
 )
 def test_a_mistake_in_the_configuration_is_named(cluster, message):

@@ -158,7 +158,7 @@ def test_a_queue_says_what_it_starts():
     [
         ("kind: slurm, memory: 1GiB", "cluster.cores is missing"),
         ("kind: pbs, cores: 1, memory: 1GiB, disk: 1GiB", "unknown key cluster.disk"),
-        ("kind: sge, cores: 0, memory: 1GiB", "cluster.cores: input should be greater than or equal to 1"),
+        ("kind: sge, cores: 0, memory: 1GiB", "cluster.cores should be greater than or equal to 1"),
     ],
 )
 def test_a_section_that_cannot_be_is_refused_in_one_line(section, message):

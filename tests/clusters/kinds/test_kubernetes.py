@@ -152,7 +152,7 @@ def test_a_manifest_has_no_key_without_a_value():
         (", image: a, name: Blue_Marble", "cluster.name: string should match pattern"),
         (", image: a, imagePullSecrets: [a]", "unknown key cluster.imagePullSecrets, did you mean image_pull_secrets?"),
         (", image: a, volumes: [{claim: a}]", "cluster.volumes.mount_path is missing"),
-        (", image: a, service_type: Ingress", "cluster.service_type: input should be 'ClusterIP', 'NodePort'"),
+        (", image: a, service_type: Ingress", "cluster.service_type should be 'ClusterIP', 'NodePort'"),
     ],
 )
 def test_a_mistake_in_the_section_is_one_line(fields, message):
