@@ -10,6 +10,7 @@ from distributed import default_client
 
 from ..concurrency import ReadAhead
 from ..core.arrays.blocks import block_rows
+from ..core.kernels import low_rank
 from ..core.kernels.compiled import tile_rows
 from ..core.mixture.covariance import STRUCTURES
 from ..options import STRICT, SizeInBytes
@@ -76,7 +77,12 @@ def estimate(rows: Rows, n_components: int, covariance_type: str) -> Estimate:
     largest_rows = max(rows.block_sizes)
     largest = largest_rows * d * rows.array.dtype.itemsize
     weights = 0 if rows.weights is None else largest_rows * rows.weights.dtype.itemsize
-    tile = tile_rows(n_columns) * (n_columns + 3 * n_components + d) * 8
+    q = structure.layout.n_factors
+    n_tile, tile_width = (
+        (low_rank.tile_rows(n_components, d, q), low_rank.tile_columns(n_components, d, q))
+        if q
+        else (tile_rows(n_columns), n_columns + 3 * n_components + d)
+    )
     sums = 4 * n_components * n_columns * 8
     n_combine, level = 0, len(rows.block_sizes)
     while level > 1:
@@ -87,6 +93,6 @@ def estimate(rows: Rows, n_components: int, covariance_type: str) -> Estimate:
         n_tasks=len(rows.block_sizes) + max(n_combine, 1) + 1,
         largest_chunk=largest,
         per_thread=_READ_COPIES * (largest + weights),
-        mixture=n_components * max(n_columns, d * d) * 8,
-        per_slot=_BLOCK_COPIES * min(block_rows(d), largest_rows) * d * 8 + tile + sums,
+        mixture=n_components * (n_columns if q else max(n_columns, d * d)) * 8,
+        per_slot=_BLOCK_COPIES * min(block_rows(d), largest_rows) * d * 8 + n_tile * tile_width * 8 + sums,
     )

@@ -11,8 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..chunked.prediction import impute_lazily
 from ..core.mixture.conditional import condition, feature_numbers, marginal
+from ..core.mixture.low_rank import family_options
 from ..core.mixture.mixture import Mixture
 from .inputs import Input
+from .parameters import set_parameters
 
 
 class ConditionalMixin:
@@ -52,7 +54,9 @@ class ConditionalMixin:
     def _with_mixture(self, mixture: Mixture, features: list[int]) -> Any:
         """Return an estimator with a mixture of some of the features, and no parameters to start a fit from."""
         other = clone(self).set_params(
-            covariance_type=mixture.covariance_type, weights_init=None, means_init=None, precisions_init=None, frozen=()
+            **family_options(mixture.covariance_type),
+            **dict.fromkeys(("weights_init", "means_init", "precisions_init", "loadings_init", "noise_variance_init")),
+            frozen=(),
         )
         other._set_mixture(mixture)
         if hasattr(self, "feature_names_in_"):

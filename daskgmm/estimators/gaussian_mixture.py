@@ -34,7 +34,6 @@ from ..core.mixture.covariance import STRUCTURES
 from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.noise import Noise
-from ..core.mixture.precisions import precisions, precisions_cholesky
 from ..core.options.fit import FitOptions, ModelOptions
 from ..core.scoring.merging import check_n_clusters
 from ..errors import ConfigurationError, DataError, SingularCovarianceError
@@ -47,6 +46,7 @@ from .conditional import ConditionalMixin
 from .inputs import Input, Wrap, is_lazy, lazy_input, memory_input, without_mask
 from .labels import known_labels
 from .merged_components import MergedComponents
+from .parameters import FactorsMixin, mixture_of, set_parameters, with_factors
 from .sklearn_internals import Interval, StrOptions, fit_context
 from .summary import ModelTable
 from .validation import check_warm_start, given_parameters, noise_option
@@ -62,7 +62,7 @@ NOT_CONVERGED = (
 )
 
 
-class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn is not typed
+class GaussianMixture(FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn is not typed
     """Gaussian mixture fitted by EM, on NumPy, dask, xarray or zarr data of any size.
 
     The objective is the mean log-likelihood (1 / N) sum_n log sum_k weights_k N(x_n | means_k, covariances_k), subject
@@ -80,7 +80,13 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         "full": each component has its own covariance matrix; "tied": all share one; "diag": each has its own variance
         of each feature; "spherical": each has one variance for all features. Or one of mclust's families, EII VII EEI
         VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV: the letters say whether volume, shape and orientation are equal
-        for all components (E), vary (V) or are the identity (I). E and V are for one feature.
+        for all components (E), vary (V) or are the identity (I). E and V are for one feature. "low_rank": each has
+        noise in each feature and `n_factors` loadings, a mixture of factor analysers for many features.
+    n_factors : int, default None
+        Number q of factors of "low_rank", fewer than features; each covariance is noise + loadings loadings^T.
+    factor_noise : {"own", "common", "isotropic"}, default "own"
+        Noise of "low_rank": own to each component and feature; common to all components; isotropic, one value for all
+        features of a component, which is probabilistic principal component analysis.
     tol : float, default 1e-4
         EM stops when the estimated remaining gain of the mean log-likelihood is below this, in nats per row (Aitken's
         estimate; Boehning et al. 1994). scikit-learn compares the last gain only, and stops earlier. With 0, EM runs
@@ -115,6 +121,10 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
     precisions_init : array-like, default None
         Initial precisions, the inverses of the covariances, in the shape of `precisions_`. None: from `init_params`.
         If all three initial parameters are given, EM takes plain steps from them.
+    loadings_init : array-like of shape (n_components, n_features, n_factors), default None
+        Initial loadings of "low_rank", with `noise_variance_init`, in place of `precisions_init`.
+    noise_variance_init : array-like of shape (n_components, n_features), default None
+        Initial noise of "low_rank".
     sample_size : int or "auto", default "auto"
         Rows of the sample. "auto" takes 20 for each parameter of the model, and at least 100,000.
     n_finalists : int, default 1
@@ -159,11 +169,16 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         tied, EEE              (n_features, n_features)
         diag, EEI VEI EVI VVI  (n_components, n_features)
         spherical, EII VII     (n_components,)
+        low_rank               (n_components, n_features, n_features), made when it is asked for
         ====================== ==========================================
     precisions_ : array
         Inverses of the covariances, in the same shape.
     precisions_cholesky_ : array
         Cholesky factors of the precisions, in the same shape.
+    loadings_ : array of shape (n_components, n_features, n_factors)
+        Loadings of "low_rank", free up to a rotation of the factors.
+    noise_variance_ : array of shape (n_components, n_features)
+        Variances of the noise of "low_rank".
     converged_ : bool
         Whether the estimated remaining gain fell below `tol`.
     n_iter_ : int
@@ -197,7 +212,9 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "covariance_type": [StrOptions(set(STRUCTURES))],
+        "covariance_type": [StrOptions({*STRUCTURES, "low_rank"})],
+        "n_factors": [Interval(Integral, 1, None, closed="left"), None],
+        "factor_noise": [StrOptions({"own", "common", "isotropic"})],
         "tol": [Interval(Real, 0.0, None, closed="left")],
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
         "resolution": [Interval(Real, 0.0, None, closed="left"), StrOptions({"auto"}), "array-like"],
@@ -209,6 +226,8 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
+        "loadings_init": ["array-like", None],
+        "noise_variance_init": ["array-like", None],
         "sample_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "n_finalists": [Interval(Integral, 1, None, closed="left")],
         "missing": [StrOptions({"error", "marginal"})],
@@ -226,6 +245,8 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         n_components: int = 1,
         *,
         covariance_type: str = "full",
+        n_factors: int | None = None,
+        factor_noise: str = "own",
         tol: float = 1e-4,
         reg_covar: float = DEFAULT_REG_COVAR,
         resolution: Any = "auto",
@@ -237,6 +258,8 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         weights_init: Any = None,
         means_init: Any = None,
         precisions_init: Any = None,
+        loadings_init: Any = None,
+        noise_variance_init: Any = None,
         sample_size: int | str = "auto",
         n_finalists: int = 1,
         missing: str = "error",
@@ -250,6 +273,8 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
+        self.n_factors = n_factors
+        self.factor_noise = factor_noise
         self.tol = tol
         self.reg_covar = reg_covar
         self.resolution = resolution
@@ -261,6 +286,8 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         self.weights_init = weights_init
         self.means_init = means_init
         self.precisions_init = precisions_init
+        self.loadings_init = loadings_init
+        self.noise_variance_init = noise_variance_init
         self.sample_size = sample_size
         self.n_finalists = n_finalists
         self.missing = missing
@@ -285,12 +312,13 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         given = given_parameters(
             self.n_components,
             rows.n_features,
-            self.covariance_type,
+            self._family,
             self.weights_init,
             self.means_init,
             self.precisions_init,
             has_noise=noise_option(self.noise) is not False,
         )
+        given = with_factors(given, self._family, rows.n_features, self.loadings_init, self.noise_variance_init)
         try:
             with ready(rows, keep=fits(rows, self.persist)) as ready_rows:  # type: ignore[arg-type]
                 best = self._search(ready_rows, given, labels)
@@ -371,6 +399,10 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
         check_is_fitted(self)
         if self._mixture().noise is not None:
             raise ConfigurationError("scikit-learn has no mixture with a noise component: fit with noise=False")
+        if self._mixture().structure.layout.n_factors:
+            raise ConfigurationError(
+                "scikit-learn has no covariance_type low_rank: predict with this estimator, or fit full"
+            )
         shared = set(SklearnGaussianMixture().get_params())
         other = SklearnGaussianMixture(**{name: value for name, value in self.get_params().items() if name in shared})
         other.set_params(covariance_type=self._mixture().structure.layout.name)
@@ -468,7 +500,13 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
             self.resolution,
             noise_option(self.noise),
             tuple(int(one) for one in frozen),
+            n_factors=self.n_factors,
+            factor_noise=self.factor_noise,  # type: ignore[arg-type]
         )
+
+    @property
+    def _family(self) -> str:
+        return self._model_options().family
 
     def _start(self, given: Given, n_features: int) -> Start:
         """Return where EM starts: at the mixture of the last fit, at given parameters, or at restarts."""
@@ -480,14 +518,14 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
                 "or a fitted estimator with warm_start"
             )
         noise = None if noise_option(self.noise) is False else Noise(0.0, 0.0)
-        return Start(given.mixture(self.covariance_type, noise), given=given)
+        return Start(given.mixture(self._family, noise), given=given)
 
     def _resumes(self, n_features: int) -> bool:
         """Return whether the fit starts from the mixture of the last one; raise ConfigurationError if it cannot."""
         if not (self.warm_start and hasattr(self, "converged_")):
             return False
         has_noise = noise_option(self.noise) is not False
-        check_warm_start(self._mixture(), self.n_components, self.covariance_type, n_features, has_noise=has_noise)
+        check_warm_start(self._mixture(), self.n_components, self._family, n_features, has_noise=has_noise)
         return True
 
     def _keep(self, best: Trial) -> None:
@@ -500,17 +538,11 @@ class GaussianMixture(ConditionalMixin, DensityMixin, BaseEstimator):  # type: i
 
     def _set_mixture(self, mixture: Mixture) -> None:
         """Set the fitted attributes that are the mixture's."""
-        self._fitted_covariance_type = mixture.covariance_type  # the parameters may be set to others later
-        self._fitted_noise, self._fitted_frozen = mixture.noise, mixture.frozen
-        self.noise_weight_ = 0.0 if mixture.noise is None else mixture.noise.weight
-        self.weights_, self.means_, self.covariances_ = mixture.weights, mixture.means, mixture.covariances
-        self.precisions_cholesky_ = precisions_cholesky(mixture)
-        self.precisions_ = precisions(mixture.covariance_type, self.precisions_cholesky_)
+        set_parameters(self, mixture)
         self.n_features_in_ = mixture.n_features
 
     def _mixture(self) -> Mixture:
-        noise, frozen = self._fitted_noise, self._fitted_frozen
-        return Mixture(self._fitted_covariance_type, self.weights_, self.means_, self.covariances_, noise, frozen)
+        return mixture_of(self)
 
     def _score(self, X: Any, result: Result, clusters: tuple[int, ...] | None = None) -> Any:
         lazy, wrap = self._result(X, result, clusters)

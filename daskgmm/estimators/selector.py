@@ -22,6 +22,7 @@ from ..chunked.rows import Rows
 from ..core.kernels.natural_parameters import NOISE_AND_MISSING
 from ..core.mixture.covariance import DEFAULT_TYPES, named
 from ..core.mixture.floor import DEFAULT_REG_COVAR
+from ..core.mixture.low_rank import family_options
 from ..core.options.fit import FitOptions, ModelOptions
 from ..core.options.select import SelectOptions
 from ..core.selection.criterion import CRITERIA
@@ -309,7 +310,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
 
     def _estimator(self, n_components: int, covariance_type: str, noise: bool | float = False) -> GaussianMixture:
         shared = {name: getattr(self, name) for name in (*_SHARED, "random_state", "verbose")}
-        return GaussianMixture(n_components, covariance_type=covariance_type, noise=noise, **shared)
+        return GaussianMixture(n_components, noise=noise, **family_options(covariance_type), **shared)
 
     def _search(self, rows: Rows, select: SelectOptions) -> Found:
         fit = FitOptions(
@@ -346,11 +347,9 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
                 setattr(self, name, getattr(checked, name))
                 setattr(self.best_estimator_, name, getattr(checked, name))
         compared = {"noise": best.noise} if len(self._noises()) > 1 else {}
-        self.best_params_ = {
-            "n_components": best.n_components,
-            "covariance_type": best.covariance_type,
-            **compared,
-        }
+        asked = family_options(best.covariance_type)
+        options = asked if asked["n_factors"] else {"covariance_type": best.covariance_type}
+        self.best_params_ = {"n_components": best.n_components, **options, **compared}
         self.best_score_ = table.chosen.criterion
         self.results_ = columns(table)
         self.elbow_ = dict(table.elbow)

@@ -88,6 +88,8 @@ def _weights(values: Any, n_components: int, *, has_noise: bool) -> Array:
 
 
 def _covariances(values: Any, covariance_type: str, k: int, d: int) -> Array:
+    if STRUCTURES[covariance_type].layout.n_factors:
+        raise ValueError("precisions_init is not for covariance_type low_rank: give loadings_init, noise_variance_init")
     precisions = _checked(values, STRUCTURES[covariance_type].layout.shape(k, d), f"{covariance_type} precision")
     if not STRUCTURES[covariance_type].layout.dense:
         if (precisions <= 0).any():

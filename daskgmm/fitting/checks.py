@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..core.arrays.naming import name_column
+from ..core.kernels.low_rank import NO_MISSING
 from ..core.mixture.covariance import STRUCTURES
 from ..core.mixture.data_summary import Survey
 from ..core.options.fit import ModelOptions
@@ -15,7 +16,7 @@ from ..events import Listener, Notice
 def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | None, listen: Listener) -> None:
     """Raise DataError if the surveyed rows cannot carry the model; warn of constant and duplicate columns."""
     check_enough_rows(survey, model.n_components)
-    check_features(model.covariance_type, survey.n_features)
+    check_family(model.family, survey)
     for column in survey.constant:
         if model.reg_covar == 0:
             raise DataError(
@@ -23,7 +24,7 @@ def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | N
                 "drop it, or set reg_covar to 1e-6"
             )
         _warn_of_column(f"{name_column(names, column)} is constant", model, listen)
-    if STRUCTURES[model.covariance_type].layout.dense:
+    if STRUCTURES[model.family].layout.dense:
         for first, second in survey.duplicates:
             _warn_of_column(
                 f"{name_column(names, second)} is a linear copy of {name_column(names, first)}, or nearly",
@@ -41,6 +42,13 @@ def check_enough_rows(survey: Survey, n_components: int) -> None:
         )
 
 
+def check_family(covariance_type: str, survey: Survey) -> None:
+    """Raise ConfigurationError if covariances of a type cannot be fitted to the surveyed rows."""
+    check_features(covariance_type, survey.n_features)
+    if survey.has_gaps and STRUCTURES[covariance_type].layout.n_factors:
+        raise ConfigurationError(NO_MISSING)
+
+
 def check_features(covariance_type: str, n_features: int) -> None:
     """Raise ConfigurationError where a covariance type is for one feature and there are more."""
     if STRUCTURES[covariance_type].one_feature and n_features > 1:
@@ -48,6 +56,12 @@ def check_features(covariance_type: str, n_features: int) -> None:
         raise ConfigurationError(
             f"covariance_type {covariance_type} is for one feature, but there are {n_features}: "
             f"take {of_more}, or another with three letters"
+        )
+    q = STRUCTURES[covariance_type].layout.n_factors
+    if q >= n_features:
+        raise ConfigurationError(
+            f"covariance_type low_rank has {q} factors for {n_features} features: set n_factors to less than these, or "
+            "take full"
         )
 
 

@@ -20,7 +20,7 @@ from ..core.selection.sweep import Candidate, Sweep, SweepOptions, begin, best_c
 from ..core.selection.table import Selection, selection
 from ..errors import DataError, SingularCovarianceError
 from ..events import Iteration, Listener, Notice, Phase
-from .checks import check_features
+from .checks import check_family
 from .iteration_events import sweep_events
 
 Keep = Callable[[Sweep, Iteration | None], None]  # takes the sweep after a pass, and what is told of it
@@ -58,7 +58,7 @@ def search(rows: Rows, survey: Survey, sample: Delayed, wanted: Search, listen: 
 def begun(survey: Survey, sample: Delayed, wanted: Search, listen: Listener) -> Sweep:
     """Return the sweep before its first pass: the best starts of each candidate on the sample."""
     for one in wanted.select.types:
-        check_features(one, survey.n_features)
+        check_family(one, survey)
     n_sample = min(wanted.n_sample(survey.n_features), survey.n_rows)
     listen(Phase("seed", f"{len(wanted.select.candidates)} candidates on {n_sample:,} rows"))
     seeds = _seeds(survey, sample, wanted, n_sample)

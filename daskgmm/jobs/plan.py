@@ -77,7 +77,7 @@ class SweepReads:
 def plan_fit(config: Config, source: Source) -> FitPlan:
     """Return the plan of a fit or a prediction."""
     rows = rows_of(source, config.compute)
-    needs = estimate(rows, config.model.n_components, config.model.covariance_type)
+    needs = estimate(rows, config.model.n_components, config.model.family)
     n_sample = min(config.fit.n_sample(config.model, rows.n_features), rows.n_rows)
     computing = config.cluster.compute_threads
     n_threads = computing + n_reading_ahead(config.compute.read_ahead, computing)

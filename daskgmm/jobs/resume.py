@@ -27,7 +27,7 @@ from ..yaml_text import parse_yaml
 
 _KEPT_BESIDE = {"report", "report_rows", "mlflow", "performance_report"}  # of output: what tells of a job
 _FREE = {"directory", "checkpoint_every", "storage_options", *_KEPT_BESIDE}  # they change no result
-_SWEPT = {"n_components", "covariance_type", "noise"}  # of model: what a sweep chooses
+_SWEPT = {"n_components", "covariance_type", "n_factors", "factor_noise", "noise"}  # of model: what a sweep chooses
 
 
 def fit_plan(rows: Rows, config: Config) -> Plan:

@@ -57,7 +57,7 @@ def _check_saved_model(model: Model, options: ModelOptions, n_features: int, nam
         f"{name} {there} there and {here} here"
         for name, there, here in (
             ("n_components", mixture.n_components, options.n_components),
-            ("covariance_type", mixture.covariance_type, options.covariance_type),
+            ("covariance_type", mixture.covariance_type, options.family),
             ("features", mixture.n_features, n_features),
             ("noise", mixture.noise is not None, options.noise is not False),
             ("feature names", model.feature_names or names, names or model.feature_names),

@@ -38,9 +38,6 @@ class ArraySpec:
 
 MODEL_WEIGHTS = ArraySpec("weights", ("component",), "float64")
 MODEL_MEANS = ArraySpec("means", ("component", "feature"), "float64")
-MODEL_COVARIANCES = {
-    name: ArraySpec("covariances", structure.layout.axes, "float64") for name, structure in STRUCTURES.items()
-}
 CHECKPOINT_SURVEY = (
     ArraySpec("origin", ("feature",), "float64"),
     ArraySpec("lead", ("feature",), "float64"),
@@ -61,6 +58,11 @@ AS_STORED = "as stored"  # the type that the source has
 RECORD_ROWS = ArraySpec("rows", ("sampled_row", "feature"), AS_STORED)
 RECORD_WEIGHTS = ArraySpec("row_weights", ("sampled_row",), AS_STORED)
 RECORD_RANGE = ArraySpec("range", ("bound", "feature"), "float64")
+
+
+def covariances_spec(covariance_type: str) -> ArraySpec:
+    """Return the array of the covariances of a type; raise KeyError if there is no such type."""
+    return ArraySpec("covariances", STRUCTURES[covariance_type].layout.axes, "float64")
 
 
 def labels_spec(n_components: int, *, has_noise: bool = False) -> ArraySpec:

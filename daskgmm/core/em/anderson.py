@@ -50,7 +50,8 @@ def extrapolate(steps: Sequence[Step]) -> tuple[Mixture, float] | None:
 
 
 def _extrapolate(steps: Sequence[Step]) -> tuple[Mixture, float] | None:
-    chart = _Chart(steps[-1].image)
+    at = steps[-1].image
+    chart = _FactorChart(at) if at.structure.layout.n_factors else _Chart(at)
     points = np.array([chart.point(step.mixture) for step in steps])
     images = np.array([chart.point(step.image) for step in steps])
     residuals = images - points
@@ -138,3 +139,33 @@ class _Chart:
     def _apply(self, maps: Array, vectors: Array) -> Array:
         product: Array = np.einsum("kij,kj->ki", maps, vectors) if self._dense else maps * vectors
         return product
+
+
+class _FactorChart:
+    """Coordinates of mixtures of factor analysers, in which the information of rows and factors at one mixture is I.
+
+    These are the logarithms of weights and noise, and means and loadings in units of the noise at that mixture.
+    """
+
+    def __init__(self, at: Mixture) -> None:
+        self._at, self._root = at, np.sqrt(at.weights)
+        self._noise = at.covariances[:, :, 0]
+        self._unit = (self._root[:, None] / np.sqrt(self._noise))[:, :, None]
+
+    def point(self, mixture: Mixture) -> Array:
+        """Return the coordinates (n,) of a mixture."""
+        noise, loadings = mixture.covariances[:, :, 0], mixture.covariances[:, :, 1:]
+        weights = self._root * np.log(mixture.weights / self._at.weights)
+        spread = self._root[:, None] * np.log(noise / self._noise) / np.sqrt(2)
+        location = np.concatenate([(mixture.means - self._at.means)[:, :, None], loadings], axis=2)
+        return np.concatenate([weights, spread.ravel(), (self._unit * location).ravel()])
+
+    def mixture(self, point: Array) -> Mixture:
+        """Return the mixture of coordinates (n,)."""
+        at, (k, d) = self._at, self._at.means.shape
+        log_weights, spread, location = np.split(point, [k, k + k * d])
+        weights = at.weights * np.exp(log_weights / self._root)
+        noise = self._noise * np.exp(np.sqrt(2) * spread.reshape(k, d) / self._root[:, None])
+        location = location.reshape(k, d, -1) / self._unit
+        covariances = np.concatenate([noise[:, :, None], location[:, :, 1:]], axis=2)
+        return Mixture(at.covariance_type, weights / weights.sum(), at.means + location[:, :, 0], covariances)

@@ -35,7 +35,7 @@ class LabelledRows:
         """Return the moments of rows of `factor` times the weights."""
         return replace(self, counts=factor * self.counts)
 
-    def sums(self, coefficients: Coefficients) -> Array:
+    def sums(self, coefficients: Shared | Centred) -> Array:
         """Return T0 (k, F), or (k + 1, F) with noise: the sums over the columns that the coefficients have."""
         frame, counts = coefficients.frame, self.counts
         means = frame.to_z(self.means)
@@ -52,7 +52,11 @@ class LabelledRows:
         return np.concatenate([sums, noise])
 
     def add_to(self, statistics: Statistics, coefficients: Coefficients) -> Statistics:
-        """Return the statistics of a pass with those of the labelled rows."""
+        """Return the statistics of a pass with those of the labelled rows; raise ConfigurationError for low rank."""
+        if isinstance(coefficients, LowRank):
+            raise ConfigurationError(
+                "labelled rows are not for covariance_type low_rank: leave labels out, or take another covariance_type"
+            )
         sums = self.sums(coefficients)
         return replace(
             statistics,

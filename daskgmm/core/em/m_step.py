@@ -15,6 +15,7 @@ from ..mixture.layouts import Scatter
 from ..mixture.mixture import Mixture, hold
 from ..mixture.moments import ComponentMoments
 from ..mixture.statistics import Statistics
+from .factor_step import factor_moments
 
 EMPTY = 1e-12  # share of the row weight; below it a component's moments are rounding errors
 
@@ -37,7 +38,7 @@ def component_moments(mixture: Mixture, statistics: Statistics, survey: Survey) 
     about_rows = statistics.sums.shape[1] == structure.feature_map.n_columns(frame.n_features)
     feature_map = structure.feature_map if about_rows and not statistics.centred else structure.centred_map
     k = mixture.n_components
-    counts, first, second = unpack(feature_map, statistics.sums[:k], frame.n_features)
+    counts = statistics.sums[:k, 0]
     noise_count = statistics.sums[k:, 0]  # (1,), or (0,) without noise
     alive = counts > EMPTY * (counts.sum() + noise_count.sum())
     if len(noise_count) and noise_count.sum() > 0 and not alive.any():
@@ -49,6 +50,9 @@ def component_moments(mixture: Mixture, statistics: Statistics, survey: Survey) 
             "sums over the rows are 0 or not finite: rows of tiny weights lie too far from all others for the type "
             "that is computed in; compute in float64, or leave these rows out by the weight 0"
         )
+    if structure.layout.n_factors:
+        return factor_moments(mixture, statistics, survey, alive)
+    _, first, second = unpack(feature_map, statistics.sums[:k], frame.n_features)
     safe = np.where(alive, counts, 1.0)
     shift = first / safe[:, None]
     origins = frame.to_z(mixture.means) if statistics.centred else np.zeros_like(shift)

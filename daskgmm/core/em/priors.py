@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays.types import Array, for_each
-from ..mixture.covariance import Family
+from ..mixture.covariance import CovarianceFamily
 from ..mixture.data_summary import Survey
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
@@ -63,7 +63,7 @@ class PriorValues:
             self._scale(mixture.structure, k, d),
         )
 
-    def _scale(self, family: Family, k: int, d: int) -> Array:
+    def _scale(self, family: CovarianceFamily, k: int, d: int) -> Array:
         if self.covariance is not None:
             return family.layout.prior_scale(self.covariance)
         covariance = sample_covariance(self.survey) / k ** (2 / d)

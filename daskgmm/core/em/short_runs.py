@@ -60,7 +60,7 @@ def can_run(rows: Expectation, mixture: Mixture, em: EMOptions) -> bool:
     """
     if mixture.noise is not None or mixture.frozen:
         return False
-    own = mixture.structure.constrain is None or mixture.structure.shared
+    own = not mixture.structure.coupled and not mixture.structure.layout.n_factors
     return own and isinstance(em.inference, MaximumLikelihood) and not rows.survey.has_gaps
 
 

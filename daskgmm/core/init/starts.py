@@ -19,10 +19,13 @@ from ..em.surrogate import CHEAP_ROWS
 from ..mixture.covariance import STRUCTURES
 from ..mixture.data_summary import survey
 from ..mixture.feature_map import FeatureMap
+from ..mixture.frame import Frame
 from ..mixture.layouts import Scatter
+from ..mixture.low_rank import from_z
 from ..mixture.mixture import Mixture, project
 from ..mixture.noise import Noise
 from .gaps import fill, with_fitted_scatter
+from .local_factors import local_factors
 from .sparse_rows import sparse_rows
 
 InitParams = Literal["kmeans", "k-means++", "random", "random_from_data"]
@@ -381,22 +384,34 @@ def mixture_of_parts(
     k, d = options.n_components, frame.n_features
     unit = weights.sum() / len(weights)
     means = z[rng.integers(len(z), size=k)]
-    counts, second = np.zeros(k), []
+    counts = np.zeros(k)
     for part in range(k):
         own, own_weights = z[labels == part], weights[labels == part]
         counts[part] = own_weights.sum()
         if counts[part] > 0:
             means[part] = own_weights @ own / counts[part]
-        second.append(_second(own - means[part], own_weights, structure.centred_map, frame.metric))
-    scatter = np.array(second)
-    prior = (d + 1) * unit
-    blended = scatter + prior * scatter.sum(axis=0) / counts.sum()
-    blended /= for_each(counts + prior, scatter)
+    if structure.layout.n_factors:
+        within = from_z(local_factors(z, weights, labels, means, structure.layout.n_factors, rng), frame)
+    else:
+        scatter = _blend(_scatter(z, weights, labels, means, structure.centred_map, frame), counts, (d + 1) * unit)
+        within = structure.layout.within(Scatter(counts + unit, np.zeros((k, d)), scatter, sample.survey.pooled), frame)
     counts = counts + unit
-    parts = Scatter(counts, np.zeros((k, d)), blended, sample.survey.pooled)
-    covariances = structure.estimate(counts, structure.layout.within(parts, frame), floor=options.em.floor)
+    covariances = structure.estimate(counts, within, floor=options.em.floor)
     mixture = Mixture(options.covariance_type, counts, frame.to_x(means), covariances, options.noise)
     return mixture.weigh(counts if options.noise is None else np.append(counts, weights[labels == k].sum() + unit))
+
+
+def _scatter(z: Array, weights: Array, labels: Labels, means: Array, feature_map: FeatureMap, frame: Frame) -> Array:
+    """Return the scatter of each part about its mean, (k, ...) by the feature map."""
+    parts = ((z[labels == part] - mean, weights[labels == part]) for part, mean in enumerate(means))
+    return np.array([_second(own, own_weights, feature_map, frame.metric) for own, own_weights in parts])
+
+
+def _blend(scatter: Array, counts: Array, prior: float) -> Array:
+    """Return the covariances of parts with `prior` rows' worth of the pooled one."""
+    blended: Array = scatter + prior * scatter.sum(axis=0) / counts.sum()
+    blended /= for_each(counts + prior, scatter)
+    return blended
 
 
 def _second(differences: Array, weights: Array, feature_map: FeatureMap, metric: Array) -> Array:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..arrays.types import Array
 from ..mixture.statistics import Statistics
 from .missing import pattern
-from .natural_parameters import Centred, Coefficients, Shared, expect_together
+from .natural_parameters import Coefficients, Shared, expect_together
 
 MOST_COMPONENTS = 256  # of a stack: its joint log-probabilities of a tile stay in the cache of a core
 
@@ -21,12 +21,12 @@ Stack = tuple[int, ...]  # numbers of the mixtures
 def stacked(coefficients: Sequence[Coefficients]) -> list[Stack]:
     """Return which mixtures go together: those over one feature map in one precision, up to MOST_COMPONENTS.
 
-    A mixture with own centres goes alone. The stacks depend on the mixtures alone, so the same pass gives the same
-    bits wherever it runs.
+    A mixture with own centres or of low rank goes alone. The stacks depend on the mixtures alone, so the same pass
+    gives the same bits wherever it runs.
     """
     stacks: dict[object, list[list[int]]] = {}
     for number, one in enumerate(coefficients):
-        key = number if isinstance(one, Centred) else (one.feature_map, one.theta.dtype)
+        key = (one.feature_map, one.theta.dtype) if isinstance(one, Shared) else number
         groups = stacks.setdefault(key, [[]])
         if groups[-1] and _n_components(coefficients, [*groups[-1], number]) > MOST_COMPONENTS:
             groups.append([])

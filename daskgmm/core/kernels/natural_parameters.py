@@ -33,6 +33,7 @@ from ..mixture.statistics import Statistics
 from . import compiled as kernels
 from . import missing_compiled, pattern_compiled
 from .few_columns import expect_few, runs_in_few
+from .low_rank import NO_MISSING, LowRank, prepare_low_rank
 from .missing import Pattern, missing_terms
 
 MAX_ERROR = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 3e-5}
@@ -200,7 +201,7 @@ class Centred:
         return _setting(self.frame, self.feature_map, d, self.mixture.means.dtype)
 
 
-Coefficients = Shared | Centred
+Coefficients = Shared | Centred | LowRank
 
 
 def expect_together(
@@ -237,6 +238,8 @@ def prepare(
     mixture.
     """
     frame, structure = survey.frame, mixture.structure
+    if structure.layout.n_factors:
+        return prepare_low_rank(mixture, frame, dtype)
     gaussians = Gaussians.of(mixture, frame)
     if survey.has_gaps or some_rows or _loses_precision(gaussians, dtype):
         return _row_by_row(gaussians, frame, structure.centred_map, dtype, missing=survey.has_gaps)
@@ -252,6 +255,10 @@ def prepare_prediction(mixture: Mixture, *, missing: bool = False) -> Coefficien
     `missing` says whether values may be missing.
     """
     frame = mixture.frame
+    if mixture.structure.layout.n_factors:
+        if missing:
+            raise ConfigurationError(NO_MISSING)
+        return prepare_low_rank(mixture, frame)
     gaussians = Gaussians.of(mixture, frame)
     return _row_by_row(gaussians, frame, mixture.structure.centred_map, np.float64, missing=missing)
 

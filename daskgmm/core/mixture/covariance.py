@@ -19,6 +19,7 @@ from . import estimates
 from .feature_map import FeatureMap
 from .floor import Floor
 from .layouts import DIAGONAL, FULL, ISOTROPIC, TIED, Layout
+from .low_rank import LowRankFamily, is_low_rank, low_rank_family
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +95,19 @@ ALL_TYPES: tuple[CovarianceType, ...] = get_args(CovarianceType)
 DEFAULT_TYPES = ALL_TYPES[:4]  # scikit-learn's
 FAMILIES = ALL_TYPES[4:18]  # mclust's, of which the default ones are other names of four
 
-STRUCTURES: dict[str, Family] = {
-    family.name: family
+CovarianceFamily = Family | LowRankFamily
+
+
+class _Families(dict[str, CovarianceFamily]):
+    """The families by name; those of low rank are made when they are asked for, since there is one for each number."""
+
+    def __missing__(self, name: str) -> LowRankFamily:
+        """Return the family of low rank of this name; raise KeyError if there is none."""
+        return low_rank_family(name)
+
+
+STRUCTURES: dict[str, CovarianceFamily] = _Families(
+    (family.name, family)
     for family in (
         Family("full", "VVV", FULL),
         Family("tied", "EEE", TIED),
@@ -118,20 +130,24 @@ STRUCTURES: dict[str, Family] = {
         Family("E", "EII", ISOTROPIC, estimates.pooled, one_feature=True),
         Family("V", "VII", ISOTROPIC, one_feature=True),
     )
-}
+)
 
 
-def named(patterns: str | Iterable[str]) -> tuple[CovarianceType, ...]:
+def named(patterns: str | Iterable[str]) -> tuple[str, ...]:
     """Return the covariance types of names and patterns, as in [E*, VVV]; all 14 of mclust's for "all".
 
     Of two names of one family the first is kept. Raise ValueError for a name or pattern that fits none.
     """
-    found: dict[str, CovarianceType] = {}
+    found: dict[str, str] = {}
     for pattern in (patterns,) if isinstance(patterns, str) else patterns:
-        own = [name for name in FAMILIES if pattern == "all" or fnmatchcase(name, pattern)]
+        own: list[str] = [name for name in FAMILIES if pattern == "all" or fnmatchcase(name, pattern)]
         own += [name for name in ALL_TYPES if name == pattern and name not in own]
+        own += [pattern] if is_low_rank(pattern) else []
         if not own:
-            raise ValueError(f"{pattern!r} is no covariance type and fits none: give all, or some of {_NAMES}")
+            raise ValueError(
+                f"{pattern!r} is no covariance type and fits none: give all, low_rank_Q with the number of "
+                f"factors, or some of {_NAMES}"
+            )
         for name in own:
             found.setdefault(STRUCTURES[name].letters, name)
     return tuple(found.values())

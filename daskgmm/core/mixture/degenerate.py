@@ -79,6 +79,8 @@ def on_floor(mixture: Mixture, floor: Floor) -> tuple[int, ...]:
 
 def _stands(mixture: Mixture, component: int, floor: Floor) -> bool:
     covariances = mixture.covariances[component]
+    if mixture.structure.layout.n_factors:  # noise on the floor in some features is common, and no fault
+        return bool((covariances[:, 0] <= _ON_FLOOR * floor.noise).all())
     spread = mixture.variances
     if covariances.ndim < 2:
         with np.errstate(divide="ignore", invalid="ignore"):

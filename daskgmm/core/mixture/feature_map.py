@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -27,6 +28,20 @@ class FeatureMap(IntEnum):
         """Return F, the number of columns of phi(z) for z of `n_features` entries."""
         d = n_features
         return 1 + d + (0, 1, d, d * (d + 1) // 2)[self]
+
+
+@dataclass(frozen=True)
+class FactorMap:
+    """The columns of statistics of a mixture of factor analysers: 1, z, z_i^2 and z_i u_j, with u the factors seen.
+
+    u depends on the mixture, so these statistics are no linear function of rows alone.
+    """
+
+    n_factors: int
+
+    def n_columns(self, n_features: int) -> int:
+        """Return the number of columns for z of `n_features` entries."""
+        return 1 + n_features * (2 + self.n_factors)
 
 
 class Moments(NamedTuple):

@@ -27,6 +27,7 @@ from .data_summary import Survey
 DEFAULT_REG_COVAR = 1e-12
 _SHEPPARD = 12.0  # the variance of a uniform distribution of width 1 is 1 / 12
 _NULL_DIRECTION = 1e-12  # share of the variance of standardised columns: below it no rows differ
+_LEAST_NOISE = 1e-6  # of the variance of a column: noise of 0 has no bound, and factors drown in rounding
 _NULL_VARIANCE = 1e-8  # of the standardised columns, in such a direction
 
 
@@ -36,6 +37,7 @@ class Floor:
 
     variances: Array  # (d,), for diagonal and spherical covariances
     matrix: Array  # (d, d), for dense covariances
+    least_noise: Array | None = None  # (d,), for the noise of covariances of low rank; None: the variances
 
     @classmethod
     def of(cls, survey: Survey, reg_covar: float) -> Floor:
@@ -45,11 +47,21 @@ class Floor:
         matrix = np.diag(variances)
         if reg_covar > 0:
             matrix = matrix + _null_part(survey) * np.outer(frame.scale, frame.scale)
-        return cls(variances, matrix)
+        return cls(variances, matrix, np.maximum(variances, _LEAST_NOISE * frame.scale**2))
+
+    @property
+    def noise(self) -> Array:
+        """The least noise of covariances of low rank, (d,)."""
+        return self.variances if self.least_noise is None else self.least_noise
 
     def raise_variances(self, variances: Array) -> Array:
         """Return variances (k, d), none below the floor."""
         raised: Array = np.maximum(variances, self.variances)
+        return raised
+
+    def raise_noise(self, noise: Array) -> Array:
+        """Return the noise (k, d) of covariances of low rank, none below the floor."""
+        raised: Array = np.maximum(noise, self.noise)
         return raised
 
     def raise_isotropic(self, variances: Array) -> Array:

@@ -27,10 +27,11 @@ class Layout(Protocol):
 
     name: str  # scikit-learn's covariance_type with such an array
     scaled: str  # that of the same covariances where each feature is scaled
-    dense: bool  # whether features of a component may be correlated
+    dense: bool  # whether the array holds matrices (d, d)
     axes: tuple[str, ...]  # what the axes of the array count
     stacked: bool  # whether the first of them counts components
     feature_map: FeatureMap  # whose statistics hold each component's own covariance
+    n_factors: int  # of covariances of low rank plus a diagonal; 0: of others
 
     def shape(self, k: int, d: int) -> tuple[int, ...]:
         """Return the shape of the covariances."""
@@ -80,6 +81,7 @@ class Full:
     stacked = True
     dense = True
     feature_map = FeatureMap.FULL
+    n_factors = 0
 
     def shape(self, k: int, d: int) -> tuple[int, ...]:
         return (k, d, d)
@@ -135,6 +137,7 @@ class Tied:
     stacked = False
     dense = True
     feature_map = FeatureMap.FULL
+    n_factors = 0
 
     def shape(self, k: int, d: int) -> tuple[int, ...]:
         return (d, d)
@@ -191,6 +194,7 @@ class Diagonal:
     stacked = True
     dense = False
     feature_map = FeatureMap.DIAGONAL
+    n_factors = 0
 
     def shape(self, k: int, d: int) -> tuple[int, ...]:
         return (k, d)
@@ -243,6 +247,7 @@ class Isotropic:
     stacked = True
     dense = False
     feature_map = FeatureMap.SPHERICAL
+    n_factors = 0
 
     def shape(self, k: int, d: int) -> tuple[int, ...]:
         return (k,)

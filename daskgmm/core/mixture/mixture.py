@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays.types import Array
-from .covariance import STRUCTURES, Family
+from .covariance import STRUCTURES, CovarianceFamily
 from .feature_map import FeatureMap
 from .floor import Floor
 from .frame import Frame
@@ -42,7 +42,7 @@ class Mixture:
         return int(self.means.shape[1])
 
     @property
-    def structure(self) -> Family:
+    def structure(self) -> CovarianceFamily:
         return STRUCTURES[self.covariance_type]
 
     @property
@@ -189,7 +189,8 @@ class Mixture:
         if isinstance(matrices, DiagonalMatrices):
             scaled: Array = np.sqrt(matrices.values)[labels] * normal
             return self.means[labels] + scaled
-        for component, factor in enumerate(cholesky(matrices.dense)):
+        for component in range(self.n_components):
+            factor = cholesky(matrices[component : component + 1].dense)[0]
             normal[labels == component] @= factor.T
         drawn: Array = self.means[labels] + normal
         return drawn

@@ -15,6 +15,7 @@ from ..init.starts import Given, InitParams, SeedOptions, heat_rows, how_many_mo
 from ..mixture.covariance import STRUCTURES, CovarianceType
 from ..mixture.data_summary import Survey
 from ..mixture.floor import DEFAULT_REG_COVAR, Floor
+from ..mixture.low_rank import FactorNoise, low_rank_name
 from ..mixture.mixture import Mixture, project
 from ..mixture.noise import Noise
 
@@ -29,10 +30,11 @@ class ModelOptions:
 
     n_components: Annotated[int, Ge(1)] = 8
     """Number of Gaussians, k."""
-    covariance_type: CovarianceType = "full"
+    covariance_type: CovarianceType | Literal["low_rank"] = "full"
     """full: each component its own matrix; tied: one for all; diag: own variances; spherical: one variance each.
 
     Or one of mclust's families, by the letters of volume, shape and orientation (E: equal, V: varying, I: identity).
+    low_rank: noise of each feature and n_factors loadings, for many features.
     """
     reg_covar: Annotated[float, Ge(0)] = DEFAULT_REG_COVAR
     """Least variance of a component in any direction, in units of each feature's variance over all rows."""
@@ -44,20 +46,42 @@ class ModelOptions:
     frozen: tuple[Annotated[int, Ge(0)], ...] = ()
     """Components whose means and covariances stay as they are at the start, such as [0, 2]; their weights are fitted.
     """
+    n_factors: Annotated[int, Ge(1)] | None = None
+    """Number of factors q of covariance_type low_rank, fewer than features: each covariance is L L^T + noise."""
+    factor_noise: FactorNoise = "own"
+    """Noise of low_rank: own to component and feature; common to components; isotropic: one value per component."""
 
     def __post_init__(self) -> None:
-        """Raise ConfigurationError for frozen components that there are not, or whose covariances are not their own."""
+        """Raise ConfigurationError for frozen components that there are not, or whose covariances are not their own.
+
+        So for options of factors that cannot act.
+        """
+        self._check_factors()
         beyond = [one for one in self.frozen if one >= self.n_components]
         if beyond or len(set(self.frozen)) < len(self.frozen):
             raise ConfigurationError(
                 f"model.frozen {list(self.frozen)} must be different numbers from 0 to {self.n_components - 1}, "
                 "those of components"
             )
-        family = STRUCTURES[self.covariance_type]
+        family = STRUCTURES[self.family]
         if 0 < len(self.frozen) < self.n_components and (family.shared or family.coupled):
             raise ConfigurationError(
                 f"model.frozen {list(self.frozen)}: components of covariance_type {self.covariance_type} share parts "
                 "of their covariances, so freeze all of them, or take full, diag or spherical"
+            )
+
+    def _check_factors(self) -> None:
+        """Raise ConfigurationError for options of factors that cannot act."""
+        if self.covariance_type == "low_rank" and self.n_factors is None:
+            raise ConfigurationError("model.covariance_type low_rank needs model.n_factors, such as 4")
+        if self.covariance_type != "low_rank" and (self.n_factors is not None or self.factor_noise != "own"):
+            raise ConfigurationError(
+                f"model.n_factors and factor_noise are for covariance_type low_rank, not {self.covariance_type}: "
+                "leave them out, or choose low_rank"
+            )
+        if self.covariance_type == "low_rank" and self.noise is not False:
+            raise ConfigurationError(
+                "model.noise is not for covariance_type low_rank: leave noise out, or take another covariance_type"
             )
 
     def noise_of(self, survey: Survey) -> Noise | None:
@@ -82,6 +106,13 @@ class ModelOptions:
         if noise is not None and mixture.noise is not None:
             noise = replace(noise, weight=mixture.noise.weight)
         return project(replace(mixture, noise=noise, frozen=tuple(sorted(self.frozen))), self.floor(survey))
+
+    @property
+    def family(self) -> str:
+        """The name of the family of covariances: low_rank_4 for low_rank with 4 factors."""
+        if self.covariance_type == "low_rank" and self.n_factors is not None:
+            return low_rank_name(self.n_factors, self.factor_noise)
+        return self.covariance_type
 
     def floor(self, survey: Survey) -> Floor:
         """Return the least covariance of a component for rows of this survey."""
@@ -127,7 +158,7 @@ class FitOptions:
         n_sample = min(self.n_sample(model, survey.n_features), survey.n_rows)
         return SeedOptions(
             model.n_components,
-            model.covariance_type,
+            model.family,
             self.init_params,
             self.n_init,
             min(self.n_finalists, self.n_init),
@@ -143,4 +174,4 @@ class FitOptions:
         """Return the number of rows to sample."""
         if self.sample_size != "auto":
             return max(self.sample_size, model.n_components)
-        return sample_size(model.n_components, n_features, model.covariance_type)
+        return sample_size(model.n_components, n_features, model.family)

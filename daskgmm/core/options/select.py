@@ -11,16 +11,18 @@ from annotated_types import Ge, Gt, Le, MinLen
 from ...errors import ConfigurationError
 from ...options import STRICT, SizeInBytes, TextPattern
 from ..init.starts import SeedOptions
-from ..mixture.covariance import ALL_TYPES, DEFAULT_TYPES, STRUCTURES, CovarianceType, named
+from ..mixture.covariance import ALL_TYPES, DEFAULT_TYPES, STRUCTURES, named
 from ..mixture.data_summary import Survey
+from ..mixture.low_rank import LOW_RANK_PATTERN, family_options
 from ..selection.criterion import CRITERIA, Criterion
 from ..selection.sweep import Candidate, SweepOptions, structure_name
 from .fit import FitOptions, ModelOptions
 
 _RANGE = re.compile(r"^([0-9]+)\.\.([0-9]+)$")
 Range = Annotated[str, TextPattern(_RANGE.pattern)]
-TypePattern = Annotated[str, TextPattern(rf"^({'|'.join(ALL_TYPES)}|all|[EVI*?!\[\]]+)$")]
+TypePattern = Annotated[str, TextPattern(rf"^({'|'.join(ALL_TYPES)}|all|{LOW_RANK_PATTERN}|[EVI*?!\[\]]+)$")]
 _OF_SHORTFALL = 0.1
+_WIDE = 1000  # features, for which types are ordered by their statistics
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,10 @@ class SelectOptions:
     n_components: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] | Range = "1..10"
     """Numbers of components: a list, or a range as 1..10 with both its ends."""
     covariance_type: Annotated[tuple[TypePattern, ...], MinLen(1)] | TypePattern = DEFAULT_TYPES
-    """Covariance types, or patterns as in [E*, VVV], or all: mclust's 14; each with each number of components."""
+    """Covariance types, or patterns as in [E*, VVV], or all: mclust's 14; each with each number of components.
+
+    low_rank_4 is of low rank with 4 factors.
+    """
     noise: Annotated[tuple[bool | Annotated[float, Gt(0)], ...], MinLen(1)] | None = None
     """Noise components, as model.noise has them, such as [false, true]; each with each model. Default: model.noise."""
     criterion: Criterion = "bic"
@@ -67,7 +72,7 @@ class SelectOptions:
         return tuple(sorted(set(self.n_components)))
 
     @property
-    def types(self) -> tuple[CovarianceType, ...]:
+    def types(self) -> tuple[str, ...]:
         """The covariance types, each family once."""
         return named(self.covariance_type)
 
@@ -104,8 +109,8 @@ class SelectOptions:
 
     def model(self, candidate: Candidate, base: ModelOptions) -> ModelOptions:
         """Return the options of the candidate's model."""
-        size, covariance_type = candidate.n_components, candidate.covariance_type
-        return replace(base, n_components=size, covariance_type=covariance_type, noise=candidate.noise)
+        size, options = candidate.n_components, family_options(candidate.covariance_type)
+        return replace(base, n_components=size, noise=candidate.noise, **options)
 
     def n_sample(self, fit: FitOptions, base: ModelOptions, n_features: int) -> int:
         """Return the number of rows of the sample that all candidates share: what the largest asks for."""
@@ -120,10 +125,10 @@ class SelectOptions:
         return SweepOptions(replace(fit.em(base, survey), accelerate=False), self.criterion, drawn, self.leave_early)
 
 
-def _work(covariance_type: CovarianceType) -> tuple[bool, int]:
+def _work(covariance_type: str) -> tuple[bool, int]:
     """Return what types are ordered by: whether features may be correlated, and the columns that statistics take."""
     family = STRUCTURES[covariance_type]
-    return family.layout.dense, family.feature_map
+    return family.layout.dense, family.feature_map.n_columns(_WIDE)
 
 
 def seed_options(

@@ -18,7 +18,7 @@ from ..em.information_criteria import Criteria, criteria
 from ..em.loop import EMOptions, State, StopReason, Trial, advance
 from ..init.splitting import Seeded
 from ..kernels.natural_parameters import check_regular
-from ..mixture.covariance import STRUCTURES, CovarianceType
+from ..mixture.covariance import STRUCTURES
 from ..mixture.data_summary import Survey
 from ..mixture.degenerate import unsound_components
 from ..mixture.mixture import Mixture
@@ -39,7 +39,7 @@ class Candidate:
     """One of the models that are compared."""
 
     n_components: int
-    covariance_type: CovarianceType
+    covariance_type: str
     noise: bool | float = False  # as in the options of the model
 
     @property

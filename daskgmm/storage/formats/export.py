@@ -143,6 +143,12 @@ def _estimator(mixture: Mixture) -> Any:
         raise ConfigurationError("scikit-learn and ONNX have no mixture with a noise component: export it as json")
     from sklearn.mixture import GaussianMixture  # as above
 
+    if mixture.structure.layout.n_factors:
+        raise ConfigurationError(
+            f"scikit-learn and ONNX know no covariance_type {mixture.covariance_type}: export to json, whose "
+            "covariances are noise and loadings"
+        )
+
     estimator = GaussianMixture(mixture.n_components, covariance_type=mixture.structure.layout.name)
     estimator.weights_, estimator.means_, estimator.covariances_ = mixture.weights, mixture.means, mixture.covariances
     estimator.precisions_cholesky_ = precisions_cholesky(mixture)

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 from ...core.em.fitted_model import Anomaly, FitSummary, Model
 from ...core.kernels.natural_parameters import prepare_prediction
-from ...core.mixture.covariance import STRUCTURES, CovarianceType
+from ...core.mixture.covariance import STRUCTURES
+from ...core.mixture.low_rank import is_low_rank
 from ...core.mixture.mixture import Mixture, check_parts
 from ...core.mixture.noise import Noise
 from ...errors import DataError
@@ -21,7 +22,7 @@ from ...filesystem.location import place, public
 from ...filesystem.retry import denial, is_denied, reason
 from ..run.directory import MODEL
 from ..run.staging import waits_for_its_place
-from ..schema import MODEL_COVARIANCES, MODEL_MEANS, MODEL_WEIGHTS, check_version
+from ..schema import MODEL_MEANS, MODEL_WEIGHTS, check_version, covariances_spec
 from .untrusted_zarr import check_whole, declared_shape, header, header_text, read_values, save_plain
 
 
@@ -39,7 +40,7 @@ def save_model(model: Model, path: str | Path) -> None:
     arrays = {
         MODEL_WEIGHTS: mixture.weights,
         MODEL_MEANS: mixture.means,
-        MODEL_COVARIANCES[mixture.covariance_type]: mixture.covariances,
+        covariances_spec(mixture.covariance_type): mixture.covariances,
     }
     save_plain(place(path), "model", facts, arrays)
 
@@ -90,7 +91,7 @@ class _Attributes(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    covariance_type: CovarianceType
+    covariance_type: str
     feature_names: tuple[str, ...] | None
     summary: FitSummary
     anomaly: Anomaly | None = None
@@ -106,12 +107,14 @@ class _Group(BaseModel):
 
 def _read(path: Path) -> Model:
     kept = _Group.model_validate_json(header_text(path)).attributes
+    if kept.covariance_type not in STRUCTURES and not is_low_rank(kept.covariance_type):
+        raise ValueError(f"{kept.covariance_type!r} is not a covariance type")
     structure = STRUCTURES[kept.covariance_type]
     k, d = declared_shape(path, MODEL_MEANS)
     shapes = {
         MODEL_WEIGHTS: (k,),
         MODEL_MEANS: (k, d),
-        MODEL_COVARIANCES[structure.name]: structure.layout.shape(k, d),
+        covariances_spec(structure.name): structure.layout.shape(k, d),
     }
     for spec, shape in shapes.items():  # of all, before any is read
         if (declared := declared_shape(path, spec)) != shape:

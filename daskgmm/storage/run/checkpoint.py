@@ -35,11 +35,11 @@ from ..schema import (
     CHECKPOINT_SUMS,
     CHECKPOINT_SURVEY,
     FORMAT_VERSION,
-    MODEL_COVARIANCES,
     MODEL_MEANS,
     MODEL_WEIGHTS,
     ArraySpec,
     check_version,
+    covariances_spec,
 )
 
 CHECKPOINTS = "checkpoint"  # the folder of them, among what is unfinished
@@ -206,7 +206,7 @@ def _survey_scalars() -> Iterator[str]:
 
 
 def _mixture_specs(covariance_type: str) -> tuple[ArraySpec, ...]:
-    return MODEL_WEIGHTS, MODEL_MEANS, MODEL_COVARIANCES[covariance_type]
+    return MODEL_WEIGHTS, MODEL_MEANS, covariances_spec(covariance_type)
 
 
 def _plain(value: Any) -> Any:
