@@ -94,6 +94,7 @@ VARIANTS = {
     "diag, weights": ("model.covariance_type=diag", "data.weights=weights.npy"),
     "spherical, finalists": ("model.covariance_type=spherical", "fit.n_finalists=3"),
     "full, finalists, weights": ("fit.n_finalists=2", "data.weights=weights.npy"),
+    "low rank": ("model.covariance_type=low_rank", "model.n_factors=1"),
     "far from the origin": ("data.path=far.npy",),
 }
 

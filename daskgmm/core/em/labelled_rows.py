@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ...errors import ConfigurationError
 from ..arrays.types import Array, for_each
-from ..kernels.natural_parameters import Coefficients, Shared
+from ..kernels.low_rank import LowRank
+from ..kernels.natural_parameters import Centred, Coefficients, Shared
 from ..mixture.feature_map import FeatureMap, Moments, pack_sums
 from ..mixture.statistics import Statistics
 

@@ -1,0 +1,115 @@
+"""covariance_type low_rank: reference answers, and what an estimator does with it."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+
+from daskgmm import GaussianMixture, GaussianMixtureSelector
+from daskgmm.errors import ConfigurationError
+
+REFERENCE = json.loads((Path(__file__).parents[1] / "data/factor_analysers.json").read_text())["fits"]
+
+
+@pytest.fixture(scope="module")
+def iris():
+    rows = load_iris().data
+    return (rows - rows.mean(axis=0)) / rows.std(axis=0)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Two groups of 12 features with two factors each, (1200, 12)."""
+    rng = np.random.default_rng(0)
+    groups = [
+        rng.normal(size=(600, 2)) @ rng.normal(size=(2, 12)) + rng.normal(size=(600, 12)) * 0.5 + 3 * sign
+        for sign in (-1, 1)
+    ]
+    return rng.permutation(np.concatenate(groups))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("case", REFERENCE, ids=lambda case: f"{case['k']}-{case['q']}-{case['noise']}")
+def test_reference_fits_are_reached_from_their_starts(iris, case):
+    start = {name: np.array(value) for name, value in case["start"].items()}
+    model = GaussianMixture(
+        case["k"],
+        covariance_type="low_rank",
+        n_factors=case["q"],
+        factor_noise=case["noise"],
+        reg_covar=1e-3,
+        resolution=0,
+        tol=0,
+        max_iter=300,
+        weights_init=start["weights"],
+        means_init=start["means"],
+        loadings_init=start["loadings"],
+        noise_variance_init=start["noise"],
+    ).fit(iris)
+    levels = np.array(model.lower_bounds_) * len(iris)
+    assert levels[0] == pytest.approx(case["log_likelihood_at_start"], abs=1e-8)
+    assert levels[1] >= case["log_likelihood_after_one_step"] - 1e-8  # expanded parameters gain more in a step
+    assert levels[-1] == pytest.approx(case["log_likelihood"], abs=5e-3)
+    assert all(after >= before for before, after in pairwise(model.lower_bounds_))
+    assert model.bic(iris) == pytest.approx(case["df"] * np.log(len(iris)) - 2 * levels[-1])
+
+
+def test_the_same_bits_on_any_scheduler_and_rows_of_whole_weights_count_as_often(rows):
+    lazy, models = da.from_array(rows, chunks=(250, 12)), []
+    for scheduler in ("threads", "synchronous"):
+        with dask.config.set(scheduler=scheduler):
+            model = GaussianMixture(2, covariance_type="low_rank", n_factors=2, n_init=1, random_state=0)
+            models.append(model.fit(lazy))
+    np.testing.assert_array_equal(models[0].loadings_, models[1].loadings_)
+    np.testing.assert_array_equal(models[0].noise_variance_, models[1].noise_variance_)
+    counts = np.random.default_rng(1).integers(0, 3, len(rows))
+    weighted, repeated = (
+        models[0].score(one, sample_weight=weights)
+        for one, weights in ((rows, counts), (np.repeat(rows, counts, axis=0), None))
+    )
+    assert weighted == pytest.approx(repeated, rel=1e-12)
+
+
+def test_dense_covariances_are_made_when_they_are_asked_for(rows):
+    model = GaussianMixture(2, covariance_type="low_rank", n_factors=2, n_init=1, random_state=0).fit(rows)
+    assert "covariances_" not in vars(model)
+    dense = model.loadings_ @ np.swapaxes(model.loadings_, 1, 2) + [np.diag(one) for one in model.noise_variance_]
+    np.testing.assert_allclose(model.covariances_, dense, rtol=1e-12)
+    np.testing.assert_allclose(model.precisions_ @ dense, np.tile(np.eye(12), (2, 1, 1)), atol=1e-8)
+    assert model.marginal([3, 1]).loadings_.shape == (2, 2, 2)
+
+
+def test_a_sweep_finds_the_number_of_factors(rows):
+    types = ["diag", "low_rank_1", "low_rank_2", "low_rank_3"]
+    selector = GaussianMixtureSelector([2], covariance_type=types, n_init=1, random_state=0).fit(rows)
+    expected = {"n_components": 2, "covariance_type": "low_rank", "n_factors": 2, "factor_noise": "own"}
+    assert selector.best_params_ == expected
+    assert selector.best_estimator_.loadings_.shape == (2, 12, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"covariance_type": "low_rank"}, "needs model.n_factors"),
+        ({"covariance_type": "low_rank", "n_factors": 12}, "12 factors for 12 features"),
+        ({"n_factors": 2}, "are for covariance_type low_rank, not full"),
+        ({"covariance_type": "low_rank", "n_factors": 2, "loadings_init": np.ones((1, 12, 2))}, "both together"),
+    ],
+)
+def test_what_cannot_act_is_refused(rows, options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        GaussianMixture(**options).fit(rows)
+
+
+def test_missing_values_are_refused(rows):
+    rows = rows.copy()
+    rows[3, 4] = np.nan
+    with pytest.raises(ConfigurationError, match="takes no missing values"):
+        GaussianMixture(covariance_type="low_rank", n_factors=2, missing="marginal").fit(rows)
