@@ -14,7 +14,6 @@ from ..core.mixture.conditional import condition, feature_numbers, marginal
 from ..core.mixture.low_rank import family_options
 from ..core.mixture.mixture import Mixture
 from .inputs import Input
-from .parameters import set_parameters
 
 
 class ConditionalMixin:

@@ -52,6 +52,7 @@ class LowRank:
     projection: NDArray[np.floating]  # (k q, d), V of all components
     offsets: NDArray[np.floating]  # (k q,), V_k m_k
     missing: None = None  # values are not missing here
+    has_noise: bool = False  # nor is there a noise component
 
     @property
     def n_factors(self) -> int:
