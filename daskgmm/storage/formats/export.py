@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.em.fitted_model import Model
+from ...core.em.fitted_model import Anomaly, Model
 from ...core.mixture.frame import Frame
 from ...core.mixture.mixture import Mixture
 from ...core.mixture.precisions import precisions, precisions_cholesky
@@ -101,9 +101,11 @@ def as_sklearn(model: Model) -> bytes:
 
 
 def as_onnx(model: Model) -> bytes:
-    """Return an ONNX graph: `rows` (n, d) float64 in, `label` (n, 1) int64 and `probabilities` (n, k) float64 out.
+    """Return an ONNX graph: rows in; labels, probabilities, log-densities and anomalies out.
 
-    It standardises the rows by the mixture's own mean and deviations first, so that large offsets cost no digits.
+    `rows` (n, d) float64; `label` (n, 1) int64, `probabilities` (n, k) float64, `log_density` (n, 1) float64 in nats,
+    and `anomaly` (n, 1) bool if the model has a threshold of anomalies. The graph standardises the rows by the mixture's
+    own mean and deviations first, so that large offsets cost no digits.
     """
     try:
         from skl2onnx import to_onnx
@@ -113,14 +115,34 @@ def as_onnx(model: Model) -> bytes:
     frame = model.mixture.frame
     from sklearn.pipeline import make_pipeline  # takes a second, for which other jobs have no need
 
-    steps = make_pipeline(_scaler(frame), _estimator(model.mixture.scale(frame)))
+    estimator = _estimator(model.mixture.scale(frame))
+    steps = make_pipeline(_scaler(frame), estimator)
     rows = ("rows", DoubleTensorType([None, model.mixture.n_features]))
     with np.errstate(divide="ignore"):  # the logarithm of an empty component's weight
-        graph = to_onnx(steps, initial_types=[rows])
+        graph = to_onnx(steps, initial_types=[rows], options={type(estimator): {"score_samples": True}})
+    _add_log_density(graph.graph, float(np.log(frame.scale).sum()), model.anomaly)
     for key, value in {"daskgmm_version": version("daskgmm"), "model": fingerprint(model)}.items():
         graph.metadata_props.add(key=key, value=value)
     content: bytes = graph.SerializeToString()
     return content
+
+
+def _add_log_density(graph: Any, log_volume: float, anomaly: Anomaly | None) -> None:
+    """Replace the output of the log-density in standardised units by that in units of the rows, with its anomalies.
+
+    `log_volume` is the logarithm of the volume of a standardised unit, by which densities are smaller.
+    """
+    from onnx import TensorProto, helper, numpy_helper  # skl2onnx depends on it
+
+    standardised = graph.output.pop()
+    added = [("log_density", "Sub", standardised.name, log_volume, TensorProto.DOUBLE)]
+    if anomaly is not None:
+        added.append(("anomaly", "Less", "log_density", anomaly.threshold, TensorProto.BOOL))
+    for name, operation, before, value, kind in added:
+        constant = numpy_helper.from_array(np.array(value), f"{name}_constant")
+        graph.initializer.append(constant)
+        graph.node.append(helper.make_node(operation, [before, constant.name], [name]))
+        graph.output.append(helper.make_tensor_value_info(name, kind, [None, 1]))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -57,6 +58,27 @@ def test_onnxruntime_predicts_the_same(covariance_type, offset):
     labels, probabilities = of_onnx(as_onnx(model), rows)
     np.testing.assert_array_equal(labels, ours.labels)
     np.testing.assert_allclose(probabilities, ours.probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_onnxruntime_gives_log_densities_in_units_of_the_rows_and_anomalies(covariance_type, offset):
+    pytest.importorskip("skl2onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = model_of(covariance_type, offset)
+    scaled = Mixture(covariance_type, model.mixture.weights, 3 * model.mixture.means, 9 * model.mixture.covariances)
+    model = replace(model, mixture=scaled)
+    rows, _ = scaled.sample(300, np.random.default_rng(0))
+    wanted = Wanted(log_density=True)
+    ours = predict(rows, None, prepare_prediction(scaled), 4, wanted).log_density
+    model = replace(model, anomaly=Anomaly(0.1, float(np.quantile(ours, 0.1))))
+    session = onnxruntime.InferenceSession(as_onnx(model), providers=["CPUExecutionProvider"])
+    density, anomaly = session.run(["log_density", "anomaly"], {"rows": rows})
+    np.testing.assert_allclose(density[:, 0], ours, atol=1e-5)
+    far = abs(ours - model.anomaly.threshold) > 1e-4
+    np.testing.assert_array_equal(anomaly[far, 0], (ours < model.anomaly.threshold)[far])
+    without = onnxruntime.InferenceSession(as_onnx(replace(model, anomaly=None)), providers=["CPUExecutionProvider"])
+    assert [one.name for one in without.get_outputs()] == ["label", "probabilities", "log_density"]
 
 
 def test_an_empty_component_stays_empty_in_onnx():
