@@ -32,6 +32,7 @@ from ..observers.console import listening
 from ..report.terminal.comparison import comparison
 from ..report.terminal.merge_table import merge_table
 from ..report.terminal.model_tables import inspection, summary_line
+from ..report.terminal.runs_table import runs_table
 from ..report.terminal.selection_table import selection_line, selection_table
 from ..storage.formats.clusters import find_clusters
 from ..storage.formats.export import FORMATS, export_model
@@ -286,12 +287,20 @@ def inspect(run_dir: str) -> None:
 
 
 @main.command()
-@click.argument("first", type=click.Path(), metavar="RUN_DIR")
-@click.argument("second", type=click.Path(), metavar="RUN_DIR")
+@click.argument("run_dirs", type=click.Path(), metavar="RUN_DIR RUN_DIR [RUN_DIR]...", nargs=-1, required=True)
 @_errors_in_one_line
-def compare(first: str, second: str) -> None:
-    """Match the components of two fits, and print what moved from the first to the second."""
-    _console().print(comparison(load_finished(first), load_finished(second), (first, second)))
+def compare(run_dirs: tuple[str, ...]) -> None:
+    """Match the components of two fits, and print what moved from the first to the second.
+
+    Of more than two, print one table of their sizes, log-likelihoods and criteria.
+    """
+    if len(run_dirs) < 2:
+        raise ConfigurationError(f"there is nothing to compare {run_dirs[0]} with: give two or more run directories")
+    models = [load_finished(one) for one in run_dirs]
+    if len(models) > 2:
+        _console().print(runs_table(models, run_dirs))
+    else:
+        _console().print(comparison(models[0], models[1], (run_dirs[0], run_dirs[1])))
 
 
 @main.command()

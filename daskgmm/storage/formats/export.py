@@ -104,8 +104,8 @@ def as_onnx(model: Model) -> bytes:
     """Return an ONNX graph: rows in; labels, probabilities, log-densities and anomalies out.
 
     `rows` (n, d) float64; `label` (n, 1) int64, `probabilities` (n, k) float64, `log_density` (n, 1) float64 in nats,
-    and `anomaly` (n, 1) bool if the model has a threshold of anomalies. The graph standardises the rows by the mixture's
-    own mean and deviations first, so that large offsets cost no digits.
+    and `anomaly` (n, 1) bool if the model has a threshold of anomalies. The graph standardises the rows by the
+    mixture's own mean and deviations first, so that large offsets cost no digits.
     """
     try:
         from skl2onnx import to_onnx
