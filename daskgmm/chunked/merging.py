@@ -15,7 +15,7 @@ from ..core.kernels.natural_parameters import Coefficients, prepare_prediction
 from ..core.mixture.mixture import Mixture
 from ..core.scoring.merging import MergeTree, Pair, entropy_gains, merge_by_entropy
 from ..core.scoring.prediction import Wanted, predict
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, DataError
 from .map_reduce import map_reduce
 from .prediction import check_features, checked_weights, compute_pass
 from .rows import Region, Rows, place_in
@@ -39,12 +39,14 @@ def merge_components(rows: Rows, mixture: Mixture) -> MergeTree:
     regions = dict(enumerate(rows.regions))
 
     def sum_guide(pairs: Sequence[Pair]) -> Array:
-        return _sum_gains(drawn, None, (coefficients, mixture.n_components, pairs), (slice(0, len(drawn)),))
+        return _sum_gains(drawn, None, (coefficients, mixture.n_components, pairs), (slice(0, len(drawn)),))[:-1]
 
     def sum_gains(pairs: Sequence[Pair]) -> Array:
         shared = (coefficients, mixture.n_components, tuple(pairs))
-        gains: Array = compute_pass(rows, map_reduce(rows, _sum_gains, _combine, shared, regions, "merge"))
-        return gains
+        sums: Array = compute_pass(rows, map_reduce(rows, _sum_gains, _combine, shared, regions, "merge"))
+        if sums[-1] == 0:
+            raise DataError(f"there are no rows of positive weight among {rows.n_rows:,}: components cannot be merged")
+        return sums[:-1]
 
     return merge_by_entropy(mixture.n_components, sum_gains, sum_guide)
 
@@ -55,8 +57,9 @@ def _sum_gains(
     shared: tuple[Coefficients, int, Sequence[Pair]],
     region: Region,
 ) -> Array:
+    """Return the gain of each pair, and last the weight of the rows."""
     coefficients, n_components, pairs = shared
-    step, gains = max(_TILE // n_components, 1), np.zeros(len(pairs))
+    step, gains, weight = max(_TILE // n_components, 1), np.zeros(len(pairs)), 0.0
     for at in range(0, len(block), step):
         own = slice(at, at + step)
         own_weights = None if weights is None else checked_weights(weights[own], region, at)
@@ -66,7 +69,8 @@ def _sum_gains(
         if own_weights is not None:
             resp, own_weights = resp[own_weights > 0], own_weights[own_weights > 0]
         gains += entropy_gains(np.asarray(resp, np.float64), own_weights, pairs)
-    return gains
+        weight += float(len(resp) if own_weights is None else own_weights.sum())
+    return np.append(gains, weight)
 
 
 def _combine(parts: list[Array]) -> Array:

@@ -10,7 +10,7 @@ import pytest
 
 from daskgmm import GaussianMixture, GaussianMixtureSelector
 from daskgmm.core.mixture.mixture import Mixture
-from daskgmm.errors import ConfigurationError
+from daskgmm.errors import ConfigurationError, DataError
 
 DATA = Path(__file__).parent.parent / "data"
 FITS = json.loads((DATA / "merging.json").read_text())["fits"]
@@ -99,6 +99,19 @@ def test_a_selector_merges_the_components_of_its_best_candidate():
     X = draw(600)
     selector = GaussianMixtureSelector([5, 6], covariance_type="full", n_init=2, random_state=0).fit(X)
     assert selector.merge_components(X, 3).predict(X).max() == 2
+
+
+@pytest.mark.parametrize("n_clusters", [2.5, True, 0])
+def test_a_number_of_clusters_that_is_none_is_refused(crosses, n_clusters):
+    _, model = crosses
+    with pytest.raises(ConfigurationError, match="give 1 to 6"):
+        model.merge_components(None, n_clusters=n_clusters)
+
+
+def test_rows_without_weight_are_refused(crosses):
+    X, model = crosses
+    with pytest.raises(DataError, match="no rows of positive weight among 1,500"):
+        model.merge_components(X, sample_weight=np.zeros(len(X)))
 
 
 def test_more_clusters_than_components_are_refused_before_any_pass(crosses):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +110,7 @@ class Clusters:
 
 def check_n_clusters(n_clusters: int, n_components: int) -> None:
     """Raise ConfigurationError unless components can be merged to that many clusters."""
-    if not 1 <= n_clusters <= n_components:
+    if not isinstance(n_clusters, Integral) or isinstance(n_clusters, bool) or not 1 <= n_clusters <= n_components:
         raise ConfigurationError(
             f"{n_clusters} clusters of {n_components} components: give 1 to {n_components}, or auto for the elbow"
         )
