@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from .chunked.memory import ComputeOptions
 from .clusters.kinds import ClusterOptions, Threads
+from .core.em.labelled_rows import LABELS_AND_MISSING
 from .core.kernels.natural_parameters import NOISE_AND_MISSING
 from .core.options.fit import FitOptions, ModelOptions
 from .core.options.select import SelectOptions
@@ -76,6 +77,12 @@ class Config(BaseModel):
             raise ConfigurationError(
                 "output.clusters: clusters of components have no place for noise: leave them out, or fit without noise"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> Config:
+        if self.data.labels is not None and self.data.missing == "marginal":
+            raise ConfigurationError(f"data.labels {self.data.labels!r}: {LABELS_AND_MISSING}")
         return self
 
     @model_validator(mode="after")

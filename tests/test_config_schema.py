@@ -51,6 +51,7 @@ OPTIONS = {  # section.option: right values, wrong ones
         "arrays": TEXTS_OR_NULL,
         "columns": TEXTS_OR_NULL,
         "weights": (["w", None], ["", 1]),
+        "labels": (["l", None], ["", 1]),
         "mask": (["land", -9999, 1e20, 0.5, None, [1, "nan"], ["-inf"]], ["", True, [], ["x"], {}]),
         "feature_axis": ([0, -1, "band", None], [True, 1.5]),
         "missing_chunks": (["fill", "error"], ["x", 0]),

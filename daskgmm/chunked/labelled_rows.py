@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
+from uuid import uuid4
 
 import dask.array as da
 import numpy as np
@@ -13,7 +14,7 @@ from dask.delayed import Delayed, delayed
 from numpy.typing import NDArray
 
 from ..core.em.e_step import Expectation
-from ..core.em.labelled_rows import UNKNOWN, LabelledRows
+from ..core.em.labelled_rows import LABELS_AND_MISSING, UNKNOWN, LabelledRows
 from ..core.mixture.data_summary import Survey, survey
 from ..errors import ConfigurationError, DataError
 from .data_summary import survey_and_sample
@@ -26,7 +27,7 @@ class _Classes:
     """What rows tell of the classes that they are labelled with; merges by `+`."""
 
     surveys: tuple[Survey, ...]
-    first_bad: tuple[int, int] | None = None  # row and label, if it is that of no component
+    first_bad: tuple[int, float] | None = None  # row and label, if it is that of no component
 
     def __add__(self, other: _Classes) -> _Classes:
         pairs = zip(self.surveys, other.surveys, strict=True)
@@ -36,10 +37,10 @@ class _Classes:
 def summarise_labelled(rows: Rows, labels: da.Array, n_components: int) -> LabelledRows:
     """Return the moments of the labelled rows of each component, from a pass over all rows.
 
-    `labels` (*grid) are integers from 0 to n_components - 1, or -1. Raises DataError for others.
+    `labels` (*grid) are whole numbers from 0 to n_components - 1, or -1. Raises DataError for others.
     """
     if rows.missing:
-        raise ConfigurationError("labelled rows take no missing values: leave incomplete rows out by a mask")
+        raise ConfigurationError(LABELS_AND_MISSING)
     firsts = np.concatenate([[0], np.cumsum(rows.block_sizes)[:-1]]).tolist()
     lazy = [labels.rechunk(rows.array.chunks[:-1]), rows.array, *([] if rows.weights is None else [rows.weights])]
     blocks = zip(*(one.to_delayed().ravel() for one in lazy), strict=True)
@@ -62,11 +63,11 @@ def _summarise_block(
     n_components: int, first_row: int, labels: NDArray[Any], block: NDArray[Any], weights: NDArray[Any] | None
 ) -> _Classes:
     flat, own = aligned(block).reshape(-1, block.shape[-1]), labels.reshape(-1)
-    bad = np.flatnonzero((own < UNKNOWN) | (own >= n_components))
+    bad = np.flatnonzero(~np.isin(own, np.arange(UNKNOWN, n_components)))
     weights = None if weights is None else aligned(weights).reshape(-1)
     members = (own == component for component in range(n_components))
     surveys = tuple(survey(flat[one], None if weights is None else weights[one]) for one in members)
-    return _Classes(surveys, (first_row + int(bad[0]), int(own[bad[0]])) if len(bad) else None)
+    return _Classes(surveys, (first_row + int(bad[0]), float(own[bad[0]])) if len(bad) else None)
 
 
 def _merge(parts: Sequence[_Classes]) -> _Classes:
@@ -77,13 +78,18 @@ def _moments(found: _Classes, rows: Rows, n_components: int) -> LabelledRows:
     if found.first_bad is not None:
         row, label = found.first_bad
         raise DataError(
-            f"{rows.naming.row(rows.place(row))} has the label {label}: labels are numbers of components, 0 to "
+            f"{rows.naming.row(rows.place(row))} has the label {label:g}: labels are numbers of components, 0 to "
             f"{n_components - 1}, or -1 if not known"
         )
     counts = np.array([one.weight_sum for one in found.surveys])
     safe = np.where(counts > 0, counts, 1.0)[:, None, None]
     covariances = np.array([one.scatter for one in found.surveys]) / safe
     return LabelledRows(counts, np.array([one.mean for one in found.surveys]), covariances)
+
+
+def lazy_labels(array: Any, rows: Rows) -> da.Array:
+    """Return labels (*grid) of rows, of anything with shape, dtype and [slices], lazily in the chunks of the rows."""
+    return da.from_array(array, chunks=rows.array.chunks[:-1], name=f"labels-{uuid4().hex}", asarray=True)
 
 
 def without_labelled(rows: Rows, labels: da.Array) -> Rows:

@@ -5,6 +5,7 @@ open source -> survey -> sample + seed -> [ pass -> M-step ] x iterations -> sav
 
 from __future__ import annotations
 
+from ..chunked.labelled_rows import lazy_labels
 from ..chunked.rows import Rows
 from ..config import Config
 from ..core.em.fitted_model import FitSummary, Model
@@ -91,7 +92,9 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
 def fit_rows(rows: Rows, source: Source, config: Config, work: Unfinished, listen: Recorder, start: Start) -> Model:
     """Return the model of the rows, which is saved: by EM from where it stood, or from the best starts on a sample."""
     with checkpointing(work, config.output.checkpoint_every, listen) as checkpoints:
-        prepared = prepare_fit(rows, config.model, config.fit, config.fit.random_state)  # when resumed the same
+        labels = None if source.labels is None else lazy_labels(source.labels, rows)
+        # When resumed the same.
+        prepared = prepare_fit(rows, config.model, config.fit, config.fit.random_state, labels=labels)
         state = checkpoints.before.states.get("fit")
         if state is None:
             report_mask(config.data.mask, prepared.survey, rows.n_rows, listen)

@@ -26,7 +26,7 @@ from ..storage.run.manifest import Plan
 from ..storage.run.staging import Unfinished
 from .resume import plan_of_rows
 
-_NOT_OF_ROWS = {"weights"}  # a prediction takes none
+_NOT_OF_ROWS = {"weights", "labels"}  # a prediction takes none
 
 
 @dataclass(frozen=True, eq=False)

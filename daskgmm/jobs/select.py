@@ -95,6 +95,8 @@ def select(
 
 def _check_selectable(config: Config) -> None:
     """Raise ConfigurationError for options that only a fit takes."""
+    if config.data.labels is not None:
+        raise ConfigurationError(f"data.labels {config.data.labels!r} is for daskgmm fit: a sweep takes no labels")
     if config.model.frozen:
         raise ConfigurationError(
             f"model.frozen {list(config.model.frozen)} is for daskgmm fit: a sweep starts all components on a sample"

@@ -31,6 +31,7 @@ class Source:
     description: str  # what a person calls it
     stored_chunks: tuple[int, ...] | tuple[tuple[int, ...]] | None = None  # of the grid's axes; or pieces of rows
     weights: Readable | NDArray[Any] | None = None  # (*grid)
+    labels: Readable | NDArray[Any] | None = None  # (*grid), integers: number of the component, -1 if not known
     valid: Readable | NDArray[Any] | None = None  # (*grid), bool: the rows that count
     fill_values: tuple[float, ...] = ()  # rows in which a feature equals one (in the array's dtype) do not count
     missing: bool = False  # whether NaN is a missing value, which is integrated out

@@ -52,14 +52,16 @@ class Container(Protocol):
 
 
 def source_in(container: Container, options: DataOptions, weighted: bool) -> Source:
-    """Return the source that `arrays` or else `array` names, with its mask, and its weights where they are wanted."""
-    weights, mask = options.weights, options.mask_name
+    """Return the source that `arrays` or else `array` names, its mask, and weights and labels if wanted."""
+    weights, labels, mask = options.weights, options.labels, options.mask_name
     if options.array is None and options.arrays is None:
-        options = replace(options, **container.default({weights, mask}, options.feature_axis))
+        options = replace(options, **container.default({weights, labels, mask}, options.feature_axis))
     names, axis = options.arrays, options.feature_axis
     source = _single(container, options.array, axis) if names is None else _stacked(container, names)
     if weighted and weights is not None:
         source = replace(source, weights=_beside(source, container, weights, "weights"))
+    if weighted and labels is not None:
+        source = replace(source, labels=_beside(source, container, labels, "labels"))
     if mask is not None:
         valid = NonZero.of(mask, _beside(source, container, mask, "mask"), options.mask_is_inverted)
         source = replace(source, valid=valid)
@@ -67,7 +69,7 @@ def source_in(container: Container, options: DataOptions, weighted: bool) -> Sou
 
 
 def _beside(source: Source, container: Container, name: str, key: str) -> Readable:
-    """Return the weights or the mask of a source; raise DataError where their axes are not those of its rows."""
+    """Return weights, labels or mask of a source; raise DataError where their axes are not those of its rows."""
     member = member_of(container, name)
     if source.dims and member.dims and len(member.dims) == len(source.dims) and member.dims != source.dims:
         raise DataError(

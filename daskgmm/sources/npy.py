@@ -30,6 +30,8 @@ def open_npy(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     source = Source(Concatenated.of(arrays), options.path, files=files, notices=_notices(options.path))
     if weighted and weights is not None:
         source = replace(source, weights=Concatenated.of(_open_npy_files("data.weights", weights, guard)))
+    if weighted and options.labels is not None:
+        source = replace(source, labels=Concatenated.of(_open_npy_files("data.labels", options.labels, guard)))
     if mask is not None:
         array = Concatenated.of(_open_npy_files("data.mask", mask, guard))
         source = replace(source, valid=NonZero.of(mask, array, options.mask_is_inverted))

@@ -24,7 +24,7 @@ from .source_format import SourceFormat
 def open_source(options: DataOptions, retry: RetryPolicy = PATIENT, *, weighted: bool = True) -> Source:
     """Return the source that the options name; raise DataError where it is not there or not numeric.
 
-    With `weighted` false the row weights are not opened, and may be missing: what they name is still no feature.
+    With `weighted` false row weights and labels are not opened, and may be missing: what they name is still no feature.
     """
     options = replace(options, path=expanduser(options.path.removeprefix("file://")))
     guard = Guard(retry, frozenset((*_texts(options.storage_options), *secrets_of(options.path))))
@@ -36,7 +36,7 @@ def open_source(options: DataOptions, retry: RetryPolicy = PATIENT, *, weighted:
         check_exists(options.path, chosen)
         check_signature(options.path, chosen)
     source = guard(lambda: chosen.open(options, guard, weighted), options.path)
-    _check(source, options if weighted else replace(options, weights=None))
+    _check(source, options if weighted else replace(options, weights=None, labels=None))
     return replace(
         source,
         description=without_credentials(source.description),
@@ -81,10 +81,7 @@ def _check_options(options: DataOptions, chosen: SourceFormat) -> None:
 
 
 def _check(source: Source, options: DataOptions) -> None:
-    if options.weights is not None and source.weights is None:
-        raise DataError(f"data.weights: {source.description} has no row weights; they come with named arrays and .npy")
-    if options.mask_name is not None and source.valid is None:
-        raise DataError(f"data.mask: {source.description} has no other arrays; give a fill value, or leave it out")
+    _check_named(source, options)
     shape, dtype = source.array.shape, np.dtype(source.array.dtype)
     if dtype.kind not in "iufb":
         raise DataError(f"{source.description} holds {dtype}, not numbers: name a numeric array")
@@ -94,9 +91,20 @@ def _check(source: Source, options: DataOptions) -> None:
         raise DataError(f"{source.description} is a single number: rows need at least one axis")
     if 0 in shape:
         raise DataError(f"{source.description} is empty: its shape is {shape}")
-    for name, array in ((f"weights {options.weights!r}", source.weights), (f"mask {options.mask!r}", source.valid)):
+    named = {"weights": source.weights, "labels": source.labels, "mask": source.valid}
+    for key, array in named.items():
         if array is not None:
-            _check_beside(f"data.{name}", array, source)
+            _check_beside(f"data.{key} {getattr(options, key)!r}", array, source)
+
+
+def _check_named(source: Source, options: DataOptions) -> None:
+    """Raise DataError where the source lacks what is named beside its rows."""
+    if options.weights is not None and source.weights is None:
+        raise DataError(f"data.weights: {source.description} has no row weights; they come with named arrays and .npy")
+    if options.labels is not None and source.labels is None:
+        raise DataError(f"data.labels: {source.description} has no labels; they come with named arrays and .npy")
+    if options.mask_name is not None and source.valid is None:
+        raise DataError(f"data.mask: {source.description} has no other arrays; give a fill value, or leave it out")
 
 
 def _check_beside(name: str, array: Any, source: Source) -> None:

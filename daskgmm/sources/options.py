@@ -82,6 +82,8 @@ class DataOptions:
     """Columns of a table that are features: names or patterns (dep_*), !name or !pattern for others; null: all."""
     weights: Annotated[str, MinLen(1)] | None = None
     """Row weights: name of an array in the same group or file, of a column, or path of .npy files."""
+    labels: Annotated[str, MinLen(1)] | None = None
+    """What is known of rows, named as weights are: integers, numbers of components, and -1 where it is not known."""
     mask: Mask = None
     """Which rows count: array or column not 0 there (~name: 0 there); or fill values (-9999, nan, inf) of others."""
     missing: Literal["error", "marginal"] = "error"

@@ -41,9 +41,9 @@ def open_zarr(options: DataOptions, guard: Guard, weighted: bool) -> Source:
         return source_in(group, options, weighted)
     if options.array is not None or options.arrays is not None:
         raise DataError(f"{options.path} is a zarr array, not a group: leave data.array and data.arrays out")
-    if (weighted and options.weights is not None) or options.mask_name is not None:
+    if (weighted and (options.weights or options.labels)) or options.mask_name is not None:
         raise DataError(
-            f"{options.path} is a single zarr array: data.weights and data.mask need a group that holds all"
+            f"{options.path} is a single zarr array: data.weights, labels and mask need a group that holds all"
         )
     member = _member(node, options.path, guard, options.format == "zarr", options.missing_chunks)
     return source_of(member, options.path, options.feature_axis)

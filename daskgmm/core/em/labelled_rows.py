@@ -18,6 +18,7 @@ from ..kernels.natural_parameters import Centred, Coefficients, Shared
 from ..mixture.feature_map import FeatureMap, Moments, pack_sums
 from ..mixture.statistics import Statistics
 
+LABELS_AND_MISSING = "labelled rows take no missing values: leave incomplete rows out by a mask"
 UNKNOWN = -1  # label of a row whose component is not known
 
 

@@ -25,7 +25,8 @@ def open_table_source(options: DataOptions, guard: Guard, weighted: bool, format
     _check_keys(options.keep)
     table = open_table(options.path, format, options.storage_options, options.csv)
     keys = KeyColumns(table.keys(options.keep), options.path, guard)
-    besides = [name for name in (options.weights, options.mask_name, *options.keep) if name is not None]
+    others = (options.weights, options.labels, options.mask_name, *options.keep)
+    besides = [name for name in others if name is not None]
     features = table.features(options.columns, besides)
     _check_no_key(features, options.keep)
     reader = table.reader(features)
@@ -40,6 +41,8 @@ def open_table_source(options: DataOptions, guard: Guard, weighted: bool, format
     )
     if weighted and options.weights is not None:
         source = replace(source, weights=_column(table, options.weights, guard))
+    if weighted and options.labels is not None:
+        source = replace(source, labels=_column(table, options.labels, guard))
     if options.mask_name is not None:
         mask = NonZero.of(options.mask_name, _column(table, options.mask_name, guard), options.mask_is_inverted)
         source = replace(source, valid=mask)

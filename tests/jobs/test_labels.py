@@ -1,0 +1,73 @@
+"""Labelled rows in jobs: every kind of source that names weights names labels, with the same checks."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import zarr
+
+from daskgmm import GaussianMixture
+from daskgmm.config import parse_config
+from daskgmm.errors import ConfigurationError, DataError
+from daskgmm.jobs.fit import fit
+from daskgmm.jobs.select import select
+from tests.estimators.test_labels import IRIS, LABELS
+
+NAMES = list("abcd")
+
+
+def config(tmp_path, data, *overrides):
+    text = f"data: {{{data}}}\nmodel: {{n_components: 3}}\noutput: {{directory: {tmp_path / 'run'}, report: false}}"
+    return parse_config(text, overrides)
+
+
+def stored(tmp_path, kind, labels=LABELS):
+    """Store iris with labels as a kind of source; return the section data."""
+    path = tmp_path / f"rows.{kind}"
+    if kind == "npy":
+        np.save(path, IRIS)
+        np.save(tmp_path / "known.npy", labels)
+        return f"path: {path}, labels: {tmp_path / 'known.npy'}"
+    if kind == "zarr":
+        group = zarr.create_group(str(path))
+        group.create_array("rows", data=IRIS)
+        group.create_array("known", data=labels)
+        return f"path: {path}, array: rows, labels: known"
+    table = pd.DataFrame(IRIS, columns=NAMES).assign(known=labels)
+    table.to_csv(path, index=False) if kind == "csv" else table.to_parquet(path, index=False)
+    return f"path: {path}, labels: known"
+
+
+@pytest.mark.parametrize("kind", ["npy", "zarr", "csv", "parquet"])
+def test_a_job_fits_labelled_rows_of_each_kind_of_source(tmp_path, kind):
+    mixture = fit(config(tmp_path, stored(tmp_path, kind))).mixture
+    expected = GaussianMixture(3, random_state=0).fit(IRIS, LABELS)
+    np.testing.assert_allclose(mixture.means, expected.means_, atol=1e-2)
+
+
+def test_a_finished_fit_stays_and_one_that_is_run_again_has_the_same_bits(tmp_path):
+    data = stored(tmp_path, "npy")
+    one = fit(config(tmp_path, data))
+    np.testing.assert_array_equal(fit(config(tmp_path, data), resume=True).mixture.means, one.mixture.means)
+    np.testing.assert_array_equal(fit(config(tmp_path, data), overwrite=True).mixture.means, one.mixture.means)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.where(LABELS == 2, 1.5, LABELS), "has the label 1.5: labels are numbers of components"),
+        (np.where(LABELS == 2, np.nan, LABELS), "has the label nan: labels are numbers of components"),
+        (np.where(LABELS == 2, 7, LABELS), "has the label 7: labels are numbers of components, 0 to 2, or -1"),
+        (LABELS[:99], "has the shape"),
+    ],
+)
+def test_labels_that_cannot_be_are_refused(tmp_path, labels, message):
+    with pytest.raises(DataError, match=message):
+        fit(config(tmp_path, stored(tmp_path, "npy", labels)))
+
+
+def test_labels_with_missing_values_or_in_a_sweep_are_refused(tmp_path):
+    data = stored(tmp_path, "npy")
+    with pytest.raises(ConfigurationError, match="take no missing values"):
+        config(tmp_path, data, "data.missing=marginal")
+    with pytest.raises(ConfigurationError, match="is for daskgmm fit"):
+        select(config(tmp_path, data))
