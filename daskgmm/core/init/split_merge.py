@@ -35,13 +35,15 @@ Halve = Callable[[Mixture], list[Halving]]  # the components of a mixture in two
 _MOST_ROUNDS = 8
 _WORTH = 20  # times the tolerance of EM on the sample: moves that gain less are not worth their time
 
-_WORK = 40_000_000  # numbers of joint log-densities times columns for each step of all exchanges together
+_WORK = 60_000_000  # numbers of joint log-densities times columns for each step of all exchanges together
 _GO_ON = 4  # exchanges, the best after a few steps of EM of the whole mixture, from which a second one is tried
 _SETTLED = 2  # of them, that go on to the limit of EM
-_MOST, _FEWEST = 16, 4  # exchanges that are tried: one for each two components
+_MOST, _FEWEST = 24, 6  # exchanges that are tried so, and below the fewest by EM on their own components alone
+_MOST_ALONE, _FEWEST_ALONE = 16, 4  # of these: one for each two components
 _AGAIN = 4  # of so many exchanges that are tried one splits a pair again
 _SHORT_HEATS = 4, 6, 10  # steps of EM of the whole mixture, after which the worse half is given up
 _TRY_ROWS, _TRY_ROWS_PER_PARAMETER = 10_000, 40  # at least, on which that is done
+_ALIKE = 1e-5  # nats per row: tries that end so close are taken for the same
 _HEATS, _STEPS = 2, 10  # after the first heat of so many steps those that lose are given up
 _ROWS = 20_000  # of their components, about, on which they are tried
 _LEAST = 1e-3  # of a row: less is not counted in these steps
@@ -136,7 +138,7 @@ class _Tries:
         try:
             proposed = _proposed(self.sample, self.options, mixture, self.most, self.halve, n_again)
             starts = [after(mixture, [one]) for one in proposed]
-            return ranked(self._run(starts, _SHORT_HEATS))[:_GO_ON] if starts else []
+            return _apart(ranked(self._run(starts, _SHORT_HEATS)))[:_GO_ON] if starts else []
         except (SingularCovarianceError, np.linalg.LinAlgError):
             return []
 
@@ -149,6 +151,15 @@ class _Tries:
 
     def _run(self, starts: Sequence[Mixture], heats: Sequence[int]) -> tuple[Trial, ...]:
         return short_runs(_spread(self.sample, _rows_to_try(starts[0])), self.options, starts, heats)
+
+
+def _apart(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials in order without those that are about where one before them is: they would take its places."""
+    found: list[Trial] = []
+    for trial in trials:
+        if all(abs(trial.history[-1] - other.history[-1]) > _ALIKE for other in found):
+            found.append(trial)
+    return found
 
 
 def _rows_to_try(mixture: Mixture) -> int:
@@ -171,7 +182,7 @@ def exchanged(sample: Expectation, options: SeedOptions, mixture: Mixture, least
     if mixture.n_components < 2 or mixture.empty:
         return []
     sample = _positive(sample)
-    most = min(_MOST, max(_FEWEST, mixture.n_components // 2))
+    most = min(_MOST_ALONE, max(_FEWEST_ALONE, mixture.n_components // 2))
     try:
         whole = _Whole(mixture, _log_density(sample, mixture))
         proposed = _proposed(sample, options, mixture, most, halve, most // _AGAIN)
