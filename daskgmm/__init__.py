@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .defaults import register_defaults
 
 if TYPE_CHECKING:
+    from .estimators.bayesian_mixture import BayesianGaussianMixture
     from .estimators.gaussian_mixture import GaussianMixture
     from .estimators.saved_model import load_model
     from .estimators.selector import GaussianMixtureSelector
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 register_defaults()
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # what a program does not ask for is not printed
 
-__all__ = ["GaussianMixture", "GaussianMixtureSelector", "load_model"]
+__all__ = ["BayesianGaussianMixture", "GaussianMixture", "GaussianMixtureSelector", "load_model"]
 
 _HOMES = {
+    "BayesianGaussianMixture": "daskgmm.estimators.bayesian_mixture",
     "GaussianMixture": "daskgmm.estimators.gaussian_mixture",
     "GaussianMixtureSelector": "daskgmm.estimators.selector",
     "load_model": "daskgmm.estimators.saved_model",

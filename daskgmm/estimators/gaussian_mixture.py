@@ -26,6 +26,7 @@ from ..chunked.prediction import Likelihood, Result, likelihood, predict_lazily
 from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
 from ..core.em.fitted_model import FitSummary, Model
+from ..core.em.inference import MAXIMUM_LIKELIHOOD, Inference
 from ..core.em.information_criteria import Criteria, criteria
 from ..core.em.loop import State, StopReason, Trial
 from ..core.init.starts import Given
@@ -35,6 +36,7 @@ from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.noise import Noise
 from ..core.options.fit import FitOptions, ModelOptions
+from ..core.options.prior import InferenceName
 from ..core.scoring.merging import check_n_clusters
 from ..errors import ConfigurationError, DataError, SingularCovarianceError
 from ..events import ignore
@@ -49,7 +51,7 @@ from .merged_components import MergedComponents
 from .parameters import FactorsMixin, mixture_of, set_parameters, with_factors
 from .sklearn_internals import Interval, StrOptions, fit_context
 from .summary import ModelTable
-from .validation import check_warm_start, given_parameters, noise_option
+from .validation import check_warm_start, given_parameters, noise_option, prior_of
 
 _SINGULAR = (
     "Fitting the mixture model failed because some components have ill-defined empirical covariance (for instance "
@@ -152,6 +154,10 @@ class GaussianMixture(FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimato
         1 prints every `verbose_interval`-th iteration, 2 each one; in a notebook a progress bar is shown.
     verbose_interval : int, default 10
         Iterations between two printed lines.
+    prior : "default" or dict, default None
+        Conjugate prior of the parameters: the fit is then the mode of their posterior, so that components of few rows
+        do not collapse, and `lower_bound_` is the penalised objective. "default" is that of R's mclust; a dict gives
+        `mean_precision`, `mean`, `degrees_of_freedom`, `covariance` or `weight_concentration`.
 
     Attributes
     ----------
@@ -230,6 +236,7 @@ class GaussianMixture(FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimato
         "noise_variance_init": ["array-like", None],
         "sample_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "n_finalists": [Interval(Integral, 1, None, closed="left")],
+        "prior": [StrOptions({"default"}), dict, None],
         "missing": [StrOptions({"error", "marginal"})],
         "dtype": [StrOptions({"auto", "float64", "float32"})],
         "persist": ["boolean", StrOptions({"auto"})],
@@ -270,6 +277,7 @@ class GaussianMixture(FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimato
         warm_start: bool = False,
         verbose: int = 0,
         verbose_interval: int = 10,
+        prior: Any = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -298,6 +306,7 @@ class GaussianMixture(FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimato
         self.warm_start = warm_start
         self.verbose = verbose
         self.verbose_interval = verbose_interval
+        self.prior = prior
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # as above
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:
@@ -321,10 +330,9 @@ class GaussianMixture(FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimato
         given = with_factors(given, self._family, rows.n_features, self.loadings_init, self.noise_variance_init)
         try:
             with ready(rows, keep=fits(rows, self.persist)) as ready_rows:  # type: ignore[arg-type]
-                best = self._search(ready_rows, given, labels)
+                self._search(ready_rows, given, labels)
         except SingularCovarianceError as error:
             raise SingularCovarianceError(f"{_SINGULAR} In short: {error}") from None
-        self._keep(best)
         if not self.converged_ and self.max_iter > 0:
             warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=2)
         return self
@@ -406,7 +414,7 @@ class GaussianMixture(FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimato
         shared = set(SklearnGaussianMixture().get_params())
         other = SklearnGaussianMixture(**{name: value for name, value in self.get_params().items() if name in shared})
         other.set_params(covariance_type=self._mixture().structure.layout.name)
-        return _copy_fitted(self, other)
+        return copy_fitted(self, other)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to a model.zarr at `path`, a path or a URL of fsspec, for `load` and the command line.
@@ -425,7 +433,9 @@ class GaussianMixture(FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimato
         """Return the estimator with the fitted attributes of a model."""
         mixture, noise = model.mixture, model.mixture.noise
         option = noise is not None and (noise.box is not None or float(np.exp(noise.log_volume)))
-        own = cls(mixture.n_components, covariance_type=mixture.covariance_type, noise=option)
+        own = cls(n_components=mixture.n_components, covariance_type=mixture.covariance_type)
+        if option:
+            own.set_params(noise=option)
         own._set_mixture(mixture)
         own._summary = model.summary
         own.converged_, own.n_iter_ = model.summary.converged, model.summary.n_iter
@@ -451,7 +461,7 @@ class GaussianMixture(FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimato
     def from_sklearn(cls, model: SklearnGaussianMixture) -> GaussianMixture:
         """Return the estimator with the parameters and the fitted attributes of a scikit-learn GaussianMixture."""
         check_is_fitted(model)
-        own: GaussianMixture = _copy_fitted(model, cls(**model.get_params()))
+        own: GaussianMixture = copy_fitted(model, cls(**model.get_params()))
         own._fitted_covariance_type = model.covariance_type
         own._fitted_noise, own._fitted_frozen, own.noise_weight_ = None, (), 0.0
         return own
@@ -468,7 +478,7 @@ class GaussianMixture(FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimato
 
     def _search(self, rows: Rows, given: Given, labels: da.Array | None) -> Trial:
         """Return the best trial of EM over all rows."""
-        model = self._model_options()
+        model, inference = self._model_options()
         options = FitOptions(
             self.tol,
             self.max_iter,
@@ -477,6 +487,7 @@ class GaussianMixture(FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimato
             self.sample_size,  # type: ignore[arg-type]
             self.n_finalists,
             dtype=self.dtype,  # type: ignore[arg-type]
+            inference=inference,
         )
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         start = self._start(given, rows.n_features)
@@ -485,15 +496,17 @@ class GaussianMixture(FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimato
         state, _ = initial_state(fit, start, ignore)
         best = run_em(fit, state, self._teller(rows.n_rows)).best
         self.n_iter_ = best.n_iter
+        self._keep(best, fit.em.inference)
         return best
 
-    def _model_options(self) -> ModelOptions:
+    def _model_options(self) -> tuple[ModelOptions, InferenceName]:
+        """Return the options of the model, and what is inferred."""
         if self._fills_gaps and noise_option(self.noise) is not False:
             raise ConfigurationError(f"missing is marginal: {NOISE_AND_MISSING}")
         frozen = np.asarray(self.frozen)
         if frozen.size and (frozen.ndim != 1 or frozen.dtype.kind not in "iu"):
             raise ValueError(f"frozen {self.frozen!r} must be a list of numbers of components, such as [0, 2]")
-        return ModelOptions(
+        model = ModelOptions(
             self.n_components,
             self.covariance_type,  # type: ignore[arg-type]
             self.reg_covar,
@@ -502,16 +515,18 @@ class GaussianMixture(FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimato
             tuple(int(one) for one in frozen),
             n_factors=self.n_factors,
             factor_noise=self.factor_noise,  # type: ignore[arg-type]
+            prior=prior_of(self.prior),
         )
+        return model, "em" if self.prior is None else "map"
 
     @property
     def _family(self) -> str:
-        return self._model_options().family
+        return self._model_options()[0].family
 
     def _start(self, given: Given, n_features: int) -> Start:
         """Return where EM starts: at the mixture of the last fit, at given parameters, or at restarts."""
         if self._resumes(n_features):
-            return Start(self._mixture(), given=given)
+            return Start(self._state(), given=given)
         if len(self.frozen) and (given.means is None or given.covariances is None):
             raise ConfigurationError(
                 f"frozen {list(self.frozen)} keeps components as they are given: give means_init and precisions_init, "
@@ -528,13 +543,13 @@ class GaussianMixture(FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimato
         check_warm_start(self._mixture(), self.n_components, self._family, n_features, has_noise=has_noise)
         return True
 
-    def _keep(self, best: Trial) -> None:
+    def _keep(self, best: Trial, inference: Inference = MAXIMUM_LIKELIHOOD) -> None:
         """Set the fitted attributes."""
-        self._set_mixture(best.mixture)
+        self._set_mixture(inference.plug_in(best.mixture))
         self.converged_ = best.stop is StopReason.CONVERGED
         self.lower_bounds_ = list(best.history)
         self.lower_bound_ = best.history[-1]
-        self._summary = FitSummary.of(best)
+        self._summary = FitSummary.of(best, inference)
 
     def _set_mixture(self, mixture: Mixture) -> None:
         """Set the fitted attributes that are the mixture's."""
@@ -543,6 +558,10 @@ class GaussianMixture(FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimato
 
     def _mixture(self) -> Mixture:
         return mixture_of(self)
+
+    def _state(self) -> Mixture:
+        """Return the mixture from which a fit goes on."""
+        return self._mixture()
 
     def _score(self, X: Any, result: Result, clusters: tuple[int, ...] | None = None) -> Any:
         lazy, wrap = self._result(X, result, clusters)
@@ -617,7 +636,7 @@ def _storage() -> Any:
     return import_module("daskgmm.storage.formats.model")
 
 
-def _copy_fitted(source: Any, target: Any) -> Any:
+def copy_fitted(source: Any, target: Any) -> Any:
     """Return the target with the fitted attributes of the source: those whose names end with an underscore."""
     for name, value in vars(source).items():
         if name.endswith("_") and not name.startswith("_"):

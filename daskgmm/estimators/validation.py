@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from numbers import Real
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..core.arrays.types import Array
 from ..core.init.starts import Given
 from ..core.mixture.covariance import STRUCTURES, same_family
 from ..core.mixture.mixture import Mixture
+from ..core.options.prior import Prior, PriorOptions
 from ..errors import ConfigurationError
 
 
@@ -63,6 +65,25 @@ def is_noise(value: Any) -> bool:
 def noise_option(value: Any) -> bool | float:
     """Return the parameter `noise` as Python's own."""
     return bool(value) if isinstance(value, bool | np.bool_) else float(value)
+
+
+def prior_of(values: Any) -> Prior:
+    """Return the prior of "default", a mapping of values or None; raise ConfigurationError for an unknown name."""
+    if values is None or values == "default":
+        return values  # type: ignore[no-any-return]
+    known = [one.name for one in fields(PriorOptions) if one.name != "weights"]
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigurationError(f"unknown value {name!r} of prior; known: {', '.join(known)}")
+        if np.ndim(value) == 0 and not (np.isfinite(value) and value >= 0):
+            raise ConfigurationError(f"prior {name} must be a number of 0 or more, not {value}")
+    return PriorOptions(**{name: as_tuples(value) for name, value in values.items()})
+
+
+def as_tuples(values: Any) -> Any:
+    """Return an array-like of numbers as nested tuples of floats, and a number as a float."""
+    array = np.asarray(values, dtype=np.float64)
+    return tuple(map(as_tuples, array)) if array.ndim else float(array)
 
 
 def _checked(values: Any, shape: tuple[int, ...], name: str) -> Array:

@@ -24,6 +24,10 @@ class Inference(Protocol):
     def regularised(self) -> bool:
         """Whether components of few rows keep a meaning, so that none is ruled out for having few."""
 
+    @property
+    def moves_components(self) -> bool:
+        """Whether starts split and merge components; a posterior empties those that it has no use for."""
+
     def natural_parameters(self, mixture: Mixture) -> Mixture:
         """Return the mixture in whose natural parameters the E-step computes; its weights need not sum to 1."""
 
@@ -45,6 +49,7 @@ class MaximumLikelihood:
     """The mixture that makes the rows most likely (Dempster, Laird and Rubin 1977)."""
 
     regularised = False
+    moves_components = True
 
     def natural_parameters(self, mixture: Mixture) -> Mixture:
         return mixture

@@ -23,6 +23,9 @@ from ..mixture.moments import ComponentMoments, quadratic_terms, trace_products
 from ..mixture.statistics import Statistics
 from .m_step import component_moments
 
+_NULL_DIRECTION = 1e-12  # share of the variance of standardised columns: below it no rows differ
+_RIDGE = 1e-6  # of the variances
+
 
 @dataclass(frozen=True, eq=False)
 class NormalWishart:
@@ -73,8 +76,14 @@ class PriorValues:
 
 
 def sample_covariance(survey: Survey) -> Array:
-    """Return the covariance of all rows with the divisor N - 1, (d, d); N for weights that sum to less than 2."""
+    """Return the covariance of all rows with the divisor N - 1, (d, d); N for weights that sum to less than 2.
+
+    Where rows do not differ in some direction it gets `_RIDGE` of the variances, since a prior needs a width there.
+    """
     covariance: Array = survey.scatter / (survey.weight_sum - (1.0 if survey.weight_sum >= 2 else 0.0))
+    scale = survey.frame.scale
+    if np.linalg.eigvalsh(covariance / np.outer(scale, scale))[0] < _NULL_DIRECTION:
+        covariance = covariance + np.diag(_RIDGE * scale**2)
     return covariance
 
 
@@ -97,6 +106,7 @@ class MaximumAPosteriori:
     prior: PriorValues
 
     regularised = True
+    moves_components = True
 
     def natural_parameters(self, mixture: Mixture) -> Mixture:
         return mixture

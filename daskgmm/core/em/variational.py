@@ -119,6 +119,7 @@ class Variational:
     prior: VariationalPrior
 
     regularised = True
+    moves_components = False
 
     def natural_parameters(self, mixture: Mixture) -> Mixture:
         """Return the mixture whose E-step takes expectations under the posterior; its weights sum to less than 1."""

@@ -56,7 +56,7 @@ def moved(sample: Expectation, options: SeedOptions, mixture: Mixture, deep: boo
     """
     trial, known = settle(sample, options, mixture), _Halved(sample, options)
     for _ in range(_MOST_ROUNDS):
-        if not isinstance(trial, Trial):
+        if not isinstance(trial, Trial) or not options.em.inference.moves_components:
             break
         better = _moved_once(sample, options, trial, known, deep=deep)
         if better is None:

@@ -18,6 +18,7 @@ from ..mixture.floor import DEFAULT_REG_COVAR, Floor
 from ..mixture.low_rank import FactorNoise, low_rank_name
 from ..mixture.mixture import Mixture, project
 from ..mixture.noise import Noise
+from .prior import InferenceName, Prior, inference_of
 
 ComputeDtype = Literal["auto", "float64", "float32"]
 
@@ -50,6 +51,8 @@ class ModelOptions:
     """Number of factors q of covariance_type low_rank, fewer than features: each covariance is L L^T + noise."""
     factor_noise: FactorNoise = "own"
     """Noise of low_rank: own to component and feature; common to components; isotropic: one value per component."""
+    prior: Prior = None
+    """Prior of the parameters, for fit.inference map and variational: default, or values."""
 
     def __post_init__(self) -> None:
         """Raise ConfigurationError for frozen components that there are not, or whose covariances are not their own.
@@ -143,6 +146,8 @@ class FitOptions:
     """Run directory whose model EM starts from, in place of restarts on the sample; or the path of a model.zarr."""
     dtype: ComputeDtype = "auto"
     """Precision of the products in the kernel; sums are float64 in any case. auto is float64."""
+    inference: InferenceName = "em"
+    """em: the most likely parameters; map: the mode of their posterior; variational: the posterior itself."""
 
     @property
     def compute_dtype(self) -> str:
@@ -151,7 +156,8 @@ class FitOptions:
 
     def em(self, model: ModelOptions, survey: Survey, *, accelerate: bool = True) -> EMOptions:
         """Return the options of the EM loop over rows of this survey."""
-        return EMOptions(self.tol, self.max_iter, model.floor(survey), accelerate=accelerate)
+        inference = inference_of(self.inference, model.prior, model.covariance_type, survey)
+        return EMOptions(self.tol, self.max_iter, model.floor(survey), accelerate, inference)
 
     def seeding(self, model: ModelOptions, survey: Survey, given: Given | None = None) -> SeedOptions:
         """Return the options of the starts; on the sample EM goes ten times closer to its limit than on all rows."""
@@ -164,7 +170,7 @@ class FitOptions:
             min(self.n_finalists, self.n_init),
             how_many_moved(self.n_init, self.n_finalists, n_sample),
             heat_rows(n_sample) < n_sample,
-            EMOptions(self.tol / 10, 10 * self.max_iter, model.floor(survey), accelerate=True),
+            replace(self.em(model, survey), tol=self.tol / 10, max_iter=10 * self.max_iter),
             given or Given(),
             model.noise_of(survey),
             tuple(sorted(model.frozen)),
