@@ -19,6 +19,7 @@ from .clusters.kinds import ClusterOptions, Threads
 from .core.em.labelled_rows import LABELS_AND_MISSING
 from .core.kernels.natural_parameters import NOISE_AND_MISSING
 from .core.options.fit import FitOptions, ModelOptions
+from .core.options.prior import check_prior
 from .core.options.select import SelectOptions
 from .core.selection.sweep import Candidate
 from .errors import ConfigurationError
@@ -92,6 +93,11 @@ class Config(BaseModel):
                 "output.performance_report is true, but cluster.kind is threads, of which dask makes no such report: "
                 "set cluster.kind to local or another one, or performance_report to false"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_prior(self) -> Config:
+        check_prior(self.fit.inference, self.model.prior, self.model.covariance_type)
         return self
 
     def to_yaml(self) -> str:

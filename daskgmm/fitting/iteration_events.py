@@ -77,10 +77,11 @@ def _shares(sweep: Sweep) -> dict[str, float]:
 
 def _iteration(number: int, best: Trial, seconds: float, n_rows: int, n_live: int) -> Iteration:
     gain, remaining = (value if isfinite(value) else None for value in (best.gain, best.remaining_gain))
+    assert best.statistics is not None, "an iteration has been evaluated"
     return Iteration(
         iteration=number,
         objective=best.history[-1],
-        log_likelihood=best.history[-1],
+        log_likelihood=best.statistics.mean_log_likelihood,
         gain=gain,
         remaining_gain=remaining,
         seconds=seconds,

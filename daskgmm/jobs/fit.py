@@ -8,7 +8,7 @@ from __future__ import annotations
 from ..chunked.labelled_rows import lazy_labels
 from ..chunked.rows import Rows
 from ..config import Config
-from ..core.em.fitted_model import FitSummary, Model
+from ..core.em.fitted_model import Model
 from ..core.em.loop import State
 from ..core.scoring.merging import Clusters
 from ..errors import ConfigurationError
@@ -115,7 +115,7 @@ def fit_rows(rows: Rows, source: Source, config: Config, work: Unfinished, liste
 
         state = run_em(prepared, state, keep)
     save_course(listen.course(state), work.path / RECORD)
-    model = Model(state.best.mixture, source.feature_names, FitSummary.of(state.best))
+    model = Model.of(state.best, prepared.em.inference, source.feature_names)
     save_model(model, work.path / MODEL)
     return model
 

@@ -47,7 +47,7 @@ def start_from(saved: SavedModel | None, options: ModelOptions, source: Source) 
         return Start()
     _check_saved_model(saved.model, options, source.array.shape[-1], source.feature_names)
     n_before = saved.model.summary.n_iter if saved.continues else 0
-    return Start(saved.model.mixture, n_before, f"the model of {saved.path}")
+    return Start(saved.model.state, n_before, f"the model of {saved.path}")
 
 
 def _check_saved_model(model: Model, options: ModelOptions, n_features: int, names: Sequence[str] | None) -> None:

@@ -38,6 +38,12 @@ class ArraySpec:
 
 MODEL_WEIGHTS = ArraySpec("weights", ("component",), "float64")
 MODEL_MEANS = ArraySpec("means", ("component", "feature"), "float64")
+POSTERIOR = (
+    ArraySpec("posterior_shares", ("component",), "float64"),
+    ArraySpec("posterior_weight_concentration", ("parameter", "component"), "float64"),
+    ArraySpec("posterior_mean_precision", ("component",), "float64"),
+    ArraySpec("posterior_degrees_of_freedom", ("component",), "float64"),
+)
 CHECKPOINT_SURVEY = (
     ArraySpec("origin", ("feature",), "float64"),
     ArraySpec("lead", ("feature",), "float64"),

@@ -10,8 +10,10 @@ import numpy as np
 
 from ..mixture.conditional import condition, feature_numbers, marginal
 from ..mixture.mixture import Mixture
+from .inference import MAXIMUM_LIKELIHOOD, Inference
 from .information_criteria import small_sample
 from .loop import StopReason, Trial
+from .variational import Posterior, Variational
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class FitSummary:
     converged: bool
     stop_reason: str
     empty_components: tuple[int, ...] = ()
+    objective: float | None = None  # of a prior or a posterior, nats per row: what was maximised
+    evidence_lower_bound: float | None = None  # of a posterior, total, in nats
 
     @property
     def aicc(self) -> float:
@@ -38,16 +42,20 @@ class FitSummary:
     def figures(self) -> dict[str, float]:
         """What fits are compared by, by name."""
         known = {"log_likelihood": self.log_likelihood, "aic": self.aic, "bic": self.bic, "icl": self.icl}
-        return known | ({"aicc": self.aicc} if isfinite(self.aicc) else {})
+        bound = {} if self.evidence_lower_bound is None else {"evidence_lower_bound": self.evidence_lower_bound}
+        return known | ({"aicc": self.aicc} if isfinite(self.aicc) else {}) | bound
 
     @classmethod
-    def of(cls, trial: Trial) -> FitSummary:
-        """Return the summary of a trial that has stopped."""
+    def of(cls, trial: Trial, inference: Inference = MAXIMUM_LIKELIHOOD) -> FitSummary:
+        """Return the summary of a trial that has stopped.
+
+        Of a posterior the log-likelihood is that of the E-step, which is below that of the mixture of its means.
+        """
         assert trial.statistics is not None, "the trial has not been evaluated"
         assert trial.stop is not None, "the trial has not stopped"
         criteria = trial.criteria
         return cls(
-            log_likelihood=trial.history[-1],
+            log_likelihood=trial.statistics.mean_log_likelihood,
             weight_sum=trial.statistics.weight_sum,
             aic=criteria.aic,
             bic=criteria.bic,
@@ -56,6 +64,10 @@ class FitSummary:
             converged=trial.stop is StopReason.CONVERGED,
             stop_reason=trial.stop.value,
             empty_components=trial.mixture.empty,
+            objective=trial.history[-1] if inference.regularised else None,
+            evidence_lower_bound=(
+                trial.history[-1] * trial.statistics.weight_sum if isinstance(inference, Variational) else None
+            ),
         )
 
 
@@ -75,6 +87,19 @@ class Model:
     feature_names: tuple[str, ...] | None
     summary: FitSummary
     anomaly: Anomaly | None = None  # of the fitted rows, where it was asked for
+    posterior: Posterior | None = None  # of the parameters, of which the mixture has the means
+
+    @classmethod
+    def of(cls, trial: Trial, inference: Inference, feature_names: tuple[str, ...] | None) -> Model:
+        """Return the model to which a fit has led."""
+        posterior = inference.posterior(trial.mixture) if isinstance(inference, Variational) else None
+        summary = FitSummary.of(trial, inference)
+        return cls(inference.plug_in(trial.mixture), feature_names, summary, posterior=posterior)
+
+    @property
+    def state(self) -> Mixture:
+        """The mixture from which a fit goes on: the plug-in one, but for a posterior."""
+        return self.mixture if self.posterior is None else self.posterior.state(self.mixture)
 
     def __repr__(self) -> str:
         k, d = self.mixture.means.shape

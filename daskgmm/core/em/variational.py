@@ -100,13 +100,16 @@ class VariationalPrior:
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """The posterior of all parameters, as scikit-learn names them."""
+    """The posterior of all parameters, as scikit-learn names them; m_k and (nu_k W_k)^-1 are those of the mixture."""
 
+    shares: Array  # N_k / N, (k,)
     weight_concentration: tuple[Array, ...]  # alpha of a Dirichlet distribution, or both parameters of the sticks
     mean_precision: Array  # beta_k (k,)
-    means: Array  # m_k (k, d)
     degrees_of_freedom: Array  # nu_k (k,)
-    covariances: Array  # (nu_k W_k)^-1, in the layout
+
+    def state(self, mixture: Mixture) -> Mixture:
+        """Return the state of a fit of which this is the posterior, and `mixture` has the means."""
+        return replace(mixture, weights=self.shares)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +175,7 @@ class Variational:
         prior, counts = self.prior.of(mixture), mixture.weights * self._weight_sum
         freedom = self._degrees_of_freedom(counts, prior, mixture.structure.layout.stacked)
         concentration = self._weights(mixture).concentration
-        return Posterior(concentration, prior.mean_precision + counts, mixture.means, freedom, mixture.covariances)
+        return Posterior(mixture.weights, concentration, prior.mean_precision + counts, freedom)
 
     def plug_in(self, mixture: Mixture) -> Mixture:
         return replace(mixture, weights=self._weights(mixture).means)

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from ...core.arrays.types import Array
 from ...core.em.fitted_model import Anomaly, FitSummary, Model
+from ...core.em.variational import Posterior
 from ...core.kernels.natural_parameters import prepare_prediction
 from ...core.mixture.covariance import STRUCTURES
 from ...core.mixture.low_rank import is_low_rank
@@ -22,14 +24,14 @@ from ...filesystem.location import place, public
 from ...filesystem.retry import denial, is_denied, reason
 from ..run.directory import MODEL
 from ..run.staging import waits_for_its_place
-from ..schema import MODEL_MEANS, MODEL_WEIGHTS, check_version, covariances_spec
+from ..schema import MODEL_MEANS, MODEL_WEIGHTS, POSTERIOR, check_version, covariances_spec
 from .untrusted_zarr import check_whole, declared_shape, header, header_text, read_values, save_plain
 
 
 def save_model(model: Model, path: str | Path) -> None:
     """Write the model to a zarr group at `path`, replacing what is there once the new one is complete."""
     mixture = model.mixture
-    facts = {
+    facts: dict[str, Any] = {
         "covariance_type": mixture.covariance_type,
         "feature_names": list(model.feature_names) if model.feature_names else None,
         "summary": asdict(model.summary),
@@ -42,7 +44,15 @@ def save_model(model: Model, path: str | Path) -> None:
         MODEL_MEANS: mixture.means,
         covariances_spec(mixture.covariance_type): mixture.covariances,
     }
+    if model.posterior is not None:
+        arrays |= dict(zip(POSTERIOR, _posterior_arrays(model.posterior), strict=True))
+    facts["has_posterior"] = model.posterior is not None
     save_plain(place(path), "model", facts, arrays)
+
+
+def _posterior_arrays(posterior: Posterior) -> tuple[Array, ...]:
+    concentration = np.stack(posterior.weight_concentration)
+    return posterior.shares, concentration, posterior.mean_precision, posterior.degrees_of_freedom
 
 
 def load_model(path: str | Path, storage_options: Mapping[str, Any] | None = None) -> Model:
@@ -97,6 +107,7 @@ class _Attributes(BaseModel):
     anomaly: Anomaly | None = None
     noise: Noise | None = None
     frozen: tuple[int, ...] = ()
+    has_posterior: bool = False
 
 
 class _Group(BaseModel):
@@ -116,17 +127,31 @@ def _read(path: Path) -> Model:
         MODEL_MEANS: (k, d),
         covariances_spec(structure.name): structure.layout.shape(k, d),
     }
+    if kept.has_posterior:
+        n_parameters = declared_shape(path, POSTERIOR[1])[0]
+        shapes |= dict(zip(POSTERIOR, ((k,), (min(n_parameters, 2), k), (k,), (k,)), strict=True))
     for spec, shape in shapes.items():  # of all, before any is read
         if (declared := declared_shape(path, spec)) != shape:
             raise ValueError(f"{spec.name} has the shape {declared}, expected {shape}")
     arrays = {spec: read_values(path, spec, shape) for spec, shape in shapes.items()}
     if kept.feature_names is not None and len(kept.feature_names) != d:
         raise ValueError(f"{len(kept.feature_names)} feature names for {d} features")
-    weights, means, covariances = arrays.values()
+    weights, means, covariances, *others = arrays.values()
     mixture = Mixture(structure.name, weights, means, covariances, kept.noise, kept.frozen)
     _check_mixture(mixture)
     check_whole(path, arrays)
-    return Model(mixture, kept.feature_names or None, kept.summary, kept.anomaly)
+    posterior = _posterior(*others) if others else None
+    return Model(mixture, kept.feature_names or None, kept.summary, kept.anomaly, posterior)
+
+
+def _posterior(shares: Array, concentration: Array, mean_precision: Array, degrees_of_freedom: Array) -> Posterior:
+    """Return the posterior of its arrays; raise ValueError unless they can be one."""
+    for values in (shares, concentration, mean_precision, degrees_of_freedom):
+        if not np.isfinite(values).all() or (values < 0).any():
+            raise ValueError("the posterior holds values that are negative or not finite")
+    if not np.isclose(shares.sum(), 1.0):
+        raise ValueError(f"the posterior's shares of rows sum to {shares.sum()}, not to 1")
+    return Posterior(shares, tuple(concentration), mean_precision, degrees_of_freedom)
 
 
 def _check_mixture(mixture: Mixture) -> None:
