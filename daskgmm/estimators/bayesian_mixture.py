@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -12,16 +13,17 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from ..chunked.rows import Rows
-from ..core.arrays.types import Array
+from ..core.em.fitted_model import Model
 from ..core.em.inference import MAXIMUM_LIKELIHOOD, Inference
 from ..core.em.loop import Trial
-from ..core.em.variational import Variational
+from ..core.em.variational import Posterior, Variational
 from ..core.init.starts import Given
 from ..core.mixture.covariance import DEFAULT_TYPES
 from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.mixture.mixture import Mixture
 from ..core.options.fit import ModelOptions
 from ..core.options.prior import InferenceName, PriorOptions
+from ..errors import DataError
 from .gaussian_mixture import GaussianMixture, copy_fitted
 from .sklearn_internals import Interval, StrOptions
 from .validation import as_tuples
@@ -183,9 +185,39 @@ class BayesianGaussianMixture(GaussianMixture):
         own: BayesianGaussianMixture = copy_fitted(model, cls(**model.get_params()))
         own._fitted_covariance_type = model.covariance_type
         own._fitted_noise, own._fitted_frozen, own.noise_weight_ = None, (), 0.0
-        counts = model.mean_precision_ - model.mean_precision_prior_
-        own._counts = counts / counts.sum()
+        counts, k = model.mean_precision_ - model.mean_precision_prior_, len(model.means_)
+        concentration = model.weight_concentration_
+        own._posterior = Posterior(
+            counts / counts.sum(),
+            concentration if isinstance(concentration, tuple) else (concentration,),
+            model.mean_precision_,
+            np.full(k, model.degrees_of_freedom_),
+        )
         return own
+
+    @classmethod
+    def from_model(cls, model: Model) -> BayesianGaussianMixture:
+        """Return the estimator with the fitted attributes of a model with a posterior; raise DataError without one."""
+        own = super().from_model(model)
+        assert isinstance(own, BayesianGaussianMixture)
+        if model.posterior is None:
+            raise DataError("the model has no posterior, so it is no variational fit: load it by GaussianMixture")
+        own._set_posterior(model.posterior)
+        own.lower_bound_ = model.summary.objective or own.lower_bound_
+        own.lower_bounds_ = [own.lower_bound_]
+        own.evidence_lower_bound_ = own.lower_bound_ * model.summary.weight_sum
+        return own
+
+    def _model(self) -> Model:
+        return replace(super()._model(), posterior=self._posterior)
+
+    def _set_posterior(self, posterior: Posterior) -> None:
+        """Set the attributes of a posterior."""
+        self._posterior = posterior
+        concentration, freedom = posterior.weight_concentration, posterior.degrees_of_freedom
+        self.weight_concentration_ = concentration if len(concentration) > 1 else concentration[0]
+        self.mean_precision_ = posterior.mean_precision
+        self.degrees_of_freedom_ = freedom if self._mixture().structure.layout.stacked else float(freedom[0])
 
     def _model_options(self) -> tuple[ModelOptions, InferenceName]:
         prior = PriorOptions(
@@ -225,13 +257,8 @@ class BayesianGaussianMixture(GaussianMixture):
         super()._keep(best, inference)
         assert isinstance(inference, Variational)
         assert best.statistics is not None
-        posterior, prior = inference.posterior(best.mixture), inference.prior
-        self._counts: Array = best.mixture.weights
-        concentration = posterior.weight_concentration
-        self.weight_concentration_ = concentration if len(concentration) > 1 else concentration[0]
-        self.mean_precision_ = posterior.mean_precision
-        freedom = posterior.degrees_of_freedom
-        self.degrees_of_freedom_ = freedom if best.mixture.structure.layout.stacked else float(freedom[0])
+        self._set_posterior(inference.posterior(best.mixture))
+        prior = inference.prior
         values = prior.of(best.mixture)
         self.weight_concentration_prior_ = prior.concentration(self.n_components)
         self.mean_precision_prior_ = values.mean_precision
@@ -241,4 +268,4 @@ class BayesianGaussianMixture(GaussianMixture):
         self.evidence_lower_bound_ = best.history[-1] * best.statistics.weight_sum
 
     def _state(self) -> Mixture:
-        return Mixture(self._fitted_covariance_type, self._counts, self.means_, self.covariances_)
+        return self._posterior.state(self._mixture())

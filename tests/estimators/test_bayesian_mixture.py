@@ -116,3 +116,12 @@ def test_a_shift_of_all_rows_shifts_the_means(covariance_type):
 def test_rows_that_do_not_fill_all_directions_have_a_prior():
     rows = np.random.default_rng(0).normal(size=(5, 8))
     assert np.isfinite(BayesianGaussianMixture(random_state=0).fit(rows).evidence_lower_bound_)
+
+
+def test_a_saved_model_is_loaded_with_its_posterior(tmp_path):
+    model = BayesianGaussianMixture(n_components=3, random_state=0).fit(two_groups(50))
+    model.save(tmp_path / "model.zarr")
+    again = BayesianGaussianMixture.load(tmp_path / "model.zarr")
+    np.testing.assert_array_equal(again.mean_precision_, model.mean_precision_)
+    np.testing.assert_array_equal(again.weights_, model.weights_)
+    assert again.evidence_lower_bound_ == model.evidence_lower_bound_
