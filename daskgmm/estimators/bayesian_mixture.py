@@ -117,6 +117,7 @@ class BayesianGaussianMixture(GaussianMixture):
     }
     weights_init = means_init = precisions_init = None
     noise, frozen = False, ()
+    _updates = False  # a posterior's counts are those of the rows that its prior was made for
 
     def __init__(  # noqa: D107 # the class documents its parameters
         self,

@@ -29,6 +29,7 @@ from ..core.em.fitted_model import FitSummary, Model
 from ..core.em.inference import MAXIMUM_LIKELIHOOD, Inference
 from ..core.em.information_criteria import Criteria, criteria
 from ..core.em.loop import State, StopReason, Trial
+from ..core.em.m_step import component_moments
 from ..core.init.starts import Given
 from ..core.kernels.natural_parameters import NOISE_AND_MISSING
 from ..core.mixture.covariance import STRUCTURES
@@ -40,7 +41,7 @@ from ..core.options.prior import InferenceName
 from ..core.scoring.merging import check_n_clusters
 from ..errors import ConfigurationError, DataError, SingularCovarianceError
 from ..events import ignore
-from ..fitting.fit import Start, initial_state, prepare_fit, run_em
+from ..fitting.fit import Fit, Start, initial_state, prepare_fit, run_em
 from ..fitting.iteration_events import iteration_teller
 from ..observers.console import plain
 from ..observers.notebook import bar_of_fit, notebook_bar
@@ -51,6 +52,7 @@ from .merged_components import MergedComponents
 from .parameters import FactorsMixin, mixture_of, set_parameters, with_factors
 from .sklearn_internals import Interval, StrOptions, fit_context
 from .summary import ModelTable
+from .update import Memory, UpdateMixin
 from .validation import check_warm_start, given_parameters, noise_option, prior_of
 
 _SINGULAR = (
@@ -64,7 +66,9 @@ NOT_CONVERGED = (
 )
 
 
-class GaussianMixture(FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn is not typed
+class GaussianMixture(  # type: ignore[misc] # scikit-learn is not typed
+    UpdateMixin, FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimator
+):
     """Gaussian mixture fitted by EM, on NumPy, dask, xarray or zarr data of any size.
 
     The objective is the mean log-likelihood (1 / N) sum_n log sum_k weights_k N(x_n | means_k, covariances_k), subject
@@ -497,6 +501,8 @@ class GaussianMixture(FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimato
         best = run_em(fit, state, self._teller(rows.n_rows)).best
         self.n_iter_ = best.n_iter
         self._keep(best, fit.em.inference)
+        if self._updates:
+            self._memory = _memory_of(best, fit)
         return best
 
     def _model_options(self) -> tuple[ModelOptions, InferenceName]:
@@ -634,6 +640,13 @@ class GaussianMixture(FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimato
 def _storage() -> Any:
     """Return the module that stores models, which takes a tenth of a second to import: only who stores one needs it."""
     return import_module("daskgmm.storage.formats.model")
+
+
+def _memory_of(best: Trial, fit: Fit) -> Memory:
+    """Return what is kept of the rows of a fit, so that it can go on with new ones."""
+    assert best.statistics is not None, "the trial has been evaluated"
+    moments = component_moments(best.mixture, best.statistics, fit.survey)
+    return Memory(fit.em.inference, fit.survey, moments, best.statistics.mean_log_likelihood)
 
 
 def copy_fitted(source: Any, target: Any) -> Any:

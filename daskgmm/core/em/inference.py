@@ -40,6 +40,9 @@ class Inference(Protocol):
     def objective(self, mixture: Mixture, statistics: Statistics) -> float:
         """Return what EM raises, from the statistics of a pass under the mixture, in nats per unit of row weight."""
 
+    def penalty(self, mixture: Mixture) -> float:
+        """Return what the objective of all rows has beside their log-likelihood, in nats."""
+
     def plug_in(self, mixture: Mixture) -> Mixture:
         """Return the mixture that predicts: of a posterior, the one with its mean parameters."""
 
@@ -62,6 +65,9 @@ class MaximumLikelihood:
 
     def objective(self, mixture: Mixture, statistics: Statistics) -> float:
         return statistics.mean_log_likelihood
+
+    def penalty(self, mixture: Mixture) -> float:
+        return 0.0
 
     def plug_in(self, mixture: Mixture) -> Mixture:
         return mixture

@@ -130,6 +130,9 @@ class MaximumAPosteriori:
     def objective(self, mixture: Mixture, statistics: Statistics) -> float:
         return statistics.mean_log_likelihood + self.log_prior(mixture) / self.prior.survey.weight_sum
 
+    def penalty(self, mixture: Mixture) -> float:
+        return self.log_prior(mixture)
+
     def log_prior(self, mixture: Mixture) -> float:
         """Return the logarithm of the prior density of a mixture without its constants, in nats."""
         prior = self.prior.of(mixture)

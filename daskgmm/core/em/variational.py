@@ -149,6 +149,9 @@ class Variational:
     def objective(self, mixture: Mixture, statistics: Statistics) -> float:
         return statistics.mean_log_likelihood - self.divergence(mixture) / self._weight_sum
 
+    def penalty(self, mixture: Mixture) -> float:
+        return -self.divergence(mixture)
+
     def divergence(self, mixture: Mixture) -> float:
         """Return the divergence KL(q || prior) of the posterior, in nats."""
         prior, own, d = self.prior.of(mixture), self.posterior(mixture), mixture.n_features

@@ -156,6 +156,10 @@ class FitOptions:
 
     def em(self, model: ModelOptions, survey: Survey, *, accelerate: bool = True) -> EMOptions:
         """Return the options of the EM loop over rows of this survey."""
+        if self.inference != "em" and (model.noise is not False or model.frozen):
+            raise ConfigurationError(
+                f"fit.inference is {self.inference}, but model.noise and model.frozen act with em only: leave them out"
+            )
         inference = inference_of(self.inference, model.prior, model.covariance_type, survey)
         return EMOptions(self.tol, self.max_iter, model.floor(survey), accelerate, inference)
 

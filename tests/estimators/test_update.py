@@ -1,0 +1,80 @@
+"""Fits that go on with new rows, against the fit to all rows."""
+
+import dask.array as da
+import numpy as np
+import pytest
+
+from daskgmm import BayesianGaussianMixture, GaussianMixture
+from daskgmm.errors import ConfigurationError, DataError
+
+
+def draw(n, seed, shift=0.0, share=0.5):
+    rng = np.random.default_rng(seed)
+    first = rng.random(n) < share
+    return np.where(first[:, None], rng.normal(size=(n, 2)), rng.normal(size=(n, 2)) * 0.7 + [4 + shift, 2])
+
+
+@pytest.fixture(scope="module")
+def old():
+    return draw(20_000, 0)
+
+
+def fitted(rows, **parameters):
+    return GaussianMixture(2, random_state=0, tol=1e-8, **parameters).fit(rows)
+
+
+@pytest.mark.parametrize(
+    ("case", "bound"), [({}, 2e-5), ({"shift": 0.2}, 2e-3), ({"share": 0.8}, 2e-4)], ids=["same", "moved", "weights"]
+)
+def test_an_update_comes_close_to_the_fit_to_all_rows(old, case, bound):
+    new = draw(4_000, 1, **case)
+    model, every = fitted(old), np.concatenate([old, new])
+    updated, refit = model.update(new), fitted(every)
+    assert 0 <= refit.score(every) - updated.score(every) + 1e-9 < bound
+    assert (np.diff(updated.lower_bounds_) >= 0).all()
+    assert case or not updated.drift_.refit_advised
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical", "VEV", "EEI"])
+def test_an_update_with_the_same_rows_changes_little(covariance_type):
+    rows = draw(500, 2)
+    model = fitted(rows, covariance_type=covariance_type)
+    before = model.means_.copy()
+    np.testing.assert_allclose(model.update(rows).means_, before, atol=2e-3)
+    assert model._memory.survey.n_rows == 1000
+
+
+def test_rows_that_are_forgotten_do_not_count(old):
+    new = draw(4_000, 3, shift=3.0)
+    forgotten = fitted(old).update(new, forget=0.0)
+    assert forgotten.score(new) == pytest.approx(fitted(new).score(new), abs=1e-6)
+    assert forgotten.drift_.standard_errors < -5
+
+
+def test_stepwise_em_is_the_same_for_one_order_of_calls_and_comes_close_to_the_fit(old):
+    def run():
+        model = GaussianMixture(2, random_state=0)
+        for at in range(0, len(old), 2_000):
+            model.partial_fit(old[at : at + 2_000])
+        return model
+
+    one, two = run(), run()
+    np.testing.assert_array_equal(one.means_, two.means_)
+    np.testing.assert_array_equal(one.covariances_, two.covariances_)
+    assert fitted(old).score(old) - one.score(old) < 5e-4
+
+
+def test_lazy_rows_and_a_prior_update_as_rows_in_memory(old):
+    new, model, other = draw(1_000, 4), fitted(old, prior="default"), fitted(old, prior="default")
+    model.update(new)
+    other.update(da.from_array(new, chunks=(250, 2)))
+    np.testing.assert_allclose(model.means_, other.means_, rtol=1e-8)
+    assert (np.diff(model.lower_bounds_) >= 0).all()
+
+
+def test_what_cannot_go_on_is_refused(old):
+    with pytest.raises(ConfigurationError, match="from 0"):
+        fitted(old[:100]).update(old[:100], forget=2.0)
+    with pytest.raises(DataError, match="nothing is known"):
+        GaussianMixture.from_sklearn(fitted(old[:100]).to_sklearn()).update(old[:100])
+    assert not hasattr(BayesianGaussianMixture(), "partial_fit")
