@@ -28,7 +28,14 @@ from .gaussian_mixture import GaussianMixture, copy_fitted
 from .sklearn_internals import Interval, StrOptions
 from .validation import as_tuples
 
-_NOT_PARAMETERS = {"weights_init", "means_init", "precisions_init", "prior", "noise", "frozen"}  # of the other estimator alone
+_NOT_PARAMETERS = {
+    "weights_init",
+    "means_init",
+    "precisions_init",
+    "prior",
+    "noise",
+    "frozen",
+}  # of the other estimator alone
 
 
 class BayesianGaussianMixture(GaussianMixture):
