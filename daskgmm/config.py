@@ -97,7 +97,7 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _check_prior(self) -> Config:
-        check_prior(self.fit.inference, self.model.prior, self.model.covariance_type)
+        check_prior(self.fit.inference, self.model.prior, self.model.family)
         return self
 
     def to_yaml(self) -> str:

@@ -28,14 +28,18 @@ from .gaussian_mixture import GaussianMixture, copy_fitted
 from .sklearn_internals import Interval, StrOptions
 from .validation import as_tuples
 
-_NOT_PARAMETERS = {
+_NOT_PARAMETERS = {  # of the other estimator alone
     "weights_init",
     "means_init",
     "precisions_init",
+    "loadings_init",
+    "noise_variance_init",
+    "n_factors",
+    "factor_noise",
     "prior",
     "noise",
     "frozen",
-}  # of the other estimator alone
+}
 
 
 class BayesianGaussianMixture(GaussianMixture):
@@ -122,7 +126,8 @@ class BayesianGaussianMixture(GaussianMixture):
         "covariance_prior": [None, "array-like", Interval(Real, 0.0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
     }
-    weights_init = means_init = precisions_init = None
+    weights_init = means_init = precisions_init = loadings_init = noise_variance_init = n_factors = None
+    factor_noise = "own"
     noise, frozen = False, ()
     _updates = False  # a posterior's counts are those of the rows that its prior was made for
 

@@ -66,8 +66,12 @@ NOT_CONVERGED = (
 )
 
 
-class GaussianMixture(  # type: ignore[misc] # scikit-learn is not typed
-    UpdateMixin, FactorsMixin, ConditionalMixin, DensityMixin, BaseEstimator
+class GaussianMixture(
+    UpdateMixin,
+    FactorsMixin,
+    ConditionalMixin,
+    DensityMixin,  # type: ignore[misc] # scikit-learn is not typed
+    BaseEstimator,  # type: ignore[misc] # as above
 ):
     """Gaussian mixture fitted by EM, on NumPy, dask, xarray or zarr data of any size.
 
@@ -501,7 +505,7 @@ class GaussianMixture(  # type: ignore[misc] # scikit-learn is not typed
         best = run_em(fit, state, self._teller(rows.n_rows)).best
         self.n_iter_ = best.n_iter
         self._keep(best, fit.em.inference)
-        if self._updates:
+        if self._updates and not best.mixture.structure.layout.n_factors:
             self._memory = _memory_of(best, fit)
         return best
 

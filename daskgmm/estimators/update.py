@@ -122,7 +122,8 @@ class UpdateMixin:
         check_is_fitted(self)
         if not hasattr(self, "_memory"):
             raise DataError("nothing is known of the rows that this model was fitted to: fit it, then go on")
-        if self._mixture().noise is not None or self._mixture().frozen:  # type: ignore[attr-defined]
+        mixture = self._mixture()  # type: ignore[attr-defined]
+        if mixture.noise is not None or mixture.frozen:
             raise ConfigurationError("a model with noise or frozen components cannot go on with new rows: fit all rows")
         return self._memory
 

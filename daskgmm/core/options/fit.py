@@ -160,7 +160,7 @@ class FitOptions:
             raise ConfigurationError(
                 f"fit.inference is {self.inference}, but model.noise and model.frozen act with em only: leave them out"
             )
-        inference = inference_of(self.inference, model.prior, model.covariance_type, survey)
+        inference = inference_of(self.inference, model.prior, model.family, survey)
         return EMOptions(self.tol, self.max_iter, model.floor(survey), accelerate, inference)
 
     def seeding(self, model: ModelOptions, survey: Survey, given: Given | None = None) -> SeedOptions:
