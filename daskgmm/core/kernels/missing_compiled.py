@@ -38,6 +38,7 @@ from .compiled import (
     softmax,
     weigh,
 )
+from .vector_math import log_normal
 
 
 class MissingTerms(NamedTuple):
@@ -133,7 +134,7 @@ def factor(precisions: Any, missing: Any, lower: Any, work: Any, log_det: Any) -
                     work[c] -= lower[a, e, c] * lower[b, e, c]
             if a == b:
                 for c in range(k):
-                    log_det[c] += np.log(work[c])
+                    log_det[c] += log_normal(work[c])
                     lower[a, a, c] = 1.0 / np.sqrt(work[c])
             else:
                 for c in range(k):

@@ -164,7 +164,9 @@ def expect_patterns(rows: Any, row_weights: Any, order: Any, edges: Any, setting
         own_theta[:] = whole
         marginal_theta(terms, missing, own, log_det, slopes, offsets, own_theta)
         theta_blocks = in_blocks(np.ascontiguousarray(own_theta.T).astype(theta.dtype), step)
-        n_tile = min(tile, (edges[run + 1] - edges[run] + 15) // 16 * 16)
+        n_run = edges[run + 1] - edges[run]
+        n_tiles = (n_run + tile - 1) // tile
+        n_tile = ((n_run + n_tiles - 1) // n_tiles + 15) // 16 * 16
         phi = space[: n_columns * n_tile].reshape(n_columns, n_tile)
         joint = joint_space[: k * n_tile].reshape(k, n_tile)
         joint_part = part_space[: k * n_tile].reshape(k, n_tile)

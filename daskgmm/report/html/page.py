@@ -17,6 +17,7 @@ from .colours import LEFT_OUT
 from .convergence import convergence
 from .figures import text_on
 from .images import Picture, pictures
+from .missing import missing_values, not_at_random
 from .narrative import duration, headline, share_of_sure, summary, warnings
 from .report_data import Story
 from .svg import Drawing, style
@@ -39,13 +40,14 @@ def contents(story: Story) -> dict[str, Any]:
     return {
         "headline": headline(story),
         "summary": summary(story),
-        "warnings": warnings(story),
+        "warnings": [*warnings(story), *not_at_random(story)],
         "notices": story.record.course.notices,
         "tiles": _tiles(story),
         "strip": _strip(story),
         "drawings": drawings,
         "pictures": drawings.pictures,
         "table": _table(story),
+        "missing": missing_values(story),
         "sweep": candidates.table(story.selection),
         "loads": _loads(story),
         "facts": _facts(story),

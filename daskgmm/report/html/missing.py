@@ -1,0 +1,104 @@
+"""Missing values of the sampled rows: by column and component, their patterns, and whether they are random."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from ...core.arrays.types import Array
+from .report_data import Story
+
+_MOST_FEATURES, _MOST_PATTERNS = 12, 8
+_RARE = 1e-3  # chance of such a difference between components, for all columns together
+_LARGE = 0.05  # difference between the shares that is worth a notice
+
+
+def missing_values(story: Story) -> dict[str, Any] | None:
+    """Return the table of missing values that the template shows, None if none are missing."""
+    gaps = np.isnan(story.stored_rows)
+    if not gaps.any():
+        return None
+    columns = _worst_columns(gaps, story.row_weights)
+    shares = _shares(gaps, _resp(story))
+    rows = [
+        (int(component), story.colours[component], [_percent(share) for share in shares[component, columns]])
+        for component in story.shown_components
+    ]
+    everywhere = np.average(gaps, axis=0, weights=story.row_weights)[columns]
+    return {
+        "features": [story.names[i] for i in columns],
+        "all": [_percent(share) for share in everywhere],
+        "rows": rows,
+        "patterns": _patterns(story, gaps),
+    }
+
+
+def not_at_random(story: Story) -> Iterator[tuple[str, str]]:
+    """Yield a warning if how often a column is missing differs between components, with the evidence."""
+    gaps, resp = np.isnan(story.stored_rows), _resp(story)
+    if not gaps.any() or story.mixture.n_components < 2:
+        return
+    shares, counts = _shares(gaps, resp), resp.sum(axis=0)
+    present = counts >= 1
+    mean = counts @ np.nan_to_num(shares) / counts.sum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = counts[:, None] * (shares - mean) ** 2 / (mean * (1 - mean))
+    statistics = np.nan_to_num(terms[present]).sum(axis=0)
+    spread = np.ptp(shares[present], axis=0)
+    freedom = int(present.sum()) - 1
+    told = (chi2.sf(statistics, max(freedom, 1)) * gaps.shape[1] < _RARE) & (spread > _LARGE)
+    for i in np.flatnonzero(told)[np.argsort(-statistics[told])][:3]:
+        low, high = shares[present, i].min(), shares[present, i].max()
+        yield (
+            f"{story.names[i]} is missing in {_percent(low)} to {_percent(high)} of the sampled rows of components "
+            f"(chi-square {statistics[i]:.1f} with {freedom} degrees of freedom): it may not be missing at random.",
+            "If whether it is missing depends on its own value, means and imputed values are biased: compare with what "
+            "is known of why it is missing.",
+        )
+
+
+def _resp(story: Story) -> Array:
+    """Return the weighted responsibilities of the sampled rows, (m, k); 0 for rows without any value."""
+    some = ~np.isnan(story.stored_rows).all(axis=1)
+    weighted: Array = story.resp[:, : story.mixture.n_components] * (story.row_weights * some)[:, None]
+    return weighted
+
+
+def _shares(gaps: NDArray[np.bool_], resp: Array) -> Array:
+    """Return the share of missing values of each column in each component, (k, d); NaN without rows."""
+    counts = resp.sum(axis=0)
+    shares: Array = np.where(counts > 0, (gaps.T @ resp) / np.where(counts > 0, counts, 1.0), np.nan).T
+    return shares
+
+
+def _worst_columns(gaps: NDArray[np.bool_], weights: Array) -> NDArray[np.intp]:
+    """Return the columns with most missing values, in the order of the columns."""
+    missing = weights @ gaps
+    most = np.argsort(-missing, kind="stable")[:_MOST_FEATURES]
+    return np.sort(most[missing[most] > 0])
+
+
+def _patterns(story: Story, gaps: NDArray[np.bool_]) -> list[tuple[str, str]]:
+    """Return what is missing together most often, and the share of the rows."""
+    patterns, inverse = np.unique(gaps, axis=0, return_inverse=True)
+    weights = np.bincount(inverse.ravel(), story.row_weights)
+    order = np.argsort(-weights, kind="stable")[:_MOST_PATTERNS]
+    return [(_pattern(story, patterns[at]), _percent(weights[at] / weights.sum())) for at in order]
+
+
+def _pattern(story: Story, pattern: NDArray[np.bool_]) -> str:
+    missing = [story.names[i] for i in np.flatnonzero(pattern)]
+    if not missing:
+        return "nothing"
+    if len(missing) == len(pattern):
+        return "all features"
+    more = f" and {len(missing) - _MOST_FEATURES} more" if len(missing) > _MOST_FEATURES else ""
+    return ", ".join(missing[:_MOST_FEATURES]) + more
+
+
+def _percent(share: float) -> str:
+    return "–" if np.isnan(share) else f"{100 * share:.1f} %"
