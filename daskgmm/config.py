@@ -87,6 +87,15 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _check_clusters(self) -> Config:
+        if self.output.clusters is not None and (self.model.noise is not False or self.select.noises != (False,)):
+            raise ConfigurationError(
+                f"output.clusters is {self.output.clusters}, but clusters of components have no place for noise: leave "
+                "out either that or model.noise and select.noise"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_performance_report(self) -> Config:
         if self.output.performance_report and isinstance(self.cluster, Threads):
             raise ConfigurationError(
