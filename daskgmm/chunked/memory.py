@@ -70,6 +70,12 @@ class Estimate:
     per_slot: int  # of each thread that computes, beside that: converted blocks, tiles and sums of the kernels
 
 
+def mixture_bytes(n_components: int, n_features: int, covariance_type: str) -> int:
+    """Return what statistics or covariances of one mixture take, whichever is larger."""
+    structure, d = STRUCTURES[covariance_type], n_features
+    return 8 * n_components * max(structure.feature_map.n_columns(d), d * d if structure.layout.dense else d)
+
+
 def estimate(rows: Rows, n_components: int, covariance_type: str) -> Estimate:
     """Return the estimate for a pass over rows with one mixture."""
     d, structure = rows.n_features, STRUCTURES[covariance_type]
@@ -93,6 +99,6 @@ def estimate(rows: Rows, n_components: int, covariance_type: str) -> Estimate:
         n_tasks=len(rows.block_sizes) + max(n_combine, 1) + 1,
         largest_chunk=largest,
         per_thread=_READ_COPIES * (largest + weights),
-        mixture=n_components * (n_columns if q else max(n_columns, d * d)) * 8,
+        mixture=mixture_bytes(n_components, d, covariance_type),
         per_slot=_BLOCK_COPIES * min(block_rows(d), largest_rows) * d * 8 + n_tile * tile_width * 8 + sums,
     )

@@ -34,6 +34,7 @@ from ..core.init.starts import Given
 from ..core.kernels.natural_parameters import NOISE_AND_MISSING
 from ..core.mixture.covariance import STRUCTURES
 from ..core.mixture.floor import DEFAULT_REG_COVAR
+from ..core.mixture.low_rank import family_options
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.noise import Noise
 from ..core.options.fit import FitOptions, ModelOptions
@@ -441,7 +442,9 @@ class GaussianMixture(
         """Return the estimator with the fitted attributes of a model."""
         mixture, noise = model.mixture, model.mixture.noise
         option = noise is not None and (noise.box is not None or float(np.exp(noise.log_volume)))
-        own = cls(n_components=mixture.n_components, covariance_type=mixture.covariance_type)
+        asked = family_options(mixture.covariance_type)
+        known = asked if asked["n_factors"] else {"covariance_type": mixture.covariance_type}
+        own = cls(n_components=mixture.n_components, **known)
         if option:
             own.set_params(noise=option)
         own._set_mixture(mixture)

@@ -20,7 +20,7 @@ from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
 from ..core.options.fit import FitOptions, ModelOptions
 from ..events import Listener, Phase
-from .checks import check_fittable
+from .checks import check_fittable, check_width
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +59,9 @@ def prepare_fit(
     """Summarise the rows and draw their sample, in one read; raise DataError if values or weights cannot be used.
 
     `labels` (*grid) are numbers of components, or -1 where they are not known: these rows are the sample's. They take
-    two more reads of the data.
+    two more reads of the data. Raises ConfigurationError if this machine cannot hold such a mixture.
     """
+    check_width(model, rows.n_features)
     size = options.n_sample(model, rows.n_features)
     survey, sample = survey_and_sample(rows, size, seed, model.resolution)
     em, labelled = options.em(model, survey, accelerate=accelerate), None

@@ -20,7 +20,7 @@ from ..core.selection.sweep import Candidate, Sweep, SweepOptions, begin, best_c
 from ..core.selection.table import Selection, selection
 from ..errors import DataError, SingularCovarianceError
 from ..events import Iteration, Listener, Notice, Phase
-from .checks import check_family
+from .checks import check_family, check_width
 from .iteration_events import sweep_events
 
 Keep = Callable[[Sweep, Iteration | None], None]  # takes the sweep after a pass, and what is told of it
@@ -59,6 +59,8 @@ def begun(survey: Survey, sample: Delayed, wanted: Search, listen: Listener) -> 
     """Return the sweep before its first pass: the best starts of each candidate on the sample."""
     for one in wanted.select.types:
         check_family(one, survey)
+    for candidate in wanted.select.candidates:
+        check_width(wanted.select.model(candidate, wanted.model), survey.n_features)
     n_sample = min(wanted.n_sample(survey.n_features), survey.n_rows)
     listen(Phase("seed", f"{len(wanted.select.candidates)} candidates on {n_sample:,} rows"))
     seeds = _seeds(survey, sample, wanted, n_sample)

@@ -77,6 +77,15 @@ def test_the_same_bits_on_any_scheduler_and_rows_of_whole_weights_count_as_often
     assert weighted == pytest.approx(repeated, rel=1e-12)
 
 
+def test_a_saved_estimator_is_loaded_with_its_options(rows, tmp_path):
+    options = {"covariance_type": "low_rank", "n_factors": 2, "factor_noise": "common"}
+    model = GaussianMixture(2, **options, n_init=1, random_state=0).fit(rows)
+    model.save(tmp_path / "model.zarr")
+    loaded = GaussianMixture.load(tmp_path / "model.zarr")
+    np.testing.assert_array_equal(loaded.loadings_, model.loadings_)
+    assert options.items() <= loaded.get_params().items()
+
+
 def test_dense_covariances_are_made_when_they_are_asked_for(rows):
     model = GaussianMixture(2, covariance_type="low_rank", n_factors=2, n_init=1, random_state=0).fit(rows)
     assert "covariances_" not in vars(model)
@@ -113,3 +122,9 @@ def test_missing_values_are_refused(rows):
     rows[3, 4] = np.nan
     with pytest.raises(ConfigurationError, match="takes no missing values"):
         GaussianMixture(covariance_type="low_rank", n_factors=2, missing="marginal").fit(rows)
+
+
+def test_a_mixture_that_this_machine_cannot_hold_is_refused_before_any_row_is_read():
+    rows = da.zeros((100_000, 16_384), chunks=(50_000, 16_384))
+    with pytest.raises(ConfigurationError, match=r"16384 features take .* GiB in a step of EM.*take low_rank"):
+        GaussianMixture(100_000).fit(rows)
