@@ -15,10 +15,13 @@ from ..core.mixture.low_rank import family_options
 from ..core.mixture.mixture import Mixture
 from .inputs import Input
 
+_STARTS = ("weights_init", "means_init", "precisions_init", "loadings_init", "noise_variance_init")
+
 
 class ConditionalMixin:
     """Methods of an estimator that holds a mixture."""
 
+    get_params: Callable[..., dict[str, Any]]
     _mixture: Callable[[], Mixture]
     _input: Callable[..., Input]
 
@@ -52,11 +55,9 @@ class ConditionalMixin:
 
     def _with_mixture(self, mixture: Mixture, features: list[int]) -> Any:
         """Return an estimator with a mixture of some of the features, and no parameters to start a fit from."""
-        other = clone(self).set_params(
-            **family_options(mixture.covariance_type),
-            **dict.fromkeys(("weights_init", "means_init", "precisions_init", "loadings_init", "noise_variance_init")),
-            frozen=(),
-        )
+        changes = {**family_options(mixture.covariance_type), **dict.fromkeys(_STARTS), "frozen": ()}
+        known = self.get_params()
+        other = clone(self).set_params(**{name: value for name, value in changes.items() if name in known})
         other._set_mixture(mixture)
         if hasattr(self, "feature_names_in_"):
             other.feature_names_in_ = self.feature_names_in_[features]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from daskgmm import GaussianMixture
+from daskgmm import BayesianGaussianMixture, GaussianMixture
 from daskgmm.core.mixture.conditional import condition, marginal
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.errors import DataError
@@ -122,3 +122,9 @@ def test_a_marginal_scores_some_of_the_columns_and_keeps_their_names(named):
 def test_what_cannot_be_answered_is_refused_in_one_line(named, call, message):
     with pytest.raises(DataError, match=message):
         call(named)
+
+
+def test_an_estimator_of_other_parameters_has_marginals_too():
+    rows = np.random.default_rng(0).normal(size=(200, 3))
+    model = BayesianGaussianMixture(n_components=2, random_state=0).fit(rows)
+    np.testing.assert_array_equal(model.marginal([2, 0]).means_, model.means_[:, [2, 0]])
