@@ -37,8 +37,6 @@ def marginal(mixture: Mixture, features: Sequence[int]) -> Mixture:
     if mixture.noise is not None:
         raise ConfigurationError("a model with noise has no marginals and conditionals: fit without noise")
     own = list(features)
-    if mixture.noise is not None:
-        raise DataError("noise has no marginal or conditional density: fit without noise")
     layout = mixture.structure.layout
     matrices = mixture.matrices().take_features(own)
     return Mixture(layout.name, mixture.weights, mixture.means[:, own], layout.of_matrices(matrices))
