@@ -176,13 +176,13 @@ def gradient(terms: Any, row: Any, own: Any, missing: Any, g: Any) -> None:
         for c in range(k):
             g[a, c] = terms.gradients[i, c]
         for j in own:
-            precision, value = terms.precisions[i, j], row[j]
+            value = row[j]
             if len(terms.origins):
                 for c in range(k):
-                    g[a, c] -= precision[c] * (value - terms.origins[j, c])
+                    g[a, c] -= terms.precisions[i, j, c] * (value - terms.origins[j, c])
             else:
                 for c in range(k):
-                    g[a, c] -= precision[c] * value
+                    g[a, c] -= terms.precisions[i, j, c] * value
 
 
 @_compiled

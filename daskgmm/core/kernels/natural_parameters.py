@@ -40,7 +40,7 @@ MAX_ERROR = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 3e-5}
 _LOG_ZERO = -1e30  # log weight of an empty component: finite, so that it stays out of every product as a number
 _FLUSH = {np.dtype(np.float64): np.log(1e-30), np.dtype(np.float32): np.log(1e-20)}  # above the denormals of each type
 _NO_WEIGHTS = np.empty(0)
-_ROWS_OF_PATTERN = 2  # for each feature: from so many rows on a pattern has a pass of its own
+_ROWS_OF_PATTERN = 1  # for each feature: from so many rows on a pattern has a pass of its own
 NOISE_AND_MISSING = (
     "a model with noise takes no missing values, of which its density 1 / V says nothing: leave incomplete rows out by "
     "a mask, or fit without noise"
