@@ -56,6 +56,17 @@ def test_feature_names_and_a_run_of_the_command_line_come_back(tmp_path, monkeyp
     assert back.summary().model.summary.weight_sum == 150
 
 
+def test_a_loaded_estimator_of_factors_or_noise_is_fitted_again_as_the_same_kind(tmp_path):
+    rows = np.concatenate([np.random.default_rng(1).normal(size=(80, 3)) + centre for centre in (0, 7)])
+    for options in ({"covariance_type": "low_rank", "n_factors": 1}, {"noise": True, "covariance_type": "diag"}):
+        model = GaussianMixture(2, n_init=1, random_state=0, **options).fit(rows)
+        model.save(tmp_path / "model.zarr")
+        back = GaussianMixture.load(tmp_path / "model.zarr")
+        np.testing.assert_array_equal(back.predict_proba(rows), model.predict_proba(rows))
+        again = back.set_params(n_init=1, random_state=0).fit(rows)
+        np.testing.assert_array_equal(again.means_, model.means_)
+
+
 def test_the_best_candidate_of_a_selector_is_saved(tmp_path):
     selector = GaussianMixtureSelector([1, 2], covariance_type="diag", n_init=1, random_state=0).fit(X)
     selector.save(tmp_path / "best.zarr")
