@@ -1,16 +1,19 @@
 """Jobs with priors and posteriors: what is stored, what is resumed, and what is refused."""
 
+import io
 import json
 
 import numpy as np
 import pytest
 import zarr
+from rich.console import Console
 
 from daskgmm import load_model
 from daskgmm.config import parse_config
 from daskgmm.errors import ConfigurationError
 from daskgmm.jobs.fit import fit
 from daskgmm.jobs.select import select
+from daskgmm.report.terminal.model_tables import inspection
 
 
 @pytest.fixture
@@ -43,6 +46,10 @@ def test_the_posterior_is_stored_beside_the_mixture_of_its_means(rows, weights):
     np.testing.assert_array_equal(again.posterior.mean_precision, model.posterior.mean_precision)
     np.testing.assert_array_equal(again.posterior.degrees_of_freedom, model.posterior.degrees_of_freedom)
     assert (model.mixture.weights > 0.01).sum() == 2
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(inspection(again, 100))
+    assert "components in use" in console.export_text()
+    assert again.posterior.n_in_use(800.0) == 2
 
 
 def test_a_fit_from_a_posterior_starts_where_it_ended(rows):

@@ -107,6 +107,10 @@ class Posterior:
     mean_precision: Array  # beta_k (k,)
     degrees_of_freedom: Array  # nu_k (k,)
 
+    def n_in_use(self, weight_sum: float) -> int:
+        """Return how many components have at least one of all rows, which weigh `weight_sum`."""
+        return int((self.shares * weight_sum >= 1).sum())
+
     def state(self, mixture: Mixture) -> Mixture:
         """Return the state of a fit of which this is the posterior, and `mixture` has the means."""
         return replace(mixture, weights=self.shares)

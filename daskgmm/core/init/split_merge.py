@@ -56,13 +56,19 @@ def moved(sample: Expectation, options: SeedOptions, mixture: Mixture, deep: boo
     """
     trial, known = settle(sample, options, mixture), _Halved(sample, options)
     for _ in range(_MOST_ROUNDS):
-        if not isinstance(trial, Trial) or not options.em.inference.moves_components:
+        if not isinstance(trial, Trial) or not _may_move(trial, options):
             break
         better = _moved_once(sample, options, trial, known, deep=deep)
         if better is None:
             break
         trial = better
     return trial
+
+
+def _may_move(trial: Trial, options: SeedOptions) -> bool:
+    """Return whether moves are tried: where a prior has emptied components, it has no use for more."""
+    inference = options.em.inference
+    return inference.moves_components and not (inference.regularised and trial.mixture.empty)
 
 
 class _Halved:

@@ -85,10 +85,20 @@ def _tiles(story: Story) -> list[tuple[str, str]]:
         ("BIC", f"{summary.bic:,.0f}"),
         ("ICL", f"{summary.icl:,.0f}"),
         *([] if sure is None else [("certain labels", f"{100 * sure:.0f} %")]),
+        *_of_posterior(story),
         ("passes over all rows", str(summary.n_iter + 1)),
         ("time", duration(seconds).replace(" seconds", " s").replace(" minutes", " min").replace(" hours", " h")),
     ]
     return [(name, _signed(value)) for name, value in tiles]
+
+
+def _of_posterior(story: Story) -> list[tuple[str, str]]:
+    """Return the tiles of a variational fit."""
+    posterior, summary = story.model.posterior, story.model.summary
+    if posterior is None:
+        return []
+    in_use = f"{posterior.n_in_use(summary.weight_sum)} of {len(posterior.shares)}"
+    return [("evidence lower bound", f"{summary.evidence_lower_bound:,.0f}"), ("components in use", in_use)]
 
 
 def _strip(story: Story) -> list[dict[str, Any]]:

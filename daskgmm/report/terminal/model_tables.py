@@ -41,6 +41,9 @@ def _facts(model: Model) -> Table:
         "AIC, AICc, BIC, ICL": f"{summary.aic:,.3f}, {summary.aicc:,.3f}, {summary.bic:,.3f}, {summary.icl:,.3f}",
         "iterations": f"{summary.n_iter}; {shown(summary.stop_reason)}",
     }
+    if model.posterior is not None:
+        facts["evidence lower bound"] = f"{summary.evidence_lower_bound:,.3f} nats"
+        facts["components in use"] = f"{model.posterior.n_in_use(summary.weight_sum)} of {len(model.mixture.weights)}"
     if summary.empty_components:
         facts["empty components"] = ", ".join(map(str, summary.empty_components))
     if mixture.noise:
