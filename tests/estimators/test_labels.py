@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -93,6 +94,25 @@ def test_labels_go_with_noise_and_frozen_components():
     once = fitted()
     again = fitted(means_init=once.means_ + 0.1, precisions_init=once.precisions_, frozen=[1])
     np.testing.assert_array_equal(again.means_[1], once.means_[1] + 0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "labels"),
+    [
+        ({"noise": True}, None),
+        ({"noise": True, "covariance_type": "tied"}, LABELS),
+        ({"frozen": [0], "means_init": IRIS[[0, 60, 120]], "precisions_init": np.array([np.eye(4)] * 3)}, LABELS),
+    ],
+    ids=["noise", "noise and labels", "frozen and labels"],
+)
+def test_schedulers_give_the_same_bits(options, labels):
+    rows = da.from_array(IRIS, chunks=(40, 4))
+    models = []
+    for scheduler in ("sync", "threads"):
+        with dask.config.set(scheduler=scheduler, num_workers=3):
+            models.append(fitted(rows, labels, sample_size=80, **options))
+    for name in ("weights_", "noise_weight_", "means_", "covariances_", "lower_bounds_"):
+        np.testing.assert_array_equal(*(getattr(one, name) for one in models))
 
 
 @pytest.mark.parametrize("y", [SPECIES, SPECIES.astype(float), np.where(LABELS < 0, -1.0, LABELS), [["a"]] * 150])
