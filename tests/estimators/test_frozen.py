@@ -14,7 +14,13 @@ RNG = np.random.default_rng(5)
 PARTS = [RNG.normal(size=(n, 2)) for n in (200, 300, 100)]
 ROWS = np.concatenate([PARTS[0], PARTS[1] * [2, 0.5] + [4, 1], PARTS[2] + 8])
 MEANS = np.array([[0.5, 0.5], [4.0, 1.0], [7.0, 7.0]])
-PRECISIONS = {"full": np.array([2 * np.eye(2)] * 3), "diag": np.full((3, 2), 2.0), "tied": 2 * np.eye(2), "VEE": None}
+PRECISIONS = {
+    "full": np.array([2 * np.eye(2)] * 3),
+    "diag": np.full((3, 2), 2.0),
+    "tied": 2 * np.eye(2),
+    "VEE": None,
+    "low_rank": None,
+}
 
 
 def held(covariance_type="full", frozen=(0, 2), **options):
@@ -78,6 +84,7 @@ def test_a_warm_start_freezes_what_the_last_fit_found():
         ({"means_init": None}, ConfigurationError, "give means_init and precisions_init"),
         ({"covariance_type": "tied"}, ConfigurationError, "freeze all of them"),
         ({"covariance_type": "VEE"}, ConfigurationError, "freeze all of them"),
+        ({"covariance_type": "low_rank", "n_factors": 1}, ConfigurationError, "frozen is not for .* low_rank"),
     ],
 )
 def test_what_cannot_be_frozen_is_refused(options, error, message):

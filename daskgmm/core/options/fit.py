@@ -82,9 +82,10 @@ class ModelOptions:
                 f"model.n_factors and factor_noise are for covariance_type low_rank, not {self.covariance_type}: "
                 "leave them out, or choose low_rank"
             )
-        if self.covariance_type == "low_rank" and self.noise is not False:
+        if self.covariance_type == "low_rank" and (self.noise is not False or self.frozen):
+            name = "frozen" if self.frozen else "noise"
             raise ConfigurationError(
-                "model.noise is not for covariance_type low_rank: leave noise out, or take another covariance_type"
+                f"model.{name} is not for covariance_type low_rank: leave {name} out, or take another covariance_type"
             )
 
     def noise_of(self, survey: Survey) -> Noise | None:
