@@ -38,7 +38,6 @@ from .compiled import (
     softmax,
     weigh,
 )
-from .vector_math import log_normal
 
 
 class MissingTerms(NamedTuple):
@@ -134,7 +133,7 @@ def factor(precisions: Any, missing: Any, lower: Any, work: Any, log_det: Any) -
                     work[c] -= lower[a, e, c] * lower[b, e, c]
             if a == b:
                 for c in range(k):
-                    log_det[c] += log_normal(work[c])
+                    log_det[c] += np.log(work[c])
                     lower[a, a, c] = 1.0 / np.sqrt(work[c])
             else:
                 for c in range(k):
@@ -243,8 +242,9 @@ def fill_tile(  # noqa: C901 # dense and diagonal
             for e in range(m) if dense else range(a, a + 1):
                 for c in range(k):
                     filled[a, c] += inverse[a, e, c] * g[e, c]
-            for c in range(k):
-                work[c] += filled[a, c] * g[a, c]
+            if len(terms.origins) == 0:  # with own centres the distance is taken where the values are filled
+                for c in range(k):
+                    work[c] += filled[a, c] * g[a, c]
         for c in range(k):
             correction[c, b] = 0.5 * work[c]
 
@@ -382,11 +382,19 @@ def subtract_observed(z: Any, mean: Any, x: Any, n: int, difference: Any) -> Non
 
 
 @_compiled
-def observed_joint(z: Any, x: Any, n: int, mixture: Any, difference: Any, white: Any, joint: Any) -> None:
-    """Fill joint (k, tile) with constant_k - |W_k d|^2 / 2, d being z - m_k, and 0 where values are missing."""
+def filled_joint(
+    z: Any, x: Any, n: int, mixture: Any, features: Any, first: Any, y: Any, difference: Any, white: Any, joint: Any
+) -> None:
+    """Fill joint (k, tile) with constant_k - |W_k d|^2 / 2, d being z - m_k, and y where values are missing.
+
+    There the distance is least, so that it is exact to second order in the errors of y, however narrow a component is.
+    """
     d, tile = z.shape
     for c in range(len(mixture.constants)):
         subtract_observed(z, mixture.means[c], x, n, difference)
+        for b in range(n):
+            for slot in range(first[b], first[b + 1]):
+                difference[features[slot], b] = y[slot, c]
         if mixture.whitening.shape[1] == d:
             np.dot(mixture.whitening[c], difference, white)
         else:
@@ -401,7 +409,7 @@ def observed_joint(z: Any, x: Any, n: int, mixture: Any, difference: Any, white:
 
 @_compiled
 def expect_centred_missing(rows: Any, row_weights: Any, setting: Any, mixture: Any, n_columns: int, terms: Any) -> Any:
-    """Return what `expect_shared_missing` returns, with moments about each own mean."""
+    """Return what `expect_shared_missing` returns, with moments about each own mean; the correction is all of it."""
     d, k, tile = rows.shape[1], len(mixture.constants), setting.tile
     x, z = np.empty((d, tile), rows.dtype), np.empty((d, tile), mixture.means.dtype)
     difference, white, outer = np.empty_like(z), np.empty_like(z), np.empty((d, d), mixture.means.dtype)
@@ -415,9 +423,10 @@ def expect_centred_missing(rows: Any, row_weights: Any, setting: Any, mixture: A
         n = load_tile(rows, start, setting, x, z)
         inverses = grown(inverses, scan_tile(x, n, z, features, first, is_new))
         weight_sum += load_weights(row_weights, start, n, z, weights)
-        observed_joint(z, x, n, mixture, difference, white, joint)
         fill_tile(z, n, terms, features, first, is_new, correction, y, inverses)
+        filled_joint(z, x, n, mixture, features, first, y, difference, white, joint)
         add_correction(joint, correction, n)
+        correction[:] = joint
         softmax(joint, setting.flush, log_prob, total)
         log_likelihood += weigh(joint, total, weights, log_prob)
         expected += expected_correction(joint, correction, n)
@@ -493,8 +502,8 @@ def predict_centred_missing(rows: Any, setting: Any, mixture: Any, terms: Any, o
     for start in range(0, len(rows), tile):
         n = load_tile(rows, start, setting, x, z)
         inverses = grown(inverses, scan_tile(x, n, z, features, first, is_new))
-        observed_joint(z, x, n, mixture, difference, white, joint)
         fill_tile(z, n, terms, features, first, is_new, correction, y, inverses)
+        filled_joint(z, x, n, mixture, features, first, y, difference, white, joint)
         add_correction(joint, correction, n)
         softmax(joint, setting.flush, log_prob, total)
         emit(start, n, joint, log_prob, total, outputs)

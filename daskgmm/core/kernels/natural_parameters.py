@@ -174,10 +174,10 @@ class Centred:
         """Return the statistics of the rows of a block that miss some values."""
         weights = _NO_WEIGHTS if row_weights is None else row_weights[gaps.partial]
         n_columns = self.feature_map.n_columns(self.frame.n_features)
-        sums, missing_sums, log_likelihood, correction, weight_sum = missing_compiled.expect_centred_missing(
+        sums, missing_sums, log_likelihood, expected, weight_sum = missing_compiled.expect_centred_missing(
             rows[gaps.partial], weights, self._setting(), self.mixture, n_columns, self.missing
         )
-        entropy = log_likelihood - self.expected_joint(sums) - correction
+        entropy = log_likelihood - expected
         return Statistics(sums + missing_sums, log_likelihood, entropy, weight_sum, centred=True)
 
     def predict_missing(
