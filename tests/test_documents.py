@@ -49,6 +49,7 @@ BY_HAND = {  # by page, the first command of each block that takes long or needs
         "OPENBLAS_NUM_THREADS=1 python -m tests.benchmarks kernel",
         "python -m tests.benchmarks peers",
         "python -m tests.benchmarks quality unseen",
+        "python -m tests.benchmarks cost",
         "python -m tests.benchmarks outofcore",
         "python -m tests.benchmarks curves",
         "python -m tests.benchmarks startup",
