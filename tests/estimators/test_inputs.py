@@ -174,5 +174,5 @@ def test_rows_without_any_number_are_left_out_of_results():
 def test_a_row_with_some_numbers_is_refused_by_its_name(bad):
     model, holed = GaussianMixture(2, random_state=0).fit(ROWS), ROWS.copy()
     holed[7, 1] = bad
-    with pytest.raises(DataError, match=f"row 7, column 1 is {bad}: fill or drop"):
+    with pytest.raises(DataError, match=f"row 7, column 1 is {bad}: .*fill or drop"):
         model.predict(holed)
