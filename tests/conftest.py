@@ -33,7 +33,10 @@ PROCESSES_OF_SLOW_TESTS = 4  # these wait more than they compute
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Have all tests run in several processes unless -n says otherwise; tests that are named run in this one."""
     named = config.args_source is pytest.Config.ArgsSource.ARGS
-    if named or not config.pluginmanager.hasplugin("xdist") or config.option.numprocesses is not None:
+    is_one_of_them = hasattr(config, "workerinput")
+    if named or is_one_of_them or not config.pluginmanager.hasplugin("xdist"):
+        return
+    if config.option.numprocesses is not None:
         return
     slow = config.option.markexpr == "slow"
     config.option.numprocesses = PROCESSES_OF_SLOW_TESTS if slow else PROCESSES_OF_ALL_TESTS
