@@ -508,6 +508,7 @@ class GaussianMixture(
         best = run_em(fit, state, self._teller(rows.n_rows)).best
         self.n_iter_ = best.n_iter
         self._keep(best, fit.em.inference)
+        self.__dict__.pop("_memory", None)
         if self._updates and not best.mixture.structure.layout.n_factors:
             self._memory = _memory_of(best, fit)
         return best

@@ -33,6 +33,7 @@ from ..fitting.sweep import Found, Search, search
 from ..observers.console import plain
 from ..observers.notebook import bar_of_sweep, notebook_bar
 from .gaussian_mixture import NOT_CONVERGED, GaussianMixture
+from .labels import known_labels
 from .merged_components import MergedComponents
 from .sklearn_internals import Interval, StrOptions, fit_context
 from .summary import ModelTable
@@ -216,10 +217,15 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # as above
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixtureSelector:
-        """Fit all candidates to rows X (n, d), or an array (..., d), with weights (n,) or (...,); return self."""
+        """Fit all candidates to rows X (n, d), or an array (..., d), with weights (n,) or (...,); return self.
+
+        Raises ConfigurationError for labels y, as `GaussianMixture.fit` takes them; any other y is ignored.
+        """
         select = self._options()
         smallest = self._estimator(select.sizes[0], select.types[0])
         rows = smallest._rows(X, sample_weight)
+        if known_labels(y, rows.grid) is not None:
+            raise ConfigurationError("a sweep takes no labels y: leave them out, or fit a GaussianMixture with them")
         with ready(rows, keep=fits(rows, self.persist)) as ready_rows:  # type: ignore[arg-type]
             found = self._search(ready_rows, select)
         self._keep(found, smallest)

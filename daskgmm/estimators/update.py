@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import dask
+import dask.array as da
 import numpy as np
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ..chunked.data_summary import survey_and_sample
 from ..chunked.e_step import Expectation
+from ..chunked.prediction import predict_lazily
 from ..chunked.read_ahead import ready
+from ..chunked.rows import Rows
 from ..core.em.inference import Inference
 from ..core.em.loop import EMOptions, State, StopReason, Trial, iterate
 from ..core.em.m_step import component_moments
@@ -21,9 +24,11 @@ from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.moments import ComponentMoments
 from ..errors import ConfigurationError, DataError
+from .labels import known_labels
 
 _CLEAR = 5.0  # standard errors: a drift beyond them is no chance
 _MOVED = 0.1  # of its weight, by which a component has moved
+_ROWS_WITH_GAPS = 5_000  # from which their correlations are taken
 
 
 @dataclass(frozen=True)
@@ -70,10 +75,10 @@ class UpdateMixin:
         if not 0 <= forget <= 1:
             raise ConfigurationError(f"forget is {forget}, but must be from 0 (forget the old rows) to 1 (keep them)")
         memory, old = self._known(), self._mixture()  # type: ignore[attr-defined]
-        gap, errors = self._log_density_gap(X, memory)
         rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)  # type: ignore[attr-defined]
         with ready(rows, keep=True) as kept:
-            survey, _ = survey_and_sample(kept, 1, 0, self.resolution)  # type: ignore[attr-defined]
+            survey = self._survey(kept)
+            gap, errors = _log_density_gap(kept, old, memory)
             inference = Continued(memory.inference, memory.moments.scale(forget)) if forget else memory.inference
             floor = self._model_options()[0].floor(memory.survey + survey)  # type: ignore[attr-defined]
             em = EMOptions(self.tol, self.max_iter, floor, accelerate=True, inference=inference)  # type: ignore[attr-defined]
@@ -96,13 +101,17 @@ class UpdateMixin:
         """Take a step of stepwise EM on a batch of rows X (n, d), read once; return self.
 
         The first batch is fitted as `fit` does. The result depends on the order of the calls alone.
+
+        Raises ConfigurationError if a later batch has labels y, as `fit` takes them.
         """
         if not hasattr(self, "converged_"):
             return self.fit(X, y, sample_weight=sample_weight)  # type: ignore[attr-defined]
         memory, old = self._known(), self._mixture()  # type: ignore[attr-defined]
         rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)  # type: ignore[attr-defined]
+        if known_labels(y, rows.grid) is not None:
+            raise ConfigurationError("labels y are for the first batch alone: leave them out, or fit all rows at once")
         with ready(rows, keep=True) as kept:
-            survey, _ = survey_and_sample(kept, 1, 0, self.resolution)  # type: ignore[attr-defined]
+            survey = self._survey(kept)
             (statistics,) = Expectation(kept, survey)((memory.inference.natural_parameters(old),))
         seen = memory.survey + survey
         moments = blend(memory.moments, component_moments(old, statistics, survey), memory.n_batches)
@@ -131,10 +140,20 @@ class UpdateMixin:
         self._set_mixture(memory.inference.plug_in(mixture))  # type: ignore[attr-defined]
         self._memory = memory
 
-    def _log_density_gap(self, X: Any, memory: Memory) -> tuple[float, float]:
-        """Return by how much new rows are more likely than the old ones, nats per row, and in standard errors."""
-        density = self._result(X, "log_density")[0]  # type: ignore[attr-defined]
-        mean, deviation = dask.compute(density.mean(), density.std())
-        gap = float(mean) - memory.log_likelihood
-        error = float(deviation) / np.sqrt(max(density.size, 1))
-        return gap, float(gap / error) if error > 0 else 0.0
+    def _survey(self, rows: Rows) -> Survey:
+        """Return the survey of new rows; of rows with gaps, correlations take a sample of more than a row."""
+        size = _ROWS_WITH_GAPS if rows.missing else 1
+        return survey_and_sample(rows, size, 0, self.resolution)[0]  # type: ignore[attr-defined]
+
+
+def _log_density_gap(rows: Rows, old: Mixture, memory: Memory) -> tuple[float, float]:
+    """Return by how much new rows are more likely than the old ones, nats per row, and in standard errors."""
+    weights = da.ones(rows.grid, chunks=rows.array.chunks[:-1]) if rows.weights is None else rows.weights
+    counted = weights > 0
+    array = rows.array if rows.weights is None else da.where(counted[..., None], rows.array, np.nan)
+    density = da.where(counted, predict_lazily(array, old, "log_density", missing=rows.missing), 0.0)
+    total, mean_sum, n = dask.compute(weights.sum(), (weights * density).sum(), counted.sum())
+    mean = float(mean_sum / total)
+    variance = float((weights * (density - mean) ** 2).sum().compute() / total)
+    gap, error = mean - memory.log_likelihood, float(np.sqrt(variance / max(int(n), 1)))
+    return gap, gap / error if error > 0 else 0.0

@@ -79,6 +79,7 @@ def test_a_warm_start_freezes_what_the_last_fit_found():
     ("options", "error", "message"),
     [
         ({"frozen": [3]}, ConfigurationError, "numbers from 0 to 2"),
+        ({"frozen": [-1]}, ConfigurationError, "numbers from 0 to 2"),
         ({"frozen": [0, 0]}, ConfigurationError, "different numbers"),
         ({"frozen": [0.5]}, ValueError, "list of numbers"),
         ({"means_init": None}, ConfigurationError, "give means_init and precisions_init"),

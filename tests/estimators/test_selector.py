@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from daskgmm import GaussianMixture, GaussianMixtureSelector
-from daskgmm.errors import DataError
+from daskgmm.errors import ConfigurationError, DataError
 from tests import oracles
 
 ROWS, _ = oracles.draw(oracles.random_parameters("full", 3, 2, seed=4, spread=5.0), 900)
@@ -101,3 +101,9 @@ def test_more_folds_than_rows_leave_folds_without_rows_that_judge_nothing():
 def test_a_criterion_that_is_infinite_for_all_candidates_is_said_to_be():
     with pytest.raises(DataError, match=r"no candidate has a finite aicc: the smallest has 5 parameters.*n - 2 = 3 "):
         GaussianMixtureSelector((1,), covariance_type=("full",), criterion="aicc").fit(ROWS[:5])
+
+
+def test_labels_of_rows_are_refused():
+    rows, labels = np.random.default_rng(0).normal(size=(20, 2)), np.repeat([0, -1], 10)
+    with pytest.raises(ConfigurationError, match="a sweep takes no labels"):
+        GaussianMixtureSelector([1], covariance_type="full").fit(rows, labels)

@@ -78,3 +78,39 @@ def test_what_cannot_go_on_is_refused(old):
     with pytest.raises(DataError, match="nothing is known"):
         GaussianMixture.from_sklearn(fitted(old[:100]).to_sklearn()).update(old[:100])
     assert not hasattr(BayesianGaussianMixture(), "partial_fit")
+
+
+def test_rows_with_missing_values_update_as_in_one_fit():
+    rows = draw(1_200, 5)
+    rows[np.random.default_rng(6).random(rows.shape) < 0.2] = np.nan
+    model = fitted(rows[:1_000], missing="marginal").update(rows[1_000:])
+    refit = fitted(rows, missing="marginal")
+    assert 0 <= refit.score(rows) - model.score(rows) + 1e-9 < 1e-3
+    assert (np.diff(model.lower_bounds_) >= 0).all()
+    step = fitted(rows[:1_000], missing="marginal").partial_fit(rows[1_000:])
+    assert refit.score(rows) - step.score(rows) < 0.05
+
+
+@pytest.mark.parametrize("gaps", [slice(0, 1), slice(None)], ids=["a value", "all values"])
+def test_rows_of_weight_0_do_not_count_in_drifts(old, gaps):
+    new, weights = draw(200, 7), np.ones(200)
+    weights[::4] = 0
+    counted = fitted(old[:500]).update(new[weights > 0])
+    new[::4, gaps] = np.nan
+    other = fitted(old[:500]).update(new, sample_weight=weights)
+    assert other.drift_.mean_log_density == pytest.approx(counted.drift_.mean_log_density, rel=1e-9)
+    assert other.drift_.standard_errors == pytest.approx(counted.drift_.standard_errors, rel=1e-9)
+
+
+def test_labels_of_later_batches_are_refused(old):
+    labels = np.where(np.arange(100) % 2, 0, -1)
+    model = GaussianMixture(2, random_state=0).partial_fit(old[:100], labels)
+    with pytest.raises(ConfigurationError, match="first batch alone"):
+        model.partial_fit(old[100:200], labels)
+
+
+def test_a_fit_of_another_type_forgets_the_statistics_of_the_last_one():
+    rows = np.random.default_rng(8).normal(size=(300, 4))
+    model = fitted(rows).set_params(covariance_type="low_rank", n_factors=1).fit(rows)
+    with pytest.raises(DataError, match="nothing is known"):
+        model.update(rows)

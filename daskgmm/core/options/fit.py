@@ -60,7 +60,7 @@ class ModelOptions:
         So for options of factors that cannot act.
         """
         self._check_factors()
-        beyond = [one for one in self.frozen if one >= self.n_components]
+        beyond = [one for one in self.frozen if not 0 <= one < self.n_components]
         if beyond or len(set(self.frozen)) < len(self.frozen):
             raise ConfigurationError(
                 f"model.frozen {list(self.frozen)} must be different numbers from 0 to {self.n_components - 1}, "
