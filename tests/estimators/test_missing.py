@@ -121,3 +121,14 @@ def test_a_sweep_finds_the_groups_of_rows_with_gaps(gappy):
     ).fit(gappy)
     assert selector.best_params_ == {"n_components": 2, "covariance_type": "spherical"}
     assert selector.predict(gappy).shape == (300,)
+
+
+def test_a_constant_column_with_gaps_correlates_with_none():
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal(size=(60, 2)), rng.normal(size=(60, 2)) + 6])
+    rows[rng.random(rows.shape) < 0.1] = np.nan
+    constant = np.where(rng.random(120) < 0.1, np.nan, 2.0)
+    model = GaussianMixture(2, missing="marginal", random_state=0).fit(np.column_stack([rows, constant]))
+    without = GaussianMixture(2, missing="marginal", random_state=0).fit(rows)
+    np.testing.assert_allclose(model.means_[:, 2], 2.0)
+    np.testing.assert_allclose(model.means_[:, :2], without.means_, atol=1e-3)

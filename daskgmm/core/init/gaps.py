@@ -38,9 +38,16 @@ def with_fitted_scatter(sample: Expectation) -> Expectation:
 
 
 def with_correlations(survey: Survey, covariance: Array) -> Survey:
-    """Return the survey with the variances of its own and the correlations of a covariance (d, d)."""
-    deviations = np.sqrt(np.diagonal(survey.scatter) / np.diagonal(covariance))
-    return replace(survey, scatter=covariance * np.outer(deviations, deviations))
+    """Return the survey with the variances of its own and the correlations of a covariance (d, d).
+
+    A column that is constant there correlates with none.
+    """
+    own, known = np.diagonal(survey.scatter), np.diagonal(covariance)
+    constant = np.flatnonzero(known == 0)
+    deviations = np.sqrt(own / np.where(known == 0, 1.0, known))
+    scatter = covariance * np.outer(deviations, deviations)
+    scatter[constant, constant] = own[constant]
+    return replace(survey, scatter=scatter)
 
 
 def fill(rows: NDArray[np.number], survey: Survey) -> NDArray[np.number]:
