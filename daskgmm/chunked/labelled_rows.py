@@ -28,16 +28,19 @@ class _Classes:
 
     surveys: tuple[Survey, ...]
     first_bad: tuple[int, float] | None = None  # row and label, if it is that of no component
+    some_unknown: bool = False  # whether a row of positive weight has no label
 
     def __add__(self, other: _Classes) -> _Classes:
         pairs = zip(self.surveys, other.surveys, strict=True)
-        return _Classes(tuple(one + more for one, more in pairs), self.first_bad or other.first_bad)
+        some_unknown = self.some_unknown or other.some_unknown
+        return _Classes(tuple(one + more for one, more in pairs), self.first_bad or other.first_bad, some_unknown)
 
 
 def summarise_labelled(rows: Rows, labels: da.Array, n_components: int) -> LabelledRows:
     """Return the moments of the labelled rows of each component, from a pass over all rows.
 
-    `labels` (*grid) are whole numbers from 0 to n_components - 1, or -1. Raises DataError for others.
+    `labels` (*grid) are whole numbers from 0 to n_components - 1, or -1. Raises DataError for others, and if no row is
+    without label.
     """
     if rows.missing:
         raise ConfigurationError(LABELS_AND_MISSING)
@@ -67,7 +70,9 @@ def _summarise_block(
     weights = None if weights is None else aligned(weights).reshape(-1)
     members = (own == component for component in range(n_components))
     surveys = tuple(survey(flat[one], None if weights is None else weights[one]) for one in members)
-    return _Classes(surveys, (first_row + int(bad[0]), float(own[bad[0]])) if len(bad) else None)
+    unknown = own == UNKNOWN if weights is None else (own == UNKNOWN) & (weights != 0)
+    first_bad = (first_row + int(bad[0]), float(own[bad[0]])) if len(bad) else None
+    return _Classes(surveys, first_bad, bool(unknown.any()))
 
 
 def _merge(parts: Sequence[_Classes]) -> _Classes:
@@ -81,6 +86,8 @@ def _moments(found: _Classes, rows: Rows, n_components: int) -> LabelledRows:
             f"{rows.naming.row(rows.place(row))} has the label {label:g}: labels are numbers of components, 0 to "
             f"{n_components - 1}, or -1 if not known"
         )
+    if not found.some_unknown:
+        raise DataError("all rows of positive weight have labels: label those -1 whose component is to be found")
     counts = np.array([one.weight_sum for one in found.surveys])
     safe = np.where(counts > 0, counts, 1.0)[:, None, None]
     covariances = np.array([one.scatter for one in found.surveys]) / safe

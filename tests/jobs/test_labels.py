@@ -57,6 +57,7 @@ def test_a_finished_fit_stays_and_one_that_is_run_again_has_the_same_bits(tmp_pa
         (np.where(LABELS == 2, 1.5, LABELS), "has the label 1.5: labels are numbers of components"),
         (np.where(LABELS == 2, np.nan, LABELS), "has the label nan: labels are numbers of components"),
         (np.where(LABELS == 2, 7, LABELS), "has the label 7: labels are numbers of components, 0 to 2, or -1"),
+        (np.maximum(LABELS, 0), "all rows of positive weight have labels"),
         (LABELS[:99], "has the shape"),
     ],
 )
