@@ -464,7 +464,7 @@ class GaussianMixture(
         """Return the fitted model; raise DataError if nothing is known of its fit."""
         check_is_fitted(self)
         if not hasattr(self, "_summary"):
-            raise DataError("nothing is known of the fit of this estimator, which scikit-learn made: fit it first")
+            raise DataError("nothing is known of a fit of this estimator, which was made of another one: fit it first")
         names = getattr(self, "feature_names_in_", None)
         return Model(self._mixture(), None if names is None else tuple(map(str, names)), self._summary)
 

@@ -25,6 +25,7 @@ from ..core.mixture.mixture import Mixture
 from ..core.mixture.moments import ComponentMoments
 from ..errors import ConfigurationError, DataError
 from .labels import known_labels
+from .validation import check_warm_start
 
 _CLEAR = 5.0  # standard errors: a drift beyond them is no chance
 _MOVED = 0.1  # of its weight, by which a component has moved
@@ -134,6 +135,16 @@ class UpdateMixin:
         mixture = self._mixture()  # type: ignore[attr-defined]
         if mixture.noise is not None or mixture.frozen:
             raise ConfigurationError("a model with noise or frozen components cannot go on with new rows: fit all rows")
+        options, _ = self._model_options()  # type: ignore[attr-defined]
+        check_warm_start(
+            mixture,
+            options.n_components,
+            options.family,
+            mixture.n_features,
+            has_noise=options.noise is not False,
+            what="an update",
+            remedy="set it back, or fit again",
+        )
         return self._memory
 
     def _remember(self, mixture: Mixture, memory: Memory) -> None:

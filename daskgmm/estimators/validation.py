@@ -40,9 +40,16 @@ def given_parameters(
 
 
 def check_warm_start(
-    fitted: Mixture, n_components: int, covariance_type: str, n_features: int, *, has_noise: bool
+    fitted: Mixture,
+    n_components: int,
+    covariance_type: str,
+    n_features: int,
+    *,
+    has_noise: bool,
+    what: str = "warm_start",
+    remedy: str = "set warm_start=False, or fit a new estimator",
 ) -> None:
-    """Raise ConfigurationError unless a fit can start from a mixture that was fitted before."""
+    """Raise ConfigurationError unless a fit, or `what` else, can start from a mixture that was fitted before."""
     pairs = {
         "n_components": (fitted.n_components, n_components),
         "covariance_type": (fitted.covariance_type, covariance_type),
@@ -52,8 +59,7 @@ def check_warm_start(
     for name, (before, now) in pairs.items():
         if before != now and not (name == "covariance_type" and same_family(str(before), str(now))):
             raise ConfigurationError(
-                f"warm_start goes on from the last fit, whose {name} is {before}, but it is {now} now: "
-                "set warm_start=False, or fit a new estimator"
+                f"{what} goes on from the last fit, whose {name} is {before}, but it is {now} now: {remedy}"
             )
 
 

@@ -114,3 +114,12 @@ def test_a_fit_of_another_type_forgets_the_statistics_of_the_last_one():
     model = fitted(rows).set_params(covariance_type="low_rank", n_factors=1).fit(rows)
     with pytest.raises(DataError, match="nothing is known"):
         model.update(rows)
+
+
+@pytest.mark.parametrize("changed", [{"noise": True}, {"covariance_type": "diag"}, {"n_components": 3}])
+def test_parameters_that_a_fit_has_not_had_are_refused(old, changed):
+    model = GaussianMixture(2, random_state=0).fit(old[:100]).set_params(**changed)
+    with pytest.raises(ConfigurationError, match="goes on from the last fit"):
+        model.update(old[100:200])
+    with pytest.raises(ConfigurationError, match="goes on from the last fit"):
+        model.partial_fit(old[100:200])
