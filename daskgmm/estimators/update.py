@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask
@@ -78,7 +78,7 @@ class UpdateMixin:
         memory, old = self._known(), self._mixture()  # type: ignore[attr-defined]
         rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)  # type: ignore[attr-defined]
         with ready(rows, keep=True) as kept:
-            survey = self._survey(kept)
+            survey = self._survey(kept, memory)
             gap, errors = _log_density_gap(kept, old, memory)
             inference = Continued(memory.inference, memory.moments.scale(forget)) if forget else memory.inference
             floor = self._model_options()[0].floor(memory.survey + survey)  # type: ignore[attr-defined]
@@ -112,7 +112,7 @@ class UpdateMixin:
         if known_labels(y, rows.grid) is not None:
             raise ConfigurationError("labels y are for the first batch alone: leave them out, or fit all rows at once")
         with ready(rows, keep=True) as kept:
-            survey = self._survey(kept)
+            survey = self._survey(kept, memory)
             (statistics,) = Expectation(kept, survey)((memory.inference.natural_parameters(old),))
         seen = memory.survey + survey
         moments = blend(memory.moments, component_moments(old, statistics, survey), memory.n_batches)
@@ -151,10 +151,14 @@ class UpdateMixin:
         self._set_mixture(memory.inference.plug_in(mixture))  # type: ignore[attr-defined]
         self._memory = memory
 
-    def _survey(self, rows: Rows) -> Survey:
-        """Return the survey of new rows; of rows with gaps, correlations take a sample of more than a row."""
+    def _survey(self, rows: Rows, memory: Memory) -> Survey:
+        """Return the survey of new rows; of rows with gaps, correlations take a sample of more than a row.
+
+        Steps of the old rows are no larger for new ones that are whole numbers by chance.
+        """
         size = _ROWS_WITH_GAPS if rows.missing else 1
-        return survey_and_sample(rows, size, 0, self.resolution)[0]  # type: ignore[attr-defined]
+        survey, _ = survey_and_sample(rows, size, 0, self.resolution)  # type: ignore[attr-defined]
+        return replace(survey, steps=np.minimum(survey.steps, memory.survey.steps))
 
 
 def _log_density_gap(rows: Rows, old: Mixture, memory: Memory) -> tuple[float, float]:

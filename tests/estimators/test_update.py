@@ -123,3 +123,13 @@ def test_parameters_that_a_fit_has_not_had_are_refused(old, changed):
         model.update(old[100:200])
     with pytest.raises(ConfigurationError, match="goes on from the last fit"):
         model.partial_fit(old[100:200])
+
+
+@pytest.mark.parametrize("missing", ["error", "marginal"])
+def test_new_rows_of_whole_numbers_do_not_coarsen_the_old_ones(old, missing):
+    model = GaussianMixture(2, missing=missing, random_state=0).fit(old[:500] * 0.01)
+    new = np.zeros((5, 2), dtype=int if missing == "error" else float)
+    new[1:3] = 1
+    if missing == "marginal":
+        new[0, 0] = np.nan
+    assert np.diagonal(model.update(new).covariances_, axis1=1, axis2=2).min() < 1e-2
