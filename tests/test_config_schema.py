@@ -73,6 +73,9 @@ OPTIONS = {  # section.option: right values, wrong ones
         "resolution": (["auto", 0, 0.5, [0, 0.5]], [-1, "x", [-1], ["0"], True]),
         "noise": ([False, True, 1, 0.5], [0, -1, "true", None, [True]]),
         "frozen": ([[]], [[-1], ["0"], [0.5], 0, None]),
+        "n_factors": ([None], [0, -1, 1.5, "3", True]),
+        "factor_noise": (["own"], ["x", None]),
+        "prior": ([None], ["x", 1, []]),
     },
     "fit": {
         "tol": ([0, 1e-4], [-1e-4, "1e-4", False]),
@@ -84,6 +87,7 @@ OPTIONS = {  # section.option: right values, wrong ones
         "random_state": COUNT_OR_0,
         "start": TEXT_OR_NULL,
         "dtype": (["auto", "float32"], ["float16", None]),
+        "inference": (["em", "map", "variational"], ["x", None]),
     },
     "compute": {
         "persist": (["auto", True], ["on", 1, None]),
@@ -96,6 +100,7 @@ OPTIONS = {  # section.option: right values, wrong ones
         "probabilities": SWITCH,
         "top_m": COUNT_OR_NULL,
         "log_density": SWITCH,
+        "clusters": (["auto", 3, None], [0, "x", 1.5, True]),
         "imputed": SWITCH,
         "imputed_error": SWITCH,
         "anomaly_quantile": PROBABILITY,

@@ -147,7 +147,7 @@ def test_models_are_the_same_bits(scheduler, fit, references, case):
 
 
 def sweep(rows, criterion):
-    select = SelectOptions((1, 2, 3, 4), ("full", "tied"), criterion, folds=2)
+    select = SelectOptions((1, 2, 3, 4), ("full", "tied"), criterion=criterion, folds=2)
     wanted = Search(select, ModelOptions(), OPTIONS, 0)
     surveyed, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), 0)
     return search(rows, surveyed, sample, wanted, ignore)

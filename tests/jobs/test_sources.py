@@ -383,12 +383,12 @@ def test_texts_along_an_axis_go_along_and_no_warning_comes_up(here):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("data.path=''", "data.path: "),
-        ("data.weights=''", "data.weights: "),
+        ("data.path=''", "data.path should have at least 1 character"),
+        ("data.weights=''", "data.weights should have at least 1 character"),
         ("data.mask=''", "data.mask should be the name of an array or a fill value"),
         ("data.synthetic.n_samples=5", "data.synthetic is for sample, and rows.npy is npy: leave it out"),
-        ("data.storage_options=[{key: AK, secret: topsecret99}]", "data.storage_options: "),
-        ("output.storage_options=topsecret99", "output.storage_options: "),
+        ("data.storage_options=[{key: AK, secret: topsecret99}]", "data.storage_options should be a section of keys"),
+        ("output.storage_options=topsecret99", "output.storage_options should be a section of keys"),
     ],
 )
 def test_mistakes_in_the_configuration_are_named_without_secrets(here, override, message):

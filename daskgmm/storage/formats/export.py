@@ -53,7 +53,8 @@ def as_json(model: Model) -> bytes:
     weights (k), means (k x d), covariances (tied and EEE d x d, diag and families ..I k x d, spherical, EII and VII k,
     others k x d x d), in the units of the features; noise, if there is any (weight, log_volume, and box: its lowest and
     highest corner, or null); frozen, if any are (numbers of components); summary (log_likelihood in nats per row,
-    weight_sum, aic, bic, icl, n_iter, converged, stop_reason, empty_components); anomaly (quantile and threshold of the
+    weight_sum, aic, bic, icl, n_iter, converged, stop_reason, empty_components; objective and evidence_lower_bound of
+    fits with a prior, else null); anomaly (quantile and threshold of the
     log-density, or null).
     """
     mixture = model.mixture

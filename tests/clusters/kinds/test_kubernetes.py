@@ -149,7 +149,7 @@ def test_a_manifest_has_no_key_without_a_value():
     ("fields", "message"),
     [
         ("", "cluster.image is missing"),
-        (", image: a, name: Blue_Marble", "cluster.name: string should match pattern"),
+        (", image: a, name: Blue_Marble", "cluster.name should match pattern"),
         (", image: a, imagePullSecrets: [a]", "unknown key cluster.imagePullSecrets, did you mean image_pull_secrets?"),
         (", image: a, volumes: [{claim: a}]", "cluster.volumes.mount_path is missing"),
         (", image: a, service_type: Ingress", "cluster.service_type should be 'ClusterIP', 'NodePort'"),

@@ -208,7 +208,7 @@ def test_options_that_asyncssh_does_not_take_are_named(options, message):
     ("cluster", "message"),
     [
         ("{kind: ssh}", "cluster.hosts is missing"),
-        ("{kind: ssh, hosts: [a]}", "cluster.hosts: tuple should have at least 2 items"),
+        ("{kind: ssh, hosts: [a]}", "cluster.hosts should have at least 2 items"),
         ("{kind: ssh, hosts: [a, b], memory_limit: much}", "cluster.memory_limit 'much' is not a size"),
         ("{kind: ssh, hosts: [a, b], workers: 2}", "unknown key cluster.workers, did you mean workers_per_host?"),
         ("{kind: ssh, hosts: [a, b], connect_options: {password: x}}", "password does not belong in a configuration"),
