@@ -103,7 +103,9 @@ class _Runner:
         """Return the run that begins with a mixture."""
         k, d = mixture.means.shape
         values = mixture.matrices(self._frame).values.reshape(k, -1, d)
-        at = kernels.Components(mixture.weights.copy(), self._frame.to_z(mixture.means), values.copy())
+        parts = mixture.weights, self._frame.to_z(mixture.means), values
+        # In the order of C whatever theirs is: for another one the kernel is compiled anew, and has other last digits.
+        at = kernels.Components(*(np.array(part, np.float64, order="C") for part in parts))
         most = self._em.max_iter + 1
         return _Run(mixture, at, kernels.Components(*(part.copy() for part in at)), np.empty(most))
 
