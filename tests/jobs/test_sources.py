@@ -158,7 +158,8 @@ def test_every_kind_of_source_gives_the_same_model_and_labels(here, expected, wr
 def test_a_cluster_of_processes_reads_them_too(here, expected, write):
     write_job(here, write(here), cluster={"kind": "local", "n_workers": 2}, compute={"chunk_bytes": 4096})
     run("fit", "job.yaml")
-    np.testing.assert_allclose(load_model("run").mixture.means, expected[0].means, rtol=1e-9)
+    deviation = 1.0  # of each cluster: the scale of what other chunks, and so another order of additions, change
+    np.testing.assert_allclose(load_model("run").mixture.means, expected[0].means, rtol=0, atol=1e-9 * deviation)
     np.testing.assert_array_equal(labels_of(here / "run"), expected[1])
 
 
