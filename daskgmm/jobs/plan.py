@@ -20,7 +20,7 @@ from ..errors import ConfigurationError
 from ..sources import Source
 from .outputs import bytes_of_results
 
-PROCESS_BYTES = 450 * 2**20  # libraries, kernels while they are compiled, and what allocators keep; measured 360 to 410
+PROCESS_BYTES = 480 * 2**20  # libraries, kernels while they are compiled, and what allocators keep; measured 360 to 460
 _DRAWN_COPIES = 3  # of the sample: as drawn from each chunk, together, and in random order
 _POINT_COPIES = 5  # of the rows that a restart works on: float64, standardised, whitened, and two of k-means
 _DISTANCES = 8  # that k-means++ holds for each of these rows, one for each candidate

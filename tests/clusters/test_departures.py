@@ -75,6 +75,7 @@ def test_a_task_that_kills_its_workers_is_blamed_all_the_same():
         excuse_departures(client)
         with pytest.raises(KilledWorker):
             client.submit(os._exit, 1).result(120)
+        client.wait_for_workers(1, timeout=60)  # a cluster whose nanny is just starting one may never close
 
 
 def test_the_scheduler_is_as_before_once_its_clients_are_gone(cluster):
