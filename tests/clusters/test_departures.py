@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from threading import Event
 
 import pytest
@@ -68,14 +69,15 @@ def test_a_task_is_blamed_by_a_scheduler_without_excuses(cluster):
 
 @pytest.mark.slow
 def test_a_task_that_kills_its_workers_is_blamed_all_the_same():
-    with (
-        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
-        Client(cluster) as client,
-    ):
-        excuse_departures(client)
-        with pytest.raises(KilledWorker):
-            client.submit(os._exit, 1).result(120)
-        client.wait_for_workers(1, timeout=60)  # a cluster whose nanny is just starting one may never close
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0")
+    try:
+        with Client(cluster) as client:
+            excuse_departures(client)
+            with pytest.raises(KilledWorker):
+                client.submit(os._exit, 1).result(120)
+    finally:
+        with suppress(TimeoutError):  # a cluster whose nanny is just starting a worker may never close
+            cluster.close(timeout=20)
 
 
 def test_the_scheduler_is_as_before_once_its_clients_are_gone(cluster):
