@@ -56,10 +56,9 @@ class _Run:
 def can_run(rows: Expectation, mixture: Mixture, em: EMOptions) -> bool:
     """Return whether compiled runs know the mixture and the objective, and no values are missing.
 
-    They know families without parts in common, and neither noise nor frozen components; nor weights, since runs of
-    weighted rows were seen to differ in their last digits between processes.
+    They know families without parts in common, and neither noise nor frozen components.
     """
-    if mixture.noise is not None or mixture.frozen or rows.row_weights is not None:
+    if mixture.noise is not None or mixture.frozen:
         return False
     own = not mixture.structure.coupled and not mixture.structure.layout.n_factors
     return own and isinstance(em.inference, MaximumLikelihood) and not rows.survey.has_gaps

@@ -30,8 +30,10 @@ LINEAR, SPHERICAL, DIAGONAL, FULL = range(4)  # FeatureMap, as the constants tha
 
 # contract: fused multiply-add. reassoc, nsz: sums along a tile may be split over vector lanes. NaN and infinity keep
 # their meaning. Division as NumPy does it: a check for zero is a branch, and a loop with a branch does not vectorise.
+# forceinline: a function that is called, not inlined, is optimised by itself and again with its caller; a process that
+# compiles takes the former, one that loads from the cache the latter, and their sums differ in the last digits.
 _compiled: Callable[..., Any] = njit(
-    nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}
+    nogil=True, cache=True, error_model="numpy", forceinline=True, fastmath={"contract", "reassoc", "nsz"}
 )
 
 _CACHE_BYTES = 2**20  # of a core's own cache, as processors have them
