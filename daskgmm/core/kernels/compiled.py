@@ -278,19 +278,25 @@ def subtract(z: Any, mean: Any, difference: Any) -> None:
 @_compiled
 def centred_joint(z: Any, mixture: Any, difference: Any, white: Any, joint: Any) -> None:
     """Fill joint (k, tile) with constant_k - |W_k (z - m_k)|^2 / 2; `difference` and `white` (d, tile) are scratch."""
-    d, tile = z.shape
     for c in range(len(mixture.constants)):
         subtract(z, mixture.means[c], difference)
-        if mixture.whitening.shape[1] == d:
-            np.dot(mixture.whitening[c], difference, white)
-        else:
-            for i in range(d):
-                for b in range(tile):
-                    white[i, b] = mixture.whitening[c, 0, i] * difference[i, b]
-        joint[c, :] = mixture.constants[c]
+        joint_of(mixture, c, difference, white, joint[c])
+
+
+@_compiled
+def joint_of(mixture: Any, c: int, difference: Any, white: Any, joint: Any) -> None:
+    """Fill joint (tile,) with constant_c - |W_c d|^2 / 2, d being difference (d, tile); `white` is scratch."""
+    d, tile = difference.shape
+    if mixture.whitening.shape[1] == d:
+        np.dot(mixture.whitening[c], difference, white)
+    else:
         for i in range(d):
             for b in range(tile):
-                joint[c, b] -= 0.5 * white[i, b] * white[i, b]
+                white[i, b] = mixture.whitening[c, 0, i] * difference[i, b]
+    joint[:] = mixture.constants[c]
+    for i in range(d):
+        for b in range(tile):
+            joint[b] -= 0.5 * white[i, b] * white[i, b]
 
 
 @_compiled

@@ -30,8 +30,8 @@ from .compiled import (
     build_features,
     centred_part,
     columns_at_once,
-    emit,
     in_blocks,
+    joint_of,
     load_tile,
     load_weights,
     shared_joint,
@@ -54,6 +54,17 @@ class Filled(NamedTuple):
 
     values: NDArray[np.float64]  # (n, d), E[z_m | z_o] where values are missing
     variances: NDArray[np.float64]  # (n, d), their variances
+
+
+class Gaps(NamedTuple):
+    """What is missing in a tile, row by row, and what the kernels make of it: scratch that each tile fills again."""
+
+    features: NDArray[np.int64]  # (slots,), the missing features, one row after the other
+    first: NDArray[np.int64]  # (tile + 1,), row b has the slots first[b] : first[b + 1]
+    is_new: NDArray[np.bool_]  # (tile,), whether a row misses other features than the row before
+    correction: NDArray[np.float64]  # (k, tile), of the joint log-densities
+    y: NDArray[np.float64]  # (slots, k), the missing values less the centre
+    inverses: NDArray[np.float64]  # (m^2 of each pattern, one after the other, k), P_mm^-1
 
 
 @_compiled
@@ -198,10 +209,9 @@ def observed_of(missing: Any, d: int, own: Any) -> Any:
 
 
 @_compiled
-def fill_tile(  # noqa: C901 # dense and diagonal
-    z: Any, n: int, terms: Any, features: Any, first: Any, is_new: Any, correction: Any, y: Any, inverses: Any
-) -> None:
-    """Fill y (slots, k) and inverses, one after the other, and correction (k, tile) of the joint log-densities."""
+def fill_tile(z: Any, n: int, terms: Any, gaps: Any) -> None:  # noqa: C901 # dense and diagonal
+    """Fill y, the inverses and the corrections of the gaps of a tile z (d, tile) of n rows."""
+    features, first, is_new, correction, y, inverses = gaps
     d, k = z.shape[0], terms.gradients.shape[1]
     dense = terms.precisions.shape[0] == d and d > 1
     lower, work, log_det = np.empty((d, d, k)) if dense else np.empty((1, 1, k)), np.empty(k), np.zeros(k)
@@ -251,10 +261,10 @@ def fill_tile(  # noqa: C901 # dense and diagonal
 
 @_compiled
 def fill_sums(  # noqa: C901 # three maps
-    setting: Any, z: Any, n: int, terms: Any, features: Any, first: Any, is_new: Any, joint: Any, y: Any,
-    inverses: Any, sums: Any,
-) -> None:  # fmt: skip
+    setting: Any, z: Any, n: int, terms: Any, gaps: Any, joint: Any, sums: Any
+) -> None:
     """Add to sums (F, k) what missing values have in them, of responsibilities joint (k, tile)."""
+    features, first, is_new, _, y, inverses = gaps
     d, k = z.shape[0], terms.gradients.shape[1]
     own, resp, total, part = np.empty(d, np.int64), np.empty(k), np.empty(k), np.empty(k)
     at, after, n_own, f = 0, 0, 0, 1 + d
@@ -330,9 +340,20 @@ def expected_correction(joint: Any, correction: Any, n: int) -> Any:
 
 
 @_compiled
-def grown(inverses: Any, n_squares: int) -> Any:
-    """Return the scratch for inverses (n, k), a larger one if it is too small."""
-    return inverses if len(inverses) >= n_squares else np.empty((2 * n_squares, inverses.shape[1]))
+def gap_scratch(d: int, k: int, tile: int) -> Any:
+    """Return scratch for the gaps of a tile."""
+    features, first, is_new = np.empty(tile * d, np.int64), np.empty(tile + 1, np.int64), np.empty(tile, np.bool_)
+    return Gaps(features, first, is_new, np.zeros((k, tile)), np.empty((tile * d, k)), np.empty((d * d, k)))
+
+
+@_compiled
+def scan_gaps(x: Any, n: int, z: Any, gaps: Any) -> Any:
+    """Return the gaps of a tile, listed by `scan_tile`, with more scratch for inverses if theirs is too small."""
+    features, first, is_new, correction, y, inverses = gaps
+    n_squares = scan_tile(x, n, z, features, first, is_new)
+    if len(inverses) >= n_squares:
+        return gaps
+    return Gaps(features, first, is_new, correction, y, np.empty((2 * n_squares, inverses.shape[1])))
 
 
 @_compiled
@@ -350,23 +371,22 @@ def expect_shared_missing(rows: Any, row_weights: Any, setting: Any, theta: Any,
     joint, joint_part = np.empty((k, tile), theta.dtype), np.empty((k, tile), theta.dtype)
     resp, part = np.empty((tile, k), theta.dtype), np.empty((step, k), theta.dtype)
     weights, log_prob, total = np.empty(tile), np.empty(tile), np.empty(tile)
-    features, first, is_new = np.empty(tile * d, np.int64), np.empty(tile + 1, np.int64), np.empty(tile, np.bool_)
-    correction, y, inverses = np.zeros((k, tile)), np.empty((tile * d, k)), np.empty((d * d, k))
+    gaps = gap_scratch(d, k, tile)
     sums, missing_sums = np.zeros((n_columns, k)), np.zeros((n_columns, k))
     log_likelihood, expected, weight_sum = 0.0, 0.0, 0.0
     for start in range(0, len(rows), tile):
         n = load_tile(rows, start, setting, x, z)
-        inverses = grown(inverses, scan_tile(x, n, z, features, first, is_new))
+        gaps = scan_gaps(x, n, z, gaps)
         weight_sum += load_weights(row_weights, start, n, z, weights)
         build_features(setting.feature_map, setting.metric, z, phi)
         shared_joint(theta_blocks, step, phi, joint_part, joint)
-        fill_tile(z, n, terms, features, first, is_new, correction, y, inverses)
-        add_correction(joint, correction, n)
+        fill_tile(z, n, terms, gaps)
+        add_correction(joint, gaps.correction, n)
         softmax(joint, setting.flush, log_prob, total)
         log_likelihood += weigh(joint, total, weights, log_prob)
-        expected += expected_correction(joint, correction, n)
+        expected += expected_correction(joint, gaps.correction, n)
         add_moments(phi, joint, step, resp, part, sums)
-        fill_sums(setting, z, n, terms, features, first, is_new, joint, y, inverses, missing_sums)
+        fill_sums(setting, z, n, terms, gaps, joint, missing_sums)
     return np.ascontiguousarray(sums.T), np.ascontiguousarray(missing_sums.T), log_likelihood, expected, weight_sum
 
 
@@ -382,29 +402,17 @@ def subtract_observed(z: Any, mean: Any, x: Any, n: int, difference: Any) -> Non
 
 
 @_compiled
-def filled_joint(
-    z: Any, x: Any, n: int, mixture: Any, features: Any, first: Any, y: Any, difference: Any, white: Any, joint: Any
-) -> None:
+def filled_joint(z: Any, x: Any, n: int, mixture: Any, gaps: Any, difference: Any, white: Any, joint: Any) -> None:
     """Fill joint (k, tile) with constant_k - |W_k d|^2 / 2, d being z - m_k, and y where values are missing.
 
     There the distance is least, so that it is exact to second order in the errors of y, however narrow a component is.
     """
-    d, tile = z.shape
     for c in range(len(mixture.constants)):
         subtract_observed(z, mixture.means[c], x, n, difference)
         for b in range(n):
-            for slot in range(first[b], first[b + 1]):
-                difference[features[slot], b] = y[slot, c]
-        if mixture.whitening.shape[1] == d:
-            np.dot(mixture.whitening[c], difference, white)
-        else:
-            for i in range(d):
-                for b in range(tile):
-                    white[i, b] = mixture.whitening[c, 0, i] * difference[i, b]
-        joint[c, :] = mixture.constants[c]
-        for i in range(d):
-            for b in range(tile):
-                joint[c, b] -= 0.5 * white[i, b] * white[i, b]
+            for slot in range(gaps.first[b], gaps.first[b + 1]):
+                difference[gaps.features[slot], b] = gaps.y[slot, c]
+        joint_of(mixture, c, difference, white, joint[c])
 
 
 @_compiled
@@ -415,97 +423,23 @@ def expect_centred_missing(rows: Any, row_weights: Any, setting: Any, mixture: A
     difference, white, outer = np.empty_like(z), np.empty_like(z), np.empty((d, d), mixture.means.dtype)
     joint, part = np.empty((k, tile), mixture.means.dtype), np.empty((k, n_columns))
     weights, log_prob, total = np.empty(tile), np.empty(tile), np.empty(tile)
-    features, first, is_new = np.empty(tile * d, np.int64), np.empty(tile + 1, np.int64), np.empty(tile, np.bool_)
-    correction, y, inverses = np.zeros((k, tile)), np.empty((tile * d, k)), np.empty((d * d, k))
+    gaps = gap_scratch(d, k, tile)
     sums, missing_sums = np.zeros((k, n_columns)), np.zeros((n_columns, k))
     log_likelihood, expected, weight_sum = 0.0, 0.0, 0.0
     for start in range(0, len(rows), tile):
         n = load_tile(rows, start, setting, x, z)
-        inverses = grown(inverses, scan_tile(x, n, z, features, first, is_new))
+        gaps = scan_gaps(x, n, z, gaps)
         weight_sum += load_weights(row_weights, start, n, z, weights)
-        fill_tile(z, n, terms, features, first, is_new, correction, y, inverses)
-        filled_joint(z, x, n, mixture, features, first, y, difference, white, joint)
-        add_correction(joint, correction, n)
-        correction[:] = joint
+        fill_tile(z, n, terms, gaps)
+        filled_joint(z, x, n, mixture, gaps, difference, white, joint)
+        add_correction(joint, gaps.correction, n)
+        gaps.correction[:] = joint
         softmax(joint, setting.flush, log_prob, total)
         log_likelihood += weigh(joint, total, weights, log_prob)
-        expected += expected_correction(joint, correction, n)
+        expected += expected_correction(joint, gaps.correction, n)
         for c in range(k):
             subtract_observed(z, mixture.means[c], x, n, difference)
             centred_part(setting, difference, joint[c], white, outer, part[c])
         add_to(sums, part)
-        fill_sums(setting, z, n, terms, features, first, is_new, joint, y, inverses, missing_sums)
+        fill_sums(setting, z, n, terms, gaps, joint, missing_sums)
     return sums, np.ascontiguousarray(missing_sums.T), log_likelihood, expected, weight_sum
-
-
-@_compiled
-def emit_filled(
-    start: int, n: int, joint: Any, total: Any, terms: Any, features: Any, first: Any, is_new: Any, y: Any,
-    inverses: Any, filled: Any,
-) -> None:  # fmt: skip
-    """Write the means of missing values, and their variances, from the output of `softmax`; in the frame."""
-    k, at, after = joint.shape[0], 0, 0
-    for b in range(n):
-        missing, own = features[first[b] : first[b + 1]], y[first[b] : first[b + 1]]
-        m = len(missing)
-        if is_new[b]:
-            at, after = after, after + m * m
-        inverse = inverses[at:after].reshape(m, m, k)
-        for a in range(m):
-            i, mean, variance = missing[a], 0.0, 0.0
-            for c in range(k):
-                origin = terms.origins[i, c] if len(terms.origins) else 0.0
-                mean += joint[c, b] / total[b] * (origin + own[a, c])
-            filled.values[start + b, i] = mean
-            if len(filled.variances):
-                for c in range(k):
-                    origin = terms.origins[i, c] if len(terms.origins) else 0.0
-                    variance += joint[c, b] / total[b] * (inverse[a, a, c] + (origin + own[a, c] - mean) ** 2)
-                filled.variances[start + b, i] = variance
-
-
-@_compiled
-def predict_shared_missing(rows: Any, setting: Any, theta: Any, terms: Any, outputs: Any, filled: Any) -> None:
-    """Fill the outputs for rows (n, d) that are sorted by what they miss, by the shared centre."""
-    d, (k, n_columns), tile = rows.shape[1], theta.shape, setting.tile
-    x, phi = np.empty((d, tile), rows.dtype), np.ones((n_columns, tile), theta.dtype)
-    z = phi[1 : 1 + d]
-    step = columns_at_once(k, n_columns, tile)
-    theta_blocks = in_blocks(theta, step)
-    joint, part = np.empty((k, tile), theta.dtype), np.empty((k, tile), theta.dtype)
-    log_prob, total = np.empty(tile), np.empty(tile)
-    features, first, is_new = np.empty(tile * d, np.int64), np.empty(tile + 1, np.int64), np.empty(tile, np.bool_)
-    correction, y, inverses = np.zeros((k, tile)), np.empty((tile * d, k)), np.empty((d * d, k))
-    for start in range(0, len(rows), tile):
-        n = load_tile(rows, start, setting, x, z)
-        inverses = grown(inverses, scan_tile(x, n, z, features, first, is_new))
-        build_features(setting.feature_map, setting.metric, z, phi)
-        shared_joint(theta_blocks, step, phi, part, joint)
-        fill_tile(z, n, terms, features, first, is_new, correction, y, inverses)
-        add_correction(joint, correction, n)
-        softmax(joint, setting.flush, log_prob, total)
-        emit(start, n, joint, log_prob, total, outputs)
-        if len(filled.values):
-            emit_filled(start, n, joint, total, terms, features, first, is_new, y, inverses, filled)
-
-
-@_compiled
-def predict_centred_missing(rows: Any, setting: Any, mixture: Any, terms: Any, outputs: Any, filled: Any) -> None:
-    """Fill the outputs for rows (n, d) that are sorted by what they miss, from each component's own centre."""
-    d, k, tile = rows.shape[1], len(mixture.constants), setting.tile
-    x, z = np.empty((d, tile), rows.dtype), np.empty((d, tile), mixture.means.dtype)
-    difference, white = np.empty_like(z), np.empty_like(z)
-    joint = np.empty((k, tile), mixture.means.dtype)
-    log_prob, total = np.empty(tile), np.empty(tile)
-    features, first, is_new = np.empty(tile * d, np.int64), np.empty(tile + 1, np.int64), np.empty(tile, np.bool_)
-    correction, y, inverses = np.zeros((k, tile)), np.empty((tile * d, k)), np.empty((d * d, k))
-    for start in range(0, len(rows), tile):
-        n = load_tile(rows, start, setting, x, z)
-        inverses = grown(inverses, scan_tile(x, n, z, features, first, is_new))
-        fill_tile(z, n, terms, features, first, is_new, correction, y, inverses)
-        filled_joint(z, x, n, mixture, features, first, y, difference, white, joint)
-        add_correction(joint, correction, n)
-        softmax(joint, setting.flush, log_prob, total)
-        emit(start, n, joint, log_prob, total, outputs)
-        if len(filled.values):
-            emit_filled(start, n, joint, total, terms, features, first, is_new, y, inverses, filled)

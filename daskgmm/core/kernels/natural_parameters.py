@@ -31,7 +31,7 @@ from ..mixture.matrices import Matrices
 from ..mixture.mixture import Mixture
 from ..mixture.statistics import Statistics
 from . import compiled as kernels
-from . import missing_compiled, pattern_compiled
+from . import missing_compiled, missing_prediction, pattern_compiled
 from .few_columns import expect_few, runs_in_few
 from .low_rank import NO_MISSING, LowRank, prepare_low_rank
 from .missing import Pattern, missing_terms
@@ -141,7 +141,7 @@ class Shared:
     def predict_missing(
         self, rows: NDArray[np.floating], outputs: kernels.Outputs, filled: missing_compiled.Filled
     ) -> None:
-        missing_compiled.predict_shared_missing(rows, self.setting, self.theta, self.missing, outputs, filled)
+        missing_prediction.predict_shared_missing(rows, self.setting, self.theta, self.missing, outputs, filled)
 
     @property
     def setting(self) -> kernels.Setting:
@@ -183,7 +183,7 @@ class Centred:
     def predict_missing(
         self, rows: NDArray[np.floating], outputs: kernels.Outputs, filled: missing_compiled.Filled
     ) -> None:
-        missing_compiled.predict_centred_missing(rows, self._setting(), self.mixture, self.missing, outputs, filled)
+        missing_prediction.predict_centred_missing(rows, self._setting(), self.mixture, self.missing, outputs, filled)
 
     def expected_joint(self, sums: Array) -> float:
         """Return sum_n sum_k r_nk log(w_k N(x_n|k)), which is linear in the statistics."""

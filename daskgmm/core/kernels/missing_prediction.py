@@ -1,0 +1,88 @@
+"""The compiled kernels that score rows with missing values, and fill these with their conditional means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .compiled import (
+    _compiled,
+    build_features,
+    columns_at_once,
+    emit,
+    in_blocks,
+    load_tile,
+    shared_joint,
+    softmax,
+)
+from .missing_compiled import add_correction, fill_tile, filled_joint, gap_scratch, scan_gaps
+
+
+@_compiled
+def emit_filled(start: int, n: int, joint: Any, total: Any, terms: Any, gaps: Any, filled: Any) -> None:
+    """Write the means of missing values, and their variances, from the output of `softmax`; in the frame."""
+    features, first, is_new, _, y, inverses = gaps
+    k, at, after = joint.shape[0], 0, 0
+    for b in range(n):
+        missing, own = features[first[b] : first[b + 1]], y[first[b] : first[b + 1]]
+        m = len(missing)
+        if is_new[b]:
+            at, after = after, after + m * m
+        inverse = inverses[at:after].reshape(m, m, k)
+        for a in range(m):
+            i, mean, variance = missing[a], 0.0, 0.0
+            for c in range(k):
+                origin = terms.origins[i, c] if len(terms.origins) else 0.0
+                mean += joint[c, b] / total[b] * (origin + own[a, c])
+            filled.values[start + b, i] = mean
+            if len(filled.variances):
+                for c in range(k):
+                    origin = terms.origins[i, c] if len(terms.origins) else 0.0
+                    variance += joint[c, b] / total[b] * (inverse[a, a, c] + (origin + own[a, c] - mean) ** 2)
+                filled.variances[start + b, i] = variance
+
+
+@_compiled
+def predict_shared_missing(rows: Any, setting: Any, theta: Any, terms: Any, outputs: Any, filled: Any) -> None:
+    """Fill the outputs for rows (n, d) that are sorted by what they miss, by the shared centre."""
+    d, (k, n_columns), tile = rows.shape[1], theta.shape, setting.tile
+    x, phi = np.empty((d, tile), rows.dtype), np.ones((n_columns, tile), theta.dtype)
+    z = phi[1 : 1 + d]
+    step = columns_at_once(k, n_columns, tile)
+    theta_blocks = in_blocks(theta, step)
+    joint, part = np.empty((k, tile), theta.dtype), np.empty((k, tile), theta.dtype)
+    log_prob, total = np.empty(tile), np.empty(tile)
+    gaps = gap_scratch(d, k, tile)
+    for start in range(0, len(rows), tile):
+        n = load_tile(rows, start, setting, x, z)
+        gaps = scan_gaps(x, n, z, gaps)
+        build_features(setting.feature_map, setting.metric, z, phi)
+        shared_joint(theta_blocks, step, phi, part, joint)
+        fill_tile(z, n, terms, gaps)
+        add_correction(joint, gaps.correction, n)
+        softmax(joint, setting.flush, log_prob, total)
+        emit(start, n, joint, log_prob, total, outputs)
+        if len(filled.values):
+            emit_filled(start, n, joint, total, terms, gaps, filled)
+
+
+@_compiled
+def predict_centred_missing(rows: Any, setting: Any, mixture: Any, terms: Any, outputs: Any, filled: Any) -> None:
+    """Fill the outputs for rows (n, d) that are sorted by what they miss, from each component's own centre."""
+    d, k, tile = rows.shape[1], len(mixture.constants), setting.tile
+    x, z = np.empty((d, tile), rows.dtype), np.empty((d, tile), mixture.means.dtype)
+    difference, white = np.empty_like(z), np.empty_like(z)
+    joint = np.empty((k, tile), mixture.means.dtype)
+    log_prob, total = np.empty(tile), np.empty(tile)
+    gaps = gap_scratch(d, k, tile)
+    for start in range(0, len(rows), tile):
+        n = load_tile(rows, start, setting, x, z)
+        gaps = scan_gaps(x, n, z, gaps)
+        fill_tile(z, n, terms, gaps)
+        filled_joint(z, x, n, mixture, gaps, difference, white, joint)
+        add_correction(joint, gaps.correction, n)
+        softmax(joint, setting.flush, log_prob, total)
+        emit(start, n, joint, log_prob, total, outputs)
+        if len(filled.values):
+            emit_filled(start, n, joint, total, terms, gaps, filled)
