@@ -73,42 +73,18 @@ class Layout(Protocol):
         """Return Lambda of that density as `reduce` has it, (...), for a prior of scale `covariance` (d, d)."""
 
 
-class Full:
-    """Each component its own matrix."""
+class _OfMatrices:
+    """What the layouts of whole matrices do alike, own or shared."""
 
-    name = scaled = "full"
-    axes: tuple[str, ...] = ("component", "feature", "feature_2")
-    stacked = True
     dense = True
     feature_map = FeatureMap.FULL
     n_factors = 0
 
-    def shape(self, k: int, d: int) -> tuple[int, ...]:
-        return (k, d, d)
-
-    def variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
-        return np.diagonal(covariances, axis1=-2, axis2=-1)
-
     def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         return np.broadcast_to(_left(covariances), shape)
 
-    def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Matrices:
-        return DenseMatrices(covariances / np.outer(frame.scale, frame.scale))
-
-    def of_matrices(self, matrices: Matrices) -> Array:
-        return matrices.dense
-
-    def within(self, scatter: Scatter, frame: Frame) -> Array:
-        return _to_x(scatter.second - _outer(scatter.shift), frame)
-
     def raised(self, covariances: Array, floor: Floor) -> Array:
         return floor.raise_matrices(covariances)
-
-    def spread(self, covariances: Array, k: int) -> Array:
-        return covariances
-
-    def gather(self, weights: Array, own: Array) -> Array:
-        return own
 
     def outer(self, vectors: Array) -> Array:
         return _outer(vectors)
@@ -123,7 +99,36 @@ class Full:
         return self.reduce(covariance)
 
 
-class Tied:
+class Full(_OfMatrices):
+    """Each component its own matrix."""
+
+    name = scaled = "full"
+    axes: tuple[str, ...] = ("component", "feature", "feature_2")
+    stacked = True
+
+    def shape(self, k: int, d: int) -> tuple[int, ...]:
+        return (k, d, d)
+
+    def variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
+        return np.diagonal(covariances, axis1=-2, axis2=-1)
+
+    def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Matrices:
+        return DenseMatrices(covariances / np.outer(frame.scale, frame.scale))
+
+    def of_matrices(self, matrices: Matrices) -> Array:
+        return matrices.dense
+
+    def within(self, scatter: Scatter, frame: Frame) -> Array:
+        return _to_x(scatter.second - _outer(scatter.shift), frame)
+
+    def spread(self, covariances: Array, k: int) -> Array:
+        return covariances
+
+    def gather(self, weights: Array, own: Array) -> Array:
+        return own
+
+
+class Tied(_OfMatrices):
     """One matrix for all components.
 
     Its quadratic term is common to all components, so it cancels in the responsibilities; the kernel with a shared
@@ -135,18 +140,12 @@ class Tied:
     name = scaled = "tied"
     axes: tuple[str, ...] = ("feature", "feature_2")
     stacked = False
-    dense = True
-    feature_map = FeatureMap.FULL
-    n_factors = 0
 
     def shape(self, k: int, d: int) -> tuple[int, ...]:
         return (d, d)
 
     def variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         return np.broadcast_to(np.diagonal(covariances), shape)
-
-    def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
-        return np.broadcast_to(_left(covariances), shape)
 
     def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Matrices:
         k, d = shape
@@ -163,27 +162,12 @@ class Tied:
         total = np.einsum("k,kij->ij", share, scatter.second) if about_own_means else scatter.pooled
         return _to_x(total - between, frame)
 
-    def raised(self, covariances: Array, floor: Floor) -> Array:
-        return floor.raise_matrices(covariances)
-
     def spread(self, covariances: Array, k: int) -> Array:
         return np.broadcast_to(covariances, (k, *covariances.shape))
 
     def gather(self, weights: Array, own: Array) -> Array:
         mean: Array = np.tensordot(weights / weights.sum(), own, axes=1)
         return mean
-
-    def outer(self, vectors: Array) -> Array:
-        return _outer(vectors)
-
-    def reduce(self, covariance: Array) -> Array:
-        return covariance
-
-    def prior_exponent(self, degrees_of_freedom: float, d: int) -> float:
-        return degrees_of_freedom + d + 1
-
-    def prior_scale(self, covariance: Array) -> Array:
-        return self.reduce(covariance)
 
 
 class Diagonal:
