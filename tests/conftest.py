@@ -13,7 +13,7 @@ from hypothesis import settings
 
 from daskgmm.chunked.data_summary import survey_and_sample
 from daskgmm.chunked.e_step import Expectation
-from daskgmm.chunked.initialization import race
+from daskgmm.chunked.initialization import run_restarts
 from daskgmm.core.em.loop import State, Trial, iterate
 from daskgmm.core.options.fit import FitOptions
 
@@ -62,7 +62,7 @@ def fit():
     def fit(rows, model, options=None):
         options = options or FitOptions()
         survey, sample = survey_and_sample(rows, options.n_sample(model, rows.n_features), options.random_state)
-        mixtures = race(sample, options.seeding(model, survey), options.random_state)
+        mixtures = run_restarts(sample, options.seeding(model, survey), options.random_state).mixtures
         state = State(survey, tuple(Trial(mixture) for mixture in mixtures))
         return iterate(state, Expectation(rows, survey), options.em(model, survey)).best
 

@@ -1,4 +1,4 @@
-"""Restarts raced on the sample, in parallel on the active scheduler, each in a compute slot."""
+"""Run restarts on the sample, in parallel on the active scheduler, each in a compute slot."""
 
 from __future__ import annotations
 
@@ -16,13 +16,8 @@ from ..core.mixture.mixture import Mixture
 from .map_reduce import compute, in_slot
 
 
-def race(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...]:
-    """Return the n_finalists best mixtures found on the sample, best first."""
-    return raced(sample, options, seed).mixtures
-
-
-def raced(sample: Delayed, options: SeedOptions, seed: int) -> Race:
-    """Return the race for the n_finalists best mixtures on the sample.
+def run_restarts(sample: Delayed, options: SeedOptions, seed: int) -> Race:
+    """Run the restarts on the sample; return them, and the n_finalists best mixtures.
 
     All restarts run on a small part of the sample; the best of them go on to a larger part and then to the whole of it,
     where moves put right what EM cannot; the finalists are the best of them there.

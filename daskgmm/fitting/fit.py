@@ -10,7 +10,7 @@ from dask.delayed import Delayed
 
 from ..chunked.data_summary import survey_and_sample
 from ..chunked.e_step import Expectation
-from ..chunked.initialization import raced, run_labelled, starts, suggest_from
+from ..chunked.initialization import run_labelled, run_restarts, starts, suggest_from
 from ..chunked.labelled_rows import sample_beside_labelled, summarise_labelled, without_labelled
 from ..chunked.rows import Rows
 from ..core.em.labelled_rows import LabelledRows
@@ -82,11 +82,11 @@ def initial_state(fit: Fit, start: Start, listen: Listener) -> tuple[State, Race
         listen(Phase("seed", f"from {start.origin}"))
         trial = Trial(fit.model.adopt(start.mixture, fit.survey), n_before=start.n_before)
         return State(fit.survey, (trial,)), Race((), ())
-    race = _run_restarts(fit, start.given, listen)
+    race = _restarts(fit, start.given, listen)
     return State(fit.survey, tuple(Trial(mixture) for mixture in race.mixtures)), race
 
 
-def _run_restarts(fit: Fit, given: Given, listen: Listener) -> Race:
+def _restarts(fit: Fit, given: Given, listen: Listener) -> Race:
     """Return the restarts on the sample; if means are given, partitions by them without any EM."""
     n_sample = fit.options.n_sample(fit.model, fit.survey.n_features)
     listen(Phase("seed", f"{fit.options.n_init} restarts on {min(n_sample, fit.survey.n_rows):,} rows"))
@@ -94,7 +94,7 @@ def _run_restarts(fit: Fit, given: Given, listen: Listener) -> Race:
     if given.means is None and fit.labelled is not None:
         return run_labelled(fit.sample, options, fit.seed)
     if given.means is None:
-        return raced(fit.sample, options, fit.seed)
+        return run_restarts(fit.sample, options, fit.seed)
     return Race((), tuple(Trial(mixture) for mixture in starts(fit.sample, options, fit.seed)))
 
 

@@ -20,7 +20,7 @@ from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 
 from daskgmm.chunked.data_summary import survey_and_sample
 from daskgmm.chunked.e_step import Expectation
-from daskgmm.chunked.initialization import race, suggest_from
+from daskgmm.chunked.initialization import run_restarts, suggest_from
 from daskgmm.chunked.rows import Rows
 from daskgmm.core.em.loop import State, Trial, iterate
 from daskgmm.core.mixture.mixture import Mixture
@@ -84,7 +84,7 @@ def fitted(hard: Hard, rows: np.ndarray) -> tuple[float, Passes]:
     start, passes = time.perf_counter(), Passes([], [])
     model, options, held = ModelOptions(n_components=hard.k), FitOptions(), Rows.of_memory(rows)
     survey, sample = survey_and_sample(held, options.n_sample(model, hard.d), options.random_state)
-    mixtures = race(sample, options.seeding(model, survey), options.random_state)
+    mixtures = run_restarts(sample, options.seeding(model, survey), options.random_state).mixtures
     seeded = time.perf_counter() - start
 
     def listen(state: State) -> None:

@@ -19,7 +19,7 @@ from sklearn.mixture import GaussianMixture
 from daskgmm.blas import single_threaded
 from daskgmm.chunked.data_summary import survey_and_sample
 from daskgmm.chunked.e_step import Expectation
-from daskgmm.chunked.initialization import race
+from daskgmm.chunked.initialization import run_restarts
 from daskgmm.chunked.read_ahead import reading_ahead
 from daskgmm.chunked.rows import Rows
 from daskgmm.core.em.e_step import expect
@@ -61,7 +61,7 @@ def separate(rows: Rows, select: SelectOptions) -> Candidate:
         for one in select.candidates:
             model, fit = select.model(one, ModelOptions()), FitOptions()
             surveyed, sample = survey_and_sample(rows, fit.n_sample(model, rows.n_features), 0)
-            trials = tuple(Trial(mixture) for mixture in race(sample, fit.seeding(model, surveyed), 0))
+            trials = tuple(Trial(mixture) for mixture in run_restarts(sample, fit.seeding(model, surveyed), 0).mixtures)
             best = iterate(State(surveyed, trials), Expectation(rows, surveyed), fit.em(model, surveyed)).best
             bic[one] = best.criteria.bic
     return min(bic, key=bic.__getitem__)

@@ -1,4 +1,4 @@
-"""Restarts raced on the sample."""
+"""Restarts on the sample."""
 
 from dataclasses import dataclass, field, replace
 from threading import Lock
@@ -9,7 +9,7 @@ import pytest
 from dask.delayed import delayed
 
 from daskgmm.chunked.data_summary import survey_and_sample
-from daskgmm.chunked.initialization import race, raced
+from daskgmm.chunked.initialization import run_restarts
 from daskgmm.chunked.rows import Rows
 from daskgmm.concurrency import COMPUTE_THREADS
 from daskgmm.core.em.e_step import Expectation
@@ -38,7 +38,9 @@ def test_finalists_are_restarts_refined_best_first(sample, n_finalists):
 
     def finalists(n):
         em = EMOptions(tol=1e-3, max_iter=500)
-        return race(sample, SeedOptions(3, "full", "random_from_data", n_init=4, n_finalists=n, em=em), 5)
+        return run_restarts(
+            sample, SeedOptions(3, "full", "random_from_data", n_init=4, n_finalists=n, em=em), 5
+        ).mixtures
 
     every, found = finalists(4), finalists(n_finalists)
     levels = [score(sample, mixture) for mixture in found]
@@ -52,7 +54,7 @@ def test_a_sole_finalist_is_the_better_of_two_that_went_over_the_whole_sample():
     options = SeedOptions(8, init_params="random_from_data", n_init=4, em=EMOptions(tol=1e-5, accelerate=True))
     differ = []
     for seed in range(3):
-        one, two = (raced(sample, replace(options, n_finalists=n), seed) for n in (1, 2))
+        one, two = (run_restarts(sample, replace(options, n_finalists=n), seed) for n in (1, 2))
         assert len(one.finalists) == 1
         np.testing.assert_array_equal(one.finalists[0].mixture.means, two.finalists[0].mixture.means)
         assert two.finalists[0].merit >= two.finalists[1].merit
@@ -62,14 +64,17 @@ def test_a_sole_finalist_is_the_better_of_two_that_went_over_the_whole_sample():
 
 def test_the_same_seed_gives_the_same_mixtures_and_another_seed_others(sample):
     options = SeedOptions(3, init_params="random", n_init=2, em=EMOptions(max_iter=3))
-    first, again, other = (race(sample, options, seed)[0] for seed in (1, 1, 2))
+    first, again, other = (run_restarts(sample, options, seed).mixtures[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.means, again.means)
     assert not np.array_equal(first.means, other.means)
 
 
 def test_more_restarts_never_end_lower(sample):
     levels = [
-        score(sample, race(sample, SeedOptions(3, "diag", "random", n_init, em=EMOptions(tol=1e-6)), 0)[0])
+        score(
+            sample,
+            run_restarts(sample, SeedOptions(3, "diag", "random", n_init, em=EMOptions(tol=1e-6)), 0).mixtures[0],
+        )
         for n_init in (1, 2, 4, 8)
     ]
     assert np.diff(levels).min() >= -1e-7  # how close to the same limit EM comes
@@ -78,7 +83,7 @@ def test_more_restarts_never_end_lower(sample):
 def test_the_error_of_restarts_that_all_collapse_reaches_the_caller():
     array = np.column_stack([np.random.default_rng(0).normal(size=100), np.full(100, 2.0)])
     with pytest.raises(SingularCovarianceError, match="increase reg_covar"):
-        race(sample_of(array), SeedOptions(2, em=EMOptions()), 0)
+        run_restarts(sample_of(array), SeedOptions(2, em=EMOptions()), 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,5 +111,5 @@ def test_restarts_run_in_compute_slots(sample, n_slots):
     watched = Watched(drawn.rows, drawn.row_weights, drawn.survey)
     options = SeedOptions(3, init_params="random", n_init=8, em=EMOptions(max_iter=20))
     with dask.config.set({"scheduler": "threads", "num_workers": 8, COMPUTE_THREADS: n_slots}):
-        race(delayed(watched), options, 0)
+        run_restarts(delayed(watched), options, 0)
     assert 1 <= max(watched.seen) <= n_slots

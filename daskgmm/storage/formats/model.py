@@ -56,20 +56,7 @@ def _posterior_arrays(posterior: Posterior) -> tuple[Array, ...]:
 
 
 def load_model(path: str | Path, storage_options: Mapping[str, Any] | None = None) -> Model:
-    """Return the fitted model in a run directory, or in a model.zarr.
-
-    Parameters
-    ----------
-    path : str or Path
-        The run directory or the model.zarr; a path, or a URL of fsspec.
-    storage_options : mapping, optional
-        Options of the file system of a URL, such as credentials.
-
-    Raises
-    ------
-    DataError
-        If there is no model, if it is damaged, or if it has a format version that is not known.
-    """
+    """Return the model in a run directory or a model.zarr; raise DataError if none is there that can be read."""
     path = place(path, storage_options)
     try:
         if waits_for_its_place(path):
