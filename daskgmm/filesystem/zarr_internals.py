@@ -21,8 +21,11 @@ class StoreWrapper(WrapperStore[Store]):
     def wrap(self, store: Store) -> StoreWrapper:
         """Return the same wrapper around another store."""
 
-    def _with_store(self, store: Store) -> StoreWrapper:
-        return self.wrap(store)
+    def with_read_only(self, read_only: bool = False) -> StoreWrapper:
+        return self.wrap(self._store.with_read_only(read_only))
+
+    def __enter__(self) -> StoreWrapper:
+        return self.wrap(self._store.__enter__())
 
 
 def read_key(store: Store, key: str) -> bytes | None:
