@@ -16,12 +16,14 @@ from ..chunked.rows import Rows
 from ..core.em.fitted_model import Model
 from ..core.em.inference import MAXIMUM_LIKELIHOOD, Inference
 from ..core.em.loop import Trial
+from ..core.em.update import KeptStatistics
 from ..core.em.variational import Posterior, Variational
 from ..core.init.starts import Given
 from ..core.mixture.covariance import DEFAULT_TYPES
 from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.mixture.mixture import Mixture
 from ..core.options.fit import ModelOptions
+from ..core.options.fitted import FittedOptions
 from ..core.options.prior import InferenceName, PriorOptions
 from ..errors import DataError
 from .gaussian_mixture import GaussianMixture, copy_fitted
@@ -39,6 +41,15 @@ _NOT_PARAMETERS = {  # of the other estimator alone
     "prior",
     "noise",
     "frozen",
+}
+
+
+_OF_PRIOR = {  # parameters that are values of a prior by another name
+    "weight_concentration_prior": "weight_concentration",
+    "mean_precision_prior": "mean_precision",
+    "mean_prior": "mean",
+    "degrees_of_freedom_prior": "degrees_of_freedom",
+    "covariance_prior": "covariance",
 }
 
 
@@ -216,10 +227,16 @@ class BayesianGaussianMixture(GaussianMixture):
         if model.posterior is None:
             raise DataError("the model has no posterior, so it is no variational fit: load it by GaussianMixture")
         own._set_posterior(model.posterior)
-        own.lower_bound_ = model.summary.objective or own.lower_bound_
-        own.lower_bounds_ = [own.lower_bound_]
         own.evidence_lower_bound_ = own.lower_bound_ * model.summary.weight_sum
         return own
+
+    @classmethod
+    def _parameters_of_inference(cls, options: FittedOptions) -> dict[str, Any]:
+        prior = options.model.prior
+        if not isinstance(prior, PriorOptions):
+            return {}
+        values = {name: getattr(prior, of_prior) for name, of_prior in _OF_PRIOR.items()}
+        return {**values, "weight_concentration_prior_type": prior.weights or "dirichlet_process"}
 
     def _model(self) -> Model:
         return replace(super()._model(), posterior=self._posterior)
@@ -266,10 +283,9 @@ class BayesianGaussianMixture(GaussianMixture):
         if array.shape != shape:
             raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}")
 
-    def _keep(self, best: Trial, inference: Inference = MAXIMUM_LIKELIHOOD) -> None:
-        super()._keep(best, inference)
+    def _keep(self, best: Trial, inference: Inference = MAXIMUM_LIKELIHOOD, kept: KeptStatistics | None = None) -> None:
+        super()._keep(best, inference, kept)
         assert isinstance(inference, Variational)
-        assert best.statistics is not None
         self._set_posterior(inference.posterior(best.mixture))
         prior = inference.prior
         values = prior.of(best.mixture)
@@ -278,7 +294,7 @@ class BayesianGaussianMixture(GaussianMixture):
         self.mean_prior_ = values.mean
         self.degrees_of_freedom_prior_ = values.degrees_of_freedom
         self.covariance_prior_ = values.scale if values.scale.ndim else float(values.scale)
-        self.evidence_lower_bound_ = best.history[-1] * best.statistics.weight_sum
+        self.evidence_lower_bound_ = best.history[-1] * self._summary.weight_sum
 
     def _state(self) -> Mixture:
         return self._posterior.state(self._mixture())

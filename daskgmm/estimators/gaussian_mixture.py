@@ -29,7 +29,7 @@ from ..core.em.fitted_model import FitSummary, Model
 from ..core.em.inference import MAXIMUM_LIKELIHOOD, Inference
 from ..core.em.information_criteria import Criteria, criteria
 from ..core.em.loop import State, StopReason, Trial
-from ..core.em.m_step import component_moments
+from ..core.em.update import KeptStatistics, keep_statistics
 from ..core.init.starts import Given
 from ..core.kernels.natural_parameters import NOISE_AND_MISSING
 from ..core.mixture.covariance import STRUCTURES
@@ -38,11 +38,12 @@ from ..core.mixture.low_rank import family_options
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.noise import Noise
 from ..core.options.fit import FitOptions, ModelOptions
+from ..core.options.fitted import FittedOptions
 from ..core.options.prior import InferenceName
 from ..core.scoring.merging import check_n_clusters
 from ..errors import ConfigurationError, DataError, SingularCovarianceError
 from ..events import ignore
-from ..fitting.fit import Fit, Start, initial_state, prepare_fit, run_em
+from ..fitting.fit import Start, initial_state, prepare_fit, run_em
 from ..fitting.iteration_events import iteration_teller
 from ..observers.console import plain
 from ..observers.notebook import bar_of_fit, notebook_bar
@@ -53,14 +54,16 @@ from .merged_components import MergedComponents
 from .parameters import FactorsMixin, mixture_of, set_parameters, with_factors
 from .sklearn_internals import Interval, StrOptions, fit_context
 from .summary import ModelTable
-from .update import Memory, UpdateMixin
-from .validation import check_warm_start, given_parameters, noise_option, prior_of
+from .update import UpdateMixin
+from .validation import as_tuples, check_warm_start, given_parameters, noise_option, prior_of, values_of_prior
 
 _SINGULAR = (
     "Fitting the mixture model failed because some components have ill-defined empirical covariance (for instance "
     "caused by singleton or collapsed samples). Try to decrease the number of components, increase reg_covar, or scale "
     "the input data."
 )
+_OF_MODEL = ("reg_covar", "resolution")  # parameters of the estimator that are options by the same name
+_OF_FIT = ("tol", "max_iter", "n_init", "init_params", "sample_size", "n_finalists", "dtype")
 NOT_CONVERGED = (
     "Best performing initialization did not converge. Try different init parameters, or increase max_iter, tol, or "
     "check for degenerate data."
@@ -440,21 +443,38 @@ class GaussianMixture(
     @classmethod
     def from_model(cls, model: Model) -> GaussianMixture:
         """Return the estimator with the fitted attributes of a model."""
-        mixture, noise = model.mixture, model.mixture.noise
-        option = noise is not None and (noise.box is not None or float(np.exp(noise.log_volume)))
-        asked = family_options(mixture.covariance_type)
-        known = asked if asked["n_factors"] else {"covariance_type": mixture.covariance_type}
-        own = cls(n_components=mixture.n_components, **known)
-        if option:
-            own.set_params(noise=option)
-        own._set_mixture(mixture)
-        own._summary = model.summary
+        own = cls(**cls._parameters_of(model))
+        own._set_mixture(model.mixture)
+        own._summary, own._kept = model.summary, model.kept
         own.converged_, own.n_iter_ = model.summary.converged, model.summary.n_iter
-        own.lower_bound_ = model.summary.log_likelihood
+        own.lower_bound_ = model.summary.log_likelihood if model.summary.objective is None else model.summary.objective
         own.lower_bounds_ = [own.lower_bound_]
         if model.feature_names is not None:
             own.feature_names_in_ = np.array(model.feature_names, dtype=object)
         return own
+
+    @classmethod
+    def _parameters_of(cls, model: Model) -> dict[str, Any]:
+        """Return the parameters of an estimator that fits again as a model was fitted, as far as they are known."""
+        mixture, noise = model.mixture, model.mixture.noise
+        family = family_options(mixture.covariance_type)
+        known: dict[str, Any] = family if family["n_factors"] else {"covariance_type": mixture.covariance_type}
+        if noise is not None:
+            known["noise"] = noise.box is not None or float(np.exp(noise.log_volume))
+        known["n_components"] = mixture.n_components
+        if model.options is None:
+            return known
+        options = FittedOptions.of_plain(model.options)
+        known |= {"missing": options.missing, "random_state": options.random_state}
+        for section, names in ((options.model, _OF_MODEL), (options.fit, _OF_FIT)):
+            known |= {name: getattr(section, name) for name in names}
+        return known | cls._parameters_of_inference(options)
+
+    @classmethod
+    def _parameters_of_inference(cls, options: FittedOptions) -> dict[str, Any]:
+        """Return the parameters that say what is inferred."""
+        of_prior = {"prior": values_of_prior(options.model.prior)} if options.fit.inference == "map" else {}
+        return {"frozen": options.model.frozen} | of_prior
 
     def summary(self) -> ModelTable:
         """Return the fit and its components as a table, which `print` and notebooks show."""
@@ -466,7 +486,19 @@ class GaussianMixture(
         if not hasattr(self, "_summary"):
             raise DataError("nothing is known of a fit of this estimator, which was made of another one: fit it first")
         names = getattr(self, "feature_names_in_", None)
-        return Model(self._mixture(), None if names is None else tuple(map(str, names)), self._summary)
+        return Model(
+            self._mixture(),
+            None if names is None else tuple(map(str, names)),
+            self._summary,
+            kept=getattr(self, "_kept", None),
+            options=self._fitted_options().plain(),
+        )
+
+    def _fitted_options(self) -> FittedOptions:
+        """Return the options as they are stored beside a model."""
+        model, fit = self._options()
+        seed = int(self.random_state) if isinstance(self.random_state, Integral) else None
+        return FittedOptions(model, fit, self.missing, seed)  # type: ignore[arg-type]
 
     @classmethod
     def from_sklearn(cls, model: SklearnGaussianMixture) -> GaussianMixture:
@@ -489,6 +521,19 @@ class GaussianMixture(
 
     def _search(self, rows: Rows, given: Given, labels: da.Array | None) -> Trial:
         """Return the best trial of EM over all rows."""
+        model, options = self._options()
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        start = self._start(given, rows.n_features)
+        # From given parameters on, steps of EM alone.
+        fit = prepare_fit(rows, model, options, seed, accelerate=start.mixture is None, labels=labels)
+        state, _ = initial_state(fit, start, ignore)
+        best = run_em(fit, state, self._teller(rows.n_rows)).best
+        self.n_iter_ = best.n_iter
+        self._keep(best, fit.em.inference, keep_statistics(best, fit.survey))
+        return best
+
+    def _options(self) -> tuple[ModelOptions, FitOptions]:
+        """Return the options of the model and of its fit."""
         model, inference = self._model_options()
         options = FitOptions(
             self.tol,
@@ -500,18 +545,7 @@ class GaussianMixture(
             dtype=self.dtype,  # type: ignore[arg-type]
             inference=inference,
         )
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        start = self._start(given, rows.n_features)
-        # From given parameters on, steps of EM alone.
-        fit = prepare_fit(rows, model, options, seed, accelerate=start.mixture is None, labels=labels)
-        state, _ = initial_state(fit, start, ignore)
-        best = run_em(fit, state, self._teller(rows.n_rows)).best
-        self.n_iter_ = best.n_iter
-        self._keep(best, fit.em.inference)
-        self.__dict__.pop("_memory", None)
-        if self._updates and not best.mixture.structure.layout.n_factors:
-            self._memory = _memory_of(best, fit)
-        return best
+        return model, options
 
     def _model_options(self) -> tuple[ModelOptions, InferenceName]:
         """Return the options of the model, and what is inferred."""
@@ -524,7 +558,7 @@ class GaussianMixture(
             self.n_components,
             self.covariance_type,  # type: ignore[arg-type]
             self.reg_covar,
-            self.resolution,
+            self.resolution if isinstance(self.resolution, str) else as_tuples(self.resolution),  # type: ignore[arg-type]
             noise_option(self.noise),
             tuple(int(one) for one in frozen),
             n_factors=self.n_factors,
@@ -557,13 +591,13 @@ class GaussianMixture(
         check_warm_start(self._mixture(), self.n_components, self._family, n_features, has_noise=has_noise)
         return True
 
-    def _keep(self, best: Trial, inference: Inference = MAXIMUM_LIKELIHOOD) -> None:
+    def _keep(self, best: Trial, inference: Inference = MAXIMUM_LIKELIHOOD, kept: KeptStatistics | None = None) -> None:
         """Set the fitted attributes."""
         self._set_mixture(inference.plug_in(best.mixture))
         self.converged_ = best.stop is StopReason.CONVERGED
         self.lower_bounds_ = list(best.history)
         self.lower_bound_ = best.history[-1]
-        self._summary = FitSummary.of(best, inference)
+        self._summary, self._kept = FitSummary.of(best, inference, kept), kept
 
     def _set_mixture(self, mixture: Mixture) -> None:
         """Set the fitted attributes that are the mixture's."""
@@ -648,13 +682,6 @@ class GaussianMixture(
 def _storage() -> Any:
     """Return the module that stores models, which takes a tenth of a second to import: only who stores one needs it."""
     return import_module("daskgmm.storage.formats.model")
-
-
-def _memory_of(best: Trial, fit: Fit) -> Memory:
-    """Return what is kept of the rows of a fit, so that it can go on with new ones."""
-    assert best.statistics is not None, "the trial has been evaluated"
-    moments = component_moments(best.mixture, best.statistics, fit.survey)
-    return Memory(fit.em.inference, fit.survey, moments, best.statistics.mean_log_likelihood)
 
 
 def copy_fitted(source: Any, target: Any) -> Any:

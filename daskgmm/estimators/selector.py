@@ -19,6 +19,7 @@ from ..chunked.data_summary import survey_and_sample
 from ..chunked.memory import fits
 from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
+from ..core.em.update import keep_statistics
 from ..core.kernels.natural_parameters import NOISE_AND_MISSING
 from ..core.mixture.covariance import DEFAULT_TYPES, named
 from ..core.mixture.floor import DEFAULT_REG_COVAR
@@ -346,7 +347,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         """Set the fitted attributes; `checked` has those of the data."""
         best, table = found.best, found.selection
         self.best_estimator_ = self._estimator(best.n_components, best.covariance_type, best.noise)
-        self.best_estimator_._keep(found.trial)
+        self.best_estimator_._keep(found.trial, kept=keep_statistics(found.trial, found.sweep.survey))
         self.best_estimator_.n_iter_ = found.trial.n_iter
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(checked, name):

@@ -86,6 +86,14 @@ def prior_of(values: Any) -> Prior:
     return PriorOptions(**{name: as_tuples(value) for name, value in values.items()})
 
 
+def values_of_prior(prior: Prior) -> Any:
+    """Return what `prior_of` makes a prior of; "default" if it was left out, which is the same with map."""
+    if not isinstance(prior, PriorOptions):
+        return "default"
+    values = {one.name: getattr(prior, one.name) for one in fields(PriorOptions)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def as_tuples(values: Any) -> Any:
     """Return an array-like of numbers as nested tuples of floats, and a number as a float."""
     array = np.asarray(values, dtype=np.float64)

@@ -10,6 +10,7 @@ from ..chunked.rows import Rows
 from ..config import Config
 from ..core.em.fitted_model import Model
 from ..core.em.loop import State
+from ..core.em.update import keep_statistics
 from ..core.scoring.merging import Clusters
 from ..errors import ConfigurationError
 from ..events import Finished, Listener, Phase, ignore
@@ -31,7 +32,7 @@ from .outputs import results_of
 from .plan import plan_fit
 from .report import leave_finished, report_of_fit
 from .resume import finished, fit_plan, fitted_before
-from .scoring import check_clusters, scored, with_anomaly, with_clusters, write_results
+from .scoring import check_clusters, options_of, scored, with_anomaly, with_clusters, write_results
 from .session import opened
 from .start import find_saved_model, start_from
 
@@ -115,7 +116,8 @@ def fit_rows(rows: Rows, source: Source, config: Config, work: Unfinished, liste
 
         state = run_em(prepared, state, keep)
     save_course(listen.course(state), work.path / RECORD)
-    model = Model.of(state.best, prepared.em.inference, source.feature_names)
+    kept = keep_statistics(state.best, state.survey)
+    model = Model.of(state.best, prepared.em.inference, source.feature_names, kept, options_of(config))
     save_model(model, work.path / MODEL)
     return model
 

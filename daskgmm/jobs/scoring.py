@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from ..chunked.prediction import log_density_counts, predict_to
 from ..chunked.rows import Rows
 from ..config import Config
 from ..core.em.fitted_model import Anomaly, Model
+from ..core.options.fitted import FittedOptions
 from ..core.scoring.merging import Clusters, check_n_clusters
 from ..events import Labelled, Listener, Notice, Phase
 from ..filesystem.location import writing
@@ -45,6 +47,11 @@ def scored(fitted: Model, rows: Rows, source: Source, config: Config, work: Unfi
     write_results(results, model, work, listen)
     listen.complete(work.path / RECORD)
     return model
+
+
+def options_of(config: Config) -> dict[str, Any]:
+    """Return the options of a fit as they are stored beside its model."""
+    return FittedOptions(config.model, config.fit, config.data.missing, config.fit.random_state).plain()
 
 
 def with_anomaly(model: Model, rows: Rows, output: OutputOptions, listen: Listener) -> Model:

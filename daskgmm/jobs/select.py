@@ -9,8 +9,10 @@ from __future__ import annotations
 from ..chunked.data_summary import survey_and_sample
 from ..chunked.rows import Rows
 from ..config import Config
-from ..core.em.fitted_model import FitSummary, Model
+from ..core.em.fitted_model import Model
+from ..core.em.inference import MAXIMUM_LIKELIHOOD
 from ..core.em.loop import State
+from ..core.em.update import keep_statistics
 from ..core.init.starts import Race
 from ..core.selection.sweep import Candidate, Sweep
 from ..core.selection.table import Selection
@@ -33,7 +35,7 @@ from ..storage.run.staging import Unfinished
 from .plan import plan_sweep
 from .report import leave_finished, report_of_fit
 from .resume import finished_sweep, fitted_before, select_plan
-from .scoring import check_clusters, scored
+from .scoring import check_clusters, options_of, scored
 from .session import opened
 
 
@@ -137,7 +139,7 @@ def select_rows(
             sweep = started(rows, source, wanted, config, work, listen)
         keep(sweep, None)
         found = searched(sweep, rows, wanted, listen, keep)
-    return save_found(found, source, work, listen), found.selection
+    return save_found(found, source, config, work, listen), found.selection
 
 
 def started(rows: Rows, source: Source, wanted: Search, config: Config, work: Unfinished, listen: Listener) -> Sweep:
@@ -150,11 +152,12 @@ def started(rows: Rows, source: Source, wanted: Search, config: Config, work: Un
     return sweep
 
 
-def save_found(found: Found, source: Source, work: Unfinished, listen: Recorder) -> Model:
+def save_found(found: Found, source: Source, config: Config, work: Unfinished, listen: Recorder) -> Model:
     """Write the table, the record and last the best model, by which all three are known to be there; return it."""
     write_selection(found.selection, work.path / SELECTION)
     state: State = found.sweep.states[found.best.name]
     save_course(listen.course(state), work.path / RECORD)
-    model = Model(found.trial.mixture, source.feature_names, FitSummary.of(found.trial))
+    kept = keep_statistics(found.trial, state.survey)
+    model = Model.of(found.trial, MAXIMUM_LIKELIHOOD, source.feature_names, kept, options_of(config.of(found.best)))
     save_model(model, work.path / MODEL)
     return model

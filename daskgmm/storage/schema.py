@@ -44,6 +44,8 @@ POSTERIOR = (
     ArraySpec("posterior_mean_precision", ("component",), "float64"),
     ArraySpec("posterior_degrees_of_freedom", ("component",), "float64"),
 )
+KEPT_COUNTS = ArraySpec("kept_counts", ("component",), "float64")
+KEPT_MEANS = ArraySpec("kept_means", ("component", "feature"), "float64")
 CHECKPOINT_SURVEY = (
     ArraySpec("origin", ("feature",), "float64"),
     ArraySpec("lead", ("feature",), "float64"),
@@ -69,6 +71,16 @@ RECORD_RANGE = ArraySpec("range", ("bound", "feature"), "float64")
 def covariances_spec(covariance_type: str) -> ArraySpec:
     """Return the array of the covariances of a type; raise KeyError if there is no such type."""
     return ArraySpec("covariances", STRUCTURES[covariance_type].layout.axes, "float64")
+
+
+def kept_covariances_spec(covariance_type: str) -> ArraySpec:
+    """Return the array of the covariances of rows that a fit keeps."""
+    return replace(covariances_spec(covariance_type), name="kept_covariances")
+
+
+def kept_survey_specs() -> tuple[ArraySpec, ...]:
+    """Return the arrays of the survey of rows that a fit keeps, in the order of those of a checkpoint."""
+    return tuple(replace(spec, name=f"kept_{spec.name}") for spec in CHECKPOINT_SURVEY)
 
 
 def labels_spec(n_components: int, *, has_noise: bool = False) -> ArraySpec:

@@ -41,7 +41,7 @@ def test_an_update_with_the_same_rows_changes_little(covariance_type):
     model = fitted(rows, covariance_type=covariance_type)
     before = model.means_.copy()
     np.testing.assert_allclose(model.update(rows).means_, before, atol=2e-3)
-    assert model._memory.survey.n_rows == 1000
+    assert model._kept.survey.n_rows == 1000
 
 
 def test_rows_that_are_forgotten_do_not_count(old):
@@ -133,3 +133,53 @@ def test_new_rows_of_whole_numbers_do_not_coarsen_the_old_ones(old, missing):
     if missing == "marginal":
         new[0, 0] = np.nan
     assert np.diagonal(model.update(new).covariances_, axis1=1, axis2=2).min() < 1e-2
+
+
+@pytest.mark.parametrize(
+    "parameters", [{}, {"covariance_type": "tied"}, {"covariance_type": "VEI", "prior": "default"}]
+)
+def test_a_loaded_model_updates_to_the_same_bits(old, tmp_path, parameters):
+    model, new = fitted(old[:400], **parameters), draw(100, 9)
+    model.save(tmp_path / "model.zarr")
+    loaded = GaussianMixture.load(tmp_path / "model.zarr").update(new)
+    np.testing.assert_array_equal(loaded.covariances_, model.update(new).covariances_)
+    assert loaded.lower_bounds_ == model.lower_bounds_
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"prior": "default", "tol": 1e-3, "max_iter": 77, "random_state": 3},
+        {
+            "prior": {"mean_precision": 0.5, "covariance": ((1.0, 0.0), (0.0, 2.0))},
+            "resolution": [0.5, np.float32(0.25)],
+        },
+        {"missing": "marginal", "reg_covar": 1e-3, "n_init": np.int64(2), "noise": False},
+    ],
+)
+def test_a_loaded_model_has_the_parameters_of_its_fit(old, tmp_path, parameters):
+    model = GaussianMixture(2, **parameters).fit(old[:300])
+    model.save(tmp_path / "model.zarr")
+    loaded, fitted_with = GaussianMixture.load(tmp_path / "model.zarr").get_params(), model.get_params()
+    for name in parameters:
+        np.testing.assert_array_equal(loaded[name], fitted_with[name])
+    again = BayesianGaussianMixture(n_components=2, mean_precision_prior=2.0, mean_prior=[0, 1]).fit(old[:300])
+    again.save(tmp_path / "posterior.zarr")
+    restored = BayesianGaussianMixture.load(tmp_path / "posterior.zarr")
+    assert restored.get_params()["mean_precision_prior"] == 2.0
+    assert restored.get_params()["mean_prior"] == (0.0, 1.0)
+
+
+def test_a_prior_that_is_set_before_an_update_acts(old):
+    new, prior = draw(100, 10), {"mean_precision": 20.0, "mean": (9.0, 9.0)}
+    held = fitted(old[:400]).set_params(prior=prior).update(new)
+    expected = fitted(np.concatenate([old[:400], new]), prior=prior)
+    np.testing.assert_allclose(np.sort(held.means_, axis=0), np.sort(expected.means_, axis=0), atol=0.05)
+    assert held.means_.min() > fitted(old[:400]).update(new).means_.min() + 0.5
+
+
+def test_the_bound_of_an_update_is_below_the_log_likelihood_of_all_rows(old):
+    new = draw(4_000, 11, shift=0.3)
+    model = fitted(old).update(new)
+    every = model.score(np.concatenate([old, new]))
+    assert every - 1e-3 < model.lower_bound_ <= every

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any
 
 import numpy as np
 
 from ..mixture.conditional import condition, feature_numbers, marginal
 from ..mixture.mixture import Mixture
 from .inference import MAXIMUM_LIKELIHOOD, Inference
-from .information_criteria import small_sample
+from .information_criteria import criteria, small_sample
 from .loop import StopReason, Trial
+from .update import KeptStatistics
 from .variational import Posterior, Variational
 
 
@@ -46,28 +48,30 @@ class FitSummary:
         return known | ({"aicc": self.aicc} if isfinite(self.aicc) else {}) | bound
 
     @classmethod
-    def of(cls, trial: Trial, inference: Inference = MAXIMUM_LIKELIHOOD) -> FitSummary:
-        """Return the summary of a trial that has stopped.
+    def of(
+        cls, trial: Trial, inference: Inference = MAXIMUM_LIKELIHOOD, kept: KeptStatistics | None = None
+    ) -> FitSummary:
+        """Return the summary of a trial that has stopped, and of all rows that `kept` is of.
 
         Of a posterior the log-likelihood is that of the E-step, which is below that of the mixture of its means.
         """
         assert trial.statistics is not None, "the trial has not been evaluated"
         assert trial.stop is not None, "the trial has not stopped"
-        criteria = trial.criteria
+        rows = trial.statistics if kept is None else kept
+        log_likelihood, weight_sum = rows.log_likelihood, rows.weight_sum
+        found = criteria(log_likelihood, rows.entropy, trial.mixture.n_parameters, weight_sum)
         return cls(
-            log_likelihood=trial.statistics.mean_log_likelihood,
-            weight_sum=trial.statistics.weight_sum,
-            aic=criteria.aic,
-            bic=criteria.bic,
-            icl=criteria.icl,
+            log_likelihood=rows.mean_log_likelihood,
+            weight_sum=weight_sum,
+            aic=found.aic,
+            bic=found.bic,
+            icl=found.icl,
             n_iter=trial.n_iter,
             converged=trial.stop is StopReason.CONVERGED,
             stop_reason=trial.stop.value,
             empty_components=trial.mixture.empty,
             objective=trial.history[-1] if inference.regularised else None,
-            evidence_lower_bound=(
-                trial.history[-1] * trial.statistics.weight_sum if isinstance(inference, Variational) else None
-            ),
+            evidence_lower_bound=(trial.history[-1] * weight_sum if isinstance(inference, Variational) else None),
         )
 
 
@@ -88,13 +92,22 @@ class Model:
     summary: FitSummary
     anomaly: Anomaly | None = None  # of the fitted rows, where it was asked for
     posterior: Posterior | None = None  # of the parameters, of which the mixture has the means
+    kept: KeptStatistics | None = None  # of the fitted rows, by which the fit can go on with new ones
+    options: Mapping[str, Any] | None = None  # of the fit, as JSON has them
 
     @classmethod
-    def of(cls, trial: Trial, inference: Inference, feature_names: tuple[str, ...] | None) -> Model:
+    def of(
+        cls,
+        trial: Trial,
+        inference: Inference,
+        feature_names: tuple[str, ...] | None,
+        kept: KeptStatistics | None,
+        options: Mapping[str, Any],
+    ) -> Model:
         """Return the model to which a fit has led."""
         posterior = inference.posterior(trial.mixture) if isinstance(inference, Variational) else None
-        summary = FitSummary.of(trial, inference)
-        return cls(inference.plug_in(trial.mixture), feature_names, summary, posterior=posterior)
+        summary, mixture = FitSummary.of(trial, inference, kept), inference.plug_in(trial.mixture)
+        return cls(mixture, feature_names, summary, posterior=posterior, kept=kept, options=options)
 
     @property
     def state(self) -> Mixture:

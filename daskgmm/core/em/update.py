@@ -13,17 +13,75 @@ models, Journal of the Royal Statistical Society B 71).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..mixture.data_summary import Survey
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
 from ..mixture.moments import ComponentMoments, expected_log_joint
 from ..mixture.statistics import Statistics
-from .inference import Inference
+from .inference import MAXIMUM_LIKELIHOOD, Inference
+from .loop import Trial
 from .m_step import component_moments
 
 _STEP_POWER = 0.7  # between 1/2 and 1: the steps add up without end, and their squares do not
+
+
+@dataclass(frozen=True, eq=False)
+class KeptStatistics:
+    """What a fit keeps of its rows, so that it can go on with new ones without reading them again."""
+
+    survey: Survey  # of all of them, by what they count for
+    moments: ComponentMoments  # of all of them
+    log_likelihood: float  # of all of them, in nats: after an update a lower bound of it
+    entropy: float  # of the responsibilities, in nats
+    weight_sum: float
+    n_batches: int = 0  # steps of stepwise EM since the fit
+
+    @property
+    def mean_log_likelihood(self) -> float:
+        """Log-likelihood per unit of row weight, in nats."""
+        return self.log_likelihood / self.weight_sum
+
+    def scale(self, factor: float) -> KeptStatistics:
+        """Return the statistics of rows of `factor` times the weights."""
+        if factor == 1:
+            return self
+        return KeptStatistics(
+            self.survey.scale(factor),
+            self.moments.scale(factor),
+            factor * self.log_likelihood,
+            factor * self.entropy,
+            factor * self.weight_sum,
+            self.n_batches,
+        )
+
+    def take(self, components: NDArray[np.intp]) -> KeptStatistics:
+        """Return the statistics with the components in another order."""
+        return replace(self, moments=self.moments.take(components))
+
+
+def keep_statistics(trial: Trial, survey: Survey) -> KeptStatistics | None:
+    """Return what a trial that was evaluated keeps of the surveyed rows; None for low rank, which has no moments."""
+    statistics = trial.statistics
+    assert statistics is not None, "the trial has been evaluated"
+    if trial.mixture.structure.layout.n_factors:
+        return None
+    moments = component_moments(trial.mixture, statistics, survey)
+    return KeptStatistics(survey, moments, statistics.log_likelihood, statistics.entropy, statistics.weight_sum)
+
+
+def free_energy_gap(mixture: Mixture, kept: KeptStatistics, inference: Inference) -> float:
+    """Return the log-likelihood of the kept rows less <Theta, T>, in nats: what is left of it as Theta moves.
+
+    It is the entropy of the responsibilities, and of the missing values if there are any.
+    """
+    expected = float(expected_log_joint(inference.natural_parameters(mixture), kept.moments).sum())
+    return kept.log_likelihood - expected
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +90,7 @@ class Continued:
 
     base: Inference
     before: ComponentMoments  # of the old rows, weighted by what they still count for
+    gap: float = 0.0  # log-likelihood of the old rows less <Theta, T> by the old parameters, nats
 
     regularised = True  # by the old rows: a component without a new row keeps its meaning
     moves_components = False
@@ -46,16 +105,80 @@ class Continued:
         return self.estimate(mixture, component_moments(mixture, statistics, survey), floor)
 
     def objective(self, mixture: Mixture, statistics: Statistics) -> float:
-        """Return the free energy of all rows, old ones by their weight, in nats per unit of row weight."""
+        """Return the free energy of all rows, old ones by their weight, in nats per unit of row weight.
+
+        It is a lower bound of the objective of all rows.
+        """
+        level = self.log_likelihood(mixture, statistics) + self.penalty(mixture)
+        return level / (statistics.weight_sum + self.before.weight_sum)
+
+    def log_likelihood(self, mixture: Mixture, statistics: Statistics) -> float:
+        """Return a lower bound of the log-likelihood of all rows, in nats."""
         before = float(expected_log_joint(self.natural_parameters(mixture), self.before).sum())
-        penalty = self.penalty(mixture)
-        return (statistics.log_likelihood + before + penalty) / (statistics.weight_sum + self.before.weight_sum)
+        return statistics.log_likelihood + before + self.gap
 
     def penalty(self, mixture: Mixture) -> float:
         return self.base.penalty(mixture)
 
     def plug_in(self, mixture: Mixture) -> Mixture:
         return self.base.plug_in(mixture)
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """EM on new rows that goes on from a mixture, before its first pass."""
+
+    mixture: Mixture  # the state that the old rows have led to
+    before: KeptStatistics | None  # of the old rows, by what they still count for; None: they are forgotten
+    survey: Survey  # of the new rows
+    base: Inference  # from old and new rows together
+    gap: float = 0.0  # as that of `Continued`
+
+    @property
+    def total(self) -> Survey:
+        """The survey of all rows that count."""
+        return self.survey if self.before is None else self.before.survey + self.survey
+
+    @property
+    def inference(self) -> Inference:
+        """What EM on the new rows infers."""
+        return self.base if self.before is None else Continued(self.base, self.before.moments, self.gap)
+
+    def kept(self, trial: Trial) -> KeptStatistics:
+        """Return what is kept of all rows by a trial on the new ones."""
+        new = keep_statistics(trial, self.survey)
+        assert new is not None, "low rank keeps nothing that an update could begin with"
+        if self.before is None:
+            return new
+        inference = Continued(self.base, self.before.moments, self.gap)
+        assert trial.statistics is not None, "the trial has been evaluated"
+        return KeptStatistics(
+            self.total,
+            self.before.moments + new.moments,
+            inference.log_likelihood(trial.mixture, trial.statistics),
+            self.before.entropy + new.entropy,
+            self.before.weight_sum + new.weight_sum,
+        )
+
+
+def begin_update(
+    mixture: Mixture,
+    kept: KeptStatistics,
+    survey: Survey,
+    forget: float,
+    infer: Callable[[Survey], Inference] = lambda survey: MAXIMUM_LIKELIHOOD,
+) -> Update:
+    """Return the update of a state by surveyed new rows, the old ones counting for `forget` of their weights.
+
+    `infer` gives the inference from rows of a survey.
+    """
+    steps = np.minimum(survey.steps, kept.survey.steps)  # new rows that are whole numbers by chance coarsen nothing
+    survey = replace(survey, steps=steps)
+    if forget == 0:
+        return Update(mixture, None, survey, infer(survey))
+    before = kept.scale(forget)
+    gap = forget * free_energy_gap(mixture, kept, infer(kept.survey))
+    return Update(mixture, before, survey, infer(before.survey + survey), gap)
 
 
 def blend(before: ComponentMoments, batch: ComponentMoments, n_batches: int) -> ComponentMoments:

@@ -78,6 +78,17 @@ class Survey:
             self.n_missing + other.n_missing,
         )
 
+    def scale(self, factor: float) -> Survey:
+        """Return the survey of the same rows with `factor` times the weights, above 0."""
+        if factor == 1:
+            return self
+        return replace(
+            self,
+            weight_sum=factor * self.weight_sum,
+            scatter=factor * self.scatter,
+            value_weights=tuple(factor * one for one in self.value_weights),
+        )
+
     @property
     def n_features(self) -> int:
         return len(self.origin)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..arrays.types import Array, for_each
 from .layouts import Layout
@@ -44,6 +45,11 @@ class ComponentMoments:
         if factor == 1:
             return self
         return replace(self, counts=factor * self.counts, noise_count=factor * self.noise_count)
+
+    def take(self, components: NDArray[np.intp]) -> ComponentMoments:
+        """Return the moments of the components in another order."""
+        covariances = self.covariances[components] if self.layout.stacked else self.covariances
+        return replace(self, counts=self.counts[components], means=self.means[components], covariances=covariances)
 
     def __add__(self, other: ComponentMoments) -> ComponentMoments:
         """Return the moments of both, component by component (Chan, Golub and LeVeque 1979)."""

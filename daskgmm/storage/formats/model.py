@@ -25,6 +25,7 @@ from ...filesystem.retry import denial, is_denied, reason
 from ..run.directory import MODEL
 from ..run.staging import waits_for_its_place
 from ..schema import MODEL_MEANS, MODEL_WEIGHTS, POSTERIOR, check_version, covariances_spec
+from .kept_statistics import KeptFacts, arrays_of, facts_of, read_kept, shapes_of
 from .untrusted_zarr import check_whole, declared_shape, header, header_text, read_values, save_plain
 
 
@@ -38,6 +39,7 @@ def save_model(model: Model, path: str | Path) -> None:
         "anomaly": asdict(model.anomaly) if model.anomaly else None,
         **({"noise": asdict(mixture.noise)} if mixture.noise else {}),
         **({"frozen": list(mixture.frozen)} if mixture.frozen else {}),
+        **({"options": dict(model.options)} if model.options else {}),
     }
     arrays = {
         MODEL_WEIGHTS: mixture.weights,
@@ -47,6 +49,9 @@ def save_model(model: Model, path: str | Path) -> None:
     if model.posterior is not None:
         arrays |= dict(zip(POSTERIOR, _posterior_arrays(model.posterior), strict=True))
     facts["has_posterior"] = model.posterior is not None
+    if model.kept is not None:
+        facts["kept"] = facts_of(model.kept)
+        arrays |= arrays_of(model.kept, mixture.covariance_type)
     save_plain(place(path), "model", facts, arrays)
 
 
@@ -95,6 +100,8 @@ class _Attributes(BaseModel):
     noise: Noise | None = None
     frozen: tuple[int, ...] = ()
     has_posterior: bool = False
+    options: dict[str, Any] | None = None
+    kept: KeptFacts | None = None
 
 
 class _Group(BaseModel):
@@ -117,18 +124,23 @@ def _read(path: Path) -> Model:
     if kept.has_posterior:
         n_parameters = declared_shape(path, POSTERIOR[1])[0]
         shapes |= dict(zip(POSTERIOR, ((k,), (min(n_parameters, 2), k), (k,), (k,)), strict=True))
+    n_of_model = len(shapes)
+    if kept.kept is not None:
+        shapes |= shapes_of((k, d), structure.name, structure.layout.shape(k, d))
     for spec, shape in shapes.items():  # of all, before any is read
         if (declared := declared_shape(path, spec)) != shape:
             raise ValueError(f"{spec.name} has the shape {declared}, expected {shape}")
     arrays = {spec: read_values(path, spec, shape) for spec, shape in shapes.items()}
     if kept.feature_names is not None and len(kept.feature_names) != d:
         raise ValueError(f"{len(kept.feature_names)} feature names for {d} features")
-    weights, means, covariances, *others = arrays.values()
+    weights, means, covariances, *others = list(arrays.values())[:n_of_model]
     mixture = Mixture(structure.name, weights, means, covariances, kept.noise, kept.frozen)
     _check_mixture(mixture)
     check_whole(path, arrays)
     posterior = _posterior(*others) if others else None
-    return Model(mixture, kept.feature_names or None, kept.summary, kept.anomaly, posterior)
+    statistics = None if kept.kept is None else read_kept(kept.kept, arrays, mixture)
+    names = kept.feature_names or None
+    return Model(mixture, names, kept.summary, kept.anomaly, posterior, statistics, kept.options)
 
 
 def _posterior(shares: Array, concentration: Array, mean_precision: Array, degrees_of_freedom: Array) -> Posterior:
