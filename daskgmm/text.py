@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from math import floor, isfinite, log10
 
 from rich.markup import escape
@@ -37,6 +38,11 @@ def two_digits(deviation: float) -> str:
     return with_precision(deviation, deviation)
 
 
+def signed(number: str) -> str:
+    """Return the number with a minus that is as wide as a digit."""
+    return number.replace("-", "\N{MINUS SIGN}")
+
+
 def printable(text: str) -> str:
     """Return the text with each character that would act on a terminal as a question mark."""
     return "".join(one if one.isprintable() else "?" for one in text)
@@ -60,6 +66,38 @@ def shorten(text: str, longest: int) -> str:
         return text
     half = (longest - 1) // 2
     return f"{text[:half]}…{text[-half:]}"
+
+
+def shorten_apart(names: Sequence[str], longest: int) -> tuple[str, ...]:
+    """Return long names without their middles; if several then read the same, with the part in which they differ."""
+    short = [shorten(name, longest) for name in names]
+    groups: dict[str, list[str]] = {}
+    for one, name in zip(short, names, strict=True):
+        groups.setdefault(one, []).append(name)
+    return tuple(
+        one if len(set(groups[one])) == 1 else _around_difference(name, groups[one], longest)
+        for one, name in zip(short, names, strict=True)
+    )
+
+
+def _around_difference(name: str, alike: Sequence[str], longest: int) -> str:
+    """Return the part of a name around what tells it from those that begin and end alike; all of it if that is long."""
+    begin = _n_common(alike)
+    end = _n_common([one[begin:][::-1] for one in alike])
+    spare = longest - 2 - (len(name) - begin - end)
+    if spare < 0:
+        return name
+    before = min(begin, spare * 2 // 3)
+    after = min(end, spare - before)
+    before = min(begin, spare - after)
+    return f"{'…' * (before < begin)}{name[begin - before : len(name) - end + after]}{'…' * (after < end)}"
+
+
+def _n_common(texts: Sequence[str]) -> int:
+    """Return how many characters all texts begin with."""
+    least, greatest = min(texts), max(texts)
+    ends = (at for at, (one, other) in enumerate(zip(least, greatest, strict=False)) if one != other)
+    return next(ends, min(len(least), len(greatest)))
 
 
 def shown(text: str) -> str:

@@ -7,8 +7,12 @@ from numpy.typing import NDArray
 
 from ...core.arrays.types import Array
 
-# Okabe and Ito (2008), Color universal design, without black and yellow; then the two that are furthest from them.
-_FIRST = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#861f4a", "#8ed653")
+# Okabe and Ito (2008), Color universal design, without black and yellow; then, one after the other, that which is
+# furthest from all before it and from grey, in OKLab as people without and with deuteranopia or protanopia see it.
+_FIRST = (
+    *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#861f4a", "#8ed653", "#0018fc", "#c03cfc"),
+    *("#b42400", "#9cccb4", "#0048b4", "#9c4878", "#900084", "#9cb478", "#84ccf0", "#543ce4", "#9084d8", "#d81848"),
+)
 _GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 _LIGHTNESSES, _CHROMA = (0.60, 0.74, 0.52, 0.67, 0.56, 0.78, 0.63), 0.13
 LEFT_OUT = "#9a9a9a"  # of rows that are left out, and of all components together
@@ -17,7 +21,7 @@ LEFT_OUT = "#9a9a9a"  # of rows that are left out, and of all components togethe
 def component_colours(n_components: int) -> tuple[str, ...]:
     """Return the colour of each component as #rrggbb; that of a component does not depend on how many there are.
 
-    The first eight are a palette for colour-blind people. The others go round the hues of OKLCH (Ottosson 2020) by the
+    The first twenty are a palette for colour-blind people. The others go round the hues of OKLCH (Ottosson 2020) by the
     golden angle, so that neighbours differ in hue, and through seven lightnesses, which all people see.
     """
     more = np.arange(max(n_components - len(_FIRST), 0))
@@ -28,6 +32,20 @@ def component_rgb(n_components: int) -> NDArray[np.uint8]:
     """Return the colours as (k + 1, 3); the last is that of rows that are left out."""
     colours = (*component_colours(n_components), LEFT_OUT)
     return np.array([[int(one[at : at + 2], 16) for at in (1, 3, 5)] for one in colours], dtype=np.uint8)
+
+
+def text_on(colour: str) -> str:
+    """Return black or white, whichever has the larger contrast (WCAG 2) to the colour: 4.58 at least."""
+    encoded = np.array(rgb(colour))
+    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    luminance = float(np.dot((0.2126, 0.7152, 0.0722), linear))
+    return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#ffffff"
+
+
+def rgb(colour: str) -> tuple[float, float, float]:
+    """Return the red, green and blue of #rrggbb, from 0 to 1."""
+    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    return red, green, blue
 
 
 def _oklch(numbers: NDArray[np.intp]) -> Array:

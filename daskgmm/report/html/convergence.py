@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...provenance import Curve
-from ...text import counted
+from ...text import counted, signed
 from .colours import LEFT_OUT
 from .report_data import Story
-from .svg import ACCENT, FAINT, Drawing, panels, to_svg
+from .svg import ACCENT, FAINT, Drawing, legend_above, panels, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +31,7 @@ def convergence(story: Story) -> Drawing | None:
     places = iter(axes)
     if on_sample:
         _sample(next(places), on_sample)
+        legend_above(drawn, axes[0])
     if on_rows:
         _rows(next(places), on_rows)
     axes[0].set_ylabel("log-likelihood, nats per row")
@@ -57,7 +58,6 @@ def _sample(axes: Axes, curves: list[Curve]) -> None:
         if curve.chosen:
             axes.plot(len(curve.history) - 1, curve.history[-1], color=LEFT_OUT, **_CHOSEN)
     _settle(axes, curves, "on the sample")
-    axes.legend(loc="best")
 
 
 def _rows(axes: Axes, curves: list[Curve]) -> None:
@@ -101,7 +101,7 @@ def _text(on_sample: list[Curve], on_rows: list[Curve]) -> str:
     if on_rows:
         best = next((curve for curve in on_rows if curve.chosen), on_rows[0])
         texts.append(
-            f"{'Right: on' if on_sample else 'On'} all rows, from {best.history[0]:.7g} to {best.history[-1]:.7g} nats "
-            f"per row; each point is a pass that gained something."
+            f"{'Right: on' if on_sample else 'On'} all rows, from {signed(f'{best.history[0]:.7g}')} to "
+            f"{signed(f'{best.history[-1]:.7g}')} nats per row; each point is a pass that gained something."
         )
     return " ".join(texts)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
-from .colours import component_rgb
+from .colours import component_rgb, text_on
 from .report_data import Story
 
 _WIDEST = 1200  # pixels of an image beside its segmentation
+_MOST_NAMED = 60  # components of a legend
 _LEAST = 320  # pixels that a small map is enlarged to
 
 
@@ -24,24 +25,27 @@ class Picture:
     width: int
     height: int
     text: str  # for people who do not see it; the caption too
+    legend: tuple[tuple[str, str, str], ...] = ()  # what each colour is: its name, the colour, and what is read on it
+    more: str = ""  # what the legend leaves out
 
 
 def pictures(story: Story) -> tuple[Picture, ...]:
     """Return the pictures that the story has, if any."""
     made = []
     if story.picture is not None:
-        made.append(_segmentation(story.picture))
+        made.append(_segmentation(story, story.picture))
     if story.labels is not None:
         made.append(_map(story))
     return tuple(made)
 
 
-def _segmentation(png: bytes) -> Picture:
+def _segmentation(story: Story, png: bytes) -> Picture:
     with Image.open(io.BytesIO(png)) as opened:
         image = opened.convert("RGB")
     image.thumbnail((_WIDEST, _WIDEST))
     text = "Left: the image. Right: the same pixels, each in the mean colour of its component."
-    return _picture(image, "JPEG", text, quality=85, optimize=True)
+    picture = _picture(image, "JPEG", text, quality=85, optimize=True)
+    return _with_legend(picture, story, _mean_colours(story))
 
 
 def _map(story: Story) -> Picture:
@@ -57,7 +61,27 @@ def _map(story: Story) -> Picture:
     if (np.asarray(story.labels) < 0).any():
         text += " Grey cells are left out."
     small = image.quantize(256) if story.mixture.n_components < 256 else image
-    return _picture(small, "PNG", text, optimize=True)
+    return _with_legend(_picture(small, "PNG", text, optimize=True), story, story.colours)
+
+
+def _mean_colours(story: Story) -> tuple[str, ...]:
+    """Return the mean colour of each component as #rrggbb, as the segmentation has it; none if bands are not 1 or 3."""
+    bands = story.mixture.n_features
+    if bands not in (1, 3):
+        return ()
+    bits = 8 * np.dtype(story.record.beginning.dtype).itemsize
+    levels = np.clip(np.rint(story.mixture.means), 0, 2**bits - 1).astype(np.int64) >> (bits - 8)
+    return tuple("#" + "".join(f"{level:02x}" for level in row) for row in np.broadcast_to(levels, (len(levels), 3)))
+
+
+def _with_legend(picture: Picture, story: Story, colours: tuple[str, ...]) -> Picture:
+    """Return the picture with the colours of its components, the heaviest first."""
+    if not colours:
+        return picture
+    listed = story.filled[:_MOST_NAMED]
+    legend = tuple((str(one), colours[one], text_on(colours[one])) for one in listed)
+    left = len(story.filled) - len(listed)
+    return replace(picture, legend=legend, more=f"and {left} lighter components" if left else "")
 
 
 def _picture(image: Image.Image, format: str, text: str, **options: object) -> Picture:  # noqa: A002 # as Pillow has it

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.arrays.types import Array
+from ...text import signed
 from .colours import LEFT_OUT
-from .report_data import Story
+from .report_data import Story, spread_of_most
 from .svg import INK, Drawing, figure, to_svg
 
 _WIDTH, _HEIGHT = 260, 180
@@ -51,8 +52,8 @@ def _marginal(story: Story, feature: int, width: float = _WIDTH, height: float =
     axes.locator_params(axis="x", nbins=5)
     name = story.names[feature]
     text = (  # for those who do not see it: on the page one caption serves all
-        f"Distribution of {name}, from {story.record.beginning.minimum[feature]:.5g} to "
-        f"{story.record.beginning.maximum[feature]:.5g}: sampled rows as bars, the mixture as curves."
+        f"Distribution of {name}, from {signed(f'{story.record.beginning.minimum[feature]:.5g}')} to "
+        f"{signed(f'{story.record.beginning.maximum[feature]:.5g}')}: sampled rows as bars, the mixture as curves."
     )
     return Drawing(name, to_svg(drawn, f"feature-{feature}", name, text), text)
 
@@ -61,7 +62,7 @@ def _range(story: Story, feature: int, values: Array) -> tuple[float, float]:
     """Return what of the feature is drawn: all of it but the most outlying rows, and at least some width."""
     low, high = story.record.beginning.minimum[feature], story.record.beginning.maximum[feature]
     if len(values):
-        inner, outer = np.quantile(values, [0.001, 0.999])
+        inner, outer = spread_of_most(values[:, None], 0.001)[:, 0]
         low, high = max(low, inner - 0.1 * (outer - inner)), min(high, outer + 0.1 * (outer - inner))
     least = 8 * np.finfo(float).eps * max(abs(low), abs(high), 1e-290)
     if high - low <= least:  # a constant feature

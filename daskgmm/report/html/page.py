@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from ...text import counted, harmless, two_digits, with_precision
+from ...text import counted, harmless, signed
 from . import figures, marginals
 from . import selection as candidates
 from .clusters import merging
-from .colours import LEFT_OUT
+from .colours import LEFT_OUT, text_on
+from .component_table import component_table
 from .convergence import convergence
-from .figures import text_on
 from .images import Picture, pictures
 from .missing import missing_values, not_at_random
 from .narrative import duration, headline, share_of_sure, summary, warnings
 from .report_data import Story
+from .scatter import density
 from .svg import Drawing, style
 
 _MOST_STEPS = 6  # of features, that are listed
@@ -46,7 +46,7 @@ def contents(story: Story) -> dict[str, Any]:
         "strip": _strip(story),
         "drawings": drawings,
         "pictures": drawings.pictures,
-        "table": _table(story),
+        "table": component_table(story),
         "missing": missing_values(story),
         "sweep": candidates.table(story.selection),
         "loads": _loads(story),
@@ -69,7 +69,7 @@ class Drawings:
     @classmethod
     def of(cls, story: Story) -> Drawings:
         """Draw them."""
-        draw = (marginals.only_feature, figures.density, figures.overlap, merging, convergence, figures.certainty)
+        draw = (marginals.only_feature, density, figures.overlap, merging, convergence, figures.certainty)
         main = tuple(drawing for drawing in (one(story) for one in draw) if drawing is not None)
         return cls(
             pictures(story), main, marginals.marginals(story), candidates.curves(story.selection), figures.phases(story)
@@ -89,7 +89,7 @@ def _tiles(story: Story) -> list[tuple[str, str]]:
         ("passes over all rows", str(summary.n_iter + 1)),
         ("time", duration(seconds).replace(" seconds", " s").replace(" minutes", " min").replace(" hours", " h")),
     ]
-    return [(name, _signed(value)) for name, value in tiles]
+    return [(name, signed(value)) for name, value in tiles]
 
 
 def _of_posterior(story: Story) -> list[tuple[str, str]]:
@@ -118,70 +118,6 @@ def _part(name: int | str, colour: str, weight: float) -> dict[str, Any]:
     }
 
 
-def _table(story: Story) -> dict[str, Any]:
-    features = story.shown_features
-    return {
-        "features": [story.names[feature] for feature in features],
-        "rows": [
-            *(_table_row(story, int(component), features) for component in story.shown_components),
-            *_noise_row(story, features),
-        ],
-        "has_entropy": bool(len(story.rows)),
-        "has_labelled": bool(story.record.course.labelled),
-        "has_nearest": bool(story.nearest),
-    }
-
-
-def _table_row(story: Story, component: int, features: Any) -> dict[str, Any]:
-    mixture = story.mixture
-    weight, nearest = float(mixture.weights[component]), story.nearest.get(component)
-    entropy = float(story.entropies[component]) if len(story.rows) else float("nan")
-    return {
-        "number": component,
-        "colour": story.colours[component],
-        "ink": text_on(story.colours[component]),
-        "weight": f"{weight:.4f}" if weight >= 5e-5 or weight == 0 else f"{weight:.1e}",
-        "percent": f"{100 * weight / max(float(mixture.all_weights.max()), 1e-300):.1f}",
-        "labelled": f"{story.record.course.labelled[component]:,}" if story.record.course.labelled else None,
-        "size": f"{weight * story.model.summary.weight_sum:,.0f}",
-        "nearest": None if nearest is None else (nearest[0], f"{nearest[1]:.2f}", f"{np.exp(-nearest[1]):.2f}"),
-        "entropy": f"{entropy:.2f}" if np.isfinite(entropy) else "–",
-        "values": [
-            _mean(float(mixture.means[component, feature]), float(story.deviations[component, feature]))
-            for feature in features
-        ],
-    }
-
-
-def _mean(mean: float, deviation: float) -> tuple[str, str]:
-    return _signed(with_precision(mean, deviation)), two_digits(deviation)
-
-
-def _noise_row(story: Story, features: Any) -> list[dict[str, Any]]:
-    """Return the row of the noise, if there is any."""
-    noise, mixture = story.mixture.noise, story.mixture
-    if noise is None:
-        return []
-    row = {
-        "number": "noise",
-        "colour": LEFT_OUT,
-        "ink": text_on(LEFT_OUT),
-        "weight": f"{noise.weight:.4f}",
-        "percent": f"{100 * noise.weight / float(mixture.all_weights.max()):.1f}",
-        "size": f"{noise.weight * story.model.summary.weight_sum:,.0f}",
-        "labelled": None,
-        "nearest": None,
-        "entropy": "–",
-        "values": [("–", "")] * len(features),
-    }
-    return [row]
-
-
-def _signed(number: str) -> str:
-    """Return the number with a minus that is as wide as a digit."""
-    return number.replace("-", "\N{MINUS SIGN}")
-
-
 def _loads(story: Story) -> list[tuple[str, str, str, str]]:
     return [
         (load.name, str(load.threads), f"{load.cpu_seconds:.1f} s", f"{load.resident_bytes / _MIB:,.0f} MiB")
@@ -201,10 +137,10 @@ def _facts(story: Story) -> list[tuple[str, str]]:
         ("fingerprint of the data", beginning.fingerprint),
         ("model", f"{mixture.n_components} × {mixture.covariance_type}, {mixture.n_parameters:,} parameters"),
         ("resolution", _resolution(story)),
-        ("log-likelihood in all", _signed(f"{found.log_likelihood * found.weight_sum:,.3f}")),
+        ("log-likelihood in all", signed(f"{found.log_likelihood * found.weight_sum:,.3f}")),
         (
             "AIC, AICc, BIC, ICL",
-            _signed(", ".join(f"{one:,.3f}" for one in (found.aic, found.aicc, found.bic, found.icl))),
+            signed(", ".join(f"{one:,.3f}" for one in (found.aic, found.aicc, found.bic, found.icl))),
         ),
         ("stopped", found.stop_reason),
         ("seed", str(story.seed)),

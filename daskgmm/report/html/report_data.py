@@ -21,12 +21,15 @@ from ...core.scoring.merging import Clusters
 from ...core.scoring.prediction import Prediction, Wanted, predict
 from ...core.selection.table import Selection
 from ...provenance import Record
-from ...text import harmless, shorten
+from ...text import harmless, shorten_apart
 from .colours import LEFT_OUT, component_colours
 
 _LONGEST_NAME = 48  # characters of a name along an axis
 _DISCRIMINANT_AXES = ("first discriminant axis", "second discriminant axis")
 _MOST_WORK = 2e10  # multiplications for the distances of all pairs: a few seconds
+_NEARLY_ALL = 0.95  # of the rows: components beyond may lie outside of a map
+_SQUEEZED = 5  # times as wide as that of nearly all rows: a map that hides what most of it is of
+_FENCE = 8  # interquartile ranges: values further from the quartiles do not widen a figure
 _TABLE_ROWS, _TABLE_FEATURES, _MARGINALS = 50, 8, 12
 
 
@@ -116,18 +119,39 @@ class Story:
         return np.sqrt(self.mixture.variances)
 
     @cached_property
+    def filled(self) -> NDArray[np.intp]:
+        """Numbers of the components that have rows, the heaviest first."""
+        return self.by_weight[self.mixture.weights[self.by_weight] > 0]
+
+    def mapped(self, means: Array, variances: Array) -> NDArray[np.intp]:
+        """Return the components that a map (k, q) is laid around: not light ones so far off that they hide others."""
+        held = np.cumsum(self.mixture.shares[self.filled])
+        core = self.filled[: int(np.searchsorted(held, _NEARLY_ALL)) + 1]
+        reach = 2.2 * np.sqrt(variances)
+        low, high = means - reach, means + reach
+        extent, of_core = (high[some].max(axis=0) - low[some].min(axis=0) for some in (self.filled, core))
+        return core if (extent > _SQUEEZED * of_core).any() else self.filled
+
+    @cached_property
+    def viewed(self) -> Mixture:
+        """The components among which the view shows the differences."""
+        means, covariances = discriminant_view(self.mixture).gaussians(self.mixture)
+        mapped = self.mapped(means, np.diagonal(covariances, axis1=1, axis2=2))
+        return self.mixture if len(mapped) == len(self.filled) else self.mixture.take(mapped)
+
+    @cached_property
     def view(self) -> View:
         """The axes of the map of the components: two features are the axes themselves, of more those that tell most."""
         if self.mixture.n_features == 2:
             return View(Frame(np.zeros(2), np.ones(2)), np.eye(2), np.zeros(2))
-        return discriminant_view(self.mixture)
+        return discriminant_view(self.viewed)
 
     @property
     def view_names(self) -> tuple[str, str]:
         """What the axes of the map are called."""
         if self.mixture.n_features > 2:
             return _DISCRIMINANT_AXES
-        first, second = (shorten(harmless(name), _LONGEST_NAME) for name in self.names)
+        first, second = shorten_apart([harmless(name) for name in self.names], _LONGEST_NAME)
         return first, second
 
     @cached_property
@@ -190,3 +214,13 @@ class Story:
         """Probability of the most probable component of each sampled row, (m,)."""
         largest: Array = self.resp.max(axis=1, initial=0.0)
         return largest
+
+
+def spread_of_most(values: Array, share: float) -> Array:
+    """Return the least and the greatest (2, q) of columns (m, q) but for outlying values.
+
+    These are a share of the values at either end, and what is beyond some interquartile ranges from the quartiles.
+    """
+    low, first, third, high = np.quantile(values, [share, 0.25, 0.75, 1 - share], axis=0)
+    fence = np.where(third > first, _FENCE * (third - first), np.inf)
+    return np.stack([np.maximum(low, first - fence), np.minimum(high, third + fence)])

@@ -11,7 +11,7 @@ from ...core.selection.table import Row, Selection, paired_error
 from ...text import counted
 from ..terminal.selection_table import listed, number, places, ranked, remark
 from .colours import LEFT_OUT
-from .svg import INK, Drawing, figure, to_svg
+from .svg import INK, Drawing, figure, legend_above, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -147,7 +147,7 @@ def _criterion(selection: Selection, key: str) -> Drawing | None:
     _draw(axes, selection, known, kind.column)
     if is_asked:
         axes.set_ylabel(which)
-        axes.legend()
+        legend_above(drawn, axes)
     best = min(sound, key=lambda row: kind.loss(_value(row, kind.column)))
     text = f"{name} of {len(known)} candidates, {which}; best: {described(best)}. The ring marks what was chosen."
     if len(sound) < len(known):
@@ -167,7 +167,7 @@ def _likelihood(selection: Selection) -> Drawing | None:
     for row in bends:
         axes.plot(row.n_components, row.mean_log_likelihood or 0.0, marker="s", markersize=13, **_RING)
     axes.set_ylabel("nats per row")
-    axes.legend()
+    legend_above(drawn, axes)
     name = "Log-likelihood"
     text = "Log-likelihood of all rows; it grows with each component. The ring marks what was chosen."
     if bends:

@@ -84,6 +84,14 @@ def panels(width: float, height: float, n_panels: int) -> tuple[Figure, tuple[Ax
     return made, tuple(made.subplots(1, n_panels, squeeze=False)[0])
 
 
+def legend_above(drawn: Figure, axes: Axes) -> None:
+    """Write the legend of the axes above the figure, in as many columns as its width takes: it hides no curve."""
+    handles, labels = axes.get_legend_handles_labels()
+    longest = max(map(len, labels), default=1)
+    columns = max(int(drawn.get_figwidth() * _DPI / (7 * longest + 46)), 1)
+    drawn.legend(handles, labels, loc="outside upper left", ncols=min(columns, len(labels)), columnspacing=1.2)
+
+
 def to_svg(drawn: Figure, name: str, title: str, description: str) -> str:
     """Return the figure as an <svg> element that is named to people who do not see it, with ids of its own."""
     out = io.StringIO()

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from daskgmm.report.html.colours import component_colours, component_rgb
-from daskgmm.report.html.figures import text_on
+from daskgmm.report.html.colours import component_colours, component_rgb, text_on
 
 # Linear-light transforms that simulate how dichromats see (Viénot, Brettel and Mollon 1999), as matrices on linear RGB.
 DEUTERANOPIA = np.array([[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]])
