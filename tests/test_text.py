@@ -2,7 +2,7 @@
 
 import pytest
 
-from daskgmm.text import counted, harmless, printable, shorten, shown, with_precision
+from daskgmm.text import counted, harmless, printable, shorten, shorten_apart, shown, with_precision
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,16 @@ def test_long_names_lose_their_middle_so_that_their_ends_tell_them_apart():
     assert first != second
     assert len(first) == 15
     assert shorten("short", 15) == "short"
+
+
+def test_shortened_names_read_apart_where_they_differ():
+    names = ["temperature_of_the_upper_layer_1_in_kelvin", "temperature_of_the_upper_layer_2_in_kelvin", "x"]
+    first, second, third = shorten_apart(names, 20)
+    assert first != second
+    assert "1" in first
+    assert "2" in second
+    assert third == "x"
+    assert max(len(first), len(second)) <= 20
+    assert shorten_apart(["a" * 30 + "b" * 30, "a" * 31 + "b" * 30], 12) != ("aaaaa…bbbbb",) * 2
+    assert shorten_apart(["same" * 10, "same" * 10], 11) == ("sames…esame",) * 2
+    assert shorten_apart([], 5) == ()

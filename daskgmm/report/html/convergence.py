@@ -100,8 +100,10 @@ def _text(on_sample: list[Curve], on_rows: list[Curve]) -> str:
         texts.append(f"Left: {which} on part of the sample; the best goes on over the whole of it.")
     if on_rows:
         best = next((curve for curve in on_rows if curve.chosen), on_rows[0])
+        first, last = (signed(f"{best.history[at]:.7g}") for at in (0, -1))
+        way = f"one pass, at {last}" if len(best.history) == 1 else f"from {first} to {last}"
         texts.append(
-            f"{'Right: on' if on_sample else 'On'} all rows, from {signed(f'{best.history[0]:.7g}')} to "
-            f"{signed(f'{best.history[-1]:.7g}')} nats per row; each point is a pass that gained something."
+            f"{'Right: on' if on_sample else 'On'} all rows, {way} nats per row; each point is a pass that gained "
+            "something."
         )
     return " ".join(texts)

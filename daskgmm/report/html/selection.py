@@ -10,13 +10,13 @@ from ...core.selection.criterion import CRITERIA
 from ...core.selection.table import Row, Selection, paired_error
 from ...text import counted
 from ..terminal.selection_table import listed, number, places, ranked, remark
-from .colours import LEFT_OUT
+from .colours import LEFT_OUT, component_colours
 from .svg import INK, Drawing, figure, legend_above, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLOURS = dict(zip(STRUCTURES, cycle(("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9"))))
+_COLOURS = dict(zip(STRUCTURES, component_colours(len(STRUCTURES)), strict=True))
 _MARKERS = dict(zip(STRUCTURES, cycle("os^Dv<>")))
 _RING: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 1.4}
 _MOST_ROWS = 20  # of the table, beside those with a remark

@@ -1,3 +1,5 @@
+import dataclasses
+import io
 import re
 import subprocess
 import sys
@@ -6,9 +8,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from daskgmm.core.mixture.mixture import Mixture
+from daskgmm.core.mixture.noise import Noise
 from daskgmm.core.selection.table import Row, Selection
+from daskgmm.provenance import Curve
 from daskgmm.report.html.page import page
 from tests import oracles
 from tests.report.html.stories import mixture, story, sweep
@@ -232,3 +237,36 @@ def test_no_character_of_a_page_acts():
     assert not {one for one in html if one in set(acting) - set(" [2Jm31")}
     assert "a\N{REPLACEMENT CHARACTER}[2J" in html
     html.encode()
+
+
+def test_maps_and_segmentations_say_which_colour_is_which_component():
+    told = story(mixture(3, 2), grid=(2, 3), labels=np.zeros((2, 3), dtype=np.int8))
+    html, _ = drawn(told)
+    legend = html.partition('class="legend"')[2].partition("</p>")[0]
+    assert re.findall(r"background:(#\w+);color:#\w+\">(\d)<", legend) == [
+        (told.colours[one], str(one)) for one in told.by_weight
+    ]
+
+
+def test_the_legend_of_a_segmentation_has_the_mean_colours():
+    of = dataclasses.replace(mixture(2, 3), means=np.array([[0.0, 127.6, 300.0], [255.0, 1.0, -4.0]]))
+    png = io.BytesIO()
+    Image.new("RGB", (8, 4)).save(png, format="PNG")
+    html, _ = drawn(story(of, np.zeros((20, 3), np.uint8), picture=png.getvalue(), grid=(4, 8)))
+    legend = html.partition('class="legend"')[2].partition("</p>")[0]
+    assert set(re.findall(r"background:(#\w+)", legend)) == {"#0080ff", "#ff0100"}
+
+
+def test_grey_bars_of_lighter_components_and_noise_are_explained():
+    _, text = drawn(story(mixture(14, 2)))
+    assert "grey those of the 2 lighter components" in text
+    noisy = dataclasses.replace(mixture(3, 2), weights=np.full(3, 0.3), noise=Noise.of_box(-np.ones(2), np.ones(2)))
+    noisy = dataclasses.replace(noisy, noise=dataclasses.replace(noisy.noise, weight=0.1))
+    assert "grey those of the noise" in drawn(story(noisy))[1]
+
+
+def test_a_single_pass_is_one_point():
+    told = story(mixture(2, 2), curves=(Curve("restart", (-2.5,), "CONVERGED", chosen=True),))
+    course = dataclasses.replace(told.record.course, curves=(Curve("rows", (-2.25,), "CONVERGED", chosen=True),))
+    _, text = drawn(dataclasses.replace(told, record=dataclasses.replace(told.record, course=course)))
+    assert "all rows, one pass, at \N{MINUS SIGN}2.25 nats per row" in text
