@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from .chunked.memory import ComputeOptions
 from .clusters.kinds import ClusterOptions, Threads
 from .core.em.labelled_rows import LABELS_AND_MISSING
-from .core.kernels.natural_parameters import NOISE_AND_MISSING
+from .core.kernels.natural_parameters import VOLUME_AND_MISSING
 from .core.options.fit import FitOptions, ModelOptions
 from .core.options.prior import check_prior
 from .core.options.select import SelectOptions
@@ -72,8 +72,9 @@ class Config(BaseModel):
     def _check_noise(self) -> Config:
         if self.model.noise is False and self.select.noises == (False,):
             return self
-        if self.data.missing == "marginal":
-            raise ConfigurationError(f"data.missing is marginal: {NOISE_AND_MISSING}")
+        has_volume = any(not isinstance(one, bool) for one in (self.model.noise, *self.select.noises))
+        if self.data.missing == "marginal" and has_volume:
+            raise ConfigurationError(f"data.missing is marginal: {VOLUME_AND_MISSING}")
         if self.output.clusters is not None:
             raise ConfigurationError(
                 "output.clusters: clusters of components have no place for noise: leave them out, or fit without noise"

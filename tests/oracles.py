@@ -88,11 +88,15 @@ class MissingStep(NamedTuple):
     variances: np.ndarray  # (n, d)
 
 
-def missing_step(rows, row_weights, parameters) -> MissingStep:
-    """Return the E-step of rows (n, d) in which NaN is missing, by the conditional normal of each row and component."""
+def missing_step(rows, row_weights, parameters, noise=None) -> MissingStep:
+    """Return the E-step of rows (n, d) in which NaN is missing, by the conditional normal of each row and component.
+
+    `noise` (weight, lowest, highest) is a last component, uniform on a box.
+    """
     rows, dense = np.asarray(rows, float), np.asarray(dense_covariances(parameters), float)
     (n, d), k = rows.shape, len(parameters.weights)
-    joint, filled, left = np.zeros((n, k)), np.zeros((n, k, d)), np.zeros((n, k, d, d))
+    n_all = k + (noise is not None)
+    joint, filled, left = np.zeros((n, n_all)), np.zeros((n, n_all, d)), np.zeros((n, n_all, d, d))
     for i, row in enumerate(rows):
         o, m = np.flatnonzero(~np.isnan(row)), np.flatnonzero(np.isnan(row))
         for c in range(k):
@@ -104,6 +108,11 @@ def missing_step(rows, row_weights, parameters) -> MissingStep:
             filled[i, c, o] = row[o]
             filled[i, c, m] = parameters.means[c][m] + cov_mo @ np.linalg.solve(cov_oo, difference)
             left[i, c][np.ix_(m, m)] = dense[c][np.ix_(m, m)] - cov_mo @ np.linalg.solve(cov_oo, cov_mo.T)
+        if noise is not None:
+            weight, lowest, highest = noise
+            joint[i, k] = np.log(weight) - sum(np.log(highest[j] - lowest[j]) for j in o)
+            filled[i, k] = np.where(np.isnan(row), (lowest + highest) / 2, row)
+            left[i, k][m, m] = (highest - lowest)[m] ** 2 / 12
     log_prob = np.array([log_sum_exp(one) for one in joint])
     resp = np.exp(joint - log_prob[:, None])
     weights = np.ones(n) if row_weights is None else np.asarray(row_weights, float)

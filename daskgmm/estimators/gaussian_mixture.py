@@ -31,7 +31,7 @@ from ..core.em.information_criteria import Criteria, criteria
 from ..core.em.loop import State, StopReason, Trial
 from ..core.em.update import KeptStatistics, keep_statistics
 from ..core.init.starts import Given
-from ..core.kernels.natural_parameters import NOISE_AND_MISSING
+from ..core.kernels.natural_parameters import VOLUME_AND_MISSING
 from ..core.mixture.covariance import STRUCTURES
 from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.mixture.low_rank import family_options
@@ -123,7 +123,8 @@ class GaussianMixture(
     noise : bool or float, default False
         Add a component for rows that belong to no other: the uniform density 1 / V, with V the volume of the box of all
         rows (True), or the number given. It starts with the rows of lowest density. For models with noise, labels are
-        -1 for it, and `predict_proba` has a last column.
+        -1 for it, and `predict_proba` has a last column. With missing values V is that of the observed columns, so
+        that it must be True.
     frozen : array-like of int, default ()
         Components whose means and covariances stay as `means_init` and `precisions_init`, or the last fit with
         `warm_start`, give them; their weights are fitted. If components share parts of their covariances, all or none.
@@ -549,8 +550,8 @@ class GaussianMixture(
 
     def _model_options(self) -> tuple[ModelOptions, InferenceName]:
         """Return the options of the model, and what is inferred."""
-        if self._fills_gaps and noise_option(self.noise) is not False:
-            raise ConfigurationError(f"missing is marginal: {NOISE_AND_MISSING}")
+        if self._fills_gaps and not isinstance(noise_option(self.noise), bool):
+            raise ConfigurationError(f"missing is marginal: {VOLUME_AND_MISSING}")
         frozen = np.asarray(self.frozen)
         if frozen.size and (frozen.ndim != 1 or frozen.dtype.kind not in "iu"):
             raise ValueError(f"frozen {self.frozen!r} must be a list of numbers of components, such as [0, 2]")

@@ -20,7 +20,7 @@ from ..chunked.memory import fits
 from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
 from ..core.em.update import keep_statistics
-from ..core.kernels.natural_parameters import NOISE_AND_MISSING
+from ..core.kernels.natural_parameters import VOLUME_AND_MISSING
 from ..core.mixture.covariance import DEFAULT_TYPES, named
 from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.mixture.low_rank import family_options
@@ -311,8 +311,8 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
             raise ValueError(
                 f"noise {self.noise!r:.100} must be True, False, a hypervolume above 0, or a list of these"
             )
-        if self.missing == "marginal" and any(noise_option(one) is not False for one in noises):
-            raise ConfigurationError(f"missing is marginal: {NOISE_AND_MISSING}")
+        if self.missing == "marginal" and any(not isinstance(noise_option(one), bool) for one in noises):
+            raise ConfigurationError(f"missing is marginal: {VOLUME_AND_MISSING}")
         return tuple(map(noise_option, noises))
 
     def _estimator(self, n_components: int, covariance_type: str, noise: bool | float = False) -> GaussianMixture:

@@ -129,7 +129,7 @@ def test_far_components_take_own_centres_and_the_noise_stays():
         ({"noise": 1e-9}, DataError, "larger hypervolume"),
         ({"noise": True, "weights_init": [0.5, 0.5]}, ValueError, "less than 1"),
         ({"noise": 0.0}, ValueError, "noise"),
-        ({"missing": "marginal"}, ConfigurationError, "takes no missing values"),
+        ({"missing": "marginal", "noise": 1.0}, ConfigurationError, "take noise true"),
     ],
 )
 def test_what_noise_cannot_be_is_refused(options, error, message):
@@ -207,12 +207,27 @@ def test_exports_say_the_noise_or_refuse_it(tmp_path):
             other(model)
 
 
-def test_missing_values_and_noise_are_refused_together(tmp_path):
-    for noise in ("model.noise=true", "select.noise=[false, true]"):
-        with pytest.raises(ConfigurationError, match="takes no missing values"):
+def test_missing_values_and_a_given_hypervolume_are_refused_together(tmp_path):
+    for noise in ("model.noise=1.0", "select.noise=[false, 400]"):
+        with pytest.raises(ConfigurationError, match="take noise true"):
             config(tmp_path, "data.missing=marginal", "model.noise=false", noise)
-    with pytest.raises(ConfigurationError, match="takes no missing values"):
-        GaussianMixtureSelector([1], noise=[True], missing="marginal").fit(ROWS)
+    with pytest.raises(ConfigurationError, match="take noise true"):
+        GaussianMixtureSelector([1], noise=[True, 400.0], missing="marginal").fit(ROWS)
+    with pytest.raises(ConfigurationError, match="take noise true"):
+        noisy(noise=VOLUME).fit(ROWS).impute(ROWS)
+
+
+@pytest.mark.parametrize("family", ["full", "diag", "EEV"])
+def test_rows_with_gaps_find_the_noise_of_complete_rows(family):
+    rows = ROWS.copy()
+    rows[np.random.default_rng(0).random(rows.shape) < 0.05] = np.nan
+    model = noisy(covariance_type=family, missing="marginal").fit(da.from_array(rows, chunks=(100, 2)))
+    complete = noisy(covariance_type=family).fit(ROWS)
+    assert model.noise_weight_ == pytest.approx(complete.noise_weight_, abs=0.06)
+    assert model.lower_bound_ == pytest.approx(model.score(rows), abs=1e-9)
+    assert np.diff(model.lower_bounds_).min(initial=0) >= 0
+    agree = (model.predict(rows) == -1) == (complete.predict(ROWS) == -1)
+    assert agree[~np.isnan(rows).any(axis=1)].mean() > 0.9
 
 
 def test_a_saved_estimator_with_noise_is_loaded_as_it_was(tmp_path):

@@ -271,7 +271,7 @@ def _others(rows: Expectation, whole: _Whole, exchange: Exchange, mass: Array) -
     most = mass > 0.5
     others = np.log1p(-np.where(most, 0.0, mass))
     own = replace(rows, rows=rows.rows[most], row_weights=None if rows.row_weights is None else rows.row_weights[most])
-    density = np.full(len(own.rows), -np.inf if noise is None else noise.log_constant)
+    density = np.full(len(own.rows), -np.inf) if noise is None else noise.log_density(own.rows)
     if len(rest):
         log_share = np.log(whole.mixture.weights[rest].sum())
         density = np.logaddexp(density, log_share + _log_density(own, whole.mixture.take(rest.tolist())))

@@ -72,14 +72,25 @@ def _order(codes: NDArray[np.uint64], d: int) -> NDArray[np.intp]:
     return np.argsort(small, kind="stable")
 
 
-def missing_terms(precisions: Matrices, means: Array, log_scale: Array, *, centred: bool) -> kernels.MissingTerms:
+def missing_terms(
+    precisions: Matrices, means: Array, log_scale: Array, box: Array | None, *, centred: bool
+) -> kernels.MissingTerms:
     """Return what the kernels need for missing values, of components in the coordinates of a frame.
 
     `means` is (k, d), `log_scale` (d,) that of the frame; `centred` says whether each component has its own centre.
+    The noise, if there is any, is a last component: uniform on the box (2, d).
     """
     values = precisions.values
+    gradients = np.zeros(means.shape) if centred else precisions.apply(means)
+    centres = means if centred else np.zeros(means.shape)
+    constants = np.broadcast_to(np.log(2 * np.pi) / 2 + log_scale, means.shape)
+    if box is not None:
+        inverse = 12 / (box[1] - box[0]) ** 2  # of the variances of a uniform distribution
+        values = np.concatenate([values, (np.diag(inverse) if values.ndim == 3 else inverse)[None]])
+        gradients = np.concatenate([gradients, np.zeros((1, len(inverse)))])
+        centres = np.concatenate([centres, box.mean(axis=0)[None]])
+        constants = np.concatenate([constants, (np.log(12) / 2 + log_scale)[None]])
     last = np.moveaxis(values, 0, -1) if values.ndim == 3 else values.T[None]
-    gradients = np.zeros(means.T.shape) if centred else precisions.apply(means).T
-    origins = means.T if centred else np.empty((0, len(means)))
-    constants = np.log(2 * np.pi) / 2 + log_scale
-    return kernels.MissingTerms(*(np.ascontiguousarray(a, np.float64) for a in (last, gradients, origins, constants)))
+    origins = centres.T if centred else np.empty((0, len(centres)))
+    parts = last, gradients.T, origins, constants.T, centres.T
+    return kernels.MissingTerms(*(np.ascontiguousarray(part, np.float64) for part in parts))

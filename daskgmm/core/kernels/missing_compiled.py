@@ -10,6 +10,9 @@ Little and Rubin 2002, chapter 11). So the statistics are those of z0, a matrix 
 
     first_m += r y       second_mo += r y z_o^T       second_mm += r (y y^T + C)
 
+The noise, uniform on a box, is a last component whose P is diagonal, of the variances of the box, and whose gradient is
+0: each missing value takes log side from its log-density, by its own constants.
+
 All components miss the same values of a row: the innermost loops run over the components. Rows come sorted by what is
 missing, so that P_mm is inverted once for rows of one pattern. Diagonal covariances need counts alone.
 """
@@ -46,7 +49,8 @@ class MissingTerms(NamedTuple):
     precisions: NDArray[np.float64]  # (d, d, k), or (1, d, k) if they are diagonal
     gradients: NDArray[np.float64]  # (d, k), P m if the centre is shared, else 0
     origins: NDArray[np.float64]  # (d, k), the own centres; (0, k) if it is shared
-    constants: NDArray[np.float64]  # (d,), log(2 pi) / 2 + log scale, for each missing value
+    constants: NDArray[np.float64]  # (d, k), log(2 pi) / 2 + log scale, for each missing value
+    centres: NDArray[np.float64]  # (d, k), to which y is added: the own centres, or 0
 
 
 class Filled(NamedTuple):
@@ -242,11 +246,11 @@ def fill_tile(z: Any, n: int, terms: Any, gaps: Any) -> None:  # noqa: C901 # de
         else:
             for a in range(m):
                 g[a, :] = terms.gradients[missing[a]]
-        constant = 0.0
-        for a in range(m):
-            constant += terms.constants[missing[a]]
         for c in range(k):
-            work[c] = 2.0 * constant - log_det[c]
+            work[c] = -log_det[c]
+        for a in range(m):
+            for c in range(k):
+                work[c] += 2.0 * terms.constants[missing[a], c]
         for a in range(m):
             filled[a, :] = 0.0
             for e in range(m) if dense else range(a, a + 1):

@@ -33,13 +33,12 @@ def emit_filled(start: int, n: int, joint: Any, total: Any, terms: Any, gaps: An
         for a in range(m):
             i, mean, variance = missing[a], 0.0, 0.0
             for c in range(k):
-                origin = terms.origins[i, c] if len(terms.origins) else 0.0
-                mean += joint[c, b] / total[b] * (origin + own[a, c])
+                mean += joint[c, b] / total[b] * (terms.centres[i, c] + own[a, c])
             filled.values[start + b, i] = mean
             if len(filled.variances):
                 for c in range(k):
-                    origin = terms.origins[i, c] if len(terms.origins) else 0.0
-                    variance += joint[c, b] / total[b] * (inverse[a, a, c] + (origin + own[a, c] - mean) ** 2)
+                    difference = terms.centres[i, c] + own[a, c] - mean
+                    variance += joint[c, b] / total[b] * (inverse[a, a, c] + difference**2)
                 filled.variances[start + b, i] = variance
 
 

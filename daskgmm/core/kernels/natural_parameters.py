@@ -41,9 +41,9 @@ _LOG_ZERO = -1e30  # log weight of an empty component: finite, so that it stays 
 _FLUSH = {np.dtype(np.float64): np.log(1e-30), np.dtype(np.float32): np.log(1e-20)}  # above the denormals of each type
 _NO_WEIGHTS = np.empty(0)
 _ROWS_OF_PATTERN = 1  # for each feature: from so many rows on a pattern has a pass of its own
-NOISE_AND_MISSING = (
-    "a model with noise takes no missing values, of which its density 1 / V says nothing: leave incomplete rows out by "
-    "a mask, or fit without noise"
+VOLUME_AND_MISSING = (
+    "noise of a given hypervolume has no density of rows with missing values, since its sides are not known: take "
+    "noise true, which is uniform on the box of all rows"
 )
 
 
@@ -56,6 +56,7 @@ class Gaussians:
     whitening: Matrices  # W, lower triangular, with W^T W = precision
     log_constants: Array  # (k,), log w_k - log det(2 pi Sigma_k) / 2, Sigma_k of x
     noise: Array  # (1,), log(w / V) of the noise, or (0,) without any
+    noise_box: Array | None = None  # (2, d), lowest and highest corner of the noise, if it has a box
 
     @classmethod
     def of(cls, mixture: Mixture, frame: Frame) -> Gaussians:
@@ -68,7 +69,8 @@ class Gaussians:
             log_weights = np.maximum(np.log(mixture.weights), _LOG_ZERO)
         log_constants = log_weights - (d * np.log(2 * np.pi) + log_det_x) / 2
         noise = [] if mixture.noise is None else [max(mixture.noise.log_constant, _LOG_ZERO)]
-        return cls(frame.to_z(mixture.means), covariances, whitening, log_constants, np.array(noise))
+        box = None if mixture.noise is None or mixture.noise.box is None else frame.to_z(np.array(mixture.noise.box))
+        return cls(frame.to_z(mixture.means), covariances, whitening, log_constants, np.array(noise), box)
 
     @cached_property
     def precisions(self) -> Matrices:
@@ -124,7 +126,7 @@ class Shared:
         """Return the statistics of rows with missing values if covariances are diagonal, by counts of these."""
         assert self.missing is not None
         precisions, means = self.missing.precisions[0].T, (self.missing.gradients / self.missing.precisions[0]).T
-        of_missing = self.missing.constants + (precisions * means**2 - np.log(precisions)) / 2
+        of_missing = self.missing.constants.T + (precisions * means**2 - np.log(precisions)) / 2
         theta = np.ascontiguousarray(np.concatenate([self.theta, of_missing], axis=1), dtype=self.theta.dtype)
         setting = self.setting._replace(tile=kernels.tile_rows(theta.shape[1]))
         sums, log_likelihood, weight_sum = pattern_compiled.expect_diagonal(rows, weights, gaps.partial, setting, theta)
@@ -275,9 +277,10 @@ def _row_by_row(
         coefficients = _shared(gaussians, frame, feature_map, dtype)
     if not missing:
         return coefficients
-    if coefficients.has_noise:
-        raise ConfigurationError(NOISE_AND_MISSING)
-    terms = missing_terms(gaussians.precisions, gaussians.means, np.log(frame.scale), centred=centred)
+    if coefficients.has_noise and gaussians.noise_box is None:
+        raise ConfigurationError(VOLUME_AND_MISSING)
+    log_scale = np.log(frame.scale)
+    terms = missing_terms(gaussians.precisions, gaussians.means, log_scale, gaussians.noise_box, centred=centred)
     return replace(coefficients, missing=terms)
 
 

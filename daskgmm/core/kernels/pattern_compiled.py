@@ -85,7 +85,7 @@ def marginal_theta(terms: Any, missing: Any, own: Any, log_det: Any, slopes: Any
     for a in range(len(missing)):
         i = missing[a]
         for c in range(k):
-            theta[0, c] += terms.constants[i] + 0.5 * offsets[a, c] * terms.gradients[i, c]
+            theta[0, c] += terms.constants[i, c] + 0.5 * offsets[a, c] * terms.gradients[i, c]
         for j in range(len(own)):
             for c in range(k):
                 theta[1 + own[j], c] += slopes[a, j, c] * terms.gradients[i, c]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import ConfigurationError
 from ..arrays.types import Array
@@ -33,6 +34,14 @@ class Noise:
         """log(weight / V); -inf for a weight of 0."""
         with np.errstate(divide="ignore"):
             return float(np.log(self.weight) - self.log_volume)
+
+    def log_density(self, rows: NDArray[np.number]) -> Array:
+        """Return log(weight / V_o) of rows (n, d), V_o being the volume of the columns that are not NaN, (n,)."""
+        density = np.full(len(rows), self.log_constant)
+        if self.box is not None:
+            lowest, highest = np.array(self.box)
+            density += np.isnan(rows) @ np.log(highest - lowest)
+        return density
 
     def scale(self, frame: Frame) -> Noise:
         """Return the noise of rows in the coordinates of a frame."""

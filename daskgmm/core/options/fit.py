@@ -43,6 +43,8 @@ class ModelOptions:
     """Step of which values are multiples: step^2 / 12 is the least variance; auto finds it, 0 is none; or one each."""
     noise: bool | Annotated[float, Gt(0)] = False
     """Add a component of uniform density for rows that belong to no other: true, over the box of all rows; or volume V.
+
+    With data.missing marginal: true, over the box of the columns that a row has.
     """
     frozen: tuple[Annotated[int, Ge(0)], ...] = ()
     """Components whose means and covariances stay as they are at the start, such as [0, 2]; their weights are fitted.

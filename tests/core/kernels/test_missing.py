@@ -1,5 +1,7 @@
 """Rows with missing values: the E-step, by the naive one row by row."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from daskgmm.core.kernels.natural_parameters import Centred, Shared, prepare, pr
 from daskgmm.core.mixture.data_summary import survey
 from daskgmm.core.mixture.feature_map import unpack
 from daskgmm.core.mixture.mixture import Mixture
+from daskgmm.core.mixture.noise import Noise
 from daskgmm.core.scoring.imputation import impute
 from daskgmm.core.scoring.prediction import LEFT_OUT, Wanted, predict
 
@@ -97,6 +100,43 @@ def test_both_kernels_agree_with_the_naive_prediction_and_imputation(narrow, kin
     np.testing.assert_allclose(filled.values[gaps], naive.imputed[gaps], atol=1e-6)
     np.testing.assert_allclose(filled.errors[gaps], np.sqrt(naive.variances[gaps]), atol=1e-6)
     assert (filled.errors[~gaps] == 0).all()
+
+
+@pytest.mark.parametrize(("covariance_type", "narrow"), [("full", 1.0), ("full", 1e-6), ("tied", 1.0), ("diag", 1.0)])
+@pytest.mark.parametrize("n_rows", [40, 600])
+def test_the_noise_is_uniform_on_the_box_of_what_a_row_has(covariance_type, narrow, n_rows):
+    parameters = oracles.random_parameters(covariance_type, 2, 3)
+    parameters = parameters._replace(
+        weights=0.8 * parameters.weights, covariances=parameters.covariances * narrow**2, means=parameters.means + 3
+    )
+    rows = with_gaps(np.concatenate([oracles.draw(parameters._replace(weights=[0.5, 0.5]), n_rows)[0]] * 2), 0.3)
+    rows[: n_rows // 4] = np.random.default_rng(0).uniform(-4, 9, (n_rows // 4, 3)) + 0 * rows[: n_rows // 4]
+    lowest, highest = np.nanmin(rows, axis=0), np.nanmax(rows, axis=0)
+    noise = Noise(0.2, float(np.log(highest - lowest).sum()), (tuple(lowest), tuple(highest)))
+    weights = np.random.default_rng(1).integers(0, 3, len(rows)).astype(float)
+    naive = oracles.missing_step(rows, weights, parameters, (0.2, lowest, highest))
+    mixture, summary = Mixture(*parameters, noise), survey(rows, weights, missing=True)
+    found = expect(rows, weights, (prepare(mixture, summary),))[0]
+    counts, first, second = about(0.0, replace(mixture, noise=None), of_gaussians(found), summary.frame)
+    np.testing.assert_allclose(np.append(counts, found.sums[2, 0]), naive.counts, atol=1e-6)
+    np.testing.assert_allclose(first, naive.first[:2], atol=1e-4)
+    own = np.ones((3, 3)) if covariance_type != "diag" else np.eye(3)
+    np.testing.assert_allclose(second * own, naive.second[:2] * own, atol=1e-3)
+    assert found.log_likelihood == pytest.approx(float(weights @ naive.log_prob), abs=1e-4)
+    assert found.entropy == pytest.approx(naive.entropy, abs=1e-4)
+    assert noise.log_density(rows) == pytest.approx(np.log(naive.resp[:, 2]) + naive.log_prob)
+    coefficients = prepare_prediction(mixture, missing=True)
+    scored = predict(rows, None, coefficients, 2, Wanted(probabilities=True, log_density=True))
+    np.testing.assert_allclose(scored.log_density, naive.log_prob, atol=1e-5)
+    np.testing.assert_allclose(scored.probabilities, naive.resp, atol=1e-6)
+    filled, gaps = impute(rows, coefficients, 2, errors=True), np.isnan(rows)
+    np.testing.assert_allclose(filled.values[gaps], naive.imputed[gaps], atol=1e-5)
+    np.testing.assert_allclose(filled.errors[gaps], np.sqrt(naive.variances[gaps]), atol=1e-5)
+
+
+def of_gaussians(statistics):
+    """Return the statistics without the row of the noise, which is the last of three."""
+    return replace(statistics, sums=statistics.sums[:2])
 
 
 def test_a_row_without_any_value_has_the_log_density_0_the_weights_and_the_label_of_rows_left_out():
