@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import dask
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.json_schema import GenerateJsonSchema
 
 from .chunked.memory import ComputeOptions
 from .clusters.kinds import ClusterOptions, Threads
@@ -24,6 +25,7 @@ from .core.options.select import SelectOptions
 from .core.selection.sweep import Candidate
 from .errors import ConfigurationError
 from .filesystem.location import PUBLIC_OPTIONS, is_url, place, public, reading
+from .options import field_texts
 from .sources import DataOptions
 from .storage.run.directory import OutputOptions
 from .yaml_text import format_yaml, parse_yaml
@@ -32,7 +34,7 @@ from .yaml_text import format_yaml, parse_yaml
 class Config(BaseModel):
     """A job: what is read, fitted and written, and where it computes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: DataOptions
     """Where the rows are."""
@@ -227,12 +229,31 @@ def config_schema() -> dict[str, Any]:
 
     Beyond it the program checks what JSON Schema cannot say, such as memory in which no worker can start.
     """
-    schema = Config.model_json_schema()
+    schema = Config.model_json_schema(schema_generator=_DescribedSchema)
     _require_kinds(schema)
     sections = schema["properties"]
     for name in set(sections) - set(schema["required"]):
         sections[name] = {"anyOf": [sections[name], {"type": "null"}]}  # an empty section
     return schema
+
+
+class _DescribedSchema(GenerateJsonSchema):
+    """Generates the JSON Schema with the text below each field as its description."""
+
+    def model_schema(self, schema: Any) -> dict[str, Any]:
+        return _describe_fields(super().model_schema(schema), schema["cls"])
+
+    def dataclass_schema(self, schema: Any) -> dict[str, Any]:
+        return _describe_fields(super().dataclass_schema(schema), schema["cls"])
+
+
+def _describe_fields(schema: dict[str, Any], options: type) -> dict[str, Any]:
+    texts = field_texts(options)
+    described = {
+        name: one | ({"description": texts[name]} if name in texts else {})
+        for name, one in schema.get("properties", {}).items()
+    }
+    return schema | {"properties": described}
 
 
 def _require_kinds(schema: dict[str, Any]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 from dataclasses import dataclass
+from itertools import pairwise
+from textwrap import dedent
 from typing import Any
 
 STRICT: dict[str, object] = {
     "extra": "forbid",  # an unknown key is an error
-    "use_attribute_docstrings": True,  # the string below a field is its description in the schema
     "allow_inf_nan": False,
 }
 
@@ -75,3 +78,23 @@ class SizeInBytes:
         if n_bytes < self.minimum:
             raise ValueError(f"{value!r} is less than {self.minimum} bytes: raise it")
         return value if self.as_written and isinstance(value, str) else n_bytes
+
+
+def field_texts(options: type) -> dict[str, str]:
+    """Return the text below each field of a section's class and of its bases: its description in the schema.
+
+    They are read from the source, which takes longer than all else that starts a job: only the schema asks for them.
+    """
+    classes = [one for one in reversed(options.__mro__) if one.__module__.startswith(f"{__package__}.")]
+    return {name: text for one in classes for name, text in _texts_in(dedent(inspect.getsource(one)))}
+
+
+def _texts_in(source: str) -> list[tuple[str, str]]:
+    (definition,) = ast.parse(source).body
+    assert isinstance(definition, ast.ClassDef)
+    return [
+        (field.target.id, inspect.cleandoc(text.value.value))
+        for field, text in pairwise(definition.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    ]

@@ -5,6 +5,7 @@ import sys
 from importlib.metadata import entry_points
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -12,6 +13,7 @@ import daskgmm
 from daskgmm.cli import commands as cli
 from daskgmm.cli import main as entry
 
+OF_OTHER_JOBS = {"scipy.stats", "sklearn", "matplotlib", "h5py", "fsspec.implementations.http", "mlflow", "onnx"}
 HEAVY = {"numba", "scipy", "sklearn", "zarr", "distributed", "pydantic", "rich", "dask.array", "pandas"}
 
 
@@ -36,6 +38,35 @@ def test_help_imports_nothing_that_takes_long(option):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     listed = done.stdout.rpartition("imported:")[2].split()
     assert HEAVY & set(listed) == set()
+
+
+def test_a_job_on_a_file_imports_nothing_of_other_jobs(tmp_path):
+    np.save(tmp_path / "rows.npy", np.zeros((8, 2)))
+    program = (
+        "import sys\n"
+        "from daskgmm.cli.main import main\n"
+        f"main(['fit', {str(tmp_path / 'rows.npy')!r}, '-k', '2', '--dry-run'], standalone_mode=False)\n"
+        "print('imported:', *sorted(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    listed = set(done.stdout.rpartition("imported:")[2].split())
+    assert "numba" in listed
+    assert OF_OTHER_JOBS & listed == set()
+
+
+def test_commands_are_imported_without_garbage_collections():
+    program = (
+        "import gc, sys\n"
+        "from daskgmm.cli.main import main\n"
+        "before = sum(generation['collections'] for generation in gc.get_stats())\n"
+        "main(['fit', '--help'], standalone_mode=False)\n"
+        "after = sum(generation['collections'] for generation in gc.get_stats())\n"
+        "print('times:', after - before, gc.isenabled(), gc.get_freeze_count() > 100_000)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    times, *collecting = done.stdout.rpartition("times:")[2].split()
+    assert int(times) < 20  # hundreds otherwise
+    assert collecting == ["True", "True"]
 
 
 def test_the_estimator_imports_nothing_that_stores():

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from ...core.arrays.types import Array
 from .report_data import Story
@@ -50,7 +50,7 @@ def not_at_random(story: Story) -> Iterator[tuple[str, str]]:
     statistics = np.nan_to_num(terms[present]).sum(axis=0)
     spread = np.ptp(shares[present], axis=0)
     freedom = int(present.sum()) - 1
-    told = (chi2.sf(statistics, max(freedom, 1)) * gaps.shape[1] < _RARE) & (spread > _LARGE)
+    told = (chdtrc(max(freedom, 1), statistics) * gaps.shape[1] < _RARE) & (spread > _LARGE)
     for i in np.flatnonzero(told)[np.argsort(-statistics[told])][:3]:
         low, high = shares[present, i].min(), shares[present, i].max()
         yield (
