@@ -13,19 +13,30 @@ from .defaults import register_defaults
 
 if TYPE_CHECKING:
     from .estimators.bayesian_mixture import BayesianGaussianMixture
+    from .estimators.bootstrap import bootstrap
     from .estimators.gaussian_mixture import GaussianMixture
+    from .estimators.likelihood_ratio import likelihood_ratio_test
     from .estimators.saved_model import load_model
     from .estimators.selector import GaussianMixtureSelector
 
 register_defaults()
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # what a program does not ask for is not printed
 
-__all__ = ["BayesianGaussianMixture", "GaussianMixture", "GaussianMixtureSelector", "load_model"]
+__all__ = [
+    "BayesianGaussianMixture",
+    "GaussianMixture",
+    "GaussianMixtureSelector",
+    "bootstrap",
+    "likelihood_ratio_test",
+    "load_model",
+]
 
 _HOMES = {
     "BayesianGaussianMixture": "daskgmm.estimators.bayesian_mixture",
     "GaussianMixture": "daskgmm.estimators.gaussian_mixture",
     "GaussianMixtureSelector": "daskgmm.estimators.selector",
+    "bootstrap": "daskgmm.estimators.bootstrap",
+    "likelihood_ratio_test": "daskgmm.estimators.likelihood_ratio",
     "load_model": "daskgmm.estimators.saved_model",
 }
 

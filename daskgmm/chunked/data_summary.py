@@ -39,7 +39,7 @@ def survey_and_sample(
     check(result, rows)
     if result.has_gaps:
         result = _with_correlations_of(sample, result, rows.naming)
-    if resolution == "auto":
+    if isinstance(resolution, str):
         (steps,) = compute(delayed(_steps, pure=False)(sample))
     else:
         steps = steps_of(resolution, rows.n_features)

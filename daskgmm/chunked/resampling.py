@@ -1,0 +1,63 @@
+"""The expectation pass of a bootstrap: many mixtures, each with the rows weighted anew, from one read of the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.kernels.natural_parameters import Coefficients, prepare
+from ..core.mixture.data_summary import Survey
+from ..core.mixture.mixture import Mixture
+from ..core.mixture.statistics import Statistics
+from ..core.selection.resampling import Resampling, expect_resampled
+from .map_reduce import compute, map_reduce
+from .rows import Rows
+from .sweep import batches, bytes_in_pass
+
+Parts = tuple[Statistics, ...]
+Shared = tuple[tuple[Coefficients, ...], tuple[int, ...], Resampling]
+
+
+@dataclass(frozen=True, eq=False)
+class ResampledExpectation:
+    """A pass over chunked rows: mixtures and the numbers of their resamples in, their statistics out.
+
+    Mixtures whose statistics and coefficients exceed `batch_bytes` go in several reads of the rows.
+    """
+
+    rows: Rows
+    survey: Survey  # of these rows
+    resampling: Resampling
+    batch_bytes: int = 64 * 2**20
+
+    def __call__(self, mixtures: tuple[Mixture, ...], resamples: tuple[int, ...]) -> Parts:
+        k, d = mixtures[0].means.shape
+        size = bytes_in_pass(k, d, mixtures[0].covariance_type, some_rows=True)
+        found: list[Statistics] = []
+        for batch in batches([size] * len(mixtures), self.batch_bytes):
+            found += self._pass(mixtures[batch], resamples[batch])
+        return tuple(found)
+
+    def _pass(self, mixtures: tuple[Mixture, ...], resamples: tuple[int, ...]) -> Parts:
+        coefficients = tuple(prepare(one, self.survey, some_rows=True) for one in mixtures)
+        firsts = np.concatenate([[0], np.cumsum(self.rows.block_sizes)[:-1]]).tolist()
+        shared = coefficients, resamples, self.resampling
+        (total,) = compute(
+            map_reduce(self.rows, _expect_chunk, _expect_combine, shared, dict(enumerate(firsts)), "bootstrap")
+        )
+        parts: Parts = total
+        return parts
+
+
+def _expect_chunk(block: NDArray[Any], weights: NDArray[Any] | None, shared: Shared, first_row: int) -> Parts:
+    coefficients, resamples, resampling = shared
+    return expect_resampled(block, weights, coefficients, resamples, first_row, resampling)
+
+
+def _expect_combine(parts: list[Parts]) -> Parts:
+    return tuple(reduce(add, of_one) for of_one in zip(*parts, strict=True))
