@@ -17,7 +17,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from .chunked.memory import ComputeOptions
 from .clusters.kinds import ClusterOptions, Threads
-from .core.em.labelled_rows import LABELS_AND_MISSING
+from .core.em.labelled_rows import LABELS_AND_LOW_RANK
 from .core.kernels.natural_parameters import VOLUME_AND_MISSING
 from .core.options.fit import FitOptions, ModelOptions
 from .core.options.prior import check_prior
@@ -85,8 +85,8 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _check_labels(self) -> Config:
-        if self.data.labels is not None and self.data.missing == "marginal":
-            raise ConfigurationError(f"data.labels {self.data.labels!r}: {LABELS_AND_MISSING}")
+        if self.data.labels is not None and self.model.n_factors is not None:
+            raise ConfigurationError(f"data.labels {self.data.labels!r}: {LABELS_AND_LOW_RANK}")
         return self
 
     @model_validator(mode="after")

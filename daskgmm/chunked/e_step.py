@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..core.em.e_step import expect
+from ..core.em.e_step import expect, expect_labelled
 from ..core.em.labelled_rows import LabelledRows, with_labelled
 from ..core.kernels.natural_parameters import Coefficients, prepare
 from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.statistics import Statistics
+from .labelled_rows import LabelledGaps
 from .map_reduce import compute, map_reduce
 from .rows import Rows
 
@@ -30,13 +31,17 @@ class Expectation:
     survey: Survey  # of these rows
     dtype: DTypeLike = np.float64  # of the products
     labelled: LabelledRows | None = None  # other rows, whose components are known; the survey is of them too
+    gappy: LabelledGaps | None = None  # and those of them that have gaps
 
     def __call__(self, mixtures: tuple[Mixture, ...]) -> Parts:
         some_rows = self.labelled is not None
         coefficients = tuple(prepare(mixture, self.survey, self.dtype, some_rows=some_rows) for mixture in mixtures)
         own = dict.fromkeys(range(len(self.rows.block_sizes)))
-        (total,) = compute(map_reduce(self.rows, _expect_chunk, _expect_combine, coefficients, own, "expect"))
-        statistics: Parts = total
+        passes = [map_reduce(self.rows, _expect_chunk, _expect_combine, coefficients, own, "expect")]
+        if self.gappy is not None:
+            rows, labels = self.gappy.rows, self.gappy.labels
+            passes.append(map_reduce(rows, _expect_labelled, _expect_combine, coefficients, labels, "expect-labelled"))
+        statistics: Parts = _expect_combine(list(compute(*passes)))
         return with_labelled(statistics, coefficients, self.labelled)
 
 
@@ -44,6 +49,12 @@ def _expect_chunk(
     block: NDArray[Any], weights: NDArray[Any] | None, coefficients: tuple[Coefficients, ...], own: None
 ) -> Parts:
     return expect(block, weights, coefficients)
+
+
+def _expect_labelled(
+    block: NDArray[Any], weights: NDArray[Any] | None, coefficients: tuple[Coefficients, ...], labels: NDArray[Any]
+) -> Parts:
+    return expect_labelled(block, weights, labels.reshape(-1), coefficients)
 
 
 def _expect_combine(parts: list[Parts]) -> Parts:

@@ -14,9 +14,9 @@ from dask.delayed import Delayed, delayed
 from numpy.typing import NDArray
 
 from ..core.em.e_step import Expectation
-from ..core.em.labelled_rows import LABELS_AND_MISSING, UNKNOWN, LabelledRows
+from ..core.em.labelled_rows import UNKNOWN, LabelledRows
 from ..core.mixture.data_summary import Survey, survey
-from ..errors import ConfigurationError, DataError
+from ..errors import DataError
 from .data_summary import survey_and_sample
 from .map_reduce import FAN_IN, compute, in_slot
 from .rows import Rows, aligned
@@ -26,24 +26,40 @@ from .rows import Rows, aligned
 class _Classes:
     """What rows tell of the classes that they are labelled with; merges by `+`."""
 
-    surveys: tuple[Survey, ...]
+    complete: tuple[Survey, ...]  # of the rows without gaps
+    gappy: tuple[Survey, ...]  # of those with gaps
     first_bad: tuple[int, float] | None = None  # row and label, if it is that of no component
     some_unknown: bool = False  # whether a row of positive weight has no label
 
     def __add__(self, other: _Classes) -> _Classes:
-        pairs = zip(self.surveys, other.surveys, strict=True)
-        some_unknown = self.some_unknown or other.some_unknown
-        return _Classes(tuple(one + more for one, more in pairs), self.first_bad or other.first_bad, some_unknown)
+        complete = tuple(one + more for one, more in zip(self.complete, other.complete, strict=True))
+        gappy = tuple(one + more for one, more in zip(self.gappy, other.gappy, strict=True))
+        return _Classes(complete, gappy, self.first_bad or other.first_bad, self.some_unknown or other.some_unknown)
 
 
-def summarise_labelled(rows: Rows, labels: da.Array, n_components: int) -> LabelledRows:
-    """Return the moments of the labelled rows of each component, from a pass over all rows.
+@dataclass(frozen=True, eq=False)
+class LabelledGaps:
+    """Chunked rows of which some are labelled and have gaps."""
+
+    rows: Rows
+    labels: da.Array  # (*grid), in the chunks of the rows
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSummary:
+    """What one pass tells of the labelled rows."""
+
+    complete: LabelledRows  # the moments of those without gaps
+    all_rows: LabelledRows  # and of all of them, by the values that they have: for starts on a sample
+    has_gaps: bool
+
+
+def summarise_labelled(rows: Rows, labels: da.Array, n_components: int, survey: Survey) -> LabelledSummary:
+    """Return the moments of the labelled rows of each component, from a pass over all rows, of which the survey is.
 
     `labels` (*grid) are whole numbers from 0 to n_components - 1, or -1. Raises DataError for others, and if no row is
     without label.
     """
-    if rows.missing:
-        raise ConfigurationError(LABELS_AND_MISSING)
     firsts = np.concatenate([[0], np.cumsum(rows.block_sizes)[:-1]]).tolist()
     lazy = [labels.rechunk(rows.array.chunks[:-1]), rows.array, *([] if rows.weights is None else [rows.weights])]
     blocks = zip(*(one.to_delayed().ravel() for one in lazy), strict=True)
@@ -53,7 +69,8 @@ def summarise_labelled(rows: Rows, labels: da.Array, n_components: int) -> Label
         groups = [parts[at : at + FAN_IN] for at in range(0, len(parts), FAN_IN)]
         parts = [delayed(_merge, pure=False)(group) for group in groups]
     (found,) = compute(parts[0])
-    return _moments(found, rows, n_components)
+    _check(found, rows, n_components)
+    return _moments(found, survey)
 
 
 def _summarise(
@@ -68,18 +85,25 @@ def _summarise_block(
     flat, own = aligned(block).reshape(-1, block.shape[-1]), labels.reshape(-1)
     bad = np.flatnonzero(~np.isin(own, np.arange(UNKNOWN, n_components)))
     weights = None if weights is None else aligned(weights).reshape(-1)
-    members = (own == component for component in range(n_components))
-    surveys = tuple(survey(flat[one], None if weights is None else weights[one]) for one in members)
+    has_gaps = np.isnan(flat).any(axis=1)
+    complete, gappy = (
+        tuple(
+            survey(flat[one], None if weights is None else weights[one], missing=True)
+            for one in (chosen & (own == component) for component in range(n_components))
+        )
+        for chosen in (~has_gaps, has_gaps)
+    )
     unknown = own == UNKNOWN if weights is None else (own == UNKNOWN) & (weights != 0)
     first_bad = (first_row + int(bad[0]), float(own[bad[0]])) if len(bad) else None
-    return _Classes(surveys, first_bad, bool(unknown.any()))
+    return _Classes(complete, gappy, first_bad, bool(unknown.any()))
 
 
 def _merge(parts: Sequence[_Classes]) -> _Classes:
     return reduce(lambda one, other: one + other, parts)
 
 
-def _moments(found: _Classes, rows: Rows, n_components: int) -> LabelledRows:
+def _check(found: _Classes, rows: Rows, n_components: int) -> None:
+    """Raise DataError for labels that are none, and if no row is without label."""
     if found.first_bad is not None:
         row, label = found.first_bad
         raise DataError(
@@ -88,10 +112,32 @@ def _moments(found: _Classes, rows: Rows, n_components: int) -> LabelledRows:
         )
     if not found.some_unknown:
         raise DataError("all rows of positive weight have labels: label those -1 whose component is to be found")
-    counts = np.array([one.weight_sum for one in found.surveys])
+
+
+def _moments(found: _Classes, survey: Survey) -> LabelledSummary:
+    complete = _of_classes(found.complete)
+    if not any(one.n_rows for one in found.gappy):
+        return LabelledSummary(complete, complete, has_gaps=False)
+    together = (one + more for one, more in zip(found.complete, found.gappy, strict=True))
+    return LabelledSummary(complete, _of_classes([_filled(one, survey) for one in together]), has_gaps=True)
+
+
+def _of_classes(surveys: Sequence[Survey]) -> LabelledRows:
+    counts = np.array([one.weight_sum for one in surveys])
     safe = np.where(counts > 0, counts, 1.0)[:, None, None]
-    covariances = np.array([one.scatter for one in found.surveys]) / safe
-    return LabelledRows(counts, np.array([one.mean for one in found.surveys]), covariances)
+    covariances = np.array([one.scatter for one in surveys]) / safe
+    return LabelledRows(counts, np.array([one.mean for one in surveys]), covariances)
+
+
+def _filled(one: Survey, survey: Survey) -> Survey:
+    """Return the survey of a class as if its rows had no gaps: by the values that they have, else by all rows'."""
+    if not one.has_gaps:
+        return one
+    known = one.column_weights > 0
+    root = np.sqrt(np.where(known, one.column_weights, 1.0))
+    scatter = one.weight_sum * np.where(known, one.scatter / np.outer(root, root), np.diag(survey.variance))
+    mean = np.where(known, one.mean, survey.mean)
+    return replace(one, origin=mean, lead=np.zeros_like(mean), scatter=scatter, n_gaps=(), value_weights=())
 
 
 def lazy_labels(array: Any, rows: Rows) -> da.Array:

@@ -7,6 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 import dask
+import dask.array as da
+from dask.core import flatten
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import DataNode, List, Task, TaskRef
@@ -35,12 +37,13 @@ def map_reduce(
     chunk: ChunkFunction,
     combine: Callable[[list[Any]], Any],
     shared: Any,
-    own: Mapping[int, Any],
+    own: Mapping[int, Any] | da.Array,
     name: str,
 ) -> Delayed:
     """Return, lazily, combine over blocks of chunk(rows, weights, shared, own of the block).
 
-    `own` names the blocks that are taken by their numbers, in rising order: all or some.
+    `own` names the blocks that are taken by their numbers, in rising order: all or some. Or it is an array (*grid) in
+    the chunks of the rows: all are taken, each with its own block of that.
 
     `shared` enters the graph once, as a task of its own; on a cluster each worker fetches it once.
     """
@@ -49,7 +52,7 @@ def map_reduce(
     layer: dict[Any, Any] = {shared_key: DataNode(shared_key, shared)}
     keys: list[Any] = []
     block_keys = rows.block_keys
-    for number, argument in own.items():
+    for number, argument in (_blocks_of(own) if isinstance(own, da.Array) else own).items():
         block, weights = block_keys[number]
         key = (f"{name}{CHUNK}", number)
         weights_ref = None if weights is None else TaskRef(weights)
@@ -62,8 +65,13 @@ def map_reduce(
         keys = [(f"{name}-combine", level, number) for number in range(len(groups))]
         for key, group in zip(keys, groups, strict=True):
             layer[key] = Task(key, combine, List(*(TaskRef(one) for one in group)))
-    collections = [rows.array] if rows.weights is None else [rows.array, rows.weights]
+    collections = [one for one in (rows.array, rows.weights, own) if isinstance(one, da.Array)]
     return Delayed(keys[0], HighLevelGraph.from_collections(name, layer, dependencies=collections), layer=name)
+
+
+def _blocks_of(array: da.Array) -> dict[int, TaskRef]:
+    """Return references to the blocks of an array, by their numbers in C order."""
+    return {number: TaskRef(key) for number, key in enumerate(flatten(array.__dask_keys__()))}
 
 
 def compute(*results: Any) -> tuple[Any, ...]:

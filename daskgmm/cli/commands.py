@@ -273,6 +273,12 @@ def _prediction_config(run_dir: str, overrides: tuple[str, ...], folder: str) ->
             raise ConfigurationError(
                 f"override {override!r}: a prediction takes data, cluster, compute and output only"
             )
+        key, _, value = override.partition("=")
+        if key.strip() in ("data.labels", "data.weights") and value.strip() != "null":
+            raise ConfigurationError(
+                f"override {override!r}: a prediction takes no labels and no weights: leave it out (data.columns "
+                "chooses the features of a table)"
+            )
     default = f"output.directory={json.dumps(str(place(run_dir) / folder))}"
     return load_config(str(place(run_dir) / CONFIG), (default, *overrides))
 

@@ -11,14 +11,15 @@ from dask.delayed import Delayed
 from ..chunked.data_summary import survey_and_sample
 from ..chunked.e_step import Expectation
 from ..chunked.initialization import run_labelled, run_restarts, starts, suggest_from
-from ..chunked.labelled_rows import sample_beside_labelled, summarise_labelled, without_labelled
+from ..chunked.labelled_rows import LabelledGaps, sample_beside_labelled, summarise_labelled, without_labelled
 from ..chunked.rows import Rows
-from ..core.em.labelled_rows import LabelledRows
+from ..core.em.labelled_rows import LABELS_AND_LOW_RANK, LabelledRows
 from ..core.em.loop import EMOptions, State, Trial, iterate, no_suggestion
 from ..core.init.starts import Given, Race
 from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
 from ..core.options.fit import FitOptions, ModelOptions
+from ..errors import ConfigurationError
 from ..events import Listener, Phase
 from .checks import check_fittable, check_width
 
@@ -45,6 +46,7 @@ class Fit:
     seed: int
     em: EMOptions
     labelled: LabelledRows | None = None  # rows beside these, whose components are known; the summary is of them too
+    gappy: LabelledGaps | None = None  # and those of them that have gaps
 
 
 def prepare_fit(
@@ -62,14 +64,18 @@ def prepare_fit(
     two more reads of the data. Raises ConfigurationError if this machine cannot hold such a mixture.
     """
     check_width(model, rows.n_features)
+    if labels is not None and model.n_factors is not None:
+        raise ConfigurationError(LABELS_AND_LOW_RANK)
     size = options.n_sample(model, rows.n_features)
     survey, sample = survey_and_sample(rows, size, seed, model.resolution)
-    em, labelled = options.em(model, survey, accelerate=accelerate), None
-    if labels is not None:
-        labelled = summarise_labelled(rows, labels, model.n_components)
-        rows = without_labelled(rows, labels)
-        sample = sample_beside_labelled(rows, labelled, size, seed)
-    return Fit(rows, survey, sample, model, options, seed, em, labelled)
+    em = options.em(model, survey, accelerate=accelerate)
+    if labels is None:
+        return Fit(rows, survey, sample, model, options, seed, em)
+    found = summarise_labelled(rows, labels, model.n_components, survey)
+    gappy = LabelledGaps(rows, labels.rechunk(rows.array.chunks[:-1])) if found.has_gaps else None
+    rows = without_labelled(rows, labels)
+    sample = sample_beside_labelled(rows, found.all_rows, size, seed)
+    return Fit(rows, survey, sample, model, options, seed, em, found.complete, gappy)
 
 
 def initial_state(fit: Fit, start: Start, listen: Listener) -> tuple[State, Race]:
@@ -100,6 +106,6 @@ def _restarts(fit: Fit, given: Given, listen: Listener) -> Race:
 
 def run_em(fit: Fit, state: State, keep: Callable[[State], None]) -> State:
     """Run EM on all rows from a state until every trial has stopped; `keep` gets the state after each pass."""
-    expect = Expectation(fit.rows, fit.survey, fit.options.compute_dtype, fit.labelled)
+    expect = Expectation(fit.rows, fit.survey, fit.options.compute_dtype, fit.labelled, fit.gappy)
     suggest = suggest_from(fit.sample, fit.survey, fit.em) if fit.labelled is None else no_suggestion
     return iterate(state, expect, fit.em, keep, suggest)

@@ -269,6 +269,7 @@ def test_a_prediction_refuses_what_it_would_ignore(job):
     run("fit", "job.yaml")
     assert "takes data, cluster, compute and output only" in refused("predict", "run", "model.n_components=7", code=2)
     assert "nothing is to be written" in refused("predict", "run", "output.labels=false", code=2)
+    assert "takes no labels and no weights" in refused("predict", "run", "data.labels=known.npy", code=2)
 
 
 def test_rows_without_weights_are_scored_by_a_weighted_fit(job, rows):

@@ -13,6 +13,7 @@ from sklearn.datasets import load_iris
 from daskgmm import GaussianMixture
 from daskgmm.core.mixture.covariance import FAMILIES
 from daskgmm.errors import ConfigurationError, DataError
+from tests import oracles
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "data" / "semi_supervised.json").read_text())
 IRIS, SPECIES = load_iris(return_X_y=True)
@@ -85,6 +86,59 @@ def test_labels_with_chunks_samples_weights_and_far_rows_give_the_same_model():
     np.testing.assert_allclose(fitted(sample_weight=left_out, tol=1e-9).means_, rest.means_, atol=1e-3)
 
 
+def with_gaps(rows, share=0.2, seed=3):
+    """Return rows with values missing at random, none in the first feature."""
+    rows = rows.copy()
+    rows[:, 1:][np.random.default_rng(seed).random(rows[:, 1:].shape) < share] = np.nan
+    return rows
+
+
+@pytest.mark.parametrize(("family", "offset"), [("full", 0.0), ("full", 1e6), ("diag", 0.0), ("tied", 0.0)])
+def test_labelled_rows_with_gaps_count_by_what_they_have(family, offset):
+    rows = with_gaps(IRIS) + offset
+    options = {"missing": "marginal", "tol": 1e-10, "max_iter": 2_000, "reg_covar": 0, "resolution": 0}
+    model = fitted(rows, covariance_type=family, **options)
+    parameters = oracles.Parameters(family, model.weights_, model.means_ - offset, model.covariances_)
+    naive = oracles.missing_step(rows - offset, None, parameters)
+    known = LABELS >= 0
+    level = np.where(
+        known,
+        (np.log(np.maximum(naive.resp, 1e-300)) + naive.log_prob[:, None])[np.arange(150), LABELS],
+        naive.log_prob,
+    )
+    assert model.lower_bound_ == pytest.approx(level.mean(), abs=1e-6)
+    assert np.diff(model.lower_bounds_).min(initial=0) >= 0
+    resp = np.where(known[:, None], np.eye(3)[LABELS], naive.resp)
+    np.testing.assert_allclose(model.weights_, resp.mean(axis=0), atol=1e-4)
+    dense = oracles.dense_covariances(parameters)
+    for c, (mean, covariance) in enumerate(zip(parameters.means, dense, strict=True)):
+        own = oracles.Parameters("full", np.ones(1), mean[None], covariance[None])
+        alone = oracles.missing_step(rows - offset, resp[:, c], own)
+        np.testing.assert_allclose(mean, alone.first[0] / alone.counts[0], atol=1e-3)
+
+
+def test_labelled_rows_with_gaps_in_chunks_with_weights_and_noise():
+    rows, options = with_gaps(IRIS), {"missing": "marginal", "tol": 1e-9}
+    weights = np.random.default_rng(0).integers(0, 3, 150)
+    repeated = np.repeat(np.arange(150), weights)
+    one = fitted(rows, sample_weight=weights, **options)
+    chunks = da.from_array(rows, chunks=(40, 4)), da.from_array(LABELS, chunks=50)
+    np.testing.assert_allclose(fitted(*chunks, sample_weight=weights, **options).means_, one.means_, atol=1e-3)
+    copies = fitted(rows[repeated], LABELS[repeated], **options)
+    np.testing.assert_allclose(copies.means_, one.means_, atol=1e-3)
+    noisy = fitted(rows, noise=True, missing="marginal")
+    assert noisy.weights_.sum() + noisy.noise_weight_ == pytest.approx(1)
+    assert np.diff(noisy.lower_bounds_).min(initial=0) >= 0
+
+
+def test_a_class_whose_rows_all_lack_a_feature_is_found():
+    rows = IRIS.copy()
+    rows[LABELS == 1, 2] = np.nan
+    rows[0] = np.nan
+    model = fitted(rows, missing="marginal")
+    assert (model.predict(rows)[LABELS == 1] == 1).mean() > 0.8
+
+
 def test_labels_go_with_noise_and_frozen_components():
     box = np.random.default_rng(0).uniform(IRIS.min(axis=0), IRIS.max(axis=0), (40, 4))
     rows, labels = np.concatenate([IRIS, box]), np.concatenate([LABELS, np.full(40, -1)])
@@ -101,12 +155,13 @@ def test_labels_go_with_noise_and_frozen_components():
     [
         ({"noise": True}, None),
         ({"noise": True, "covariance_type": "tied"}, LABELS),
+        ({"noise": True, "missing": "marginal"}, LABELS),
         ({"frozen": [0], "means_init": IRIS[[0, 60, 120]], "precisions_init": np.array([np.eye(4)] * 3)}, LABELS),
     ],
-    ids=["noise", "noise and labels", "frozen and labels"],
+    ids=["noise", "noise and labels", "gaps, noise and labels", "frozen and labels"],
 )
 def test_schedulers_give_the_same_bits(options, labels):
-    rows = da.from_array(IRIS, chunks=(40, 4))
+    rows = da.from_array(with_gaps(IRIS) if "missing" in options else IRIS, chunks=(40, 4))
     models = []
     for scheduler in ("sync", "threads"):
         with dask.config.set(scheduler=scheduler, num_workers=3):
@@ -126,7 +181,12 @@ def test_targets_that_are_no_labels_are_ignored(y):
         (np.where(LABELS == 2, 3, LABELS), {}, DataError, r"row 104 has the label 3: .* 0 to 2, or -1"),
         (np.where(LABELS == 2, -2, LABELS), {}, DataError, "has the label -2"),
         (LABELS[:100], {}, DataError, "give one label for each row"),
-        (LABELS, {"missing": "marginal"}, ConfigurationError, "take no missing values"),
+        (
+            LABELS,
+            {"covariance_type": "low_rank", "n_factors": 2},
+            ConfigurationError,
+            "not for covariance_type low_rank",
+        ),
     ],
 )
 def test_labels_that_cannot_be_are_refused(labels, options, error, message):

@@ -66,9 +66,9 @@ def test_labels_that_cannot_be_are_refused(tmp_path, labels, message):
         fit(config(tmp_path, stored(tmp_path, "npy", labels)))
 
 
-def test_labels_with_missing_values_or_in_a_sweep_are_refused(tmp_path):
+def test_labels_of_factor_analysers_or_in_a_sweep_are_refused(tmp_path):
     data = stored(tmp_path, "npy")
-    with pytest.raises(ConfigurationError, match="take no missing values"):
-        config(tmp_path, data, "data.missing=marginal")
+    with pytest.raises(ConfigurationError, match="labelled rows are not for covariance_type low_rank"):
+        config(tmp_path, data, "model.covariance_type=low_rank", "model.n_factors=2")
     with pytest.raises(ConfigurationError, match="is for daskgmm fit"):
         select(config(tmp_path, data))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
@@ -13,11 +13,12 @@ from numpy.typing import DTypeLike, NDArray
 from ...blas import single_threaded
 from ..arrays.blocks import blocks
 from ..kernels.batching import expect_stacked, expect_with_gaps, stacked
+from ..kernels.low_rank import LowRank
 from ..kernels.natural_parameters import Coefficients, prepare
 from ..mixture.data_summary import Survey
 from ..mixture.mixture import Mixture
 from ..mixture.statistics import Statistics
-from .labelled_rows import LabelledRows, with_labelled
+from .labelled_rows import UNKNOWN, LabelledRows, with_labelled
 
 Rows = NDArray[np.number]
 Expect = Callable[[tuple[Mixture, ...]], tuple[Statistics, ...]]
@@ -30,6 +31,31 @@ def expect(rows: Rows, row_weights: Rows | None, coefficients: tuple[Coefficient
     with single_threaded():
         parts = [expect_block(coefficients, stacks, block, weights) for block, weights in blocks(rows, row_weights)]
     return tuple(reduce(add, of_one) for of_one in zip(*parts, strict=True))
+
+
+def expect_labelled(
+    rows: Rows, row_weights: Rows | None, labels: NDArray[np.integer], coefficients: tuple[Coefficients, ...]
+) -> tuple[Statistics, ...]:
+    """Return the statistics of the rows (n, d) with gaps that are labelled, one for each mixture.
+
+    `labels` (n,) are numbers of components, or UNKNOWN. A row of component c adds log(w_c N(x_o|c)) of what it has to
+    the log-likelihood, and its expected sums under c alone.
+    """
+    with_gaps = np.isnan(rows).any(axis=1) & (labels != UNKNOWN)
+    found = tuple(one.zero for one in coefficients if not isinstance(one, LowRank))
+    for component in np.unique(labels[with_gaps]).tolist():
+        own = with_gaps & (labels == component)
+        alone = tuple(one.take(component) for one in coefficients if not isinstance(one, LowRank))
+        parts = expect(rows[own], None if row_weights is None else row_weights[own], alone)
+        found = tuple(_add_component(before, component, part) for before, part in zip(found, parts, strict=True))
+    return found
+
+
+def _add_component(statistics: Statistics, component: int, part: Statistics) -> Statistics:
+    """Return statistics with those of one component added to them."""
+    sums = np.zeros_like(statistics.sums)
+    sums[component] = part.sums[0]
+    return statistics + replace(part, sums=sums)
 
 
 @dataclass(frozen=True, eq=False)

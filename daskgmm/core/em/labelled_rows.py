@@ -2,7 +2,8 @@
 
 The responsibility of a labelled row is 1 for its component whatever the mixture, so its sums are the same in all
 passes: they are pseudo-statistics T0, which the M-step takes beside those of all other rows. A row of class c adds
-log(w_c N(x|c)) to the log-likelihood, and nothing to the entropy.
+log(w_c N(x|c)) to the log-likelihood, and nothing to the entropy. The sums of a row with gaps are expected ones, which
+change with the mixture: such rows are part of each pass (`e_step.expect_labelled`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from ..kernels.natural_parameters import Centred, Coefficients, Shared
 from ..mixture.feature_map import FeatureMap, Moments, pack_sums
 from ..mixture.statistics import Statistics
 
-LABELS_AND_MISSING = "labelled rows take no missing values: leave incomplete rows out by a mask"
+LABELS_AND_LOW_RANK = (
+    "labelled rows are not for covariance_type low_rank: leave labels out, or take another covariance_type"
+)
 UNKNOWN = -1  # label of a row whose component is not known
 
 
@@ -57,9 +60,7 @@ class LabelledRows:
     def add_to(self, statistics: Statistics, coefficients: Coefficients) -> Statistics:
         """Return the statistics of a pass with those of the labelled rows; raise ConfigurationError for low rank."""
         if isinstance(coefficients, LowRank):
-            raise ConfigurationError(
-                "labelled rows are not for covariance_type low_rank: leave labels out, or take another covariance_type"
-            )
+            raise ConfigurationError(LABELS_AND_LOW_RANK)
         sums = self.sums(coefficients)
         return replace(
             statistics,

@@ -94,3 +94,8 @@ def missing_terms(
     origins = centres.T if centred else np.empty((0, len(centres)))
     parts = last, gradients.T, origins, constants.T, centres.T
     return kernels.MissingTerms(*(np.ascontiguousarray(part, np.float64) for part in parts))
+
+
+def take_terms(terms: kernels.MissingTerms, components: slice) -> kernels.MissingTerms:
+    """Return the terms of some components."""
+    return kernels.MissingTerms(*(np.ascontiguousarray(part[..., components]) for part in terms))

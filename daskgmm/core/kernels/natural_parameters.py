@@ -34,7 +34,7 @@ from . import compiled as kernels
 from . import missing_compiled, missing_prediction, pattern_compiled
 from .few_columns import expect_few, runs_in_few
 from .low_rank import NO_MISSING, LowRank, prepare_low_rank
-from .missing import Pattern, missing_terms
+from .missing import Pattern, missing_terms, take_terms
 
 MAX_ERROR = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 3e-5}
 _LOG_ZERO = -1e30  # log weight of an empty component: finite, so that it stays out of every product as a number
@@ -102,6 +102,18 @@ class Shared:
     def expected_joint(self, sums: Array) -> float:
         """Return sum_n sum_k r_nk log(w_k N(x_n|k)), which is linear in the statistics."""
         return float(np.vdot(self.theta, sums))
+
+    @property
+    def zero(self) -> Statistics:
+        """The statistics of no rows."""
+        k, n_columns = self.theta.shape
+        return Statistics.zero(k, n_columns, centred=False)
+
+    def take(self, component: int) -> Shared:
+        """Return the coefficients of one component, with its weight."""
+        own = slice(component, component + 1)
+        missing = None if self.missing is None else take_terms(self.missing, own)
+        return replace(self, theta=self.theta[own], has_noise=False, missing=missing)
 
     def expect_missing(self, rows: NDArray[np.floating], row_weights: Array | None, gaps: Pattern) -> Statistics:
         """Return the statistics of the rows of a block that miss some values.
@@ -197,6 +209,19 @@ class Centred:
         linear = np.zeros(self.mixture.means.shape)
         coefficients = _pack(self.feature_map, constants, linear, quadratic, self.frame)
         return float(np.vdot(coefficients, sums))
+
+    @property
+    def zero(self) -> Statistics:
+        """The statistics of no rows."""
+        n_columns = self.feature_map.n_columns(self.frame.n_features)
+        return Statistics.zero(len(self.mixture.constants), n_columns, centred=True)
+
+    def take(self, component: int) -> Centred:
+        """Return the coefficients of one component, with its weight."""
+        own = slice(component, component + 1)
+        missing = None if self.missing is None else take_terms(self.missing, own)
+        mixture = kernels.Centred(*(part[own] for part in self.mixture))
+        return replace(self, mixture=mixture, has_noise=False, missing=missing)
 
     def _setting(self) -> kernels.Setting:
         d = self.frame.n_features
