@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dask.delayed import Delayed, delayed
 
@@ -10,10 +11,23 @@ from ..core.em.loop import EMOptions, Suggest, Suggestion, Trial
 from ..core.em.surrogate import suggested
 from ..core.init.labelled_starts import restart_labelled
 from ..core.init.split_merge import moved
-from ..core.init.starts import Race, SeedOptions, distinct, heat, near_the_best, ranked, restart, restart_seeds, start
+from ..core.init.starts import (
+    Race,
+    Restart,
+    SeedOptions,
+    distinct,
+    heat,
+    near_the_best,
+    ranked,
+    restart,
+    restart_seeds,
+    start,
+)
 from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
 from .map_reduce import compute, in_slot
+
+_OTHERS = 2  # times as many restarts, if all have collapsed
 
 
 def run_restarts(sample: Delayed, options: SeedOptions, seed: int) -> Race:
@@ -24,8 +38,7 @@ def run_restarts(sample: Delayed, options: SeedOptions, seed: int) -> Race:
     """
     second = delayed(heat, pure=False)(sample)
     first = delayed(heat, pure=False)(second)
-    seeds = restart_seeds(seed, options.n_init)
-    heats = compute(*(delayed(in_slot, pure=False)(restart, first, options, one) for one in seeds))
+    heats = _restarted(first, options, seed)
     best = ranked(heats)
     apart = distinct(heats)
     chosen = [trial for trial in apart if trial in ranked(apart)[: options.n_moved]]
@@ -35,6 +48,20 @@ def run_restarts(sample: Delayed, options: SeedOptions, seed: int) -> Race:
         trials = _moved(sample, options, near_the_best(ranked(distinct(trials)), options.n_finalists))
     others = [trial for trial in best if trial not in chosen]
     return Race(tuple(best), tuple(ranked(distinct(trials)) + others)[: options.n_finalists])
+
+
+def _restarted(part: Delayed, options: SeedOptions, seed: int) -> list[Restart]:
+    """Return restarts on a part of the sample, n_init of them, and others if all of these have collapsed.
+
+    In few rows k-means may find parts from which EM leads to components of single rows alone.
+    """
+    seeds = restart_seeds(seed, (1 + _OTHERS) * options.n_init)
+    own, others = seeds[: options.n_init], seeds[options.n_init :]
+    heats: list[Restart] = list(compute(*(delayed(in_slot, pure=False)(restart, part, options, one) for one in own)))
+    if any(isinstance(one, Trial) and one.merit[0] for one in heats):
+        return heats
+    near_rows = replace(options, init_params="random_from_data")
+    return heats + list(compute(*(delayed(in_slot, pure=False)(restart, part, near_rows, one) for one in others)))
 
 
 def _moved(part: Delayed, options: SeedOptions, trials: Sequence[Trial], *, deep: bool = False) -> list[Trial]:

@@ -113,3 +113,12 @@ def test_restarts_run_in_compute_slots(sample, n_slots):
     with dask.config.set({"scheduler": "threads", "num_workers": 8, COMPUTE_THREADS: n_slots}):
         run_restarts(delayed(watched), options, 0)
     assert 1 <= max(watched.seen) <= n_slots
+
+
+@pytest.mark.parametrize("seed", [0, 13])
+def test_other_restarts_are_made_if_em_leads_from_all_of_them_to_a_component_of_a_single_row(seed):
+    rows = np.random.default_rng(seed).normal(size=(40, 1))
+    options = SeedOptions(2, n_init=4, in_parts=False, em=EMOptions(tol=1e-6, accelerate=True))
+    race = run_restarts(sample_of(rows), options, 5)
+    assert race.finalists[0].merit[0]
+    assert race.finalists[0].mixture.weights.min() * 40 > 2
