@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from dask.delayed import delayed
 
+from daskgmm import GaussianMixture
 from daskgmm.chunked.data_summary import survey_and_sample
 from daskgmm.chunked.initialization import run_restarts
 from daskgmm.chunked.rows import Rows
@@ -118,7 +119,4 @@ def test_restarts_run_in_compute_slots(sample, n_slots):
 @pytest.mark.parametrize("seed", [0, 13])
 def test_other_restarts_are_made_if_em_leads_from_all_of_them_to_a_component_of_a_single_row(seed):
     rows = np.random.default_rng(seed).normal(size=(40, 1))
-    options = SeedOptions(2, n_init=4, in_parts=False, em=EMOptions(tol=1e-6, accelerate=True))
-    race = run_restarts(sample_of(rows), options, 5)
-    assert race.finalists[0].merit[0]
-    assert race.finalists[0].mixture.weights.min() * 40 > 2
+    assert 40 * GaussianMixture(2, random_state=0).fit(rows).weights_.min() > 2
