@@ -2,13 +2,18 @@
 
 import json
 
+import dask
 import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
 
 from daskgmm import GaussianMixture, GaussianMixtureSelector
+from daskgmm.core.em.priors import sample_covariance
+from daskgmm.core.mixture.covariance import FAMILIES
+from daskgmm.core.mixture.data_summary import survey
 from daskgmm.errors import DataError
+from tests import oracles
 from tests.conftest import DATA
 
 REFERENCE = json.loads((DATA / "missing.json").read_text())["fits"]
@@ -107,6 +112,59 @@ def test_chunks_change_rounding_alone(gappy, covariance_type):
     assert np.diff(whole.lower_bounds_).min(initial=0) >= 0
 
 
+def moments_of(naive):
+    """Return counts, means and covariances of the rows of a naive step."""
+    means = naive.first / naive.counts[:, None]
+    outer = means[:, :, None] * means[:, None, :]
+    return naive.counts, means, naive.second / naive.counts[:, None, None] - outer
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_limit_of_each_family_is_a_fixed_point_of_the_naive_step(gappy, name):
+    rows, weights = gappy[:80], np.random.default_rng(2).integers(0, 3, 80)
+    options = {"reg_covar": 0, "resolution": 0, "tol": 1e-11, "max_iter": 5_000, "n_init": 1, "random_state": 0}
+    model = GaussianMixture(2, covariance_type=name, missing="marginal", **options).fit(rows, sample_weight=weights)
+    mixture = model._mixture()
+    dense = oracles.Parameters("full", mixture.weights, mixture.means, mixture.matrices().dense)
+    naive = oracles.missing_step(rows, weights, dense)
+    assert model.lower_bound_ == pytest.approx(float(weights @ naive.log_prob) / weights.sum(), abs=1e-9)
+    assert np.diff(model.lower_bounds_).min(initial=0) >= 0
+    counts, means, own = moments_of(naive)
+    np.testing.assert_allclose(model.weights_, counts / counts.sum(), atol=1e-4)
+    np.testing.assert_allclose(model.means_, means, atol=1e-3)
+    layout = mixture.structure.layout
+    reduced = layout.gather(counts, np.array([layout.reduce(one) for one in own]))
+    expected = mixture.structure.estimate(counts, reduced, mixture.covariances)
+    np.testing.assert_allclose(mixture.covariances, expected, atol=2e-3)
+    np.testing.assert_allclose(model.impute(rows), naive.imputed, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["VVV", "EEI"])
+def test_a_prior_of_rows_with_gaps_is_raised_by_each_step(gappy, name):
+    model = GaussianMixture(3, covariance_type=name, missing="marginal", prior="default", random_state=0, tol=1e-8)
+    assert np.diff(model.fit(gappy).lower_bounds_).min(initial=0) >= 0
+
+
+def test_the_default_prior_has_the_variances_of_the_values_that_there_are(gappy):
+    prior = sample_covariance(survey(gappy, None, missing=True))
+    np.testing.assert_allclose(np.diagonal(prior), np.nanvar(gappy, axis=0, ddof=1))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"covariance_type": "EVE"}, {"noise": True}, {"covariance_type": "diag", "prior": "default"}]
+)
+def test_schedulers_give_the_same_bits(gappy, options):
+    rows, models = da.from_array(gappy, chunks=(70, 3)), []
+    for scheduler in ("sync", "threads"):
+        with dask.config.set(scheduler=scheduler, num_workers=3):
+            model = GaussianMixture(2, missing="marginal", sample_size=150, n_init=1, random_state=0, **options)
+            models.append(model.fit(rows))
+    for name in ("weights_", "noise_weight_", "means_", "covariances_", "lower_bounds_"):
+        np.testing.assert_array_equal(*(getattr(one, name) for one in models))
+    filled = [model.impute(rows).compute(scheduler=name) for name in ("sync", "threads")]
+    np.testing.assert_array_equal(*filled)
+
+
 def test_a_row_without_any_value_is_scored_0_and_has_a_label_of_its_own(gappy):
     gappy[7] = np.nan
     model = GaussianMixture(2, missing="marginal", random_state=0).fit(gappy)
@@ -121,6 +179,17 @@ def test_a_sweep_finds_the_groups_of_rows_with_gaps(gappy):
     ).fit(gappy)
     assert selector.best_params_ == {"n_components": 2, "covariance_type": "spherical"}
     assert selector.predict(gappy).shape == (300,)
+
+
+def test_a_sweep_of_families_and_noise_ends_as_their_own_fits(gappy):
+    shared = {"missing": "marginal", "random_state": 0, "tol": 1e-8}
+    families = ["EVI", "VEV"]
+    selector = GaussianMixtureSelector([2], covariance_type=families, noise=[False, True], leave_early=False, **shared)
+    levels = selector.fit(gappy).results_
+    found = dict(zip(levels["name"], levels["log_likelihood"], strict=True))
+    for name, noise in (("EVI", False), ("VEV", True)):
+        own = GaussianMixture(2, covariance_type=name, noise=noise, **shared).fit(gappy)
+        assert found[f"{name}+noise-2" if noise else f"{name}-2"] >= 300 * own.lower_bound_ - 0.1
 
 
 def test_a_constant_column_with_gaps_correlates_with_none():

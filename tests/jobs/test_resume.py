@@ -96,12 +96,17 @@ VARIANTS = {
     "full, finalists, weights": ("fit.n_finalists=2", "data.weights=weights.npy"),
     "low rank": ("model.covariance_type=low_rank", "model.n_factors=1"),
     "far from the origin": ("data.path=far.npy",),
+    "gaps, noise": ("data.path=gappy.npy", "data.missing=marginal", "model.noise=true", "output.imputed=true"),
+    "gaps, labels": ("data.path=gappy.npy", "data.missing=marginal", "data.labels=known.npy"),
 }
 
 
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 def test_a_fit_interrupted_at_any_iteration_ends_in_the_same_bits(job, variant):
-    np.save("far.npy", np.load("rows.npy") + 1e7)  # for the kernels about each component's mean
+    rows, rng = np.load("rows.npy"), np.random.default_rng(1)
+    np.save("far.npy", rows + 1e7)  # for the kernels about each component's mean
+    np.save("gappy.npy", np.where(rng.random(rows.shape) < 0.1, np.nan, rows))
+    np.save("known.npy", np.where(rng.random(len(rows)) < 0.1, rng.integers(0, 3, len(rows)), -1))
     fit(settings(*variant, "output.directory=whole"))
     numbers = [line["iteration"] for line in metrics("whole")]
     assert len(numbers) >= 3

@@ -29,6 +29,8 @@ def job(tmp_path_factory):
     directory = tmp_path_factory.mktemp("sweep")
     rng = np.random.default_rng(0)
     np.save(directory / "rows.npy", np.concatenate([rng.standard_normal((300, 3)), rng.standard_normal((300, 3)) + 2]))
+    rows = np.load(directory / "rows.npy")
+    np.save(directory / "gappy.npy", np.where(rng.random(rows.shape) < 0.1, np.nan, rows))
     np.save(directory / "weights.npy", rng.integers(0, 3, 600).astype(float))
     (directory / "job.yaml").write_text(
         "data: {path: rows.npy}\nselect: {n_components: 1..3, covariance_type: [full, tied]}\noutput: {report: false}\n"
@@ -95,6 +97,10 @@ VARIANTS = {
     "held-out rows, finalists, weights": (
         *("select.criterion=heldout", "select.folds=2", "fit.n_finalists=2", "data.weights=weights.npy"),
         *("fit.tol=1e-3", "select.n_components=1..2", "fit.max_iter=2"),
+    ),
+    "gaps, noise": (
+        *("data.path=gappy.npy", "data.missing=marginal", "select.noise=[false, true]"),
+        *("select.covariance_type=[full]", "select.n_components=1..2", "fit.max_iter=2"),
     ),
     "a candidate that fails": ("select.n_components=[1, 2, 601]", "fit.max_iter=3"),
 }

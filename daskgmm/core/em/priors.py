@@ -78,13 +78,21 @@ class PriorValues:
 def sample_covariance(survey: Survey) -> Array:
     """Return the covariance of all rows with the divisor N - 1, (d, d); N for weights that sum to less than 2.
 
-    Where rows do not differ in some direction it gets `_RIDGE` of the variances, since a prior needs a width there.
+    Where rows do not differ in some direction it gets `_RIDGE` of the variances, since a prior needs a width there. If
+    values are missing, the divisors are those of the rows that have a value in each column.
     """
-    covariance: Array = survey.scatter / (survey.weight_sum - (1.0 if survey.weight_sum >= 2 else 0.0))
+    covariance: Array = survey.scatter / _divisors(survey)
     scale = survey.frame.scale
     if np.linalg.eigvalsh(covariance / np.outer(scale, scale))[0] < _NULL_DIRECTION:
         covariance = covariance + np.diag(_RIDGE * scale**2)
     return covariance
+
+
+def _divisors(survey: Survey) -> Array:
+    """Return by what the entries of the scatter are divided, a number or (d, d)."""
+    weights = survey.column_weights if survey.has_gaps else np.array([survey.weight_sum])
+    root = np.sqrt(weights - np.where(weights >= 2, 1.0, 0.0))
+    return np.outer(root, root) if survey.has_gaps else weights - np.where(weights >= 2, 1.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
