@@ -72,30 +72,15 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _check_noise(self) -> Config:
-        if self.model.noise is False and self.select.noises == (False,):
-            return self
         has_volume = any(not isinstance(one, bool) for one in (self.model.noise, *self.select.noises))
         if self.data.missing == "marginal" and has_volume:
             raise ConfigurationError(f"data.missing is marginal: {VOLUME_AND_MISSING}")
-        if self.output.clusters is not None:
-            raise ConfigurationError(
-                "output.clusters: clusters of components have no place for noise: leave them out, or fit without noise"
-            )
         return self
 
     @model_validator(mode="after")
     def _check_labels(self) -> Config:
         if self.data.labels is not None and self.model.n_factors is not None:
             raise ConfigurationError(f"data.labels {self.data.labels!r}: {LABELS_AND_LOW_RANK}")
-        return self
-
-    @model_validator(mode="after")
-    def _check_clusters(self) -> Config:
-        if self.output.clusters is not None and (self.model.noise is not False or self.select.noises != (False,)):
-            raise ConfigurationError(
-                f"output.clusters is {self.output.clusters}, but clusters of components have no place for noise: leave "
-                "out either that or model.noise and select.noise"
-            )
         return self
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from ..core.kernels.natural_parameters import Coefficients, prepare_prediction
 from ..core.mixture.mixture import Mixture
 from ..core.scoring.merging import MergeTree, Pair, entropy_gains, merge_by_entropy
 from ..core.scoring.prediction import Wanted, predict
-from ..errors import ConfigurationError, DataError
+from ..errors import DataError
 from .map_reduce import map_reduce
 from .prediction import check_features, checked_weights, compute_pass
 from .rows import Region, Rows, place_in
@@ -28,14 +28,14 @@ _PROBABILITIES = Wanted(probabilities=True)
 def merge_components(rows: Rows, mixture: Mixture) -> MergeTree:
     """Return the merge tree of the mixture's components by the entropy of their responsibilities for the rows.
 
-    One pass over the rows, and another one for each merge that rows drawn from the mixture do not foretell. Rows of
-    weight 0 are absent. Raises DataError where the rows do not fit the mixture.
+    The noise, if there is any, stays as it is: the entropy is that of the Gaussians among themselves. One pass over the
+    rows, and another one for each merge that rows drawn from the mixture do not foretell. Rows of weight 0 are absent.
+    Raises DataError where the rows do not fit the mixture.
     """
     check_features(rows.n_features, mixture)
-    if mixture.noise is not None:
-        raise ConfigurationError("clusters of components have no place for noise: fit and merge without noise")
     coefficients = prepare_prediction(mixture, missing=rows.missing)
-    drawn, _ = mixture.sample(_GUIDE_ROWS, np.random.default_rng(0))
+    gaussians = mixture if mixture.noise is None else mixture.take(range(mixture.n_components))
+    drawn, _ = gaussians.sample(_GUIDE_ROWS, np.random.default_rng(0))
     regions = dict(enumerate(rows.regions))
 
     def sum_guide(pairs: Sequence[Pair]) -> Array:

@@ -230,15 +230,17 @@ def predict_lazily(
 
     labels or clusters (*grid) int64, probabilities (*grid, k), with noise (*grid, k + 1), or log_density (*grid).
     `clusters` has the number of each component's cluster, (k,); probabilities are then those of clusters, (*grid,
-    n_clusters). Chunk sizes may be unknown. Rows of which all features are NaN are left out; with `missing` NaN is a
-    missing value, and these rows have the log-density 0. Raises DataError where the features do not fit the mixture.
+    n_clusters), or with noise one more. Chunk sizes may be unknown. Rows of which all features are NaN are left out;
+    with `missing` NaN is a missing value, and these rows have the log-density 0. Raises DataError where the features do
+    not fit the mixture.
     """
     check_features(array.shape[-1], mixture)
     array = array.rechunk({array.ndim - 1: -1})
     coefficients = delayed(prepare_prediction(mixture, missing=missing), pure=False)
     k, features = mixture.n_components, array.ndim - 1
     by_component = result == "probabilities"
-    width = len(mixture.all_weights) if clusters is None else max(clusters) + 1
+    n_groups = k if clusters is None else max(clusters) + 1
+    width = n_groups + (mixture.noise is not None)
     dtype = np.dtype(np.int64 if result in {"labels", "clusters"} else np.float64)
     shape = {"chunks": (*array.chunks[:-1], (width,))} if by_component else {"drop_axis": features}
     meta = np.empty((0,) * (array.ndim if by_component else features), dtype)

@@ -100,9 +100,9 @@ def _flags(has_noise: bool) -> tuple[tuple[int, str], ...]:
     return (_LEFT_OUT_FLAG, _NOISE_FLAG) if has_noise else (_LEFT_OUT_FLAG,)
 
 
-def clusters_spec(n_components: int) -> ArraySpec:
+def clusters_spec(n_components: int, *, has_noise: bool = False) -> ArraySpec:
     """Return the array of clusters of components, as that of labels."""
-    return replace(labels_spec(n_components), name="clusters")
+    return replace(labels_spec(n_components, has_noise=has_noise), name="clusters")
 
 
 TABLE = "results.parquet"

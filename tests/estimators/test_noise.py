@@ -17,6 +17,7 @@ from daskgmm.errors import ConfigurationError, DataError
 from daskgmm.jobs.fit import fit
 from daskgmm.jobs.select import select
 from daskgmm.storage.formats.export import as_json, as_onnx, as_sklearn
+from tests import oracles
 from tests.cli.test_commands import run
 
 DATA = Path(__file__).parents[1] / "data"
@@ -198,13 +199,12 @@ def test_a_table_of_results_has_a_last_column_for_the_noise(tmp_path):
     assert (table["component_0"] == table["label"]).all()
 
 
-def test_exports_say_the_noise_or_refuse_it(tmp_path):
+def test_exports_say_the_noise_and_that_to_scikit_learn_refuses_it(tmp_path):
     model = fit(config(tmp_path, "output.labels=true"))
     noise = json.loads(as_json(model))["noise"]
     assert noise["weight"] == model.mixture.noise.weight
-    for other in (as_sklearn, as_onnx):
-        with pytest.raises(ConfigurationError, match="export it as json"):
-            other(model)
+    with pytest.raises(ConfigurationError, match="export it as json or onnx"):
+        as_sklearn(model)
 
 
 def test_missing_values_and_a_given_hypervolume_are_refused_together(tmp_path):
@@ -238,11 +238,33 @@ def test_a_saved_estimator_with_noise_is_loaded_as_it_was(tmp_path):
     np.testing.assert_array_equal(again.predict(ROWS), model.predict(ROWS))
 
 
-def test_clusters_of_components_and_noise_are_refused_together(tmp_path):
-    with pytest.raises(ConfigurationError, match="fit without noise"):
-        config(tmp_path, "output.clusters=auto")
-    with pytest.raises(ConfigurationError, match="merge without noise"):
-        noisy(2).fit(ROWS).merge_components(ROWS)
+def test_clusters_of_components_leave_the_noise_as_it_is(tmp_path):
+    model = noisy(4).fit(ROWS)
+    merged, resp = model.merge_components(ROWS, n_clusters=2), model.predict_proba(ROWS)
+    merges, entropies = oracles.merge_by_entropy(resp[:, :4])
+    assert [{one.first, one.second} for one in merged.tree.merges] == merges
+    np.testing.assert_allclose(merged.entropies - merged.entropies[0], entropies - entropies[0], atol=1e-8)
+    probabilities = merged.predict_proba(ROWS)
+    expected = np.stack([resp[:, :4][:, merged.clusters == c].sum(axis=1) for c in (0, 1)] + [resp[:, 4]], axis=1)
+    np.testing.assert_allclose(probabilities, expected)
+    np.testing.assert_array_equal(merged.predict(ROWS), np.array([0, 1, -1])[expected.argmax(axis=1)])
+    fit(config(tmp_path, "output.clusters=2", "model.n_components=4"))
+    clusters = zarr.open(str(tmp_path / "run" / "clusters.zarr"))["clusters"]
+    assert set(np.unique(clusters[:])) == {-1, 0, 1}
+    assert clusters.attrs["flag_meanings"] == "left_out noise"
+
+
+@pytest.mark.parametrize("family", ["full", "tied"])
+def test_onnxruntime_predicts_the_same(family):
+    pytest.importorskip("skl2onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = noisy(2, covariance_type=family).fit(ROWS)
+    session = onnxruntime.InferenceSession(as_onnx(model._model()), providers=["CPUExecutionProvider"])
+    far = np.concatenate([ROWS, [[1e3, 1e3]]])
+    labels, probabilities, density = session.run(["label", "probabilities", "log_density"], {"rows": far})
+    np.testing.assert_array_equal(labels[:, 0], model.predict(far))
+    np.testing.assert_allclose(probabilities, model.predict_proba(far), atol=1e-6)
+    np.testing.assert_allclose(density[:, 0], model.score_samples(far), atol=1e-6)
 
 
 def test_a_sweep_takes_noise_from_its_own_section_or_the_models(tmp_path):

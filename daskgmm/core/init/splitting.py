@@ -156,9 +156,10 @@ def halvings(
     labels, found = predict(sample.rows, sample.row_weights, coefficients, mixture.n_components, Wanted()).labels, []
     means = np.array([one.whole.means[0] for one in known]).reshape(len(known), mixture.n_features)
     for component in range(mixture.n_components):
-        own, whole = np.flatnonzero(labels == component), mixture.take([component])
-        if len(own) < 2 * (mixture.n_features + 1):
+        own = np.flatnonzero(labels == component)
+        if len(own) < 2 * (mixture.n_features + 1) or component in mixture.empty:
             continue
+        whole = mixture.take([component])
         halved = _among(known, whole, means)
         if halved is None:
             halved = halve(first_of(sample, own), whole, floor)

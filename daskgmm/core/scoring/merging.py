@@ -162,9 +162,10 @@ def _entropy_gain(one: Array, other: Array, row_weights: Array | None) -> float:
 def cluster_probabilities(resp: NDArray[np.floating], clusters: NDArray[np.integer]) -> NDArray[np.floating]:
     """Return the sums of probabilities (n, k) over the components of each cluster, (n, n_clusters).
 
-    `clusters` (k,) has the number of each component's cluster.
+    `clusters` (k,) has the number of each component's cluster. A last column of the noise stays one of its own.
     """
     members = [np.flatnonzero(clusters == number) for number in range(int(clusters.max()) + 1)]
+    members += [np.array([column]) for column in range(len(clusters), resp.shape[1])]
     return np.stack([resp[:, own].sum(axis=1) for own in members], axis=1)
 
 

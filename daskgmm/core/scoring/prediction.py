@@ -43,7 +43,7 @@ class Prediction:
     probabilities: NDArray[np.floating] | None  # (n, k), r_nk, that of noise last; or (n, m), the m largest, falling
     log_density: Array | None  # (n,), log p(x_n) in nats
     components: NDArray[np.int32] | None = None  # (n, m), whose probabilities those are, where m of k are wanted
-    clusters: NDArray[np.int32] | None = None  # (n,), argmax_c sum_{k in c} r_nk, or LEFT_OUT
+    clusters: NDArray[np.int32] | None = None  # (n,), argmax_c sum_{k in c} r_nk, NOISE or LEFT_OUT
     imputed: NDArray[np.number] | None = None  # (n, d), the rows with their missing values filled
     imputed_error: Array | None = None  # (n, d), standard errors, 0 where values are observed
 
@@ -140,7 +140,7 @@ def _fill(
             if numbers is not None:
                 numbers[numbers == k] = NOISE
     if part.clusters is not None and clusters is not None:
-        part.clusters[:] = cluster_probabilities(resp, clusters).argmax(axis=1)
+        _fill_clusters(part.clusters, part.labels, resp, clusters)
     if absent is not None:
         for values, nothing in (
             (part.labels, LEFT_OUT),
@@ -151,6 +151,15 @@ def _fill(
         ):
             if values is not None:
                 values[absent] = nothing
+
+
+def _fill_clusters(
+    found: NDArray[np.int32], labels: NDArray[np.int32], resp: Array, clusters: NDArray[np.integer]
+) -> None:
+    """Fill `found` (n,) with the most probable clusters, or NOISE, of rows with these responsibilities and labels."""
+    found[:] = cluster_probabilities(resp, clusters).argmax(axis=1)
+    found[found > clusters.max()] = NOISE
+    found[labels == LEFT_OUT] = LEFT_OUT
 
 
 def _score(block: NDArray[np.floating], coefficients: Coefficients, outputs: Outputs) -> None:

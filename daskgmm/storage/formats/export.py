@@ -16,6 +16,7 @@ import numpy as np
 from ...core.em.fitted_model import Anomaly, Model
 from ...core.mixture.frame import Frame
 from ...core.mixture.mixture import Mixture
+from ...core.mixture.noise import Noise
 from ...core.mixture.precisions import precisions, precisions_cholesky
 from ...errors import ConfigurationError
 from ...filesystem.location import make_directory, place, writing, written_whole
@@ -87,6 +88,8 @@ def as_sklearn(model: Model) -> bytes:
     """
     import joblib  # as below
 
+    if model.mixture.noise is not None:
+        raise ConfigurationError("scikit-learn has no mixture with a noise component: export it as json or onnx")
     estimator = _estimator(model.mixture)
     summary = model.summary
     estimator.converged_, estimator.n_iter_, estimator.lower_bound_ = (
@@ -105,8 +108,9 @@ def as_onnx(model: Model) -> bytes:
     """Return an ONNX graph: rows in; labels, probabilities, log-densities and anomalies out.
 
     `rows` (n, d) float64; `label` (n, 1) int64, `probabilities` (n, k) float64, `log_density` (n, 1) float64 in nats,
-    and `anomaly` (n, 1) bool if the model has a threshold of anomalies. The graph standardises the rows by the
-    mixture's own mean and deviations first, so that large offsets cost no digits.
+    and `anomaly` (n, 1) bool if the model has a threshold of anomalies. With noise its label is -1, and its probability
+    comes last, (n, k + 1). The graph standardises the rows by the mixture's own mean and deviations first, so that
+    large offsets cost no digits.
     """
     try:
         from skl2onnx import to_onnx
@@ -116,16 +120,72 @@ def as_onnx(model: Model) -> bytes:
     frame = model.mixture.frame
     from sklearn.pipeline import make_pipeline  # takes a second, for which other jobs have no need
 
-    estimator = _estimator(model.mixture.scale(frame))
+    mixture = model.mixture.scale(frame)
+    estimator = _estimator(mixture)
     steps = make_pipeline(_scaler(frame), estimator)
     rows = ("rows", DoubleTensorType([None, model.mixture.n_features]))
     with np.errstate(divide="ignore"):  # the logarithm of an empty component's weight
         graph = to_onnx(steps, initial_types=[rows], options={type(estimator): {"score_samples": True}})
+    if mixture.noise is not None:
+        _add_noise(graph.graph, mixture.noise, mixture.n_components)
     _add_log_density(graph.graph, float(np.log(frame.scale).sum()), model.anomaly)
     for key, value in {"daskgmm_version": version("daskgmm"), "model": fingerprint(model)}.items():
         graph.metadata_props.add(key=key, value=value)
     content: bytes = graph.SerializeToString()
     return content
+
+
+def _add_noise(graph: Any, noise: Noise, n_components: int) -> None:
+    """Replace the outputs of the Gaussians, label, probabilities r and log-density l, by those of a mixture with noise.
+
+    With the weight w of the noise and its volume V
+
+        p = (1 - w) exp(l) + w / V        r_k (1 - w) exp(l) / p        (w / V) / p
+    """
+    from onnx import TensorProto, helper, numpy_helper  # skl2onnx depends on it
+
+    label, probabilities, density = (one.name for one in graph.output)
+    for name in (label, probabilities, density):
+        _rename(graph, name, f"gaussian_{name}")
+    with np.errstate(divide="ignore"):
+        values = {"log_share": np.log1p(-noise.weight), "log_noise": max(noise.log_constant, -1e300), "noise": -1}
+    for name, value in {**values, "n_gaussians": n_components}.items():
+        graph.initializer.append(numpy_helper.from_array(np.array(value), name))
+    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
+        ("Add", [f"gaussian_{density}", "log_share"], "log_gaussians", {}),
+        ("Max", ["log_gaussians", "log_noise"], "log_larger", {}),
+        ("Sub", ["log_gaussians", "log_larger"], "gaussians_of_larger", {}),
+        ("Exp", ["gaussians_of_larger"], "gaussians", {}),
+        ("Sub", ["log_noise", "log_larger"], "noise_of_larger", {}),
+        ("Exp", ["noise_of_larger"], "noise_part", {}),
+        ("Add", ["gaussians", "noise_part"], "total", {}),
+        ("Log", ["total"], "log_total", {}),
+        ("Add", ["log_larger", "log_total"], density, {}),
+        ("Div", ["gaussians", "total"], "share_of_gaussians", {}),
+        ("Div", ["noise_part", "total"], "share_of_noise", {}),
+        ("Mul", [f"gaussian_{probabilities}", "share_of_gaussians"], "shares_of_gaussians", {}),
+        ("Concat", ["shares_of_gaussians", "share_of_noise"], probabilities, {"axis": 1}),
+        ("ArgMax", [probabilities], "most_probable", {"axis": 1, "keepdims": 1}),
+        ("Equal", ["most_probable", "n_gaussians"], "is_noise", {}),
+        ("Where", ["is_noise", "noise", "most_probable"], label, {}),
+    ]
+    graph.node.extend(helper.make_node(kind, inputs, [name], **options) for kind, inputs, name, options in steps)
+    del graph.output[:]
+    for name, kind, width in (
+        (label, TensorProto.INT64, 1),
+        (probabilities, TensorProto.DOUBLE, n_components + 1),
+        (density, TensorProto.DOUBLE, 1),
+    ):
+        graph.output.append(helper.make_tensor_value_info(name, kind, [None, width]))
+
+
+def _rename(graph: Any, name: str, new: str) -> None:
+    """Give a value of an ONNX graph another name."""
+    for node in graph.node:
+        for names in (node.input, node.output):
+            renamed = [new if one == name else one for one in names]
+            del names[:]
+            names.extend(renamed)
 
 
 def _add_log_density(graph: Any, log_volume: float, anomaly: Anomaly | None) -> None:
@@ -162,8 +222,7 @@ FORMATS = {
 
 
 def _estimator(mixture: Mixture) -> Any:
-    if mixture.noise is not None:
-        raise ConfigurationError("scikit-learn and ONNX have no mixture with a noise component: export it as json")
+    """Return scikit-learn's estimator of the Gaussians, whose weights sum to 1."""
     from sklearn.mixture import GaussianMixture  # as above
 
     if mixture.structure.layout.n_factors:
@@ -173,7 +232,7 @@ def _estimator(mixture: Mixture) -> Any:
         )
 
     estimator = GaussianMixture(mixture.n_components, covariance_type=mixture.structure.layout.name)
-    estimator.weights_, estimator.means_, estimator.covariances_ = mixture.weights, mixture.means, mixture.covariances
+    estimator.weights_, estimator.means_, estimator.covariances_ = mixture.shares, mixture.means, mixture.covariances
     estimator.precisions_cholesky_ = precisions_cholesky(mixture)
     estimator.precisions_ = precisions(mixture.covariance_type, estimator.precisions_cholesky_)
     estimator.n_features_in_ = mixture.n_features

@@ -101,7 +101,7 @@ class ResultKinds:
         by_rank = [TOP_PROBABILITIES, components_spec(k, has_noise=has_noise)]
         kinds = {
             "labels": [labels_spec(k, has_noise=has_noise)] if self.labels else [],
-            "clusters": [] if self.clusters is None else [clusters_spec(k)],
+            "clusters": [] if self.clusters is None else [clusters_spec(k, has_noise=has_noise)],
             "probabilities": (by_rank if self.top else [PROBABILITIES]) if self.probabilities else [],
             "log_density": [LOG_DENSITY] if self.log_density else [],
             "anomaly": [] if self.threshold is None else [ANOMALY],
