@@ -10,19 +10,8 @@ from dask.delayed import Delayed, delayed
 from ..core.em.loop import EMOptions, Suggest, Suggestion, Trial
 from ..core.em.surrogate import suggested
 from ..core.init.labelled_starts import restart_labelled
-from ..core.init.split_merge import moved
-from ..core.init.starts import (
-    Race,
-    Restart,
-    SeedOptions,
-    distinct,
-    heat,
-    near_the_best,
-    ranked,
-    restart,
-    restart_seeds,
-    start,
-)
+from ..core.init.split_merge import split_merge
+from ..core.init.starts import Race, Restart, SeedOptions, distinct, heat, ranked, restart, restart_seeds, start
 from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
 from .map_reduce import compute, in_slot
@@ -42,12 +31,12 @@ def run_restarts(sample: Delayed, options: SeedOptions, seed: int) -> Race:
     best = ranked(heats)
     apart = distinct(heats)
     chosen = [trial for trial in apart if trial in ranked(apart)[: options.n_moved]]
-    leader, *rest = ranked(distinct(_moved(second, options, chosen)))
-    trials = [*_moved(second, options, [leader], deep=True), *rest]
+    trials = _moved(second, options, chosen)
     if options.in_parts:
-        trials = _moved(sample, options, near_the_best(ranked(distinct(trials)), options.n_finalists))
-    others = [trial for trial in best if trial not in chosen]
-    return Race(tuple(best), tuple(ranked(distinct(trials)) + others)[: options.n_finalists])
+        trials = [*_moved(sample, options, trials, options.n_finalists), *best]
+    else:
+        trials = ranked(distinct([*trials, *best]))
+    return Race(tuple(best), tuple(trials[: options.n_finalists]))
 
 
 def _restarted(part: Delayed, options: SeedOptions, seed: int) -> list[Restart]:
@@ -64,10 +53,11 @@ def _restarted(part: Delayed, options: SeedOptions, seed: int) -> list[Restart]:
     return heats + list(compute(*(delayed(in_slot, pure=False)(restart, part, near_rows, one) for one in others)))
 
 
-def _moved(part: Delayed, options: SeedOptions, trials: Sequence[Trial], *, deep: bool = False) -> list[Trial]:
-    """Return the trials after moves on a part of the sample, in order."""
-    found = compute(*(delayed(in_slot, pure=False)(moved, part, options, trial.mixture, deep) for trial in trials))
-    return [one for one in found if isinstance(one, Trial)] or ranked(found)
+def _moved(part: Delayed, options: SeedOptions, trials: Sequence[Trial], n_moved: int | None = None) -> list[Trial]:
+    """Return the trials after moves on a part of the sample, the best first."""
+    mixtures = [trial.mixture for trial in trials]
+    (found,) = compute(delayed(in_slot, pure=False)(split_merge, part, options, mixtures, n_moved))
+    return ranked(found)
 
 
 def suggest_from(sample: Delayed, survey: Survey, options: EMOptions) -> Suggest:

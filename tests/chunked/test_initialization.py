@@ -40,7 +40,7 @@ def test_finalists_are_restarts_refined_best_first(sample, n_finalists):
     def finalists(n):
         em = EMOptions(tol=1e-3, max_iter=500)
         return run_restarts(
-            sample, SeedOptions(3, "full", "random_from_data", n_init=4, n_finalists=n, em=em), 5
+            sample, SeedOptions(3, "full", "random_from_data", n_init=4, n_finalists=n, in_parts=False, em=em), 5
         ).mixtures
 
     every, found = finalists(4), finalists(n_finalists)

@@ -36,7 +36,6 @@ _HEAT_TOL = 1e-3  # nats per row: enough to see which restarts are hopeless
 _CLOSER = 10  # to its limit, where all restarts go on
 _SAME = 1e-6  # nats per row: trials that end so close have found the same
 _CLOSE = 0.01  # to the limit of EM, in units of what chance adds to the log-likelihood of the sample
-_BEHIND = 5e-3  # nats per row: more is seldom gained by moves on more rows
 _KMEANS_STEPS = 30  # Lloyd steps: EM goes on from there
 _ROWS_PER_PART = 4  # times d + 1
 _MOVED = 2  # restarts, at least, that go on after the first heat: they run side by side
@@ -156,13 +155,6 @@ def distinct(restarts: Sequence[Restart]) -> list[Trial]:
         if isinstance(trial, Trial) and all(abs(trial.history[-1] - other.history[-1]) > _SAME for other in found):
             found.append(trial)
     return found
-
-
-def near_the_best(trials: Sequence[Trial], n: int) -> list[Trial]:
-    """Return the trials, best first, that may still win where moves on more rows follow, and n of them at least."""
-    (best_sound, best), *_ = (trial.merit for trial in trials)
-    may = [trial.merit[0] == best_sound and trial.merit[1] > best - _BEHIND for trial in trials]
-    return [trial for number, trial in enumerate(trials) if number < n or may[number]]
 
 
 def restart(sample: Expectation, options: SeedOptions, seed: int) -> Restart:

@@ -5,7 +5,7 @@ import pytest
 
 from daskgmm.core.em.loop import EMOptions, Trial
 from daskgmm.core.init.exchanges import split_again
-from daskgmm.core.init.split_merge import moved
+from daskgmm.core.init.split_merge import split_merge
 from daskgmm.core.init.starts import SeedOptions, in_memory, refine, start
 from daskgmm.core.mixture.covariance import FAMILIES, STRUCTURES
 from daskgmm.core.mixture.floor import DEFAULT_REG_COVAR, Floor
@@ -26,7 +26,7 @@ def test_moves_never_lower_the_objective_and_stay_in_the_family(name):
     em = EMOptions(1e-3, 40, floor, accelerate=True)
     options = SeedOptions(3, name, "random_from_data", in_parts=False, em=em)
     before = refine(sample, options, start(sample, options, 4))
-    after = moved(sample, options, before.mixture)
+    after = split_merge(sample, options, [before.mixture])[0]
     assert isinstance(after, Trial)
     assert after.history[-1] >= before.history[-1] - 1e-9
     np.testing.assert_allclose(project(after.mixture).covariances, after.mixture.covariances, rtol=1e-5, atol=1e-8)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from daskgmm.core.em.loop import EMOptions, State, StopReason, Trial, iterate
-from daskgmm.core.init import split_merge as moves
+from daskgmm.core.init import partial_em
 from daskgmm.core.init.exchanges import after, exchanges, split_again
-from daskgmm.core.init.split_merge import exchanged, moved
+from daskgmm.core.init.partial_em import exchanged
+from daskgmm.core.init.split_merge import split_merge
 from daskgmm.core.init.splitting import halvings
 from daskgmm.core.init.starts import SeedOptions, in_memory
 from daskgmm.core.mixture.floor import Floor
@@ -22,6 +23,10 @@ LEAST = 1e-3
 
 def halve(sample):
     return lambda mixture: halvings(sample, mixture, FLOOR)
+
+
+def moved(sample, options, mixture):
+    return split_merge(sample, options, [mixture])[0]
 
 
 def wrong(covariance_type="full"):
@@ -88,13 +93,13 @@ def test_exchanges_keep_the_number_of_components_and_the_weight():
 
 def spied(monkeypatch):
     """Return the list to which each exchange that is tried is added, with its gain."""
-    tried, original = [], moves._tried
+    tried, original = [], partial_em._tried
 
     def spy(*given):
         tried.append(original(*given))
         return tried[-1]
 
-    monkeypatch.setattr(moves, "_tried", spy)
+    monkeypatch.setattr(partial_em, "_tried", spy)
     return tried
 
 
@@ -266,3 +271,26 @@ def test_two_components_on_a_broad_cluster_leave_one_for_the_tight_cluster_withi
     assert split_again(sample, mixture, FLOOR, 4)[0][1].components == (0, 1)
     trial = moved(sample, SeedOptions(3, covariance_type, em=EM), mixture)
     np.testing.assert_allclose(np.sort(trial.mixture.weights), np.array([100, 100, 4000]) / 4200, atol=0.01)
+
+
+def test_what_part_of_the_sample_does_not_tell_apart_is_left_to_more_rows():
+    """Rows of one Gaussian: which of two ways to cut it in two is better few rows cannot tell."""
+    rng = np.random.default_rng(3)
+    sample = in_memory(rng.uniform(-1, 1, (400, 2)) * [1.0, 1.01], None)
+    halves = [
+        Mixture("full", np.full(2, 0.5), 0.5 * np.array([at, -at]), np.array([np.eye(2) / 4] * 2)) for at in np.eye(2)
+    ]
+    part = split_merge(sample, SeedOptions(2, em=EM), halves)
+    whole = split_merge(sample, SeedOptions(2, in_parts=False, em=EM), halves)
+    assert len(part) > 1
+    assert part[0].merit == whole[0].merit
+    levels = [trial.history[-1] for trial in part]
+    assert levels == sorted(levels, reverse=True)
+
+
+def test_nothing_is_lost_by_more_starts():
+    rng = np.random.default_rng(5)
+    sample, options = in_memory(rng.random((300, 4)), None), SeedOptions(2, in_parts=False, em=replace(EM, floor=None))
+    starts = [Mixture("full", np.full(2, 0.5), rng.random((2, 4)), np.array([np.eye(4) / 10] * 2)) for _ in range(4)]
+    levels = [split_merge(sample, options, starts[:n])[0].history[-1] for n in (1, 2, 4)]
+    assert levels == sorted(levels)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from daskgmm.core.em.loop import EMOptions, StopReason, Trial
-from daskgmm.core.init.split_merge import moved
+from daskgmm.core.init.split_merge import split_merge
 from daskgmm.core.init.starts import (
     Given,
     InitParams,
@@ -231,7 +231,7 @@ def test_moves_lead_away_from_the_one_gaussian_fit_of_many_rows(faithful, init_p
     rows, _ = fitted.sample(50_000, np.random.default_rng(1))
     sample = in_memory(rows, None)
     one = restart(sample, SeedOptions(1, "tied"), 0).history[-1]
-    best = moved(sample, options, restart(sample, options, 2).mixture)
+    best = split_merge(sample, options, [restart(sample, options, 2).mixture])[0]
     assert best.history[-1] > one + 0.1
 
 
