@@ -22,6 +22,7 @@ from .core.kernels.natural_parameters import VOLUME_AND_MISSING
 from .core.options.fit import FitOptions, ModelOptions
 from .core.options.prior import check_prior
 from .core.options.select import SelectOptions
+from .core.options.update import UpdateOptions
 from .core.selection.sweep import Candidate
 from .errors import ConfigurationError
 from .filesystem.location import PUBLIC_OPTIONS, is_url, place, public, reading
@@ -50,6 +51,8 @@ class Config(BaseModel):
     """What is written, and where."""
     select: SelectOptions = SelectOptions()
     """Which models `daskgmm select` compares, in place of the n_components and covariance_type of `model`."""
+    update: UpdateOptions = UpdateOptions()
+    """How `daskgmm update` goes on with new rows."""
 
     def of(self, candidate: Candidate) -> Config:
         """Return the configuration with the model of a candidate."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from typing import Any, Literal
@@ -19,10 +19,20 @@ from ..core.init.starts import in_memory
 from ..core.mixture.data_summary import Survey, survey
 from ..core.mixture.resolution import Resolution, find_steps, steps_of
 from ..errors import DataError
+from .fingerprint import fingerprints
 from .map_reduce import compute, map_reduce, persist
 from .rows import Rows
 
 Drawn = tuple[NDArray[Any], NDArray[Any] | None]  # rows (m, d) and their weights (m,)
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """What one read of all rows gives."""
+
+    survey: Survey
+    sample: Delayed  # of a core.Expectation
+    fingerprints: tuple[str, ...] = ()  # of each block, if they were asked for
 
 
 def survey_and_sample(
@@ -34,8 +44,17 @@ def survey_and_sample(
     steps of columns of limited resolution are found on it, unless `resolution` gives them. Raises DataError where
     values or weights cannot be used.
     """
-    surveyed, sample = persist(_survey(rows), _sample(rows, size, seed))
-    (result,) = compute(surveyed)
+    summary = summarise(rows, size, seed, resolution)
+    return summary.survey, summary.sample
+
+
+def summarise(
+    rows: Rows, size: int, seed: int, resolution: Literal["auto"] | Resolution = "auto", *, identify: bool = False
+) -> Summary:
+    """Return what `survey_and_sample` does, and to `identify` the rows fingerprints of all blocks; raise as it does."""
+    marks = (fingerprints(rows),) if identify else ()
+    surveyed, sample, *marked = persist(_survey(rows), _sample(rows, size, seed), *marks)
+    result, *names = compute(surveyed, *marked)
     check(result, rows)
     if result.has_gaps:
         result = _with_correlations_of(sample, result, rows.naming)
@@ -43,7 +62,7 @@ def survey_and_sample(
         (steps,) = compute(delayed(_steps, pure=False)(sample))
     else:
         steps = steps_of(resolution, rows.n_features)
-    return replace(result, steps=steps), sample
+    return Summary(replace(result, steps=steps), sample, tuple(names[0]) if names else ())
 
 
 def _with_correlations_of(sample: Delayed, result: Survey, naming: Naming) -> Survey:

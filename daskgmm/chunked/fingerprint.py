@@ -1,15 +1,17 @@
-"""A digest of the data: of some of its chunks, so that it costs little beside a pass."""
+"""Digests of the data: of some of its chunks, so that they cost little beside a pass, or of each."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
+from dask.delayed import Delayed
 from numpy.typing import NDArray
 
 from .map_reduce import compute, map_reduce
-from .rows import Rows
+from .rows import Region, Rows
 
 _CHUNKS = 3  # looked at
 _BYTES = 2**20  # of each, evenly spread over its rows
@@ -22,6 +24,24 @@ def digest(rows: Rows) -> str:
     own = dict.fromkeys(sorted(int(number) for number in chosen))
     (digests,) = compute(map_reduce(rows, _digest_chunk, _digest_combine, None, own, "digest"))
     return sha256("".join(digests).encode()).hexdigest()[:16]
+
+
+def fingerprints(rows: Rows) -> Delayed:
+    """Return, lazily, a short name of each block and its weights, by at most `_BYTES` of it, in the order of blocks."""
+    own = dict.fromkeys(range(len(rows.block_sizes)))
+    return map_reduce(rows, _short_chunk, _digest_combine, None, own, "fingerprint")
+
+
+def fingerprint_of(rows: Rows, region: Region) -> str:
+    """Return the short name of the rows of a region of the grid, as `fingerprints` has it of a block that is that."""
+    array = rows.array[region].rechunk(-1)
+    weights = None if rows.weights is None else rows.weights[region].rechunk(-1)
+    ((name,),) = compute(fingerprints(replace(rows, array=array, weights=weights)))
+    return str(name)
+
+
+def _short_chunk(block: NDArray[Any], weights: NDArray[Any] | None, shared: None, own: None) -> list[str]:
+    return [one[:16] for one in _digest_chunk(block, weights, shared, own)]
 
 
 def _digest_chunk(block: NDArray[Any], weights: NDArray[Any] | None, shared: None, own: None) -> list[str]:

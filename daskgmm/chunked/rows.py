@@ -117,7 +117,12 @@ class Rows:
     @property
     def regions(self) -> list[Region]:
         """The part of the grid that each block holds, in the order of the blocks."""
-        edges = [np.concatenate([[0], np.cumsum(sizes)]).tolist() for sizes in self.array.chunks[:-1]]
+        return self.regions_of(self.array.chunks[:-1])
+
+    @staticmethod
+    def regions_of(chunks: tuple[tuple[int, ...], ...]) -> list[Region]:
+        """Return the part of a grid that each block of chunks holds, in the order of the blocks."""
+        edges = [np.concatenate([[0], np.cumsum(sizes)]).tolist() for sizes in chunks]
         slices = [[slice(a, b) for a, b in pairwise(e)] for e in edges]
         return list(product(*slices))
 

@@ -22,13 +22,15 @@ from ..filesystem.location import place, public
 from ..jobs import fit as job
 from ..jobs import merge as merge_job
 from ..jobs import select as sweep_job
-from ..jobs.dry_run import describe_fit, describe_sweep
+from ..jobs import update as update_job
+from ..jobs.dry_run import describe_fit, describe_sweep, describe_update
 from ..jobs.report import draw_again
 from ..jobs.resume import finished
 from ..jobs.status import load_finished, status_of
 from ..jobs.submit import Submission, batch_job
 from ..jobs.template import write_template
 from ..observers.console import listening
+from ..report.drift import update_lines
 from ..report.terminal.comparison import comparison
 from ..report.terminal.merge_table import merge_table
 from ..report.terminal.model_tables import inspection, summary_line
@@ -36,7 +38,8 @@ from ..report.terminal.runs_table import runs_table
 from ..report.terminal.selection_table import selection_line, selection_table
 from ..storage.formats.clusters import find_clusters
 from ..storage.formats.export import FORMATS, export_model
-from ..storage.run.directory import CLUSTERS_FOLDER, CONFIG, RunDirectory
+from ..storage.formats.history import read_history, updates
+from ..storage.run.directory import CLUSTERS_FOLDER, CONFIG, HISTORY, RunDirectory
 from ..text import printable
 from .signals import signals_raised
 
@@ -285,11 +288,59 @@ def _prediction_config(run_dir: str, overrides: tuple[str, ...], folder: str) ->
 
 @main.command()
 @click.argument("run_dir", type=click.Path())
+@_OVERRIDES
+@click.option("--dry-run", is_flag=True, help="Show which rows are new, chunks and memory; write nothing.")
+@_RESUME
+@_OVERWRITE
+@_QUIET
+@_errors_in_one_line
+def update(run_dir: str, overrides: tuple[str, ...], dry_run: bool, resume: bool, overwrite: bool, quiet: bool) -> None:
+    """Go on with new rows from the model in RUN_DIR; only these rows are read.
+
+    The rows are those of data.path, without those that the run has seen in the same store. Results go to
+    RUN_DIR-updated unless output.directory is given; RUN_DIR stays as it is.
+
+    Example: daskgmm update runs/quickstart data.path=new.zarr update.forget=0.5
+    """
+    run = update_job.finished_run(run_dir, load_finished(run_dir))
+    settings = _update_config(run_dir, overrides)
+    if dry_run:
+        _echo(settings.to_yaml())
+        _echo(describe_update(settings, run))
+        return
+    console = _console(quiet)
+    with listening(console, settings.fit.max_iter, settings.fit.tol) as listen:
+        model = update_job.update(settings, run, ignore if quiet else listen, overwrite=overwrite, resume=resume)
+    console.print(summary_line(model.summary))
+    console.print(printable(f"results in {public(settings.output.directory)}"), markup=False)
+    if not model.summary.converged:
+        click.echo(f"daskgmm: {model.summary.stop_reason}", err=True)
+
+
+_OF_UPDATE = ("data.", "cluster.", "compute.", "output.", "update.", "fit.tol=", "fit.max_iter=")  # of overrides
+
+
+def _update_config(run_dir: str, overrides: tuple[str, ...]) -> Config:
+    for override in overrides:
+        if not override.startswith(_OF_UPDATE):
+            raise ConfigurationError(
+                f"override {override!r}: an update takes data, cluster, compute, output, update, fit.tol and "
+                "fit.max_iter only; the model is that of the run"
+            )
+    path = place(run_dir)
+    default = f"output.directory={json.dumps(str(path.with_name(path.name + '-updated')))}"
+    return load_config(str(path / CONFIG), (default, *overrides))
+
+
+@main.command()
+@click.argument("run_dir", type=click.Path())
 @_errors_in_one_line
 def inspect(run_dir: str) -> None:
     """Print what was fitted in RUN_DIR (or a model.zarr): likelihood, criteria, components."""
-    console = _console()
-    console.print(inspection(load_finished(run_dir), console.width))
+    console, model = _console(), load_finished(run_dir)
+    console.print(inspection(model, console.width))
+    for line in update_lines(updates(read_history(place(run_dir) / HISTORY))):
+        console.print(printable(line), markup=False)
 
 
 @main.command()

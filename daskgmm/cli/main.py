@@ -26,6 +26,7 @@ COMMANDS = {
     "select": "Compare the models that CONFIG names under `select`; keep the best, label the rows with it.",
     "status": "Tell what the run in RUN_DIR is doing, from its files alone.",
     "submit": "Submit the fit that CONFIG describes as one SLURM job with its own workers.",
+    "update": "Go on with new rows from the model in RUN_DIR; only these rows are read.",
 }
 """The first sentence of each command's help."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import dask.array as da
 from dask.delayed import Delayed
 
-from ..chunked.data_summary import survey_and_sample
+from ..chunked.data_summary import summarise
 from ..chunked.e_step import Expectation
 from ..chunked.initialization import run_labelled, run_restarts, starts, suggest_from
 from ..chunked.labelled_rows import LabelledGaps, sample_beside_labelled, summarise_labelled, without_labelled
@@ -47,6 +47,7 @@ class Fit:
     em: EMOptions
     labelled: LabelledRows | None = None  # rows beside these, whose components are known; the summary is of them too
     gappy: LabelledGaps | None = None  # and those of them that have gaps
+    fingerprints: tuple[str, ...] = ()  # of each block of the rows, if they were asked for
 
 
 def prepare_fit(
@@ -57,25 +58,28 @@ def prepare_fit(
     *,
     accelerate: bool = True,
     labels: da.Array | None = None,
+    identify: bool = False,
 ) -> Fit:
     """Summarise the rows and draw their sample, in one read; raise DataError if values or weights cannot be used.
 
     `labels` (*grid) are numbers of components, or -1 where they are not known: these rows are the sample's. They take
-    two more reads of the data. Raises ConfigurationError if this machine cannot hold such a mixture.
+    two more reads of the data. `identify` takes fingerprints of the blocks too. Raises ConfigurationError if this
+    machine cannot hold such a mixture.
     """
     check_width(model, rows.n_features)
     if labels is not None and model.n_factors is not None:
         raise ConfigurationError(LABELS_AND_LOW_RANK)
     size = options.n_sample(model, rows.n_features)
-    survey, sample = survey_and_sample(rows, size, seed, model.resolution)
+    summary = summarise(rows, size, seed, model.resolution, identify=identify)
+    survey, sample, names = summary.survey, summary.sample, summary.fingerprints
     em = options.em(model, survey, accelerate=accelerate)
     if labels is None:
-        return Fit(rows, survey, sample, model, options, seed, em)
+        return Fit(rows, survey, sample, model, options, seed, em, fingerprints=names)
     found = summarise_labelled(rows, labels, model.n_components, survey)
     gappy = LabelledGaps(rows, labels.rechunk(rows.array.chunks[:-1])) if found.has_gaps else None
     rows = without_labelled(rows, labels)
     sample = sample_beside_labelled(rows, found.all_rows, size, seed)
-    return Fit(rows, survey, sample, model, options, seed, em, found.complete, gappy)
+    return Fit(rows, survey, sample, model, options, seed, em, found.complete, gappy, names)
 
 
 def initial_state(fit: Fit, start: Start, listen: Listener) -> tuple[State, Race]:

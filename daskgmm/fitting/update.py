@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import reduce
+from operator import add
 
 from ..chunked.data_summary import survey_and_sample
 from ..chunked.drift import density_moments
@@ -13,6 +15,7 @@ from ..core.em.m_step import component_moments
 from ..core.em.update import KeptStatistics, Update, begin_update, blend
 from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
+from ..core.mixture.moments import expected_log_joint
 from ..core.options.fit import FitOptions, ModelOptions
 from ..core.scoring.drift import Drift, drift
 from ..errors import ConfigurationError
@@ -37,15 +40,21 @@ def prepare_update(
     rows: Rows, mixture: Mixture, kept: KeptStatistics, model: ModelOptions, options: FitOptions, forget: float
 ) -> Update:
     """Return the update of a state by new rows, which are read once for their summary; raise DataError for faults."""
-    survey = survey_new(rows, model)
+    survey, _ = survey_and_sample(rows, rows_with_gaps(rows), 0, model.resolution)
+    return update_of(survey, mixture, kept, model, options, forget)
+
+
+def rows_with_gaps(rows: Rows) -> int:
+    """Return the least size of a sample of new rows: correlations are taken from it if values may be missing."""
+    return _ROWS_WITH_GAPS if rows.missing else 1
+
+
+def update_of(
+    survey: Survey, mixture: Mixture, kept: KeptStatistics, model: ModelOptions, options: FitOptions, forget: float
+) -> Update:
+    """Return the update of a state by new rows of a survey."""
     check_family(model.family, survey)
     return begin_update(mixture, kept, survey, forget, lambda total: options.em(model, total).inference)
-
-
-def survey_new(rows: Rows, model: ModelOptions) -> Survey:
-    """Return the survey of new rows; of rows with gaps, correlations take a sample of more than a row."""
-    survey, _ = survey_and_sample(rows, _ROWS_WITH_GAPS if rows.missing else 1, 0, model.resolution)
-    return survey
 
 
 def run_update(
@@ -71,6 +80,25 @@ def initial_update(update: Update) -> State:
 def measure_drift(rows: Rows, old: Mixture, new: Mixture, level: float) -> Drift:
     """Return how new rows differ from old ones of the mean log-density level, by a pass over the new ones."""
     return drift(density_moments(rows, old), level, old, new)
+
+
+def step_on_all(
+    parts: Iterable[tuple[Rows, float]], mixture: Mixture, update: Update, model: ModelOptions, options: FitOptions
+) -> tuple[Mixture, KeptStatistics]:
+    """Return the state after a step of EM on all rows, and what is kept of them, by a pass over them.
+
+    `parts` are the old rows and the new ones, each with the share of its weights that counts. The log-likelihood that
+    is kept is the lower bound that the step has raised.
+    """
+    total, base = update.total, update.base
+    natural = base.natural_parameters(mixture)
+    passes = (Expectation(rows, total, options.compute_dtype)((natural,))[0].scale(share) for rows, share in parts)
+    statistics = reduce(add, passes)
+    state = base.maximize(mixture, statistics, total, model.floor(total))
+    moments = component_moments(mixture, statistics, total)
+    gained = expected_log_joint(base.natural_parameters(state), moments) - expected_log_joint(natural, moments)
+    level = statistics.log_likelihood + float(gained.sum())
+    return state, KeptStatistics(total, moments, level, statistics.entropy, statistics.weight_sum)
 
 
 def step_update(

@@ -6,6 +6,8 @@ from ..chunked.memory import fits
 from ..config import Config
 from ..sources import open_source
 from .plan import PROCESS_BYTES, FitPlan, plan_fit, plan_reads, plan_sweep
+from .seen_rows import new_rows
+from .update import FinishedRun, check_update
 
 _MIB = 2**20
 
@@ -29,6 +31,17 @@ def describe_sweep(config: Config) -> str:
         f"{reads}",
     }
     return _text({**named, **_facts(plan)})
+
+
+def describe_update(config: Config, run: FinishedRun) -> str:
+    """Return the plan of an update as text; nothing is read but the shape of the source."""
+    check_update(config, run)
+    new = new_rows(config, run.history)
+    old = f"{run.kept.survey.n_rows:,} of {run.path}, which count for {config.update.forget:g}"
+    again = "read once more after EM" if config.update.full_pass else "not read again"
+    return _text(
+        {"old rows": f"{old}: {again}", "new rows": f"from {new.first:,} on", **_facts(plan_fit(config, new.source))}
+    )
 
 
 def _facts(plan: FitPlan) -> dict[str, str]:

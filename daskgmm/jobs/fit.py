@@ -21,10 +21,11 @@ from ..fitting.iteration_events import iteration_events
 from ..observers.mlflow import tracked
 from ..observers.recorder import Recorder, beginning_of, mend_record
 from ..sources import Source, open_source
+from ..storage.formats.history import Entry, History, write_history
 from ..storage.formats.model import save_model
 from ..storage.formats.provenance import save_beginning, save_course
 from ..storage.run.checkpoint_policy import checkpointing
-from ..storage.run.directory import MODEL, RECORD, OutputOptions, RunDirectory
+from ..storage.run.directory import HISTORY, MODEL, RECORD, OutputOptions, RunDirectory
 from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
 from .given import with_given
@@ -33,6 +34,7 @@ from .plan import plan_fit
 from .report import leave_finished, report_of_fit
 from .resume import finished, fit_plan, fitted_before
 from .scoring import check_clusters, options_of, scored, with_anomaly, with_clusters, write_results
+from .seen_rows import seen_rows
 from .session import opened
 from .start import find_saved_model, start_from
 
@@ -95,13 +97,15 @@ def fit_rows(rows: Rows, source: Source, config: Config, work: Unfinished, liste
     with checkpointing(work, config.output.checkpoint_every, listen) as checkpoints:
         labels = None if source.labels is None else lazy_labels(source.labels, rows)
         # When resumed the same.
-        prepared = prepare_fit(rows, config.model, config.fit, config.fit.random_state, labels=labels)
+        prepared = prepare_fit(rows, config.model, config.fit, config.fit.random_state, labels=labels, identify=True)
         state = checkpoints.before.states.get("fit")
         if state is None:
             report_mask(config.data.mask, prepared.survey, rows.n_rows, listen)
             state, race = initial_state(prepared, start, listen)
             beginning = beginning_of(rows, source, prepared.survey, prepared.sample, race, config)
             save_beginning(beginning, work.path / RECORD)
+        seen = seen_rows(rows, prepared.survey, prepared.fingerprints, config.data)
+        write_history(History(entries=(Entry(job="fit", rows=seen),)), work.path / HISTORY)
         checkpoints.keep({"fit": state})
         listen(Phase("fit", f"EM on all {prepared.survey.n_rows:,} rows"))
         event_of = iteration_events(prepared.survey.n_rows)

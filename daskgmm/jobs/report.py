@@ -18,10 +18,21 @@ from ..filesystem.retry import reason
 from ..report.html.page import page
 from ..report.html.report_data import Story
 from ..storage.formats.clusters import find_clusters
+from ..storage.formats.history import read_history, updates
 from ..storage.formats.model import load_model
 from ..storage.formats.provenance import load_record
 from ..storage.formats.selection import read_selection
-from ..storage.run.directory import CONFIG, MODEL, PICTURE, RECORD, REPORT, SELECTION, OutputOptions, RunDirectory
+from ..storage.run.directory import (
+    CONFIG,
+    HISTORY,
+    MODEL,
+    PICTURE,
+    RECORD,
+    REPORT,
+    SELECTION,
+    OutputOptions,
+    RunDirectory,
+)
 from ..yaml_text import parse_yaml
 
 _LOGGER = logging.getLogger(__name__)
@@ -95,6 +106,7 @@ def story_of(directory: Path) -> Story:
         labels_of=of,
         selection=read_selection(directory / SELECTION) if (directory / SELECTION).exists() else None,
         clusters=find_clusters(directory, model),
+        history=updates(read_history(directory / HISTORY)),
     )
 
 

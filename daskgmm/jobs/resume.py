@@ -17,9 +17,10 @@ from ..errors import DataError, without_credentials
 from ..events import Listener, Notice
 from ..filesystem.location import public
 from ..sources import DataOptions
-from ..storage.formats.model import load_model
+from ..storage.formats.history import read_history
+from ..storage.formats.model import fingerprint, load_model
 from ..storage.formats.selection import read_selection
-from ..storage.run.directory import CONFIG, CONTENT, MODEL, SELECTION, RunDirectory
+from ..storage.run.directory import CONFIG, CONTENT, HISTORY, MODEL, SELECTION, RunDirectory
 from ..storage.run.finished_parts import is_fitted
 from ..storage.run.manifest import Plan
 from ..storage.run.staging import Unfinished, is_unfinished, settle
@@ -45,6 +46,14 @@ def select_plan(rows: Rows, config: Config) -> Plan:
     return {"job": "select", **plan_of_rows(rows, config.data, None, set()), **options, "content": digest(rows)}
 
 
+def update_plan(rows: Rows, config: Config, model: Model, first: int) -> Plan:
+    """Return what an update of a model by rows depends on, which begin at step `first` of their store."""
+    options = {**_texts("model", vars(config.model)), **_texts("fit", vars(config.fit))}
+    rows_plan = plan_of_rows(rows, config.data, None, set())
+    own = {"model": fingerprint(model), "first": str(first), "content": digest(rows)}
+    return {"job": "update", **rows_plan, **options, **_texts("update", vars(config.update)), **own}
+
+
 def _texts(section: str, options: Mapping[str, Any]) -> dict[str, str]:
     return {f"{section}.{key}": str(value) for key, value in options.items()}
 
@@ -67,6 +76,14 @@ def finished(directory: RunDirectory, config: Config) -> Model | None:
     """Return the model of a fit that has all that the configuration asks for; None where there is none such."""
     settle(directory.path, CONTENT)
     return None if (directory.path / SELECTION).exists() else _same(directory, config, _of_fit)
+
+
+def finished_update(directory: RunDirectory, config: Config, model: Model) -> Model | None:
+    """Return the model of a finished update of `model` that has all that the configuration asks for, if it is there."""
+    settle(directory.path, CONTENT)
+    updated = _same(directory, config, _of_update)
+    history = None if updated is None else read_history(directory.path / HISTORY)
+    return updated if history is not None and history.last.model == fingerprint(model) else None
 
 
 def stopped_early(directory: RunDirectory, config: Config) -> Model | None:
@@ -115,6 +132,10 @@ def _of_fit(sections: Sections) -> Sections:
     output = {key: value for key, value in sections["output"].items() if key not in _FREE}
     cut = {"chunk_bytes": sections["compute"]["chunk_bytes"]}
     return {"data": data, "model": sections["model"], "fit": sections["fit"], "compute": cut, "output": output}
+
+
+def _of_update(sections: Sections) -> Sections:
+    return {**_of_fit(sections), "update": sections["update"]}
 
 
 def _of_sweep(sections: Sections) -> Sections:

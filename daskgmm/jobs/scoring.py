@@ -23,9 +23,8 @@ from ..sources import Source
 from ..storage.formats.clusters import write_clusters
 from ..storage.formats.model import save_model
 from ..storage.formats.results_zarr import read_result
-from ..storage.run.directory import CLUSTERS, MODEL, PICTURE, RECORD, SELECTION, OutputOptions
+from ..storage.run.directory import CLUSTERS, FIT_FILES, MODEL, PICTURE, RECORD, OutputOptions
 from ..storage.run.finished_parts import mark_fitted
-from ..storage.run.metrics import METRICS
 from ..storage.run.staging import Unfinished
 from ..storage.schema import RESULTS
 from ..text import counted
@@ -38,7 +37,7 @@ def scored(fitted: Model, rows: Rows, source: Source, config: Config, work: Unfi
     Returns the model, with the threshold of anomalies where one is wanted; results that are there already stay.
     """
     with writing(work.path):
-        mark_fitted(work.path, (METRICS, SELECTION))
+        mark_fitted(work.path, FIT_FILES)
     model = with_anomaly(fitted, rows, config.output, listen)
     if model is not fitted:
         save_model(model, work.path / MODEL)

@@ -6,7 +6,7 @@ model and the table -> predict pass
 
 from __future__ import annotations
 
-from ..chunked.data_summary import survey_and_sample
+from ..chunked.data_summary import summarise
 from ..chunked.rows import Rows
 from ..config import Config
 from ..core.em.fitted_model import Model
@@ -24,18 +24,20 @@ from ..fitting.sweep import Found, Search, begun, searched
 from ..observers.mlflow import tracked
 from ..observers.recorder import Recorder, beginning_of, mend_record
 from ..sources import Source, open_source
+from ..storage.formats.history import Entry, History, write_history
 from ..storage.formats.model import save_model
 from ..storage.formats.provenance import save_beginning, save_course
 from ..storage.formats.selection import read_selection, write_selection
 from ..storage.formats.sweep_checkpoint import notes_of, sweep_of
 from ..storage.run.checkpoint_policy import checkpointing
-from ..storage.run.directory import CONFIG, MODEL, RECORD, SELECTION, RunDirectory
+from ..storage.run.directory import CONFIG, HISTORY, MODEL, RECORD, SELECTION, RunDirectory
 from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
 from .plan import plan_sweep
 from .report import leave_finished, report_of_fit
 from .resume import finished_sweep, fitted_before, select_plan
 from .scoring import check_clusters, options_of, scored
+from .seen_rows import seen_rows
 from .session import opened
 
 
@@ -144,11 +146,15 @@ def select_rows(
 
 def started(rows: Rows, source: Source, wanted: Search, config: Config, work: Unfinished, listen: Listener) -> Sweep:
     """Return the sweep before the first pass: the survey of all rows, and the starts of all candidates on a sample."""
-    survey, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), wanted.seed, wanted.model.resolution)
+    size, resolution = wanted.n_sample(rows.n_features), wanted.model.resolution
+    summary = summarise(rows, size, wanted.seed, resolution, identify=True)
+    survey, sample = summary.survey, summary.sample
     check_fittable(survey, config.of(config.select.smallest).model, source.feature_names, listen)
     report_mask(config.data.mask, survey, rows.n_rows, listen)
     sweep = begun(survey, sample, wanted, listen)
     save_beginning(beginning_of(rows, source, survey, sample, Race((), ()), config), work.path / RECORD)
+    seen = seen_rows(rows, survey, summary.fingerprints, config.data)
+    write_history(History(entries=(Entry(job="select", rows=seen),)), work.path / HISTORY)
     return sweep
 
 

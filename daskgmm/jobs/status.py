@@ -12,8 +12,9 @@ from ..core.em.aitken import passes_left
 from ..core.em.fitted_model import FitSummary, Model
 from ..errors import DataError
 from ..filesystem.location import place, public, reading
+from ..storage.formats.history import read_history
 from ..storage.formats.model import load_model
-from ..storage.run.directory import CONFIG, SELECTION, RunDirectory
+from ..storage.run.directory import CONFIG, HISTORY, SELECTION, RunDirectory
 from ..storage.run.inspect import Written, newest, written_by
 from ..storage.run.lock import Owner
 from ..storage.run.lock import owner as owner_of
@@ -29,7 +30,7 @@ class RunStatus:
 
     directory: str
     state: State  # unfinished: it cannot be told whether its process lives
-    job: str | None = None  # fit, select or prediction
+    job: str | None = None  # fit, select, update or prediction
     phase: str | None = None  # fit, predict, or place: all is written and only has to take its place
     iteration: int | None = None
     log_likelihood: float | None = None  # mean, nats per row
@@ -106,7 +107,9 @@ def _of_finished(directory: Path) -> RunStatus:
 def _finished_job(directory: Path) -> str:
     if not RunDirectory(directory).holds_model:
         return "prediction"
-    return "select" if (directory / SELECTION).exists() else "fit"
+    if (directory / SELECTION).exists():
+        return "select"
+    return "fit" if (history := read_history(directory / HISTORY)) is None else history.last.job
 
 
 def _of_unfinished(directory: Path, work: Leftover) -> RunStatus:
@@ -166,7 +169,7 @@ def _go_on(work: Leftover, written: Written, job: str) -> str:
         return "all is written; the next job into this directory puts it in place"
     if job == "prediction":
         return "the same daskgmm predict with --resume scores what is missing; with --overwrite it starts over"
-    command = "the same daskgmm select" if job == "select" else "the same daskgmm fit"
+    command = f"the same daskgmm {job}"
     if written.has_checkpoint:
         return f"{command} with --resume continues from its checkpoint; with --overwrite it starts over"
     return f"{command} with --overwrite starts over"

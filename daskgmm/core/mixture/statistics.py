@@ -33,6 +33,18 @@ class Statistics:
             self.centred,
         )
 
+    def scale(self, factor: float) -> Statistics:
+        """Return the statistics of rows of `factor` times the weights."""
+        if factor == 1:
+            return self
+        return Statistics(
+            factor * self.sums,
+            factor * self.log_likelihood,
+            factor * self.entropy,
+            factor * self.weight_sum,
+            self.centred,
+        )
+
     @property
     def counts(self) -> Array:
         """N_k = sum_n r_nk, (k,)."""

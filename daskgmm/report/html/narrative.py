@@ -21,7 +21,7 @@ _NARROW = 1.001  # times the least deviation that a component may have
 def headline(story: Story) -> str:
     """Return the fit in half a line."""
     k = story.mixture.n_components - len(story.mixture.empty)
-    return f"{counted(k, 'cluster')} in {story.record.beginning.n_rows:,} rows"
+    return f"{counted(k, 'cluster')} in {story.n_rows:,} rows"
 
 
 def summary(story: Story) -> list[str]:
@@ -40,6 +40,8 @@ def _what(story: Story) -> str:
         f"{gaussians} of {mixture.covariance_type} covariance was fitted to {beginning.n_rows:,} rows of {features} "
         f"({beginning.description})"
     )
+    if story.history:
+        text += f", which went on from {story.n_rows - beginning.n_rows:,} rows before them"
     if beginning.n_left_out:
         text += f"; {beginning.n_left_out:,} other rows are left out by a mask or their weight"
     return text + "."

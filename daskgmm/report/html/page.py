@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from ...text import counted, harmless, signed
+from ..drift import update_lines
 from . import figures, marginals
 from . import selection as candidates
 from .clusters import merging
@@ -42,6 +43,7 @@ def contents(story: Story) -> dict[str, Any]:
         "summary": summary(story),
         "warnings": [*warnings(story), *not_at_random(story)],
         "notices": story.record.course.notices,
+        "updates": update_lines(story.history),
         "tiles": _tiles(story),
         "strip": _strip(story),
         "drawings": drawings,

@@ -16,6 +16,7 @@ from ...core.mixture.frame import Frame
 from ...core.mixture.mixture import Mixture
 from ...core.scoring.bhattacharyya import bhattacharyya_distances
 from ...core.scoring.discriminant import View, discriminant_view, feature_separation
+from ...core.scoring.drift import Drift
 from ...core.scoring.imputation import impute
 from ...core.scoring.merging import Clusters
 from ...core.scoring.prediction import Prediction, Wanted, predict
@@ -46,10 +47,17 @@ class Story:
     labels_of: str = ""  # what of the grid they are
     selection: Selection | None = None  # of a sweep
     clusters: Clusters | None = None  # of components that were merged
+    history: tuple[tuple[str, int, Drift], ...] = ()  # path, number and drift of the new rows of each update
 
     @property
     def mixture(self) -> Mixture:
         return self.model.mixture
+
+    @property
+    def n_rows(self) -> int:
+        """The number of all rows that the model has seen and not forgotten."""
+        updated = self.model.kept if self.history else None
+        return self.record.beginning.n_rows if updated is None else updated.survey.n_rows
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -74,6 +74,7 @@ class OutputOptions:
 
 CONFIG, MODEL, PICTURE = "config.yaml", "model.zarr", "segmentation.png"
 RECORD, REPORT, SELECTION, PERFORMANCE = "record.zarr", "report.html", "selection.json", "performance.html"
+HISTORY = "history.json"
 CLUSTERS, CLUSTERS_FOLDER = "clusters.json", "clusters"
 EXPORTS = ("model.json", "model.joblib", "model.onnx")
 CONTENT = (
@@ -84,12 +85,17 @@ CONTENT = (
     RECORD,
     REPORT,
     SELECTION,
+    HISTORY,
     CLUSTERS,
     PERFORMANCE,
     MANIFEST,
     *EXPORTS,
     *RESULTS,
 )
+
+
+FIT_FILES = (METRICS, SELECTION, HISTORY)
+"""Files beside the model that are whole if a fit is gone on with after its end."""
 
 
 @dataclass(frozen=True)

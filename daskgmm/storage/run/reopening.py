@@ -10,13 +10,12 @@ from pathlib import Path
 from ...events import Listener, Notice
 from ...filesystem.location import link_or_copy, write_first, writing
 from ..schema import RESULTS
-from .directory import CONTENT, MODEL, RECORD, SELECTION, RunDirectory
+from .directory import CONTENT, FIT_FILES, MODEL, RECORD, RunDirectory
 from .finished_parts import mark_fitted, mark_regions
 from .manifest import Checked, check_run
-from .metrics import METRICS
 from .staging import is_unfinished, reopen, settle
 
-_OF_FIT = (MODEL, METRICS, SELECTION)  # a fit is gone on with after its end if all of them are whole
+_OF_FIT = (MODEL, *FIT_FILES)  # a fit is gone on with after its end if all of them are whole
 
 
 def reopen_damaged(directory: Path, listen: Listener) -> None:
@@ -51,7 +50,7 @@ def _put_whole(directory: Path, checked: Checked, folder: Path) -> None:
     for name in chain.from_iterable(kept):
         write_first(folder / name, (directory / name).read_bytes())
     if goes_on and fit:
-        mark_fitted(folder, (METRICS, SELECTION))
+        mark_fitted(folder, FIT_FILES)
     keeps_results = goes_on and checked.is_whole(headers)
     regions = {
         name: files for name, files in checked.manifest.regions.items() if keeps_results and checked.is_whole(files)

@@ -1,0 +1,169 @@
+"""The rows that a run has seen: which of a source are new, and whether any were seen before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from ..chunked.fingerprint import fingerprint_of
+from ..chunked.rows import Region, Rows
+from ..config import Config
+from ..core.mixture.data_summary import Survey
+from ..errors import ConfigurationError, DataError
+from ..filesystem.location import is_url, public
+from ..sources import DataOptions, Source, open_source
+from ..sources.part import part_of
+from ..storage.formats.history import History, SeenRows
+
+_OF_NO_ROW = {"columns", "weights", "labels", "mask", "missing", "given", "keep", "missing_chunks", "storage_options"}
+_SAME = 1e-9  # of the range of a column, by which means of the same rows in other chunks may differ
+_DATA = TypeAdapter(DataOptions)
+
+
+@dataclass(frozen=True, eq=False)
+class NewRows:
+    """The part of a source that a run has not seen."""
+
+    source: Source
+    first: int  # step of the first axis at which it begins
+    before: tuple[SeenRows, ...]  # rows of the same store that the run has seen
+
+
+def new_rows(config: Config, history: History) -> NewRows:
+    """Return what the configuration names without the rows of the same store that were seen; raise if there are none.
+
+    Raises DataError for a store that has not grown, or that has another shape than it had.
+    """
+    source = open_source(config.data)
+    before = () if config.update.repeat else tuple(one for one in history.rows if _is_same_store(one, config.data))
+    if not before:
+        return NewRows(source, 0, ())
+    last = max(before, key=lambda one: one.stop)
+    name = f"data.path {public(config.data.path)}"
+    if (source.grid[1:], _n_features(source)) != (last.grid[1:], last.n_features) or source.grid[0] < last.stop:
+        raise DataError(
+            f"{name} has {_shape(source.grid)} rows of {_n_features(source)} features, but the run has seen "
+            f"{_shape((last.stop, *last.grid[1:]))} of {last.n_features} there: it is not the same store; give "
+            "update.repeat=true to take all of its rows as new ones"
+        )
+    if source.grid[0] == last.stop:
+        raise DataError(
+            f"{name} has no new rows: the run has seen all {last.stop:,}; name others, or give update.repeat=true to "
+            "count them twice"
+        )
+    return NewRows(part_of(source, last.stop, source.grid[0]), last.stop, before)
+
+
+def _n_features(source: Source) -> int:
+    return 1 if len(source.array.shape) == 1 else int(source.array.shape[-1])
+
+
+def _shape(grid: tuple[int, ...]) -> str:
+    return " x ".join(f"{size:,}" for size in grid)
+
+
+def _is_same_store(seen: SeenRows, data: DataOptions) -> bool:
+    """Return whether rows are of the array that the options name, whatever counts of them."""
+    options = _plain(data)
+    return seen.path == absolute(data.path) and all(
+        seen.data.get(name) == value for name, value in options.items() if name not in {*_OF_NO_ROW, "path", "format"}
+    )
+
+
+def absolute(path: str) -> str:
+    """Return a path by which the same data are found from elsewhere; URLs lose their credentials."""
+    if is_url(path) or path.startswith("sample:"):
+        return public(path)
+    return str(Path(path.removeprefix("file://")).expanduser().absolute())
+
+
+def _plain(data: DataOptions) -> dict[str, Any]:
+    """Return the options as JSON has them, without those that may hold secrets."""
+    plain: dict[str, Any] = _DATA.dump_python(replace(data, storage_options={}), mode="json")
+    return plain | {"path": public(data.path)}
+
+
+def seen_rows(rows: Rows, survey: Survey, fingerprints: tuple[str, ...], data: DataOptions, first: int = 0) -> SeenRows:
+    """Return what is stored of the rows of a job."""
+    return SeenRows(
+        path=absolute(data.path),
+        data=_plain(data),
+        first=first,
+        grid=tuple(map(int, rows.grid)),
+        n_features=rows.n_features,
+        dtype=str(rows.array.dtype),
+        chunks=tuple(tuple(map(int, sizes)) for sizes in rows.array.chunks[:-1]),
+        fingerprints=fingerprints,
+        n_rows=int(survey.n_rows),
+        weight_sum=float(survey.weight_sum),
+        mean=tuple(survey.mean.tolist()),
+        minimum=tuple(survey.minimum.tolist()),
+        maximum=tuple(survey.maximum.tolist()),
+    )
+
+
+def check_unseen(new: SeenRows, history: History) -> None:
+    """Raise DataError if new rows, or a chunk of them, were seen before, wherever they were stored."""
+    known = {name: one for one in history.rows for name in one.fingerprints}
+    for region, name in zip(_regions(new), new.fingerprints, strict=True):
+        if name in known:
+            raise DataError(
+                f"rows {region[0].start:,} to {region[0].stop:,} of {new.path} are rows of {known[name].path} that the "
+                "run has seen: leave them out, or give update.repeat=true to count them twice"
+            )
+    for one in history.rows:
+        if _alike(one, new):
+            raise DataError(
+                f"the {new.n_rows:,} rows of {new.path} are those of {one.path} that the run has seen, in another "
+                "order or other chunks: name others, or give update.repeat=true to count them twice"
+            )
+
+
+def _alike(one: SeenRows, other: SeenRows) -> bool:
+    """Return whether rows have the same number, weight, range and mean."""
+    if (one.n_rows, one.n_features, one.minimum, one.maximum) != (
+        other.n_rows,
+        other.n_features,
+        other.minimum,
+        other.maximum,
+    ):
+        return False
+    extent = np.subtract(one.maximum, one.minimum)
+    same_mean = np.abs(np.subtract(one.mean, other.mean)) <= _SAME * extent
+    return bool(same_mean.all()) and abs(one.weight_sum - other.weight_sum) <= _SAME * one.weight_sum
+
+
+def check_old_rows(rows: Rows, before: tuple[SeenRows, ...], name: str) -> None:
+    """Raise DataError unless the last chunk that was seen of a store, `rows` of all of it, is as it was."""
+    last = max(before, key=lambda one: one.stop)
+    if fingerprint_of(rows, _regions(last, last.first)[-1]) != last.fingerprints[-1]:
+        raise DataError(
+            f"{name} has grown, but rows before {last.stop:,} are not those that the run has seen: it is another "
+            "store; give update.repeat=true to take all of its rows as new ones"
+        )
+
+
+def _regions(seen: SeenRows, first: int = 0) -> list[Region]:
+    """Return the part of the grid that each chunk holds, from step `first` of the first axis on."""
+    regions = Rows.regions_of(seen.chunks)
+    return [(slice(one.start + first, one.stop + first), *others) for one, *others in regions]
+
+
+def old_sources(history: History, config: Config) -> Iterator[tuple[SeenRows, Source]]:
+    """Yield the rows that a run has seen and that still count, opened again; raise DataError if they have changed."""
+    for seen in history.rows:
+        data = _DATA.validate_python(seen.data, strict=False)
+        options = config.data.storage_options if is_url(data.path) else {}
+        path = data.path if is_url(data.path) or data.path.startswith("sample:") else seen.path
+        try:
+            source = open_source(replace(data, path=path, storage_options=options))
+        except (ConfigurationError, DataError) as error:
+            raise DataError(f"update.full_pass reads the rows of {seen.path} again, but {error}") from None
+        if source.grid[0] < seen.stop or source.grid[1:] != seen.grid[1:] or _n_features(source) != seen.n_features:
+            raise DataError(f"update.full_pass reads the rows of {seen.path} again, but they have another shape now")
+        yield seen, part_of(source, seen.first, seen.stop)

@@ -1,0 +1,49 @@
+"""How a model went on with new rows, as lines of text, for terminal and page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ..core.scoring.drift import Drift
+from ..text import counted
+
+_MOST = 8  # components that are named
+
+
+def drift_lines(drift: Drift) -> list[str]:
+    """Return how new rows differ from those before them."""
+    more = "more" if drift.mean_log_density >= 0 else "less"
+    density = (
+        f"new rows are {more} likely under the old model than the old rows, by {abs(drift.mean_log_density):.4g} "
+        f"nats/row: {abs(drift.standard_errors):.1f} standard errors"
+    )
+    return [density, *_weights(drift), *_emptied(drift), _advice(drift)]
+
+
+def _weights(drift: Drift) -> Iterator[str]:
+    moved = drift.weights_moved
+    if not moved:
+        return
+    named = [f"{one}: {drift.weights_before[one]:.4f} to {drift.weights_after[one]:.4f}" for one in moved[:_MOST]]
+    more = f" and {len(moved) - _MOST} more" if len(moved) > _MOST else ""
+    yield f"weights of {counted(len(moved), 'component')} moved by more than a tenth: {', '.join(named)}{more}"
+
+
+def _emptied(drift: Drift) -> Iterator[str]:
+    if drift.emptied:
+        yield f"components without rows: {', '.join(map(str, drift.emptied))}"
+
+
+def _advice(drift: Drift) -> str:
+    if drift.refit_advised:
+        return "a refit is advised: the new rows are of another source, so fit all rows or give update.full_pass=true"
+    return "no refit is advised: that is no clear drift"
+
+
+def update_lines(updates: Iterable[tuple[str, int, Drift]]) -> list[str]:
+    """Return the updates that a model has had, by the path and the number of their rows: what each found."""
+    return [
+        line
+        for path, n_rows, drift in updates
+        for line in (f"updated by {n_rows:,} rows of {path}:", *(f"  {one}" for one in drift_lines(drift)))
+    ]

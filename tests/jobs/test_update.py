@@ -1,0 +1,221 @@
+"""`daskgmm update`: a finished run goes on with new rows, and knows which it has seen."""
+
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+
+from daskgmm import GaussianMixture
+from daskgmm.config import load_config
+from daskgmm.events import Iteration, Opened
+from daskgmm.jobs.update import finished_run, update
+from daskgmm.storage.formats.history import read_history
+from daskgmm.storage.formats.model import load_model
+from tests.cli.test_commands import refused, run
+from tests.clusters.processes import assert_same_bits
+
+N_OLD, N_NEW = 600, 150
+
+
+def draw(n, seed, shift=0.0, share=0.5):
+    rng = np.random.default_rng(seed)
+    first = rng.random(n) < share
+    return np.where(first[:, None], rng.normal(size=(n, 2)), rng.normal(size=(n, 2)) * 0.7 + [4 + shift, 2])
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A directory with a run that was fitted to rows.zarr, in chunks of 100 rows."""
+    folder = tmp_path_factory.mktemp("fitted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        append("rows.zarr", draw(N_OLD, 0))
+        (folder / "job.yaml").write_text(
+            "data: {path: rows.zarr}\nmodel: {n_components: 2}\nfit: {tol: 1.0e-7}\noutput: {directory: run}\n"
+            "compute: {chunk_bytes: 1600}\n"
+        )
+        run("fit", "job.yaml", "output.report=false")
+    return folder
+
+
+@pytest.fixture
+def job(fitted, monkeypatch):
+    monkeypatch.chdir(fitted)
+    np.save("new.npy", draw(N_NEW, 1))
+    return fitted
+
+
+def append(path, rows):
+    """Write rows to a store, after those that it has."""
+    try:
+        store = zarr.open_array(path)
+    except FileNotFoundError:
+        store = zarr.create_array(path, shape=(0, rows.shape[1]), chunks=(100, rows.shape[1]), dtype=rows.dtype)
+    store.append(rows)
+
+
+def settings(*overrides):
+    return load_config("run/config.yaml", ("output.report=false", *overrides))
+
+
+def updated(*overrides, listen=lambda event: None, run_dir="run", **options):
+    return update(settings(*overrides), finished_run(run_dir, load_model(run_dir)), listen, **options)
+
+
+def test_the_command_does_what_the_estimator_does(job):
+    before = load_model("run")
+    command = ("update", "run", "data.path=new.npy", "output.directory=one", "output.report=true")
+    out = run(*command).output
+    assert "EM on 150 new rows, with the statistics of 600 old ones" in out
+    expected = GaussianMixture.load("run").set_params(resolution=0).update(np.load("new.npy"))
+    model = load_model("one")
+    np.testing.assert_allclose(model.mixture.means, expected.means_, rtol=1e-9)
+    assert model.summary.log_likelihood == pytest.approx(expected.lower_bound_, rel=1e-12)
+    assert model.summary.weight_sum == N_OLD + N_NEW
+    assert_same_bits(load_model("run"), before)
+    assert zarr.open_array("one/labels.zarr", path="labels").shape == (N_NEW,)
+    for shown in (run("inspect", "one").output, (job / "one/report.html").read_text()):
+        assert "updated by 150 rows of" in shown
+        assert "no refit is advised" in shown
+    assert "job:            update" in run("status", "one").output
+    assert "finished already" in run(*command, "--resume").output
+    assert "in 750 rows" in (job / "one/report.html").read_text()
+
+
+def test_of_a_store_that_has_grown_only_the_new_rows_are_read(job):
+    new, opened = draw(N_NEW, 2), []
+    append("grown.zarr", np.concatenate([draw(N_OLD, 0), new]))
+    run("fit", "job.yaml", "data.path=grown.zarr", "output.directory=whole", "output.report=false")
+    assert "has no new rows" in refused("update", "whole", "output.directory=x", code=3)
+    more = draw(N_NEW, 3)
+    append("grown.zarr", more)
+    run("update", "whole", "output.directory=grew", "output.report=false")
+    entry = read_history(job / "grew/history.json").last
+    assert (entry.rows.first, entry.rows.n_rows) == (N_OLD + N_NEW, N_NEW)
+    np.save("more.npy", more)
+    apart = finished_run("whole", load_model("whole"))
+    config = load_config("whole/config.yaml", ("data.path=more.npy", "output.directory=apart", "output.report=false"))
+    update(config, apart, opened.append)
+    assert next(one for one in opened if isinstance(one, Opened)).n_rows == N_NEW
+    np.testing.assert_allclose(load_model("grew").mixture.means, load_model("apart").mixture.means, rtol=1e-12)
+    assert "from 900 on" not in run("update", "whole", "--dry-run").output
+    assert "from 750 on" in run("update", "whole", "--dry-run").output
+
+
+@pytest.mark.parametrize("stored", ["same", "backwards", "some"])
+def test_rows_that_were_seen_are_refused_unless_wanted(job, stored):
+    rows = draw(N_OLD, 0)
+    np.save(
+        "again.npy",
+        {"same": rows, "backwards": rows[::-1], "some": np.concatenate([draw(100, 5), rows[100:200]])}[stored],
+    )
+    line = refused("update", "run", "data.path=again.npy", "output.directory=again", code=3)
+    assert "update.repeat=true" in line
+    assert not (job / "again").exists()
+    config = ("data.path=again.npy", f"output.directory={stored}", "update.repeat=true", "output.labels=false")
+    assert updated(*config).summary.weight_sum == N_OLD + len(np.load("again.npy"))
+
+
+def test_a_store_with_other_rows_in_place_of_old_ones_is_refused(job):
+    append("changed.zarr", draw(N_OLD, 0))
+    run("fit", "job.yaml", "data.path=changed.zarr", "output.directory=changed", "output.report=false")
+    append("changed.zarr", draw(N_NEW, 3))
+    zarr.open_array("changed.zarr")[590] = 0
+    assert "rows before 600 are not those" in refused("update", "changed", code=3)
+    zarr.open_array("changed.zarr").resize((500, 2))
+    assert "is not the same store" in refused("update", "changed", code=3)
+
+
+@pytest.mark.parametrize("case", [{}, {"shift": 0.5}, {"share": 0.8}], ids=["same", "moved", "weights"])
+def test_a_pass_over_all_rows_comes_closer_to_the_fit_to_all_of_them(job, case):
+    new = draw(N_NEW, 6, **case)
+    np.save("six.npy", new)
+    every = np.concatenate([draw(N_OLD, 0), new])
+    refit = GaussianMixture(2, tol=1e-9, random_state=0).fit(every).score(every)
+    options = ("data.path=six.npy", "output.labels=false")
+    first = updated(*options, "output.directory=first", overwrite=True)
+    closer = updated(*options, "output.directory=closer", "update.full_pass=true", overwrite=True)
+    gaps = [refit - GaussianMixture.from_model(one).score(every) for one in (first, closer)]
+    assert -1e-9 <= gaps[1] <= gaps[0] < 0.03
+    assert closer.summary.log_likelihood <= GaussianMixture.from_model(closer).score(every) + 1e-12
+    assert closer.kept.survey.n_rows == len(every)
+
+
+def test_rows_that_are_forgotten_do_not_count(job):
+    config = ("data.path=new.npy", "output.labels=false", "update.forget=0", "output.directory=forgot")
+    model, rows = updated(*config, overwrite=True), np.load("new.npy")
+    assert model.summary.log_likelihood == pytest.approx(GaussianMixture.from_model(model).score(rows), rel=1e-12)
+    half = updated(
+        "data.path=new.npy", "update.forget=0.5", "update.full_pass=true", "output.directory=half", overwrite=True
+    )
+    assert half.summary.weight_sum == N_OLD / 2 + N_NEW
+    shares = [one.rows.share for one in read_history(job / "half/history.json").entries]
+    assert shares == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_an_interrupted_update_goes_on_to_the_same_bits(job, at):
+    config = ("data.path=new.npy", "fit.tol=1e-12", "output.directory=stopped")
+    expected = updated("data.path=new.npy", "fit.tol=1e-12", "output.directory=ran", overwrite=True)
+
+    def stop(event):
+        if isinstance(event, Iteration) and event.iteration >= at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        updated(*config, listen=stop, overwrite=True)
+    assert "the same daskgmm update with --resume" in run("status", "stopped").output
+    assert_same_bits(updated(*config, resume=True), expected)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("model.covariance_type=tied",),
+        ("fit.inference=map", "model.prior=default"),
+        ("fit.inference=variational",),
+        ("data.missing=marginal",),
+    ],
+    ids=["tied", "map", "variational", "missing"],
+)
+def test_all_inferences_go_on(job, options):
+    new = draw(N_NEW, 7)
+    if "data.missing=marginal" in options:
+        new[::7, 0] = np.nan
+    np.save("seven.npy", new)
+    run("fit", "job.yaml", *options, "output.directory=kind", "output.report=false", "--overwrite")
+    levels = []
+    config = load_config("kind/config.yaml", ("data.path=seven.npy", "update.full_pass=true", "output.directory=went"))
+    model = update(
+        config,
+        finished_run("kind", load_model("kind")),
+        lambda event: levels.append(event.objective) if isinstance(event, Iteration) else None,
+        overwrite=True,
+    )
+    assert (np.diff(levels) >= 0).all()
+    summary = model.summary
+    objective = summary.log_likelihood if summary.objective is None else summary.objective
+    assert objective >= levels[-1]
+    assert summary.weight_sum == N_OLD + N_NEW
+
+
+def test_what_cannot_go_on_is_refused_in_one_line(job):
+    assert "the model is that of the run" in refused("update", "run", "model.n_components=3", code=2)
+    assert "that of the run itself" in refused("update", "run", "data.path=new.npy", "output.directory=run", code=2)
+    assert "less than or equal to 1" in refused("update", "run", "data.path=new.npy", "update.forget=2", code=2)
+    np.save("three.npy", np.ones((10, 3)))
+    refused("update", "run", "data.path=three.npy", "output.directory=three", code=3)
+    run("fit", "job.yaml", "model.noise=true", "output.directory=noisy", "output.report=false", "--overwrite")
+    assert "noise or frozen" in refused("update", "noisy", "data.path=new.npy", code=2)
+
+
+def test_chunks_and_weights_of_grids_update_as_rows(job):
+    grid = draw(N_NEW, 8).reshape(15, 10, 2)
+    weights = np.random.default_rng(9).integers(0, 3, (15, 10)).astype(float)
+    zarr.save_group("grid.zarr", rows=grid, weights=weights)
+    config = ("data.path=grid.zarr", "data.array=rows", "data.weights=weights", "output.directory=grid")
+    model = updated(*config, overwrite=True)
+    expected = GaussianMixture.load("run").set_params(resolution=0)
+    expected.update(da.from_array(grid, chunks=(4, 10, 2)), da.from_array(weights, chunks=(4, 10)))
+    np.testing.assert_allclose(model.mixture.means, expected.means_, rtol=1e-9)
+    assert model.summary.weight_sum == N_OLD + weights.sum()
