@@ -6,8 +6,7 @@ from ..chunked.memory import fits
 from ..config import Config
 from ..sources import open_source
 from .plan import PROCESS_BYTES, FitPlan, plan_fit, plan_reads, plan_sweep
-from .seen_rows import new_rows
-from .update import FinishedRun, check_update
+from .update import FinishedRun, check_update, open_new
 
 _MIB = 2**20
 
@@ -36,7 +35,7 @@ def describe_sweep(config: Config) -> str:
 def describe_update(config: Config, run: FinishedRun) -> str:
     """Return the plan of an update as text; nothing is read but the shape of the source."""
     check_update(config, run)
-    new = new_rows(config, run.history)
+    new = open_new(config, run)
     old = f"{run.kept.survey.n_rows:,} of {run.path}, which count for {config.update.forget:g}"
     again = "read once more after EM" if config.update.full_pass else "not read again"
     return _text(

@@ -33,6 +33,10 @@ class NewRows:
     first: int  # step of the first axis at which it begins
     before: tuple[SeenRows, ...]  # rows of the same store that the run has seen
 
+    @property
+    def n_features(self) -> int:
+        return _n_features(self.source)
+
 
 def new_rows(config: Config, history: History) -> NewRows:
     """Return what the configuration names without the rows of the same store that were seen; raise if there are none.

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from ..chunked.data_summary import summarise
+from ..chunked.prediction import check_features
 from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
 from ..config import Config
@@ -112,8 +113,7 @@ def update(
             leave_finished(directory, config.output, tell)
             return before
         directory.check_writable(overwrite, resume)
-        new, recorder = new_rows(config, run.history), Recorder(tell)
-        check_same_features(new.source.feature_names, run.model.feature_names)
+        new, recorder = open_new(config, run), Recorder(tell)
         with (
             opened(plan_fit(config, new.source), recorder) as rows,
             directory.fitting(
@@ -128,6 +128,14 @@ def update(
             report_of_fit(directory.path, tell)
         tell(Finished(config.output.directory, model.summary.figures))
     return model
+
+
+def open_new(config: Config, run: FinishedRun) -> NewRows:
+    """Return the new rows of the configuration; raise DataError if there are none, or of other features."""
+    new = new_rows(config, run.history)
+    check_same_features(new.source.feature_names, run.model.feature_names)
+    check_features(new.n_features, run.model.mixture)
+    return new
 
 
 def check_update(config: Config, run: FinishedRun) -> None:

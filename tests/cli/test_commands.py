@@ -48,7 +48,7 @@ def test_a_fit_leaves_the_run_directory_of_the_design(job):
     names = {path.name for path in (job / "run").iterdir()}
     assert names == {
         "config.yaml", "model.zarr", "labels.zarr", "probabilities.zarr", "log_density.zarr", "metrics.jsonl",
-        "record.zarr", "report.html", ".manifest",
+        "record.zarr", "report.html", "history.json", ".manifest",
     }  # fmt: skip
     labels = zarr.open_array("run/labels.zarr", path="labels")[...]
     assert sorted(np.bincount(labels)) == [300, 300]

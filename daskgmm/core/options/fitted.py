@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import TypeAdapter
 
-from ...errors import DataError
+from ...errors import ConfigurationError, DataError
 from .fit import FitOptions, ModelOptions
+from .prior import PriorOptions
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,20 @@ class FittedOptions:
     def of_plain(cls, values: Mapping[str, Any]) -> FittedOptions:
         """Return the options that `plain` gave; raise DataError if they are none."""
         try:
-            return _TYPE.validate_json(json.dumps(values), strict=True)
-        except ValueError as error:
-            raise DataError(f"the options of the fit are damaged: {' '.join(str(error).split())}") from None
+            sections = {name: _tuples(value) for name, value in values.items()}
+            model, fit, prior = sections["model"], sections["fit"], sections["model"]["prior"]
+            prior = PriorOptions(**prior) if isinstance(prior, dict) else prior
+            model = ModelOptions(**{**model, "prior": prior})
+            return cls(model, FitOptions(**fit), sections["missing"], sections["random_state"])
+        except (AttributeError, ConfigurationError, KeyError, TypeError) as error:
+            raise DataError(f"the options of the fit are damaged: {error}") from None
 
 
-_TYPE = TypeAdapter(FittedOptions)
+def _tuples(value: Any) -> Any:
+    """Return nested values with tuples in place of lists."""
+    if isinstance(value, dict):
+        return {name: _tuples(one) for name, one in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _plain_number(value: Any) -> Any:
