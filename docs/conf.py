@@ -13,8 +13,8 @@ project = PROJECT["name"]
 author = PROJECT["authors"][0]["name"]
 version = release = PROJECT["version"]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "generated"]
-exclude_patterns = ["_build", "_ext"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "sphinx_gallery.gen_gallery", "generated"]
+exclude_patterns = ["_build", "_ext", "gallery"]
 default_role = "code"  # what docstrings have between single backticks
 myst_heading_anchors = 3
 toc_object_entries_show_parents = "hide"
@@ -27,3 +27,16 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"daskgmm {release}"
 html_show_sourcelink = False
 html_sidebars = {"getting-started": [], "reference": []}  # they have no pages below them
+
+sphinx_gallery_conf = {  # the programs of gallery/ are run, and their figures and output are shown
+    "examples_dirs": "gallery",
+    "gallery_dirs": "auto_gallery",
+    "filename_pattern": "",
+    "abort_on_example_error": True,
+    "capture_repr": (),
+    "download_all_examples": False,
+    "show_memory": False,
+    "write_computation_times": False,
+    "within_subsection_order": "FileNameSortKey",
+}
+suppress_warnings = ["config.cache"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import dask.array as da
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from ..chunked.data_summary import first_rows, survey_and_sample
+from ..chunked.prediction import Result, predict_lazily
 from ..core.arrays.types import Array
 from ..core.mixture.mixture import Mixture
 from ..errors import DataError
@@ -60,6 +62,12 @@ def sample_rows(estimator: Any, X: Any, n_rows: int) -> Array:
     rows = estimator._input(X, reset=False).rows()
     _, sample = survey_and_sample(rows, n_rows, seed=0, resolution=0.0)
     return np.asarray(first_rows(sample, n_rows)[0], dtype=np.float64)
+
+
+def predict_rows(estimator: Any, rows: Array, result: Result) -> NDArray[Any]:
+    """Return labels or probabilities of a sample (m, d), which has lost the names of its features."""
+    lazy = da.from_array(rows, chunks=rows.shape)
+    return np.asarray(predict_lazily(lazy, mixture_of(estimator), result, missing=True).compute())
 
 
 def ellipse(mean: Array, covariance: Array, n_deviations: float) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -16,7 +16,7 @@ from ..core.arrays.types import Array
 from ..core.mixture.mixture import Mixture
 from ..core.scoring.discriminant import feature_separation
 from ..report.html.colours import LEFT_OUT, component_colours
-from .base import axes_or_new, ellipse, fitted, mixture_of, names_of, numbers_of, sample_rows
+from .base import axes_or_new, ellipse, fitted, mixture_of, names_of, numbers_of, predict_rows, sample_rows
 
 _MOST_FEATURES = 4  # that are drawn if none are named
 _BINS = 40
@@ -57,7 +57,7 @@ class ClustersDisplay:
             chosen = sorted(np.argsort(-feature_separation(mixture), kind="stable")[:_MOST_FEATURES].tolist())
         else:
             chosen = numbers_of(features, names)
-        return cls(mixture, rows, np.asarray(model.predict(rows)), names, tuple(chosen)).plot(ax)
+        return cls(mixture, rows, predict_rows(model, rows, "labels"), names, tuple(chosen)).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> ClustersDisplay:
         """Draw; return self."""

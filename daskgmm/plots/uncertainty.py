@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..core.arrays.types import Array
 from ..report.html.colours import component_colours
-from .base import axes_or_new, fitted, sample_rows
+from .base import axes_or_new, fitted, predict_rows, sample_rows
 
 _BINS = 40
 
@@ -33,7 +33,7 @@ class UncertaintyDisplay:
     ) -> UncertaintyDisplay:
         """Draw at most n_rows rows of X."""
         model = fitted(estimator)
-        resp = np.asarray(model.predict_proba(sample_rows(model, X, n_rows)))
+        resp = predict_rows(model, sample_rows(model, X, n_rows), "probabilities")
         return cls(resp.max(axis=1), resp.argmax(axis=1), resp.shape[1]).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> UncertaintyDisplay:

@@ -4,6 +4,7 @@ import dask.array as da
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -105,3 +106,10 @@ def test_a_map_has_the_coordinates_of_its_grid(model):
     assert plain.coordinates is None
     with pytest.raises(DataError, match="grid of two axes"):
         plots.MapDisplay.from_estimator(model, X)
+
+
+def test_rows_with_names_are_drawn_without_a_warning():
+    rows = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["width", "length"])
+    model = GaussianMixture(1, random_state=0).fit(rows)
+    assert plots.ClustersDisplay.from_estimator(model, rows).axes_[0, 0].get_xlabel() == "width"
+    plots.UncertaintyDisplay.from_estimator(model, rows)
