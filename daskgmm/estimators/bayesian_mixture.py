@@ -53,6 +53,14 @@ _OF_PRIOR = {  # parameters that are values of a prior by another name
 }
 
 
+def parameters_of_prior(prior: PriorOptions | None) -> dict[str, Any]:
+    """Return the parameters of the estimator that are the values of a prior."""
+    if prior is None:
+        return {}
+    values = {name: getattr(prior, of_prior) for name, of_prior in _OF_PRIOR.items()}
+    return {**values, "weight_concentration_prior_type": prior.weights or "dirichlet_process"}
+
+
 class BayesianGaussianMixture(GaussianMixture):
     """Gaussian mixture by variational Bayes, on NumPy, dask, xarray or zarr data of any size.
 
@@ -233,10 +241,7 @@ class BayesianGaussianMixture(GaussianMixture):
     @classmethod
     def _parameters_of_inference(cls, options: FittedOptions) -> dict[str, Any]:
         prior = options.model.prior
-        if not isinstance(prior, PriorOptions):
-            return {}
-        values = {name: getattr(prior, of_prior) for name, of_prior in _OF_PRIOR.items()}
-        return {**values, "weight_concentration_prior_type": prior.weights or "dirichlet_process"}
+        return parameters_of_prior(prior if isinstance(prior, PriorOptions) else None)
 
     def _model(self) -> Model:
         return replace(super()._model(), posterior=self._posterior)

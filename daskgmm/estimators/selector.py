@@ -25,6 +25,7 @@ from ..core.mixture.covariance import DEFAULT_TYPES, named
 from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.mixture.low_rank import family_options
 from ..core.options.fit import FitOptions, ModelOptions
+from ..core.options.prior import PriorOptions
 from ..core.options.select import SelectOptions
 from ..core.selection.criterion import CRITERIA
 from ..core.selection.table import columns
@@ -33,12 +34,13 @@ from ..events import Listener, ignore
 from ..fitting.sweep import Found, Search, search
 from ..observers.console import plain
 from ..observers.notebook import bar_of_sweep, notebook_bar
+from .bayesian_mixture import BayesianGaussianMixture, parameters_of_prior
 from .gaussian_mixture import NOT_CONVERGED, GaussianMixture
 from .labels import known_labels
 from .merged_components import MergedComponents
 from .sklearn_internals import Interval, StrOptions, fit_context
 from .summary import ModelTable
-from .validation import is_noise, noise_option
+from .validation import is_noise, noise_option, prior_of
 
 _SHARED = (
     "tol",
@@ -70,9 +72,10 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         each number of components.
     noise : bool, float or sequence of them, default False
         Noise components, as in `GaussianMixture`, each with each of the others: [False, True] compares both.
-    criterion : {"bic", "aic", "aicc", "icl", "heldout"}, default "bic"
+    criterion : {"bic", "aic", "aicc", "icl", "heldout", "evidence"}, default "bic"
         What the candidates are compared by. The smallest value wins; for "heldout", the mean log-likelihood of rows
-        left out of the fit, the largest.
+        left out of the fit, the largest. "evidence" fits posteriors by variational Bayes, as `BayesianGaussianMixture`,
+        and takes the largest lower bound of the log-evidence.
     folds : int, default 5
         Number of parts that the rows are divided into for "heldout".
     leave_early : bool, default True
@@ -106,10 +109,13 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         Seed of the sample, the restarts and the folds.
     verbose : int, default 0
         1 or more prints each pass; in a notebook a progress bar is shown.
+    prior : dict, default None
+        Values of the prior for "evidence": `weights`, `weight_concentration`, `mean_precision`, `mean`,
+        `degrees_of_freedom`, `covariance`; what is left out has the default of `BayesianGaussianMixture`.
 
     Attributes
     ----------
-    best_estimator_ : GaussianMixture
+    best_estimator_ : GaussianMixture, or BayesianGaussianMixture for "evidence"
         The fitted model with the best criterion; `predict` and the other methods are its own.
     best_params_ : dict
         Its n_components and covariance_type, and its noise if several were compared.
@@ -134,6 +140,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         nested                                  the smaller candidate whose log-likelihood it takes over, if any
         failed                                  whether it failed; stop_reason says why
         noise                                   whether it has a noise component, or the hypervolume
+        evidence_lower_bound                    of a posterior, in nats
         ======================================= ==============================================================
     elbow_ : dict
         For each covariance type, such as full or full+noise, the number of components at which the log-likelihood bends
@@ -163,6 +170,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         "criterion": [StrOptions(set(CRITERIA))],
         "folds": [Interval(Integral, 2, None, closed="left")],
         "leave_early": ["boolean"],
+        "prior": [dict, None],
         "tol": [Interval(Real, 0.0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         **{
@@ -194,6 +202,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         dim: str | None = None,
         random_state: Any = None,
         verbose: int = 0,
+        prior: Any = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -215,6 +224,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         self.dim = dim
         self.random_state = random_state
         self.verbose = verbose
+        self.prior = prior
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # as above
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixtureSelector:
@@ -305,6 +315,13 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
             self.leave_early,
         )
 
+    def _prior(self) -> PriorOptions | None:
+        """Return the prior; raise ConfigurationError for one that cannot act."""
+        if self.prior is not None and not CRITERIA[self.criterion].of_posterior:
+            raise ConfigurationError(f"prior acts with criterion evidence only, not {self.criterion}: leave it out")
+        prior = prior_of(self.prior, variational=True)
+        return prior if isinstance(prior, PriorOptions) else None
+
     def _noises(self) -> tuple[bool | float, ...]:
         noises = [self.noise] if np.ndim(self.noise) == 0 else list(self.noise)
         if not noises or not all(is_noise(one) for one in noises):
@@ -317,6 +334,11 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
 
     def _estimator(self, n_components: int, covariance_type: str, noise: bool | float = False) -> GaussianMixture:
         shared = {name: getattr(self, name) for name in (*_SHARED, "random_state", "verbose")}
+        if CRITERIA[self.criterion].of_posterior:
+            of_prior = parameters_of_prior(self._prior())
+            return BayesianGaussianMixture(
+                n_components=n_components, covariance_type=covariance_type, **of_prior, **shared
+            )
         return GaussianMixture(n_components, noise=noise, **family_options(covariance_type), **shared)
 
     def _search(self, rows: Rows, select: SelectOptions) -> Found:
@@ -328,9 +350,12 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
             self.sample_size,  # type: ignore[arg-type]
             self.n_finalists,
             dtype=self.dtype,  # type: ignore[arg-type]
+            inference="variational" if CRITERIA[self.criterion].of_posterior else "em",
         )
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        wanted = Search(select, ModelOptions(reg_covar=self.reg_covar, resolution=self.resolution), fit, seed)
+        model = ModelOptions(reg_covar=self.reg_covar, resolution=self.resolution, prior=self._prior())
+        select.check_inference(fit, model)
+        wanted = Search(select, model, fit, seed)
         survey, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), seed, wanted.model.resolution)
         return search(rows, survey, sample, wanted, self._listener(len(select.candidates)))
 
@@ -347,7 +372,8 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         """Set the fitted attributes; `checked` has those of the data."""
         best, table = found.best, found.selection
         self.best_estimator_ = self._estimator(best.n_components, best.covariance_type, best.noise)
-        self.best_estimator_._keep(found.trial, kept=keep_statistics(found.trial, found.sweep.survey))
+        kept = keep_statistics(found.trial, found.sweep.survey)
+        self.best_estimator_._keep(found.trial, found.inference, kept)
         self.best_estimator_.n_iter_ = found.trial.n_iter
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(checked, name):

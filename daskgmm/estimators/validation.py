@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils import check_array
 
 from ..core.arrays.types import Array
+from ..core.em.variational import WEIGHT_PRIORS
 from ..core.init.starts import Given
 from ..core.mixture.covariance import STRUCTURES, same_family
 from ..core.mixture.mixture import Mixture
@@ -73,17 +74,24 @@ def noise_option(value: Any) -> bool | float:
     return bool(value) if isinstance(value, bool | np.bool_) else float(value)
 
 
-def prior_of(values: Any) -> Prior:
-    """Return the prior of "default", a mapping of values or None; raise ConfigurationError for an unknown name."""
+def prior_of(values: Any, *, variational: bool = False) -> Prior:
+    """Return the prior of "default", a mapping of values or None; raise ConfigurationError for an unknown name.
+
+    The kind of the prior of weights is for variational inference alone.
+    """
     if values is None or values == "default":
         return values  # type: ignore[no-any-return]
-    known = [one.name for one in fields(PriorOptions) if one.name != "weights"]
+    known = [one.name for one in fields(PriorOptions) if variational or one.name != "weights"]
     for name, value in values.items():
         if name not in known:
             raise ConfigurationError(f"unknown value {name!r} of prior; known: {', '.join(known)}")
+        if name == "weights":
+            if value not in WEIGHT_PRIORS:
+                raise ConfigurationError(f"prior weights is {value!r}, but must be one of {', '.join(WEIGHT_PRIORS)}")
+            continue
         if np.ndim(value) == 0 and not (np.isfinite(value) and value >= 0):
             raise ConfigurationError(f"prior {name} must be a number of 0 or more, not {value}")
-    return PriorOptions(**{name: as_tuples(value) for name, value in values.items()})
+    return PriorOptions(**{name: value if name == "weights" else as_tuples(value) for name, value in values.items()})
 
 
 def values_of_prior(prior: Prior) -> Any:

@@ -9,6 +9,7 @@ from dask.delayed import Delayed
 
 from ..chunked.rows import Rows
 from ..chunked.sweep import Starts, SweepExpectation, seed_all
+from ..core.em.inference import Inference
 from ..core.em.loop import Trial
 from ..core.init.splitting import Seeded
 from ..core.init.starts import heat_rows
@@ -48,6 +49,7 @@ class Found:
     selection: Selection
     best: Candidate
     trial: Trial  # of the best candidate
+    inference: Inference  # by which it was found
 
 
 def search(rows: Rows, survey: Survey, sample: Delayed, wanted: Search, listen: Listener) -> Found:
@@ -109,7 +111,7 @@ def _found(sweep: Sweep, options: SweepOptions, listen: Listener) -> Found:
         listen(Notice(f"candidate {name} failed: {why}"))
     if table is None or best is None:
         raise DataError(_why_none(sweep, options))
-    return Found(sweep, table, best, sweep.states[best.name].best)
+    return Found(sweep, table, best, sweep.states[best.name].best, options.em.inference)
 
 
 def _why_none(sweep: Sweep, options: SweepOptions) -> str:

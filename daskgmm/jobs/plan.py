@@ -16,7 +16,6 @@ from ..concurrency import n_reading_ahead
 from ..config import Config
 from ..core.init.splitting import MOST_SPLITS
 from ..core.init.starts import heat_rows, how_many_moved
-from ..errors import ConfigurationError
 from ..sources import Source
 from .outputs import bytes_of_results
 
@@ -88,11 +87,7 @@ def plan_fit(config: Config, source: Source) -> FitPlan:
 def plan_sweep(config: Config, source: Source) -> FitPlan:
     """Return the plan of a sweep: that of a fit of its largest candidate, with what all of them take together."""
     select = config.select
-    if config.fit.inference != "em":
-        raise ConfigurationError(
-            f"fit.inference is {config.fit.inference}, but a sweep compares fits by maximum likelihood: set it to em, "
-            "or fit one model by daskgmm fit"
-        )
+    select.check_inference(config.fit, config.model)
     plan = plan_fit(config.of(select.largest), source)
     carried = _carried(config, plan.rows.n_features)
     most = min(sum(carried), max(select.batch_bytes, *carried))

@@ -10,7 +10,6 @@ from ..chunked.data_summary import summarise
 from ..chunked.rows import Rows
 from ..config import Config
 from ..core.em.fitted_model import Model
-from ..core.em.inference import MAXIMUM_LIKELIHOOD
 from ..core.em.loop import State
 from ..core.em.update import keep_statistics
 from ..core.init.starts import Race
@@ -164,6 +163,6 @@ def save_found(found: Found, source: Source, config: Config, work: Unfinished, l
     state: State = found.sweep.states[found.best.name]
     save_course(listen.course(state), work.path / RECORD)
     kept = keep_statistics(found.trial, state.survey)
-    model = Model.of(found.trial, MAXIMUM_LIKELIHOOD, source.feature_names, kept, options_of(config.of(found.best)))
+    model = Model.of(found.trial, found.inference, source.feature_names, kept, options_of(config.of(found.best)))
     save_model(model, work.path / MODEL)
     return model

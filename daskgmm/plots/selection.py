@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.utils.validation import check_is_fitted
 
+from ..core.selection.criterion import CRITERIA
 from ..report.html.colours import component_colours
 from .base import axes_or_new
 
@@ -47,7 +48,9 @@ class SelectionDisplay:
                 self.ax_.plot(sizes[at], values[at], "o", color=colour, markersize=9)
         self.ax_.locator_params(axis="x", integer=True)
         self.ax_.set_xlabel("number of components")
-        self.ax_.set_ylabel("mean held-out log-likelihood" if self.criterion == "heldout" else self.criterion.upper())
+        self.ax_.set_ylabel(
+            "mean held-out log-likelihood" if self.criterion == "heldout" else CRITERIA[self.criterion].title
+        )
         self.ax_.legend(title="covariance type")
         self.figure_ = self.ax_.figure  # type: ignore[assignment] # of a figure, not of a part of one
         return self

@@ -11,6 +11,7 @@ from rich.console import Console
 from daskgmm import load_model
 from daskgmm.config import parse_config
 from daskgmm.errors import ConfigurationError
+from daskgmm.events import Iteration
 from daskgmm.jobs.fit import fit
 from daskgmm.jobs.select import select
 from daskgmm.report.terminal.model_tables import inspection
@@ -97,6 +98,32 @@ def test_a_prior_of_another_number_of_features_is_refused(rows, prior, message):
         fit(config(rows, "variational", prior=prior))
 
 
-def test_a_sweep_with_a_prior_is_refused(rows):
-    with pytest.raises(ConfigurationError, match="a sweep compares fits by maximum likelihood"):
-        select(config(rows, "variational"))
+@pytest.mark.parametrize(("inference", "criterion"), [("map", "bic"), ("variational", "bic"), ("em", "evidence")])
+def test_a_sweep_whose_criterion_does_not_compare_what_is_inferred_is_refused(rows, inference, criterion):
+    asked = config(rows, inference)
+    asked = asked.model_copy(update={"select": type(asked.select)((1, 2), "full", criterion=criterion)})
+    with pytest.raises(ConfigurationError, match="a sweep compares posteriors"):
+        select(asked)
+
+
+def test_a_sweep_of_posteriors_goes_on_to_the_same_bits(rows):
+    asked = config(rows, "variational", prior={"weight_concentration": 0.1})
+    options = type(asked.select)((1, 2, 3), ("full", "diag"), criterion="evidence")
+    asked = asked.model_copy(update={"select": options})
+    stopped = parse_config(
+        json.dumps({**asked.model_dump(mode="json"), "output": {"directory": str(rows / "stopped")}})
+    )
+
+    def stop(event):
+        if isinstance(event, Iteration) and event.iteration >= 2:
+            raise KeyboardInterrupt
+
+    model, table = select(asked)
+    with pytest.raises(KeyboardInterrupt):
+        select(stopped, stop)
+    again, other = select(stopped, resume=True)
+    np.testing.assert_array_equal(again.mixture.covariances, model.mixture.covariances)
+    assert [row.criterion for row in other.rows] == [row.criterion for row in table.rows]
+    assert table.criterion == "evidence"
+    assert model.summary.evidence_lower_bound == pytest.approx(table.chosen.criterion, rel=1e-12)
+    assert "Evidence lower bound" in (rows / "stopped/report.html").read_text()

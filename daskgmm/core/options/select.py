@@ -17,6 +17,7 @@ from ..mixture.low_rank import LOW_RANK_PATTERN, family_options
 from ..selection.criterion import CRITERIA, Criterion
 from ..selection.sweep import Candidate, SweepOptions, structure_name
 from .fit import FitOptions, ModelOptions
+from .prior import check_prior
 
 _RANGE = re.compile(r"^([0-9]+)\.\.([0-9]+)$")
 Range = Annotated[str, TextPattern(_RANGE.pattern)]
@@ -41,7 +42,10 @@ class SelectOptions:
     noise: Annotated[tuple[bool | Annotated[float, Gt(0)], ...], MinLen(1)] | None = None
     """Noise components, as model.noise has them, such as [false, true]; each with each model. Default: model.noise."""
     criterion: Criterion = "bic"
-    """bic, aic, aicc or icl, of which the smallest wins; heldout: the largest log-likelihood of rows held out."""
+    """bic, aic, aicc or icl, of which the smallest wins; heldout: the largest log-likelihood of rows held out.
+
+    evidence: the largest lower bound of the log-evidence, with fit.inference variational.
+    """
     folds: Annotated[int, Ge(2), Le(100)] = 5
     """Parts that the rows are dealt into, for criterion heldout."""
     leave_early: bool = True
@@ -106,6 +110,19 @@ class SelectOptions:
     def n_folds(self) -> int:
         """Parts that are held out in turn, 0 for none."""
         return self.folds if CRITERIA[self.criterion].held_out else 0
+
+    def check_inference(self, fit: FitOptions, base: ModelOptions) -> None:
+        """Raise ConfigurationError unless the criterion compares what is inferred, for all candidates."""
+        of_posterior = CRITERIA[self.criterion].of_posterior
+        if fit.inference != ("variational" if of_posterior else "em"):
+            raise ConfigurationError(
+                f"fit.inference is {fit.inference} and select.criterion {self.criterion}: a sweep compares posteriors "
+                "(variational) by evidence, and fits by maximum likelihood (em) by the others"
+            )
+        for one in self.types:
+            check_prior(fit.inference, base.prior, one)
+        if of_posterior and self.noises != (False,):
+            raise ConfigurationError("select.noise acts with fit.inference em only: leave it out, or take bic")
 
     def model(self, candidate: Candidate, base: ModelOptions) -> ModelOptions:
         """Return the options of the candidate's model."""

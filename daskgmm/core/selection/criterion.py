@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Criterion = Literal["bic", "aic", "aicc", "icl", "heldout"]
+Criterion = Literal["bic", "aic", "aicc", "icl", "heldout", "evidence"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class CriterionKind:
     unit: str = ""
     larger_is_better: bool = False
     held_out: bool = False  # whether it is measured on rows that are held out in turn
+    of_posterior: bool = False  # whether it is a bound that variational inference raises
 
     @property
     def direction(self) -> str:
@@ -37,6 +38,9 @@ _KINDS = (
     CriterionKind("aicc", "AICc", "aicc"),
     CriterionKind(
         "heldout", "Log-likelihood of held-out rows", "held_out", "nats per row", larger_is_better=True, held_out=True
+    ),
+    CriterionKind(
+        "evidence", "Evidence lower bound", "evidence_lower_bound", "nats", larger_is_better=True, of_posterior=True
     ),
 )
 CRITERIA: dict[str, CriterionKind] = {kind.name: kind for kind in _KINDS}

@@ -164,7 +164,8 @@ def run_sweep(
 ) -> Sweep:
     """Return the sweep that all candidates have left; `listen` hears of each state on the way, and may add to it."""
     while live := sweep.live:
-        scored = expect(tuple(trial.target for _, trial in live), tuple(fold_in(name) for name, _ in live))
+        evaluated = tuple(options.em.inference.natural_parameters(trial.target) for _, trial in live)
+        scored = expect(evaluated, tuple(fold_in(name) for name, _ in live))
         sweep = listen(advance_sweep(sweep, scored, options))
     return sweep
 
@@ -203,7 +204,7 @@ def loss(sweep: Sweep, candidate: Candidate, criterion: Criterion, *, limit: Swe
     """Return the candidate's criterion, smaller is better; infinite where it has none.
 
     With `limit`, that which it would have at the estimated limit of its log-likelihood. A held-out log-likelihood
-    counts negative, per row.
+    counts negative, per row, and the bound of a posterior negative, in all.
     """
     names = sweep.names(candidate)
     if not names or not sweep.states[candidate.name].best.history:
@@ -213,6 +214,9 @@ def loss(sweep: Sweep, candidate: Candidate, criterion: Criterion, *, limit: Swe
         values = held_out_of(sweep, candidate) + (0.0 if limit is None else _gains(sweep, candidate, limit))
         return kind.loss(float(values.mean())) if len(values) else np.inf
     trial = sweep.states[candidate.name].best
+    if kind.of_posterior:
+        to_come = 0.0 if limit is None or _is_done(trial) else remaining_gain(trial, limit)
+        return kind.loss(evidence_lower_bound(trial, sweep.survey) + to_come * sweep.survey.weight_sum)
     if limit is None:
         return kind.loss(float(getattr(criteria_of(trial, sweep.survey), kind.column)))
     return kind.loss(float(getattr(_criteria_at_limit(trial, sweep.survey, limit), kind.column)))
@@ -230,6 +234,13 @@ def comparable(trial: Trial, survey: Survey) -> float:
     done = trial.statistics
     assert done is not None, "a trial is judged after a pass"
     return done.log_likelihood - done.weight_sum * lattice_excess(trial.mixture, survey.steps)
+
+
+def evidence_lower_bound(trial: Trial, survey: Survey) -> float:
+    """Return the bound of the log-evidence that variational inference raises, in nats, as comparable as the rest."""
+    done = trial.statistics
+    assert done is not None, "a trial is judged after a pass"
+    return (trial.history[-1] - lattice_excess(trial.mixture, survey.steps)) * done.weight_sum
 
 
 def held_out_of(sweep: Sweep, candidate: Candidate) -> Array:
@@ -277,6 +288,8 @@ def collapsed_components(sweep: Sweep, candidate: Candidate, options: SweepOptio
     trial = sweep.states[candidate.name].best
     if trial.stop is StopReason.COLLAPSED:
         return (0,)
+    if options.em.inference.regularised:
+        return ()
     return unsound_components(trial.mixture, sweep.survey.n_rows, options.em.floor)
 
 

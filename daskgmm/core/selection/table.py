@@ -18,6 +18,7 @@ from .sweep import (
     best_candidate,
     collapsed_components,
     comparable,
+    evidence_lower_bound,
     held_out_of,
     standard_error,
     structure_name,
@@ -55,6 +56,7 @@ class Row:
     nested: str | None = None  # the smaller candidate whose log-likelihood this one takes over: it holds its mixture
     failed: bool = False  # stop_reason says why
     noise: bool | float = False  # whether it has a noise component, or its hypervolume if that was given
+    evidence_lower_bound: float | None = None  # of a posterior, nats
 
     @property
     def structure(self) -> str:
@@ -142,6 +144,8 @@ def _row(sweep: Sweep, one: Candidate, options: SweepOptions) -> Row:
         folds = held_out_of(sweep, one)
         error = standard_error(folds)
         row = replace(row, held_out=float(folds.mean()), held_out_error=error, held_out_folds=tuple(folds.tolist()))
+    if CRITERIA[options.criterion].of_posterior:
+        row = replace(row, evidence_lower_bound=evidence_lower_bound(trial, sweep.survey))
     return replace(
         row,
         n_iter=max(sweep.states[name].best.n_iter for name in sweep.names(one)),
@@ -166,7 +170,7 @@ def _never_below(row: Row, before: Sequence[Row], sweep: Sweep, options: SweepOp
     smaller = [
         one for one in before if one.structure == row.structure and one.log_likelihood is not None and not one.collapsed
     ]
-    if row.log_likelihood is None or not smaller:
+    if row.log_likelihood is None or not smaller or options.em.inference.regularised:  # a prior counts parts
         return row
     best = max(smaller, key=lambda one: one.log_likelihood or -np.inf)
     if best.log_likelihood is None or best.log_likelihood <= row.log_likelihood:

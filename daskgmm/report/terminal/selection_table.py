@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from ...core.selection.criterion import CRITERIA
 from ...core.selection.table import Row, Selection, paired_error
 from ...text import counted, shown
 
@@ -106,7 +107,7 @@ def _elbows(selection: Selection) -> str:
 
 def places(selection: Selection) -> int:
     """Return the decimal places of the criterion: it is a sum over all rows, but for heldout, which is per row."""
-    return 3 if selection.smaller_is_better else 6
+    return 6 if CRITERIA[selection.criterion].held_out else 3
 
 
 def number(value: float | None, places: int) -> str:

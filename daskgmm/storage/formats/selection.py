@@ -3,8 +3,8 @@
 The format, version 2 (JSON; a value that there is not, or that is not finite, is null):
 
     daskgmm_kind: "selection"    daskgmm_format: 2    daskgmm_version: "0.1.0"
-    criterion: "bic"             bic | aic | aicc | icl | heldout
-    smaller_is_better: true      false for heldout alone
+    criterion: "bic"             bic | aic | aicc | icl | heldout | evidence
+    smaller_is_better: true      false for heldout and evidence
     best: "tied-3"               name of the chosen candidate
     weight_sum: 272.0            of the rows; their number without row weights
     n_folds: 0                   parts that were held out in turn; 0 for none
