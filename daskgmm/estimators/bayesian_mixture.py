@@ -2,48 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 
-import dask.array as da
 import numpy as np
 from sklearn.mixture import BayesianGaussianMixture as SklearnBayesianGaussianMixture
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from ..chunked.rows import Rows
+from ..chunked.memory import Persist
 from ..core.em.fitted_model import Model
-from ..core.em.inference import MAXIMUM_LIKELIHOOD, Inference
-from ..core.em.loop import Trial
-from ..core.em.update import KeptStatistics
-from ..core.em.variational import Posterior, Variational
-from ..core.init.starts import Given
+from ..core.em.variational import Posterior, WeightPrior
+from ..core.init.starts import InitParams
 from ..core.mixture.covariance import DEFAULT_TYPES
 from ..core.mixture.floor import DEFAULT_REG_COVAR
-from ..core.mixture.mixture import Mixture
-from ..core.options.fit import ModelOptions
-from ..core.options.fitted import FittedOptions
-from ..core.options.prior import InferenceName, PriorOptions
+from ..core.options.fit import ComputeDtype, ModelOptions
+from ..core.options.prior import InferenceName, Prior, PriorOptions
 from ..errors import DataError
-from .gaussian_mixture import GaussianMixture, copy_fitted
-from .sklearn_internals import Interval, StrOptions
-from .validation import as_tuples
+from ..fitting.fit import Start
+from .base import (
+    CONSTRAINTS,
+    CONSTRAINTS_OF_ONE_MIXTURE,
+    Missing,
+    MixtureEstimator,
+    Resolution,
+    SampleSize,
+    warn_unless_converged,
+)
+from .parameters import copy_fitted, fitted_options, parameters_of
+from .posterior import set_posterior
+from .sklearn_internals import Interval, StrOptions, fit_context
+from .validation import as_tuples, resolution_option
 
-_NOT_PARAMETERS = {  # of the other estimator alone
-    "weights_init",
-    "means_init",
-    "precisions_init",
-    "loadings_init",
-    "noise_variance_init",
-    "n_factors",
-    "factor_noise",
-    "prior",
-    "noise",
-    "frozen",
-}
-
-
+DefaultType = Literal["full", "tied", "diag", "spherical"]
 _OF_PRIOR = {  # parameters that are values of a prior by another name
     "weight_concentration_prior": "weight_concentration",
     "mean_precision_prior": "mean_precision",
@@ -53,15 +44,7 @@ _OF_PRIOR = {  # parameters that are values of a prior by another name
 }
 
 
-def parameters_of_prior(prior: PriorOptions | None) -> dict[str, Any]:
-    """Return the parameters of the estimator that are the values of a prior."""
-    if prior is None:
-        return {}
-    values = {name: getattr(prior, of_prior) for name, of_prior in _OF_PRIOR.items()}
-    return {**values, "weight_concentration_prior_type": prior.weights or "dirichlet_process"}
-
-
-class BayesianGaussianMixture(GaussianMixture):
+class BayesianGaussianMixture(MixtureEstimator):
     """Gaussian mixture by variational Bayes, on NumPy, dask, xarray or zarr data of any size.
 
     Weights have a Dirichlet distribution or a Dirichlet process as prior, means and precisions a Normal-Wishart
@@ -135,7 +118,8 @@ class BayesianGaussianMixture(GaussianMixture):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **{name: one for name, one in GaussianMixture._parameter_constraints.items() if name not in _NOT_PARAMETERS},
+        **CONSTRAINTS,
+        **CONSTRAINTS_OF_ONE_MIXTURE,
         "covariance_type": [StrOptions(set(DEFAULT_TYPES))],
         "weight_concentration_prior_type": [StrOptions({"dirichlet_process", "dirichlet_distribution"})],
         "weight_concentration_prior": [None, Interval(Real, 0.0, None, closed="neither")],
@@ -145,33 +129,29 @@ class BayesianGaussianMixture(GaussianMixture):
         "covariance_prior": [None, "array-like", Interval(Real, 0.0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
     }
-    weights_init = means_init = precisions_init = loadings_init = noise_variance_init = n_factors = None
-    factor_noise = "own"
-    noise, frozen = False, ()
-    _updates = False  # a posterior's counts are those of the rows that its prior was made for
 
     def __init__(  # noqa: D107 # the class documents its parameters
         self,
         *,
         n_components: int = 1,
-        covariance_type: str = "full",
+        covariance_type: DefaultType = "full",
         tol: float = 1e-4,
         reg_covar: float = DEFAULT_REG_COVAR,
-        resolution: Any = "auto",
+        resolution: Resolution = "auto",
         max_iter: int = 200,
         n_init: int = 4,
-        init_params: str = "kmeans",
-        weight_concentration_prior_type: str = "dirichlet_process",
+        init_params: InitParams = "kmeans",
+        weight_concentration_prior_type: WeightPrior = "dirichlet_process",
         weight_concentration_prior: float | None = None,
         mean_precision_prior: float | None = None,
         mean_prior: Any = None,
         degrees_of_freedom_prior: float | None = None,
         covariance_prior: Any = None,
-        sample_size: int | str = "auto",
+        sample_size: SampleSize = "auto",
         n_finalists: int = 1,
-        missing: str = "error",
-        dtype: str = "auto",
-        persist: bool | str = "auto",
+        missing: Missing = "error",
+        dtype: ComputeDtype = "auto",
+        persist: Persist = "auto",
         dim: str | None = None,
         random_state: Any = None,
         warm_start: bool = False,
@@ -203,6 +183,18 @@ class BayesianGaussianMixture(GaussianMixture):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
 
+    @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # scikit-learn is not typed
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Fit the posterior to rows X (n, d), or an array (..., d), with weights (n,) or (...,); return self.
+
+        Labels y are taken as by `GaussianMixture.fit`.
+        """
+        rows = self._rows(X, sample_weight)
+        self._check_prior(rows.n_features)
+        self._run_fit(rows, y, self._start(rows.n_features))
+        warn_unless_converged(converged=self.converged_)
+        return self
+
     def to_sklearn(self) -> SklearnBayesianGaussianMixture:
         """Return a scikit-learn BayesianGaussianMixture that predicts the same."""
         check_is_fitted(self)
@@ -211,10 +203,10 @@ class BayesianGaussianMixture(GaussianMixture):
         return copy_fitted(self, SklearnBayesianGaussianMixture(**given))
 
     @classmethod
-    def from_sklearn(cls, model: SklearnBayesianGaussianMixture) -> BayesianGaussianMixture:
+    def from_sklearn(cls, model: SklearnBayesianGaussianMixture) -> Self:
         """Return the estimator with the parameters and attributes of a scikit-learn BayesianGaussianMixture."""
         check_is_fitted(model)
-        own: BayesianGaussianMixture = copy_fitted(model, cls(**model.get_params()))
+        own: Self = copy_fitted(model, cls(**model.get_params()))
         own._fitted_covariance_type = model.covariance_type
         own._fitted_noise, own._fitted_frozen, own.noise_weight_ = None, (), 0.0
         counts, k = model.mean_precision_ - model.mean_precision_prior_, len(model.means_)
@@ -228,47 +220,36 @@ class BayesianGaussianMixture(GaussianMixture):
         return own
 
     @classmethod
-    def from_model(cls, model: Model) -> BayesianGaussianMixture:
+    def from_model(cls, model: Model) -> Self:
         """Return the estimator with the fitted attributes of a model with a posterior; raise DataError without one."""
-        own = super().from_model(model)
-        assert isinstance(own, BayesianGaussianMixture)
         if model.posterior is None:
             raise DataError("the model has no posterior, so it is no variational fit: load it by GaussianMixture")
-        own._set_posterior(model.posterior)
+        options = fitted_options(model)
+        own = cls(**parameters_of(model), **parameters_of_prior(None if options is None else options.model.prior))
+        own._set_model(model)
+        set_posterior(own, model.posterior)
         own.evidence_lower_bound_ = own.lower_bound_ * model.summary.weight_sum
         return own
 
-    @classmethod
-    def _parameters_of_inference(cls, options: FittedOptions) -> dict[str, Any]:
-        prior = options.model.prior
-        return parameters_of_prior(prior if isinstance(prior, PriorOptions) else None)
-
-    def _model(self) -> Model:
-        return replace(super()._model(), posterior=self._posterior)
-
-    def _set_posterior(self, posterior: Posterior) -> None:
-        """Set the attributes of a posterior."""
-        self._posterior = posterior
-        concentration, freedom = posterior.weight_concentration, posterior.degrees_of_freedom
-        self.weight_concentration_ = concentration if len(concentration) > 1 else concentration[0]
-        self.mean_precision_ = posterior.mean_precision
-        self.degrees_of_freedom_ = freedom if self._mixture().structure.layout.stacked else float(freedom[0])
-
     def _model_options(self) -> tuple[ModelOptions, InferenceName]:
         prior = PriorOptions(
-            self.weight_concentration_prior_type,  # type: ignore[arg-type]
+            self.weight_concentration_prior_type,
             self.weight_concentration_prior,
             self.mean_precision_prior,
             None if self.mean_prior is None else as_tuples(self.mean_prior),
             self.degrees_of_freedom_prior,
             None if self.covariance_prior is None else as_tuples(self.covariance_prior),
         )
-        model = ModelOptions(self.n_components, self.covariance_type, self.reg_covar, self.resolution, prior=prior)  # type: ignore[arg-type]
+        model = ModelOptions(
+            self.n_components, self.covariance_type, self.reg_covar, resolution_option(self.resolution), prior=prior
+        )
         return model, "variational"
 
-    def _search(self, rows: Rows, given: Given, labels: da.Array | None) -> Trial:
-        self._check_prior(rows.n_features)
-        return super()._search(rows, given, labels)
+    def _start(self, n_features: int) -> Start:
+        """Return where EM starts: at the posterior of the last fit, or at restarts."""
+        if self._resumes(n_features) and self._posterior is not None:
+            return Start(self._posterior.state(self._mixture()))
+        return Start()
 
     def _check_prior(self, d: int) -> None:
         """Raise ValueError, in scikit-learn's words, unless the prior has the shapes of d features."""
@@ -288,18 +269,10 @@ class BayesianGaussianMixture(GaussianMixture):
         if array.shape != shape:
             raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}")
 
-    def _keep(self, best: Trial, inference: Inference = MAXIMUM_LIKELIHOOD, kept: KeptStatistics | None = None) -> None:
-        super()._keep(best, inference, kept)
-        assert isinstance(inference, Variational)
-        self._set_posterior(inference.posterior(best.mixture))
-        prior = inference.prior
-        values = prior.of(best.mixture)
-        self.weight_concentration_prior_ = prior.concentration(self.n_components)
-        self.mean_precision_prior_ = values.mean_precision
-        self.mean_prior_ = values.mean
-        self.degrees_of_freedom_prior_ = values.degrees_of_freedom
-        self.covariance_prior_ = values.scale if values.scale.ndim else float(values.scale)
-        self.evidence_lower_bound_ = best.history[-1] * self._summary.weight_sum
 
-    def _state(self) -> Mixture:
-        return self._posterior.state(self._mixture())
+def parameters_of_prior(prior: Prior) -> dict[str, Any]:
+    """Return the parameters of the estimator that are the values of a prior, none for the default one."""
+    if not isinstance(prior, PriorOptions):
+        return {}
+    values = {name: getattr(prior, of_prior) for name, of_prior in _OF_PRIOR.items()}
+    return {**values, "weight_concentration_prior_type": prior.weights or "dirichlet_process"}

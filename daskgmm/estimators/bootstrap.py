@@ -166,8 +166,8 @@ def bootstrap(
         raise ConfigurationError("a variational posterior tells its own uncertainty: bootstrap a GaussianMixture")
     resampling = Resampling(kind, int(check_random_state(random_state).randint(2**31 - 1)))
     given = model._input(X, reset=False).rows(sample_weight, missing=model._fills_gaps)
-    with ready(given, keep=fits(given, model.persist)) as rows:  # type: ignore[arg-type]
-        survey, _ = survey_and_sample(rows, 1, 0, model.resolution)
+    with ready(given, keep=fits(given, model.persist)) as rows:
+        survey, _ = survey_and_sample(rows, 1, 0, options.resolution)
         em = FitOptions(max_iter=model.max_iter, inference=inference).em(options, survey)
         em = replace(em, tol=_GAIN_LEFT / survey.weight_sum)
         expect = ResampledExpectation(rows, survey, resampling)

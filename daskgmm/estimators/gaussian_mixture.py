@@ -2,81 +2,42 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
-from copy import copy
-from functools import partial
-from importlib import import_module
+from collections.abc import Mapping
 from numbers import Integral, Real
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 
-import dask.array as da
 import numpy as np
-from rich.console import Console
-from sklearn.base import BaseEstimator, DensityMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from ..chunked.memory import fits
-from ..chunked.merging import merge_components
-from ..chunked.prediction import Likelihood, Result, likelihood, predict_lazily
-from ..chunked.read_ahead import ready
-from ..chunked.rows import Rows
-from ..core.em.fitted_model import FitSummary, Model
-from ..core.em.inference import MAXIMUM_LIKELIHOOD, Inference
-from ..core.em.information_criteria import Criteria, criteria
-from ..core.em.loop import State, StopReason, Trial
-from ..core.em.update import KeptStatistics, keep_statistics
-from ..core.init.starts import Given
+from ..chunked.memory import Persist
+from ..core.em.fitted_model import Model
+from ..core.init.starts import Given, InitParams
 from ..core.kernels.natural_parameters import VOLUME_AND_MISSING
-from ..core.mixture.covariance import STRUCTURES
+from ..core.mixture.covariance import STRUCTURES, CovarianceType
 from ..core.mixture.floor import DEFAULT_REG_COVAR
-from ..core.mixture.low_rank import family_options
-from ..core.mixture.mixture import Mixture
+from ..core.mixture.low_rank import FactorNoise
 from ..core.mixture.noise import Noise
-from ..core.options.fit import FitOptions, ModelOptions
-from ..core.options.fitted import FittedOptions
+from ..core.options.fit import ComputeDtype, ModelOptions
 from ..core.options.prior import InferenceName
-from ..core.scoring.merging import check_n_clusters
-from ..errors import ConfigurationError, DataError, SingularCovarianceError
-from ..events import ignore
-from ..fitting.fit import Start, initial_state, prepare_fit, run_em
-from ..fitting.iteration_events import iteration_teller
-from ..observers.console import plain
-from ..observers.notebook import bar_of_fit, notebook_bar
-from .conditional import ConditionalMixin
-from .inputs import Input, Wrap, is_lazy, lazy_input, memory_input, without_mask
-from .labels import known_labels
-from .merged_components import MergedComponents
-from .parameters import FactorsMixin, mixture_of, set_parameters, with_factors
+from ..errors import ConfigurationError
+from ..fitting.fit import Start
+from .base import (
+    CONSTRAINTS,
+    CONSTRAINTS_OF_ONE_MIXTURE,
+    Missing,
+    MixtureEstimator,
+    Resolution,
+    SampleSize,
+    warn_unless_converged,
+)
+from .parameters import FactorsMixin, copy_fitted, fitted_options, parameters_of, with_factors
 from .sklearn_internals import Interval, StrOptions, fit_context
-from .summary import ModelTable
 from .update import UpdateMixin
-from .validation import as_tuples, check_warm_start, given_parameters, noise_option, prior_of, values_of_prior
-
-_SINGULAR = (
-    "Fitting the mixture model failed because some components have ill-defined empirical covariance (for instance "
-    "caused by singleton or collapsed samples). Try to decrease the number of components, increase reg_covar, or scale "
-    "the input data."
-)
-_OF_MODEL = ("reg_covar", "resolution")  # parameters of the estimator that are options by the same name
-_OF_FIT = ("tol", "max_iter", "n_init", "init_params", "sample_size", "n_finalists", "dtype")
-NOT_CONVERGED = (
-    "Best performing initialization did not converge. Try different init parameters, or increase max_iter, tol, or "
-    "check for degenerate data."
-)
+from .validation import given_parameters, noise_option, prior_of, resolution_option, values_of_prior
 
 
-class GaussianMixture(
-    UpdateMixin,
-    FactorsMixin,
-    ConditionalMixin,
-    DensityMixin,  # type: ignore[misc] # scikit-learn is not typed
-    BaseEstimator,  # type: ignore[misc] # as above
-):
+class GaussianMixture(UpdateMixin, FactorsMixin, MixtureEstimator):
     """Gaussian mixture fitted by EM, on NumPy, dask, xarray or zarr data of any size.
 
     The objective is the mean log-likelihood (1 / N) sum_n log sum_k weights_k N(x_n | means_k, covariances_k), subject
@@ -230,16 +191,12 @@ class GaussianMixture(
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
+        **CONSTRAINTS,
+        **CONSTRAINTS_OF_ONE_MIXTURE,
         "covariance_type": [StrOptions({*STRUCTURES, "low_rank"})],
         "n_factors": [Interval(Integral, 1, None, closed="left"), None],
         "factor_noise": [StrOptions({"own", "common", "isotropic"})],
-        "tol": [Interval(Real, 0.0, None, closed="left")],
-        "reg_covar": [Interval(Real, 0.0, None, closed="left")],
-        "resolution": [Interval(Real, 0.0, None, closed="left"), StrOptions({"auto"}), "array-like"],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
-        "init_params": [StrOptions({"kmeans", "k-means++", "random", "random_from_data"})],
         "noise": ["boolean", Interval(Real, 0.0, None, closed="neither")],
         "frozen": ["array-like"],
         "weights_init": ["array-like", None],
@@ -247,32 +204,22 @@ class GaussianMixture(
         "precisions_init": ["array-like", None],
         "loadings_init": ["array-like", None],
         "noise_variance_init": ["array-like", None],
-        "sample_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "n_finalists": [Interval(Integral, 1, None, closed="left")],
         "prior": [StrOptions({"default"}), dict, None],
-        "missing": [StrOptions({"error", "marginal"})],
-        "dtype": [StrOptions({"auto", "float64", "float32"})],
-        "persist": ["boolean", StrOptions({"auto"})],
-        "dim": [str, None],
-        "random_state": ["random_state"],
-        "warm_start": ["boolean"],
-        "verbose": ["verbose"],
-        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
     }
 
     def __init__(  # noqa: D107 # the class documents its parameters
         self,
         n_components: int = 1,
         *,
-        covariance_type: str = "full",
+        covariance_type: CovarianceType | Literal["low_rank"] = "full",
         n_factors: int | None = None,
-        factor_noise: str = "own",
+        factor_noise: FactorNoise = "own",
         tol: float = 1e-4,
         reg_covar: float = DEFAULT_REG_COVAR,
-        resolution: Any = "auto",
+        resolution: Resolution = "auto",
         max_iter: int = 200,
         n_init: int = 4,
-        init_params: str = "kmeans",
+        init_params: InitParams = "kmeans",
         noise: bool | float = False,
         frozen: Any = (),
         weights_init: Any = None,
@@ -280,17 +227,17 @@ class GaussianMixture(
         precisions_init: Any = None,
         loadings_init: Any = None,
         noise_variance_init: Any = None,
-        sample_size: int | str = "auto",
+        sample_size: SampleSize = "auto",
         n_finalists: int = 1,
-        missing: str = "error",
-        dtype: str = "auto",
-        persist: bool | str = "auto",
+        missing: Missing = "error",
+        dtype: ComputeDtype = "auto",
+        persist: Persist = "auto",
         dim: str | None = None,
         random_state: Any = None,
         warm_start: bool = False,
         verbose: int = 0,
         verbose_interval: int = 10,
-        prior: Any = None,
+        prior: Literal["default"] | Mapping[str, Any] | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -321,8 +268,8 @@ class GaussianMixture(
         self.verbose_interval = verbose_interval
         self.prior = prior
 
-    @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # as above
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:
+    @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # scikit-learn is not typed
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Fit the mixture to rows X (n, d), or an array (..., d), with weights (n,) or (...,); return self.
 
         Integers y (n,) or (...,), of which some are -1, are labels: numbers of components, and -1 where it is not known
@@ -330,90 +277,9 @@ class GaussianMixture(
         ignored, as in scikit-learn.
         """
         rows = self._rows(X, sample_weight)
-        labels = known_labels(y, rows.grid)
-        given = given_parameters(
-            self.n_components,
-            rows.n_features,
-            self._family,
-            self.weights_init,
-            self.means_init,
-            self.precisions_init,
-            has_noise=noise_option(self.noise) is not False,
-        )
-        given = with_factors(given, self._family, rows.n_features, self.loadings_init, self.noise_variance_init)
-        try:
-            with ready(rows, keep=fits(rows, self.persist)) as ready_rows:  # type: ignore[arg-type]
-                self._search(ready_rows, given, labels)
-        except SingularCovarianceError as error:
-            raise SingularCovarianceError(f"{_SINGULAR} In short: {error}") from None
-        if not self.converged_ and self.max_iter > 0:
-            warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=2)
+        self._run_fit(rows, y, self._start(rows.n_features))
+        warn_unless_converged(converged=self.converged_ or self.max_iter == 0)
         return self
-
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
-        """Fit, and return the labels of X, as `fit(X).predict(X)` does."""
-        return self.fit(X, y, sample_weight=sample_weight).predict(X)
-
-    def predict(self, X: Any) -> Any:
-        """Return the most probable component of each row, (n,) or (...,).
-
-        It is -1 for the noise and, of lazy data, -2 for a row in which all features are missing.
-        """
-        return self._score(X, "labels")
-
-    def predict_proba(self, X: Any) -> Any:
-        """Return the probability of each component for each row, (n, k) or (..., k); with noise, its own comes last."""
-        return self._score(X, "probabilities")
-
-    def score_samples(self, X: Any) -> Any:
-        """Return the log-density of each row, (n,) or (...,), in nats."""
-        return self._score(X, "log_density")
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return the mean log-density of the rows, in nats, weighted if weights (n,) or (...,) are given."""
-        sums = self._likelihood(X, sample_weight)
-        return sums.log_likelihood / sums.weight_sum
-
-    def bic(self, X: Any, sample_weight: Any = None) -> float:
-        """Return the Bayesian information criterion on X; smaller is better."""
-        return self._criteria(X, sample_weight).bic
-
-    def aic(self, X: Any, sample_weight: Any = None) -> float:
-        """Return Akaike's information criterion on X; smaller is better."""
-        return self._criteria(X, sample_weight).aic
-
-    def aicc(self, X: Any, sample_weight: Any = None) -> float:
-        """Return Akaike's criterion corrected for few rows on X; smaller is better, infinite for too few rows."""
-        return self._criteria(X, sample_weight).aicc
-
-    def icl(self, X: Any, sample_weight: Any = None) -> float:
-        """Return BIC plus twice the entropy of the responsibilities on X; smaller is better."""
-        return self._criteria(X, sample_weight, entropy=True).icl
-
-    def merge_components(self, X: Any, n_clusters: int | None = None, sample_weight: Any = None) -> MergedComponents:
-        """Return clusters of components: a cluster that is no Gaussian takes several of them.
-
-        The pair of components, or of clusters, whose merging lowers the entropy of the responsibilities of the rows X
-        most becomes one, and so on (Baudry et al. 2010). `n_clusters` None takes the number at which the entropy bends.
-        It takes one pass over X, and another one for each merge that differs from what the mixture foretells.
-        """
-        check_is_fitted(self)
-        if n_clusters is not None:
-            check_n_clusters(n_clusters, self._mixture().n_components)
-        rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)
-        tree = merge_components(rows, self._mixture())
-        return MergedComponents(self, tree, tree.elbow if n_clusters is None else n_clusters)
-
-    def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
-        """Return rows (n_samples, d) drawn from the mixture, in order of component, and their components.
-
-        Rows of the noise come last, with the label -1; they can be drawn from the box that `noise=True` takes.
-        """
-        check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
-        return self._mixture().sample(n_samples, np.random.default_rng(seed))
 
     def to_sklearn(self) -> SklearnGaussianMixture:
         """Return a scikit-learn GaussianMixture that predicts the same; raise ConfigurationError if there is noise."""
@@ -429,124 +295,29 @@ class GaussianMixture(
         other.set_params(covariance_type=self._mixture().structure.layout.name)
         return copy_fitted(self, other)
 
-    def save(self, path: str | Path) -> None:
-        """Write the fitted model to a model.zarr at `path`, a path or a URL of fsspec, for `load` and the command line.
-
-        Raises DataError for an estimator made of scikit-learn's, of which no fit is known.
-        """
-        _storage().save_model(self._model(), path)
-
     @classmethod
-    def load(cls, path: str | Path, storage_options: Mapping[str, Any] | None = None) -> GaussianMixture:
-        """Return the estimator with the model of a run directory or a model.zarr, a path or a URL of fsspec."""
-        return cls.from_model(_storage().load_model(path, storage_options))
-
-    @classmethod
-    def from_model(cls, model: Model) -> GaussianMixture:
+    def from_model(cls, model: Model) -> Self:
         """Return the estimator with the fitted attributes of a model."""
-        own = cls(**cls._parameters_of(model))
-        own._set_mixture(model.mixture)
-        own._summary, own._kept = model.summary, model.kept
-        own.converged_, own.n_iter_ = model.summary.converged, model.summary.n_iter
-        own.lower_bound_ = model.summary.log_likelihood if model.summary.objective is None else model.summary.objective
-        own.lower_bounds_ = [own.lower_bound_]
-        if model.feature_names is not None:
-            own.feature_names_in_ = np.array(model.feature_names, dtype=object)
+        known = parameters_of(model)
+        noise, options = model.mixture.noise, fitted_options(model)
+        if noise is not None:
+            known["noise"] = noise.box is not None or float(np.exp(noise.log_volume))
+        if options is not None:
+            known["frozen"] = options.model.frozen
+        if options is not None and options.fit.inference == "map":
+            known["prior"] = values_of_prior(options.model.prior)
+        own = cls(**known)
+        own._set_model(model)
         return own
 
     @classmethod
-    def _parameters_of(cls, model: Model) -> dict[str, Any]:
-        """Return the parameters of an estimator that fits again as a model was fitted, as far as they are known."""
-        mixture, noise = model.mixture, model.mixture.noise
-        family = family_options(mixture.covariance_type)
-        known: dict[str, Any] = family if family["n_factors"] else {"covariance_type": mixture.covariance_type}
-        if noise is not None:
-            known["noise"] = noise.box is not None or float(np.exp(noise.log_volume))
-        known["n_components"] = mixture.n_components
-        if model.options is None:
-            return known
-        options = FittedOptions.of_plain(model.options)
-        known |= {"missing": options.missing, "random_state": options.random_state}
-        for section, names in ((options.model, _OF_MODEL), (options.fit, _OF_FIT)):
-            known |= {name: getattr(section, name) for name in names}
-        return known | cls._parameters_of_inference(options)
-
-    @classmethod
-    def _parameters_of_inference(cls, options: FittedOptions) -> dict[str, Any]:
-        """Return the parameters that say what is inferred."""
-        of_prior = {"prior": values_of_prior(options.model.prior)} if options.fit.inference == "map" else {}
-        return {"frozen": options.model.frozen} | of_prior
-
-    def summary(self) -> ModelTable:
-        """Return the fit and its components as a table, which `print` and notebooks show."""
-        return ModelTable(self._model())
-
-    def _model(self) -> Model:
-        """Return the fitted model; raise DataError if nothing is known of its fit."""
-        check_is_fitted(self)
-        if not hasattr(self, "_summary"):
-            raise DataError("nothing is known of a fit of this estimator, which was made of another one: fit it first")
-        names = getattr(self, "feature_names_in_", None)
-        return Model(
-            self._mixture(),
-            None if names is None else tuple(map(str, names)),
-            self._summary,
-            kept=getattr(self, "_kept", None),
-            options=self._fitted_options().plain(),
-        )
-
-    def _fitted_options(self) -> FittedOptions:
-        """Return the options as they are stored beside a model."""
-        model, fit = self._options()
-        seed = int(self.random_state) if isinstance(self.random_state, Integral) else None
-        return FittedOptions(model, fit, self.missing, seed)  # type: ignore[arg-type]
-
-    @classmethod
-    def from_sklearn(cls, model: SklearnGaussianMixture) -> GaussianMixture:
+    def from_sklearn(cls, model: SklearnGaussianMixture) -> Self:
         """Return the estimator with the parameters and the fitted attributes of a scikit-learn GaussianMixture."""
         check_is_fitted(model)
-        own: GaussianMixture = copy_fitted(model, cls(**model.get_params()))
+        own: Self = copy_fitted(model, cls(**model.get_params()))
         own._fitted_covariance_type = model.covariance_type
         own._fitted_noise, own._fitted_frozen, own.noise_weight_ = None, (), 0.0
         return own
-
-    def _rows(self, X: Any, sample_weight: Any) -> Rows:
-        """Check X and the weights, and return them as rows."""
-        rows = self._input(X, reset=True).rows(sample_weight, missing=self._fills_gaps)
-        if rows.n_rows < self.n_components:
-            raise ValueError(
-                "Expected n_samples >= n_components but got "
-                f"n_components = {self.n_components}, n_samples = {rows.n_rows}"
-            )
-        return rows
-
-    def _search(self, rows: Rows, given: Given, labels: da.Array | None) -> Trial:
-        """Return the best trial of EM over all rows."""
-        model, options = self._options()
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        start = self._start(given, rows.n_features)
-        # From given parameters on, steps of EM alone.
-        fit = prepare_fit(rows, model, options, seed, accelerate=start.mixture is None, labels=labels)
-        state, _ = initial_state(fit, start, ignore)
-        best = run_em(fit, state, self._teller(rows.n_rows)).best
-        self.n_iter_ = best.n_iter
-        self._keep(best, fit.em.inference, keep_statistics(best, fit.survey))
-        return best
-
-    def _options(self) -> tuple[ModelOptions, FitOptions]:
-        """Return the options of the model and of its fit."""
-        model, inference = self._model_options()
-        options = FitOptions(
-            self.tol,
-            self.max_iter,
-            self.n_init,
-            self.init_params,  # type: ignore[arg-type]
-            self.sample_size,  # type: ignore[arg-type]
-            self.n_finalists,
-            dtype=self.dtype,  # type: ignore[arg-type]
-            inference=inference,
-        )
-        return model, options
 
     def _model_options(self) -> tuple[ModelOptions, InferenceName]:
         """Return the options of the model, and what is inferred."""
@@ -557,25 +328,22 @@ class GaussianMixture(
             raise ValueError(f"frozen {self.frozen!r} must be a list of numbers of components, such as [0, 2]")
         model = ModelOptions(
             self.n_components,
-            self.covariance_type,  # type: ignore[arg-type]
+            self.covariance_type,
             self.reg_covar,
-            self.resolution if isinstance(self.resolution, str) else as_tuples(self.resolution),  # type: ignore[arg-type]
+            resolution_option(self.resolution),
             noise_option(self.noise),
             tuple(int(one) for one in frozen),
             n_factors=self.n_factors,
-            factor_noise=self.factor_noise,  # type: ignore[arg-type]
+            factor_noise=self.factor_noise,
             prior=prior_of(self.prior),
         )
         return model, "em" if self.prior is None else "map"
 
-    @property
-    def _family(self) -> str:
-        return self._model_options()[0].family
-
-    def _start(self, given: Given, n_features: int) -> Start:
+    def _start(self, n_features: int) -> Start:
         """Return where EM starts: at the mixture of the last fit, at given parameters, or at restarts."""
+        given = self._given(n_features)
         if self._resumes(n_features):
-            return Start(self._state(), given=given)
+            return Start(self._mixture(), given=given)
         if len(self.frozen) and (given.means is None or given.covariances is None):
             raise ConfigurationError(
                 f"frozen {list(self.frozen)} keeps components as they are given: give means_init and precisions_init, "
@@ -584,110 +352,15 @@ class GaussianMixture(
         noise = None if noise_option(self.noise) is False else Noise(0.0, 0.0)
         return Start(given.mixture(self._family, noise), given=given)
 
-    def _resumes(self, n_features: int) -> bool:
-        """Return whether the fit starts from the mixture of the last one; raise ConfigurationError if it cannot."""
-        if not (self.warm_start and hasattr(self, "converged_")):
-            return False
-        has_noise = noise_option(self.noise) is not False
-        check_warm_start(self._mixture(), self.n_components, self._family, n_features, has_noise=has_noise)
-        return True
-
-    def _keep(self, best: Trial, inference: Inference = MAXIMUM_LIKELIHOOD, kept: KeptStatistics | None = None) -> None:
-        """Set the fitted attributes."""
-        self._set_mixture(inference.plug_in(best.mixture))
-        self.converged_ = best.stop is StopReason.CONVERGED
-        self.lower_bounds_ = list(best.history)
-        self.lower_bound_ = best.history[-1]
-        self._summary, self._kept = FitSummary.of(best, inference, kept), kept
-
-    def _set_mixture(self, mixture: Mixture) -> None:
-        """Set the fitted attributes that are the mixture's."""
-        set_parameters(self, mixture)
-        self.n_features_in_ = mixture.n_features
-
-    def _mixture(self) -> Mixture:
-        return mixture_of(self)
-
-    def _state(self) -> Mixture:
-        """Return the mixture from which a fit goes on."""
-        return self._mixture()
-
-    def _score(self, X: Any, result: Result, clusters: tuple[int, ...] | None = None) -> Any:
-        lazy, wrap = self._result(X, result, clusters)
-        return wrap(lazy)
-
-    def _result(self, X: Any, result: Result, clusters: tuple[int, ...] | None = None) -> tuple[da.Array, Wrap]:
-        """Return a result as a lazy array, and the way to what the user gets."""
-        check_is_fitted(self)
-        data = self._input(X, reset=False)
-        return predict_lazily(data.array, self._mixture(), result, clusters, missing=self._fills_gaps), data.wrap
-
-    @property
-    def _fills_gaps(self) -> bool:
-        return bool(self.missing == "marginal")
-
-    def _input(self, X: Any, *, reset: bool, missing: bool | None = None) -> Input:
-        """Return X as input, after scikit-learn's checks of its features; `reset` takes them as those of the fit.
-
-        `missing` says whether masked values become NaN; None: if the estimator takes missing values.
-        """
-        missing = self._fills_gaps if missing is None else missing
-        if is_lazy(X):
-            data = lazy_input(X, self.dim, missing=missing)
-            self._check_features(data, reset=reset)
-            return data
-        fewest = 2 if reset else 1
-        plain = without_mask(X, missing=missing)
-        checked = validate_data(
-            self, plain, dtype="numeric", reset=reset, ensure_min_samples=fewest, ensure_all_finite=False
+    def _given(self, n_features: int) -> Given:
+        """Return the parameters that EM starts from, as far as they are given."""
+        given = given_parameters(
+            self.n_components,
+            n_features,
+            self._family,
+            self.weights_init,
+            self.means_init,
+            self.precisions_init,
+            has_noise=noise_option(self.noise) is not False,
         )
-        return memory_input(checked)
-
-    def _check_features(self, data: Input, *, reset: bool) -> None:
-        """Raise DataError unless number, names and order of the features are those of the fit; `reset` keeps them."""
-        try:
-            validate_data(self, data.header, reset=reset, skip_check_array=True)
-        except ValueError as error:
-            before = getattr(self, "feature_names_in_", None)
-            fitted = "" if before is None else f" The model was fitted on {', '.join(before)}, in this order."
-            raise DataError(" ".join(str(error).split()) + fitted) from None
-
-    def _n_parameters(self) -> int:
-        """Return the number of free parameters, under the name that scikit-learn's users know."""
-        return self._mixture().n_parameters
-
-    def _likelihood(self, X: Any, sample_weight: Any, *, entropy: bool = False) -> Likelihood:
-        check_is_fitted(self)
-        rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)
-        return likelihood(rows, self._mixture(), entropy=entropy)
-
-    def _criteria(self, X: Any, sample_weight: Any, *, entropy: bool = False) -> Criteria:
-        sums = self._likelihood(X, sample_weight, entropy=entropy)
-        return criteria(sums.log_likelihood, sums.entropy, self._n_parameters(), sums.weight_sum)
-
-    def _teller(self, n_rows: int) -> Callable[[State], None]:
-        """Return a listener that prints every `verbose_interval`-th iteration if verbose, each one if verbose > 1.
-
-        In a notebook it shows a bar instead.
-        """
-        if not self.verbose:
-            return lambda state: None
-        console = Console(highlight=False, soft_wrap=True)
-        if console.is_jupyter:
-            return iteration_teller(n_rows, notebook_bar(partial(bar_of_fit, max_iter=self.max_iter, tol=self.tol)))
-        every = 1 if self.verbose > 1 else self.verbose_interval
-        tell = iteration_teller(n_rows, plain(console))
-        return lambda state: tell(state) if state.iteration % every == 0 or not state.live else None
-
-
-def _storage() -> Any:
-    """Return the module that stores models, which takes a tenth of a second to import: only who stores one needs it."""
-    return import_module("daskgmm.storage.formats.model")
-
-
-def copy_fitted(source: Any, target: Any) -> Any:
-    """Return the target with the fitted attributes of the source: those whose names end with an underscore."""
-    for name, value in vars(source).items():
-        if name.endswith("_") and not name.startswith("_"):
-            setattr(target, name, copy(value))
-    return target
+        return with_factors(given, self._family, n_features, self.loadings_init, self.noise_variance_init)

@@ -111,7 +111,7 @@ def likelihood_ratio_test(
     sizes = sorted(set(n_components))
     _check(model, sizes, n_resamples, level)
     rows = model._input(X, reset=True).rows()
-    survey, _ = survey_and_sample(rows, rows.n_rows, 0, model.resolution)
+    survey, _ = survey_and_sample(rows, rows.n_rows, 0, model._model_options()[0].resolution)
     random, own = check_random_state(random_state), clone(model).set_params(resolution=survey.steps, verbose=0)
     tests: list[LikelihoodRatioTest] = []
     fitted: dict[int, GaussianMixture] = {}

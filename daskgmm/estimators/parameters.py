@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array
 
+from ..core.em.fitted_model import Model
 from ..core.init.starts import Given
 from ..core.mixture.covariance import STRUCTURES
-from ..core.mixture.low_rank import LowRankMatrices
+from ..core.mixture.low_rank import LowRankMatrices, family_options
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.precisions import precisions, precisions_cholesky
+from ..core.options.fitted import FittedOptions
 from ..errors import ConfigurationError
 
+_OF_MODEL = ("reg_covar", "resolution")  # parameters of the estimators that are options by the same name
+_OF_FIT = ("tol", "max_iter", "n_init", "init_params", "sample_size", "n_finalists", "dtype")
 _MADE = ("covariances_", "precisions_", "precisions_cholesky_")  # of low rank, when they are asked for
 
 
@@ -30,6 +35,25 @@ class FactorsMixin:
             return dense
         factors = precisions_cholesky(Mixture("full", vars(self)["weights_"], vars(self)["means_"], dense))
         return factors if name == "precisions_cholesky_" else precisions("full", factors)
+
+
+def fitted_options(model: Model) -> FittedOptions | None:
+    """Return the options that a model was fitted with, None if they are not known."""
+    return None if model.options is None else FittedOptions.of_plain(model.options)
+
+
+def parameters_of(model: Model) -> dict[str, Any]:
+    """Return the parameters of both estimators that fit again as a model was fitted, as far as they are known."""
+    mixture, options = model.mixture, fitted_options(model)
+    family = family_options(mixture.covariance_type)
+    known: dict[str, Any] = family if family["n_factors"] else {"covariance_type": mixture.covariance_type}
+    known["n_components"] = mixture.n_components
+    if options is None:
+        return known
+    known |= {"missing": options.missing, "random_state": options.random_state}
+    for section, names in ((options.model, _OF_MODEL), (options.fit, _OF_FIT)):
+        known |= {name: getattr(section, name) for name in names}
+    return known
 
 
 def set_parameters(estimator: Any, mixture: Mixture) -> None:
@@ -77,3 +101,11 @@ def with_factors(given: Given, family: str, n_features: int, loadings: Any, nois
             f"positive, but they have {loadings.shape} and {noise.shape}, the least noise {noise.min():g}"
         )
     return replace(given, covariances=LowRankMatrices(noise, loadings).values)
+
+
+def copy_fitted(source: Any, target: Any) -> Any:
+    """Return the target with the fitted attributes of the source: those whose names end with an underscore."""
+    for name, value in vars(source).items():
+        if name.endswith("_") and not name.startswith("_"):
+            setattr(target, name, copy(value))
+    return target

@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from rich.console import Console
 from sklearn.base import BaseEstimator, DensityMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ..chunked.data_summary import survey_and_sample
-from ..chunked.memory import fits
+from ..chunked.memory import Persist, fits
 from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
 from ..core.em.update import keep_statistics
+from ..core.init.starts import InitParams
 from ..core.kernels.natural_parameters import VOLUME_AND_MISSING
 from ..core.mixture.covariance import DEFAULT_TYPES, named
 from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.mixture.low_rank import family_options
-from ..core.options.fit import FitOptions, ModelOptions
+from ..core.options.fit import ComputeDtype, FitOptions, ModelOptions
 from ..core.options.prior import PriorOptions
 from ..core.options.select import SelectOptions
-from ..core.selection.criterion import CRITERIA
+from ..core.selection.criterion import CRITERIA, Criterion
 from ..core.selection.table import columns
 from ..errors import ConfigurationError
-from ..events import Listener, ignore
 from ..fitting.sweep import Found, Search, search
-from ..observers.console import plain
-from ..observers.notebook import bar_of_sweep, notebook_bar
+from .base import CONSTRAINTS, Missing, MixtureEstimator, Resolution, SampleSize, warn_unless_converged
 from .bayesian_mixture import BayesianGaussianMixture, parameters_of_prior
-from .gaussian_mixture import NOT_CONVERGED, GaussianMixture
+from .gaussian_mixture import GaussianMixture
 from .labels import known_labels
 from .merged_components import MergedComponents
+from .progress import sweep_listener
 from .sklearn_internals import Interval, StrOptions, fit_context
 from .summary import ModelTable
-from .validation import is_noise, noise_option, prior_of
+from .validation import is_noise, noise_option, prior_of, resolution_option
 
 _SHARED = (
     "tol",
@@ -164,6 +160,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **CONSTRAINTS,
         "n_components": ["array-like"],
         "covariance_type": ["array-like", str],
         "noise": ["boolean", Interval(Real, 0.0, None, closed="neither"), "array-like"],
@@ -171,12 +168,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         "folds": [Interval(Integral, 2, None, closed="left")],
         "leave_early": ["boolean"],
         "prior": [dict, None],
-        "tol": [Interval(Real, 0.0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
-        **{
-            name: GaussianMixture._parameter_constraints[name]
-            for name in (*(name for name in _SHARED if name not in {"tol", "max_iter"}), "random_state", "verbose")
-        },
     }
 
     def __init__(  # noqa: D107 # the class documents its parameters
@@ -184,25 +176,25 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         n_components: Sequence[int] = range(1, 11),
         *,
         covariance_type: Sequence[str] | str = DEFAULT_TYPES,
-        noise: Any = False,
-        criterion: str = "bic",
+        noise: bool | float | Sequence[bool | float] = False,
+        criterion: Criterion = "bic",
         folds: int = 5,
         leave_early: bool = True,
         tol: float = 1e-4,
         reg_covar: float = DEFAULT_REG_COVAR,
-        resolution: Any = "auto",
+        resolution: Resolution = "auto",
         max_iter: int = 200,
         n_init: int = 4,
-        init_params: str = "kmeans",
-        sample_size: int | str = "auto",
+        init_params: InitParams = "kmeans",
+        sample_size: SampleSize = "auto",
         n_finalists: int = 1,
-        missing: str = "error",
-        dtype: str = "auto",
-        persist: bool | str = "auto",
+        missing: Missing = "error",
+        dtype: ComputeDtype = "auto",
+        persist: Persist = "auto",
         dim: str | None = None,
         random_state: Any = None,
         verbose: int = 0,
-        prior: Any = None,
+        prior: Mapping[str, Any] | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -237,11 +229,10 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         rows = smallest._rows(X, sample_weight)
         if known_labels(y, rows.grid) is not None:
             raise ConfigurationError("a sweep takes no labels y: leave them out, or fit a GaussianMixture with them")
-        with ready(rows, keep=fits(rows, self.persist)) as ready_rows:  # type: ignore[arg-type]
+        with ready(rows, keep=fits(rows, self.persist)) as ready_rows:
             found = self._search(ready_rows, select)
         self._keep(found, smallest)
-        if not self.best_estimator_.converged_:
-            warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=2)
+        warn_unless_converged(converged=self.best_estimator_.converged_)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
@@ -292,9 +283,9 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         """Return clusters of the components of the best candidate, as `GaussianMixture.merge_components` does."""
         return self._best().merge_components(X, n_clusters, sample_weight=sample_weight)
 
-    def _best(self) -> GaussianMixture:
+    def _best(self) -> MixtureEstimator:
         check_is_fitted(self)
-        best: GaussianMixture = self.best_estimator_
+        best: MixtureEstimator = self.best_estimator_
         return best
 
     def _options(self) -> SelectOptions:
@@ -310,7 +301,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
             tuple(map(int, sizes)),
             types,
             self._noises(),
-            self.criterion,  # type: ignore[arg-type]
+            self.criterion,
             self.folds,
             self.leave_early,
         )
@@ -323,7 +314,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         return prior if isinstance(prior, PriorOptions) else None
 
     def _noises(self) -> tuple[bool | float, ...]:
-        noises = [self.noise] if np.ndim(self.noise) == 0 else list(self.noise)
+        noises: list[Any] = np.atleast_1d(np.asarray(self.noise, dtype=object)).tolist()
         if not noises or not all(is_noise(one) for one in noises):
             raise ValueError(
                 f"noise {self.noise!r:.100} must be True, False, a hypervolume above 0, or a list of these"
@@ -332,13 +323,12 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
             raise ConfigurationError(f"missing is marginal: {VOLUME_AND_MISSING}")
         return tuple(map(noise_option, noises))
 
-    def _estimator(self, n_components: int, covariance_type: str, noise: bool | float = False) -> GaussianMixture:
+    def _estimator(self, n_components: int, covariance_type: str, noise: bool | float = False) -> MixtureEstimator:
         shared = {name: getattr(self, name) for name in (*_SHARED, "random_state", "verbose")}
         if CRITERIA[self.criterion].of_posterior:
             of_prior = parameters_of_prior(self._prior())
-            return BayesianGaussianMixture(
-                n_components=n_components, covariance_type=covariance_type, **of_prior, **shared
-            )
+            own = {"n_components": n_components, "covariance_type": covariance_type}
+            return BayesianGaussianMixture(**own, **of_prior, **shared)  # type: ignore[arg-type]
         return GaussianMixture(n_components, noise=noise, **family_options(covariance_type), **shared)
 
     def _search(self, rows: Rows, select: SelectOptions) -> Found:
@@ -346,35 +336,26 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
             self.tol,
             self.max_iter,
             self.n_init,
-            self.init_params,  # type: ignore[arg-type]
-            self.sample_size,  # type: ignore[arg-type]
+            self.init_params,
+            self.sample_size,
             self.n_finalists,
-            dtype=self.dtype,  # type: ignore[arg-type]
+            dtype=self.dtype,
             inference="variational" if CRITERIA[self.criterion].of_posterior else "em",
         )
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        model = ModelOptions(reg_covar=self.reg_covar, resolution=self.resolution, prior=self._prior())
+        resolution = resolution_option(self.resolution)
+        model = ModelOptions(reg_covar=self.reg_covar, resolution=resolution, prior=self._prior())
         select.check_inference(fit, model)
-        wanted = Search(select, model, fit, seed)
-        survey, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), seed, wanted.model.resolution)
-        return search(rows, survey, sample, wanted, self._listener(len(select.candidates)))
+        spec = Search(select, model, fit, seed)
+        survey, sample = survey_and_sample(rows, spec.n_sample(rows.n_features), seed, resolution)
+        return search(rows, survey, sample, spec, sweep_listener(self.verbose, len(select.candidates)))
 
-    def _listener(self, n_candidates: int) -> Listener:
-        """Return what prints each pass if verbose, and in a notebook shows a bar."""
-        if not self.verbose:
-            return ignore
-        console = Console(highlight=False, soft_wrap=True)
-        if console.is_jupyter:
-            return notebook_bar(partial(bar_of_sweep, n_candidates=n_candidates))
-        return plain(console)
-
-    def _keep(self, found: Found, checked: GaussianMixture) -> None:
+    def _keep(self, found: Found, checked: MixtureEstimator) -> None:
         """Set the fitted attributes; `checked` has those of the data."""
         best, table = found.best, found.selection
         self.best_estimator_ = self._estimator(best.n_components, best.covariance_type, best.noise)
         kept = keep_statistics(found.trial, found.sweep.survey)
         self.best_estimator_._keep(found.trial, found.inference, kept)
-        self.best_estimator_.n_iter_ = found.trial.n_iter
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(checked, name):
                 setattr(self, name, getattr(checked, name))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ..chunked.read_ahead import ready
@@ -21,19 +20,17 @@ from ..fitting.update import (
     run_update,
     step_update,
 )
+from .base import MixtureEstimator
 from .labels import known_labels
 from .validation import check_warm_start
 
 
-class UpdateMixin:
+class UpdateMixin(MixtureEstimator):
     """Goes on with new rows, by the statistics that a fit leaves."""
 
-    _updates = True  # whether the statistics of old rows can be added to those of new ones
-    _kept: KeptStatistics | None
     drift_: Drift
 
-    @available_if(lambda self: self._updates)  # type: ignore[untyped-decorator] # scikit-learn is not typed
-    def update(self, X: Any, sample_weight: Any = None, *, forget: float = 1.0) -> Any:
+    def update(self, X: Any, sample_weight: Any = None, *, forget: float = 1.0) -> Self:
         """Go on with new rows X (n, d), which alone are read; return self.
 
         EM runs on the new rows with the statistics of the rows seen before added, weighted by `forget`: 1 counts them
@@ -44,18 +41,16 @@ class UpdateMixin:
         """
         check_forget(forget)
         kept, model, options = self._known()
-        old, state = self._mixture(), self._state()  # type: ignore[attr-defined]
-        rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)  # type: ignore[attr-defined]
+        old = self._mixture()
+        rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)
         with ready(rows, keep=True) as held:
-            update = prepare_update(held, state, kept, model, options, forget)
+            update = prepare_update(held, old, kept, model, options, forget)
             best = run_update(held, update, model, options).best
-            self._keep(best, update.base, update.kept(best))  # type: ignore[attr-defined]
-            self.drift_ = measure_drift(held, old, self._mixture(), kept.mean_log_likelihood)  # type: ignore[attr-defined]
-        self.n_iter_ = best.n_iter
+            self._keep(best, update.base, update.kept(best))
+            self.drift_ = measure_drift(held, old, self._mixture(), kept.mean_log_likelihood)
         return self
 
-    @available_if(lambda self: self._updates)  # type: ignore[untyped-decorator] # scikit-learn is not typed
-    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Take a step of stepwise EM on a batch of rows X (n, d), read once; return self.
 
         The first batch is fitted as `fit` does. The result depends on the order of the calls alone.
@@ -63,31 +58,28 @@ class UpdateMixin:
         Raises ConfigurationError if a later batch has labels y, as `fit` takes them.
         """
         if not hasattr(self, "converged_"):
-            return self.fit(X, y, sample_weight=sample_weight)  # type: ignore[attr-defined]
+            return self.fit(X, y, sample_weight=sample_weight)
         kept, model, options = self._known()
-        rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)  # type: ignore[attr-defined]
+        rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)
         if known_labels(y, rows.grid) is not None:
             raise ConfigurationError("labels y are for the first batch alone: leave them out, or fit all rows at once")
         with ready(rows, keep=True) as held:
-            mixture, self._kept = step_update(held, self._state(), kept, model, options)  # type: ignore[attr-defined]
-        self._set_mixture(mixture)  # type: ignore[attr-defined]
+            mixture, self._kept = step_update(held, self._mixture(), kept, model, options)
+        self._set_mixture(mixture)
         self.n_iter_ += 1
         self.lower_bound_ = self._kept.mean_log_likelihood
         self.lower_bounds_ = [*self.lower_bounds_, self.lower_bound_]
         return self
 
-    n_iter_: int
-    lower_bounds_: list[float]
-
     def _known(self) -> tuple[KeptStatistics, ModelOptions, FitOptions]:
         """Return what is kept of the rows that were seen, and the options to go on with; raise if that cannot be."""
         check_is_fitted(self)
-        kept = getattr(self, "_kept", None)
+        kept = self._kept
         if kept is None:
             raise DataError("nothing is known of the rows that this model was fitted to: fit it, then go on")
-        mixture: Mixture = self._mixture()  # type: ignore[attr-defined]
+        mixture: Mixture = self._mixture()
         check_updatable(mixture)
-        model, options = self._options()  # type: ignore[attr-defined]
+        model, options = self._options()
         check_warm_start(
             mixture,
             model.n_components,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.utils import check_array
@@ -72,6 +72,11 @@ def is_noise(value: Any) -> bool:
 def noise_option(value: Any) -> bool | float:
     """Return the parameter `noise` as Python's own."""
     return bool(value) if isinstance(value, bool | np.bool_) else float(value)
+
+
+def resolution_option(value: Any) -> Literal["auto"] | float | tuple[float, ...]:
+    """Return the parameter `resolution`, one step or one of each feature, as Python's own."""
+    return "auto" if isinstance(value, str) else as_tuples(value)
 
 
 def prior_of(values: Any, *, variational: bool = False) -> Prior:

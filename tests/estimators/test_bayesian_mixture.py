@@ -1,56 +1,13 @@
-"""BayesianGaussianMixture: scikit-learn's own tests of it, and its bound on every kind of input."""
-
-import inspect
-import warnings
+"""BayesianGaussianMixture: its bound on every kind of input."""
 
 import dask.array as da
 import numpy as np
 import pytest
-import sklearn.mixture.tests.test_bayesian_mixture as theirs
 import xarray as xr
 import zarr
 from sklearn.mixture import BayesianGaussianMixture as Sklearn
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from daskgmm import BayesianGaussianMixture
-
-from .test_sklearn_conformance import FIXTURES, arguments
-
-# Their tests that are not ours to pass, with the reason.
-NOT_OURS = {
-    "test_compare_covar_type": "calls the private _check_parameters and _initialize_parameters",
-    "test_invariant_translation": "compares covariances of 1e4 to seven decimals after accelerated steps",
-    "test_log_dirichlet_norm": "of a private function",
-    "test_log_wishart_norm": "of a private function",
-}
-PUBLIC = {
-    name: test
-    for name, test in vars(theirs).items()
-    if name.startswith("test_") and "BayesianGaussianMixture" in inspect.getsource(test) and name not in NOT_OURS
-}
-CASES = [
-    pytest.param(test, case, id="-".join([name, *map(str, case.values())]))
-    for name, test in PUBLIC.items()
-    for case in arguments(test)
-]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("test", "case"), CASES)
-def test_their_test_passes(test, case, monkeypatch):
-    monkeypatch.setattr(theirs, "BayesianGaussianMixture", BayesianGaussianMixture)
-    wanted = inspect.signature(test).parameters
-    fixtures = {name: value for name, value in FIXTURES.items() if name in wanted}
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")  # as in their own runs
-        test(**case, **fixtures)
-
-
-@parametrize_with_checks([BayesianGaussianMixture()])
-def test_scikit_learns_checks_pass(estimator, check):
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")  # as in check_estimator
-        check(estimator)
 
 
 def two_groups(n=300):

@@ -1,0 +1,379 @@
+"""What both estimators of mixtures do alike: check rows, run a fit, hold its result and predict by it."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from importlib import import_module
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import dask.array as da
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ..chunked.memory import Persist, fits
+from ..chunked.merging import merge_components
+from ..chunked.prediction import Likelihood, Result, likelihood, predict_lazily
+from ..chunked.read_ahead import ready
+from ..chunked.rows import Rows
+from ..core.em.fitted_model import FitSummary, Model
+from ..core.em.inference import MAXIMUM_LIKELIHOOD, Inference
+from ..core.em.information_criteria import Criteria, criteria
+from ..core.em.loop import StopReason, Trial
+from ..core.em.update import KeptStatistics, keep_statistics
+from ..core.em.variational import Posterior, Variational
+from ..core.init.starts import InitParams
+from ..core.mixture.mixture import Mixture
+from ..core.options.fit import ComputeDtype, FitOptions, ModelOptions
+from ..core.options.fitted import FittedOptions
+from ..core.options.prior import InferenceName
+from ..core.scoring.merging import check_n_clusters
+from ..errors import DataError, SingularCovarianceError
+from ..events import ignore
+from ..fitting.fit import Fit, Start, initial_state, prepare_fit, run_em
+from .conditional import ConditionalMixin
+from .inputs import Input, Wrap, is_lazy, lazy_input, memory_input, without_mask
+from .labels import known_labels
+from .merged_components import MergedComponents
+from .parameters import mixture_of, set_parameters
+from .posterior import set_fitted_posterior
+from .progress import iteration_listener
+from .sklearn_internals import Interval, StrOptions
+from .summary import ModelTable
+from .validation import check_warm_start
+
+Missing = Literal["error", "marginal"]
+Resolution = Literal["auto"] | float | tuple[float, ...] | list[float] | NDArray[Any]
+SampleSize = int | Literal["auto"]
+
+_SINGULAR = (
+    "Fitting the mixture model failed because some components have ill-defined empirical covariance (for instance "
+    "caused by singleton or collapsed samples). Try to decrease the number of components, increase reg_covar, or scale "
+    "the input data."
+)
+_NOT_CONVERGED = (
+    "Best performing initialization did not converge. Try different init parameters, or increase max_iter, tol, or "
+    "check for degenerate data."
+)
+
+CONSTRAINTS: dict[str, Any] = {  # of parameters that all estimators have
+    "tol": [Interval(Real, 0.0, None, closed="left")],
+    "reg_covar": [Interval(Real, 0.0, None, closed="left")],
+    "resolution": [Interval(Real, 0.0, None, closed="left"), StrOptions({"auto"}), "array-like"],
+    "n_init": [Interval(Integral, 1, None, closed="left")],
+    "init_params": [StrOptions({"kmeans", "k-means++", "random", "random_from_data"})],
+    "sample_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+    "n_finalists": [Interval(Integral, 1, None, closed="left")],
+    "missing": [StrOptions({"error", "marginal"})],
+    "dtype": [StrOptions({"auto", "float64", "float32"})],
+    "persist": ["boolean", StrOptions({"auto"})],
+    "dim": [str, None],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
+CONSTRAINTS_OF_ONE_MIXTURE: dict[str, Any] = {
+    "n_components": [Interval(Integral, 1, None, closed="left")],
+    "warm_start": ["boolean"],
+    "verbose_interval": [Interval(Integral, 1, None, closed="left")],
+}
+
+
+class MixtureEstimator(
+    ConditionalMixin,
+    DensityMixin,  # type: ignore[misc] # scikit-learn is not typed
+    BaseEstimator,  # type: ignore[misc] # as above
+    ABC,
+):
+    """An estimator of one mixture; its subclasses have the parameters, and say what is fitted and inferred."""
+
+    n_components: int
+    tol: float
+    max_iter: int
+    n_init: int
+    init_params: InitParams
+    sample_size: SampleSize
+    n_finalists: int
+    missing: Missing
+    dtype: ComputeDtype
+    persist: Persist
+    dim: str | None
+    random_state: Any
+    warm_start: bool
+    verbose: int
+    verbose_interval: int
+
+    _summary: FitSummary
+    _kept: KeptStatistics | None = None  # of the rows of the fit, for updates
+    _posterior: Posterior | None = None  # of the fitted parameters, if the fit has one
+
+    @abstractmethod
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Fit the mixture to rows X (n, d), or an array (..., d), with weights (n,) or (...,); return self."""
+
+    @classmethod
+    @abstractmethod
+    def from_model(cls, model: Model) -> Self:
+        """Return the estimator with the fitted attributes of a model."""
+
+    @abstractmethod
+    def _model_options(self) -> tuple[ModelOptions, InferenceName]:
+        """Return the options of the model, and what is inferred."""
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """Fit, and return the labels of X, as `fit(X).predict(X)` does."""
+        return self.fit(X, y, sample_weight=sample_weight).predict(X)
+
+    def predict(self, X: Any) -> Any:
+        """Return the most probable component of each row, (n,) or (...,).
+
+        It is -1 for the noise and, of lazy data, -2 for a row in which all features are missing.
+        """
+        return self._score(X, "labels")
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return the probability of each component for each row, (n, k) or (..., k); with noise, its own comes last."""
+        return self._score(X, "probabilities")
+
+    def score_samples(self, X: Any) -> Any:
+        """Return the log-density of each row, (n,) or (...,), in nats."""
+        return self._score(X, "log_density")
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Return the mean log-density of the rows, in nats, weighted if weights (n,) or (...,) are given."""
+        sums = self._likelihood(X, sample_weight)
+        return sums.log_likelihood / sums.weight_sum
+
+    def bic(self, X: Any, sample_weight: Any = None) -> float:
+        """Return the Bayesian information criterion on X; smaller is better."""
+        return self._criteria(X, sample_weight).bic
+
+    def aic(self, X: Any, sample_weight: Any = None) -> float:
+        """Return Akaike's information criterion on X; smaller is better."""
+        return self._criteria(X, sample_weight).aic
+
+    def aicc(self, X: Any, sample_weight: Any = None) -> float:
+        """Return Akaike's criterion corrected for few rows on X; smaller is better, infinite for too few rows."""
+        return self._criteria(X, sample_weight).aicc
+
+    def icl(self, X: Any, sample_weight: Any = None) -> float:
+        """Return BIC plus twice the entropy of the responsibilities on X; smaller is better."""
+        return self._criteria(X, sample_weight, entropy=True).icl
+
+    def merge_components(self, X: Any, n_clusters: int | None = None, sample_weight: Any = None) -> MergedComponents:
+        """Return clusters of components: a cluster that is no Gaussian takes several of them.
+
+        The pair of components, or of clusters, whose merging lowers the entropy of the responsibilities of the rows X
+        most becomes one, and so on (Baudry et al. 2010). `n_clusters` None takes the number at which the entropy bends.
+        It takes one pass over X, and another one for each merge that differs from what the mixture foretells.
+        """
+        check_is_fitted(self)
+        if n_clusters is not None:
+            check_n_clusters(n_clusters, self._mixture().n_components)
+        rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)
+        tree = merge_components(rows, self._mixture())
+        return MergedComponents(self, tree, tree.elbow if n_clusters is None else n_clusters)
+
+    def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
+        """Return rows (n_samples, d) drawn from the mixture, in order of component, and their components.
+
+        Rows of the noise come last, with the label -1; they can be drawn from the box that `noise=True` takes.
+        """
+        check_is_fitted(self)
+        if n_samples < 1:
+            raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        return self._mixture().sample(n_samples, np.random.default_rng(seed))
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model to a model.zarr at `path`, a path or a URL of fsspec, for `load` and the command line.
+
+        Raises DataError for an estimator made of scikit-learn's, of which no fit is known.
+        """
+        _storage().save_model(self._model(), path)
+
+    @classmethod
+    def load(cls, path: str | Path, storage_options: Mapping[str, Any] | None = None) -> Self:
+        """Return the estimator with the model of a run directory or a model.zarr, a path or a URL of fsspec."""
+        return cls.from_model(_storage().load_model(path, storage_options))
+
+    def summary(self) -> ModelTable:
+        """Return the fit and its components as a table, which `print` and notebooks show."""
+        return ModelTable(self._model())
+
+    def _model(self) -> Model:
+        """Return the fitted model; raise DataError if nothing is known of its fit."""
+        check_is_fitted(self)
+        if not hasattr(self, "_summary"):
+            raise DataError("nothing is known of a fit of this estimator, which was made of another one: fit it first")
+        names = getattr(self, "feature_names_in_", None)
+        return Model(
+            self._mixture(),
+            None if names is None else tuple(map(str, names)),
+            self._summary,
+            posterior=self._posterior,
+            kept=self._kept,
+            options=self._fitted_options().plain(),
+        )
+
+    def _fitted_options(self) -> FittedOptions:
+        """Return the options as they are stored beside a model."""
+        model, fit = self._options()
+        seed = int(self.random_state) if isinstance(self.random_state, Integral) else None
+        return FittedOptions(model, fit, self.missing, seed)
+
+    def _rows(self, X: Any, sample_weight: Any) -> Rows:
+        """Check X and the weights, and return them as rows."""
+        rows = self._input(X, reset=True).rows(sample_weight, missing=self._fills_gaps)
+        if rows.n_rows < self.n_components:
+            raise ValueError(
+                "Expected n_samples >= n_components but got "
+                f"n_components = {self.n_components}, n_samples = {rows.n_rows}"
+            )
+        return rows
+
+    def _run_fit(self, rows: Rows, y: Any, start: Start) -> None:
+        """Run EM over all rows, with labels y, and set the fitted attributes."""
+        labels = known_labels(y, rows.grid)
+        try:
+            with ready(rows, keep=fits(rows, self.persist)) as ready_rows:
+                fit, best = self._search(ready_rows, labels, start)
+        except SingularCovarianceError as error:
+            raise SingularCovarianceError(f"{_SINGULAR} In short: {error}") from None
+        self._keep(best, fit.em.inference, keep_statistics(best, fit.survey))
+
+    def _search(self, rows: Rows, labels: da.Array | None, start: Start) -> tuple[Fit, Trial]:
+        """Return the fit and the best trial of EM over all rows."""
+        model, options = self._options()
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        # From given parameters on, steps of EM alone.
+        fit = prepare_fit(rows, model, options, seed, accelerate=start.mixture is None, labels=labels)
+        state, _ = initial_state(fit, start, ignore)
+        listen = iteration_listener(self.verbose, self.verbose_interval, rows.n_rows, self.max_iter, self.tol)
+        return fit, run_em(fit, state, listen).best
+
+    def _options(self) -> tuple[ModelOptions, FitOptions]:
+        """Return the options of the model and of its fit."""
+        model, inference = self._model_options()
+        options = FitOptions(
+            self.tol,
+            self.max_iter,
+            self.n_init,
+            self.init_params,
+            self.sample_size,
+            self.n_finalists,
+            dtype=self.dtype,
+            inference=inference,
+        )
+        return model, options
+
+    @property
+    def _family(self) -> str:
+        return self._model_options()[0].family
+
+    def _resumes(self, n_features: int) -> bool:
+        """Return whether the fit starts from the mixture of the last one; raise ConfigurationError if it cannot."""
+        if not (self.warm_start and hasattr(self, "converged_")):
+            return False
+        model, _ = self._model_options()
+        has_noise = model.noise is not False
+        check_warm_start(self._mixture(), model.n_components, model.family, n_features, has_noise=has_noise)
+        return True
+
+    def _keep(self, best: Trial, inference: Inference = MAXIMUM_LIKELIHOOD, kept: KeptStatistics | None = None) -> None:
+        """Set the attributes that a fit has led to."""
+        self._set_mixture(inference.plug_in(best.mixture))
+        self.converged_, self.n_iter_ = best.stop is StopReason.CONVERGED, best.n_iter
+        self.lower_bounds_ = list(best.history)
+        self.lower_bound_ = best.history[-1]
+        self._summary, self._kept = FitSummary.of(best, inference, kept), kept
+        if isinstance(inference, Variational):
+            set_fitted_posterior(self, best, inference)
+
+    def _set_model(self, model: Model) -> None:
+        """Set the attributes that all fits have, by a model."""
+        self._set_mixture(model.mixture)
+        self._summary, self._kept = model.summary, model.kept
+        self.converged_, self.n_iter_ = model.summary.converged, model.summary.n_iter
+        self.lower_bound_ = model.summary.log_likelihood if model.summary.objective is None else model.summary.objective
+        self.lower_bounds_ = [self.lower_bound_]
+        if model.feature_names is not None:
+            self.feature_names_in_ = np.array(model.feature_names, dtype=object)
+
+    def _set_mixture(self, mixture: Mixture) -> None:
+        """Set the fitted attributes that are the mixture's."""
+        set_parameters(self, mixture)
+        self.n_features_in_ = mixture.n_features
+
+    def _mixture(self) -> Mixture:
+        return mixture_of(self)
+
+    def _score(self, X: Any, result: Result, clusters: tuple[int, ...] | None = None) -> Any:
+        lazy, wrap = self._result(X, result, clusters)
+        return wrap(lazy)
+
+    def _result(self, X: Any, result: Result, clusters: tuple[int, ...] | None = None) -> tuple[da.Array, Wrap]:
+        """Return a result as a lazy array, and the way to what the user gets."""
+        check_is_fitted(self)
+        data = self._input(X, reset=False)
+        return predict_lazily(data.array, self._mixture(), result, clusters, missing=self._fills_gaps), data.wrap
+
+    @property
+    def _fills_gaps(self) -> bool:
+        return self.missing == "marginal"
+
+    def _input(self, X: Any, *, reset: bool, missing: bool | None = None) -> Input:
+        """Return X as input, after scikit-learn's checks of its features; `reset` takes them as those of the fit.
+
+        `missing` says whether masked values become NaN; None: if the estimator takes missing values.
+        """
+        missing = self._fills_gaps if missing is None else missing
+        if is_lazy(X):
+            data = lazy_input(X, self.dim, missing=missing)
+            self._check_features(data, reset=reset)
+            return data
+        fewest = 2 if reset else 1
+        plain = without_mask(X, missing=missing)
+        checked = validate_data(
+            self, plain, dtype="numeric", reset=reset, ensure_min_samples=fewest, ensure_all_finite=False
+        )
+        return memory_input(checked)
+
+    def _check_features(self, data: Input, *, reset: bool) -> None:
+        """Raise DataError unless number, names and order of the features are those of the fit; `reset` keeps them."""
+        try:
+            validate_data(self, data.header, reset=reset, skip_check_array=True)
+        except ValueError as error:
+            before = getattr(self, "feature_names_in_", None)
+            fitted = "" if before is None else f" The model was fitted on {', '.join(before)}, in this order."
+            raise DataError(" ".join(str(error).split()) + fitted) from None
+
+    def _n_parameters(self) -> int:
+        """Return the number of free parameters, under the name that scikit-learn's users know."""
+        return self._mixture().n_parameters
+
+    def _likelihood(self, X: Any, sample_weight: Any, *, entropy: bool = False) -> Likelihood:
+        check_is_fitted(self)
+        rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)
+        return likelihood(rows, self._mixture(), entropy=entropy)
+
+    def _criteria(self, X: Any, sample_weight: Any, *, entropy: bool = False) -> Criteria:
+        sums = self._likelihood(X, sample_weight, entropy=entropy)
+        return criteria(sums.log_likelihood, sums.entropy, self._n_parameters(), sums.weight_sum)
+
+
+def warn_unless_converged(*, converged: bool) -> None:
+    """Warn the caller of `fit` if EM did not converge."""
+    if not converged:
+        warnings.warn(_NOT_CONVERGED, ConvergenceWarning, stacklevel=3)
+
+
+def _storage() -> Any:
+    """Return the module that stores models, which takes a tenth of a second to import: only who stores one needs it."""
+    return import_module("daskgmm.storage.formats.model")
