@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
+import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.dispatcher import Dispatcher
 
 from daskgmm.chunked.data_summary import survey_and_sample
 from daskgmm.chunked.e_step import Expectation
@@ -41,6 +46,52 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     slow = config.option.markexpr == "slow"
     config.option.numprocesses = PROCESSES_OF_SLOW_TESTS if slow else PROCESSES_OF_ALL_TESTS
     config.option.dist = "worksteal"
+
+
+@pytest.hookimpl(tryfirst=True)  # before slow ones are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all but every n-th case of a test with `sampled` as slow."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        sampled = item.get_closest_marker("sampled")
+        if sampled is None:
+            continue
+        name = item.nodeid.partition("[")[0]
+        if seen[name] % sampled.kwargs["every"]:
+            item.add_marker(pytest.mark.slow)
+        seen[name] += 1
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compile_once(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let one of the processes compile a function, and the others load it from the cache: it takes a minute in all.
+
+    Numba looks for a function in the cache, and compiles and stores it, in `Dispatcher.compile`.
+    """
+    if not hasattr(request.config, "workerinput"):
+        yield
+        return
+    folder, compile_alone = Path(tempfile.gettempdir()), Dispatcher.compile
+    run, held = request.config.workerinput["testrunuid"], set[str]()
+
+    def compile_in_turn(self: Dispatcher, signature: object) -> object:
+        name = f"daskgmm-{run}-{self.py_func.__module__}-{self.py_func.__qualname__}.lock".replace("/", "-")
+        with global_compiler_lock:  # of the threads of this process
+            if name in held:  # it calls itself
+                return compile_alone(self, signature)
+            with (folder / name).open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                held.add(name)
+                try:
+                    return compile_alone(self, signature)
+                finally:
+                    held.remove(name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Dispatcher, "compile", compile_in_turn)
+        yield
+    for lock in folder.glob(f"daskgmm-{run}-*.lock"):
+        lock.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")

@@ -50,6 +50,7 @@ def test_finalists_are_restarts_refined_best_first(sample, n_finalists):
     assert all(any(np.array_equal(one.means, other.means) for other in every) for one in found)
 
 
+@pytest.mark.slow
 def test_a_sole_finalist_is_the_better_of_two_that_went_over_the_whole_sample():
     sample = sample_of(oracles.draw(oracles.random_parameters("full", 8, 2, seed=3), 40_000)[0], size=40_000)
     options = SeedOptions(8, init_params="random_from_data", n_init=4, em=EMOptions(tol=1e-5, accelerate=True))

@@ -248,6 +248,7 @@ def test_a_frozen_scheduler_is_not_waited_for_without_end(stuck, ask):
         ask(stuck)
 
 
+@pytest.mark.slow
 def test_a_frozen_worker_is_not_waited_for_without_end(frozen, monkeypatch):
     with answers_within(2.0), pytest.raises(ClusterLostError, match="did not all answer within 2 s"):
         check_packages(frozen, print)

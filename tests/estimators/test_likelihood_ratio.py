@@ -20,6 +20,7 @@ def test_the_statistics_are_those_of_mclust(faithful):
         assert found.tests[0].statistic == pytest.approx(STATISTICS[name], abs=2e-3)
 
 
+@pytest.mark.slow
 def test_two_clusters_are_two_and_one_is_one():
     random = np.random.default_rng(1)
     one = random.normal(size=(40, 1))

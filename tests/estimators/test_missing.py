@@ -99,6 +99,7 @@ def test_masked_arrays_and_nullable_columns_are_missing_values(gappy):
         np.testing.assert_allclose(found.means_, expected.means_, rtol=1e-9)
 
 
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical", "EII", "VEI", "EVE", "VEV"])
 def test_chunks_change_rounding_alone(gappy, covariance_type):
     options = {"covariance_type": covariance_type, "missing": "marginal", "tol": 1e-9, "max_iter": 500}

@@ -72,6 +72,7 @@ def assert_sound(found, rows):
         np.testing.assert_allclose(found.predict_proba(rows).sum(axis=1), 1, rtol=1e-6)
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("covariance_type", TYPES)
 @pytest.mark.parametrize("rows", TROUBLE.values(), ids=TROUBLE)
 def test_trouble_is_a_sound_model_or_one_line(rows, covariance_type):

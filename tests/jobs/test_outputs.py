@@ -201,6 +201,7 @@ def test_another_prediction_is_not_gone_on_with(job, change):
     assert not (job / "run/predictions/.unfinished").exists()
 
 
+@pytest.mark.slow
 def test_an_earlier_run_stays_until_the_new_one_is_whole(job):
     """A fit that is killed leaves the earlier run as it was, and the next fit is not disturbed by what it left."""
     run("fit", "job.yaml")

@@ -58,6 +58,7 @@ def flights(here):
     return table
 
 
+@pytest.mark.slow
 def test_flights_give_the_same_model_and_labels_from_csv_and_parquet(flights):
     parquet = pytest.importorskip("pyarrow.parquet")
     config = str(CONFIGS / "flights.yaml")

@@ -89,18 +89,19 @@ def notices(config, **options):
 
 
 VARIANTS = {
+    "full, finalists, weights": ("fit.n_finalists=2", "data.weights=weights.npy"),
     "full": (),
     "tied": ("model.covariance_type=tied",),
     "diag, weights": ("model.covariance_type=diag", "data.weights=weights.npy"),
     "spherical, finalists": ("model.covariance_type=spherical", "fit.n_finalists=3"),
-    "full, finalists, weights": ("fit.n_finalists=2", "data.weights=weights.npy"),
+    "gaps, noise": ("data.path=gappy.npy", "data.missing=marginal", "model.noise=true", "output.imputed=true"),
     "low rank": ("model.covariance_type=low_rank", "model.n_factors=1"),
     "far from the origin": ("data.path=far.npy",),
-    "gaps, noise": ("data.path=gappy.npy", "data.missing=marginal", "model.noise=true", "output.imputed=true"),
     "gaps, labels": ("data.path=gappy.npy", "data.missing=marginal", "data.labels=known.npy"),
 }
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 def test_a_fit_interrupted_at_any_iteration_ends_in_the_same_bits(job, variant):
     rows, rng = np.load("rows.npy"), np.random.default_rng(1)
@@ -171,6 +172,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(("what", "change"), CHANGES.items(), ids=CHANGES)
 def test_another_fit_is_not_gone_on_with(job, what, change):
     np.save("other.npy", np.load("rows.npy"))
@@ -251,6 +253,7 @@ def test_a_damaged_model_is_made_again_from_a_checkpoint(job):
     assert_as_uninterrupted("run")
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("what", ["zarr.json", "rows/c/0/0", "range/c/0/0"])
 @pytest.mark.parametrize("when", [at_iteration(3), at_phase("predict")], ids=["in the fit", "after it"])
 def test_a_damaged_record_costs_the_report_its_starts_and_not_the_run(job, when, what):
@@ -450,6 +453,7 @@ def test_the_report_of_a_fit_that_was_killed_before_it_is_drawn_by_resume(job):
     assert not (job / "run/report.html").exists()
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("text", ["- 1", "{data: [1], model: 1, fit: 1, output: [1], compute: 1}", "\x00", "{", "é"])
 def test_the_configuration_of_a_finished_run_is_written_again_where_it_is_damaged(job, text):
     fit(settings())

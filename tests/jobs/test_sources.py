@@ -139,6 +139,7 @@ def expected(tmp_path_factory):
         return load_model("run").mixture, labels_of(path / "run")
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize(
     ("write", "persist"),
     [*((write, False) for write in SOURCES), (as_npy, True), (as_zarr, True), (as_parquet, True)],
@@ -154,6 +155,7 @@ def test_every_kind_of_source_gives_the_same_model_and_labels(here, expected, wr
     np.testing.assert_array_equal(expected[1] == -2, ~VALID)
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("write", [as_zarr, as_netcdf, as_parquet], ids=lambda write: write.__name__)
 def test_a_cluster_of_processes_reads_them_too(here, expected, write):
     write_job(here, write(here), cluster={"kind": "local", "n_workers": 2}, compute={"chunk_bytes": 4096})
@@ -290,6 +292,7 @@ def test_what_is_wrong_with_a_source_is_named_in_a_line(here, spoil):
     assert not (here / "run").exists()
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("write", SOURCES, ids=lambda write: write.__name__)
 def test_predictions_need_no_weights_and_take_none_for_features(here, expected, write):
     data = write(here)

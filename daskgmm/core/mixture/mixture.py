@@ -102,8 +102,13 @@ class Mixture:
         return Frame.from_variance(mean, self.shares @ spread)
 
     def take(self, components: Sequence[int] | NDArray[np.intp]) -> Mixture:
-        """Return some components as a mixture of their own, without noise, whose weights add up to 1."""
+        """Return some components as a mixture of their own, without noise, whose weights add up to 1.
+
+        They are equal if all of these components are empty.
+        """
         own, weights = list(components), self.weights[list(components)]
+        if not weights.any():
+            weights = np.ones(len(own))
         covariances = self.covariances[own] if self.structure.layout.stacked else self.covariances
         return Mixture(self.covariance_type, weights / weights.sum(), self.means[own], covariances)
 

@@ -265,6 +265,7 @@ def adaptive():
         yield cluster
 
 
+@pytest.mark.slow
 def test_tasks_bring_workers_of_an_adaptive_scheduler_that_has_none(adaptive):
     with Address(address=adaptive.scheduler_address, n_workers=2, start_timeout=20).connect() as connection:
         assert int(da.arange(10, chunks=2).sum().compute()) == 45

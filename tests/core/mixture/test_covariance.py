@@ -155,6 +155,11 @@ def test_a_component_without_any_width_is_held_by_the_floor(name):
     assert floor.load(held).max() <= 1 + 1e-9
 
 
+def test_empty_components_are_taken_with_equal_weights():
+    mixture = Mixture("diag", np.array([0.0, 1.0, 0.0]), np.zeros((3, 2)), np.ones((3, 2)))
+    assert mixture.take([0, 2]).weights.tolist() == [0.5, 0.5]
+
+
 @pytest.mark.parametrize("name", COUPLED)
 def test_what_is_taken_replaced_and_merged_is_of_the_family(name):
     counts, own = random_scatter(4, 3, seed=5)

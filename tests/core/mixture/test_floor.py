@@ -85,6 +85,7 @@ def test_wide_covariances_keep_their_bits():
     assert floor_of(1e-3 * np.eye(3)).raise_matrices(covariances) is covariances
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("reg_covar", [1e-12, 1e-3, 0.5])
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
 @pytest.mark.parametrize("kind", ["continuous", "whole numbers", "a spike", "a copied column", "few rows"])
