@@ -58,7 +58,7 @@ def plan_chunks(
         sizes[axis] = min(sizes[axis] * growth, grid[axis])
         if sizes[axis] < grid[axis]:
             if stored is None and sizes[axis] > _ROUND:
-                sizes[axis] = _rounded(sizes[axis])
+                sizes[axis] = _round_rows(sizes[axis])
             break
     most_rows = max(_MAX_BYTES // row_bytes, 1)
     for axis in range(len(grid)):
@@ -75,7 +75,7 @@ def _check_number(n_chunks: int, n_rows: int) -> None:
         )
 
 
-def _rounded(n_rows: int) -> int:
+def _round_rows(n_rows: int) -> int:
     """Return the number as a multiple of 1024: the next one if little is added, so that no small chunk is left over."""
     up = -(-n_rows // _ROUND) * _ROUND
     return up if (up - n_rows) * 16 <= n_rows else up - _ROUND

@@ -165,7 +165,7 @@ def _survey_combine(parts: list[Survey]) -> Survey:
 def _sample(rows: Rows, size: int, seed: int) -> Delayed:
     chosen = _draw(_positive_rows(rows), size, seed)
     drawn = map_reduce(rows, _take_chunk, _take_combine, None, dict(enumerate(chosen)), "sample")
-    return delayed(_shuffled, pure=False)(drawn, seed)
+    return delayed(_shuffle, pure=False)(drawn, seed)
 
 
 def _positive_rows(rows: Rows) -> list[int]:
@@ -207,7 +207,7 @@ def _take_combine(parts: list[Drawn]) -> Drawn:
     return np.concatenate([rows for rows, _ in parts]), np.concatenate(weights) if weights else None
 
 
-def _shuffled(drawn: Drawn, seed: int) -> Any:
+def _shuffle(drawn: Drawn, seed: int) -> Any:
     rows, weights = drawn
     order = np.random.default_rng([seed, 1]).permutation(len(rows))
     return in_memory(rows[order], None if weights is None else weights[order])

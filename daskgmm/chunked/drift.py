@@ -14,7 +14,7 @@ from ..core.mixture.mixture import Mixture
 from ..core.scoring.drift import DensityMoments
 from ..core.scoring.prediction import Wanted, predict
 from .map_reduce import map_reduce
-from .prediction import check_features, checked_weights, compute_pass
+from .prediction import check_features, check_weights, compute_pass
 from .rows import Region, Rows, place_in
 
 _ROWS = 2**17  # scored at once
@@ -35,7 +35,7 @@ def _moments_chunk(
     total = DensityMoments()
     for at in range(0, len(block), _ROWS):
         own = slice(at, at + _ROWS)
-        own_weights = None if weights is None else checked_weights(weights[own], region, at)
+        own_weights = None if weights is None else check_weights(weights[own], region, at)
         place = lambda row, at=at: place_in(region, at + row)  # noqa: E731 # of this strip
         density = predict(block[own], own_weights, *shared, Wanted(log_density=True), place).log_density
         assert density is not None

@@ -8,10 +8,10 @@ from dataclasses import replace
 from dask.delayed import Delayed, delayed
 
 from ..core.em.loop import EMOptions, Suggest, Suggestion, Trial
-from ..core.em.surrogate import suggested
+from ..core.em.surrogate import propose_surrogate_step
 from ..core.init.labelled_starts import restart_labelled
 from ..core.init.split_merge import split_merge
-from ..core.init.starts import Race, Restart, SeedOptions, distinct, heat, ranked, restart, restart_seeds, start
+from ..core.init.starts import Race, Restart, SeedOptions, distinct, heat, rank, restart, restart_seeds, start
 from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
 from .map_reduce import compute, in_slot
@@ -27,19 +27,19 @@ def run_restarts(sample: Delayed, options: SeedOptions, seed: int) -> Race:
     """
     second = delayed(heat, pure=False)(sample)
     first = delayed(heat, pure=False)(second)
-    heats = _restarted(first, options, seed)
-    best = ranked(heats)
+    heats = _restart(first, options, seed)
+    best = rank(heats)
     apart = distinct(heats)
-    chosen = [trial for trial in apart if trial in ranked(apart)[: options.n_moved]]
-    trials = _moved(second, options, chosen)
+    chosen = [trial for trial in apart if trial in rank(apart)[: options.n_moved]]
+    trials = _move_components(second, options, chosen)
     if options.in_parts:
-        trials = [*_moved(sample, options, trials, options.n_finalists), *best]
+        trials = [*_move_components(sample, options, trials, options.n_finalists), *best]
     else:
-        trials = ranked(distinct([*trials, *best]))
+        trials = rank(distinct([*trials, *best]))
     return Race(tuple(best), tuple(trials[: options.n_finalists]))
 
 
-def _restarted(part: Delayed, options: SeedOptions, seed: int) -> list[Restart]:
+def _restart(part: Delayed, options: SeedOptions, seed: int) -> list[Restart]:
     """Return restarts on a part of the sample, n_init of them, and others if all of these have collapsed.
 
     In few rows k-means may find parts from which EM leads to components of single rows alone.
@@ -53,11 +53,13 @@ def _restarted(part: Delayed, options: SeedOptions, seed: int) -> list[Restart]:
     return heats + list(compute(*(delayed(in_slot, pure=False)(restart, part, near_rows, one) for one in others)))
 
 
-def _moved(part: Delayed, options: SeedOptions, trials: Sequence[Trial], n_moved: int | None = None) -> list[Trial]:
+def _move_components(
+    part: Delayed, options: SeedOptions, trials: Sequence[Trial], n_moved: int | None = None
+) -> list[Trial]:
     """Return the trials after moves on a part of the sample, the best first."""
     mixtures = [trial.mixture for trial in trials]
     (found,) = compute(delayed(in_slot, pure=False)(split_merge, part, options, mixtures, n_moved))
-    return ranked(found)
+    return rank(found)
 
 
 def suggest_from(sample: Delayed, survey: Survey, options: EMOptions) -> Suggest:
@@ -65,7 +67,9 @@ def suggest_from(sample: Delayed, survey: Survey, options: EMOptions) -> Suggest
 
     def suggest(trial: Trial, far: bool) -> Suggestion | None:
         evaluated = Trial(trial.mixture, statistics=trial.statistics)
-        (found,) = compute(delayed(in_slot, pure=False)(suggested, sample, survey, evaluated, options, far))
+        (found,) = compute(
+            delayed(in_slot, pure=False)(propose_surrogate_step, sample, survey, evaluated, options, far)
+        )
         suggestion: Suggestion | None = found
         return suggestion
 
@@ -76,7 +80,7 @@ def run_labelled(sample: Delayed, options: SeedOptions, seed: int) -> Race:
     """Return the race on a sample with labelled rows, whose components keep their numbers: no moves are made."""
     seeds = restart_seeds(seed, options.n_init)
     found = compute(*(delayed(in_slot, pure=False)(restart_labelled, sample, options, one) for one in seeds))
-    best = ranked(found)
+    best = rank(found)
     return Race(tuple(best), tuple(best[: options.n_finalists]))
 
 

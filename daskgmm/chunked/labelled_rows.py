@@ -19,7 +19,7 @@ from ..core.mixture.data_summary import Survey, survey
 from ..errors import DataError
 from .data_summary import survey_and_sample
 from .map_reduce import FAN_IN, compute, in_slot
-from .rows import Rows, aligned
+from .rows import Rows, align
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +82,9 @@ def _summarise(
 def _summarise_block(
     n_components: int, first_row: int, labels: NDArray[Any], block: NDArray[Any], weights: NDArray[Any] | None
 ) -> _Classes:
-    flat, own = aligned(block).reshape(-1, block.shape[-1]), labels.reshape(-1)
+    flat, own = align(block).reshape(-1, block.shape[-1]), labels.reshape(-1)
     bad = np.flatnonzero(~np.isin(own, np.arange(UNKNOWN, n_components)))
-    weights = None if weights is None else aligned(weights).reshape(-1)
+    weights = None if weights is None else align(weights).reshape(-1)
     has_gaps = np.isnan(flat).any(axis=1)
     complete, gappy = (
         tuple(
@@ -119,7 +119,7 @@ def _moments(found: _Classes, survey: Survey) -> LabelledSummary:
     if not any(one.n_rows for one in found.gappy):
         return LabelledSummary(complete, complete, has_gaps=False)
     together = (one + more for one, more in zip(found.complete, found.gappy, strict=True))
-    return LabelledSummary(complete, _of_classes([_filled(one, survey) for one in together]), has_gaps=True)
+    return LabelledSummary(complete, _of_classes([_fill_gaps(one, survey) for one in together]), has_gaps=True)
 
 
 def _of_classes(surveys: Sequence[Survey]) -> LabelledRows:
@@ -129,7 +129,7 @@ def _of_classes(surveys: Sequence[Survey]) -> LabelledRows:
     return LabelledRows(counts, np.array([one.mean for one in surveys]), covariances)
 
 
-def _filled(one: Survey, survey: Survey) -> Survey:
+def _fill_gaps(one: Survey, survey: Survey) -> Survey:
     """Return the survey of a class as if its rows had no gaps: by the values that they have, else by all rows'."""
     if not one.has_gaps:
         return one

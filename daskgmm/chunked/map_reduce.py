@@ -23,7 +23,7 @@ from ..blas import single_threaded
 from ..concurrency import COMPUTE_THREADS, compute_slot, current_execution, slot_lent
 from ..errors import ClusterLostError
 from . import sizeof as sizes
-from .rows import CHUNK, Rows, aligned
+from .rows import CHUNK, Rows, align
 
 FAN_IN = 16
 
@@ -94,14 +94,14 @@ def _on_the_scheduler(call: Callable[..., tuple[Any, ...]], results: tuple[Any, 
             execution = current_execution()
             return call(*results, **(execution.keywords() if execution else {}))
     except KilledWorker as error:
-        raise ClusterLostError(lost_task(f"task {key_split(error.task)}", error)) from error
+        raise ClusterLostError(describe_lost_task(f"task {key_split(error.task)}", error)) from error
     except (NoWorkerError, NoValidWorkerError) as error:
         raise ClusterLostError(f"all workers are gone, and none came for {error.timeout:g} s") from error
     except (FutureCancelledError, CommClosedError) as error:
         raise ClusterLostError(f"the connection to the scheduler was lost: {error}") from error
 
 
-def lost_task(what: str, error: KilledWorker) -> str:
+def describe_lost_task(what: str, error: KilledWorker) -> str:
     """Return the message for a task that no worker survives, with the remedy."""
     return (
         f"{what}: each of the {error.allowed_failures + 1} workers that ran it died, the last at "
@@ -130,5 +130,5 @@ def _n_slots() -> int | None:
 
 
 def _on_block(chunk: ChunkFunction, block: NDArray[Any], weights: NDArray[Any] | None, shared: Any, own: Any) -> Any:
-    flat = aligned(block).reshape(-1, block.shape[-1])
-    return in_slot(chunk, flat, None if weights is None else aligned(weights).reshape(-1), shared, own)
+    flat = align(block).reshape(-1, block.shape[-1])
+    return in_slot(chunk, flat, None if weights is None else align(weights).reshape(-1), shared, own)

@@ -17,7 +17,7 @@ from ..core.scoring.merging import MergeTree, Pair, entropy_gains, merge_by_entr
 from ..core.scoring.prediction import Wanted, predict
 from ..errors import DataError
 from .map_reduce import map_reduce
-from .prediction import check_features, checked_weights, compute_pass
+from .prediction import check_features, check_weights, compute_pass
 from .rows import Region, Rows, place_in
 
 _GUIDE_ROWS = 2**14  # drawn from the mixture, to expect what the rows decide
@@ -62,7 +62,7 @@ def _sum_gains(
     step, gains, weight = max(_TILE // n_components, 1), np.zeros(len(pairs)), 0.0
     for at in range(0, len(block), step):
         own = slice(at, at + step)
-        own_weights = None if weights is None else checked_weights(weights[own], region, at)
+        own_weights = None if weights is None else check_weights(weights[own], region, at)
         place = lambda row, at=at: place_in(region, at + row)  # noqa: E731 # of this tile
         resp = predict(block[own], own_weights, coefficients, n_components, _PROBABILITIES, place).probabilities
         assert resp is not None

@@ -24,7 +24,7 @@ from ..core.scoring.prediction import Prediction, Wanted, predict
 from ..core.scoring.quantile_sketch import Counts
 from ..errors import DataError
 from .map_reduce import compute, map_reduce, out_of_slot
-from .rows import Region, Rows, aligned, place_in
+from .rows import Region, Rows, align, place_in
 
 Write = Callable[[Region, Prediction], None]
 
@@ -172,13 +172,13 @@ def _likelihood_chunk(
     total = Likelihood()
     for at in range(0, len(block), step):
         own = slice(at, at + step)
-        own_weights = None if weights is None else checked_weights(weights[own], region, at)
+        own_weights = None if weights is None else check_weights(weights[own], region, at)
         place = lambda row, at=at: place_in(region, at + row)  # noqa: E731 # of this strip
         total = total + _sums(predict(block[own], own_weights, coefficients, n_components, wanted, place), own_weights)
     return total
 
 
-def checked_weights(weights: NDArray[Any], region: Region, at: int) -> NDArray[np.float64]:
+def check_weights(weights: NDArray[Any], region: Region, at: int) -> NDArray[np.float64]:
     """Return the weights of a strip as float64; raise DataError for one that is negative or not finite."""
     checked: NDArray[np.float64] = weights.astype(np.float64, copy=False)
     bad = np.flatnonzero(~(np.isfinite(checked) & (checked >= 0)))
@@ -268,7 +268,7 @@ def impute_lazily(array: da.Array, mixture: Mixture, *, errors: bool = False) ->
 
 
 def _impute_block(block: NDArray[Any], coefficients: Coefficients, n_components: int, errors: bool) -> NDArray[Any]:
-    found = impute(aligned(block).reshape(-1, block.shape[-1]), coefficients, n_components, errors=errors)
+    found = impute(align(block).reshape(-1, block.shape[-1]), coefficients, n_components, errors=errors)
     values: NDArray[Any] = found.values if found.errors is None else found.errors
     return values.reshape(block.shape)
 
@@ -285,7 +285,7 @@ def _score_block(
         log_density=result == "log_density",
         clusters=clusters if result == "clusters" else None,
     )
-    flat = aligned(block).reshape(-1, block.shape[-1])
+    flat = align(block).reshape(-1, block.shape[-1])
     present = _presence(flat) if coefficients.missing is None else None
     values: NDArray[Any] = getattr(predict(flat, present, coefficients, n_components, wanted), result)
     if clusters is not None and result == "probabilities":

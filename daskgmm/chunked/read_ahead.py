@@ -15,7 +15,7 @@ from distributed import KilledWorker
 
 from ..concurrency import READ_AHEAD, Execution, current_execution, enter_pool, executing, n_reading_ahead
 from ..errors import ClusterLostError
-from .map_reduce import lost_task
+from .map_reduce import describe_lost_task
 from .rows import Rows, name_rows
 
 
@@ -43,7 +43,7 @@ def _blocks_named(rows: Rows, name: str) -> Iterator[None]:
         region = rows.region_of(cause.task) if isinstance(cause, KilledWorker) else None
         if region is None:
             raise
-        raise ClusterLostError(lost_task(f"{name_rows(region)} of {name}", cause)) from cause
+        raise ClusterLostError(describe_lost_task(f"{name_rows(region)} of {name}", cause)) from cause
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def reading_ahead(rows: Rows) -> Iterator[None]:
 
     Another scheduler has the threads that it was started with.
     """
-    execution = current_execution() or _configured(rows)
+    execution = current_execution() or _configured_threads(rows)
     if execution is None or not execution.n_threads:
         yield
         return
@@ -65,7 +65,7 @@ def reading_ahead(rows: Rows) -> Iterator[None]:
         pool.shutdown(wait=False, cancel_futures=True)  # after an error its reads may go on for long
 
 
-def _configured(rows: Rows) -> Execution | None:
+def _configured_threads(rows: Rows) -> Execution | None:
     """Return the threads that dask's configuration asks for; None for another scheduler, or threads of the user."""
     if get_scheduler(collections=[rows.array]) is not threaded_get or dask.config.get("pool", None) is not None:
         return None

@@ -16,7 +16,7 @@ from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
 from ..concurrency import current_execution
-from ..core.arrays.blocks import checked_numbers
+from ..core.arrays.blocks import check_numbers
 from ..core.arrays.naming import UNNAMED, Naming
 from ..errors import DataError
 from .chunk_plan import ChunkBytes, Stored, keep_or_plan, plan_chunks
@@ -170,20 +170,20 @@ class Rows:
         """Return the same rows held in the memory of the scheduler's workers, aligned for the kernel."""
         arrays = [self.array] if self.weights is None else [self.array, self.weights]
         held = (
-            one.map_blocks(aligned, name=one.name + _HELD, dtype=one.dtype, meta=meta_from_array(one)) for one in arrays
+            one.map_blocks(align, name=one.name + _HELD, dtype=one.dtype, meta=meta_from_array(one)) for one in arrays
         )
         execution = current_execution()
         array, *weights = dask.persist(*held, **(execution.keywords() if execution else {}))
         return replace(self, array=array, weights=weights[0] if weights else None)
 
 
-def aligned(block: NDArray[Any]) -> NDArray[Any]:
+def align(block: NDArray[Any]) -> NDArray[Any]:
     """Return the block, or a copy where its numbers lie across their natural boundaries, as what a worker got may.
 
     Kernels take 1.6 times as long on such a block, and have to be compiled once more for it. Raises DataError for a
     block that is no NumPy array of real numbers, whatever dask was told of it.
     """
-    return np.require(checked_numbers(block), requirements="A")
+    return np.require(check_numbers(block), requirements="A")
 
 
 def place_in(region: Region, row: int) -> tuple[int, ...]:

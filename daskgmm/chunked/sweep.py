@@ -12,7 +12,7 @@ import numpy as np
 from dask.delayed import Delayed, delayed
 from numpy.typing import DTypeLike, NDArray
 
-from ..core.init.splitting import Seeded, partitions, refined, seeded
+from ..core.init.splitting import Seeded, partitions, refine_finalists, start_candidate
 from ..core.init.starts import SeedOptions, heat, restart_seeds
 from ..core.kernels.natural_parameters import Coefficients, prepare
 from ..core.mixture.covariance import STRUCTURES
@@ -45,9 +45,9 @@ def seed_all(sample: Delayed, starts: Starts, seed: int) -> dict[str, Seeded]:
             seeds = _seeds(options, seed)
             parts[size] = delayed(in_slot, pure=False)(partitions, first, options, seeds)
         smaller, labels = last.get(one.structure), parts[size]
-        found = delayed(in_slot, pure=False)(seeded, first, options, labels, smaller)
+        found = delayed(in_slot, pure=False)(start_candidate, first, options, labels, smaller)
         last[one.structure] = found
-        finals[one.name] = delayed(in_slot, pure=False)(refined, sample, on_sample, found)
+        finals[one.name] = delayed(in_slot, pure=False)(refine_finalists, sample, on_sample, found)
     return dict(zip(finals, compute(*finals.values()), strict=True))
 
 

@@ -34,7 +34,7 @@ def usage() -> Mapping[str, Usage]:
         return {"this process": Usage(CPU_COUNT, *_own_usage())}
     try:
         workers = client.scheduler_info(n_workers=-1)["workers"]
-        answers = client.sync(_asked, client, callback_timeout=_PATIENCE)
+        answers = client.sync(_ask_workers, client, callback_timeout=_PATIENCE)
     except Exception:  # of a cluster that is on its way out; the next pass over it says so
         _LOGGER.debug("workers reported no usage", exc_info=True)
         return {}
@@ -45,7 +45,7 @@ def usage() -> Mapping[str, Usage]:
     }
 
 
-async def _asked(client: Client) -> Any:
+async def _ask_workers(client: Client) -> Any:
     return await client.run(_own_usage, on_error="ignore")
 
 

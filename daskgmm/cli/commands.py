@@ -25,7 +25,7 @@ from ..jobs import select as sweep_job
 from ..jobs import update as update_job
 from ..jobs.dry_run import describe_fit, describe_sweep, describe_update
 from ..jobs.report import draw_again
-from ..jobs.resume import finished
+from ..jobs.resume import find_finished_fit
 from ..jobs.status import load_finished, status_of
 from ..jobs.submit import Submission, batch_job
 from ..jobs.template import write_template
@@ -220,7 +220,7 @@ def submit(config: str, overrides: tuple[str, ...], dry_run: bool, resume: bool,
         click.echo(batch.script, nl=False)
         return
     directory = RunDirectory(place(settings.output.directory, settings.output.storage_options))
-    if not (resume and finished(directory, settings)):
+    if not (resume and find_finished_fit(directory, settings)):
         directory.check_writable(overwrite, resume)
     click.echo(batch.submit())
 

@@ -40,7 +40,7 @@ from ..events import ignore
 from ..fitting.fit import Fit, Start, initial_state, prepare_fit, run_em
 from .conditional import ConditionalMixin
 from .inputs import Input, Wrap, is_lazy, lazy_input, memory_input, without_mask
-from .labels import known_labels
+from .labels import read_labels
 from .merged_components import MergedComponents
 from .parameters import mixture_of, set_parameters
 from .posterior import set_fitted_posterior
@@ -240,7 +240,7 @@ class MixtureEstimator(
 
     def _run_fit(self, rows: Rows, y: Any, start: Start) -> None:
         """Run EM over all rows, with labels y, and set the fitted attributes."""
-        labels = known_labels(y, rows.grid)
+        labels = read_labels(y, rows.grid)
         try:
             with ready(rows, keep=fits(rows, self.persist)) as ready_rows:
                 fit, best = self._search(ready_rows, labels, start)

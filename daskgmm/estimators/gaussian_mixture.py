@@ -34,7 +34,7 @@ from .base import (
 from .parameters import FactorsMixin, copy_fitted, fitted_options, parameters_of, with_factors
 from .sklearn_internals import Interval, StrOptions, fit_context
 from .update import UpdateMixin
-from .validation import given_parameters, noise_option, prior_of, resolution_option, values_of_prior
+from .validation import check_given, noise_option, prior_of, resolution_option, values_of_prior
 
 
 class GaussianMixture(UpdateMixin, FactorsMixin, MixtureEstimator):
@@ -354,7 +354,7 @@ class GaussianMixture(UpdateMixin, FactorsMixin, MixtureEstimator):
 
     def _given(self, n_features: int) -> Given:
         """Return the parameters that EM starts from, as far as they are given."""
-        given = given_parameters(
+        given = check_given(
             self.n_components,
             n_features,
             self._family,

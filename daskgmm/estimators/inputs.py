@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..chunked.rows import Rows
 from ..core.arrays.blocks import is_real, native_dtype
 from ..errors import DataError
-from .row_weights import is_xarray, row_weights, unmasked, with_known_chunks
+from .row_weights import is_xarray, refuse_mask, row_weights, with_known_chunks
 
 Wrap = Callable[[da.Array], Any]
 
@@ -71,11 +71,11 @@ def lazy_input(data: Any, dim: str | None = None, *, missing: bool = False) -> I
     if isinstance(data, da.Array):
         if missing and isinstance(meta_from_array(data), np.ma.MaskedArray):
             data = data.map_blocks(gaps_as_nan, meta=np.empty((0,) * data.ndim, _with_nan(data.dtype)))
-        return Input(_checked(data), None, lambda result: result)
+        return Input(_check_array(data), None, lambda result: result)
     if _is_zarr(data):
         _check_types([("the array", data.dtype)])
         rows = Rows.of_readable(data, (data.shards or data.chunks)[: max(data.ndim - 1, 1)]).fused()
-        return Input(_checked(rows.array), None, lambda result: result)
+        return Input(_check_array(rows.array), None, lambda result: result)
     if _is_frame(data):
         return _frame_input(data)
     return _xarray_input(data, dim)
@@ -93,7 +93,7 @@ def without_mask(data: Any, *, missing: bool = False) -> Any:
     """
     if missing and isinstance(data, np.ma.MaskedArray):
         return gaps_as_nan(data)
-    return unmasked(data, "X", "fill them with NaN and give such rows a sample_weight of 0")
+    return refuse_mask(data, "X", "fill them with NaN and give such rows a sample_weight of 0")
 
 
 def gaps_as_nan(data: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
@@ -111,7 +111,7 @@ def _frame_input(data: Any) -> Input:
     types = list(data.dtypes.items())
     _check_types((f"column {name!r}", dtype) for name, dtype in types)
     plain = data if all(isinstance(dtype, np.dtype) for _, dtype in types) else data.astype(np.float64)
-    return Input(_checked(plain.to_dask_array()), tuple(str(name) for name, _ in types), lambda result: result)
+    return Input(_check_array(plain.to_dask_array()), tuple(str(name) for name, _ in types), lambda result: result)
 
 
 def _xarray_input(data: Any, dim: str | None) -> Input:
@@ -119,13 +119,13 @@ def _xarray_input(data: Any, dim: str | None) -> Input:
     import xarray as xr  # an optional backend: whoever hands in its objects has it
 
     if isinstance(data, xr.Dataset):
-        data, dim = _stacked(data)
+        data, dim = _stack_variables(data)
     features = _feature_dim(data.dims, dim)
     names = tuple(map(str, data.coords[features].values)) if features in data.coords else None
     data = data.transpose(..., features)
     in_memory = data.chunks is None
     memory = data.values if in_memory else None
-    array = _checked(data.data if memory is None else Rows.of_memory(memory).array)
+    array = _check_array(data.data if memory is None else Rows.of_memory(memory).array)
     grid_dims = data.dims[:-1]
     coordinates = {name: one for name, one in data.coords.items() if set(one.dims) <= set(grid_dims)}
     component = _unused_name("component", {*grid_dims, *coordinates})
@@ -141,7 +141,7 @@ def _xarray_input(data: Any, dim: str | None) -> Input:
     return Input(array, names, wrap, memory, wrap_rows, grid=data.isel({features: 0}, drop=True))
 
 
-def _stacked(data: Any) -> tuple[Any, str]:
+def _stack_variables(data: Any) -> tuple[Any, str]:
     """Return the variables of a Dataset as one DataArray, and the name of the dimension that holds them."""
     if not data.data_vars:
         raise DataError("the Dataset has no variables: give one for each feature")
@@ -167,10 +167,10 @@ def _feature_dim(dims: tuple[Any, ...], dim: str | None) -> Any:
     return dims[-1]
 
 
-def _checked(array: da.Array) -> da.Array:
+def _check_array(array: da.Array) -> da.Array:
     """Return an array (*grid, d) of real numbers; raise DataError for any other."""
     _check_types([("the array", array.dtype)])
-    unmasked(array, "X", "fill them with NaN (da.ma.filled) and give such rows a sample_weight of 0")
+    refuse_mask(array, "X", "fill them with NaN (da.ma.filled) and give such rows a sample_weight of 0")
     meta = meta_from_array(array)
     if not isinstance(meta, np.ndarray):
         raise DataError(

@@ -119,7 +119,7 @@ def likelihood_ratio_test(
         for size in (k, k + 1):
             fitted[size] = fitted.get(size) or _fit(own, size, X, random)
         statistic = _statistic(fitted[k], fitted[k + 1], survey.n_rows)
-        resampled = _resampled(own, fitted[k]._mixture(), survey, statistic, n_resamples, random)
+        resampled = _resample(own, fitted[k]._mixture(), survey, statistic, n_resamples, random)
         tests.append(LikelihoodRatioTest(k, statistic, resampled))
         if tests[-1].p_value > level:
             break
@@ -156,7 +156,7 @@ def _statistic(smaller: GaussianMixture, larger: GaussianMixture, n_rows: int) -
     return float(2 * n_rows * (larger.lower_bound_ - smaller.lower_bound_))
 
 
-def _resampled(
+def _resample(
     model: GaussianMixture,
     null: Mixture,
     survey: Survey,
@@ -168,13 +168,13 @@ def _resampled(
     found: list[float] = []
     k, n = null.n_components, survey.n_rows
     while len(found) < n_resamples and sum(one >= statistic for one in found) < _ENOUGH:
-        rows = _rounded(null.sample(n, np.random.default_rng(random.randint(_SEEDS)))[0], survey)
+        rows = _round_to_steps(null.sample(n, np.random.default_rng(random.randint(_SEEDS)))[0], survey)
         smaller, larger = (_fit(model, size, rows, random) for size in (k, k + 1))
         found.append(_statistic(smaller, larger, n))
     return np.array(found)
 
 
-def _rounded(rows: Array, survey: Survey) -> Array:
+def _round_to_steps(rows: Array, survey: Survey) -> Array:
     """Return rows at the steps of the surveyed ones, which are multiples of them from the least value on."""
     steps = np.where(survey.steps > 0, survey.steps, 1.0)
     on_steps = survey.minimum + steps * np.round((rows - survey.minimum) / steps)

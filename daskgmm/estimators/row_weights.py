@@ -24,7 +24,7 @@ def row_weights(weights: Any, grid: tuple[int, ...], labelled: Any = None) -> ND
         weights = _by_dimension(weights, labelled)
     if hasattr(weights, "to_dask_array"):
         weights = weights.to_dask_array()
-    unmasked(weights, "sample_weight", "fill them with 0")
+    refuse_mask(weights, "sample_weight", "fill them with 0")
     values = with_known_chunks(weights) if isinstance(weights, da.Array) else _numbers(weights)
     if not is_real(values.dtype):
         raise DataError(f"sample_weight is of dtype {values.dtype}: give numbers of 0 or more")
@@ -35,11 +35,11 @@ def row_weights(weights: Any, grid: tuple[int, ...], labelled: Any = None) -> ND
     return values
 
 
-def unmasked(data: Any, name: str, remedy: str) -> Any:
+def refuse_mask(data: Any, name: str, remedy: str) -> Any:
     """Return the data, of numpy.ma the values if none is masked; raise DataError if some are, or may be (dask)."""
     if isinstance(data, list | tuple):
         for one in data:
-            unmasked(one, f"a row of {name}", remedy)
+            refuse_mask(one, f"a row of {name}", remedy)
     if isinstance(data, np.ma.MaskedArray):
         if not np.ma.getmaskarray(data).any():
             return data.data

@@ -18,7 +18,7 @@ from ..chunked.rows import Rows
 from ..core.em.update import keep_statistics
 from ..core.init.starts import InitParams
 from ..core.kernels.natural_parameters import VOLUME_AND_MISSING
-from ..core.mixture.covariance import DEFAULT_TYPES, named
+from ..core.mixture.covariance import DEFAULT_TYPES, types_of
 from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.mixture.low_rank import family_options
 from ..core.options.fit import ComputeDtype, FitOptions, ModelOptions
@@ -31,7 +31,7 @@ from ..fitting.sweep import Found, Search, search
 from .base import CONSTRAINTS, Missing, MixtureEstimator, Resolution, SampleSize, warn_unless_converged
 from .bayesian_mixture import BayesianGaussianMixture, parameters_of_prior
 from .gaussian_mixture import GaussianMixture
-from .labels import known_labels
+from .labels import read_labels
 from .merged_components import MergedComponents
 from .progress import sweep_listener
 from .sklearn_internals import Interval, StrOptions, fit_context
@@ -227,7 +227,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         select = self._options()
         smallest = self._estimator(select.sizes[0], select.types[0])
         rows = smallest._rows(X, sample_weight)
-        if known_labels(y, rows.grid) is not None:
+        if read_labels(y, rows.grid) is not None:
             raise ConfigurationError("a sweep takes no labels y: leave them out, or fit a GaussianMixture with them")
         with ready(rows, keep=fits(rows, self.persist)) as ready_rows:
             found = self._search(ready_rows, select)
@@ -290,7 +290,9 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
 
     def _options(self) -> SelectOptions:
         sizes = tuple(self.n_components)
-        types = named(self.covariance_type if isinstance(self.covariance_type, str) else map(str, self.covariance_type))
+        types = types_of(
+            self.covariance_type if isinstance(self.covariance_type, str) else map(str, self.covariance_type)
+        )
         whole = all(isinstance(k, Integral) and not isinstance(k, bool) and k >= 1 for k in sizes)
         if not (sizes and whole and types):
             raise ValueError(

@@ -21,7 +21,7 @@ from ..fitting.update import (
     step_update,
 )
 from .base import MixtureEstimator
-from .labels import known_labels
+from .labels import read_labels
 from .validation import check_warm_start
 
 
@@ -61,7 +61,7 @@ class UpdateMixin(MixtureEstimator):
             return self.fit(X, y, sample_weight=sample_weight)
         kept, model, options = self._known()
         rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)
-        if known_labels(y, rows.grid) is not None:
+        if read_labels(y, rows.grid) is not None:
             raise ConfigurationError("labels y are for the first batch alone: leave them out, or fit all rows at once")
         with ready(rows, keep=True) as held:
             mixture, self._kept = step_update(held, self._mixture(), kept, model, options)

@@ -18,7 +18,7 @@ from ..core.options.prior import Prior, PriorOptions
 from ..errors import ConfigurationError
 
 
-def given_parameters(
+def check_given(
     n_components: int,
     n_features: int,
     covariance_type: str,
@@ -35,7 +35,7 @@ def given_parameters(
     k, d = n_components, n_features
     return Given(
         None if weights is None else _weights(weights, k, has_noise=has_noise),
-        None if means is None else _checked(means, (k, d), "means"),
+        None if means is None else _check_shape(means, (k, d), "means"),
         None if precisions is None else _covariances(precisions, covariance_type, k, d),
     )
 
@@ -113,7 +113,7 @@ def as_tuples(values: Any) -> Any:
     return tuple(map(as_tuples, array)) if array.ndim else float(array)
 
 
-def _checked(values: Any, shape: tuple[int, ...], name: str) -> Array:
+def _check_shape(values: Any, shape: tuple[int, ...], name: str) -> Array:
     array: Array = check_array(values, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name=name)
     if array.shape != shape:
         raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}")
@@ -121,7 +121,7 @@ def _checked(values: Any, shape: tuple[int, ...], name: str) -> Array:
 
 
 def _weights(values: Any, n_components: int, *, has_noise: bool) -> Array:
-    weights = _checked(values, (n_components,), "weights")
+    weights = _check_shape(values, (n_components,), "weights")
     if (weights < 0).any() or (weights > 1).any():
         raise ValueError(
             "The parameter 'weights' should be in the range [0, 1], but got max value "
@@ -138,7 +138,7 @@ def _weights(values: Any, n_components: int, *, has_noise: bool) -> Array:
 def _covariances(values: Any, covariance_type: str, k: int, d: int) -> Array:
     if STRUCTURES[covariance_type].layout.n_factors:
         raise ValueError("precisions_init is not for covariance_type low_rank: give loadings_init, noise_variance_init")
-    precisions = _checked(values, STRUCTURES[covariance_type].layout.shape(k, d), f"{covariance_type} precision")
+    precisions = _check_shape(values, STRUCTURES[covariance_type].layout.shape(k, d), f"{covariance_type} precision")
     if not STRUCTURES[covariance_type].layout.dense:
         if (precisions <= 0).any():
             raise ValueError(f"'{covariance_type} precision' should be positive")

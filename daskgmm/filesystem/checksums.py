@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass as checked
 
 from ..errors import DataError
 from .location import size_of_file
-from .retry import reason, retried
+from .retry import reason, retry
 
 
 @checked(frozen=True)
@@ -35,10 +35,10 @@ def fit_together(locate: Callable[[str], Path], checksums: Mapping[str, Checksum
 
 
 def _fits(path: Path, expected: Checksum | None) -> bool:
-    size = retried(lambda: size_of_file(path))
+    size = retry(lambda: size_of_file(path))
     if expected is None:
         return size is None and not path.exists()
-    return size == expected.size and Checksum.of(retried(path.read_bytes)) == expected
+    return size == expected.size and Checksum.of(retry(path.read_bytes)) == expected
 
 
 def seal(kind: str, content: bytes) -> bytes:
@@ -57,7 +57,7 @@ def unseal(kind: str, data: bytes, path: Path) -> bytes:
 def read_sealed(kind: str, path: Path) -> bytes:
     """Return the content of the sealed file at `path`; raise DataError where it is damaged or cannot be read."""
     try:
-        data = retried(path.read_bytes)
+        data = retry(path.read_bytes)
     except Exception as error:  # stores raise errors of many classes
         raise DataError(f"{path} cannot be read: {reason(error)}") from None
     return unseal(kind, data, path)

@@ -115,7 +115,7 @@ def write_durably(path: Path, data: bytes) -> None:
             os.close(directory)
 
 
-def written_at_once(path: Path) -> AbstractContextManager[Path]:
+def write_at_once(path: Path) -> AbstractContextManager[Path]:
     """Return a context that gives where to write a file so that it is never seen in part: stores put whole objects."""
     return written_whole(path) if isinstance(path, Path) else nullcontext(path)
 

@@ -33,7 +33,7 @@ class RetryPolicy:
 PATIENT = RetryPolicy()  # about 17 seconds in all
 
 
-def retried(action: Callable[[], T], policy: RetryPolicy = PATIENT) -> T:
+def retry(action: Callable[[], T], policy: RetryPolicy = PATIENT) -> T:
     """Return what the action returns, trying it again after errors that may pass."""
     for attempt in stamina.retry_context(
         on=is_transient,

@@ -54,10 +54,10 @@ class Found:
 
 def search(rows: Rows, survey: Survey, sample: Delayed, wanted: Search, listen: Listener) -> Found:
     """Return what a sweep over the surveyed rows finds; raise DataError where every candidate fails."""
-    return searched(begun(survey, sample, wanted, listen), rows, wanted, listen)
+    return finish_sweep(start_sweep(survey, sample, wanted, listen), rows, wanted, listen)
 
 
-def begun(survey: Survey, sample: Delayed, wanted: Search, listen: Listener) -> Sweep:
+def start_sweep(survey: Survey, sample: Delayed, wanted: Search, listen: Listener) -> Sweep:
     """Return the sweep before its first pass: the best starts of each candidate on the sample."""
     for one in wanted.select.types:
         check_family(one, survey)
@@ -69,7 +69,7 @@ def begun(survey: Survey, sample: Delayed, wanted: Search, listen: Listener) -> 
     return begin(wanted.select.candidates, seeds, survey, wanted.select.n_folds)
 
 
-def searched(
+def finish_sweep(
     sweep: Sweep, rows: Rows, wanted: Search, listen: Listener, keep: Keep = lambda sweep, event: None
 ) -> Found:
     """Return what the sweep finds from where it stands; `keep` gets each pass before it is told."""
@@ -87,7 +87,7 @@ def searched(
             listen(event)  # what is told is kept
         return sweep
 
-    return _found(run_sweep(sweep, expect, options, tell), options, listen)
+    return _result_of(run_sweep(sweep, expect, options, tell), options, listen)
 
 
 def _seeds(survey: Survey, sample: Delayed, wanted: Search, n_sample: int) -> dict[str, Seeded]:
@@ -105,7 +105,7 @@ def _seeds(survey: Survey, sample: Delayed, wanted: Search, n_sample: int) -> di
     return {one.name: seeds.get(one.name, SingularCovarianceError(few)) for one in wanted.select.candidates}
 
 
-def _found(sweep: Sweep, options: SweepOptions, listen: Listener) -> Found:
+def _result_of(sweep: Sweep, options: SweepOptions, listen: Listener) -> Found:
     table, best = selection(sweep, options), best_candidate(sweep, options)
     for name, why in sweep.failures.items():
         listen(Notice(f"candidate {name} failed: {why}"))

@@ -32,8 +32,8 @@ from .given import with_given
 from .outputs import results_of
 from .plan import plan_fit
 from .report import leave_finished, report_of_fit
-from .resume import finished, fit_plan, fitted_before
-from .scoring import check_clusters, options_of, scored, with_anomaly, with_clusters, write_results
+from .resume import find_finished_fit, fit_plan, read_fitted
+from .scoring import check_clusters, options_of, with_anomaly, with_clusters, write_results, write_scores
 from .seen_rows import seen_rows
 from .session import opened
 from .start import find_saved_model, start_from
@@ -71,7 +71,7 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
     with tracked(config, "fit", listen) as tell, directory.locked(tell):
         if resume:
             reopen_damaged(directory.path, tell)
-        if resume and (before := finished(directory, config)) is not None:
+        if resume and (before := find_finished_fit(directory, config)) is not None:
             leave_finished(directory, config.output, tell)
             return before
         saved = find_saved_model(config, directory, tell, resume=resume)
@@ -84,8 +84,8 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
             directory.fitting(config.to_yaml(), fit_plan(rows, config), resume, overwrite) as work,
         ):
             mend_record(rows, source, config, work, recorder)
-            fitted = fitted_before(work, recorder) or fit_rows(rows, source, config, work, recorder, start)
-            model = scored(fitted, rows, source, config, work, recorder)
+            fitted = read_fitted(work, recorder) or fit_rows(rows, source, config, work, recorder, start)
+            model = write_scores(fitted, rows, source, config, work, recorder)
         if config.output.report:
             report_of_fit(directory.path, tell)
         tell(Finished(config.output.directory, model.summary.figures))

@@ -89,7 +89,7 @@ def plan_sweep(config: Config, source: Source) -> FitPlan:
     select = config.select
     select.check_inference(config.fit, config.model)
     plan = plan_fit(config.of(select.largest), source)
-    carried = _carried(config, plan.rows.n_features)
+    carried = _bytes_of_pass(config, plan.rows.n_features)
     most = min(sum(carried), max(select.batch_bytes, *carried))
     copies = FAN_IN + 1 + _SUMS_COPIES * config.cluster.compute_threads
     starts = (config.fit.n_init + MOST_SPLITS) * len(select.types) * max(carried)
@@ -99,11 +99,11 @@ def plan_sweep(config: Config, source: Source) -> FitPlan:
 
 def plan_reads(config: Config, n_features: int) -> SweepReads:
     """Return how the candidates of a sweep share the reads of its first pass."""
-    carried = _carried(config, n_features)
+    carried = _bytes_of_pass(config, n_features)
     return SweepReads(sum(carried), len(list(batches(carried, config.select.batch_bytes))))
 
 
-def _carried(config: Config, n_features: int) -> list[int]:
+def _bytes_of_pass(config: Config, n_features: int) -> list[int]:
     """Return the bytes that the first pass of a sweep carries of each mixture."""
     some_rows = config.select.n_folds > 0
     return [

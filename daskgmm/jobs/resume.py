@@ -72,13 +72,13 @@ def plan_of_rows(rows: Rows, data: DataOptions, strip: int | None, left_out: Set
     }
 
 
-def finished(directory: RunDirectory, config: Config) -> Model | None:
+def find_finished_fit(directory: RunDirectory, config: Config) -> Model | None:
     """Return the model of a fit that has all that the configuration asks for; None where there is none such."""
     settle(directory.path, CONTENT)
     return None if (directory.path / SELECTION).exists() else _same(directory, config, _of_fit)
 
 
-def finished_update(directory: RunDirectory, config: Config, model: Model) -> Model | None:
+def find_finished_update(directory: RunDirectory, config: Config, model: Model) -> Model | None:
     """Return the model of a finished update of `model` that has all that the configuration asks for, if it is there."""
     settle(directory.path, CONTENT)
     updated = _same(directory, config, _of_update)
@@ -86,7 +86,7 @@ def finished_update(directory: RunDirectory, config: Config, model: Model) -> Mo
     return updated if history is not None and history.last.model == fingerprint(model) else None
 
 
-def stopped_early(directory: RunDirectory, config: Config) -> Model | None:
+def find_stopped_fit(directory: RunDirectory, config: Config) -> Model | None:
     """Return the model of a fit that stopped at a smaller `fit.max_iter`, where the configuration is else the same."""
     settle(directory.path, CONTENT)
     if (directory.path / SELECTION).exists():
@@ -101,7 +101,7 @@ def _without_max_iter(sections: Sections) -> Sections:
     return {**decisive, "fit": {key: value for key, value in decisive["fit"].items() if key != "max_iter"}}
 
 
-def finished_sweep(directory: RunDirectory, config: Config) -> tuple[Model, Selection] | None:
+def find_finished_sweep(directory: RunDirectory, config: Config) -> tuple[Model, Selection] | None:
     """Return what a sweep found that has all that the configuration asks for; None where there is none such."""
     settle(directory.path, CONTENT)
     model = _same(directory, config, _of_sweep)
@@ -143,7 +143,7 @@ def _of_sweep(sections: Sections) -> Sections:
     return {**_of_fit(sections), "model": model, "select": sections["select"]}
 
 
-def fitted_before(work: Unfinished, listen: Listener) -> Model | None:
+def read_fitted(work: Unfinished, listen: Listener) -> Model | None:
     """Return the model that an interrupted job left there, None where it had none yet or what it left is damaged."""
     if not work.going_on or not (work.path / MODEL).exists():
         return None

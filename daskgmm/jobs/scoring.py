@@ -31,7 +31,9 @@ from ..text import counted
 from .outputs import Results, results_of
 
 
-def scored(fitted: Model, rows: Rows, source: Source, config: Config, work: Unfinished, listen: Recorder) -> Model:
+def write_scores(
+    fitted: Model, rows: Rows, source: Source, config: Config, work: Unfinished, listen: Recorder
+) -> Model:
     """Write the results of the rows by a model that was fitted to them and saved, and end the record of the job.
 
     Returns the model, with the threshold of anomalies where one is wanted; results that are there already stay.

@@ -19,7 +19,7 @@ from ..errors import ConfigurationError, DataError
 from ..events import Finished, Iteration, Listener, Notice, ignore
 from ..filesystem.location import place, writing
 from ..fitting.checks import check_fittable, report_mask
-from ..fitting.sweep import Found, Search, begun, searched
+from ..fitting.sweep import Found, Search, finish_sweep, start_sweep
 from ..observers.mlflow import tracked
 from ..observers.recorder import Recorder, beginning_of, mend_record
 from ..sources import Source, open_source
@@ -34,8 +34,8 @@ from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
 from .plan import plan_sweep
 from .report import leave_finished, report_of_fit
-from .resume import finished_sweep, fitted_before, select_plan
-from .scoring import check_clusters, options_of, scored
+from .resume import find_finished_sweep, read_fitted, select_plan
+from .scoring import check_clusters, options_of, write_scores
 from .seen_rows import seen_rows
 from .session import opened
 
@@ -75,7 +75,7 @@ def select(
     with tracked(config, "select", listen) as tell, directory.locked(tell):
         if resume:
             reopen_damaged(directory.path, tell)
-        if resume and (before := finished_sweep(directory, config)) is not None:
+        if resume and (before := find_finished_sweep(directory, config)) is not None:
             leave_finished(directory, config.output, tell)
             return before
         directory.check_writable(overwrite, resume)
@@ -85,11 +85,11 @@ def select(
             directory.fitting(config.to_yaml(), select_plan(rows, config), resume, overwrite) as work,
         ):
             mend_record(rows, source, config, work, recorder)
-            best, table = selected_before(work, recorder) or select_rows(rows, source, config, work, recorder)
+            best, table = read_selected(work, recorder) or select_rows(rows, source, config, work, recorder)
             chosen = config.of(best_of(table, config))
             with writing(work.path):
                 (work.path / CONFIG).write_text(chosen.to_yaml())
-            model = scored(best, rows, source, chosen, work, recorder)
+            model = write_scores(best, rows, source, chosen, work, recorder)
         if config.output.report:
             report_of_fit(directory.path, tell)
         tell(Finished(config.output.directory, model.summary.figures))
@@ -111,9 +111,9 @@ def best_of(table: Selection, config: Config) -> Candidate:
     return next(one for one in config.select.candidates if one.name == table.best)
 
 
-def selected_before(work: Unfinished, listen: Listener) -> tuple[Model, Selection] | None:
+def read_selected(work: Unfinished, listen: Listener) -> tuple[Model, Selection] | None:
     """Return what an interrupted sweep had found when it was stopped, None where it had not ended or is damaged."""
-    model = fitted_before(work, listen)
+    model = read_fitted(work, listen)
     try:
         return None if model is None else (model, read_selection(work.path / SELECTION))
     except DataError as error:
@@ -137,20 +137,22 @@ def select_rows(
         if checkpoints.before.states:
             sweep = sweep_of(checkpoints.before, config.select.candidates, config.select.n_folds)
         else:
-            sweep = started(rows, source, wanted, config, work, listen)
+            sweep = start_sweep_job(rows, source, wanted, config, work, listen)
         keep(sweep, None)
-        found = searched(sweep, rows, wanted, listen, keep)
+        found = finish_sweep(sweep, rows, wanted, listen, keep)
     return save_found(found, source, config, work, listen), found.selection
 
 
-def started(rows: Rows, source: Source, wanted: Search, config: Config, work: Unfinished, listen: Listener) -> Sweep:
+def start_sweep_job(
+    rows: Rows, source: Source, wanted: Search, config: Config, work: Unfinished, listen: Listener
+) -> Sweep:
     """Return the sweep before the first pass: the survey of all rows, and the starts of all candidates on a sample."""
     size, resolution = wanted.n_sample(rows.n_features), wanted.model.resolution
     summary = summarise(rows, size, wanted.seed, resolution, identify=True)
     survey, sample = summary.survey, summary.sample
     check_fittable(survey, config.of(config.select.smallest).model, source.feature_names, listen)
     report_mask(config.data.mask, survey, rows.n_rows, listen)
-    sweep = begun(survey, sample, wanted, listen)
+    sweep = start_sweep(survey, sample, wanted, listen)
     save_beginning(beginning_of(rows, source, survey, sample, Race((), ()), config), work.path / RECORD)
     seen = seen_rows(rows, survey, summary.fingerprints, config.data)
     write_history(History(entries=(Entry(job="select", rows=seen),)), work.path / HISTORY)

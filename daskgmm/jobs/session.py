@@ -36,7 +36,7 @@ def opened(plan: FitPlan, listen: Listener) -> Iterator[Rows]:
             performance_report(connection, config.output) if config.output.performance_report else nullcontext()
         )
         rows = plan.rows.fused()
-        listen(Phase("read", f"{_described(rows, source)}, {'kept in memory' if keep else 'streamed at each pass'}"))
+        listen(Phase("read", f"{_describe(rows, source)}, {'kept in memory' if keep else 'streamed at each pass'}"))
         row_bytes = rows.n_features * rows.array.dtype.itemsize
         listen(Opened(rows.n_rows, row_bytes, streamed=not keep))
         with performance, ready(rows, keep, source.description) as ready_rows:
@@ -56,7 +56,7 @@ def _tell(messages: Iterable[str], listen: Listener) -> None:
         listen(Notice(message))
 
 
-def _described(rows: Rows, source: Source) -> str:
+def _describe(rows: Rows, source: Source) -> str:
     shape = " x ".join(f"{size:,}" for size in rows.grid)
     what = f"{source.description}: {shape} rows x {counted(rows.n_features, 'feature')} ({rows.array.dtype})"
     return f"{what}, {counted(len(rows.block_sizes), 'chunk')}"

@@ -15,7 +15,7 @@ from ..filesystem.location import place, public, reading
 from ..storage.formats.history import read_history
 from ..storage.formats.model import load_model
 from ..storage.run.directory import CONFIG, HISTORY, SELECTION, RunDirectory
-from ..storage.run.inspect import Written, newest, written_by
+from ..storage.run.inspect import Written, find_written, newest
 from ..storage.run.lock import Owner
 from ..storage.run.lock import owner as owner_of
 from ..storage.run.metrics import METRICS
@@ -113,7 +113,7 @@ def _finished_job(directory: Path) -> str:
 
 
 def _of_unfinished(directory: Path, work: Leftover) -> RunStatus:
-    written, owner, job = written_by(work), owner_of(directory), str(work.plan.get("job", "fit"))
+    written, owner, job = find_written(work), owner_of(directory), str(work.plan.get("job", "fit"))
     state = _state(owner)
     last = written.last or {}
     return RunStatus(

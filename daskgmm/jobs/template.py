@@ -39,7 +39,7 @@ def write_template(data: str, path: Path, *, overwrite: bool = False) -> None:
 def _lines(data: str, source: Source) -> Iterator[str]:
     *grid, n_features = source.array.shape if source.array.ndim > 1 else (*source.array.shape, 1)
     rows = " x ".join(f"{size:,}" for size in grid)
-    yield from _comment(f"{public(data)}: {rows} rows of {counted(n_features, 'feature')}{_named(source)}.", "")
+    yield from _comment(f"{public(data)}: {rows} rows of {counted(n_features, 'feature')}{_name_features(source)}.", "")
     yield from _comment("A key behind a # has the value that is shown there. daskgmm config schema has all keys.", "")
     definitions = config_schema()["$defs"]
     given: dict[str, Mapping[str, Any]] = {
@@ -54,7 +54,7 @@ def _lines(data: str, source: Source) -> Iterator[str]:
         yield from _section(definitions[name]["properties"], own)
 
 
-def _named(source: Source) -> str:
+def _name_features(source: Source) -> str:
     names = list(source.feature_names or ())
     if not names:
         return ""

@@ -47,8 +47,8 @@ from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
 from .plan import plan_fit, rows_of
 from .report import leave_finished, report_of_fit
-from .resume import finished_update, fitted_before, update_plan
-from .scoring import check_clusters, options_of, scored
+from .resume import find_finished_update, read_fitted, update_plan
+from .scoring import check_clusters, options_of, write_scores
 from .seen_rows import NewRows, check_old_rows, check_unseen, new_rows, old_sources, seen_rows
 from .session import opened
 
@@ -109,7 +109,7 @@ def update(
     with tracked(config, "update", listen) as tell, directory.locked(tell):
         if resume:
             reopen_damaged(directory.path, tell)
-        if resume and (before := finished_update(directory, config, run.model)) is not None:
+        if resume and (before := find_finished_update(directory, config, run.model)) is not None:
             leave_finished(directory, config.output, tell)
             return before
         directory.check_writable(overwrite, resume)
@@ -121,9 +121,9 @@ def update(
             ) as work,
         ):
             mend_record(rows, new.source, config, work, recorder)
-            fitted = fitted_before(work, recorder) or update_rows(rows, new, config, run, work, recorder)
+            fitted = read_fitted(work, recorder) or update_rows(rows, new, config, run, work, recorder)
             report_drift(read_history(work.path / HISTORY), tell)
-            model = scored(fitted, rows, new.source, config, work, recorder)
+            model = write_scores(fitted, rows, new.source, config, work, recorder)
         if config.output.report:
             report_of_fit(directory.path, tell)
         tell(Finished(config.output.directory, model.summary.figures))

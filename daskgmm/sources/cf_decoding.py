@@ -33,7 +33,7 @@ def default_fill(dtype: np.dtype[Any]) -> Any:
     return _DEFAULT_FILL.get(dtype.str[1:])
 
 
-def decoded(array: Readable, attributes: Mapping[str, Any], name: str, fill: Any = None) -> Readable:
+def decode(array: Readable, attributes: Mapping[str, Any], name: str, fill: Any = None) -> Readable:
     """Return the array decoded as its attributes say, itself if they say nothing; raise DataError if they are unclear.
 
     `fill` is a missing value that the format holds beside the attributes.

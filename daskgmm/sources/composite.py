@@ -147,7 +147,7 @@ class FeaturesLast:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return moved_last(tuple(self.array.shape), self.axis)
+        return move_last(tuple(self.array.shape), self.axis)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -185,7 +185,7 @@ class Transposed:
         return np.ascontiguousarray(np.asarray(self.array[_complete(slices, self.ndim)[::-1]]).T)
 
 
-def moved_last(values: tuple[T, ...], index: int) -> tuple[T, ...]:
+def move_last(values: tuple[T, ...], index: int) -> tuple[T, ...]:
     """Return the values with that of an index at the end.
 
     >>> moved_last(("band", "y", "x"), 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import DataError
 from .base import Coordinate, Source
-from .composite import FeaturesLast, NonZero, Stacked, moved_last
+from .composite import FeaturesLast, NonZero, Stacked, move_last
 from .readable import Readable
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def source_in(container: Container, options: DataOptions, weighted: bool) -> Sou
     if options.array is None and options.arrays is None:
         options = replace(options, **container.default({weights, labels, mask}, options.feature_axis))
     names, axis = options.arrays, options.feature_axis
-    source = _single(container, options.array, axis) if names is None else _stacked(container, names)
+    source = _single(container, options.array, axis) if names is None else _stack(container, names)
     if weighted and weights is not None:
         source = replace(source, weights=_beside(source, container, weights, "weights"))
     if weighted and labels is not None:
@@ -140,8 +140,8 @@ def features_last(member: Member, axis: int | str | None, name: str) -> Member:
     return replace(
         member,
         array=member.array if at == ndim - 1 else FeaturesLast(member.array, at),
-        stored_chunks=stored and moved_last(stored, at),
-        dims=dims and moved_last(dims, at),
+        stored_chunks=stored and move_last(stored, at),
+        dims=dims and move_last(dims, at),
     )
 
 
@@ -157,7 +157,7 @@ def _axis_number(axis: int | str, ndim: int, dims: tuple[str, ...] | None, name:
     return dims.index(axis)
 
 
-def _stacked(container: Container, names: tuple[str, ...]) -> Source:
+def _stack(container: Container, names: tuple[str, ...]) -> Source:
     members = {name: member_of(container, name) for name in names}
     array = Stacked.of({name: member.array for name, member in members.items()})
     layouts = [member.stored_chunks for member in members.values() if member.stored_chunks is not None]

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from ..errors import DaskGMMError, DataError
-from ..filesystem.retry import PATIENT, RetryPolicy, denial, is_denied, is_transient, reason, remedy, retried, sendable
+from ..filesystem.retry import PATIENT, RetryPolicy, denial, is_denied, is_transient, reason, remedy, retry, sendable
 from .readable import Readable, Slices, Wrapped
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class Guard:
 
     def _guarded(self, read: Callable[[], T], what: str, locate: Callable[[], str] | None) -> T:
         try:
-            return retried(read, self.retry)
+            return retry(read, self.retry)
         except DaskGMMError as error:
             if (message := self._without_secrets(str(error))) == str(error):
                 raise

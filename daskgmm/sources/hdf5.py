@@ -16,7 +16,7 @@ from ..errors import DataError
 from .anndata import ENCODING as _ENCODING
 from .anndata import axes_of_anndata, check_dense, default_of_anndata
 from .base import Coordinate, Source
-from .cf_decoding import decoded, default_fill
+from .cf_decoding import decode, default_fill
 from .container import LARGEST_COORDINATE, Member, source_in
 from .guarded import Guard, Reliable, optional
 from .readable import OfShape, Slices
@@ -98,7 +98,7 @@ class HDF5File:
             is_netcdf = "_NCProperties" in file.attrs and "_FillValue" not in dataset.attrs
             fill = default_fill(dataset.dtype) if is_netcdf else None
             reliable = Reliable(reader, called, self.guard)
-            array = decoded(reliable, dict(dataset.attrs), called, fill)
+            array = decode(reliable, dict(dataset.attrs), called, fill)
         dims = axes_of_anndata(name) if self._is_anndata() else None  # axes of plain HDF5 have no names
         return Member(array, dataset_chunks, dims if dims and len(dims) == array.ndim else None)
 

@@ -23,7 +23,7 @@ _METADATA_KEYS = {2: (".zarray", ".zattrs"), 3: ("zarr.json",)}  # of an array, 
 Fingerprint = Mapping[str, str | None]  # digest of what the store holds under a key, None where it holds nothing
 
 
-def unchanged(reader: Readable, stored: zarr.Array[Any], name: str) -> Unchanged:
+def refuse_changes(reader: Readable, stored: zarr.Array[Any], name: str) -> Unchanged:
     """Return the reader of a stored array with the array's metadata compared at each read with those of now."""
     keys = (f"{stored.path}/{key}".lstrip("/") for key in _METADATA_KEYS[stored.metadata.zarr_format])
     return Unchanged(reader, stored.store, name, _fingerprint(stored.store, keys))

@@ -48,7 +48,7 @@ class Whole(OfShape):
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
         check_stamp(self.path, self.stamp)
         with _ONE_AT_A_TIME:  # or each thread would decode it
-            values = _decoded(self.decode, self.path, self.name, self.stamp)
+            values = _decode(self.decode, self.path, self.name, self.stamp)
         return values[slices].astype(self.dtype, copy=False)
 
 
@@ -56,7 +56,7 @@ _ONE_AT_A_TIME = Lock()
 
 
 @lru_cache(maxsize=2)
-def _decoded(decode: Decode, path: str, name: str, stamp: Stamp) -> NDArray[Any]:
+def _decode(decode: Decode, path: str, name: str, stamp: Stamp) -> NDArray[Any]:
     return decode(path, name)
 
 

@@ -20,14 +20,14 @@ from ..errors import ConfigurationError, DataError
 from ..filesystem.location import is_url
 from ..filesystem.zarr_internals import is_consolidated
 from .base import Coordinate, Source, plain_attributes
-from .cf_decoding import decoded, default_fill
+from .cf_decoding import decode, default_fill
 from .container import LARGEST_COORDINATE, Member, source_in
 from .default_rows import Variable, default_rows
 from .guarded import Guard, Reliable, optional
 from .hdf5 import dataset_names
 from .readable import OfShape, Readable, Slices
 from .source_format import OF_CONTAINERS, SourceFormat
-from .store_fingerprint import unchanged
+from .store_fingerprint import refuse_changes
 from .zarr import open_node
 from .zarr_checked_store import Absent, CheckedStore, MissingChunks, absent_chunks, check_absent, is_blosc
 
@@ -75,7 +75,7 @@ class Handle:
     def dataset(self, *, decoded: bool = True) -> Iterator[Any]:
         """Give the dataset; afterwards its HDF5 file is closed, or it would be locked against writers from now on."""
         with _ONE_AT_A_TIME if self.kind == "hdf5" else nullcontext():
-            dataset, store = _shared(self, decoded)
+            dataset, store = _open_shared(self, decoded)
             try:
                 yield dataset
             finally:
@@ -87,7 +87,7 @@ _ONE_AT_A_TIME = Lock()  # h5netcdf cannot close a file while another thread rea
 
 
 @lru_cache(maxsize=16)
-def _shared(handle: Handle, decoded: bool) -> tuple[Any, Any]:
+def _open_shared(handle: Handle, decoded: bool) -> tuple[Any, Any]:
     """Return the dataset, no value read yet, and the store that opens its file again at each read; None without one."""
     xarray = optional("xarray", "xarray", handle.path)
     how: dict[str, Any] = {
@@ -145,7 +145,7 @@ class XarrayDataset:
 
     def names(self) -> list[str]:
         with self.handle.dataset() as dataset:
-            own = [_described(name, variable) for name, variable in dataset.data_vars.items()]
+            own = [_describe(name, variable) for name, variable in dataset.data_vars.items()]
         nested = dataset_names(self.path) if self.handle.kind == "hdf5" else []
         return own + [f"{name} (with data.format: hdf5)" for name in nested if "/" in name]
 
@@ -160,7 +160,7 @@ class XarrayDataset:
         lying = {name: Variable(one.shape, tuple(map(str, one.dims))) for name, one in variables.items()}
         named = default_rows(lying, self._kind_of_coordinate, self.path, feature_axis)
         if not named:
-            listed = ", ".join(_described(name, variable) for name, variable in variables.items())
+            listed = ", ".join(_describe(name, variable) for name, variable in variables.items())
             raise DataError(f"{self.path}: name variables of the same axes in data.arrays; the dataset holds {listed}")
         return named
 
@@ -188,11 +188,11 @@ class XarrayDataset:
         stored = self.handle.group().get(name) if self.handle.kind == "zarr" else None
         if isinstance(stored, zarr.Array):
             check_absent(stored, dict(self.handle.absent)[stored.path], self.missing, called)
-            reader = unchanged(reader, stored, called)
+            reader = refuse_changes(reader, stored, called)
         has_default = self.handle.kind != "zarr" and "_FillValue" not in variable.attrs
         fill = default_fill(held) if has_default else None
         dims = tuple(str(dim) for dim in variable.dims)
-        array = decoded(Reliable(reader, called, self.guard), variable.attrs, called, fill)
+        array = decode(Reliable(reader, called, self.guard), variable.attrs, called, fill)
         return Member(array, _stored_chunks(variable), dims)
 
     def coordinate(self, name: str, beside: str) -> Coordinate | None:
@@ -220,7 +220,7 @@ class XarrayReader(OfShape):
             return np.asarray(dataset.variables[self.variable][slices].values, self.dtype)
 
 
-def _described(name: object, variable: Any) -> str:
+def _describe(name: object, variable: Any) -> str:
     return f"{name} ({', '.join(str(dim) for dim in variable.dims)})"
 
 

@@ -19,15 +19,15 @@ from ..filesystem.location import check_file_system, is_url
 from ..filesystem.zarr_internals import chunk_key
 from .anndata import ENCODING, check_dense, default_of_anndata
 from .base import Coordinate, Source, plain_attributes
-from .cf_decoding import decoded
+from .cf_decoding import decode
 from .container import LARGEST_COORDINATE, Member, source_in, source_of
 from .default_rows import Variable, default_rows, named_as_coordinates
 from .guarded import Guard, Reliable
 from .ome_zarr import multiscale_of
 from .readable import Readable, Slices
 from .source_format import OF_CONTAINERS, SourceFormat
-from .store_fingerprint import unchanged
-from .zarr_checked_store import MissingChunks, absent_chunks, check_absent, checked
+from .store_fingerprint import refuse_changes
+from .zarr_checked_store import MissingChunks, absent_chunks, check_absent, check_chunks
 
 if TYPE_CHECKING:
     from .options import DataOptions
@@ -138,10 +138,10 @@ class ZarrGroup:
 def _member(array: zarr.Array[Any], name: str, guard: Guard, raw: bool, missing: MissingChunks | None) -> Member:
     absent = absent_chunks(array)
     check_absent(array, absent, missing, name)
-    array = checked(array, absent)
-    readable: Readable = Reliable(unchanged(array, array, name), name, guard, partial(_damaged_chunk, array))
+    array = check_chunks(array, absent)
+    readable: Readable = Reliable(refuse_changes(array, array, name), name, guard, partial(_damaged_chunk, array))
     if not raw:
-        readable = decoded(readable, array.attrs, name, _fill(array))
+        readable = decode(readable, array.attrs, name, _fill(array))
     return Member(readable, array.shards or array.chunks, _dims(array), _notices(array, name, raw))
 
 

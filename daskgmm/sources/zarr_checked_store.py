@@ -26,7 +26,7 @@ _HEADER = 16  # bytes of a Blosc buffer; the last four are the length of header 
 _METADATA = {"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"}
 
 
-def checked(array: zarr.Array[Any], absent: Absent | None) -> zarr.Array[Any]:
+def check_chunks(array: zarr.Array[Any], absent: Absent | None) -> zarr.Array[Any]:
     """Return the array with its chunks checked when they are read: `absent` are those that were never there."""
     store = CheckedStore(array.store, [array.path] if is_blosc(array) else [], {array.path: absent})
     return zarr.open_array(store, path=array.path, mode="r", zarr_format=array.metadata.zarr_format)

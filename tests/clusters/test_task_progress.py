@@ -10,7 +10,7 @@ from dask.delayed import delayed
 from distributed import Client, LocalCluster
 
 from daskgmm.clusters.task_progress import tasks_of_pass, watched
-from daskgmm.filesystem.retry import RetryPolicy, retried
+from daskgmm.filesystem.retry import RetryPolicy, retry
 
 HASTY = RetryPolicy(attempts=3, first_wait=0.0, longest_wait=0.0, jitter=0.0)
 
@@ -23,7 +23,7 @@ def fails_once():
             raise failures.pop()
         return "read"
 
-    return retried(action, HASTY)
+    return retry(action, HASTY)
 
 
 @pytest.fixture(scope="module")

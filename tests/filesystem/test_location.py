@@ -2,7 +2,7 @@
 
 import pytest
 
-from daskgmm.filesystem.location import place, written_at_once
+from daskgmm.filesystem.location import place, write_at_once
 
 
 def test_a_file_that_is_not_written_to_its_end_leaves_the_one_before(tmp_path):
@@ -10,7 +10,7 @@ def test_a_file_that_is_not_written_to_its_end_leaves_the_one_before(tmp_path):
     target.write_text("whole")
 
     def write_half():
-        with written_at_once(target) as path:
+        with write_at_once(target) as path:
             path.write_text("ha")
             assert target.read_text() == "whole"
             raise RuntimeError("killed")
@@ -23,7 +23,7 @@ def test_a_file_that_is_not_written_to_its_end_leaves_the_one_before(tmp_path):
 
 def test_writers_of_the_same_file_do_not_meet(tmp_path):
     target = tmp_path / "part.parquet"
-    with written_at_once(target) as first, written_at_once(target) as second:
+    with write_at_once(target) as first, write_at_once(target) as second:
         first.write_text("same")
         second.write_text("same")
     assert [one.name for one in tmp_path.iterdir()] == ["part.parquet"]
@@ -31,5 +31,5 @@ def test_writers_of_the_same_file_do_not_meet(tmp_path):
 
 def test_an_object_store_is_written_to_directly():
     target = place("memory://places/part.parquet")
-    with written_at_once(target) as path:
+    with write_at_once(target) as path:
         assert path is target

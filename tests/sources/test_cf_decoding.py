@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from daskgmm.errors import DataError
 from daskgmm.sources import DataOptions, open_source
-from daskgmm.sources.cf_decoding import decoded, default_fill
+from daskgmm.sources.cf_decoding import decode, default_fill
 
 
 def read(path, **options):
@@ -30,7 +30,7 @@ def test_packed_values_are_those_that_xarray_decodes(values, scale, offset, fill
     stored = np.array(values, "i2")
     attributes = {"scale_factor": scale, "add_offset": offset, "_FillValue": np.int16(fill)}
     expected = xarray.decode_cf(xarray.Dataset({"a": ("t", stored, attributes)}))["a"].values
-    np.testing.assert_allclose(decoded(stored, attributes, "a")[(slice(None),)], expected, rtol=1e-6, atol=1e-5)
+    np.testing.assert_allclose(decode(stored, attributes, "a")[(slice(None),)], expected, rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("form", [2, 3])
@@ -66,7 +66,7 @@ def test_a_netcdf_default_fill_is_missing_in_a_file_named_h5(tmp_path):
 
 def test_an_attribute_that_is_no_number_is_refused(tmp_path):
     with pytest.raises(DataError, match="scale_factor is 'much', not a number"):
-        decoded(np.zeros(2), {"scale_factor": "much"}, "a")
+        decode(np.zeros(2), {"scale_factor": "much"}, "a")
 
 
 def test_a_virtual_dataset_without_its_file_is_refused(tmp_path):
@@ -116,7 +116,7 @@ def test_an_infinity_may_be_the_fill_value(mask):
     ("limits", "expected"), [(np.array([0.0, 1.0]), [0.5, 1, np.nan]), (np.array([0, 60], "i2"), [0.5, np.nan, np.nan])]
 )
 def test_limits_wider_than_the_stored_type_are_of_the_scaled_values(limits, expected):
-    array = decoded(np.array([50, 100, 200], "i2"), {"scale_factor": 0.01, "valid_range": limits}, "a")
+    array = decode(np.array([50, 100, 200], "i2"), {"scale_factor": 0.01, "valid_range": limits}, "a")
     np.testing.assert_allclose(array[(slice(None),)], expected)
 
 

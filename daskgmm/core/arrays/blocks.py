@@ -20,7 +20,7 @@ def is_real(dtype: Any) -> bool:
     return getattr(dtype, "kind", "O") in "biuf"
 
 
-def checked_numbers(block: Any) -> NDArray[Any]:
+def check_numbers(block: Any) -> NDArray[Any]:
     """Return a block as a plain NumPy array; raise DataError if it is none of real numbers, or has masked values."""
     if not isinstance(block, np.ndarray):
         raise DataError(f"a block is of type {type(block).__name__}: turn it into a NumPy array")

@@ -45,9 +45,8 @@ class Naming:
             return f"{missing}fill them, or let the array that data.mask names leave those rows out"
         texts = [f"{value:g}" if value in _INFINITIES or value != value else str(value) for value in self.fill_values]
         texts += [kind for kind in KINDS if kind in kinds and kind not in texts]
-        return (
-            f"{missing}fill them, or leave those rows out: data.mask: {texts[0] if len(texts) == 1 else _listed(texts)}"
-        )
+        mask = texts[0] if len(texts) == 1 else _join_names(texts)
+        return f"{missing}fill them, or leave those rows out: data.mask: {mask}"
 
     def _file(self, at: int) -> tuple[str | None, int]:
         """Return the file that holds a step of the first axis, and where that file begins."""
@@ -91,5 +90,5 @@ class NotFiniteError(DataError):
         return NotFiniteError(self.place, self.column, self.value, naming)
 
 
-def _listed(texts: Collection[str]) -> str:
+def _join_names(texts: Collection[str]) -> str:
     return f"[{', '.join(texts)}]"

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ...blas import single_threaded
 from ..arrays.blocks import blocks
-from ..kernels.batching import expect_stacked, expect_with_gaps, stacked
+from ..kernels.batching import batch_by_map, expect_stacked, expect_with_gaps
 from ..kernels.low_rank import LowRank
 from ..kernels.natural_parameters import Coefficients, prepare
 from ..mixture.data_summary import Survey
@@ -26,7 +26,7 @@ Expect = Callable[[tuple[Mixture, ...]], tuple[Statistics, ...]]
 
 def expect(rows: Rows, row_weights: Rows | None, coefficients: tuple[Coefficients, ...]) -> tuple[Statistics, ...]:
     """Return the statistics of rows (n, d), one for each mixture; row_weights is (n,) or None."""
-    stacks = stacked(coefficients)
+    stacks = batch_by_map(coefficients)
     expect_block = expect_stacked if coefficients[0].missing is None else expect_with_gaps
     with single_threaded():
         parts = [expect_block(coefficients, stacks, block, weights) for block, weights in blocks(rows, row_weights)]

@@ -193,7 +193,7 @@ def _consult(trial: Trial, suggest: Suggest, survey: Survey, options: EMOptions)
         return _verify(trial, suggest, survey, options)
     if suggestion.gain <= 0 or not _regular(suggestion.mixture, survey):
         return trial
-    steps = (*(step for step in trial.steps[:-1] if step.suggested), _suggested_step(trial, suggestion))
+    steps = (*(step for step in trial.steps[:-1] if step.suggested), _surrogate_step(trial, suggestion))
     trial = replace(trial, steps=steps, proposal=suggestion.mixture, extrapolated=True)
     leapt = _extrapolate(trial, options)
     return trial if leapt is None or not _regular(leapt.mixture, survey) else replace(trial, proposal=leapt.mixture)
@@ -210,11 +210,11 @@ def _verify(trial: Trial, suggest: Suggest, survey: Survey, options: EMOptions) 
     far = suggest(trial, True)
     if far is None or not far.gain >= options.tol or not _regular(far.mixture, survey):
         return done
-    steps = (_suggested_step(trial, far),)
+    steps = (_surrogate_step(trial, far),)
     return replace(trial, steps=steps, proposal=far.mixture, extrapolated=True, verified=True)
 
 
-def _suggested_step(trial: Trial, suggestion: Suggestion) -> Step:
+def _surrogate_step(trial: Trial, suggestion: Suggestion) -> Step:
     return Step(trial.mixture, suggestion.mixture, suggested=True)
 
 

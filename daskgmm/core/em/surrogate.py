@@ -40,7 +40,7 @@ class _Corrected:
     control: Array  # (k, F)
 
     def __call__(self, mixtures: tuple[Mixture, ...]) -> tuple[Statistics, ...]:
-        return tuple(self._corrected(_shared(mixture, self.survey)) for mixture in mixtures)
+        return tuple(self._corrected(_shared_parameters(mixture, self.survey)) for mixture in mixtures)
 
     def _corrected(self, coefficients: Shared) -> Statistics:
         found = _pass(self.sample, coefficients)
@@ -52,7 +52,7 @@ class _OwnCentresError(Exception):
     """The mixture takes the kernels with own centres, whose statistics cannot be told as a difference."""
 
 
-def suggested(
+def propose_surrogate_step(
     sample: Expectation, survey: Survey, trial: Trial, options: EMOptions, far: bool = False
 ) -> Suggestion | None:
     """Return the mixture to which the statistics of a trial lead, and its estimated gain there, nats per row.
@@ -63,9 +63,7 @@ def suggested(
     closer = _CLOSER_WHERE_CHEAP if len(sample.rows) <= CHEAP_ROWS else _CLOSER
     em = replace(options, max_iter=_FAR_STEPS if far else _STEPS, tol=options.tol / closer, accelerate=far)
     try:
-        found = iterate(
-            State(survey, (Trial(trial.mixture),)), _corrected_pass(sample, survey, trial, options), em
-        ).best
+        found = iterate(State(survey, (Trial(trial.mixture),)), _control_pass(sample, survey, trial, options), em).best
     except _OwnCentresError:
         if len(sample.rows) < survey.n_rows:
             return None
@@ -75,11 +73,11 @@ def suggested(
     return Suggestion(found.mixture, found.history[-1] - found.history[0])
 
 
-def _corrected_pass(sample: Expectation, survey: Survey, trial: Trial, options: EMOptions) -> _Corrected:
+def _control_pass(sample: Expectation, survey: Survey, trial: Trial, options: EMOptions) -> _Corrected:
     """Return the pass over the sample that has the statistics of all rows at the trial's mixture."""
     assert trial.statistics is not None, "the trial has not been evaluated"
     evaluated, statistics = options.inference.natural_parameters(trial.mixture), trial.statistics
-    found = _pass(sample, _shared(evaluated, survey))
+    found = _pass(sample, _shared_parameters(evaluated, survey))
     control = statistics.sums * (found.weight_sum / statistics.weight_sum) - found.sums
     return _Corrected(sample, survey, control)
 
@@ -88,7 +86,7 @@ def _pass(sample: Expectation, coefficients: Coefficients) -> Statistics:
     return expect(sample.rows, sample.row_weights, (coefficients,))[0]
 
 
-def _shared(mixture: Mixture, survey: Survey) -> Shared:
+def _shared_parameters(mixture: Mixture, survey: Survey) -> Shared:
     coefficients = prepare(mixture, survey)
     if not isinstance(coefficients, Shared):
         raise _OwnCentresError

@@ -37,7 +37,9 @@ def exchanges(
     """Return exchanges by what is estimated without EM on them, the most promising first, those of `again` too."""
     mergers = nsmallest(_MERGERS * most, _mergers(mixture), key=lambda one: one.loss)
     pairs = [pair for pair in product(splits, mergers) if pair[0].component not in (pair[1].first, pair[1].second)]
-    found = [(split.gain - merger.loss, _exchange(mixture, split, merger)) for split, merger in _ranked(pairs)[:most]]
+    found = [
+        (split.gain - merger.loss, _exchange(mixture, split, merger)) for split, merger in _rank_pairs(pairs)[:most]
+    ]
     if not found:  # two components have no third
         regroupings = _regroupings(mixture, splits)[:most]
         found = [(split.gain - merger.loss, _regrouping(mixture, split, merger)) for split, merger in regroupings]
@@ -45,7 +47,7 @@ def exchanges(
     return [one for _, one in sorted(found, key=lambda item: -item[0])]
 
 
-def _ranked(pairs: list[tuple[Halving, _Merger]]) -> list[tuple[Halving, _Merger]]:
+def _rank_pairs(pairs: list[tuple[Halving, _Merger]]) -> list[tuple[Halving, _Merger]]:
     """Return the pairs in the order of what they are estimated to gain, the most promising first."""
     return sorted(pairs, key=lambda one: one[1].loss - one[0].gain)
 
@@ -101,7 +103,7 @@ def _regroupings(mixture: Mixture, splits: Sequence[Halving]) -> list[tuple[Halv
         after_split = mixture.replace([((split.component,), split.pair)])
         mergers = _mergers(after_split)
         found += [(split, one) for one in mergers if one.first < k - 1 <= one.second]
-    return _ranked(found)
+    return _rank_pairs(found)
 
 
 def _regrouping(mixture: Mixture, split: Halving, merger: _Merger) -> Exchange:

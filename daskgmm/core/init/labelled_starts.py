@@ -10,7 +10,7 @@ from ..arrays.types import Array
 from ..em.e_step import Expectation
 from ..mixture.mixture import Mixture, project
 from .sparse_rows import sparse_rows
-from .starts import NOISE_SHARES, Restart, SeedOptions, mixture_of_parts, nearest, refine, standardised
+from .starts import NOISE_SHARES, Restart, SeedOptions, mixture_of_parts, nearest, refine, standardise
 
 
 def restart_labelled(sample: Expectation, options: SeedOptions, seed: int) -> Restart:
@@ -26,7 +26,7 @@ def restart_labelled(sample: Expectation, options: SeedOptions, seed: int) -> Re
 def _start(sample: Expectation, options: SeedOptions, seed: int) -> Mixture:
     """Return the mixture of the rows by the nearest centre."""
     rng = np.random.default_rng(seed)
-    z, weights = standardised(sample)
+    z, weights = standardise(sample)
     labels = nearest(z, _centres(sample, z, weights, rng))
     if options.noise is not None:
         labels[sparse_rows(z, weights, NOISE_SHARES[seed % 2])] = options.n_components

@@ -25,7 +25,7 @@ from .exchanges import after
 from .paired_difference import Comparison
 from .partial_em import AGAIN, Halve, exchanged, propose
 from .splitting import Halving, halvings, short_runs
-from .starts import Restart, SeedOptions, chance, in_memory, ranked, settle
+from .starts import Restart, SeedOptions, chance, in_memory, rank, settle
 
 _MOST_ROUNDS = 8
 _WORTH = 20  # times the tolerance of EM on the sample: moves that gain less are not worth their time
@@ -61,18 +61,18 @@ def split_merge(
     if not search.settled:
         return tuple(settled)
     if n_moved is not None:
-        for trial in ranked(settled)[:n_moved]:
+        for trial in rank(settled)[:n_moved]:
             search.climb(trial)
     elif options.in_parts:
         search.climb(search.best, deep=True)
         return search.candidates()
-    return tuple(_apart(ranked(search.settled)))
+    return tuple(_apart(rank(search.settled)))
 
 
 def _foremost(sample: Expectation, options: SeedOptions, mixtures: Sequence[Mixture], n: int) -> list[Mixture]:
     """Return the n mixtures that a few steps of EM lead farthest, or all if none can be computed."""
     try:
-        return [trial.mixture for trial in _apart(ranked(short_runs(sample, options, mixtures, _CHECK_HEATS)))][:n]
+        return [trial.mixture for trial in _apart(rank(short_runs(sample, options, mixtures, _CHECK_HEATS)))][:n]
     except SingularCovarianceError:
         return list(mixtures)
 
@@ -105,7 +105,7 @@ class _Search:
     @property
     def best(self) -> Trial:
         """The best trial so far."""
-        return ranked(self.settled)[0]
+        return rank(self.settled)[0]
 
     def climb(self, found: Restart, *, deep: bool = False) -> None:
         """Make moves from a trial for as long as they gain.
@@ -122,7 +122,7 @@ class _Search:
 
     def candidates(self) -> tuple[Trial, ...]:
         """Return n_finalists trials, and others that the rows do not tell from the best one, the best first."""
-        settled, n = _apart(ranked(self.settled)), self._options.n_finalists
+        settled, n = _apart(rank(self.settled)), self._options.n_finalists
         best, comparison = settled[0], Comparison.of(self._sample, settled[0].mixture)
         others = _apart(sorted([*settled[n:], *self._unsettled], key=lambda one: one.merit, reverse=True))
         sound = (one for one in others if one.merit[0] == best.merit[0])
@@ -155,7 +155,7 @@ class _Search:
         may = tries.promising(tried, self._least)
         if not tries.in_part or not may:
             return may
-        found = ranked(short_runs(self._sample, self._options, may, _CHECK_HEATS))
+        found = rank(short_runs(self._sample, self._options, may, _CHECK_HEATS))
         self._unsettled += found
         level = tries.trial.history[-1] + self._least / 2
         return [one.mixture for one in found if one.history[-1] + one.remaining_gain >= level]
@@ -218,7 +218,7 @@ class _Tries:
         try:
             proposed = propose(self.sample, self.options, mixture, self.n_tried, self.halve, n_again)
             starts = [after(mixture, [one]) for one in proposed]
-            return _apart(ranked(self._run(starts, _SHORT_HEATS)))[:_GO_ON] if starts else []
+            return _apart(rank(self._run(starts, _SHORT_HEATS)))[:_GO_ON] if starts else []
         except (SingularCovarianceError, np.linalg.LinAlgError):
             return []
 

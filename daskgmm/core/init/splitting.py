@@ -33,9 +33,9 @@ from .starts import (
     mixture_of_parts,
     partition_with_noise,
     points_of,
-    ranked,
+    rank,
     refine,
-    standardised,
+    standardise,
     whiten,
 )
 
@@ -52,14 +52,16 @@ _SPLIT_ROWS = 4_000  # of a component, at most (and 20 for each feature): the ga
 def partitions(sample: Expectation, options: SeedOptions, seeds: Sequence[int]) -> tuple[Labels, ...]:
     """Return partitions of the sample into k parts, one for each seed; they serve all structures."""
     with single_threaded():
-        z, weights = standardised(sample)
+        z, weights = standardise(sample)
         return tuple(
             partition_with_noise(points_of(z, sample, seed), weights, options, seed, np.random.default_rng(seed))
             for seed in seeds
         )
 
 
-def seeded(sample: Expectation, options: SeedOptions, parts: Sequence[Labels], smaller: Seeded | None) -> Seeded:
+def start_candidate(
+    sample: Expectation, options: SeedOptions, parts: Sequence[Labels], smaller: Seeded | None
+) -> Seeded:
     """Return the candidate's finalists after EM on the sample, from fresh starts and from what is grown of `smaller`.
 
     `smaller` holds the finalists of a candidate of the same structure with fewer components, or is None.
@@ -67,22 +69,22 @@ def seeded(sample: Expectation, options: SeedOptions, parts: Sequence[Labels], s
     try:
         starts = _of_parts(sample, options, parts)
         if isinstance(smaller, tuple):
-            starts += grown(sample, options, smaller[0].mixture)
-        best = ranked(short_runs(sample, options, starts))[: max(options.n_finalists, _MOST_LONG)]
+            starts += grow(sample, options, smaller[0].mixture)
+        best = rank(short_runs(sample, options, starts))[: max(options.n_finalists, _MOST_LONG)]
         trials = tuple(Trial(trial.mixture) for trial in best)
-        return tuple(ranked(iterate(State(sample.survey, trials), sample, options.em).trials)[: options.n_finalists])
+        return tuple(rank(iterate(State(sample.survey, trials), sample, options.em).trials)[: options.n_finalists])
     except SingularCovarianceError as error:
         return error
     except np.linalg.LinAlgError as error:
         return SingularCovarianceError(f"no start of {options.n_components} components can be computed: {error}")
 
 
-def refined(sample: Expectation, options: SeedOptions, finalists: Seeded) -> Seeded:
+def refine_finalists(sample: Expectation, options: SeedOptions, finalists: Seeded) -> Seeded:
     """Return the finalists after EM on another sample, best first."""
     if isinstance(finalists, SingularCovarianceError):
         return finalists
     try:
-        return tuple(ranked([refine(sample, options, trial.mixture) for trial in finalists]))
+        return tuple(rank([refine(sample, options, trial.mixture) for trial in finalists]))
     except SingularCovarianceError as error:
         return error
 
@@ -111,13 +113,13 @@ def short_runs(
     return iterate(State(sample.survey, tuple(regular)), sample, em).trials
 
 
-def grown(sample: Expectation, options: SeedOptions, mixture: Mixture) -> list[Mixture]:
+def grow(sample: Expectation, options: SeedOptions, mixture: Mixture) -> list[Mixture]:
     """Return mixtures of options.n_components components, grown from one of fewer by splits; [] where none splits."""
     while True:
         larger = splits(sample, mixture, options.em.floor)
         if not larger or larger[0].n_components >= options.n_components:
             return larger
-        mixture = ranked(short_runs(sample, options, larger))[0].mixture
+        mixture = rank(short_runs(sample, options, larger))[0].mixture
 
 
 def splits(sample: Expectation, mixture: Mixture, floor: Floor | None) -> list[Mixture]:
@@ -195,13 +197,13 @@ def halve(part: Expectation, component: Mixture, floor: Floor | None) -> Halving
         return None
     em = EMOptions(1e-3, _SPLIT_STEPS, floor)
     one, two = (SeedOptions(k, component.covariance_type, em=em) for k in (1, 2))
-    z = standardised(part)[0]
+    z = standardise(part)[0]
     axis = np.linalg.eigh(part.survey.pooled)[1][:, -1]
     sides = [z @ axis > 0, densest_place(whiten(z, part.survey.pooled))]
     starts = _of_parts(part, two, [side.astype(np.intp) for side in sides if side is not None])
     try:
         whole = short_runs(part, one, _of_parts(part, one, [np.zeros(len(z), np.intp)]))[0]
-        best, d = ranked(short_runs(part, two, starts))[0], component.n_features
+        best, d = rank(short_runs(part, two, starts))[0], component.n_features
     except SingularCovarianceError:
         return None
     n_more = d + 1 + component.structure.n_parameters(1, d)
@@ -212,5 +214,5 @@ def halve(part: Expectation, component: Mixture, floor: Floor | None) -> Halving
 def _of_parts(sample: Expectation, options: SeedOptions, parts: Sequence[Labels]) -> list[Mixture]:
     """Return the mixture of each partition of the sample."""
     with single_threaded():
-        z, weights = standardised(sample)
+        z, weights = standardise(sample)
         return [mixture_of_parts(sample, z, weights, one, options, np.random.default_rng(0)) for one in parts]

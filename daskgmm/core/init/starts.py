@@ -137,7 +137,7 @@ def heat(sample: Expectation) -> Expectation:
     return sample if part.survey.without_value else part
 
 
-def ranked(restarts: Sequence[Restart]) -> list[Trial]:
+def rank(restarts: Sequence[Restart]) -> list[Trial]:
     """Return the trials, best first and equals in order; raise the first failure where all failed."""
     trials = [one for one in restarts if isinstance(one, Trial)]
     if not trials:
@@ -202,7 +202,7 @@ def start(sample: Expectation, options: SeedOptions, seed: int) -> Mixture:
 
 def _start(sample: Expectation, options: SeedOptions, seed: int) -> Mixture:
     rng = np.random.default_rng(seed)
-    z, weights = standardised(sample)
+    z, weights = standardise(sample)
     given = options.given
     if given.means is not None:
         labels = nearest(z, sample.survey.frame.to_z(given.means))
@@ -285,7 +285,7 @@ def restart_seeds(entropy: int | Sequence[int], n: int) -> list[int]:
     return [int(seed) & ~1 | number % 2 for number, seed in enumerate(drawn)]
 
 
-def standardised(sample: Expectation) -> tuple[Array, Array]:
+def standardise(sample: Expectation) -> tuple[Array, Array]:
     """Return the rows of the sample in the coordinates of its frame, (n, d), without gaps, and their weights, (n,)."""
     z = sample.survey.frame.to_z(np.asarray(fill(sample.rows, sample.survey), dtype=np.float64))
     return z, np.ones(len(z)) if sample.row_weights is None else np.asarray(sample.row_weights, dtype=np.float64)

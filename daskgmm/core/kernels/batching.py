@@ -18,7 +18,7 @@ MOST_COMPONENTS = 256  # of a stack: its joint log-probabilities of a tile stay 
 Stack = tuple[int, ...]  # numbers of the mixtures
 
 
-def stacked(coefficients: Sequence[Coefficients]) -> list[Stack]:
+def batch_by_map(coefficients: Sequence[Coefficients]) -> list[Stack]:
     """Return which mixtures go together: those over one feature map in one precision, up to MOST_COMPONENTS.
 
     A mixture with own centres or of low rank goes alone. The stacks depend on the mixtures alone, so the same pass

@@ -272,8 +272,8 @@ def prepare(
         return _row_by_row(gaussians, frame, structure.centred_map, dtype, missing=survey.has_gaps)
     if mixture.feature_map is FeatureMap.LINEAR:
         share = -np.vdot(gaussians.precisions[:1].dense, survey.pooled) / 2
-        return _shared(gaussians, frame, FeatureMap.LINEAR, dtype, float(share))
-    return _shared(gaussians, frame, mixture.feature_map, dtype)
+        return _map_parameters(gaussians, frame, FeatureMap.LINEAR, dtype, float(share))
+    return _map_parameters(gaussians, frame, mixture.feature_map, dtype)
 
 
 def prepare_prediction(mixture: Mixture, *, missing: bool = False) -> Coefficients:
@@ -297,9 +297,9 @@ def _row_by_row(
     centred = _loses_precision(gaussians, dtype)
     coefficients: Coefficients
     if centred:
-        coefficients = _centred(gaussians, frame, feature_map, dtype)
+        coefficients = _centred_parameters(gaussians, frame, feature_map, dtype)
     else:
-        coefficients = _shared(gaussians, frame, feature_map, dtype)
+        coefficients = _map_parameters(gaussians, frame, feature_map, dtype)
     if not missing:
         return coefficients
     if coefficients.has_noise and gaussians.noise_box is None:
@@ -314,7 +314,7 @@ def _loses_precision(gaussians: Gaussians, dtype: DTypeLike) -> bool:
     return bool(error > MAX_ERROR[np.dtype(dtype)])
 
 
-def _shared(
+def _map_parameters(
     gaussians: Gaussians, frame: Frame, feature_map: FeatureMap, dtype: DTypeLike, share: float = 0.0
 ) -> Shared:
     precisions, means = gaussians.precisions, gaussians.means
@@ -327,7 +327,7 @@ def _shared(
     return Shared(frame, feature_map, np.ascontiguousarray(theta, dtype=dtype), has_noise=len(noise) > 0)
 
 
-def _centred(gaussians: Gaussians, frame: Frame, feature_map: FeatureMap, dtype: DTypeLike) -> Centred:
+def _centred_parameters(gaussians: Gaussians, frame: Frame, feature_map: FeatureMap, dtype: DTypeLike) -> Centred:
     d = gaussians.means.shape[1]
     whitening = gaussians.whitening.values.reshape(len(gaussians.means), -1, d)
     components = (gaussians.log_constants, gaussians.means, whitening)

@@ -76,12 +76,12 @@ def common_axes(counts: Array, covariances: Array, previous: Array | None, equal
     """
     problem = _Problem(counts / counts.sum(), covariances, equal_volumes)
     if previous is not None:
-        return _descended(problem, _swept(problem, axes_of(previous)))
+        return _descend(problem, _swept(problem, axes_of(previous)))
     largest = np.argsort(-counts, kind="stable")[:_MOST_STARTS]
     pooled = np.einsum("k,kij->ij", counts, covariances)
     starts = [_swept(problem, np.linalg.eigh(one)[1]) for one in (pooled, *covariances[largest])]
     starts.sort(key=lambda axes: problem.level(problem.seen(axes)))
-    found = [_descended(problem, axes) for axes in starts[:_FROM_BEST]]
+    found = [_descend(problem, axes) for axes in starts[:_FROM_BEST]]
     return min(found, key=lambda axes: problem.level(problem.seen(axes)))
 
 
@@ -165,14 +165,14 @@ class _Place:
         return cls(axes, problem.level(seen), gradient, curvature + np.finfo(float).eps)
 
 
-def _descended(problem: _Problem, axes: Array) -> Array:
+def _descend(problem: _Problem, axes: Array) -> Array:
     """Return the axes at the minimum to which quasi-Newton steps lead from these."""
     if len(axes) < 2:
         return axes
     place, steps = _Place.at(problem, axes), deque[tuple[Array, Array]](maxlen=_MEMORY)
     for _ in range(_MOST_STEPS):
         direction = _direction(place, steps)
-        found = _searched(problem, place, direction)
+        found = _search_line(problem, place, direction)
         if found is None and steps:  # what was learnt of the curvature is of no use here
             steps.clear()
             continue
@@ -200,7 +200,7 @@ def _direction(place: _Place, steps: Sequence[tuple[Array, Array]]) -> Array:
     return direction
 
 
-def _searched(problem: _Problem, place: _Place, direction: Array) -> tuple[Array, _Place] | None:
+def _search_line(problem: _Problem, place: _Place, direction: Array) -> tuple[Array, _Place] | None:
     """Return the first of the halved steps that gains enough, and where it leads to; None if there is none."""
     slope = float(direction @ place.gradient)
     if not slope < 0:

@@ -57,7 +57,7 @@ def condition(mixture: Mixture, features: Sequence[int], values: Array) -> Mixtu
     log_weights = _log_weights(known, difference)
     means, matrices = mixture.matrices().given(given, rest, difference)
     layout = mixture.structure.layout
-    return Mixture(layout.name, _normalised(log_weights), mixture.means[:, rest] + means, layout.of_matrices(matrices))
+    return Mixture(layout.name, _normalise(log_weights), mixture.means[:, rest] + means, layout.of_matrices(matrices))
 
 
 def _log_weights(known: Mixture, difference: Array) -> Array:
@@ -70,7 +70,7 @@ def _log_weights(known: Mixture, difference: Array) -> Array:
     return log_weights
 
 
-def _normalised(log_weights: Array) -> Array:
+def _normalise(log_weights: Array) -> Array:
     weights = np.exp(log_weights - log_weights.max())
     normalised: Array = weights / weights.sum()
     return normalised

@@ -83,7 +83,7 @@ class Family:
         if constrain is None or self.shared:
             covariances = covariances if constrain is None else constrain(counts, covariances, previous)
             return covariances if floor is None else self.layout.raised(covariances, floor)
-        return estimates.held_to(floor, constrain, counts, covariances, previous)
+        return estimates.estimate_above(floor, constrain, counts, covariances, previous)
 
 
 CovarianceType = Literal[
@@ -113,9 +113,9 @@ STRUCTURES: dict[str, CovarianceFamily] = _Families(
         Family("tied", "EEE", TIED),
         Family("diag", "VVI", DIAGONAL),
         Family("spherical", "VII", ISOTROPIC),
-        Family("EII", "EII", ISOTROPIC, estimates.pooled),
+        Family("EII", "EII", ISOTROPIC, estimates.mean_covariance),
         Family("VII", "VII", ISOTROPIC),
-        Family("EEI", "EEI", DIAGONAL, estimates.pooled),
+        Family("EEI", "EEI", DIAGONAL, estimates.mean_covariance),
         Family("VEI", "VEI", DIAGONAL, estimates.vei),
         Family("EVI", "EVI", DIAGONAL, estimates.evi),
         Family("VVI", "VVI", DIAGONAL),
@@ -127,13 +127,13 @@ STRUCTURES: dict[str, CovarianceFamily] = _Families(
         Family("VEV", "VEV", FULL, estimates.vev),
         Family("EVV", "EVV", FULL, estimates.evv),
         Family("VVV", "VVV", FULL),
-        Family("E", "EII", ISOTROPIC, estimates.pooled, one_feature=True),
+        Family("E", "EII", ISOTROPIC, estimates.mean_covariance, one_feature=True),
         Family("V", "VII", ISOTROPIC, one_feature=True),
     )
 )
 
 
-def named(patterns: str | Iterable[str]) -> tuple[str, ...]:
+def types_of(patterns: str | Iterable[str]) -> tuple[str, ...]:
     """Return the covariance types of names and patterns, as in [E*, VVV]; all 14 of mclust's for "all".
 
     Of two names of one family the first is kept. Raise ValueError for a name or pattern that fits none.

@@ -30,7 +30,7 @@ _MOST_FACTOR = 1e3  # by which a multiplier grows or shrinks: at 0 a component m
 _SLACK = 1e-8  # of the floor's constraint
 
 
-def held_to(
+def estimate_above(
     floor: Floor | None, estimate: Estimate, counts: Array, covariances: Array, previous: Array | None
 ) -> Array:
     """Return the estimate among those with tr(F Sigma_k^-1) <= d for every component; NaN where there is none.
@@ -75,7 +75,7 @@ def _attempt(estimate: Estimate, counts: Array, covariances: Array, previous: Ar
         return np.full(covariances.shape, np.nan)
 
 
-def pooled(counts: Array, covariances: Array, previous: Array | None) -> Array:
+def mean_covariance(counts: Array, covariances: Array, previous: Array | None) -> Array:
     """Return the mean covariance for each component (EII, EEI, by the layout of the covariances)."""
     mean = np.tensordot(counts / counts.sum(), covariances, axes=1)
     return np.broadcast_to(mean, covariances.shape).copy()
@@ -83,7 +83,7 @@ def pooled(counts: Array, covariances: Array, previous: Array | None) -> Array:
 
 def vei(counts: Array, covariances: Array, previous: Array | None) -> Array:
     """Return variances (k, d) of one shape in own volumes."""
-    shape = _normalised(np.tensordot(_inverse_volumes(counts, covariances), covariances, axes=1))
+    shape = _normalise(np.tensordot(_inverse_volumes(counts, covariances), covariances, axes=1))
     estimate: Array = (covariances / shape).mean(axis=1)[:, None] * shape
     return estimate
 
@@ -99,7 +99,7 @@ def vee(counts: Array, covariances: Array, previous: Array | None) -> Array:
     """Return covariances (k, d, d) of one shape and orientation in own volumes."""
     shape = np.tensordot(_inverse_volumes(counts, covariances), covariances, axes=1)
     shape = shape / _volumes(shape[None])
-    volumes = np.trace(_solved(shape, covariances), axis1=1, axis2=2) / len(shape)
+    volumes = np.trace(_solve(shape, covariances), axis1=1, axis2=2) / len(shape)
     estimate: Array = volumes[:, None, None] * shape
     return estimate
 
@@ -114,26 +114,26 @@ def evv(counts: Array, covariances: Array, previous: Array | None) -> Array:
 def eev(counts: Array, covariances: Array, previous: Array | None) -> Array:
     """Return covariances (k, d, d) of own orientations in one shape and volume."""
     variances, axes = _principal(covariances)
-    return _composed(axes, pooled(counts, variances, None))
+    return _compose(axes, mean_covariance(counts, variances, None))
 
 
 def vev(counts: Array, covariances: Array, previous: Array | None) -> Array:
     """Return covariances (k, d, d) of own orientations and volumes in one shape."""
     variances, axes = _principal(covariances)
-    return _composed(axes, vei(counts, variances, None))
+    return _compose(axes, vei(counts, variances, None))
 
 
 def eve(counts: Array, covariances: Array, previous: Array | None) -> Array:
     """Return covariances (k, d, d) of own shapes in one orientation and volume."""
     axes = common_axes(counts, covariances, previous, equal_volumes=True)
     variances = np.diagonal(along(axes, covariances), axis1=1, axis2=2)
-    return _composed(axes, evi(counts, variances, None))
+    return _compose(axes, evi(counts, variances, None))
 
 
 def vve(counts: Array, covariances: Array, previous: Array | None) -> Array:
     """Return covariances (k, d, d) of own shapes and volumes in one orientation."""
     axes = common_axes(counts, covariances, previous, equal_volumes=False)
-    return _composed(axes, np.diagonal(along(axes, covariances), axis1=1, axis2=2))
+    return _compose(axes, np.diagonal(along(axes, covariances), axis1=1, axis2=2))
 
 
 def _inverse_volumes(counts: Array, covariances: Array) -> Array:
@@ -172,7 +172,7 @@ def _sum(shares: Array, logs: Array, own: Array) -> Array:
 
 def _newton_step(shares: Array, logs: Array, own: Array) -> tuple[Array, Array]:
     """Return the gradient by the log-volumes (k,) and the step, of which what all have in common is 0."""
-    relative = _solved(_sum(shares, logs, own)[0], own) * for_each(shares * np.exp(-logs), own)
+    relative = _solve(_sum(shares, logs, own)[0], own) * for_each(shares * np.exp(-logs), own)
     traces, flat = _traces(relative), relative.reshape(len(relative), -1)
     other = flat if relative.ndim == 2 else np.swapaxes(relative, 1, 2).reshape(len(relative), -1)
     hessian = np.diag(traces) - flat @ other.T + traces.mean() / len(traces)
@@ -181,7 +181,7 @@ def _newton_step(shares: Array, logs: Array, own: Array) -> tuple[Array, Array]:
     return gradient, step * min(1.0, _MOST_STEP / max(float(np.abs(step).max()), _MOST_STEP))
 
 
-def _solved(matrix: Array, others: Array) -> Array:
+def _solve(matrix: Array, others: Array) -> Array:
     """Return M^-1 S_k, (k, d, d), or the ratios (k, d) of diagonals."""
     if matrix.ndim == 1:
         ratios: Array = others / matrix
@@ -202,7 +202,7 @@ def _volumes(covariances: Array) -> Array:
     return volumes
 
 
-def _normalised(variances: Array) -> Array:
+def _normalise(variances: Array) -> Array:
     normalised: Array = variances / np.exp(np.log(variances).mean())
     return normalised
 
@@ -220,7 +220,7 @@ def _principal(covariances: Array) -> tuple[Array, Array]:
         return np.maximum(variances[:, ::-1], 0.0), axes[:, :, ::-1]
 
 
-def _composed(axes: Array, variances: Array) -> Array:
+def _compose(axes: Array, variances: Array) -> Array:
     """Return D diag(variances_k) D^T, (k, d, d), of axes (d, d) or (k, d, d)."""
     product = (axes * variances[:, None, :]) @ np.swapaxes(axes, -1, -2)
     symmetric: Array = (product + np.swapaxes(product, 1, 2)) / 2

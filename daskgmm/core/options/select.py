@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le, MinLen
 from ...errors import ConfigurationError
 from ...options import STRICT, SizeInBytes, TextPattern
 from ..init.starts import SeedOptions
-from ..mixture.covariance import ALL_TYPES, DEFAULT_TYPES, STRUCTURES, named
+from ..mixture.covariance import ALL_TYPES, DEFAULT_TYPES, STRUCTURES, types_of
 from ..mixture.data_summary import Survey
 from ..mixture.low_rank import LOW_RANK_PATTERN, family_options
 from ..selection.criterion import CRITERIA, Criterion
@@ -56,7 +56,7 @@ class SelectOptions:
     def __post_init__(self) -> None:
         """Raise ConfigurationError for a range that is none, and for a covariance type that there is not."""
         try:
-            named(self.covariance_type)
+            types_of(self.covariance_type)
         except ValueError as error:
             raise ConfigurationError(f"select.covariance_type: {error}") from None
         if isinstance(self.n_components, str):
@@ -78,7 +78,7 @@ class SelectOptions:
     @property
     def types(self) -> tuple[str, ...]:
         """The covariance types, each family once."""
-        return named(self.covariance_type)
+        return types_of(self.covariance_type)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:

@@ -54,7 +54,7 @@ def discriminant_view(mixture: Mixture, n_axes: int = 2) -> View:
     criterion = between + _TIES * _scale(between) * (_differing(matrices, weights, to_white) + _TIES * wide)
     _, vectors = np.linalg.eigh(criterion)
     chosen = vectors[:, ::-1][:, :n_axes]
-    return View(frame, _signed(to_white @ chosen), np.einsum("iq,ij,jq->q", chosen, between, chosen))
+    return View(frame, _fix_signs(to_white @ chosen), np.einsum("iq,ij,jq->q", chosen, between, chosen))
 
 
 def feature_separation(mixture: Mixture) -> Array:
@@ -80,7 +80,7 @@ def _differing(matrices: Matrices, weights: Array, to_white: Array) -> Array:
     return total / largest if largest > _NARROWEST else np.zeros_like(total)
 
 
-def _signed(axes: Array) -> Array:
+def _fix_signs(axes: Array) -> Array:
     """Return the axes with the sign that makes the largest part of each positive: rounding must not turn them."""
     largest = np.argmax(np.abs(axes), axis=0)
     return axes * np.where(axes[largest, np.arange(axes.shape[1])] < 0, -1.0, 1.0)

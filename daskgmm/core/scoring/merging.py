@@ -75,7 +75,7 @@ class MergeTree:
         for merge in self.merges:
             if merge.first == merge.second or not {merge.first, merge.second} <= set(clusters):
                 raise ValueError(f"{merge.first} and {merge.second} are no two clusters that can be merged")
-            clusters = _merged(clusters, (merge.first, merge.second))
+            clusters = _merge_pair(clusters, (merge.first, merge.second))
         if len(clusters) != 1:
             raise ValueError(f"the merges lead to {len(clusters)} clusters, not to one")
 
@@ -84,7 +84,7 @@ class MergeTree:
         check_n_clusters(n_clusters, self.n_components)
         clusters = _singletons(self.n_components)
         for merge in self.merges[: self.n_components - n_clusters]:
-            clusters = _merged(clusters, (merge.first, merge.second))
+            clusters = _merge_pair(clusters, (merge.first, merge.second))
         return clusters
 
     def clusters(self, n_clusters: int) -> NDArray[np.int32]:
@@ -134,7 +134,7 @@ def merge_by_entropy(n_components: int, sum_gains: SumGains, sum_guide: SumGains
             _complete(gains, expected, sum_gains)
         best = _best(clusters, gains)
         merges.append(Merge(*best, gains[best]))
-        clusters = _merged(clusters, best)
+        clusters = _merge_pair(clusters, best)
     return MergeTree(n_components, tuple(merges))
 
 
@@ -175,7 +175,7 @@ def _expected_pairs(clusters: Sequence[Cluster], guide: dict[Pair, float], sum_g
     while len(clusters) > 2:
         _complete(guide, list(combinations(clusters, 2)), sum_guide)
         best = _best(clusters, guide)
-        clusters, merged = _merged(clusters, best), _union(*best)
+        clusters, merged = _merge_pair(clusters, best), _union(*best)
         pairs.extend((min(merged, other), max(merged, other)) for other in clusters if other != merged)
     return pairs
 
@@ -195,7 +195,7 @@ def _singletons(n_components: int) -> tuple[Cluster, ...]:
     return tuple((component,) for component in range(n_components))
 
 
-def _merged(clusters: Iterable[Cluster], pair: Pair) -> tuple[Cluster, ...]:
+def _merge_pair(clusters: Iterable[Cluster], pair: Pair) -> tuple[Cluster, ...]:
     """Return the clusters with two of them merged, in the order of their first components."""
     return tuple(sorted([*(one for one in clusters if one not in pair), _union(*pair)]))
 

@@ -29,11 +29,11 @@ class Counts:
         """Return the counts of values (n,) with weights (n,) or None; rows of weight 0 may hold anything."""
         weights = np.ones(len(values)) if row_weights is None else np.asarray(row_weights, np.float64)
         present = weights > 0
-        return cls(*_summed(_bin(values[present]), weights[present]))
+        return cls(*_sum_equal(_bin(values[present]), weights[present]))
 
     def __add__(self, other: Counts) -> Counts:
         bins = np.concatenate([self.bins, other.bins])
-        return Counts(*_summed(bins, np.concatenate([self.weights, other.weights])))
+        return Counts(*_sum_equal(bins, np.concatenate([self.weights, other.weights])))
 
     def quantile(self, share: float) -> float:
         """Return the bound below which the weight is nearest to `share` of the whole."""
@@ -43,7 +43,7 @@ class Counts:
         return float(_lower_edges(edges)[nearest])
 
 
-def _summed(bins: NDArray[np.int64], weights: Array) -> tuple[NDArray[np.int64], Array]:
+def _sum_equal(bins: NDArray[np.int64], weights: Array) -> tuple[NDArray[np.int64], Array]:
     distinct, where = np.unique(bins, return_inverse=True)
     return distinct, np.bincount(where, weights, minlength=len(distinct)).astype(np.float64, copy=False)
 

@@ -180,7 +180,7 @@ def advance_sweep(sweep: Sweep, scored: Sequence[Scored], options: SweepOptions)
     for name, state in sweep.states.items():
         own = [next(passed) for _ in state.live]
         try:
-            states[name] = _advanced(state, own, options.em_of(name))
+            states[name] = _advance_state(state, own, options.em_of(name))
         except (SingularCovarianceError, np.linalg.LinAlgError, FloatingPointError) as error:
             failures[name.partition("/")[0]] = str(error)
             continue
@@ -191,7 +191,7 @@ def advance_sweep(sweep: Sweep, scored: Sequence[Scored], options: SweepOptions)
     return _come_back(_leave(sweep, options), options) if options.leave_early else sweep
 
 
-def _advanced(state: State, scored: Sequence[Scored], options: EMOptions) -> State:
+def _advance_state(state: State, scored: Sequence[Scored], options: EMOptions) -> State:
     if not scored:
         return state
     statistics = tuple(one.statistics for one in scored)
@@ -211,7 +211,7 @@ def loss(sweep: Sweep, candidate: Candidate, criterion: Criterion, *, limit: Swe
         return np.inf
     kind = CRITERIA[criterion]
     if kind.held_out:
-        values = held_out_of(sweep, candidate) + (0.0 if limit is None else _gains(sweep, candidate, limit))
+        values = held_out_scores(sweep, candidate) + (0.0 if limit is None else _gains(sweep, candidate, limit))
         return kind.loss(float(values.mean())) if len(values) else np.inf
     trial = sweep.states[candidate.name].best
     if kind.of_posterior:
@@ -243,12 +243,12 @@ def evidence_lower_bound(trial: Trial, survey: Survey) -> float:
     return (trial.history[-1] - lattice_excess(trial.mixture, survey.steps)) * done.weight_sum
 
 
-def held_out_of(sweep: Sweep, candidate: Candidate) -> Array:
+def held_out_scores(sweep: Sweep, candidate: Candidate) -> Array:
     """Return the mean log-likelihood of each held-out fold that has rows, nats per row, (n_folds,) or fewer."""
-    return np.array([sweep.held_out[name] for name in _judged_on(sweep, candidate)])
+    return np.array([sweep.held_out[name] for name in _folds_with_rows(sweep, candidate)])
 
 
-def _judged_on(sweep: Sweep, candidate: Candidate) -> list[str]:
+def _folds_with_rows(sweep: Sweep, candidate: Candidate) -> list[str]:
     """Return the names of the states whose fold has rows: few rows may leave some without."""
     names = (fold_name(candidate, fold) for fold in range(sweep.n_folds))
     return [name for name in names if name in sweep.held_out]
@@ -298,7 +298,7 @@ def _is_live(sweep: Sweep, candidate: Candidate) -> bool:
 
 
 def _gains(sweep: Sweep, candidate: Candidate, options: SweepOptions) -> Array:
-    trials = [sweep.states[name].best for name in _judged_on(sweep, candidate)]
+    trials = [sweep.states[name].best for name in _folds_with_rows(sweep, candidate)]
     return np.array([0.0 if _is_done(trial) else remaining_gain(trial, options) for trial in trials])
 
 
@@ -343,7 +343,7 @@ def _come_back(sweep: Sweep, options: SweepOptions) -> Sweep:
 def _is_beaten(sweep: Sweep, one: Candidate, leader: Candidate, options: SweepOptions) -> bool:
     best = loss(sweep, one, options.criterion, limit=options)
     if CRITERIA[options.criterion].held_out:
-        best -= _UNCERTAIN * standard_error(held_out_of(sweep, one) - held_out_of(sweep, leader))
+        best -= _UNCERTAIN * standard_error(held_out_scores(sweep, one) - held_out_scores(sweep, leader))
     return best > loss(sweep, leader, options.criterion)
 
 

@@ -19,7 +19,7 @@ from .sweep import (
     collapsed_components,
     comparable,
     evidence_lower_bound,
-    held_out_of,
+    held_out_scores,
     standard_error,
     structure_name,
 )
@@ -93,7 +93,7 @@ def selection(sweep: Sweep, options: SweepOptions) -> Selection | None:
     rows: list[Row] = []
     for one in sweep.candidates:
         rows.append(_never_below(_row(sweep, one, options), rows, sweep, options))
-    judged = _judged(rows, best, options.criterion)
+    judged = _judge_all(rows, best, options.criterion)
     elbows = {one.structure: _elbow(judged, one.structure) for one in rows}
     return Selection(options.criterion, best.name, tuple(judged), elbows, sweep.survey.weight_sum, sweep.n_folds)
 
@@ -141,7 +141,7 @@ def _row(sweep: Sweep, one: Candidate, options: SweepOptions) -> Row:
     assert trial.statistics is not None, "a sweep that has ended has judged all its trials"
     row = _with_likelihood(row, comparable(trial, sweep.survey), trial.statistics.entropy, sweep.survey.weight_sum)
     if sweep.n_folds:
-        folds = held_out_of(sweep, one)
+        folds = held_out_scores(sweep, one)
         error = standard_error(folds)
         row = replace(row, held_out=float(folds.mean()), held_out_error=error, held_out_folds=tuple(folds.tolist()))
     if CRITERIA[options.criterion].of_posterior:
@@ -190,7 +190,7 @@ def _size(sweep: Sweep, name: str) -> int:
     return sweep.states[name].best.mixture.n_components
 
 
-def _judged(rows: Sequence[Row], best: Candidate, criterion: Criterion) -> list[Row]:
+def _judge_all(rows: Sequence[Row], best: Candidate, criterion: Criterion) -> list[Row]:
     values: dict[str, float | None] = {row.name: getattr(row, CRITERIA[criterion].column) for row in rows}
     chosen = values[best.name]
     assert chosen is not None, "the best candidate has a value"

@@ -9,7 +9,7 @@ from ...core.mixture.covariance import STRUCTURES
 from ...core.selection.criterion import CRITERIA
 from ...core.selection.table import Row, Selection, paired_error
 from ...text import counted
-from ..terminal.selection_table import listed, number, places, ranked, remark
+from ..terminal.selection_table import list_candidates, number, places, rank_candidates, remark
 from .colours import LEFT_OUT, component_colours
 from .svg import INK, Drawing, figure, legend_above, to_svg
 
@@ -39,7 +39,7 @@ def curves(selection: Selection | None) -> tuple[Drawing, ...]:
 
 def choice(selection: Selection) -> str:
     """Return what was chosen, and how far it is ahead, in words."""
-    best, others = selection.chosen, [row for row in ranked(selection)[1:] if row.delta is not None]
+    best, others = selection.chosen, [row for row in rank_candidates(selection)[1:] if row.delta is not None]
     tried = counted(len(selection.rows), "candidate")
     text = f"{described(best)} is the best of {tried} by {_inline(selection.criterion)}"
     if not others:
@@ -70,7 +70,7 @@ def table(selection: Selection | None) -> dict[str, Any] | None:
     """Return the table of the best candidates, and of all that have a remark; None where there was no sweep."""
     if selection is None:
         return None
-    rows = listed(selection, _MOST_ROWS)
+    rows = list_candidates(selection, _MOST_ROWS)
     criterion = "held out / row" if selection.n_folds else title(selection.criterion)
     return {
         "names": [

@@ -23,7 +23,7 @@ def selection_table(selection: Selection) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("evidence" if selection.criterion == "bic" else "", no_wrap=True)
     table.add_column("")
-    rows = listed(selection, _MOST_ROWS)
+    rows = list_candidates(selection, _MOST_ROWS)
     for row in rows:
         table.add_row(*_cells(row, selection))
     more = len(selection.rows) - len(rows)
@@ -31,14 +31,14 @@ def selection_table(selection: Selection) -> RenderableType:
     return Group(table, *_troubles(selection), left_out, _elbows(selection))
 
 
-def ranked(selection: Selection) -> list[Row]:
+def rank_candidates(selection: Selection) -> list[Row]:
     """Return the candidates, the chosen one first, then by their criterion, and last those that are not compared."""
     return sorted(selection.rows, key=lambda row: (row.name != selection.best, row.delta is None, row.delta or 0))
 
 
-def listed(selection: Selection, most: int) -> list[Row]:
+def list_candidates(selection: Selection, most: int) -> list[Row]:
     """Return the best candidates, `most` at most, and all that failed or collapsed."""
-    return [row for place, row in enumerate(ranked(selection)) if place < most or row.delta is None]
+    return [row for place, row in enumerate(rank_candidates(selection)) if place < most or row.delta is None]
 
 
 def selection_line(selection: Selection) -> str:
@@ -56,14 +56,14 @@ def _cells(row: Row, selection: Selection) -> list[str]:
         row.name,
         str(row.n_parameters),
         number(row.criterion, places(selection)) + error,
-        number(row.delta, places(selection)) + _paired(row, selection),
+        number(row.delta, places(selection)) + _paired_error(row, selection),
         str(row.n_iter + 1) if not row.failed else "",
         _verdict(row, selection),
         f"no better than {row.nested}" if row.nested else "",
     ]
 
 
-def _paired(row: Row, selection: Selection) -> str:
+def _paired_error(row: Row, selection: Selection) -> str:
     error = paired_error(row, selection.chosen)
     return "" if error is None else f" ± {error:.2g}"
 

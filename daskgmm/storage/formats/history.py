@@ -78,10 +78,10 @@ class History(BaseModel):
 
     def with_entry(self, entry: Entry, forget: float) -> History:
         """Return the history with a further job, for which the rows before count by `forget`."""
-        return History(entries=(*(_scaled(one, forget) for one in self.entries), entry))
+        return History(entries=(*(_scale(one, forget) for one in self.entries), entry))
 
 
-def _scaled(entry: Entry, forget: float) -> Entry:
+def _scale(entry: Entry, forget: float) -> Entry:
     rows = entry.rows.model_copy(update={"share": forget * entry.rows.share})
     return entry.model_copy(update={"rows": rows})
 

@@ -25,7 +25,9 @@ def save_beginning(beginning: Beginning, path: Path) -> None:
     facts["curves"] = [asdict(curve) for curve in beginning.curves]
     rows = {RECORD_ROWS: beginning.rows, RECORD_WEIGHTS: beginning.row_weights}
     kept = {
-        _typed(spec, values.dtype.name): values for spec, values in rows.items() if values is not None and values.size
+        _with_dtype(spec, values.dtype.name): values
+        for spec, values in rows.items()
+        if values is not None and values.size
     }
     arrays = {**kept, RECORD_RANGE: np.stack([beginning.minimum, beginning.maximum])}
     save_plain(path, "record", {"beginning": facts, _TYPES: {spec.name: spec.dtype for spec in kept}}, arrays)
@@ -76,11 +78,11 @@ def _read(path: Path) -> tuple[dict[str, Any], Arrays]:
 def _specs(facts: Mapping[str, Any]) -> list[ArraySpec]:
     """Return the arrays that are stored: what there is of rows, and their range."""
     types = facts[_TYPES]
-    rows = [_typed(spec, types[spec.name]) for spec in (RECORD_ROWS, RECORD_WEIGHTS) if spec.name in types]
+    rows = [_with_dtype(spec, types[spec.name]) for spec in (RECORD_ROWS, RECORD_WEIGHTS) if spec.name in types]
     return [RECORD_RANGE, *rows]
 
 
-def _typed(spec: ArraySpec, dtype: str) -> ArraySpec:
+def _with_dtype(spec: ArraySpec, dtype: str) -> ArraySpec:
     return replace(spec, dtype=dtype, fill_value=0)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from ...core.scoring.prediction import Prediction
 from ...filesystem.checksums import Checksum
-from ...filesystem.location import make_directory, writing, written_at_once
-from ...filesystem.retry import retried, sendable
+from ...filesystem.location import make_directory, write_at_once, writing
+from ...filesystem.retry import retry, sendable
 from ...sources.base import Keys
 from ..run.finished_parts import Region, mark_done
 from ..run.staging import Unfinished
@@ -43,7 +43,7 @@ class TableWriter:
         columns = {name: keys[name] for name in keys.column_names} | self._columns(prediction)
         table = pa.table(columns).replace_schema_metadata({"daskgmm": json.dumps(self.attributes)})
         with sendable(), writing(self.folder):
-            retried(lambda: self._write(region, table))
+            retry(lambda: self._write(region, table))
 
     def _write(self, region: Region, table: Any) -> None:
         import pyarrow.parquet as pq
@@ -51,7 +51,7 @@ class TableWriter:
         file, name = BytesIO(), f"{TABLE}/part-{region[0].start:015d}.parquet"
         pq.write_table(table, file)
         content = file.getvalue()
-        with written_at_once(self.folder / name) as path:
+        with write_at_once(self.folder / name) as path:
             path.write_bytes(content)
         mark_done(self.folder, region, {name: Checksum.of(content)})
 

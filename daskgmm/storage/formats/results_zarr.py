@@ -26,7 +26,7 @@ from ...filesystem.location import (
     written_whole,
     zarr_store,
 )
-from ...filesystem.retry import retried, sendable
+from ...filesystem.retry import retry, sendable
 from ...filesystem.zarr_internals import Buffer, BufferPrototype, StoreWrapper
 from ...sources.base import Coordinate
 from ..run.directory import OutputOptions
@@ -220,7 +220,7 @@ class ZarrWriter:
 
     def __call__(self, region: Region, prediction: Prediction) -> None:
         with sendable(), writing(self.folder):
-            retried(lambda: self._write(region, prediction))
+            retry(lambda: self._write(region, prediction))
 
     def _write(self, region: Region, prediction: Prediction) -> None:
         shape = tuple(one.stop - one.start for one in region)

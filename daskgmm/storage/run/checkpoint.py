@@ -29,7 +29,7 @@ from ...errors import DataError
 from ...events import Listener, Notice, ignore
 from ...filesystem.checksums import seal, unseal
 from ...filesystem.location import make_directory, remove, write_durably, writing
-from ...filesystem.retry import reason, retried
+from ...filesystem.retry import reason, retry
 from ..schema import (
     CHECKPOINT_HISTORY,
     CHECKPOINT_SUMS,
@@ -71,7 +71,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         before = _names(folder)
         path = folder / f"{int(before[-1][:8]) + 1 if before else 1:08d}.checkpoint"
         data = to_bytes(checkpoint)
-        retried(lambda: write_durably(path, data))
+        retry(lambda: write_durably(path, data))
         kept = {*before[1 - _KEPT :], path.name}
         for one in list(folder.iterdir()):
             if one.name not in kept:  # older ones, and what a process that was killed had begun
@@ -129,7 +129,7 @@ def _names(folder: Path) -> list[str]:
 
 def _read(path: Path) -> bytes:
     try:
-        return retried(path.read_bytes)
+        return retry(path.read_bytes)
     except Exception as error:  # stores raise errors of many classes
         raise DataError(f"{path} cannot be read: {reason(error)}") from None
 

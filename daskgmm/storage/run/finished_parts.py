@@ -57,7 +57,7 @@ def whole_regions(folder: Path, locate: Callable[[str], Path] | None = None) -> 
 
     `locate` gives the place of a file by its name in the folder, where some are elsewhere.
     """
-    names = sorted(listed(folder / DONE))
+    names = sorted(list_names(folder / DONE))
     with ThreadPoolExecutor(_N_THREADS) as threads:
         whole = list(threads.map(lambda name: _is_whole(folder / DONE / name, locate or folder.joinpath), names))
     return frozenset(name for name, is_whole in zip(names, whole, strict=True) if is_whole)
@@ -65,7 +65,7 @@ def whole_regions(folder: Path, locate: Callable[[str], Path] | None = None) -> 
 
 def regions_in(folder: Path) -> dict[str, Checksums]:
     """Return the files of each region that is marked as written; raise DataError where a marker is damaged."""
-    names = sorted(listed(folder / DONE))
+    names = sorted(list_names(folder / DONE))
     with ThreadPoolExecutor(_N_MARKERS) as threads:
         markers = threads.map(lambda name: _read(folder / DONE / name), names)
         return {marker.name: marker.files for marker in markers}
@@ -104,7 +104,7 @@ def name_of(region: Region) -> str:
     return "-".join(f"{one.start}" for one in region)
 
 
-def listed(folder: Path) -> frozenset[str]:
+def list_names(folder: Path) -> frozenset[str]:
     """Return the names in a folder; none where there is no folder."""
     return frozenset(_names(folder))
 

@@ -31,7 +31,7 @@ class Written:
     newest: float | None  # time of the last write that can be seen, seconds since 1970
 
 
-def written_by(work: Leftover) -> Written:
+def find_written(work: Leftover) -> Written:
     """Return what an unfinished job has written; what it takes away meanwhile counts as not there."""
     return Written(
         configuration=_configuration(work.folder / CONFIG),

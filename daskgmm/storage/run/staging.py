@@ -36,7 +36,7 @@ from ...filesystem.location import (
 from ...filesystem.retry import reason
 from ..schema import is_chunk_of_results
 from .checkpoint import CHECKPOINTS
-from .finished_parts import DONE, Region, listed, name_of, whole_regions
+from .finished_parts import DONE, Region, list_names, name_of, whole_regions
 from .manifest import MANIFEST, Plan, write_manifest
 
 _LOGGER = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Unfinished:
                     remove(self.path / name)
                 make_directory(self.path / DONE)
                 _write_plan(self.path / _RESULTS, plan)
-            written, done = listed(self.path / DONE), whole_regions(self.path)
+            written, done = list_names(self.path / DONE), whole_regions(self.path)
             for name in written - done:
                 remove(self.path / DONE / name)
         if done:
@@ -87,7 +87,7 @@ def is_unfinished(directory: Path) -> bool:
     folder = directory / FOLDER
     if not (folder / PLAN).exists():
         return False
-    return (folder / _REOPENED).exists() or any(listed(folder / name) for name in (DONE, CHECKPOINTS))
+    return (folder / _REOPENED).exists() or any(list_names(folder / name) for name in (DONE, CHECKPOINTS))
 
 
 def reopen(directory: Path, plan: Plan, results: Plan, put: Callable[[Path], None]) -> None:
@@ -118,7 +118,7 @@ def leftover(directory: Path) -> Leftover | None:
         plan = _PLAN_TYPE.validate_json((folder / PLAN).read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-    return Leftover(folder, plan, len(listed(folder / DONE)), (folder / COMPLETE).exists())
+    return Leftover(folder, plan, len(list_names(folder / DONE)), (folder / COMPLETE).exists())
 
 
 def waits_for_its_place(directory: Path) -> bool:
@@ -182,7 +182,7 @@ def _complete(folder: Path, replaced: tuple[str, ...]) -> _Complete:
     write_manifest(folder, _read_plan(folder / PLAN), _read_plan(folder / _RESULTS), files)
     names.append(MANIFEST)
     files[MANIFEST] = Checksum.of((folder / MANIFEST).read_bytes())
-    removed, n_regions = sorted(set(replaced) - set(names)), len(listed(folder / DONE))
+    removed, n_regions = sorted(set(replaced) - set(names)), len(list_names(folder / DONE))
     complete = _Complete(placed=names, removed=removed, files=files, n_regions=n_regions)
     with written_whole(folder / COMPLETE) as temporary:
         temporary.write_text(complete.model_copy(update={"checksum": complete.own_checksum}).model_dump_json(indent=1))

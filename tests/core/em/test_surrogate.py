@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from daskgmm.core.em.loop import EMOptions, State, Trial, iterate
-from daskgmm.core.em.surrogate import suggested
+from daskgmm.core.em.surrogate import propose_surrogate_step
 from daskgmm.core.init.starts import in_memory
 from daskgmm.core.mixture.mixture import Mixture
 from tests import oracles
@@ -29,7 +29,7 @@ def data(covariance_type="full", n=20_000, n_sample=4_000, weighted=False, sprea
 def test_a_suggestion_gains_no_less_than_a_step_of_em_and_about_what_it_says(covariance_type, weighted):
     whole, sample, mixture = data(covariance_type, weighted=weighted)
     (statistics,) = whole((mixture,))
-    suggestion = suggested(sample, whole.survey, Trial(mixture, statistics=statistics), EM)
+    suggestion = propose_surrogate_step(sample, whole.survey, Trial(mixture, statistics=statistics), EM)
     plain = iterate(State(whole.survey, (Trial(mixture),)), whole, EMOptions(1e-12, 1)).best.history
     gained = whole((suggestion.mixture,))[0].mean_log_likelihood - plain[0]
     assert gained > 0.95 * (plain[1] - plain[0])
@@ -40,7 +40,7 @@ def test_fits_that_are_suggested_their_next_mixture_take_fewer_passes_to_the_sam
     whole, sample, mixture = data()
 
     def suggest(trial, far):
-        return suggested(sample, whole.survey, trial, EM, far)
+        return propose_surrogate_step(sample, whole.survey, trial, EM, far)
 
     alone, led = (
         iterate(State(whole.survey, (Trial(mixture),)), whole, EM, **more).best for more in ({}, {"suggest": suggest})
@@ -56,10 +56,10 @@ def test_nothing_is_suggested_for_components_far_apart_for_their_sizes():
     whole = in_memory(np.random.default_rng(1).permutation(rows), None)
     sample = in_memory(whole.rows[:500], None)
     mixture = Mixture("full", np.full(2, 0.5), np.array([[0.0, 0.0], [1e8, 1e8]]), np.array([np.eye(2)] * 2))
-    assert suggested(sample, whole.survey, Trial(mixture, statistics=whole((mixture,))[0]), EM) is None
+    assert propose_surrogate_step(sample, whole.survey, Trial(mixture, statistics=whole((mixture,))[0]), EM) is None
 
 
 def test_nothing_is_suggested_while_a_component_is_empty():
     whole, sample, mixture = data()
     empty = Mixture("full", np.array([0.5, 0.5, 0.0]), mixture.means, mixture.covariances)
-    assert suggested(sample, whole.survey, Trial(empty, statistics=whole((empty,))[0]), EM) is None
+    assert propose_surrogate_step(sample, whole.survey, Trial(empty, statistics=whole((empty,))[0]), EM) is None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from daskgmm.core.em.loop import EMOptions
-from daskgmm.core.init.splitting import grown, partitions, refined, seeded, short_runs, splits
+from daskgmm.core.init.splitting import grow, partitions, refine_finalists, short_runs, splits, start_candidate
 from daskgmm.core.init.starts import SeedOptions, in_memory
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.errors import SingularCovarianceError
@@ -22,7 +22,7 @@ def chain(sample, covariance_type, sizes, n_init=2):
     found, smaller = {}, None
     for k in sizes:
         options = SeedOptions(k, covariance_type, n_init=n_init, em=EM)
-        smaller = seeded(sample, options, partitions(sample, options, range(n_init)), smaller)
+        smaller = start_candidate(sample, options, partitions(sample, options, range(n_init)), smaller)
         found[k] = smaller[0]
     return found
 
@@ -61,7 +61,7 @@ def test_growth_alone_finds_clusters_one_after_the_other():
     sample = in_memory(clusters(), None)
     mixture = Mixture("full", np.ones(1), clusters().mean(axis=0)[None], np.cov(clusters().T)[None])
     options = SeedOptions(4, em=EM)
-    found = short_runs(sample, options, grown(sample, options, mixture))
+    found = short_runs(sample, options, grow(sample, options, mixture))
     assert max(sorted(trial.mixture.means.round().astype(int).tolist()) == [[0, 0], [0, 8], [8, 0], [8, 9]]
                for trial in found)  # fmt: skip
 
@@ -78,9 +78,9 @@ def test_a_start_that_is_not_regular_is_passed_over_and_all_such_are_an_error():
 def test_a_failure_is_handed_on_as_a_value_and_the_next_size_starts_afresh():
     sample = in_memory(clusters(), None)
     failure = SingularCovarianceError("why")
-    assert refined(sample, SeedOptions(2, em=EM), failure) is failure
+    assert refine_finalists(sample, SeedOptions(2, em=EM), failure) is failure
     options = SeedOptions(4, em=EM)
-    (trial,) = seeded(sample, options, partitions(sample, options, range(2)), failure)
+    (trial,) = start_candidate(sample, options, partitions(sample, options, range(2)), failure)
     assert trial.mixture.n_components == 4
 
 

@@ -19,7 +19,7 @@ from daskgmm.core.init.starts import (
     in_memory,
     mode_widths,
     nearest,
-    ranked,
+    rank,
     refine,
     restart,
     sample_size,
@@ -226,7 +226,7 @@ def test_moves_lead_away_from_the_one_gaussian_fit_of_many_rows(faithful, init_p
     """As many rows as the smallest sample has; sums over so many make all random parts alike."""
     model, first = ModelOptions(3, "tied"), survey(faithful)
     by_means = FitOptions(init_params="kmeans").seeding(model, first)
-    fitted = ranked([restart(in_memory(faithful, None), by_means, seed) for seed in range(4)])[0].mixture
+    fitted = rank([restart(in_memory(faithful, None), by_means, seed) for seed in range(4)])[0].mixture
     options = FitOptions(init_params=init_params).seeding(model, first)
     rows, _ = fitted.sample(50_000, np.random.default_rng(1))
     sample = in_memory(rows, None)
@@ -239,12 +239,12 @@ def test_ranked_puts_the_best_first_and_keeps_the_order_of_equals():
     mixture = Mixture(*oracles.random_parameters("full", 2, 2))
     trials = [Trial(mixture, history=(level,)) for level in (-3.0, -2.0, -5.0, -2.0)]
     failure = SingularCovarianceError("no")
-    assert [id(one) for one in ranked([trials[0], failure, *trials[1:]])] == [id(trials[i]) for i in (1, 3, 0, 2)]
+    assert [id(one) for one in rank([trials[0], failure, *trials[1:]])] == [id(trials[i]) for i in (1, 3, 0, 2)]
 
 
 def test_ranked_raises_the_first_failure_where_all_failed():
     with pytest.raises(SingularCovarianceError, match="first"):
-        ranked([SingularCovarianceError("first"), SingularCovarianceError("second")])
+        rank([SingularCovarianceError("first"), SingularCovarianceError("second")])
 
 
 def test_a_restart_that_collapses_stops_there_and_names_the_remedy():

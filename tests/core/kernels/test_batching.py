@@ -5,7 +5,7 @@ import pytest
 
 from daskgmm.core.em.e_step import expect
 from daskgmm.core.kernels import batching as stacks
-from daskgmm.core.kernels.batching import stacked
+from daskgmm.core.kernels.batching import batch_by_map
 from daskgmm.core.kernels.natural_parameters import Centred, prepare
 from daskgmm.core.mixture.data_summary import survey
 from daskgmm.core.mixture.mixture import Mixture
@@ -22,13 +22,13 @@ def coefficients(*wanted, dtype=np.float64):
 
 def test_mixtures_of_one_feature_map_make_a_stack_whatever_their_order():
     mixtures = coefficients(("full", 2), ("diag", 1), ("full", 3), ("tied", 2), ("diag", 4))
-    assert stacked(mixtures) == [(0, 2), (1, 4), (3,)]
+    assert batch_by_map(mixtures) == [(0, 2), (1, 4), (3,)]
 
 
 def test_a_stack_holds_no_more_components_than_fit_the_cache(monkeypatch):
     monkeypatch.setattr(stacks, "MOST_COMPONENTS", 5)
     mixtures = coefficients(("full", 2), ("full", 3), ("full", 1), ("full", 7), ("full", 2))
-    assert stacked(mixtures) == [(0, 1), (2,), (3,), (4,)]
+    assert batch_by_map(mixtures) == [(0, 1), (2,), (3,), (4,)]
 
 
 def test_mixtures_of_another_precision_or_with_own_centres_stay_apart():
@@ -36,7 +36,7 @@ def test_mixtures_of_another_precision_or_with_own_centres_stay_apart():
     own_centres = prepare(narrow, SURVEY)
     assert isinstance(own_centres, Centred)
     mixtures = (*coefficients(("full", 2)), own_centres, *coefficients(("full", 2), dtype=np.float32))
-    assert stacked(mixtures) == [(0,), (1,), (2,)]
+    assert batch_by_map(mixtures) == [(0,), (1,), (2,)]
 
 
 @pytest.mark.parametrize("most", [1, 4, 256])

@@ -9,7 +9,7 @@ from sklearn.datasets import load_iris
 
 from daskgmm.core.em.loop import EMOptions, State, Trial, iterate
 from daskgmm.core.init.starts import in_memory
-from daskgmm.core.mixture.covariance import ALL_TYPES, FAMILIES, STRUCTURES, named, same_family
+from daskgmm.core.mixture.covariance import ALL_TYPES, FAMILIES, STRUCTURES, same_family, types_of
 from daskgmm.core.mixture.floor import Floor
 from daskgmm.core.mixture.mixture import Mixture, project
 from tests import oracles
@@ -187,14 +187,14 @@ def test_components_with_one_covariance_keep_it_when_some_are_replaced(name):
 
 
 def test_names_and_patterns_lead_to_types_in_their_order_without_twins():
-    assert named("all") == FAMILIES
-    assert named(["E*I", "VVV"]) == ("EII", "EEI", "EVI", "VVV")
-    assert named(["full", "VVV", "tied", "E"]) == ("full", "tied", "E")
-    assert named("?V?") == ("EVI", "VVI", "EVE", "VVE", "EVV", "VVV")
+    assert types_of("all") == FAMILIES
+    assert types_of(["E*I", "VVV"]) == ("EII", "EEI", "EVI", "VVV")
+    assert types_of(["full", "VVV", "tied", "E"]) == ("full", "tied", "E")
+    assert types_of("?V?") == ("EVI", "VVI", "EVE", "VVE", "EVV", "VVV")
     with pytest.raises(
         ValueError, match=r"'X\*' is no covariance type and fits none: give all, .*or some of full, tied"
     ):
-        named(["full", "X*"])
+        types_of(["full", "X*"])
     assert set(STRUCTURES) == set(ALL_TYPES)
     assert same_family("full", "VVV")
     assert not same_family("VVI", "VVV")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from daskgmm.core.mixture.covariance import STRUCTURES, named
+from daskgmm.core.mixture.covariance import STRUCTURES, types_of
 from daskgmm.core.mixture.low_rank import LowRankMatrices, family_options
 from daskgmm.core.mixture.matrices import DenseMatrices
 from daskgmm.errors import SingularCovarianceError
@@ -66,9 +66,9 @@ def test_noise_of_zero_is_singular(matrices):
 
 
 def test_names_and_options_are_each_others_inverse():
-    assert named(["low_rank_4_common", "full"]) == ("low_rank_4_common", "full")
+    assert types_of(["low_rank_4_common", "full"]) == ("low_rank_4_common", "full")
     options = {"covariance_type": "low_rank", "n_factors": 4, "factor_noise": "common"}
     assert family_options("low_rank_4_common") == options
     for wrong in ("low_rank", "low_rank_0", "low_rank_x", "low_rank_4_own"):
         with pytest.raises(ValueError, match="is no covariance type"):
-            named(wrong)
+            types_of(wrong)
