@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import FrameType
 
 EXIT_CODES = {
@@ -28,21 +31,35 @@ class Interrupted(KeyboardInterrupt):
         return f"stopped by {signal.Signals(self.args[0]).name}"
 
 
+_AGAIN = 0.1  # seconds after which what Python has ignored is raised again
+
+
 @contextmanager
 def signals_raised() -> Iterator[None]:
-    """Within it, the first signal raises Interrupted in the main thread, and a second one ends the process at once."""
+    """Raise Interrupted in the main thread at the first signal within the block; end the process at a second one.
+
+    An error that follows the signal comes of taking the job apart: Interrupted is raised in its place, with its notes.
+    What is raised where Python ignores errors, in a finalizer, is raised again a moment later.
+    """
     if threading.current_thread() is not threading.main_thread():  # others get no signals
         yield
         return
-    before = {number: signal.signal(number, _interrupt) for number in EXIT_CODES}
+    received: list[int] = []
+    before = {number: signal.signal(number, partial(_interrupt, received)) for number in EXIT_CODES}
     try:
-        yield
+        with _ignored_is_raised_again(received):
+            yield
+    except Exception as error:
+        if not received:
+            raise
+        raise _interruption(received[0], error) from error
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(received: list[int], number: int, frame: FrameType | None) -> None:
+    received.append(number)
     for one in EXIT_CODES:
         signal.signal(one, _end)
     raise Interrupted(number)
@@ -50,3 +67,41 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _end(number: int, frame: FrameType | None) -> None:
     os._exit(EXIT_CODES[signal.Signals(number)])
+
+
+def _interruption(number: int, error: Exception) -> Interrupted:
+    """Return the interruption that led to an error, with the notes of the error."""
+    interrupted = Interrupted(number)
+    for note in getattr(error, "__notes__", ()):
+        interrupted.add_note(note)
+    return interrupted
+
+
+@contextmanager
+def _ignored_is_raised_again(received: list[int]) -> Iterator[None]:
+    """Send a signal again within the block if its exception was raised where Python can only ignore it."""
+    before, timers = sys.unraisablehook, ExitStack()
+
+    def send_again(unraisable: sys.UnraisableHookArgs) -> None:
+        error = unraisable.exc_value
+        if not isinstance(error, Interrupted):
+            before(unraisable)
+            return
+        signal.signal(error.args[0], partial(_interrupt, received))
+        again = threading.Timer(_AGAIN, _send_to_main_thread, error.args)
+        timers.callback(again.cancel)
+        again.start()
+
+    sys.unraisablehook = send_again
+    try:
+        with timers:
+            yield
+    finally:
+        sys.unraisablehook = before
+
+
+def _send_to_main_thread(number: int) -> None:
+    if hasattr(signal, "pthread_kill"):  # which wakes it, too
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        _thread.interrupt_main(signal.Signals(number))

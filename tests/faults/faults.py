@@ -381,6 +381,17 @@ RARER = [  # tried in the loop only: they differ little from others, and tests s
     Fault("workers with a lifetime", nothing, ADDRESS, workers=LIFETIME),
     Fault("client killed", client_killed(in_pass), message="", code=-signal.SIGKILL),
     Fault("SIGINT to all processes", to_the_group(in_pass, signal.SIGINT), message="stopped by SIGINT", code=130),
+    Fault(
+        "SIGINT to all processes in the prediction",
+        to_the_group(in_predict, signal.SIGINT),
+        message="stopped by SIGINT",
+        code=130,
+    ),
+    Fault(
+        "SIGUSR1 to all processes in the prediction",
+        to_the_group(in_predict, signal.SIGUSR1),
+        message="stopped by SIGUSR1",
+    ),
     Fault("worker frozen in the prediction", reader(in_predict, signal.SIGSTOP), FREEZING),
     Fault("scheduler killed in the survey", scheduler(in_survey), ADDRESS, LOST),
     Fault("scheduler killed in the prediction", scheduler(in_predict), ADDRESS, LOST),
