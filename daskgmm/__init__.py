@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .estimators.bootstrap import bootstrap
     from .estimators.gaussian_mixture import GaussianMixture
     from .estimators.likelihood_ratio import likelihood_ratio_test
+    from .estimators.merged_runs import merge_runs
     from .estimators.saved_model import load_model
     from .estimators.selector import GaussianMixtureSelector
 
@@ -29,6 +30,7 @@ __all__ = [
     "bootstrap",
     "likelihood_ratio_test",
     "load_model",
+    "merge_runs",
 ]
 
 _HOMES = {
@@ -38,6 +40,7 @@ _HOMES = {
     "bootstrap": "daskgmm.estimators.bootstrap",
     "likelihood_ratio_test": "daskgmm.estimators.likelihood_ratio",
     "load_model": "daskgmm.estimators.saved_model",
+    "merge_runs": "daskgmm.estimators.merged_runs",
 }
 
 _MOVED = {  # modules that scripts import by the paths that they had before 0.1

@@ -7,21 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import TypeAdapter
 
 from ..chunked.fingerprint import fingerprint_of
-from ..chunked.rows import Region, Rows
+from ..chunked.rows import Rows
 from ..config import Config
 from ..core.mixture.data_summary import Survey
 from ..errors import ConfigurationError, DataError
 from ..filesystem.location import is_url, public
 from ..sources import DataOptions, Source, open_source
 from ..sources.part import part_of
-from ..storage.formats.history import History, SeenRows
+from ..storage.formats.history import History, SeenRows, regions_of_store
 
 _OF_NO_ROW = {"columns", "weights", "labels", "mask", "missing", "given", "keep", "missing_chunks", "storage_options"}
-_SAME = 1e-9  # of the range of a column, by which means of the same rows in other chunks may differ
 _DATA = TypeAdapter(DataOptions)
 
 
@@ -111,51 +109,14 @@ def seen_rows(rows: Rows, survey: Survey, fingerprints: tuple[str, ...], data: D
     )
 
 
-def check_unseen(new: SeenRows, history: History) -> None:
-    """Raise DataError if new rows, or a chunk of them, were seen before, wherever they were stored."""
-    known = {name: one for one in history.rows for name in one.fingerprints}
-    for region, name in zip(_regions(new), new.fingerprints, strict=True):
-        if name in known:
-            raise DataError(
-                f"rows {region[0].start:,} to {region[0].stop:,} of {new.path} are rows of {known[name].path} that the "
-                "run has seen: leave them out, or give update.repeat=true to count them twice"
-            )
-    for one in history.rows:
-        if _alike(one, new):
-            raise DataError(
-                f"the {new.n_rows:,} rows of {new.path} are those of {one.path} that the run has seen, in another "
-                "order or other chunks: name others, or give update.repeat=true to count them twice"
-            )
-
-
-def _alike(one: SeenRows, other: SeenRows) -> bool:
-    """Return whether rows have the same number, weight, range and mean."""
-    if (one.n_rows, one.n_features, one.minimum, one.maximum) != (
-        other.n_rows,
-        other.n_features,
-        other.minimum,
-        other.maximum,
-    ):
-        return False
-    extent = np.subtract(one.maximum, one.minimum)
-    same_mean = np.abs(np.subtract(one.mean, other.mean)) <= _SAME * extent
-    return bool(same_mean.all()) and abs(one.weight_sum - other.weight_sum) <= _SAME * one.weight_sum
-
-
 def check_old_rows(rows: Rows, before: tuple[SeenRows, ...], name: str) -> None:
     """Raise DataError unless the last chunk that was seen of a store, `rows` of all of it, is as it was."""
     last = max(before, key=lambda one: one.stop)
-    if fingerprint_of(rows, _regions(last, last.first)[-1]) != last.fingerprints[-1]:
+    if fingerprint_of(rows, regions_of_store(last)[-1]) != last.fingerprints[-1]:
         raise DataError(
             f"{name} has grown, but rows before {last.stop:,} are not those that the run has seen: it is another "
             "store; give update.repeat=true to take all of its rows as new ones"
         )
-
-
-def _regions(seen: SeenRows, first: int = 0) -> list[Region]:
-    """Return the part of the grid that each chunk holds, from step `first` of the first axis on."""
-    regions = Rows.regions_of(seen.chunks)
-    return [(slice(one.start + first, one.stop + first), *others) for one, *others in regions]
 
 
 def old_sources(history: History, config: Config) -> Iterator[tuple[SeenRows, Source]]:

@@ -38,7 +38,7 @@ from ..observers.mlflow import tracked
 from ..observers.recorder import Recorder, beginning_of, mend_record
 from ..report.drift import drift_lines
 from ..sources import open_source
-from ..storage.formats.history import Entry, History, read_history, write_history
+from ..storage.formats.history import Entry, History, check_unseen, read_history, write_history
 from ..storage.formats.model import fingerprint, save_model
 from ..storage.formats.provenance import save_beginning, save_course
 from ..storage.run.checkpoint_policy import checkpointing
@@ -49,7 +49,7 @@ from .plan import plan_fit, rows_of
 from .report import leave_finished, report_of_fit
 from .resume import find_finished_update, read_fitted, update_plan
 from .scoring import check_clusters, options_of, write_scores
-from .seen_rows import NewRows, check_old_rows, check_unseen, new_rows, old_sources, seen_rows
+from .seen_rows import NewRows, check_old_rows, new_rows, old_sources, seen_rows
 from .session import opened
 
 
@@ -162,7 +162,7 @@ def update_rows(
         seen = seen_rows(rows, summary.survey, summary.fingerprints, config.data, new.first)
         if not config.update.repeat:
             _check_rows(new, config, run)
-            check_unseen(seen, run.history)
+            check_unseen(seen, run.history, "update.repeat=true")
         update = update_of(summary.survey, run.model.state, run.kept, config.model, config.fit, config.update.forget)
         state = checkpoints.before.states.get("fit")
         if state is None:

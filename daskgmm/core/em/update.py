@@ -13,8 +13,10 @@ models, Journal of the Royal Statistical Society B 71).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,6 +161,26 @@ class Update:
             self.before.entropy + new.entropy,
             self.before.weight_sum + new.weight_sum,
         )
+
+
+def merge_kept(
+    parts: Sequence[tuple[Mixture, KeptStatistics]],
+    infer: Callable[[Survey], Inference],
+    floor_of: Callable[[Survey], Floor],
+) -> tuple[Mixture, KeptStatistics]:
+    """Return the state of the rows of several states together, an M-step on their statistics, and what is kept of them.
+
+    Components are those of the same number. The log-likelihood that is kept is a lower bound, as that of an update.
+    """
+    steps = np.minimum.reduce([kept.survey.steps for _, kept in parts])
+    survey = reduce(add, (replace(kept.survey, steps=steps) for _, kept in parts))
+    moments = reduce(add, (kept.moments for _, kept in parts))
+    inference = infer(survey)
+    state = inference.estimate(parts[0][0], moments, floor_of(survey))
+    gaps = (free_energy_gap(mixture, kept, infer(kept.survey)) for mixture, kept in parts)
+    level = float(expected_log_joint(inference.natural_parameters(state), moments).sum()) + sum(gaps)
+    entropy, weight_sum = (sum(getattr(kept, name) for _, kept in parts) for name in ("entropy", "weight_sum"))
+    return state, KeptStatistics(survey, moments, level, entropy, weight_sum)
 
 
 def begin_update(

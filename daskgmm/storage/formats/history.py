@@ -9,8 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from ...chunked.rows import Region, Rows
 from ...core.scoring.drift import Drift
 from ...errors import DataError
 from ...filesystem.checksums import read_sealed, seal
@@ -109,3 +111,43 @@ def updates(history: History | None) -> tuple[tuple[str, int, Drift], ...]:
     """Return path, number and drift of the new rows of each update that a model has had, the first one first."""
     entries = () if history is None else history.entries
     return tuple((one.rows.path, one.rows.n_rows, one.drift) for one in entries if one.drift is not None)
+
+
+_SAME = 1e-9  # of the range of a column, by which means of the same rows in other chunks may differ
+
+
+def check_unseen(new: SeenRows, history: History, remedy: str) -> None:
+    """Raise DataError if rows, or a chunk of them, are in a history, wherever they were stored.
+
+    `remedy` is the option by which they count twice.
+    """
+    known = {name: one for one in history.rows for name in one.fingerprints}
+    for region, name in zip(regions_of_store(new), new.fingerprints, strict=True):
+        if name in known:
+            raise DataError(
+                f"rows {region[0].start:,} to {region[0].stop:,} of {new.path} are rows of {known[name].path} that "
+                f"were seen before: leave them out, or give {remedy} to count them twice"
+            )
+    for one in history.rows:
+        if _alike(one, new):
+            raise DataError(
+                f"the {new.n_rows:,} rows of {new.path} are those of {one.path} that were seen before, in another "
+                f"order or other chunks: name others, or give {remedy} to count them twice"
+            )
+
+
+def _alike(one: SeenRows, other: SeenRows) -> bool:
+    """Return whether rows have the same number, weight, range and mean."""
+    exact = ((rows.n_rows, rows.n_features, rows.minimum, rows.maximum) for rows in (one, other))
+    if next(exact) != next(exact):
+        return False
+    extent = np.subtract(one.maximum, one.minimum)
+    same_mean = np.abs(np.subtract(one.mean, other.mean)) <= _SAME * extent
+    return bool(same_mean.all()) and abs(one.weight_sum - other.weight_sum) <= _SAME * one.weight_sum
+
+
+def regions_of_store(seen: SeenRows) -> list[Region]:
+    """Return the part of the store's grid that each chunk holds."""
+    return [
+        (slice(one.start + seen.first, one.stop + seen.first), *others) for one, *others in Rows.regions_of(seen.chunks)
+    ]

@@ -1,0 +1,85 @@
+"""Merge models of different rows, by the statistics that their fits keep: no row is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.em.fitted_model import Model
+from ..core.em.inference import Inference
+from ..core.em.update import KeptStatistics, merge_kept
+from ..core.mixture.covariance import same_family
+from ..core.mixture.data_summary import Survey
+from ..core.mixture.mixture import Mixture
+from ..core.options.fitted import FittedOptions
+from ..core.scoring.matching import compare
+from ..errors import ConfigurationError, DataError
+from .checks import check_same_features
+from .update import check_updatable
+
+_LEAST_OVERLAP = 0.2  # Bhattacharyya coefficient of components that are one
+_STOP_REASON = "merged from the statistics of two runs by an M-step: fit from it, or update it, to go on"
+
+
+def merge_models(first: Model, second: Model) -> Model:
+    """Return the model of the rows of two models, in the order of the first one's components; raise if it cannot be.
+
+    Components are matched one to one, those without rows in the order in which they come.
+    """
+    options = _check_mergeable(first, second)
+    order = _matched(first.mixture, second.mixture)
+    parts = [(first.state, _kept(first)), (second.state.take(order), _kept(second).take(order))]
+
+    def infer(survey: Survey) -> Inference:
+        return options.fit.em(options.model, survey).inference
+
+    state, kept = merge_kept(parts, infer, options.model.floor)
+    n_iter = first.summary.n_iter + second.summary.n_iter
+    return Model.of_state(state, infer(kept.survey), kept, first, _STOP_REASON, converged=False, n_iter=n_iter)
+
+
+def _kept(model: Model) -> KeptStatistics:
+    if model.kept is None:
+        raise DataError("a model has kept no statistics of its rows, so it cannot be merged: fit it again")
+    return model.kept
+
+
+def _check_mergeable(first: Model, second: Model) -> FittedOptions:
+    """Return the options of both models; raise ConfigurationError or DataError unless they are of one kind."""
+    for one in (first, second):
+        check_updatable(one.mixture)
+        _kept(one)
+    options, others = (FittedOptions.of_plain(one.options or {}) for one in (first, second))
+    pairs: dict[str, tuple[Any, Any]] = {
+        "n_components": (first.mixture.n_components, second.mixture.n_components),
+        "covariance_type": (first.mixture.covariance_type, second.mixture.covariance_type),
+        "number of features": (first.mixture.n_features, second.mixture.n_features),
+        "inference": (options.fit.inference, others.fit.inference),
+        "prior": (options.model.prior, others.model.prior),
+    }
+    for name, (here, there) in pairs.items():
+        if here != there and not (name == "covariance_type" and same_family(str(here), str(there))):
+            raise ConfigurationError(f"models of different {name} cannot be merged: {here} and {there}")
+    check_same_features(first.feature_names, second.feature_names)
+    return options
+
+
+def _matched(first: Mixture, second: Mixture) -> NDArray[np.intp]:
+    """Return for each component of the first mixture the number of that of the second, (k,).
+
+    Raises DataError if a component has no counterpart: the sum of both would be a component of neither.
+    """
+    found = compare(first, second)
+    for match in found.matches:
+        if (overlap := float(np.exp(-match.distance))) < _LEAST_OVERLAP:
+            raise DataError(
+                f"component {match.first} of the first model has no counterpart in the second: the nearest left, "
+                f"{match.second}, overlaps it by {overlap:.2g}, and {_LEAST_OVERLAP:g} is the least; fit all rows"
+            )
+    order = np.full(first.n_components, -1, dtype=np.intp)
+    for match in found.matches:
+        order[match.first] = match.second
+    order[order < 0] = np.setdiff1d(np.arange(first.n_components), order)
+    return order
