@@ -288,13 +288,19 @@ class MixtureEstimator(
 
     def _keep(self, best: Trial, inference: Inference = MAXIMUM_LIKELIHOOD, kept: KeptStatistics | None = None) -> None:
         """Set the attributes that a fit has led to."""
-        self._set_mixture(inference.plug_in(best.mixture))
         self.converged_, self.n_iter_ = best.stop is StopReason.CONVERGED, best.n_iter
         self.lower_bounds_ = list(best.history)
         self.lower_bound_ = best.history[-1]
-        self._summary, self._kept = FitSummary.of(best, inference, kept), kept
+        self._set_state(best.mixture, inference, FitSummary.of(best, inference, kept), kept)
+
+    def _set_state(
+        self, state: Mixture, inference: Inference, summary: FitSummary, kept: KeptStatistics | None
+    ) -> None:
+        """Set the attributes that the state of a fit gives."""
+        self._set_mixture(inference.plug_in(state))
+        self._summary, self._kept = summary, kept
         if isinstance(inference, Variational):
-            set_fitted_posterior(self, best, inference)
+            set_fitted_posterior(self, state, inference)
 
     def _set_model(self, model: Model) -> None:
         """Set the attributes that all fits have, by a model."""
@@ -313,6 +319,10 @@ class MixtureEstimator(
 
     def _mixture(self) -> Mixture:
         return mixture_of(self)
+
+    def _state(self) -> Mixture:
+        """Return the mixture from which a fit goes on: of a posterior, its state."""
+        return self._mixture() if self._posterior is None else self._posterior.state(self._mixture())
 
     def _score(self, X: Any, result: Result, clusters: tuple[int, ...] | None = None) -> Any:
         lazy, wrap = self._result(X, result, clusters)

@@ -24,7 +24,6 @@ from .base import (
     CONSTRAINTS,
     CONSTRAINTS_OF_ONE_MIXTURE,
     Missing,
-    MixtureEstimator,
     Resolution,
     SampleSize,
     warn_unless_converged,
@@ -32,6 +31,7 @@ from .base import (
 from .parameters import copy_fitted, fitted_options, parameters_of
 from .posterior import set_posterior
 from .sklearn_internals import Interval, StrOptions, fit_context
+from .update import UpdateMixin
 from .validation import as_tuples, resolution_option
 
 DefaultType = Literal["full", "tied", "diag", "spherical"]
@@ -44,7 +44,7 @@ _OF_PRIOR = {  # parameters that are values of a prior by another name
 }
 
 
-class BayesianGaussianMixture(MixtureEstimator):
+class BayesianGaussianMixture(UpdateMixin):
     """Gaussian mixture by variational Bayes, on NumPy, dask, xarray or zarr data of any size.
 
     Weights have a Dirichlet distribution or a Dirichlet process as prior, means and precisions a Normal-Wishart
@@ -247,9 +247,7 @@ class BayesianGaussianMixture(MixtureEstimator):
 
     def _start(self, n_features: int) -> Start:
         """Return where EM starts: at the posterior of the last fit, or at restarts."""
-        if self._resumes(n_features) and self._posterior is not None:
-            return Start(self._posterior.state(self._mixture()))
-        return Start()
+        return Start(self._state()) if self._resumes(n_features) else Start()
 
     def _check_prior(self, d: int) -> None:
         """Raise ValueError, in scikit-learn's words, unless the prior has the shapes of d features."""

@@ -26,7 +26,6 @@ from .base import (
     CONSTRAINTS,
     CONSTRAINTS_OF_ONE_MIXTURE,
     Missing,
-    MixtureEstimator,
     Resolution,
     SampleSize,
     warn_unless_converged,
@@ -37,7 +36,7 @@ from .update import UpdateMixin
 from .validation import check_given, noise_option, prior_of, resolution_option, values_of_prior
 
 
-class GaussianMixture(UpdateMixin, FactorsMixin, MixtureEstimator):
+class GaussianMixture(UpdateMixin, FactorsMixin):
     """Gaussian mixture fitted by EM, on NumPy, dask, xarray or zarr data of any size.
 
     The objective is the mean log-likelihood (1 / N) sum_n log sum_k weights_k N(x_n | means_k, covariances_k), subject
@@ -308,6 +307,8 @@ class GaussianMixture(UpdateMixin, FactorsMixin, MixtureEstimator):
             known["prior"] = values_of_prior(options.model.prior)
         own = cls(**known)
         own._set_model(model)
+        if model.posterior is not None:
+            own._kept = None  # statistics of a posterior are for the other estimator to go on with
         return own
 
     @classmethod

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.em.loop import Trial
 from ..core.em.variational import Posterior, Variational
+from ..core.mixture.mixture import Mixture
 
 
 def set_posterior(estimator: Any, posterior: Posterior) -> None:
@@ -17,13 +17,13 @@ def set_posterior(estimator: Any, posterior: Posterior) -> None:
     estimator.degrees_of_freedom_ = freedom if estimator._mixture().structure.layout.stacked else float(freedom[0])
 
 
-def set_fitted_posterior(estimator: Any, best: Trial, inference: Variational) -> None:
-    """Set the attributes of the posterior that a fit has led to, of its prior and of its bound."""
-    set_posterior(estimator, inference.posterior(best.mixture))
-    prior, values = inference.prior, inference.prior.of(best.mixture)
-    estimator.weight_concentration_prior_ = prior.concentration(best.mixture.n_components)
+def set_fitted_posterior(estimator: Any, state: Mixture, inference: Variational) -> None:
+    """Set the attributes of the posterior of a fit's state, of its prior and of its bound, which the summary has."""
+    set_posterior(estimator, inference.posterior(state))
+    prior, values = inference.prior, inference.prior.of(state)
+    estimator.weight_concentration_prior_ = prior.concentration(state.n_components)
     estimator.mean_precision_prior_ = values.mean_precision
     estimator.mean_prior_ = values.mean
     estimator.degrees_of_freedom_prior_ = values.degrees_of_freedom
     estimator.covariance_prior_ = values.scale if values.scale.ndim else float(values.scale)
-    estimator.evidence_lower_bound_ = best.history[-1] * estimator._summary.weight_sum
+    estimator.evidence_lower_bound_ = estimator._summary.evidence_lower_bound

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core.em.fitted_model import Model
 from ..storage.formats.model import load_model as load_plain_model
+from .bayesian_mixture import BayesianGaussianMixture
 from .gaussian_mixture import GaussianMixture
 from .summary import ModelTable
 
@@ -21,7 +22,8 @@ class SavedModel(Model):
     @cached_property
     def estimator(self) -> GaussianMixture:
         """The model as an estimator."""
-        return GaussianMixture.from_model(self)
+        kind = GaussianMixture if self.posterior is None else BayesianGaussianMixture
+        return kind.from_model(self)
 
     def predict(self, X: Any) -> Any:
         """Return the most probable component of each row, (n,) or (...,)."""

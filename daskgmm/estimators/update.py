@@ -7,6 +7,7 @@ from typing import Any, Self
 from sklearn.utils.validation import check_is_fitted
 
 from ..chunked.read_ahead import ready
+from ..core.em.fitted_model import FitSummary
 from ..core.em.update import KeptStatistics
 from ..core.mixture.mixture import Mixture
 from ..core.options.fit import FitOptions, ModelOptions
@@ -23,6 +24,8 @@ from ..fitting.update import (
 from .base import MixtureEstimator
 from .labels import read_labels
 from .validation import check_warm_start
+
+_STEPWISE = "stopped after a step of stepwise EM: its figures are those of the last batch, for all rows"
 
 
 class UpdateMixin(MixtureEstimator):
@@ -41,10 +44,10 @@ class UpdateMixin(MixtureEstimator):
         """
         check_forget(forget)
         kept, model, options = self._known()
-        old = self._mixture()
+        old, state = self._mixture(), self._state()
         rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)
         with ready(rows, keep=True) as held:
-            update = prepare_update(held, old, kept, model, options, forget)
+            update = prepare_update(held, state, kept, model, options, forget)
             best = run_update(held, update, model, options).best
             self._keep(best, update.base, update.kept(best))
             self.drift_ = measure_drift(held, old, self._mixture(), kept.mean_log_likelihood)
@@ -53,7 +56,8 @@ class UpdateMixin(MixtureEstimator):
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Take a step of stepwise EM on a batch of rows X (n, d), read once; return self.
 
-        The first batch is fitted as `fit` does. The result depends on the order of the calls alone.
+        The first batch is fitted as `fit` does, and `converged_` is that fit's. The result depends on the order of the
+        calls alone. Bounds and criteria are then those of the last batch, for all rows.
 
         Raises ConfigurationError if a later batch has labels y, as `fit` takes them.
         """
@@ -64,10 +68,11 @@ class UpdateMixin(MixtureEstimator):
         if read_labels(y, rows.grid) is not None:
             raise ConfigurationError("labels y are for the first batch alone: leave them out, or fit all rows at once")
         with ready(rows, keep=True) as held:
-            mixture, self._kept = step_update(held, self._mixture(), kept, model, options)
-        self._set_mixture(mixture)
+            state, kept, inference = step_update(held, self._state(), kept, model, options)
         self.n_iter_ += 1
-        self.lower_bound_ = self._kept.mean_log_likelihood
+        summary = FitSummary.of_state(state, inference, kept, _STEPWISE, n_iter=self.n_iter_)
+        self._set_state(state, inference, summary, kept)
+        self.lower_bound_ = kept.mean_log_likelihood
         self.lower_bounds_ = [*self.lower_bounds_, self.lower_bound_]
         return self
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.em.fitted_model import Model
+from ..core.em.fitted_model import FitSummary, Model
 from ..core.em.inference import Inference
 from ..core.em.update import KeptStatistics, merge_kept
+from ..core.em.variational import Variational
 from ..core.mixture.covariance import same_family
 from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
@@ -36,8 +37,11 @@ def merge_models(first: Model, second: Model) -> Model:
         return options.fit.em(options.model, survey).inference
 
     state, kept = merge_kept(parts, infer, options.model.floor)
-    n_iter = first.summary.n_iter + second.summary.n_iter
-    return Model.of_state(state, infer(kept.survey), kept, first, _STOP_REASON, converged=False, n_iter=n_iter)
+    inference, n_iter = infer(kept.survey), first.summary.n_iter + second.summary.n_iter
+    summary = FitSummary.of_state(state, inference, kept, _STOP_REASON, n_iter=n_iter)
+    posterior = inference.posterior(state) if isinstance(inference, Variational) else None
+    mixture, names = inference.plug_in(state), first.feature_names
+    return Model(mixture, names, summary, posterior=posterior, kept=kept, options=first.options)
 
 
 def _kept(model: Model) -> KeptStatistics:

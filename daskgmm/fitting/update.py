@@ -10,6 +10,7 @@ from ..chunked.data_summary import survey_and_sample
 from ..chunked.drift import density_moments
 from ..chunked.e_step import Expectation
 from ..chunked.rows import Rows
+from ..core.em.inference import Inference
 from ..core.em.loop import EMOptions, State, Trial, iterate
 from ..core.em.m_step import component_moments
 from ..core.em.update import KeptStatistics, Update, begin_update, blend
@@ -103,8 +104,10 @@ def step_on_all(
 
 def step_update(
     rows: Rows, mixture: Mixture, kept: KeptStatistics, model: ModelOptions, options: FitOptions
-) -> tuple[Mixture, KeptStatistics]:
-    """Return the state after a step of stepwise EM on a batch, which is read twice, and what is kept of all rows."""
+) -> tuple[Mixture, KeptStatistics, Inference]:
+    """Return the state after a step of stepwise EM on a batch, which is read twice, what is kept of all rows, and the
+    inference of which it is the state.
+    """
     update = prepare_update(rows, mixture, kept, model, options, 1.0)
     expect = Expectation(rows, update.survey, options.compute_dtype)
     (statistics,) = expect((update.base.natural_parameters(mixture),))
@@ -113,4 +116,5 @@ def step_update(
     weight_sum = kept.weight_sum + statistics.weight_sum
     of_each = weight_sum / statistics.weight_sum  # what the batch says of a row is taken for all
     level, entropy = of_each * statistics.log_likelihood, of_each * statistics.entropy
-    return state, KeptStatistics(update.total, moments, level, entropy, weight_sum, kept.n_batches + 1)
+    kept = KeptStatistics(update.total, moments, level, entropy, weight_sum, kept.n_batches + 1)
+    return state, kept, update.base

@@ -77,7 +77,6 @@ def test_what_cannot_go_on_is_refused(old):
         fitted(old[:100]).update(old[:100], forget=2.0)
     with pytest.raises(DataError, match="nothing is known"):
         GaussianMixture.from_sklearn(fitted(old[:100]).to_sklearn()).update(old[:100])
-    assert not hasattr(BayesianGaussianMixture(), "partial_fit")
 
 
 def test_rows_with_missing_values_update_as_in_one_fit():
@@ -183,3 +182,23 @@ def test_the_bound_of_an_update_is_below_the_log_likelihood_of_all_rows(old):
     model = fitted(old).update(new)
     every = model.score(np.concatenate([old, new]))
     assert every - 1e-3 < model.lower_bound_ <= every
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+def test_a_posterior_goes_on(old, tmp_path, covariance_type):
+    new, every = draw(400, 12), np.concatenate([old[:2_000], draw(400, 12)])
+    options = {"n_components": 4, "covariance_type": covariance_type, "tol": 1e-8, "random_state": 0}
+    model = BayesianGaussianMixture(**options).fit(old[:2_000])
+    model.save(tmp_path / "model.zarr")
+    loaded, refit = BayesianGaussianMixture.load(tmp_path / "model.zarr"), BayesianGaussianMixture(**options).fit(every)
+    before = model.evidence_lower_bound_
+    model.update(new)
+    assert (np.diff(model.lower_bounds_) >= 0).all()
+    assert model.evidence_lower_bound_ < before
+    assert refit.evidence_lower_bound_ - 5 < model.evidence_lower_bound_ < refit.evidence_lower_bound_ + 5
+    np.testing.assert_array_equal(loaded.update(new).weights_, model.weights_)
+    assert model.mean_precision_.sum() == pytest.approx(2_400 + 4)
+    batch = BayesianGaussianMixture(**options).partial_fit(old[:2_000]).partial_fit(new)
+    assert refit.score(every) - batch.score(every) < 0.05
+    with pytest.raises(DataError, match="nothing is known"):
+        GaussianMixture.load(tmp_path / "model.zarr").update(new)

@@ -74,6 +74,27 @@ class FitSummary:
             evidence_lower_bound=(trial.history[-1] * weight_sum if isinstance(inference, Variational) else None),
         )
 
+    @classmethod
+    def of_state(
+        cls, state: Mixture, inference: Inference, kept: KeptStatistics, stop_reason: str, *, n_iter: int
+    ) -> FitSummary:
+        """Return the summary of a state of rows that are known by their statistics alone, which has not converged."""
+        found = criteria(kept.log_likelihood, kept.entropy, state.n_parameters, kept.weight_sum)
+        objective = (kept.log_likelihood + inference.penalty(state)) / kept.weight_sum
+        return cls(
+            log_likelihood=kept.mean_log_likelihood,
+            weight_sum=kept.weight_sum,
+            aic=found.aic,
+            bic=found.bic,
+            icl=found.icl,
+            n_iter=n_iter,
+            converged=False,
+            stop_reason=stop_reason,
+            empty_components=state.empty,
+            objective=objective if inference.regularised else None,
+            evidence_lower_bound=objective * kept.weight_sum if isinstance(inference, Variational) else None,
+        )
+
 
 @dataclass(frozen=True)
 class Anomaly:
@@ -94,38 +115,6 @@ class Model:
     posterior: Posterior | None = None  # of the parameters, of which the mixture has the means
     kept: KeptStatistics | None = None  # of the fitted rows, by which the fit can go on with new ones
     options: Mapping[str, Any] | None = None  # of the fit, as JSON has them
-
-    @classmethod
-    def of_state(
-        cls,
-        state: Mixture,
-        inference: Inference,
-        kept: KeptStatistics,
-        like: Model,
-        stop_reason: str,
-        *,
-        converged: bool,
-        n_iter: int,
-    ) -> Model:
-        """Return the model of a state of rows that are known by their statistics; names and options as `like` has."""
-        found = criteria(kept.log_likelihood, kept.entropy, state.n_parameters, kept.weight_sum)
-        objective = (kept.log_likelihood + inference.penalty(state)) / kept.weight_sum
-        posterior = inference.posterior(state) if isinstance(inference, Variational) else None
-        summary = FitSummary(
-            log_likelihood=kept.mean_log_likelihood,
-            weight_sum=kept.weight_sum,
-            aic=found.aic,
-            bic=found.bic,
-            icl=found.icl,
-            n_iter=n_iter,
-            converged=converged,
-            stop_reason=stop_reason,
-            empty_components=state.empty,
-            objective=objective if inference.regularised else None,
-            evidence_lower_bound=None if posterior is None else objective * kept.weight_sum,
-        )
-        mixture, options = inference.plug_in(state), like.options
-        return cls(mixture, like.feature_names, summary, posterior=posterior, kept=kept, options=options)
 
     @classmethod
     def of(
