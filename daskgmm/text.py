@@ -15,6 +15,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else plural}"
 
 
+def counted_workers(number: int, noun: str, threads: int) -> str:
+    """Return workers with their threads: 1 local worker with 2 threads; 4 workers with 1 thread each."""
+    return f"{counted(number, noun)} with {counted(threads, 'thread')}{' each' if number != 1 else ''}"
+
+
 def with_precision(value: float, deviation: float) -> str:
     """Return a number down to the second digit of its standard deviation: 1,700,000,012.3 of a deviation of 2.5.
 

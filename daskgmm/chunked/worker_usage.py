@@ -6,9 +6,12 @@ import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import dask
 import psutil
 from dask.system import CPU_COUNT
 from distributed import Client, default_client
+
+from ..concurrency import COMPUTE_THREADS, current_execution
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -18,7 +21,7 @@ _PATIENCE = 10.0  # seconds for the answers of all workers: one that is frozen n
 class Usage(NamedTuple):
     """What a process has used since it began."""
 
-    threads: int
+    threads: int  # that compute; others read ahead
     cpu_seconds: float  # of user and system
     resident_bytes: int
 
@@ -31,7 +34,9 @@ def usage() -> Mapping[str, Usage]:
     try:
         client = default_client()
     except ValueError:
-        return {"this process": Usage(CPU_COUNT, *_own_usage())}
+        execution = current_execution()
+        n_threads = execution.n_threads if execution else None
+        return {"this process": _own_usage()._replace(threads=n_threads or CPU_COUNT)}
     try:
         workers = client.scheduler_info(n_workers=-1)["workers"]
         answers = client.sync(_ask_workers, client, callback_timeout=_PATIENCE)
@@ -39,9 +44,11 @@ def usage() -> Mapping[str, Usage]:
         _LOGGER.debug("workers reported no usage", exc_info=True)
         return {}
     return {
-        str(workers[address].get("name", address)): Usage(int(workers[address]["nthreads"]), *answer)
+        str(workers[address].get("name", address)): answer._replace(
+            threads=answer.threads or int(workers[address]["nthreads"])
+        )
         for address, answer in answers.items()
-        if address in workers and isinstance(answer, tuple)
+        if address in workers and isinstance(answer, Usage)
     }
 
 
@@ -49,7 +56,9 @@ async def _ask_workers(client: Client) -> Any:
     return await client.run(_own_usage, on_error="ignore")
 
 
-def _own_usage() -> tuple[float, int]:
+def _own_usage() -> Usage:
+    """Return what this process has used; 0 threads if nobody has said how many compute."""
     process = psutil.Process()
     times = process.cpu_times()
-    return times.user + times.system, int(process.memory_info().rss)
+    n_threads = int(dask.config.get(COMPUTE_THREADS, None) or 0)
+    return Usage(n_threads, times.user + times.system, int(process.memory_info().rss))

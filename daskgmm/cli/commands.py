@@ -354,10 +354,11 @@ def compare(run_dirs: tuple[str, ...]) -> None:
     if len(run_dirs) < 2:
         raise ConfigurationError(f"there is nothing to compare {run_dirs[0]} with: give two or more run directories")
     models = [load_finished(one) for one in run_dirs]
+    console = _console()
     if len(models) > 2:
-        _console().print(runs_table(models, run_dirs))
+        console.print(runs_table(models, run_dirs, console.width))
     else:
-        _console().print(comparison(models[0], models[1], (run_dirs[0], run_dirs[1])))
+        console.print(comparison(models[0], models[1], (run_dirs[0], run_dirs[1]), console.width))
 
 
 @main.command()

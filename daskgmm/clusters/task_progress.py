@@ -24,8 +24,11 @@ _PATIENCE = 2.0  # seconds for an answer of the scheduler
 
 
 @contextmanager
-def watched(client: Client | None) -> Iterator[Look]:
-    """Give a function that tells what goes on, each time that it is called, from any thread; None without an answer."""
+def watched(client: Client | None, compute_threads: int) -> Iterator[Look]:
+    """Give a function that tells what goes on, each time that it is called, from any thread; None without an answer.
+
+    Of the threads of each worker, compute_threads compute; others read ahead.
+    """
     if client is None:
         with _Tasks() as tasks:
             before = retries_here()
@@ -33,7 +36,7 @@ def watched(client: Client | None) -> Iterator[Look]:
         return
     retries = _Retries()
     client.subscribe_topic(TOPIC, retries)  # until the client is closed, which may have happened when this ends
-    yield lambda: _asked(client, retries.n)
+    yield lambda: _asked(client, compute_threads, retries.n)
 
 
 class _Tasks(Callback):  # type: ignore[misc] # dask is not typed
@@ -66,12 +69,13 @@ class _Retries:
         self.n += 1
 
 
-def _asked(client: Client, n_retries: int) -> Load | None:
+def _asked(client: Client, compute_threads: int, n_retries: int) -> Load | None:
     """Return what the scheduler says; None if it does not answer in time, or in an unexpected format."""
     try:
         threads, prefixes = client.sync(threads_and_task_states, client, callback_timeout=_PATIENCE)
         done, total = tasks_of_pass(prefixes)
-        return Load(len(threads), sum(threads.values()), done, total, n_retries)
+        n_threads = sum(min(one, compute_threads) for one in threads.values())
+        return Load(len(threads), n_threads, done, total, n_retries)
     except Exception:  # a scheduler that is busy or gone, or of another release: there is nothing to show
         _LOGGER.debug("the scheduler reported no progress", exc_info=True)
         return None

@@ -30,7 +30,7 @@ def performance_report(connection: Connection, output: OutputOptions) -> Iterato
         )
     with TemporaryDirectory() as folder:
         file = Path(folder) / PERFORMANCE
-        report = distributed.performance_report(str(file))
+        report = distributed.performance_report(str(file), mode="inline")  # it is read offline too
         report.__enter__()
         yield
         report.__exit__(None, None, None)  # it holds nothing; after an error it may wait for a lost scheduler

@@ -34,6 +34,7 @@ from ..storage.run.directory import (
     RunDirectory,
 )
 from ..yaml_text import parse_yaml
+from .status import unfinished
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -53,7 +54,10 @@ def draw_again(directory: Path) -> Path:
     """Draw report.html of a run that no job writes to meanwhile; return its path. Raises as `write_report`."""
     with reading(directory):
         if not (directory / MODEL).exists():
-            raise DataError(f"there is no fitted model in {directory}: a report is made of the run directory of a fit")
+            raise DataError(
+                unfinished(directory)
+                or f"there is no fitted model in {directory}: a report is made of the run directory of a fit"
+            )
         with RunDirectory(directory).locked(), _drawable(directory):
             return write_report(directory)
 

@@ -26,7 +26,7 @@ def opened(plan: FitPlan, listen: Listener) -> Iterator[Rows]:
     with (
         own_read_ahead(config.compute.read_ahead),
         _connected(config.cluster, listen) as connection,
-        watched(connection.client) as look,
+        watched(connection.client, config.cluster.compute_threads) as look,
     ):
         listen(Connected(connection.description, connection.dashboard, look))
         keep = fits(plan.rows, config.compute.persist)

@@ -68,13 +68,18 @@ def load_finished(run_dir: str) -> Model:
     try:
         return load_model(run_dir)
     except DataError:
-        found = status_of(run_dir)
-        if found.state in {"finished", "nothing"} or found.earlier_run:
-            raise
-        job, state = found.job or "job", _STATES[found.state].partition(":")[0]
-        raise DataError(
-            f"{public(run_dir)} has no model yet: its {job} is {state}; daskgmm status tells more"
-        ) from None
+        if message := unfinished(run_dir):
+            raise DataError(message) from None
+        raise
+
+
+def unfinished(run_dir: str | Path) -> str | None:
+    """Return what the job in a directory without a model is doing, in a line; None if no job is at work there."""
+    found = status_of(run_dir)
+    if found.state in {"finished", "nothing"} or found.earlier_run:
+        return None
+    job, state = found.job or "job", _STATES[found.state].partition(":")[0]
+    return f"{public(run_dir)} has no model yet: its {job} is {state}; daskgmm status tells more"
 
 
 def _status_of(directory: Path) -> RunStatus:

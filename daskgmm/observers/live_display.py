@@ -39,24 +39,28 @@ class Board:
     dashboard: str | None = None
     look: Callable[[], Load | None] | None = None
     load: Load | None = None  # when it was last looked at
+    reached: float = 0.0  # the largest share of the tasks that were done in this phase: the bar never runs backwards
     bar: Progress = field(default_factory=_bar)
 
     def __call__(self, event: Event) -> None:
         match event:
             case Phase(name):
-                self.phase = name
+                self.phase, self.reached = name, 0.0
                 self.bar.reset(self.bar.task_ids[0], total=None)
             case Connected(dashboard=dashboard, look=look):
                 self.dashboard, self.look = dashboard, look
             case Opened():
                 self.opened = event
             case Iteration():
-                self.iteration = event
+                self.iteration, self.reached = event, 0.0
 
     def __rich__(self) -> Group:
         load = self.load
-        total, done = (load.tasks or None, load.tasks_done) if load else (None, 0)
-        self.bar.update(self.bar.task_ids[0], description=self._what(), total=total, completed=done)
+        done = load.tasks_done / load.tasks if load and load.tasks else 0.0
+        self.reached = max(self.reached, done)
+        known = done == self.reached > 0  # a phase of several computations: how far all of it is cannot be known
+        self.bar.update(self.bar.task_ids[0], description=self._what(), completed=done)
+        self.bar.tasks[0].total = 1.0 if known else None  # an update leaves it as it is if it is None
         return Group(self.bar, *(Text(line, style="dim", overflow="ellipsis", no_wrap=True) for line in self.lines()))
 
     def lines(self) -> list[str]:

@@ -163,7 +163,7 @@ def test_a_submitted_fit_gives_the_same_bits_as_threads(slurm, tmp_path):
     config = write_config(tmp_path)
     job = finished(daskgmm("submit", config, "compute.chunk_bytes=1048576")).strip()
     assert slurm.wait_until_ended(job) == "COMPLETED", log_of(tmp_path, job)
-    assert "2 tasks of 1 workers with 1 threads each" in log_of(tmp_path, job)
+    assert "2 tasks of 1 worker with 1 thread" in log_of(tmp_path, job)
     assert bits(tmp_path / "run") == bits(of_threads(config, tmp_path, "compute.chunk_bytes=1048576"))
     assert not slurm.jobs()
 

@@ -61,7 +61,20 @@ def test_it_shows_all_that_the_events_tell():
 def test_the_bar_is_that_of_the_tasks_of_the_pass():
     board = board_after(Phase("fit"), load=LOAD)
     text_of(board)
-    assert (board.bar.tasks[0].completed, board.bar.tasks[0].total) == (3, 12)
+    assert (board.bar.tasks[0].completed, board.bar.tasks[0].total) == (0.25, 1)
+
+
+def test_the_bar_never_runs_backwards_within_a_phase():
+    board, shown_bars = board_after(Phase("seed"), load=LOAD), []
+    for done, tasks in ((3, 12), (9, 12), (1, 4), (4, 4), (0, 0), (1, 8)):
+        board.load = replace(LOAD, tasks_done=done, tasks=tasks)
+        text_of(board)
+        task = board.bar.tasks[0]
+        shown_bars.append(None if task.total is None else task.completed)
+    assert shown_bars == [0.25, 0.75, None, 1.0, None, None]
+    board(Phase("fit"))
+    text_of(board)
+    assert board.bar.tasks[0].completed == 0.125
 
 
 def test_rows_in_memory_are_not_read():

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -129,7 +130,9 @@ LOCAL = ("cluster.kind=local", "cluster.n_workers=1", "output.performance_report
 @needs_bokeh
 def test_the_performance_report_lies_in_the_run_directory_and_goes_with_it(job):
     run("fit", "job.yaml", *LOCAL)
-    assert "Dask Performance Report" in (job / "run" / "performance.html").read_text()
+    page = (job / "run" / "performance.html").read_text()
+    assert "Dask Performance Report" in page
+    assert not re.findall(r"""<(?:script|link rel="stylesheet")[^>]*(?:src|href)=["']https?:""", page)
     run("fit", "job.yaml", "--overwrite")
     assert not (job / "run" / "performance.html").exists()
 

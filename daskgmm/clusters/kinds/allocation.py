@@ -18,6 +18,7 @@ from distributed import Scheduler, SpecCluster
 
 from ...errors import ConfigurationError
 from ...options import STRICT, parse_size
+from ...text import counted, counted_workers
 from ..connection import Connection, client_of, connected
 from .batch import BatchWorkers, check_command
 
@@ -44,7 +45,9 @@ class Allocation(BatchWorkers):
         _check_inside()
         check_command("srun", self.kind)
         self.check_network(self.interface)
-        description = f"{self.tasks} tasks of {self.processes} workers with {self.compute_threads} threads each"
+        description = (
+            f"{counted(self.tasks, 'task')} of {counted_workers(self.processes, 'worker', self.compute_threads)}"
+        )
         scheduler = {"cls": Scheduler, "options": self.scheduler_options(self.interface)}
         with (
             SpecCluster(scheduler=scheduler, silence_logs="critical") as cluster,

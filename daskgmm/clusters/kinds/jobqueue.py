@@ -22,6 +22,7 @@ from pydantic import BeforeValidator, Field
 
 from ...errors import ConfigurationError
 from ...options import STRICT, TextPattern
+from ...text import counted, counted_workers
 from ..connection import Connection, client_of, connected
 from ..dask_internals import job_class, recording_refusals
 from ..memory_size import Memory
@@ -74,7 +75,8 @@ class JobQueue(BatchWorkers):
         package = _dask_jobqueue(self.kind)
         self.check_network(self._scheduler_network)
         description = (
-            f"{self.jobs} {self.kind} jobs of {self.processes} workers with {self.compute_threads} threads each"
+            f"{counted(self.jobs, f'{self.kind} job')} of "
+            f"{counted_workers(self.processes, 'worker', self.compute_threads)}"
         )
         with (
             self._submitted(package) as cluster,

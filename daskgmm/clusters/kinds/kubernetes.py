@@ -15,6 +15,7 @@ from pydantic import StringConstraints
 
 from ...concurrency import READ_AHEAD, n_reading_ahead
 from ...options import STRICT, parse_size
+from ...text import counted_workers
 from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, client_of, connected, worker_ttl
 from ..memory_size import Memory, check_memory
 from .dask_operator import dask_cluster_running
@@ -122,7 +123,7 @@ class Kubernetes:
         """Have the operator start the pods, make them the active scheduler, and delete them at the end."""
         n_ahead = n_reading_ahead(dask.config.get(READ_AHEAD, "auto"), self.threads_per_worker)
         manifest = dask_cluster(self, f"{self.name}-{uuid4().hex[:8]}", n_ahead)
-        description = f"{self.n_workers} Kubernetes workers with {self.threads_per_worker} threads each"
+        description = counted_workers(self.n_workers, "Kubernetes worker", self.threads_per_worker)
         leftovers: list[str] = []
         with (
             dask_cluster_running(manifest, self.namespace, self.start_timeout, leftovers) as cluster,

@@ -17,6 +17,7 @@ from distributed import SpecCluster, SSHCluster
 from ...concurrency import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from ...errors import ClusterLostError, ConfigurationError
 from ...options import STRICT
+from ...text import counted_workers
 from ..connection import (
     STALL_TIMEOUT,
     Connection,
@@ -89,7 +90,7 @@ class Ssh:
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """Start scheduler and workers, make them the active scheduler, and end them at the end."""
-        description = f"{self.n_processes} workers with {self.threads_per_worker} threads each on {self._where}"
+        description = f"{counted_workers(self.n_processes, 'worker', self.threads_per_worker)} on {self._where}"
         with (
             self._started() as cluster,
             connected(client_of(cluster), self, description, self.n_processes) as connection,

@@ -12,6 +12,7 @@ from dask.system import CPU_COUNT
 
 from ...concurrency import Execution, executing
 from ...options import STRICT
+from ...text import counted
 from ..connection import Connection
 
 
@@ -38,4 +39,4 @@ class Threads:
     def connect(self) -> Iterator[Connection]:
         """Compute on threads of this process what this thread computes."""
         with executing(Execution("threads", self.compute_threads)):
-            yield Connection(f"{self.compute_threads} threads of this process")
+            yield Connection(f"{counted(self.compute_threads, 'thread')} of this process")

@@ -9,22 +9,25 @@ from ...core.em.fitted_model import Model
 from ...core.scoring.matching import Comparison, compare, noise_weights
 from ...errors import DataError
 from ...text import counted, shown
+from .split_table import split_table
 
 _CAPTION = (
     "distance: Bhattacharyya, 0 where both are equal; mean: shift in pooled standard deviations, over all features and "
     "of the one that moved most; spread: ratio of the standard deviations"
 )
 
+_HEADINGS = ("A", "B", "distance", "weight", "change", "mean", "moved most", "spread")
 
-def comparison(first: Model, second: Model, names: tuple[str, str] = ("A", "B")) -> RenderableType:
-    """Return what differs between two fits; raise DataError where they are over other features."""
+
+def comparison(first: Model, second: Model, names: tuple[str, str] = ("A", "B"), width: int = 100) -> RenderableType:
+    """Return what differs between two fits for that many columns; raise DataError if they are over other features."""
     features = _features(first, second)
     result = compare(first.mixture, second.mixture)
     facts = Table(show_header=False, box=None)
     for letter, name, model in zip("AB", names, (first, second), strict=True):
         facts.add_row(letter, shown(name), _in_one_line(model))
     facts.add_row("", "weights", f"total variation {result.weight_variation:.4f}")
-    return Group(facts, "", _table(result, first, second, features))
+    return Group(facts, "", *split_table(_HEADINGS, _rows(result, first, second, features), width, n_keys=2), _CAPTION)
 
 
 def _features(first: Model, second: Model) -> tuple[str, ...]:
@@ -47,11 +50,10 @@ def _in_one_line(model: Model) -> str:
     )
 
 
-def _table(result: Comparison, first: Model, second: Model, features: tuple[str, ...]) -> Table:
-    table = Table("A", "B", "distance", "weight", "change", "mean", "moved most", "spread", caption=_CAPTION)
-    table.caption_justify = "left"
-    for one in result.matches:
-        table.add_row(
+def _rows(result: Comparison, first: Model, second: Model, features: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return a row for each pair of components, each that is left over, and the noise."""
+    rows: list[tuple[str, ...]] = [
+        (
             str(one.first),
             str(one.second),
             f"{one.distance:.4g}",
@@ -61,13 +63,16 @@ def _table(result: Comparison, first: Model, second: Model, features: tuple[str,
             f"{shown(features[one.moved_most])} {one.shift[one.moved_most]:+.3g}",
             f"x {one.spread_ratio:.3g}",
         )
+        for one in result.matches
+    ]
     for component in result.only_first:
         weight = first.mixture.weights[component]
-        table.add_row(str(component), "-", "", f"{weight:.4f}", f"{-weight:+.4f}")
+        rows.append((str(component), "-", "", f"{weight:.4f}", f"{-weight:+.4f}", "", "", ""))
     for component in result.only_second:
-        table.add_row("-", str(component), "", "0.0000", f"{second.mixture.weights[component]:+.4f}")
-    names = ["-" if one.mixture.noise is None else "noise" for one in (first, second)]
-    if "noise" in names:
+        weight = second.mixture.weights[component]
+        rows.append(("-", str(component), "", "0.0000", f"{weight:+.4f}", "", "", ""))
+    noise = ["-" if one.mixture.noise is None else "noise" for one in (first, second)]
+    if "noise" in noise:
         before, after = noise_weights(first.mixture, second.mixture)
-        table.add_row(*names, "", f"{before:.4f}", f"{after - before:+.4f}")
-    return table
+        rows.append((*noise, "", f"{before:.4f}", f"{after - before:+.4f}", "", "", ""))
+    return rows

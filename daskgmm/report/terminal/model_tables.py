@@ -9,23 +9,24 @@ from rich.table import Table
 from ...core.em.fitted_model import FitSummary, Model
 from ...core.mixture.mixture import Mixture
 from ...core.scoring.bhattacharyya import bhattacharyya_distances
-from ...text import counted, shown, two_digits, with_precision
+from ...text import counted, shorten_apart, shown, two_digits, with_precision
+from .split_table import split_table
 
 _MOST_FEATURES = 8  # whose means are shown
-_FIRST_COLUMN, _COLUMN = 14, 22  # characters of the tables of means
+_LONGEST_NAME = 22  # characters of a feature's name above its column
 _MOST_WORK = 2e10  # k^2 d^3 up to which the overlaps are computed: seconds
 
 
 def inspection(model: Model, width: int = 80) -> RenderableType:
     """Return what is known of a fit and its components, the heaviest first, for a terminal of that many columns."""
-    return Group(_facts(model), "", _components(model), *_means(model, width), _legend(model))
+    return Group(_facts(model), "", *_components(model, width), *_means(model, width), _legend(model))
 
 
 def summary_line(summary: FitSummary) -> str:
     """Return the fit in one line."""
     return (
-        f"log-likelihood {summary.log_likelihood:.6f} nats/row, BIC {summary.bic:,.3f} after {summary.n_iter} "
-        f"iterations; {summary.stop_reason}"
+        f"log-likelihood {summary.log_likelihood:.6f} nats/row, BIC {summary.bic:,.3f} after "
+        f"{counted(summary.n_iter, 'iteration')}; {summary.stop_reason}"
     )
 
 
@@ -57,35 +58,29 @@ def _facts(model: Model) -> Table:
     return table
 
 
-def _components(model: Model) -> Table:
+def _components(model: Model, width: int) -> list[Table]:
     mixture = model.mixture
-    table = Table("component", "weight", "expected rows", "nearest", "overlap")
     nearest = _nearest(mixture)
-    for component in _heaviest_first(mixture):
-        weight = mixture.weights[component]
-        rows = f"{weight * model.summary.weight_sum:,.0f}"
-        table.add_row(str(component), f"{weight:.4f}", rows, *nearest[component])
+    rows = [(str(one), *_size(model, mixture.weights[one]), *nearest[one]) for one in _heaviest_first(mixture)]
     if mixture.noise is not None:
-        weight = mixture.noise.weight
-        table.add_row("noise", f"{weight:.4f}", f"{weight * model.summary.weight_sum:,.0f}", "", "")
-    return table
+        rows.append(("noise", *_size(model, mixture.noise.weight), "", ""))
+    return split_table(("component", "weight", "expected rows", "nearest", "overlap"), rows, width)
+
+
+def _size(model: Model, weight: float) -> tuple[str, str]:
+    return f"{weight:.4f}", f"{weight * model.summary.weight_sum:,.0f}"
 
 
 def _means(model: Model, width: int) -> list[Table]:
     """Return tables of the features' means, side by side as far as they fit into the width."""
     mixture = model.mixture
     deviations = np.sqrt(mixture.variances)
-    names = _names(model)[:_MOST_FEATURES]
-    beside = max((width - _FIRST_COLUMN) // _COLUMN, 1)
-    tables = []
-    for at in range(0, len(names), beside):
-        some = range(at, min(at + beside, len(names)))
-        table = Table("component", *(names[i] for i in some))
-        for component in _heaviest_first(mixture):
-            cells = (_mean(float(mixture.means[component, i]), float(deviations[component, i])) for i in some)
-            table.add_row(str(component), *cells)
-        tables.append(table)
-    return tables
+    names = shorten_apart(_names(model)[:_MOST_FEATURES], _LONGEST_NAME)
+    rows = [
+        (str(one), *(_mean(float(mixture.means[one, i]), float(deviations[one, i])) for i in range(len(names))))
+        for one in _heaviest_first(mixture)
+    ]
+    return split_table(("component", *map(shown, names)), rows, width)
 
 
 def _mean(mean: float, deviation: float) -> str:
@@ -97,7 +92,7 @@ def _heaviest_first(mixture: Mixture) -> list[int]:
 
 
 def _names(model: Model) -> tuple[str, ...]:
-    return tuple(map(shown, model.feature_names or (f"x{i}" for i in range(model.mixture.n_features))))
+    return model.feature_names or tuple(f"x{i}" for i in range(model.mixture.n_features))
 
 
 def _nearest(mixture: Mixture) -> list[tuple[str, str]]:

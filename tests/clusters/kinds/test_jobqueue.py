@@ -272,7 +272,7 @@ def test_slurm_runs_workers_as_jobs_and_cancels_them_at_the_end(slurm, section, 
         wait_for(lambda: n_workers() == 2)
         assert list(slurm.jobs().values()) == ["RUNNING"] * 2
         assert set(default_client().run(dask.config.get, COMPUTE_THREADS).values()) == {1}
-        assert connection.description == "2 slurm jobs of 1 workers with 1 threads each"
+        assert connection.description == "2 slurm jobs of 1 worker with 1 thread"
     wait_for(lambda: not slurm.jobs())
 
 

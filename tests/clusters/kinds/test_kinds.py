@@ -44,7 +44,7 @@ def test_local_workers_have_threads_that_read_ahead_beside_those_that_compute(re
         (worker,) = client.scheduler_info(n_workers=-1)["workers"].values()
         assert worker["nthreads"] == n_threads
         assert list(client.run(dask.config.get, COMPUTE_THREADS).values()) == [2]
-    assert connection.description == "1 local workers with 2 threads each"
+    assert connection.description == "1 local worker with 2 threads"
 
 
 def test_local_workers_live_on_where_the_signals_of_a_job_reach_them():

@@ -115,6 +115,17 @@ def test_control_characters_in_the_name_of_a_feature_do_not_act():
     assert "?[2Ja" in text
 
 
+@pytest.mark.parametrize("width", [40, 50, 80, 120])
+def test_no_number_is_cut_at_any_width(width):
+    names = tuple(f"a_long_name_{i}" for i in range(3))
+    console = Console(file=io.StringIO(), width=width, soft_wrap=True)
+    console.print(comparison(model(mixture(k=3), names), model(mixture(k=4, seed=1), names), width=width))
+    lines = console.file.getvalue().splitlines()
+    assert not any("…" in line for line in lines)
+    assert max(len(line) for line in lines if line[:1] in set("┏┃┡│└")) <= width
+    assert sum("┏" in line for line in lines) == {40: 3, 50: 2, 80: 1, 120: 1}[width]
+
+
 def test_fits_over_other_features_are_refused():
     with pytest.raises(DataError, match="feature 1 is 'width' in one and 'depth' in the other"):
         comparison(model(mixture()), model(mixture(), ("length", "depth", "height")))

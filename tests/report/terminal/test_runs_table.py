@@ -25,6 +25,15 @@ def test_the_fit_of_the_smallest_bic_comes_first_and_says_whether_it_converged()
     assert lines[0][-1] == "no"
 
 
+def test_long_names_of_runs_are_folded_and_no_number_is_cut():
+    console = Console(width=50, record=True)
+    console.print(runs_table(models(), [f"a/very/long/path/to/a/run/{i}" for i in range(3)], 50))
+    text = console.export_text()
+    assert "…" not in text
+    for number in ("-50.00", "converged", "nats/row"):
+        assert number in text
+
+
 def test_the_command_takes_three_runs_and_refuses_one(tmp_path):
     for name, model in zip("abc", models(), strict=True):
         save_model(model, tmp_path / name / "model.zarr")
