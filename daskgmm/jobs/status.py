@@ -79,7 +79,7 @@ def unfinished(run_dir: str | Path) -> str | None:
     if found.state in {"finished", "nothing"} or found.earlier_run:
         return None
     job, state = found.job or "job", _STATES[found.state].partition(":")[0]
-    return f"{public(run_dir)} has no model yet: its {job} is {state}; daskgmm status tells more"
+    return f"{public(str(run_dir))} has no model yet: its {job} is {state}; daskgmm status tells more"
 
 
 def _status_of(directory: Path) -> RunStatus:
