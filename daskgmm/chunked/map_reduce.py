@@ -1,8 +1,13 @@
-"""One task for each block, then a tree of combinations in the order of the blocks, never of arrival."""
+"""One task for each block, then a tree of combinations in the order of the blocks, never of arrival.
+
+Where blocks are held in groups, one task does the part of this tree that is over its group.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import repeat
 from typing import Any
 from uuid import uuid4
 
@@ -23,19 +28,22 @@ from ..blas import single_threaded
 from ..concurrency import COMPUTE_THREADS, compute_slot, current_execution, slot_lent
 from ..errors import ClusterLostError
 from . import sizeof as sizes
+from .groups import GROUP, Groups, Held
 from .rows import CHUNK, Rows, align
 
 FAN_IN = 16
 
 sizes.register()
 
+Layer = dict[Any, Any]  # tasks by their keys
+Combine = Callable[[list[Any]], Any]
 ChunkFunction = Callable[..., Any]  # (rows (m, d), weights (m,) or None, argument shared by all, own argument) -> value
 
 
 def map_reduce(
     rows: Rows,
     chunk: ChunkFunction,
-    combine: Callable[[list[Any]], Any],
+    combine: Combine,
     shared: Any,
     own: Mapping[int, Any] | da.Array,
     name: str,
@@ -49,24 +57,65 @@ def map_reduce(
     """
     name = f"{name}-{uuid4().hex}"
     shared_key = f"{name}-shared"
-    layer: dict[Any, Any] = {shared_key: DataNode(shared_key, shared)}
-    keys: list[Any] = []
+    of_own = (own,) if isinstance(own, da.Array) else ()
+    arguments = _blocks_of(own) if isinstance(own, da.Array) else own
+    groups = rows.held_groups if len(arguments) == len(rows.block_sizes) else None
+    if groups is None:
+        layer, dependencies = _block_tasks(rows, name, chunk, shared_key, arguments), rows.arrays
+        first, fan_in = combine, FAN_IN
+    else:
+        n_levels, n_parts = _levels_in(groups.size)
+        work = partial(_on_group, chunk, combine, n_levels)
+        layer, dependencies = _group_tasks(groups, name, work, shared_key, list(arguments.values())), groups.held
+        first, fan_in = partial(_combine_parts, combine), FAN_IN // n_parts
+    root = _add_tree(layer, f"{name}-combine", first, combine, fan_in)
+    layer[shared_key] = DataNode(shared_key, shared)
+    return Delayed(
+        root, HighLevelGraph.from_collections(name, layer, dependencies=(*dependencies, *of_own)), layer=name
+    )
+
+
+def _block_tasks(rows: Rows, name: str, chunk: ChunkFunction, shared_key: str, own: Mapping[int, Any]) -> Layer:
+    """Return a task for each block, in their order."""
+    layer: Layer = {}
     block_keys = rows.block_keys
-    for number, argument in (_blocks_of(own) if isinstance(own, da.Array) else own).items():
+    for number, argument in own.items():
         block, weights = block_keys[number]
         key = (f"{name}{CHUNK}", number)
         weights_ref = None if weights is None else TaskRef(weights)
         layer[key] = Task(key, _on_block, chunk, TaskRef(block), weights_ref, TaskRef(shared_key), argument)
-        keys.append(key)
-    level = 0
+    return layer
+
+
+def _group_tasks(groups: Groups, name: str, work: Callable[..., Any], shared_key: str, own: Sequence[Any]) -> Layer:
+    """Return a task for each group of blocks, in their order."""
+    layer: Layer = {}
+    for first, held in zip(range(0, len(own), groups.size), groups.held, strict=True):
+        arguments = own[first : first + groups.size]
+        key = (f"{name}{GROUP}", first, first + len(arguments))
+        layer[key] = Task(key, work, TaskRef(held.key), TaskRef(shared_key), List(*arguments))
+    return layer
+
+
+def _levels_in(size: int) -> tuple[int, int]:
+    """Return how many levels of the tree are within a group of so many blocks, and how many parts are left of it."""
+    n_levels = 0
+    while size >= FAN_IN:
+        n_levels, size = n_levels + 1, size // FAN_IN
+    return n_levels, size
+
+
+def _add_tree(layer: Layer, name: str, first: Combine, combine: Combine, fan_in: int) -> Any:
+    """Add a tree of combinations of all tasks in their order; return its root. `first` and `fan_in` are of level 1."""
+    keys, level = list(layer), 0
     while len(keys) > 1 or level == 0:
         level += 1
-        groups = [keys[at : at + FAN_IN] for at in range(0, len(keys), FAN_IN)]
-        keys = [(f"{name}-combine", level, number) for number in range(len(groups))]
-        for key, group in zip(keys, groups, strict=True):
-            layer[key] = Task(key, combine, List(*(TaskRef(one) for one in group)))
-    collections = [one for one in (rows.array, rows.weights, own) if isinstance(one, da.Array)]
-    return Delayed(keys[0], HighLevelGraph.from_collections(name, layer, dependencies=collections), layer=name)
+        together = [keys[at : at + fan_in] for at in range(0, len(keys), fan_in)]
+        keys = [(name, level, number) for number in range(len(together))]
+        for key, parts in zip(keys, together, strict=True):
+            layer[key] = Task(key, first, List(*map(TaskRef, parts)))
+        first, fan_in = combine, FAN_IN
+    return keys[0]
 
 
 def _blocks_of(array: da.Array) -> dict[int, TaskRef]:
@@ -132,3 +181,20 @@ def _n_slots() -> int | None:
 def _on_block(chunk: ChunkFunction, block: NDArray[Any], weights: NDArray[Any] | None, shared: Any, own: Any) -> Any:
     flat = align(block).reshape(-1, block.shape[-1])
     return in_slot(chunk, flat, None if weights is None else align(weights).reshape(-1), shared, own)
+
+
+def _on_group(
+    chunk: ChunkFunction, combine: Combine, n_levels: int, held: Held, shared: Any, own: list[Any]
+) -> list[Any]:
+    """Return the parts that are left of a group after `n_levels` of the tree."""
+    blocks, weights = held
+    each = zip(blocks, weights or repeat(None, len(blocks)), own, strict=True)
+    with single_threaded():  # once for all blocks: it takes longer than a small one
+        parts = [_on_block(chunk, block, row_weights, shared, argument) for block, row_weights, argument in each]
+    for _ in range(n_levels):
+        parts = [combine(parts[at : at + FAN_IN]) for at in range(0, len(parts), FAN_IN)]
+    return parts
+
+
+def _combine_parts(combine: Combine, lists: list[list[Any]]) -> Any:
+    return combine([part for parts in lists for part in parts])

@@ -20,6 +20,7 @@ from ..core.arrays.blocks import check_numbers
 from ..core.arrays.naming import UNNAMED, Naming
 from ..errors import DataError
 from .chunk_plan import ChunkBytes, Stored, keep_or_plan, plan_chunks
+from .groups import GROUP, Groups, block_in, group_size, group_tasks, weights_in
 from .mask import presence
 
 Region = tuple[slice, ...]
@@ -39,6 +40,7 @@ class Rows:
     weights: da.Array | None = None  # (*grid)
     naming: Naming = UNNAMED  # of features, and of files along the first axis
     missing: bool = False  # whether NaN is a missing value, not a fault
+    groups: Groups | None = None  # of the blocks and their weights, if they are held so
 
     @classmethod
     def of(cls, array: da.Array, weights: da.Array | None = None, chunk_bytes: ChunkBytes = "auto") -> Rows:
@@ -139,14 +141,27 @@ class Rows:
         return [((self.array.name, *index, 0), weight) for index, weight in zip(indices, weights, strict=True)]
 
     @property
+    def held_groups(self) -> Groups | None:
+        """The groups that hold these blocks with these weights, None without."""
+        names = tuple(one.name for one in self.arrays)
+        return self.groups if self.groups is not None and self.groups.names == names else None
+
+    @property
+    def arrays(self) -> tuple[da.Array, ...]:
+        """The array and, if there are any, the weights."""
+        return (self.array,) if self.weights is None else (self.array, self.weights)
+
+    @property
     def _names(self) -> set[str]:
-        return {one.name for one in (self.array, self.weights) if one is not None}
+        return {one.name for one in self.arrays}
 
     def region_of(self, key: Any) -> Region | None:
         """Return the part of the grid of the block that a task reads, or works on, by its key; None for other tasks."""
         match key:
             case (str(name), int(number)) if name.endswith(CHUNK):
                 return self.regions[number]
+            case (str(name), int(first), int(stop)) if name.endswith(GROUP):
+                return _around(self.regions[first:stop])
             case (str(name), *index) if name.removesuffix(_HELD) in self._names:
                 edges = [np.concatenate([[0], np.cumsum(sizes)]).tolist() for sizes in self.array.chunks[:-1]]
                 return tuple(slice(edge[i], edge[i + 1]) for edge, i in zip(edges, index, strict=False))
@@ -160,21 +175,59 @@ class Rows:
 
     def fused(self) -> Rows:
         """Return the same rows with the reading of each block as one task, since every pass builds on this graph."""
-        if self.weights is None:
-            (array,) = dask.optimize(self.array)
-            return replace(self, array=array)
-        array, weights = dask.optimize(self.array, self.weights)
+        if self.weights is None or self.array.name not in self.weights.__dask_graph__().layers:
+            array, *weights = dask.optimize(*self.arrays)
+            return replace(self, array=array, weights=weights[0] if weights else None)
+        (array,) = dask.optimize(self.array)  # alone: weights that are made of the rows would read them once more
+        graph = HighLevelGraph.merge(self.weights.__dask_graph__(), array.__dask_graph__())
+        weights = da.Array(graph, self.weights.name, self.weights.chunks, meta=meta_from_array(self.weights))
         return replace(self, array=array, weights=weights)
 
     def persisted(self) -> Rows:
-        """Return the same rows held in the memory of the scheduler's workers, aligned for the kernel."""
-        arrays = [self.array] if self.weights is None else [self.array, self.weights]
-        held = (
-            one.map_blocks(align, name=one.name + _HELD, dtype=one.dtype, meta=meta_from_array(one)) for one in arrays
-        )
+        """Return the same rows held in the memory of the scheduler's workers, aligned for the kernel.
+
+        Many small blocks are held in groups, which are then the tasks of a pass.
+        """
+        held = self._align()
         execution = current_execution()
-        array, *weights = dask.persist(*held, **(execution.keywords() if execution else {}))
+        keywords = execution.keywords() if execution else {}
+        groups = held._group()
+        if groups is not None:
+            return _in_groups(held, groups.persisted(**keywords))
+        array, *weights = dask.persist(*held.arrays, **keywords)
+        return replace(held, array=array, weights=weights[0] if weights else None)
+
+    def _align(self) -> Rows:
+        array, *weights = (
+            one.map_blocks(align, name=one.name + _HELD, dtype=one.dtype, meta=meta_from_array(one))
+            for one in self.arrays
+        )
         return replace(self, array=array, weights=weights[0] if weights else None)
+
+    def _group(self) -> Groups | None:
+        """Return the groups of the blocks, not computed yet; None if one task for each block is as good."""
+        block_bytes = max(self.block_sizes) * (self.n_bytes // max(self.n_rows, 1))
+        size = group_size(len(self.block_sizes), block_bytes)
+        if size == 1:
+            return None
+        graph = HighLevelGraph.merge(*(one.__dask_graph__() for one in self.arrays))
+        blocks, weights = zip(*self.block_keys, strict=True)
+        names = tuple(one.name for one in self.arrays)
+        return group_tasks(graph, names, blocks, () if self.weights is None else weights, size)
+
+
+def _in_groups(rows: Rows, groups: Groups) -> Rows:
+    """Return rows whose blocks and weights are taken from groups."""
+    blocks, weights = zip(*rows.block_keys, strict=True)
+    array = groups.array(rows.array, blocks, block_in)
+    lazy_weights = None if rows.weights is None else groups.array(rows.weights, weights, weights_in)
+    return replace(rows, array=array, weights=lazy_weights, groups=groups)
+
+
+def _around(regions: list[Region]) -> Region:
+    """Return the smallest region that has several in it."""
+    axes = zip(*regions, strict=True)
+    return tuple(slice(min(one.start for one in axis), max(one.stop for one in axis)) for axis in axes)
 
 
 def align(block: NDArray[Any]) -> NDArray[Any]:

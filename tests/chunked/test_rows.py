@@ -203,6 +203,15 @@ def test_masked_rows_weigh_nothing(kind, weighted, masked):
     assert rows.weights.chunks == rows.array.chunks[:-1]
 
 
+@pytest.mark.parametrize("shape", [(60, 2), (60,)])
+def test_masked_rows_are_read_once_in_a_pass(shape):
+    readable = Readable(np.arange(np.prod(shape), dtype=float).reshape(shape))
+    rows = Rows.of_readable(readable, (10,), fill_values=(7.0,), chunk_bytes=240).fused()
+    weights = np.concatenate([weights for _, weights in blocks_of(rows)])
+    np.testing.assert_array_equal(weights, (readable.array.reshape(60, -1) != 7).all(axis=1))
+    assert len(readable.reads) == len(rows.block_sizes) > 1
+
+
 def test_a_column_of_one_axis_can_be_masked():
     rows = Rows.of_readable(Readable(np.array([1.0, -9.0, 2.0])), (3,), fill_values=(-9.0,))
     np.testing.assert_array_equal(rows.weights.compute(), [True, False, True])

@@ -1,0 +1,134 @@
+"""Groups of consecutive blocks that one worker holds, and that one task of a pass works on: for many small blocks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+import dask
+import dask.array as da
+from dask.array.utils import meta_from_array
+from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
+from dask.system import CPU_COUNT
+from dask.task_spec import DataNode, GraphNode, List, Task, TaskRef
+from distributed import Future, default_client
+from numpy.typing import NDArray
+
+from ..concurrency import current_execution
+
+GROUP = "-group"  # ends the name of tasks on several blocks: their keys are (name, first block, block after the last)
+LARGEST_GROUP = 256  # blocks
+_GROUP_BYTES = 64 * 2**20  # at most: what a worker that is lost, or a task that is moved, takes with it stays small
+_PER_THREAD = 8  # groups, at least: threads wait for the last one of a pass
+
+Key = Any  # of a task
+Held = tuple[list[NDArray[Any]], list[NDArray[Any]]]  # blocks of a group, and their weights (none without)
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Blocks in groups of `size`, a power of two, in their order; the last one may have fewer."""
+
+    names: tuple[str, ...]  # of the arrays that the blocks, and their weights, are of
+    size: int
+    held: tuple[Delayed, ...]  # a `Held` for each group
+
+    def persisted(self, **keywords: Any) -> Groups:
+        """Return the groups held in the memory of the scheduler's workers."""
+        return replace(self, held=dask.persist(*self.held, **keywords))
+
+    def array(self, like: da.Array, keys: Sequence[Key], take: Callable[[Held, int], NDArray[Any]]) -> da.Array:
+        """Return an array like another one, whose blocks have these keys and are taken from the groups."""
+        layer = {
+            key: Task(key, take, TaskRef(self.held[at // self.size].key), at % self.size) for at, key in enumerate(keys)
+        }
+        graph = HighLevelGraph.from_collections(like.name, layer, dependencies=self.held)
+        return da.Array(graph, like.name, like.chunks, meta=meta_from_array(like))
+
+
+def group_size(n_blocks: int, block_bytes: int) -> int:
+    """Return how many consecutive blocks one task should work on, by the threads that compute."""
+    n_threads, size = _computing_threads(), 1
+    while (
+        n_threads
+        and size < LARGEST_GROUP
+        and 2 * size * n_threads * _PER_THREAD <= n_blocks
+        and 2 * size * block_bytes <= _GROUP_BYTES
+    ):
+        size *= 2
+    return size
+
+
+def _computing_threads() -> int:
+    """Return the threads of the pool or of the workers there are; 0 for a cluster that has none yet."""
+    execution = current_execution()
+    if execution is not None and execution.n_threads:
+        return execution.n_threads
+    try:
+        workers = default_client().scheduler_info(n_workers=-1)["workers"].values()
+    except (ValueError, KeyError):  # there is no client, or one whose cluster never started
+        return int(CPU_COUNT)
+    return sum(int(worker["nthreads"]) for worker in workers)
+
+
+def group_tasks(
+    graph: Mapping[Key, Any], names: tuple[str, ...], blocks: Sequence[Key], weights: Sequence[Key], size: int
+) -> Groups | None:
+    """Return groups, not computed yet, each of which reads its blocks (and their weights) in one task.
+
+    `graph` has the tasks of the blocks. What several groups need stays a task of its own. None if workers hold blocks
+    already, wherever they are.
+    """
+    nodes = {key: _node(key, value) for key, value in graph.items()}
+    if None in nodes.values():
+        return None
+    spans = [(first, min(first + size, len(blocks))) for first in range(0, len(blocks), size)]
+    needed = [_needed(nodes, [*blocks[a:b], *weights[a:b]]) for a, b in spans]
+    uses = Counter(key for keys in needed for key in keys)
+    name = f"held-{uuid4().hex}{GROUP}"
+    layer = {key: node for key, node in nodes.items() if uses[key] > 1}
+    for (a, b), keys in zip(spans, needed, strict=True):
+        hold = Task((name, a, b), _hold, _refs(blocks[a:b]), _refs(weights[a:b]))
+        layer[name, a, b] = Task.fuse(*(nodes[key] for key in keys if uses[key] == 1), hold)
+    whole = HighLevelGraph.from_collections(name, layer)
+    return Groups(names, size, tuple(Delayed((name, a, b), whole, layer=name) for a, b in spans))
+
+
+def _node(key: Key, value: Any) -> GraphNode | None:
+    """Return what a graph has for a key as a node; None for what workers hold, and for what may be a legacy task."""
+    if isinstance(value, GraphNode):
+        return value
+    return None if isinstance(value, Future | tuple | str) else DataNode(key, value)
+
+
+def _needed(nodes: Mapping[Key, GraphNode], keys: Collection[Key]) -> list[Key]:
+    """Return the keys of the nodes that these keys need, themselves included."""
+    found, todo = dict.fromkeys(keys), list(keys)
+    while todo:
+        for key in nodes[todo.pop()].dependencies:
+            if key not in found:
+                found[key] = None
+                todo.append(key)
+    return list(found)
+
+
+def _refs(keys: Sequence[Key]) -> List:
+    return List(*map(TaskRef, keys))
+
+
+def _hold(blocks: list[NDArray[Any]], weights: list[NDArray[Any]]) -> Held:
+    return blocks, weights
+
+
+def block_in(held: Held, number: int) -> NDArray[Any]:
+    """Return a block of a group."""
+    return held[0][number]
+
+
+def weights_in(held: Held, number: int) -> NDArray[Any]:
+    """Return the weights of a block of a group."""
+    return held[1][number]
