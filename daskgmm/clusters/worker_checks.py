@@ -224,24 +224,41 @@ _COMPARISONS = {"python": _is_same_minor, **dict.fromkeys(_SAME, eq), **dict.fro
 
 
 def _own_versions(client: Client) -> Versions:
-    """Return the version of this package on each worker and on the scheduler, that of sent code with its digest."""
-
-    def installed(name: str) -> str:  # a function of its own, which is sent itself: workers may lack this package
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            return _MISSING if find_spec(name) is None else _UNKNOWN
+    """Return the version of this package on each worker and on the scheduler, with a digest of its code."""
+    tell = _version_teller()
 
     async def ask() -> Any:
-        return await client.run_on_scheduler(installed, _OWN)
+        return await client.run_on_scheduler(tell, _OWN)
 
-    return {**answers(client, installed, _OWN), "the scheduler": _of_scheduler(client, ask)}
+    return {**answers(client, tell, _OWN), "the scheduler": _of_scheduler(client, ask)}
+
+
+def _version_teller() -> Callable[[str], str]:
+    """Return what tells the version of a package with a digest of its sources: code changes, and the version may not.
+
+    It is a function of its own, which is sent itself: workers may lack this package.
+    """
+
+    def tell(name: str) -> str:
+        spec = find_spec(name)
+        try:
+            number = version(name)
+        except PackageNotFoundError:
+            return _MISSING if spec is None else _UNKNOWN
+        folder = Path(spec.origin or "").parent if spec is not None else Path()
+        if spec is None or not folder.is_dir():
+            return number  # that of code that was sent, in a zip, ends with its digest
+        digest = sha256()
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(f"{path.relative_to(folder).as_posix()}\n".encode() + path.read_bytes())
+        return f"{number}+{digest.hexdigest()[:12]}"
+
+    return tell
 
 
 def _own_differences(own: Versions) -> list[Difference]:
     """Return where this package is another; it can be sent to where it is missing, and may have been."""
-    fitting = {_MISSING, _sent_version()}
-    return _compare(_OWN, version(_OWN), {place: one for place, one in own.items() if one not in fitting}, eq)
+    return _compare(_OWN, _own_version(), {place: one for place, one in own.items() if one != _MISSING}, eq)
 
 
 def _send_own_package(client: Client, lacking: list[str], tell: Callable[[str], None]) -> None:
@@ -262,19 +279,16 @@ def _packed(folder: Path) -> str:
     """Return the path of a zip of this package with its metadata, from which workers can tell the version."""
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(_package(), folder / "content" / _OWN, ignore=ignore)
-    metadata = folder / "content" / f"{_OWN}-{_sent_version()}.dist-info" / "METADATA"
+    metadata = folder / "content" / f"{_OWN}-{_own_version()}.dist-info" / "METADATA"
     metadata.parent.mkdir()
-    metadata.write_text(f"Metadata-Version: 2.1\nName: {_OWN}\nVersion: {_sent_version()}\n")
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {_OWN}\nVersion: {_own_version()}\n")
     return shutil.make_archive(str(folder / _OWN), "zip", folder / "content")
 
 
 @cache
-def _sent_version() -> str:
-    """Return the version of this package as it is sent, with a digest: development changes code, not the version."""
-    digest = sha256()
-    for path in sorted(_package().rglob("*.py")):
-        digest.update(f"{path.relative_to(_package()).as_posix()}\n".encode() + path.read_bytes())
-    return f"{version(_OWN)}+{digest.hexdigest()[:12]}"
+def _own_version() -> str:
+    """Return the version of this package here, with a digest of its code."""
+    return _version_teller()(_OWN)
 
 
 def _package() -> Path:

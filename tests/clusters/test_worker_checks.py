@@ -1,14 +1,20 @@
 """What is asked of workers before any work, against schedulers and workers in processes of their own."""
 
 import os
+import shutil
 import signal
 from contextlib import nullcontext
+from functools import partial
+from importlib import invalidate_caches
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 from distributed.comm import CommClosedError
 
+import daskgmm
 from daskgmm.chunked.worker_usage import usage
 from daskgmm.clusters import worker_checks as preflight
 from daskgmm.clusters.connection import Connection, answers_within
@@ -67,7 +73,7 @@ def test_versions_are_asked_in_few_rounds(client, monkeypatch):
     monkeypatch.setattr(client, "get_versions", lambda **k: rounds.append("versions") or versions(**k))
     check_packages(client, pytest.fail)
     blas_of_workers(client)
-    assert rounds == ["versions", "installed", "_own_blas"]
+    assert rounds == ["versions", "tell", "_own_blas"]
 
 
 def test_a_directory_that_another_job_fills_meanwhile_stays(client, tmp_path, monkeypatch):
@@ -93,7 +99,7 @@ def one_worker(file):
     [("dask", "2020.1.0", True), ("numpy", "1.9.0", True), ("scipy", "1.0.1", False), ("daskgmm", "9.9", True)],
 )
 def test_versions_that_differ_are_told_and_refused_where_they_matter(tmp_path, connected, package, other, serious):
-    told, path = [], (forged(tmp_path / "forged", package, other), site_without(tmp_path / "site"))
+    told, path = [], (forged(tmp_path / "forged", package, other), site_without(tmp_path / "site", "daskgmm"))
     refused = pytest.raises(ConfigurationError, match=rf"{package} is .* here and {other} on tcp://.*: install")
     with connected(*path) as file, one_worker(file) as client, refused if serious else nullcontext():
         check_packages(client, told.append)
@@ -124,9 +130,38 @@ def test_this_package_is_sent_where_it_is_missing_and_computes_there(tmp_path, c
 def test_workers_that_were_sent_other_code_are_refused(tmp_path, connected, monkeypatch):
     with connected(site_without(tmp_path / "site", "daskgmm")) as file, one_worker(file) as client:
         check_packages(client, lambda message: None)
-        monkeypatch.setattr(preflight, "_sent_version", lambda: "0+of-other-code")
+        monkeypatch.setattr(preflight, "_own_version", lambda: "0+of-other-code")
         with pytest.raises(ConfigurationError, match=r"daskgmm is .* here and .*\+\w+ on .*: install .* or restart"):
             check_packages(client, lambda message: None)
+
+
+@pytest.mark.slow
+def test_workers_that_have_other_code_of_the_same_version_are_refused(tmp_path, connected):
+    told, site = [], forged(site_without(tmp_path / "site", "daskgmm"), "daskgmm", version("daskgmm"))
+    package = shutil.copytree(Path(daskgmm.__file__).parent, site / "daskgmm")
+    with connected(site) as file, one_worker(file) as client:
+        check_packages(client, told.append)
+        assert told == []
+        (package / "options.py").write_text("# changed there\n")
+        refused = r"^daskgmm is \S+\+\w{12} here and \S+\+\w{12} on tcp://.* and 1 more: install"
+        with pytest.raises(ConfigurationError, match=refused):
+            check_packages(client, told.append)
+
+
+def test_the_version_of_a_package_ends_with_a_digest_of_its_sources(tmp_path, monkeypatch):
+    forged(tmp_path, "package_of_a_test", "1.0")
+    monkeypatch.syspath_prepend(tmp_path)
+    tell = partial(preflight._version_teller(), "package_of_a_test")
+    assert tell() == "1.0"  # without any sources
+    (tmp_path / "package_of_a_test" / "part").mkdir(parents=True)
+    told = []
+    for file, text in (("__init__.py", "x = 1"), ("part/a.py", "y = 1"), ("part/a.py", "y = 2"), ("notes.txt", "z")):
+        (tmp_path / "package_of_a_test" / file).write_text(text)
+        invalidate_caches()
+        told.append(tell())
+    assert all(one.startswith("1.0+") for one in told)
+    assert len(set(told)) == 3
+    assert told[-1] == told[-2]
 
 
 @pytest.mark.slow
