@@ -21,6 +21,7 @@ from .core.em.labelled_rows import LABELS_AND_LOW_RANK
 from .core.kernels.natural_parameters import VOLUME_AND_MISSING
 from .core.options.fit import FitOptions, ModelOptions
 from .core.options.prior import check_prior
+from .core.options.reduce import REDUCE_AND_MISSING
 from .core.options.select import SelectOptions
 from .core.options.update import UpdateOptions
 from .core.selection.sweep import Candidate
@@ -78,6 +79,12 @@ class Config(BaseModel):
         has_volume = any(not isinstance(one, bool) for one in (self.model.noise, *self.select.noises))
         if self.data.missing == "marginal" and has_volume:
             raise ConfigurationError(f"data.missing is marginal: {VOLUME_AND_MISSING}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_reduce(self) -> Config:
+        if self.model.reduce is not None and self.data.missing == "marginal":
+            raise ConfigurationError(f"data.missing is marginal: {REDUCE_AND_MISSING}")
         return self
 
     @model_validator(mode="after")

@@ -288,3 +288,14 @@ def _total_entropy(clusters, row_weights):
             if value > 0:
                 total -= weight * value * np.log(value)
     return total
+
+
+def principal_components(rows, weights, n) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows on the n leading eigenvectors of their correlations, and what these leave of each scaled column."""
+    weights = np.ones(len(rows)) if weights is None else weights
+    shares = weights / weights.sum()
+    centred = rows - shares @ rows
+    scaled = centred / np.sqrt(shares @ centred**2)
+    values, vectors = np.linalg.eigh((scaled * shares[:, None]).T @ scaled)
+    axes, variances = vectors[:, ::-1][:, :n], values[::-1][:n]
+    return scaled @ axes, 1 - axes**2 @ variances

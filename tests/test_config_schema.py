@@ -76,6 +76,7 @@ OPTIONS = {  # section.option: right values, wrong ones
         "n_factors": ([None], [0, -1, 1.5, "3", True]),
         "factor_noise": (["own"], ["x", None]),
         "prior": ([None], ["x", 1, []]),
+        "reduce": ([None, {"features": 5}, {"variance": 0.9}], [5, {"features": 0}, {"variance": 1}, {"x": 1}]),
     },
     "fit": {
         "tol": ([0, 1e-4], [-1e-4, "1e-4", False]),

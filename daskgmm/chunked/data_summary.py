@@ -53,7 +53,8 @@ def summarise(
 ) -> Summary:
     """Return what `survey_and_sample` does, and to `identify` the rows fingerprints of all blocks; raise as it does."""
     marks = (fingerprints(rows),) if identify else ()
-    surveyed, sample, *marked = persist(_survey(rows), _sample(rows, size, seed), *marks)
+    sample = delayed(_shuffle, pure=False)(_draw(rows, size, seed), seed)
+    surveyed, sample, *marked = persist(_survey(rows), sample, *marks)
     result, *names = compute(surveyed, *marked)
     check(result, rows)
     if result.has_gaps:
@@ -63,6 +64,17 @@ def summarise(
     else:
         steps = steps_of(resolution, rows.n_features)
     return Summary(replace(result, steps=steps), sample, tuple(names[0]) if names else ())
+
+
+def columns_and_rows(rows: Rows, size: int, seed: int, *, by_column: bool) -> tuple[Survey, Delayed]:
+    """Return the survey of all rows, and min(size, n) of them as drawn: a lazy pair of rows and weights.
+
+    `by_column` leaves the scatter of the columns out but for its diagonal. Raises DataError as `survey_and_sample`.
+    """
+    surveyed, drawn = persist(_survey(rows, by_column=by_column), _draw(rows, size, seed))
+    (result,) = compute(surveyed)
+    check(result, rows)
+    return result, drawn
 
 
 def _with_correlations_of(sample: Delayed, result: Survey, naming: Naming) -> Survey:
@@ -149,23 +161,25 @@ def _check_sizes(result: Survey, features: Sequence[str] | None) -> None:
         )
 
 
-def _survey(rows: Rows) -> Delayed:
+def _survey(rows: Rows, *, by_column: bool = False) -> Delayed:
     firsts = np.concatenate([[0], np.cumsum(rows.block_sizes)[:-1]]).tolist()
-    return map_reduce(rows, _survey_chunk, _survey_combine, rows.missing, dict(enumerate(firsts)), "survey")
+    how = rows.missing, by_column
+    return map_reduce(rows, _survey_chunk, _survey_combine, how, dict(enumerate(firsts)), "survey")
 
 
-def _survey_chunk(block: NDArray[Any], weights: NDArray[Any] | None, missing: bool, first_row: int) -> Survey:
-    return survey(block, weights, first_row, missing=missing)
+def _survey_chunk(block: NDArray[Any], weights: NDArray[Any] | None, how: tuple[bool, bool], first_row: int) -> Survey:
+    missing, by_column = how
+    return survey(block, weights, first_row, missing=missing, by_column=by_column)
 
 
 def _survey_combine(parts: list[Survey]) -> Survey:
     return reduce(add, parts)
 
 
-def _sample(rows: Rows, size: int, seed: int) -> Delayed:
-    chosen = _draw(_positive_rows(rows), size, seed)
-    drawn = map_reduce(rows, _take_chunk, _take_combine, None, dict(enumerate(chosen)), "sample")
-    return delayed(_shuffle, pure=False)(drawn, seed)
+def _draw(rows: Rows, size: int, seed: int) -> Delayed:
+    """Return min(size, n) rows and their weights, lazily, in the order of the data."""
+    chosen = _choose(_positive_rows(rows), size, seed)
+    return map_reduce(rows, _take_chunk, _take_combine, None, dict(enumerate(chosen)), "sample")
 
 
 def _positive_rows(rows: Rows) -> list[int]:
@@ -181,7 +195,7 @@ def _count_positive(weights: NDArray[Any]) -> NDArray[np.int64]:
     return np.full((1,) * weights.ndim, np.count_nonzero(weights > 0))
 
 
-def _draw(block_sizes: Sequence[int], size: int, seed: int) -> list[NDArray[np.int64] | None]:
+def _choose(block_sizes: Sequence[int], size: int, seed: int) -> list[NDArray[np.int64] | None]:
     """Return for each block which of its rows of positive weight are drawn, None for all of them."""
     total = sum(block_sizes)
     if size >= total:

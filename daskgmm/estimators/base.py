@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..chunked.memory import Persist, fits
 from ..chunked.merging import merge_components
 from ..chunked.prediction import Likelihood, Result, likelihood, predict_lazily
+from ..chunked.projection import project_lazily, project_rows
 from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
 from ..core.em.fitted_model import FitSummary, Model
@@ -31,13 +32,16 @@ from ..core.em.update import KeptStatistics, keep_statistics
 from ..core.em.variational import Posterior, Variational
 from ..core.init.starts import InitParams
 from ..core.mixture.mixture import Mixture
+from ..core.mixture.projection import Projection
 from ..core.options.fit import ComputeDtype, FitOptions, ModelOptions
 from ..core.options.fitted import FittedOptions
 from ..core.options.prior import InferenceName
+from ..core.options.reduce import Reduce
 from ..core.scoring.merging import check_n_clusters
-from ..errors import DataError, SingularCovarianceError
+from ..errors import ConfigurationError, DataError, SingularCovarianceError
 from ..events import ignore
 from ..fitting.fit import Fit, Start, initial_state, prepare_fit, run_em
+from ..fitting.reduction import reduce_rows
 from .conditional import ConditionalMixin
 from .inputs import Input, Wrap, is_lazy, lazy_input, memory_input, without_mask
 from .labels import read_labels
@@ -111,6 +115,7 @@ class MixtureEstimator(
 
     _summary: FitSummary
     _kept: KeptStatistics | None = None  # of the rows of the fit, for updates
+    _fitted_reduce: Reduce | None = None  # the option of the last fit
     _posterior: Posterior | None = None  # of the fitted parameters, if the fit has one
 
     @abstractmethod
@@ -176,20 +181,21 @@ class MixtureEstimator(
         check_is_fitted(self)
         if n_clusters is not None:
             check_n_clusters(n_clusters, self._mixture().n_components)
-        rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)
-        tree = merge_components(rows, self._mixture())
+        tree = merge_components(self._scored_rows(X, sample_weight), self._mixture())
         return MergedComponents(self, tree, tree.elbow if n_clusters is None else n_clusters)
 
     def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
         """Return rows (n_samples, d) drawn from the mixture, in order of component, and their components.
 
-        Rows of the noise come last, with the label -1; they can be drawn from the box that `noise=True` takes.
+        Rows of the noise come last, with the label -1; they can be drawn from the box that `noise=True` takes. With
+        `reduce`, rows are drawn in the projection and have nothing of what it leaves out.
         """
         check_is_fitted(self)
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        return self._mixture().sample(n_samples, np.random.default_rng(seed))
+        drawn, components = self._mixture().sample(n_samples, np.random.default_rng(seed))
+        return drawn if self._projection is None else self._projection.restore(drawn), components
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to a model.zarr at `path`, a path or a URL of fsspec, for `load` and the command line.
@@ -220,6 +226,7 @@ class MixtureEstimator(
             posterior=self._posterior,
             kept=self._kept,
             options=self._fitted_options().plain(),
+            projection=self._projection,
         )
 
     def _fitted_options(self) -> FittedOptions:
@@ -242,7 +249,8 @@ class MixtureEstimator(
         """Run EM over all rows, with labels y, and set the fitted attributes."""
         labels = read_labels(y, rows.grid)
         try:
-            with ready(rows, keep=fits(rows, self.persist)) as ready_rows:
+            keep = self._model_options()[0].reduce is None and fits(rows, self.persist)
+            with ready(rows, keep) as ready_rows:
                 fit, best = self._search(ready_rows, labels, start)
         except SingularCovarianceError as error:
             raise SingularCovarianceError(f"{_SINGULAR} In short: {error}") from None
@@ -252,11 +260,15 @@ class MixtureEstimator(
         """Return the fit and the best trial of EM over all rows."""
         model, options = self._options()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        reduced = reduce_rows(rows, model.reduce, seed, self.persist, ignore, self._projection_before())
+        rows = reduced.rows
         # From given parameters on, steps of EM alone.
         fit = prepare_fit(rows, model, options, seed, accelerate=start.mixture is None, labels=labels)
         state, _ = initial_state(fit, start, ignore)
         listen = iteration_listener(self.verbose, self.verbose_interval, rows.n_rows, self.max_iter, self.tol)
-        return fit, run_em(fit, state, listen).best
+        best = run_em(fit, state, listen).best
+        self.projection_, self._fitted_reduce = reduced.projection, model.reduce
+        return fit, best
 
     def _options(self) -> tuple[ModelOptions, FitOptions]:
         """Return the options of the model and of its fit."""
@@ -282,9 +294,26 @@ class MixtureEstimator(
         if not (self.warm_start and hasattr(self, "converged_")):
             return False
         model, _ = self._model_options()
-        has_noise = model.noise is not False
+        has_noise, projection = model.noise is not False, self._projection_before()
+        if projection is not None and projection.n_columns == n_features:
+            n_features = projection.n_features
         check_warm_start(self._mixture(), model.n_components, model.family, n_features, has_noise=has_noise)
         return True
+
+    def _projection_before(self) -> Projection | None:
+        """Return the projection of the last fit if this one starts from it; raise ConfigurationError if it cannot."""
+        if not (self.warm_start and hasattr(self, "converged_")):
+            return None
+        self._check_same_reduce("warm_start", "set warm_start=False, or fit a new estimator")
+        return self._projection
+
+    def _check_same_reduce(self, what: str, remedy: str) -> None:
+        """Raise ConfigurationError if `reduce` is another one than that of the last fit, from which `what` goes on."""
+        fitted, now = self._fitted_reduce, self._model_options()[0].reduce
+        if fitted != now:
+            raise ConfigurationError(
+                f"{what} goes on from the last fit, whose reduce is {fitted}, but it is {now} now: {remedy}"
+            )
 
     def _keep(self, best: Trial, inference: Inference = MAXIMUM_LIKELIHOOD, kept: KeptStatistics | None = None) -> None:
         """Set the attributes that a fit has led to."""
@@ -304,6 +333,7 @@ class MixtureEstimator(
 
     def _set_model(self, model: Model) -> None:
         """Set the attributes that all fits have, by a model."""
+        self.projection_, self._fitted_reduce = model.projection, self._model_options()[0].reduce
         self._set_mixture(model.mixture)
         self._summary, self._kept = model.summary, model.kept
         self.converged_, self.n_iter_ = model.summary.converged, model.summary.n_iter
@@ -315,7 +345,7 @@ class MixtureEstimator(
     def _set_mixture(self, mixture: Mixture) -> None:
         """Set the fitted attributes that are the mixture's."""
         set_parameters(self, mixture)
-        self.n_features_in_ = mixture.n_features
+        self.n_features_in_ = mixture.n_features if self._projection is None else self._projection.n_columns
 
     def _mixture(self) -> Mixture:
         return mixture_of(self)
@@ -332,7 +362,17 @@ class MixtureEstimator(
         """Return a result as a lazy array, and the way to what the user gets."""
         check_is_fitted(self)
         data = self._input(X, reset=False)
-        return predict_lazily(data.array, self._mixture(), result, clusters, missing=self._fills_gaps), data.wrap
+        array = data.array if self._projection is None else project_lazily(data.array, self._projection)
+        return predict_lazily(array, self._mixture(), result, clusters, missing=self._fills_gaps), data.wrap
+
+    def _scored_rows(self, X: Any, sample_weight: Any = None) -> Rows:
+        """Return X as rows of what the mixture is of: its columns, or principal components."""
+        rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)
+        return rows if self._projection is None else project_rows(rows, self._projection)
+
+    @property
+    def _projection(self) -> Projection | None:
+        return getattr(self, "projection_", None)
 
     @property
     def _fills_gaps(self) -> bool:
@@ -370,8 +410,7 @@ class MixtureEstimator(
 
     def _likelihood(self, X: Any, sample_weight: Any, *, entropy: bool = False) -> Likelihood:
         check_is_fitted(self)
-        rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)
-        return likelihood(rows, self._mixture(), entropy=entropy)
+        return likelihood(self._scored_rows(X, sample_weight), self._mixture(), entropy=entropy)
 
     def _criteria(self, X: Any, sample_weight: Any, *, entropy: bool = False) -> Criteria:
         sums = self._likelihood(X, sample_weight, entropy=entropy)

@@ -165,9 +165,9 @@ def bootstrap(
     if inference == "variational":
         raise ConfigurationError("a variational posterior tells its own uncertainty: bootstrap a GaussianMixture")
     resampling = Resampling(kind, int(check_random_state(random_state).randint(2**31 - 1)))
-    given = model._input(X, reset=False).rows(sample_weight, missing=model._fills_gaps)
+    given = model._scored_rows(X, sample_weight)
     with ready(given, keep=fits(given, model.persist)) as rows:
-        survey, _ = survey_and_sample(rows, 1, 0, options.resolution)
+        survey, _ = survey_and_sample(rows, 1, 0, options.resolution_of_rows)
         em = FitOptions(max_iter=model.max_iter, inference=inference).em(options, survey)
         em = replace(em, tol=_GAIN_LEFT / survey.weight_sum)
         expect = ResampledExpectation(rows, survey, resampling)
@@ -178,4 +178,6 @@ def bootstrap(
             f"{len(converged)} of {n_resamples} resamples converged: fit fewer components, or raise max_iter"
         )
     names = getattr(model, "feature_names_in_", [f"x{i}" for i in range(survey.n_features)])
+    if model._projection is not None:
+        names = model._projection.names
     return Bootstrap(model._mixture(), converged, n_resamples, tuple(map(str, names)))

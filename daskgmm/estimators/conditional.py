@@ -13,6 +13,7 @@ from ..chunked.prediction import impute_lazily
 from ..core.mixture.conditional import condition, feature_numbers, marginal
 from ..core.mixture.low_rank import family_options
 from ..core.mixture.mixture import Mixture
+from ..core.mixture.projection import check_not_reduced
 from .inputs import Input
 
 _STARTS = ("weights_init", "means_init", "precisions_init", "loadings_init", "noise_variance_init")
@@ -32,6 +33,7 @@ class ConditionalMixin:
         that is NaN. With `return_std` returns the rows and their standard errors, 0 where values are observed.
         """
         check_is_fitted(self)
+        check_not_reduced(getattr(self, "projection_", None))
         data = self._input(X, reset=False, missing=True)
         wrap, mixture = data.wrap_rows or data.wrap, self._mixture()
         filled = wrap(impute_lazily(data.array, mixture))
@@ -50,6 +52,7 @@ class ConditionalMixin:
 
     def _feature_numbers(self, features: Sequence[Any]) -> list[int]:
         check_is_fitted(self)
+        check_not_reduced(getattr(self, "projection_", None))
         names = tuple(getattr(self, "feature_names_in_", ()))
         return feature_numbers(features, names, self._mixture().n_features)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from ..chunked.memory import Persist
@@ -20,6 +22,7 @@ from ..core.mixture.low_rank import FactorNoise
 from ..core.mixture.noise import Noise
 from ..core.options.fit import ComputeDtype, ModelOptions
 from ..core.options.prior import InferenceName
+from ..core.options.reduce import Reduce
 from ..errors import ConfigurationError
 from ..fitting.fit import Start
 from .base import (
@@ -33,7 +36,16 @@ from .base import (
 from .parameters import FactorsMixin, copy_fitted, fitted_options, parameters_of, with_factors
 from .sklearn_internals import Interval, StrOptions, fit_context
 from .update import UpdateMixin
-from .validation import check_given, noise_option, prior_of, resolution_option, values_of_prior
+from .validation import (
+    STARTS,
+    check_given,
+    noise_option,
+    prior_of,
+    reduce_option,
+    resolution_option,
+    values_of_prior,
+    values_of_reduce,
+)
 
 
 class GaussianMixture(UpdateMixin, FactorsMixin):
@@ -131,6 +143,11 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
         Conjugate prior of the parameters: the fit is then the mode of their posterior, so that components of few rows
         do not collapse, and `lower_bound_` is the penalised objective. "default" is that of R's mclust; a dict gives
         `mean_precision`, `mean`, `degrees_of_freedom`, `covariance` or `weight_concentration`.
+    reduce : dict, default None
+        Fit the mixture to principal components of the columns, each first divided by its standard deviation:
+        ``{"features": 50}`` takes that many, ``{"variance": 0.999}`` as many as hold that share of the variance. Up to
+        512 columns they are those of all rows, of more those of a sample. All methods take rows of the original
+        columns; log-densities and criteria are those of the projection. Updates keep it.
 
     Attributes
     ----------
@@ -139,7 +156,8 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
     noise_weight_ : float
         Weight of the noise; 0 if there is none.
     means_ : array of shape (n_components, n_features)
-        Means of the components, in units of the data.
+        Means of the components, in units of the data. With `reduce`, means and covariances are those of the principal
+        components, and `projection_.restore(means_)` is in units of the data.
     covariances_ : array
         Covariances of the components. The shape depends on `covariance_type`:
 
@@ -158,6 +176,8 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
         Loadings of "low_rank", free up to a rotation of the factors.
     noise_variance_ : array of shape (n_components, n_features)
         Variances of the noise of "low_rank".
+    projection_ : Projection or None
+        With `reduce`, the centre, scale and axes of the principal components.
     converged_ : bool
         Whether the estimated remaining gain fell below `tol`.
     n_iter_ : int
@@ -204,6 +224,7 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
         "loadings_init": ["array-like", None],
         "noise_variance_init": ["array-like", None],
         "prior": [StrOptions({"default"}), dict, None],
+        "reduce": [dict, None],
     }
 
     def __init__(  # noqa: D107 # the class documents its parameters
@@ -237,6 +258,7 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
         verbose: int = 0,
         verbose_interval: int = 10,
         prior: Literal["default"] | Mapping[str, Any] | None = None,
+        reduce: Mapping[str, float] | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -266,6 +288,7 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.prior = prior
+        self.reduce = reduce
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # scikit-learn is not typed
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -276,12 +299,16 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
         ignored, as in scikit-learn.
         """
         rows = self._rows(X, sample_weight)
+        reduce_option(self.reduce, {name: getattr(self, name) for name in STARTS})
         self._run_fit(rows, y, self._start(rows.n_features))
         warn_unless_converged(converged=self.converged_ or self.max_iter == 0)
         return self
 
-    def to_sklearn(self) -> SklearnGaussianMixture:
-        """Return a scikit-learn GaussianMixture that predicts the same; raise ConfigurationError if there is noise."""
+    def to_sklearn(self) -> SklearnGaussianMixture | Pipeline:
+        """Return a scikit-learn GaussianMixture that predicts the same; raise ConfigurationError if there is noise.
+
+        With `reduce` it is the last step of a Pipeline, after a StandardScaler and a PCA.
+        """
         check_is_fitted(self)
         if self._mixture().noise is not None:
             raise ConfigurationError("scikit-learn has no mixture with a noise component: fit with noise=False")
@@ -292,7 +319,12 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
         shared = set(SklearnGaussianMixture().get_params())
         other = SklearnGaussianMixture(**{name: value for name, value in self.get_params().items() if name in shared})
         other.set_params(covariance_type=self._mixture().structure.layout.name)
-        return copy_fitted(self, other)
+        copied = copy_fitted(self, other)
+        if self._projection is None:
+            return copied
+        copied.n_features_in_ = self._projection.n_features
+        steps = import_module("daskgmm.storage.formats.export").projection_steps(self._projection, self._mixture())
+        return make_pipeline(*steps, copied)
 
     @classmethod
     def from_model(cls, model: Model) -> Self:
@@ -305,6 +337,9 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
             known["frozen"] = options.model.frozen
         if options is not None and options.fit.inference == "map":
             known["prior"] = values_of_prior(options.model.prior)
+        if model.projection is not None:
+            reduce = None if options is None else options.model.reduce
+            known["reduce"] = values_of_reduce(reduce or Reduce(model.projection.n_features))
         own = cls(**known)
         own._set_model(model)
         if model.posterior is not None:
@@ -337,6 +372,7 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
             n_factors=self.n_factors,
             factor_noise=self.factor_noise,
             prior=prior_of(self.prior),
+            reduce=reduce_option(self.reduce, {}),
         )
         return model, "em" if self.prior is None else "map"
 

@@ -137,7 +137,7 @@ def _check(model: GaussianMixture, sizes: list[int], n_resamples: int, level: fl
         )
     given_volume = model.noise is not False and model.noise is not True
     named = {"prior": model.prior is not None, "frozen": len(model.frozen) > 0, "noise": given_volume}
-    named["missing"] = model.missing == "marginal"
+    named |= {"missing": model.missing == "marginal", "reduce": model.reduce is not None}
     for name, is_given in named.items():
         if is_given:
             raise ConfigurationError(

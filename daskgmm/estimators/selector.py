@@ -27,6 +27,8 @@ from ..core.options.select import SelectOptions
 from ..core.selection.criterion import CRITERIA, Criterion
 from ..core.selection.table import columns
 from ..errors import ConfigurationError
+from ..events import ignore
+from ..fitting.reduction import reduce_rows
 from ..fitting.sweep import Found, Search, search
 from .base import CONSTRAINTS, Missing, MixtureEstimator, Resolution, SampleSize, warn_unless_converged
 from .bayesian_mixture import BayesianGaussianMixture, parameters_of_prior
@@ -36,7 +38,7 @@ from .merged_components import MergedComponents
 from .progress import sweep_listener
 from .sklearn_internals import Interval, StrOptions, fit_context
 from .summary import ModelTable
-from .validation import is_noise, noise_option, prior_of, resolution_option
+from .validation import is_noise, noise_option, prior_of, reduce_option, resolution_option
 
 _SHARED = (
     "tol",
@@ -105,6 +107,9 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         Seed of the sample, the restarts and the folds.
     verbose : int, default 0
         1 or more prints each pass; in a notebook a progress bar is shown.
+    reduce : dict, default None
+        Fit to principal components of the columns, ``{"features": 50}`` or ``{"variance": 0.999}``, as in
+        `GaussianMixture`: all candidates to the same. Not for "evidence".
     prior : dict, default None
         Values of the prior for "evidence": `weights`, `weight_concentration`, `mean_precision`, `mean`,
         `degrees_of_freedom`, `covariance`; what is left out has the default of `BayesianGaussianMixture`.
@@ -168,6 +173,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         "folds": [Interval(Integral, 2, None, closed="left")],
         "leave_early": ["boolean"],
         "prior": [dict, None],
+        "reduce": [dict, None],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
     }
 
@@ -194,6 +200,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         dim: str | None = None,
         random_state: Any = None,
         verbose: int = 0,
+        reduce: Mapping[str, float] | None = None,
         prior: Mapping[str, Any] | None = None,
     ) -> None:
         self.n_components = n_components
@@ -217,6 +224,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         self.random_state = random_state
         self.verbose = verbose
         self.prior = prior
+        self.reduce = reduce
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # as above
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixtureSelector:
@@ -229,8 +237,8 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         rows = smallest._rows(X, sample_weight)
         if read_labels(y, rows.grid) is not None:
             raise ConfigurationError("a sweep takes no labels y: leave them out, or fit a GaussianMixture with them")
-        with ready(rows, keep=fits(rows, self.persist)) as ready_rows:
-            found = self._search(ready_rows, select)
+        with ready(rows, keep=self.reduce is None and fits(rows, self.persist)) as ready_rows:
+            found = self._search(ready_rows, select, smallest)
         self._keep(found, smallest)
         warn_unless_converged(converged=self.best_estimator_.converged_)
         return self
@@ -331,9 +339,11 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
             of_prior = parameters_of_prior(self._prior())
             own = {"n_components": n_components, "covariance_type": covariance_type}
             return BayesianGaussianMixture(**own, **of_prior, **shared)  # type: ignore[arg-type]
-        return GaussianMixture(n_components, noise=noise, **family_options(covariance_type), **shared)
+        options = {**family_options(covariance_type), "reduce": self.reduce}
+        return GaussianMixture(n_components, noise=noise, **options, **shared)
 
-    def _search(self, rows: Rows, select: SelectOptions) -> Found:
+    def _search(self, rows: Rows, select: SelectOptions, checked: MixtureEstimator) -> Found:
+        """Return what the sweep finds; `checked` gets the projection of the rows."""
         fit = FitOptions(
             self.tol,
             self.max_iter,
@@ -346,16 +356,22 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         )
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         resolution = resolution_option(self.resolution)
-        model = ModelOptions(reg_covar=self.reg_covar, resolution=resolution, prior=self._prior())
+        reduce = reduce_option(self.reduce, {})
+        model = ModelOptions(reg_covar=self.reg_covar, resolution=resolution, prior=self._prior(), reduce=reduce)
         select.check_inference(fit, model)
         spec = Search(select, model, fit, seed)
-        survey, sample = survey_and_sample(rows, spec.n_sample(rows.n_features), seed, resolution)
+        reduced = reduce_rows(rows, reduce, seed, self.persist, ignore)
+        rows, checked.projection_, checked._fitted_reduce = reduced.rows, reduced.projection, reduce
+        size = spec.n_sample(rows.n_features)
+        survey, sample = survey_and_sample(rows, size, seed, model.resolution_of_rows)
         return search(rows, survey, sample, spec, sweep_listener(self.verbose, len(select.candidates)))
 
     def _keep(self, found: Found, checked: MixtureEstimator) -> None:
         """Set the fitted attributes; `checked` has those of the data."""
         best, table = found.best, found.selection
         self.best_estimator_ = self._estimator(best.n_components, best.covariance_type, best.noise)
+        self.best_estimator_.projection_ = checked.projection_
+        self.best_estimator_._fitted_reduce = checked._fitted_reduce
         kept = keep_statistics(found.trial, found.sweep.survey)
         self.best_estimator_._keep(found.trial, found.inference, kept)
         for name in ("n_features_in_", "feature_names_in_"):

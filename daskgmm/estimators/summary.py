@@ -28,8 +28,7 @@ class ModelTable:
 
         component, weight, expected_rows (weight times all rows), and of each feature its mean and standard deviation.
         """
-        mixture = self.model.mixture
-        names = self.model.feature_names or tuple(f"x{i}" for i in range(mixture.n_features))
+        mixture, names = self.model.marginals, self.model.names
         deviations = np.sqrt(mixture.variances)
         return {
             "component": np.arange(mixture.n_components),

@@ -45,7 +45,7 @@ class UpdateMixin(MixtureEstimator):
         check_forget(forget)
         kept, model, options = self._known()
         old, state = self._mixture(), self._state()
-        rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)
+        rows = self._scored_rows(X, sample_weight)
         with ready(rows, keep=True) as held:
             update = prepare_update(held, state, kept, model, options, forget)
             best = run_update(held, update, model, options).best
@@ -64,7 +64,7 @@ class UpdateMixin(MixtureEstimator):
         if not hasattr(self, "converged_"):
             return self.fit(X, y, sample_weight=sample_weight)
         kept, model, options = self._known()
-        rows = self._input(X, reset=False).rows(sample_weight, missing=self._fills_gaps)
+        rows = self._scored_rows(X, sample_weight)
         if read_labels(y, rows.grid) is not None:
             raise ConfigurationError("labels y are for the first batch alone: leave them out, or fit all rows at once")
         with ready(rows, keep=True) as held:
@@ -84,6 +84,7 @@ class UpdateMixin(MixtureEstimator):
             raise DataError("nothing is known of the rows that this model was fitted to: fit it, then go on")
         mixture: Mixture = self._mixture()
         check_updatable(mixture)
+        self._check_same_reduce("an update", "set it back, or fit again")
         model, options = self._options()
         check_warm_start(
             mixture,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..core.init.starts import Given
 from ..core.mixture.covariance import STRUCTURES, same_family
 from ..core.mixture.mixture import Mixture
 from ..core.options.prior import Prior, PriorOptions
+from ..core.options.reduce import Reduce
 from ..errors import ConfigurationError
 
 
@@ -105,6 +107,40 @@ def values_of_prior(prior: Prior) -> Any:
         return "default"
     values = {one.name: getattr(prior, one.name) for one in fields(PriorOptions)}
     return {name: value for name, value in values.items() if value is not None}
+
+
+STARTS = ("means_init", "precisions_init", "loadings_init", "noise_variance_init")
+
+
+def reduce_option(values: Any, starts: Mapping[str, Any]) -> Reduce | None:
+    """Return the parameter `reduce` as an option; raise ConfigurationError for unknown or unfit values.
+
+    `starts` are the parameters to start from, which are of columns, and must be None then.
+    """
+    if values is None:
+        return None
+    if not set(values) <= {"features", "variance"} or len(values) != 1:
+        raise ConfigurationError(f"reduce {values!r:.100} must be {{'features': 50}} or {{'variance': 0.999}}")
+    ((name, value),) = values.items()
+    if isinstance(value, bool) or not isinstance(value, Integral if name == "features" else Real):
+        raise ConfigurationError(
+            f"reduce {name} is {value!r:.100}, but must be a number: as 50 features, 0.999 variance"
+        )
+    number = float(value)
+    if not (number >= 1 if name == "features" else 0 < number < 1):
+        bounds = "1 or more" if name == "features" else "between 0 and 1"
+        raise ConfigurationError(f"reduce {name} is {value}, but must be {bounds}")
+    given = [name for name, one in starts.items() if one is not None]
+    if given:
+        raise ConfigurationError(
+            f"{given[0]} is of columns, but reduce fits principal components: leave one of both out"
+        )
+    return Reduce(int(number)) if name == "features" else Reduce(variance=number)
+
+
+def values_of_reduce(reduce: Reduce) -> dict[str, float]:
+    """Return the parameter `reduce` that asks for this option."""
+    return {"features": reduce.features} if reduce.features else {"variance": reduce.variance or 1.0}
 
 
 def as_tuples(values: Any) -> Any:

@@ -87,13 +87,16 @@ def check_features(covariance_type: str, n_features: int) -> None:
         )
 
 
-def report_mask(mask: object, survey: Survey, n_rows: int, listen: Listener) -> None:
-    """Report how many of n_rows rows and missing values a mask leaves out; one that leaves out none may be misspelt."""
+def report_mask(mask: object, survey: Survey, n_rows: int, listen: Listener, *, reduced: bool = False) -> None:
+    """Report how many of n_rows rows and missing values a mask leaves out; one that leaves out none may be misspelt.
+
+    Of rows that are reduced to principal components missing values are not known.
+    """
     if mask is None:
         return
     shown = f"[{', '.join(map(str, mask))}]" if isinstance(mask, tuple) else repr(mask)
     n_left_out = n_rows - survey.n_rows
-    missing = f", in which {survey.n_missing:,} values are missing (NaN)" if survey.n_missing else ""
+    missing = f", in which {survey.n_missing:,} values are missing (NaN)" if survey.n_missing and not reduced else ""
     which = f"{n_left_out:,} of {n_rows:,} rows out{missing}" if n_left_out else "no row out"
     listen(Notice(f"data.mask {shown} leaves {which}"))
 

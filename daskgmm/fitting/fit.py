@@ -18,6 +18,7 @@ from ..core.em.loop import EMOptions, State, Trial, iterate, no_suggestion
 from ..core.init.starts import Given, Race
 from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
+from ..core.mixture.projection import Projection
 from ..core.options.fit import FitOptions, ModelOptions
 from ..errors import ConfigurationError
 from ..events import Listener, Phase
@@ -32,6 +33,7 @@ class Start:
     n_before: int = 0  # M-steps that led to the mixture and count as this fit's
     origin: str = "given parameters"  # of the mixture, for messages
     given: Given = field(default_factory=Given)  # parameters that all restarts begin with
+    projection: Projection | None = None  # of the rows that the mixture was fitted to
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,7 @@ def prepare_fit(
     if labels is not None and model.n_factors is not None:
         raise ConfigurationError(LABELS_AND_LOW_RANK)
     size = options.n_sample(model, rows.n_features)
-    summary = summarise(rows, size, seed, model.resolution, identify=identify)
+    summary = summarise(rows, size, seed, model.resolution_of_rows, identify=identify)
     survey, sample, names = summary.survey, summary.sample, summary.fingerprints
     em = options.em(model, survey, accelerate=accelerate)
     if labels is None:

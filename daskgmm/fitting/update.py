@@ -41,7 +41,7 @@ def prepare_update(
     rows: Rows, mixture: Mixture, kept: KeptStatistics, model: ModelOptions, options: FitOptions, forget: float
 ) -> Update:
     """Return the update of a state by new rows, which are read once for their summary; raise DataError for faults."""
-    survey, _ = survey_and_sample(rows, rows_with_gaps(rows), 0, model.resolution)
+    survey, _ = survey_and_sample(rows, rows_with_gaps(rows), 0, model.resolution_of_rows)
     return update_of(survey, mixture, kept, model, options, forget)
 
 

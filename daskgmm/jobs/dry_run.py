@@ -21,7 +21,7 @@ def describe_sweep(config: Config) -> str:
     plan, select = plan_sweep(config, open_source(config.data)), config.select
     sizes, types = ", ".join(map(str, select.sizes)), ", ".join(select.types)
     folds = f" with {select.n_folds} folds" if select.n_folds else ""
-    shared = plan_reads(config, plan.rows.n_features)
+    shared = plan_reads(config, plan.fitted.n_features)
     of_each = f"{shared.n_reads} reads of at most {select.batch_bytes / _MIB:.0f} MiB each"
     reads = "one read" if shared.n_reads == 1 else of_each
     named = {
@@ -44,22 +44,30 @@ def describe_update(config: Config, run: FinishedRun) -> str:
 
 
 def _facts(plan: FitPlan) -> dict[str, str]:
-    rows, needs, keep = plan.rows, plan.needs, fits(plan.rows, plan.config.compute.persist)
+    rows, needs, keep = plan.rows, plan.needs, fits(plan.fitted, plan.config.compute.persist)
     memory = plan.memory(keep=keep)
     kept = "kept in memory" if keep else "streamed from the source at each pass"
     return {
         "source": plan.source.description,
         "rows": f"{' x '.join(f'{size:,}' for size in rows.grid)} = {rows.n_rows:,}",
-        "features": f"{rows.n_features} ({rows.array.dtype})",
+        "features": f"{rows.n_features} ({rows.array.dtype}){_reduced(plan)}",
         "chunks": f"{needs.n_chunks} of at most {needs.largest_chunk / _MIB:.2f} MiB",
         "tasks": f"{needs.n_tasks} in each pass",
         "sample": f"{plan.n_sample:,} rows, about {memory.sample / _MIB:.0f} MiB while it is fitted",
-        "rows in memory": f"{(rows.n_bytes if keep else 0) / _MIB:.1f} MiB over all workers ({kept})",
+        "rows in memory": f"{(plan.fitted.n_bytes if keep else 0) / _MIB:.1f} MiB over all workers ({kept})",
         "memory": f"{memory.per_computer / _MIB:.1f} MiB for each of {plan.config.cluster.compute_threads} threads "
         f"that compute, {memory.per_reader / _MIB:.1f} MiB for each of {plan.n_threads} that read",
         "peak memory": f"at most {memory.peak / _MIB:.0f} MiB in each process, "
         f"{PROCESS_BYTES / _MIB:.0f} MiB of it for libraries",
     }
+
+
+def _reduced(plan: FitPlan) -> str:
+    """Return how many principal components the features are reduced to."""
+    reduce = plan.config.model.reduce
+    if reduce is None:
+        return ""
+    return f", reduced to {'' if reduce.features else 'at most '}{plan.fitted.n_features} principal components"
 
 
 def _text(facts: dict[str, str]) -> str:

@@ -6,7 +6,6 @@ open source -> survey -> sample + seed -> [ pass -> M-step ] x iterations -> sav
 from __future__ import annotations
 
 from ..chunked.labelled_rows import lazy_labels
-from ..chunked.rows import Rows
 from ..config import Config
 from ..core.em.fitted_model import Model
 from ..core.em.loop import State
@@ -18,6 +17,7 @@ from ..filesystem.location import place
 from ..fitting.checks import check_same_features, report_mask
 from ..fitting.fit import Start, initial_state, prepare_fit, run_em
 from ..fitting.iteration_events import iteration_events
+from ..fitting.reduction import Reduced, reduce_rows
 from ..observers.mlflow import tracked
 from ..observers.recorder import Recorder, beginning_of, mend_record
 from ..sources import Source, open_source
@@ -32,10 +32,10 @@ from .given import with_given
 from .outputs import results_of
 from .plan import plan_fit
 from .report import leave_finished, report_of_fit
-from .resume import find_finished_fit, fit_plan, read_fitted
+from .resume import find_finished_fit, fit_plan, projection_before, read_fitted
 from .scoring import check_clusters, options_of, with_anomaly, with_clusters, write_results, write_scores
 from .seen_rows import seen_rows
-from .session import opened
+from .session import opened, reduce_rows_of
 from .start import find_saved_model, start_from
 
 
@@ -80,27 +80,33 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
         source, recorder = open_source(config.data), Recorder(tell)
         start = start_from(saved, config.model, source)
         with (
-            opened(plan_fit(config, source), recorder) as rows,
-            directory.fitting(config.to_yaml(), fit_plan(rows, config), resume, overwrite) as work,
+            opened(plan_fit(config, source), recorder) as stored,
+            directory.fitting(config.to_yaml(), fit_plan(stored, config), resume, overwrite) as work,
         ):
-            mend_record(rows, source, config, work, recorder)
-            fitted = read_fitted(work, recorder) or fit_rows(rows, source, config, work, recorder, start)
-            model = write_scores(fitted, rows, source, config, work, recorder)
+            before = read_fitted(work, recorder)
+            known = before.projection if before else start.projection or projection_before(work)
+            reduced = reduce_rows_of(stored, config, recorder, known)
+            mend_record(reduced.rows, source, config, work, recorder)
+            fitted = before or fit_rows(reduced, source, config, work, recorder, start)
+            model = write_scores(fitted, reduced.rows, source, config, work, recorder)
         if config.output.report:
             report_of_fit(directory.path, tell)
         tell(Finished(config.output.directory, model.summary.figures))
     return model
 
 
-def fit_rows(rows: Rows, source: Source, config: Config, work: Unfinished, listen: Recorder, start: Start) -> Model:
+def fit_rows(
+    reduced: Reduced, source: Source, config: Config, work: Unfinished, listen: Recorder, start: Start
+) -> Model:
     """Return the model of the rows, which is saved: by EM from where it stood, or from the best starts on a sample."""
-    with checkpointing(work, config.output.checkpoint_every, listen) as checkpoints:
+    rows, projection = reduced.rows, reduced.projection
+    with checkpointing(work, config.output.checkpoint_every, listen, projection) as checkpoints:
         labels = None if source.labels is None else lazy_labels(source.labels, rows)
         # When resumed the same.
         prepared = prepare_fit(rows, config.model, config.fit, config.fit.random_state, labels=labels, identify=True)
         state = checkpoints.before.states.get("fit")
         if state is None:
-            report_mask(config.data.mask, prepared.survey, rows.n_rows, listen)
+            report_mask(config.data.mask, prepared.survey, rows.n_rows, listen, reduced=projection is not None)
             state, race = initial_state(prepared, start, listen)
             beginning = beginning_of(rows, source, prepared.survey, prepared.sample, race, config)
             save_beginning(beginning, work.path / RECORD)
@@ -121,7 +127,8 @@ def fit_rows(rows: Rows, source: Source, config: Config, work: Unfinished, liste
         state = run_em(prepared, state, keep)
     save_course(listen.course(state), work.path / RECORD)
     kept = keep_statistics(state.best, state.survey)
-    model = Model.of(state.best, prepared.em.inference, source.feature_names, kept, options_of(config))
+    inference, options = prepared.em.inference, options_of(config)
+    model = Model.of(state.best, inference, source.feature_names, kept, options, projection)
     save_model(model, work.path / MODEL)
     return model
 
@@ -171,7 +178,8 @@ def predict(
             check_same_features(source.feature_names, model.feature_names)
         else:
             source = with_given(source, config.data.given, model)
-        with opened(plan_fit(config, source), tell) as rows:
+        with opened(plan_fit(config, source), tell) as stored:
+            rows = reduce_rows(stored, None, 0, config.compute.persist, tell, model.projection).rows
             model = with_anomaly(model, rows, config.output, tell)
             merged = with_clusters(model, clusters, rows, config.output, tell)
             results = results_of(rows, source, model, config, merged)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ..core.em.fitted_model import Model
 from ..core.mixture.conditional import feature_numbers
+from ..core.mixture.projection import check_not_reduced
 from ..errors import ConfigurationError, DataError
 from ..sources import Source
 from ..sources.composite import Spread
@@ -18,6 +19,7 @@ def with_given(source: Source, given: Sequence[str], model: Model) -> Source:
     Columns are found by name, or in the order of `given` if the data have no names. Raises DataError if they are not
     there, and ConfigurationError if the mask leaves out all rows.
     """
+    check_not_reduced(model.projection)
     if any(one != one for one in source.fill_values):
         raise ConfigurationError("data.given leaves other features missing, so data.mask: nan leaves all rows out")
     numbers = [int(one) if model.feature_names is None and one.isdecimal() else one for one in given]

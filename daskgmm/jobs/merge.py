@@ -8,6 +8,7 @@ from ..core.scoring.merging import Clusters
 from ..events import Finished, Listener, ignore
 from ..filesystem.location import place
 from ..fitting.checks import check_same_features
+from ..fitting.reduction import reduce_rows
 from ..observers.mlflow import tracked
 from ..sources import open_source
 from ..storage.formats.clusters import write_clusters
@@ -51,7 +52,8 @@ def merge(
         directory.check_writable(overwrite, resume)
         source = open_source(config.data)
         check_same_features(source.feature_names, model.feature_names)
-        with opened(plan_fit(config, source), tell) as rows:
+        with opened(plan_fit(config, source), tell) as stored:
+            rows = reduce_rows(stored, None, 0, config.compute.persist, tell, model.projection).rows
             clusters = with_clusters(model, None, rows, config.output, tell)
             assert clusters is not None, "output.clusters is set"
             results = results_of(rows, source, model, config, clusters)

@@ -10,16 +10,19 @@ from math import prod
 
 from ..chunked.map_reduce import FAN_IN
 from ..chunked.memory import ComputeOptions, Estimate, estimate
+from ..chunked.projection import sampled_rows
 from ..chunked.rows import Rows
 from ..chunked.sweep import batches, bytes_in_pass
 from ..concurrency import n_reading_ahead
 from ..config import Config
 from ..core.init.splitting import MOST_SPLITS
 from ..core.init.starts import heat_rows, how_many_moved
+from ..core.mixture.projection import Projection
 from ..sources import Source
 from .outputs import bytes_of_results
 
 PROCESS_BYTES = 480 * 2**20  # libraries, kernels while they are compiled, and what allocators keep; measured 360 to 460
+_AXES_COPIES = 4  # of the rows that principal components are found on: as drawn, scaled, and their products
 _DRAWN_COPIES = 3  # of the sample: as drawn from each chunk, together, and in random order
 _POINT_COPIES = 5  # of the rows that a restart works on: float64, standardised, whitened, and two of k-means
 _DISTANCES = 8  # that k-means++ holds for each of these rows, one for each candidate
@@ -50,14 +53,16 @@ class FitPlan:
     needs: Estimate  # of a pass with one mixture
     n_sample: int  # rows
     n_threads: int  # of each process: those that compute, and those that read ahead
+    fitted: Rows  # as they are fitted, of which shape and type count: reduced to principal components, or as they are
     other_bytes: int = 0  # of each process: the statistics of the other candidates of a sweep
 
     def memory(self, *, keep: bool) -> Memory:
         """Return what one process takes at most; rows that are kept are spread evenly over the processes."""
-        config, needs, rows = self.config, self.needs, self.rows
+        config, needs, rows, fitted = self.config, self.needs, self.rows, self.fitted
         results = bytes_of_results(rows, config)
-        sample = _sample_bytes(config, rows, self.n_sample, _MIXTURE_COPIES * needs.mixture)
-        held = -(-rows.n_bytes // config.cluster.n_processes) if keep else 0
+        sample = _sample_bytes(config, fitted, self.n_sample, _MIXTURE_COPIES * needs.mixture)
+        sample = max(sample, _axes_bytes(config, rows))
+        held = -(-fitted.n_bytes // config.cluster.n_processes) if keep else 0
         picture = _PICTURE_COPIES * rows.n_bytes if self.source.is_image else 0
         per_thread = needs.per_thread + _READ_COPIES * _excess_of_stored_chunk(self.source, rows)
         working = self.n_threads * (per_thread + results) + config.cluster.compute_threads * needs.per_slot  # lent
@@ -77,11 +82,43 @@ class SweepReads:
 def plan_fit(config: Config, source: Source) -> FitPlan:
     """Return the plan of a fit or a prediction."""
     rows = rows_of(source, config.compute)
-    needs = estimate(rows, config.model.n_components, config.model.family)
-    n_sample = min(config.fit.n_sample(config.model, rows.n_features), rows.n_rows)
+    fitted = _fitted_rows(rows, config)
+    needs = estimate(fitted, config.model.n_components, config.model.family)
+    if config.model.reduce is not None:
+        needs = _with_reading(needs, estimate(rows, 1, "diag"))
+    n_sample = min(config.fit.n_sample(config.model, fitted.n_features), rows.n_rows)
     computing = config.cluster.compute_threads
     n_threads = computing + n_reading_ahead(config.compute.read_ahead, computing)
-    return FitPlan(config, source, rows, needs, n_sample, n_threads)
+    return FitPlan(config, source, rows, needs, n_sample, n_threads, fitted)
+
+
+def _fitted_rows(rows: Rows, config: Config) -> Rows:
+    """Return rows of the shape and type of those that are fitted; by a share of variance as wide as they can be."""
+    reduce = config.model.reduce
+    if reduce is None:
+        return rows
+    reduce.check(rows.n_features)
+    narrow = rows.array[..., : reduce.most_features(rows.n_features)]
+    return replace(rows, array=narrow.astype(Projection.dtype(rows.array.dtype)))
+
+
+def _with_reading(needs: Estimate, reading: Estimate) -> Estimate:
+    """Return what passes over principal components need that are made of chunks as they are read."""
+    return replace(
+        needs,
+        largest_chunk=reading.largest_chunk,
+        per_thread=reading.per_thread + needs.largest_chunk,
+        per_slot=max(needs.per_slot, reading.per_slot),
+    )
+
+
+def _axes_bytes(config: Config, rows: Rows) -> int:
+    """Return what the search for principal components takes: a sample, or the scatter of all rows."""
+    reduce, d = config.model.reduce, rows.n_features
+    if reduce is None:
+        return 0
+    size = min(sampled_rows(reduce, d), rows.n_rows)
+    return 8 * _AXES_COPIES * size * d if size else 8 * (FAN_IN + _AXES_COPIES) * d * d
 
 
 def plan_sweep(config: Config, source: Source) -> FitPlan:
@@ -89,11 +126,11 @@ def plan_sweep(config: Config, source: Source) -> FitPlan:
     select = config.select
     select.check_inference(config.fit, config.model)
     plan = plan_fit(config.of(select.largest), source)
-    carried = _bytes_of_pass(config, plan.rows.n_features)
+    carried = _bytes_of_pass(config, plan.fitted.n_features)
     most = min(sum(carried), max(select.batch_bytes, *carried))
     copies = FAN_IN + 1 + _SUMS_COPIES * config.cluster.compute_threads
     starts = (config.fit.n_init + MOST_SPLITS) * len(select.types) * max(carried)
-    n_sample = min(select.n_sample(config.fit, config.model, plan.rows.n_features), plan.rows.n_rows)
+    n_sample = min(select.n_sample(config.fit, config.model, plan.fitted.n_features), plan.rows.n_rows)
     return replace(plan, n_sample=n_sample, other_bytes=copies * most + starts)
 
 

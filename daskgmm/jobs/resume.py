@@ -12,6 +12,7 @@ from ..chunked.rows import Rows
 from ..config import Config
 from ..core.em.fitted_model import Model
 from ..core.em.loop import StopReason
+from ..core.mixture.projection import Projection
 from ..core.selection.table import Selection
 from ..errors import DataError, without_credentials
 from ..events import Listener, Notice
@@ -20,6 +21,7 @@ from ..sources import DataOptions
 from ..storage.formats.history import read_history
 from ..storage.formats.model import fingerprint, load_model
 from ..storage.formats.selection import read_selection
+from ..storage.run.checkpoint import CHECKPOINTS, load_checkpoint
 from ..storage.run.directory import CONFIG, CONTENT, HISTORY, MODEL, SELECTION, RunDirectory
 from ..storage.run.finished_parts import is_fitted
 from ..storage.run.manifest import Plan
@@ -141,6 +143,14 @@ def _of_update(sections: Sections) -> Sections:
 def _of_sweep(sections: Sections) -> Sections:
     model = {key: value for key, value in sections["model"].items() if key not in _SWEPT}
     return {**_of_fit(sections), "model": model, "select": sections["select"]}
+
+
+def projection_before(work: Unfinished) -> Projection | None:
+    """Return the projection that an interrupted job had found, by its checkpoint; None if there is none."""
+    if not work.going_on:
+        return None
+    checkpoint = load_checkpoint(work.path / CHECKPOINTS)
+    return None if checkpoint is None else checkpoint.projection
 
 
 def read_fitted(work: Unfinished, listen: Listener) -> Model | None:

@@ -114,7 +114,7 @@ def write_results(results: Results, model: Model, work: Unfinished, listen: List
     if source.is_image and kinds.labels:
         pixels, labels = source.array[(slice(None),) * 3], read_result(work.path, "labels")
         with writing(work.path):
-            write_segmentation(work.path / PICTURE, pixels, labels, model.mixture.means)
+            write_segmentation(work.path / PICTURE, pixels, labels, model.marginals.means)
 
 
 def _report_labels(counts: NDArray[np.int64], listen: Listener) -> None:

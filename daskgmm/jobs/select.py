@@ -13,12 +13,14 @@ from ..core.em.fitted_model import Model
 from ..core.em.loop import State
 from ..core.em.update import keep_statistics
 from ..core.init.starts import Race
+from ..core.mixture.projection import Projection
 from ..core.selection.sweep import Candidate, Sweep
 from ..core.selection.table import Selection
 from ..errors import ConfigurationError, DataError
 from ..events import Finished, Iteration, Listener, Notice, ignore
 from ..filesystem.location import place, writing
 from ..fitting.checks import check_fittable, report_mask
+from ..fitting.reduction import Reduced
 from ..fitting.sweep import Found, Search, finish_sweep, start_sweep
 from ..observers.mlflow import tracked
 from ..observers.recorder import Recorder, beginning_of, mend_record
@@ -34,10 +36,10 @@ from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
 from .plan import plan_sweep
 from .report import leave_finished, report_of_fit
-from .resume import find_finished_sweep, read_fitted, select_plan
+from .resume import find_finished_sweep, projection_before, read_fitted, select_plan
 from .scoring import check_clusters, options_of, write_scores
 from .seen_rows import seen_rows
-from .session import opened
+from .session import opened, reduce_rows_of
 
 
 def select(
@@ -81,11 +83,15 @@ def select(
         directory.check_writable(overwrite, resume)
         source, recorder = open_source(config.data), Recorder(tell)
         with (
-            opened(plan_sweep(config, source), recorder) as rows,
-            directory.fitting(config.to_yaml(), select_plan(rows, config), resume, overwrite) as work,
+            opened(plan_sweep(config, source), recorder) as stored,
+            directory.fitting(config.to_yaml(), select_plan(stored, config), resume, overwrite) as work,
         ):
+            before = read_selected(work, recorder)
+            known = before[0].projection if before else projection_before(work)
+            reduced = reduce_rows_of(stored, config, recorder, known)
+            rows = reduced.rows
             mend_record(rows, source, config, work, recorder)
-            best, table = read_selected(work, recorder) or select_rows(rows, source, config, work, recorder)
+            best, table = before or select_rows(reduced, source, config, work, recorder)
             chosen = config.of(best_of(table, config))
             with writing(work.path):
                 (work.path / CONFIG).write_text(chosen.to_yaml())
@@ -122,11 +128,12 @@ def read_selected(work: Unfinished, listen: Listener) -> tuple[Model, Selection]
 
 
 def select_rows(
-    rows: Rows, source: Source, config: Config, work: Unfinished, listen: Recorder
+    reduced: Reduced, source: Source, config: Config, work: Unfinished, listen: Recorder
 ) -> tuple[Model, Selection]:
     """Return the best model of the rows and the table of the sweep, which are saved: from where it stood, or again."""
     wanted = Search(config.select, config.model, config.fit, config.fit.random_state)
-    with checkpointing(work, config.output.checkpoint_every, listen) as checkpoints:
+    rows, projection = reduced.rows, reduced.projection
+    with checkpointing(work, config.output.checkpoint_every, listen, projection) as checkpoints:
 
         def keep(sweep: Sweep, event: Iteration | None) -> None:
             if event is not None:
@@ -140,18 +147,18 @@ def select_rows(
             sweep = start_sweep_job(rows, source, wanted, config, work, listen)
         keep(sweep, None)
         found = finish_sweep(sweep, rows, wanted, listen, keep)
-    return save_found(found, source, config, work, listen), found.selection
+    return save_found(found, source, projection, config, work, listen), found.selection
 
 
 def start_sweep_job(
     rows: Rows, source: Source, wanted: Search, config: Config, work: Unfinished, listen: Listener
 ) -> Sweep:
     """Return the sweep before the first pass: the survey of all rows, and the starts of all candidates on a sample."""
-    size, resolution = wanted.n_sample(rows.n_features), wanted.model.resolution
+    size, resolution = wanted.n_sample(rows.n_features), wanted.model.resolution_of_rows
     summary = summarise(rows, size, wanted.seed, resolution, identify=True)
     survey, sample = summary.survey, summary.sample
-    check_fittable(survey, config.of(config.select.smallest).model, source.feature_names, listen)
-    report_mask(config.data.mask, survey, rows.n_rows, listen)
+    check_fittable(survey, config.of(config.select.smallest).model, rows.naming.features, listen)
+    report_mask(config.data.mask, survey, rows.n_rows, listen, reduced=config.model.reduce is not None)
     sweep = start_sweep(survey, sample, wanted, listen)
     save_beginning(beginning_of(rows, source, survey, sample, Race((), ()), config), work.path / RECORD)
     seen = seen_rows(rows, survey, summary.fingerprints, config.data)
@@ -159,12 +166,15 @@ def start_sweep_job(
     return sweep
 
 
-def save_found(found: Found, source: Source, config: Config, work: Unfinished, listen: Recorder) -> Model:
+def save_found(
+    found: Found, source: Source, projection: Projection | None, config: Config, work: Unfinished, listen: Recorder
+) -> Model:
     """Write the table, the record and last the best model, by which all three are known to be there; return it."""
     write_selection(found.selection, work.path / SELECTION)
     state: State = found.sweep.states[found.best.name]
     save_course(listen.course(state), work.path / RECORD)
     kept = keep_statistics(found.trial, state.survey)
-    model = Model.of(found.trial, found.inference, source.feature_names, kept, options_of(config.of(found.best)))
+    options = options_of(config.of(found.best))
+    model = Model.of(found.trial, found.inference, source.feature_names, kept, options, projection)
     save_model(model, work.path / MODEL)
     return model

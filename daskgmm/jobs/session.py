@@ -11,7 +11,10 @@ from ..chunked.rows import Rows
 from ..clusters.connection import Cluster, Connection
 from ..clusters.task_progress import watched
 from ..concurrency import own_read_ahead
+from ..config import Config
+from ..core.mixture.projection import Projection
 from ..events import Connected, Listener, Notice, Opened, Phase
+from ..fitting.reduction import Reduced, reduce_rows
 from ..sources import Source
 from ..text import counted
 from .performance_report import performance_report
@@ -29,7 +32,7 @@ def opened(plan: FitPlan, listen: Listener) -> Iterator[Rows]:
         watched(connection.client, config.cluster.compute_threads) as look,
     ):
         listen(Connected(connection.description, connection.dashboard, look))
-        keep = fits(plan.rows, config.compute.persist)
+        keep = fits(plan.fitted, config.compute.persist)
         check_cluster(connection, plan, listen, keep=keep)
         _tell(source.notices, listen)
         performance = (
@@ -37,10 +40,16 @@ def opened(plan: FitPlan, listen: Listener) -> Iterator[Rows]:
         )
         rows = plan.rows.fused()
         listen(Phase("read", f"{_describe(rows, source)}, {'kept in memory' if keep else 'streamed at each pass'}"))
+        keep = keep and config.model.reduce is None  # else the principal components are kept, once they are known
         row_bytes = rows.n_features * rows.array.dtype.itemsize
         listen(Opened(rows.n_rows, row_bytes, streamed=not keep))
         with performance, ready(rows, keep, source.description) as ready_rows:
             yield ready_rows
+
+
+def reduce_rows_of(rows: Rows, config: Config, listen: Listener, before: Projection | None) -> Reduced:
+    """Return the rows of a fit as its model takes them: on principal components if it is to, else as they are."""
+    return reduce_rows(rows, config.model.reduce, config.fit.random_state, config.compute.persist, listen, before)
 
 
 @contextmanager

@@ -45,9 +45,19 @@ def start_from(saved: SavedModel | None, options: ModelOptions, source: Source) 
     """Return where the fit starts: at the saved model, if there is one that fits the options and the source."""
     if saved is None:
         return Start()
-    _check_saved_model(saved.model, options, source.array.shape[-1], source.feature_names)
+    n_columns = 1 if len(source.array.shape) == 1 else source.array.shape[-1]
+    _check_saved_model(saved.model, options, n_columns, source.feature_names)
     n_before = saved.model.summary.n_iter if saved.continues else 0
-    return Start(saved.model.state, n_before, f"the model of {saved.path}")
+    origin = f"the model of {saved.path}"
+    return Start(saved.model.state, n_before, origin, projection=saved.model.projection)
+
+
+def _principal_components(model: Model, options: ModelOptions) -> tuple[object, object]:
+    """Return how many there are in the model, and how many are asked for, None without any: by share as many as are."""
+    there = None if model.projection is None else model.projection.n_features
+    if options.reduce is None:
+        return there, None
+    return there, options.reduce.features or there or "some"
 
 
 def _check_saved_model(model: Model, options: ModelOptions, n_features: int, names: Sequence[str] | None) -> None:
@@ -58,7 +68,8 @@ def _check_saved_model(model: Model, options: ModelOptions, n_features: int, nam
         for name, there, here in (
             ("n_components", mixture.n_components, options.n_components),
             ("covariance_type", mixture.covariance_type, options.family),
-            ("features", mixture.n_features, n_features),
+            ("features", model.n_features, n_features),
+            ("principal components", *_principal_components(model, options)),
             ("noise", mixture.noise is not None, options.noise is not False),
             ("feature names", model.feature_names or names, names or model.feature_names),
         )

@@ -66,6 +66,11 @@ class FinishedRun:
 def finished_run(run_dir: str, model: Model) -> FinishedRun:
     """Return a run that can go on with new rows; raise ConfigurationError or DataError if it cannot."""
     check_updatable(model.mixture)
+    if model.projection is not None:
+        raise ConfigurationError(
+            "the run is of principal components of its own rows, which daskgmm update does not take to new ones: fit "
+            "all rows, or take GaussianMixture.update"
+        )
     if model.mixture.structure.layout.n_factors:
         raise ConfigurationError(
             "covariance_type low_rank keeps no statistics of its rows, so it cannot go on with new ones: fit all rows"

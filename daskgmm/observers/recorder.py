@@ -81,7 +81,7 @@ def mend_record(rows: Rows, source: Source, config: Config, work: Unfinished, li
         check_record(path)
     except DataError:
         listen(Notice(f"{path} is missing or damaged: the report will lack what it had of the starts"))
-        size, resolution = max(config.output.report_rows, 1), config.model.resolution
+        size, resolution = max(config.output.report_rows, 1), config.model.resolution_of_rows
         survey, sample = survey_and_sample(rows, size, config.fit.random_state, resolution)
         save_beginning(beginning_of(rows, source, survey, sample, Race((), ()), config), path)
 

@@ -39,7 +39,9 @@ def mixture_of(estimator: Any) -> Mixture:
 
 
 def names_of(estimator: Any) -> tuple[str, ...]:
-    """Return the names of the features; x0, x1, ... if they have none."""
+    """Return the names of the features, x0, x1, ... if they have none; or those of principal components."""
+    if estimator._projection is not None:
+        return tuple(estimator._projection.names)
     names = getattr(estimator, "feature_names_in_", None)
     return tuple(f"x{i}" for i in range(estimator.n_features_in_)) if names is None else tuple(map(str, names))
 
@@ -59,7 +61,7 @@ def numbers_of(features: Sequence[int | str], names: Sequence[str]) -> list[int]
 
 def sample_rows(estimator: Any, X: Any, n_rows: int) -> Array:
     """Return at most n_rows rows (m, d) of X, a uniform sample that is the same each time."""
-    rows = estimator._input(X, reset=False).rows()
+    rows = estimator._scored_rows(X)
     _, sample = survey_and_sample(rows, n_rows, seed=0, resolution=0.0)
     return np.asarray(first_rows(sample, n_rows)[0], dtype=np.float64)
 

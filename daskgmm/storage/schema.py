@@ -46,6 +46,12 @@ POSTERIOR = (
 )
 KEPT_COUNTS = ArraySpec("kept_counts", ("component",), "float64")
 KEPT_MEANS = ArraySpec("kept_means", ("component", "feature"), "float64")
+PROJECTION = (
+    ArraySpec("centre", ("column",), "float64"),
+    ArraySpec("scale", ("column",), "float64"),
+    ArraySpec("axes", ("column", "feature"), "float64"),
+    ArraySpec("residual", ("column",), "float64"),
+)
 CHECKPOINT_SURVEY = (
     ArraySpec("origin", ("feature",), "float64"),
     ArraySpec("lead", ("feature",), "float64"),

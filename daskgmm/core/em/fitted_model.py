@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import isfinite
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from ..mixture.conditional import condition, feature_numbers, marginal
 from ..mixture.mixture import Mixture
+from ..mixture.projection import Projection, check_not_reduced
 from .inference import MAXIMUM_LIKELIHOOD, Inference
 from .information_criteria import criteria, small_sample
 from .loop import StopReason, Trial
@@ -108,13 +110,14 @@ class Anomaly:
 class Model:
     """A fitted mixture with its context."""
 
-    mixture: Mixture
+    mixture: Mixture  # of the features, or of their projection
     feature_names: tuple[str, ...] | None
     summary: FitSummary
     anomaly: Anomaly | None = None  # of the fitted rows, where it was asked for
     posterior: Posterior | None = None  # of the parameters, of which the mixture has the means
     kept: KeptStatistics | None = None  # of the fitted rows, by which the fit can go on with new ones
     options: Mapping[str, Any] | None = None  # of the fit, as JSON has them
+    projection: Projection | None = None  # of the features, on principal components that the mixture is of
 
     @classmethod
     def of(
@@ -124,11 +127,33 @@ class Model:
         feature_names: tuple[str, ...] | None,
         kept: KeptStatistics | None,
         options: Mapping[str, Any],
+        projection: Projection | None = None,
     ) -> Model:
         """Return the model to which a fit has led."""
         posterior = inference.posterior(trial.mixture) if isinstance(inference, Variational) else None
         summary, mixture = FitSummary.of(trial, inference, kept), inference.plug_in(trial.mixture)
-        return cls(mixture, feature_names, summary, posterior=posterior, kept=kept, options=options)
+        known = {"posterior": posterior, "kept": kept, "options": options, "projection": projection}
+        return cls(mixture, feature_names, summary, **known)  # type: ignore[arg-type]
+
+    @property
+    def n_features(self) -> int:
+        """Number of features of rows, d."""
+        return self.mixture.n_features if self.projection is None else self.projection.n_columns
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the features; x0, x1, ... if they have none."""
+        return self.feature_names or tuple(f"x{i}" for i in range(self.n_features))
+
+    @property
+    def mixture_names(self) -> tuple[str, ...]:
+        """The names of what the mixture is of: the features, or principal components."""
+        return self.names if self.projection is None else self.projection.names
+
+    @cached_property
+    def marginals(self) -> Mixture:
+        """A mixture whose means and variances are those of the features; of a projection it has no covariances."""
+        return self.mixture if self.projection is None else self.projection.marginals(self.mixture)
 
     @property
     def state(self) -> Mixture:
@@ -136,10 +161,11 @@ class Model:
         return self.mixture if self.posterior is None else self.posterior.state(self.mixture)
 
     def __repr__(self) -> str:
-        k, d = self.mixture.means.shape
+        k, d = self.mixture.n_components, self.n_features
+        of = "" if self.projection is None else f" reduced to {self.projection.n_features}"
         state = "converged" if self.summary.converged else "not converged"
         return (
-            f"{type(self).__name__}({k} {self.mixture.covariance_type} components, {d} features, "
+            f"{type(self).__name__}({k} {self.mixture.covariance_type} components, {d} features{of}, "
             f"{self.summary.log_likelihood:.6g} nats/row, BIC {self.summary.bic:,.1f}, {state})"
         )
 
@@ -152,4 +178,5 @@ class Model:
         return condition(self.mixture, self._numbers(features), np.asarray(values, dtype=np.float64))
 
     def _numbers(self, features: Sequence[object]) -> list[int]:
+        check_not_reduced(self.projection)
         return feature_numbers(features, self.feature_names, self.mixture.n_features)

@@ -28,7 +28,7 @@ class Survey:
     weight_sum: float
     origin: Array  # (d,), the first of the rows
     lead: Array  # (d,), mean - origin
-    scatter: Array  # (d, d), sum_n weight_n (x_n - mean)(x_n - mean)^T
+    scatter: Array  # (d, d), sum_n weight_n (x_n - mean)(x_n - mean)^T; or its diagonal alone, (d,)
     minimum: Array  # (d,)
     maximum: Array  # (d,)
     steps: Array  # (d,), of which the values of each column are multiples; 0: none, or not looked for
@@ -42,11 +42,11 @@ class Survey:
     value_weights: tuple[float, ...] = ()  # the weight of the other rows
 
     @classmethod
-    def zero(cls, n_features: int) -> Survey:
-        """Return the survey of no rows."""
+    def zero(cls, n_features: int, *, by_column: bool = False) -> Survey:
+        """Return the survey of no rows; `by_column` one whose scatter is its diagonal alone."""
         d = n_features
         bounds = np.full(d, np.inf), np.full(d, -np.inf)
-        return cls(0, 0.0, np.zeros(d), np.zeros(d), np.zeros((d, d)), *bounds, np.zeros(d))
+        return cls(0, 0.0, np.zeros(d), np.zeros(d), np.zeros(d if by_column else (d, d)), *bounds, np.zeros(d))
 
     @np.errstate(over="ignore", invalid="ignore")  # of squares: the scatter then shows it
     def __add__(self, other: Survey) -> Survey:
@@ -66,7 +66,7 @@ class Survey:
             weight_sum,
             origin,
             self.lead + share * shift,
-            self.scatter + other.scatter + self.weight_sum * share * np.outer(shift, shift),
+            self.scatter + other.scatter + self.weight_sum * share * _squares(shift, self.scatter),
             np.minimum(self.minimum, other.minimum),
             np.maximum(self.maximum, other.maximum),
             np.maximum(self.steps, other.steps),
@@ -117,7 +117,7 @@ class Survey:
     def variance(self) -> Array:
         """Variance of each feature, (d,); exactly 0 for a constant one."""
         weights = np.where(self.column_weights > 0, self.column_weights, 1.0)
-        return np.where(self.minimum < self.maximum, np.diagonal(self.scatter) / weights, 0.0)
+        return np.where(self.minimum < self.maximum, _diagonal(self.scatter) / weights, 0.0)
 
     @cached_property
     def frame(self) -> Frame:
@@ -150,15 +150,18 @@ def survey(
     first_row: int = 0,
     *,
     missing: bool = False,
+    by_column: bool = False,
 ) -> Survey:
     """Return the survey of rows (n, d) with weights (n,) or None, the first of which is row number `first_row`.
 
-    NaN is a fault, or with `missing` a missing value.
+    NaN is a fault, or with `missing` a missing value. `by_column` leaves out the scatter but for its diagonal; such
+    rows have no missing values.
     """
-    result = Survey.zero(rows.shape[1])
+    zero = Survey.zero(rows.shape[1], by_column=by_column)
+    result = zero
     with single_threaded(), np.errstate(over="ignore", invalid="ignore"):  # of squares: the scatter then shows it
         for block, weights in blocks(rows, row_weights):
-            result = result + _survey_block(block, weights, first_row, missing)
+            result = result + _survey_block(block, weights, first_row, missing, zero)
             first_row += len(block)
     return result
 
@@ -187,8 +190,20 @@ def _merge_with_gaps(one: Survey, other: Survey) -> Survey:
     )
 
 
-def _survey_block(block: NDArray[np.floating], weights: Array | None, first_row: int, missing: bool) -> Survey:
-    faults = _faults(block, weights, first_row, missing)
+def _squares(vector: Array, scatter: Array) -> Array:
+    """Return v v^T, or its diagonal if that is all that a scatter has."""
+    return np.outer(vector, vector) if scatter.ndim == 2 else vector * vector
+
+
+def _diagonal(scatter: Array) -> Array:
+    return np.diagonal(scatter) if scatter.ndim == 2 else scatter
+
+
+def _survey_block(
+    block: NDArray[np.floating], weights: Array | None, first_row: int, missing: bool, zero: Survey
+) -> Survey:
+    """Return the survey of a block; its scatter is of the kind of that of `zero`."""
+    faults = _faults(block, weights, first_row, missing, zero)
     if faults is not None:
         return faults
     n_missing = 0
@@ -196,7 +211,7 @@ def _survey_block(block: NDArray[np.floating], weights: Array | None, first_row:
         n_missing = int(np.count_nonzero(np.isnan(block[weights == 0])))
         block, weights = block[weights > 0], weights[weights > 0]
     if not len(block):
-        return replace(Survey.zero(block.shape[1]), n_missing=n_missing)
+        return replace(zero, n_missing=n_missing)
     if missing and np.isnan(block).any():
         return replace(_survey_with_gaps(block, weights), n_missing=n_missing)
     origin = block[0].astype(np.float64)
@@ -205,9 +220,16 @@ def _survey_block(block: NDArray[np.floating], weights: Array | None, first_row:
     lead = values.mean(axis=0) if weights is None else weights @ values / weight_sum
     minimum, maximum = block.min(axis=0).astype(np.float64), block.max(axis=0).astype(np.float64)
     values -= lead
-    scatter = (values.T if weights is None else values.T * weights) @ values
+    scatter = _scatter(values, weights, zero)
     moments = weight_sum, origin, lead, scatter, minimum, maximum
     return Survey(len(block), *moments, np.zeros(block.shape[1]), n_missing=n_missing)
+
+
+def _scatter(values: Array, weights: Array | None, zero: Survey) -> Array:
+    """Return sum_n weight_n v_n v_n^T of the centred values (n, d), or its diagonal."""
+    if zero.scatter.ndim == 1:
+        return np.asarray((values**2).sum(axis=0) if weights is None else weights @ values**2)
+    return (values.T if weights is None else values.T * weights) @ values
 
 
 def _survey_with_gaps(block: NDArray[np.floating], weights: Array | None) -> Survey:
@@ -227,7 +249,9 @@ def _survey_with_gaps(block: NDArray[np.floating], weights: Array | None) -> Sur
     return Survey(len(block), *moments, steps, n_gaps=n_gaps, value_weights=tuple(value_weights))
 
 
-def _faults(block: NDArray[np.floating], weights: Array | None, first_row: int, missing: bool) -> Survey | None:
+def _faults(
+    block: NDArray[np.floating], weights: Array | None, first_row: int, missing: bool, zero: Survey
+) -> Survey | None:
     """Return a survey that reports the block's faults and counts none of its rows; None where there is no fault."""
     bad_values, bad_weights = np.isinf(block) if missing else ~np.isfinite(block), np.zeros(0, dtype=bool)
     if weights is not None:
@@ -237,7 +261,7 @@ def _faults(block: NDArray[np.floating], weights: Array | None, first_row: int, 
         return None
     where, rows_at = np.argwhere(bad_values), np.flatnonzero(bad_weights)
     return replace(
-        Survey.zero(block.shape[1]),
+        zero,
         n_nonfinite=len(where),
         first_nonfinite=(first_row + int(where[0, 0]), int(where[0, 1])) if len(where) else None,
         n_bad_weights=len(rows_at),

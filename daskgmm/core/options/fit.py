@@ -19,6 +19,7 @@ from ..mixture.low_rank import FactorNoise, low_rank_name
 from ..mixture.mixture import Mixture, project
 from ..mixture.noise import Noise
 from .prior import InferenceName, Prior, inference_of
+from .reduce import Reduce
 
 ComputeDtype = Literal["auto", "float64", "float32"]
 
@@ -55,13 +56,16 @@ class ModelOptions:
     """Noise of low_rank: own to component and feature; common to components; isotropic: one value per component."""
     prior: Prior = None
     """Prior of the parameters, for fit.inference map and variational: default, or values."""
+    reduce: Reduce | None = None
+    """Fit to principal components of the scaled columns: {features: 50}, or {variance: 0.999} of their variance."""
 
     def __post_init__(self) -> None:
         """Raise ConfigurationError for frozen components that there are not, or whose covariances are not their own.
 
-        So for options of factors that cannot act.
+        So for options of factors, or beside `reduce`, that cannot act.
         """
         self._check_factors()
+        self._check_reduce()
         beyond = [one for one in self.frozen if not 0 <= one < self.n_components]
         if beyond or len(set(self.frozen)) < len(self.frozen):
             raise ConfigurationError(
@@ -89,6 +93,28 @@ class ModelOptions:
             raise ConfigurationError(
                 f"model.{name} is not for covariance_type low_rank: leave {name} out, or take another covariance_type"
             )
+
+    def _check_reduce(self) -> None:
+        """Raise ConfigurationError for options that are in units of the columns, if these are reduced."""
+        if self.reduce is None:
+            return
+        if not isinstance(self.resolution, str):
+            raise ConfigurationError(
+                f"model.resolution {self.resolution} is of columns, but model.reduce takes principal components, which "
+                "have no steps: leave one of both out"
+            )
+        if self.noise is not False and self.noise is not True:
+            raise ConfigurationError(
+                f"model.noise {self.noise} is a volume in units of columns, but model.reduce takes principal "
+                "components: set noise to true, the box of all rows there"
+            )
+        if self.prior is not None:
+            raise ConfigurationError("model.prior is of columns, so it is not for model.reduce: leave one of both out")
+
+    @property
+    def resolution_of_rows(self) -> Literal["auto"] | float | tuple[float, ...]:
+        """The resolution of the rows that are fitted: principal components have none."""
+        return self.resolution if self.reduce is None else 0.0
 
     def noise_of(self, survey: Survey) -> Noise | None:
         """Return the noise for rows of this survey, whose weight is still to be chosen; None without any.
@@ -159,6 +185,10 @@ class FitOptions:
 
     def em(self, model: ModelOptions, survey: Survey, *, accelerate: bool = True) -> EMOptions:
         """Return the options of the EM loop over rows of this survey."""
+        if self.inference != "em" and model.reduce is not None:
+            raise ConfigurationError(
+                f"fit.inference is {self.inference}, but model.reduce acts with em only: leave one of both out"
+            )
         if self.inference != "em" and (model.noise is not False or model.frozen):
             raise ConfigurationError(
                 f"fit.inference is {self.inference}, but model.noise and model.frozen act with em only: leave them out"

@@ -12,6 +12,7 @@ import numpy as np
 from ...errors import ConfigurationError, DataError
 from .fit import FitOptions, ModelOptions
 from .prior import PriorOptions
+from .reduce import Reduce
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class FittedOptions:
             sections = {name: _tuples(value) for name, value in values.items()}
             model, fit, prior = sections["model"], sections["fit"], sections["model"]["prior"]
             prior = PriorOptions(**prior) if isinstance(prior, dict) else prior
-            model = ModelOptions(**{**model, "prior": prior})
+            reduce = Reduce(**model["reduce"]) if model.get("reduce") else None
+            model = ModelOptions(**{**model, "prior": prior, "reduce": reduce})
             return cls(model, FitOptions(**fit), sections["missing"], sections["random_state"])
         except (AttributeError, ConfigurationError, KeyError, TypeError) as error:
             raise DataError(f"the options of the fit are damaged: {error}") from None

@@ -24,7 +24,7 @@ def component_table(story: Story) -> dict[str, Any]:
         *(_row(story, int(component), features) for component in story.shown_components),
         *_noise_row(story, features),
     ]
-    titles = [story.names[feature] for feature in features]
+    titles = [story.model.names[feature] for feature in features]
     names = shorten_apart([harmless(name) for name in titles], _LONGEST_NAME)
     return {
         "groups": _groups(rows, names),
@@ -66,7 +66,9 @@ def _row(story: Story, component: int, features: NDArray[np.intp]) -> dict[str, 
         "size": f"{weight * story.model.summary.weight_sum:,.0f}",
         "nearest": None if nearest is None else (nearest[0], f"{nearest[1]:.2f}", f"{np.exp(-nearest[1]):.2f}"),
         "entropy": f"{entropy:.2f}" if np.isfinite(entropy) else "–",
-        "values": _values(mixture.means[component, features], story.deviations[component, features]),
+        "values": _values(
+            story.model.marginals.means[component, features], story.feature_deviations[component, features]
+        ),
     }
 
 

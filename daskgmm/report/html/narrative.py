@@ -35,7 +35,11 @@ def _what(story: Story) -> str:
     gaussians = "One Gaussian" if mixture.n_components == 1 else f"A mixture of {mixture.n_components} Gaussians"
     if mixture.noise is not None:
         gaussians += f" and noise, which holds {_percent(mixture.noise.weight)} of the rows,"
-    features = "one feature" if mixture.n_features == 1 else f"{mixture.n_features} features"
+    d, projection = story.model.n_features, story.model.projection
+    features = "one feature" if d == 1 else f"{d} features"
+    if projection is not None:
+        n = counted(projection.n_features, "principal component")
+        features += f" reduced to {n}, of which log-likelihood and criteria are,"
     text = (
         f"{gaussians} of {mixture.covariance_type} covariance was fitted to {beginning.n_rows:,} rows of {features} "
         f"({beginning.description})"

@@ -133,7 +133,8 @@ def _facts(story: Story) -> list[tuple[str, str]]:
     chunk = " × ".join(f"{size:,}" for size in beginning.chunk)
     return [
         ("data", beginning.description),
-        ("shape", f"{grid} rows × {counted(mixture.n_features, 'feature')}, {beginning.dtype}"),
+        ("shape", f"{grid} rows × {counted(story.model.n_features, 'feature')}, {beginning.dtype}"),
+        *_reduction(story),
         ("chunks", f"{beginning.n_chunks:,} of at most {chunk}"),
         ("rows that count", f"{beginning.n_rows:,}, of weight {found.weight_sum:,.10g}"),
         ("fingerprint of the data", beginning.fingerprint),
@@ -152,6 +153,15 @@ def _facts(story: Story) -> list[tuple[str, str]]:
     ]
 
 
+def _reduction(story: Story) -> list[tuple[str, str]]:
+    """Return what is said of a mixture of principal components."""
+    projection = story.model.projection
+    if projection is None:
+        return []
+    what = f"{counted(projection.n_features, 'principal component')} (pc0, pc1, ...) of the scaled features"
+    return [("reduced to", f"{what}: log-likelihood, criteria and separations are of the projection")]
+
+
 def _resolution(story: Story) -> str:
     """Return the steps that limit how narrow a component can be, of each feature that has one."""
     found = [(name, step) for name, step in zip(story.names, story.record.beginning.steps, strict=False) if step]
@@ -164,15 +174,15 @@ def _resolution(story: Story) -> str:
 
 def _notes(story: Story) -> dict[str, str]:
     """Return what is left out of the table and the figures, where there is too much."""
-    k, d = story.mixture.n_components, story.mixture.n_features
+    k, d = story.mixture.n_components, story.model.n_features
     shown, drawn, rows = len(story.shown_features), len(story.drawn_features), len(story.shown_components)
     notes = {}
     if k > rows:
         notes["components"] = f"The {rows} heaviest of {k} components are listed; all are in model.zarr."
     if d > shown:
         notes["features"] = f"The {shown} features of {d} in which the components differ most are listed."
-    if d > drawn:
-        notes["marginals"] = f"The {drawn} features of {d} in which the components differ most are drawn."
+    if (n := story.mixture.n_features) > drawn:
+        notes["marginals"] = f"The {drawn} features of {n} in which the components differ most are drawn."
     if len(story.compared) < k - len(story.mixture.empty):
         notes["compared"] = f"Separations are among the {len(story.compared)} heaviest components."
     if not len(story.rows):

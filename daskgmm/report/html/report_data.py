@@ -61,8 +61,8 @@ class Story:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of all features."""
-        return self.model.feature_names or tuple(f"x{i}" for i in range(self.mixture.n_features))
+        """The names of all features of the mixture: those of the rows, or principal components."""
+        return self.model.mixture_names
 
     @cached_property
     def colours(self) -> tuple[str, ...]:
@@ -108,8 +108,14 @@ class Story:
 
     @property
     def shown_features(self) -> NDArray[np.intp]:
-        """Features of the table, in their order."""
-        return np.sort(self.separating[:_TABLE_FEATURES])
+        """Features of the rows that the table shows, in their order."""
+        separating = np.argsort(-feature_separation(self.model.marginals), kind="stable")
+        return np.sort(separating[:_TABLE_FEATURES])
+
+    @cached_property
+    def feature_deviations(self) -> Array:
+        """Standard deviation of each feature of the rows in each component, (k, d)."""
+        return np.sqrt(self.model.marginals.variances)
 
     @property
     def drawn_features(self) -> NDArray[np.intp]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
+import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from ...core.em.fitted_model import Model
+from ...core.mixture.projection import Projection
 from ...core.scoring.matching import Comparison, compare, noise_weights
 from ...errors import DataError
 from ...text import counted, shown
@@ -32,14 +36,24 @@ def comparison(first: Model, second: Model, names: tuple[str, str] = ("A", "B"),
 
 def _features(first: Model, second: Model) -> tuple[str, ...]:
     """Return the names of the features that both fits are over."""
-    sizes = first.mixture.n_features, second.mixture.n_features
+    if (first.projection or second.projection) and not _same_projection(first.projection, second.projection):
+        raise DataError("the fits cannot be compared: their mixtures are of other principal components")
+    sizes = first.n_features, second.n_features
     if sizes[0] != sizes[1]:
         raise DataError(f"the fits cannot be compared: one is over {sizes[0]} features, the other over {sizes[1]}")
     names, others = first.feature_names, second.feature_names
     for at, (one, other) in enumerate(zip(names or (), others or (), strict=False)):  # either may have none
         if one != other:
             raise DataError(f"the fits cannot be compared: feature {at} is {one!r} in one and {other!r} in the other")
-    return names or others or tuple(f"x{at}" for at in range(sizes[0]))
+    if first.projection is not None:
+        return first.mixture_names
+    return names or others or first.names
+
+
+def _same_projection(one: Projection | None, other: Projection | None) -> bool:
+    if one is None or other is None:
+        return False
+    return all(np.array_equal(getattr(one, each.name), getattr(other, each.name)) for each in fields(Projection))
 
 
 def _in_one_line(model: Model) -> str:

@@ -36,7 +36,8 @@ def _facts(model: Model) -> Table:
     table = Table(show_header=False, box=None)
     facts = {
         "mixture": f"{counted(mixture.n_components, 'component')}, {mixture.covariance_type} covariance, "
-        f"{counted(mixture.n_features, 'feature')}, {counted(mixture.n_parameters, 'parameter')}",
+        f"{counted(model.n_features, 'feature')}, {counted(mixture.n_parameters, 'parameter')}",
+        **reduction_facts(model),
         "rows (weight)": f"{summary.weight_sum:,.12g}",
         "log-likelihood": f"{summary.log_likelihood:.6f} nats/row, {total:,.3f} in all",
         "AIC, AICc, BIC, ICL": f"{summary.aic:,.3f}, {summary.aicc:,.3f}, {summary.bic:,.3f}, {summary.icl:,.3f}",
@@ -58,6 +59,14 @@ def _facts(model: Model) -> Table:
     return table
 
 
+def reduction_facts(model: Model) -> dict[str, str]:
+    """Return what is said of a model of principal components: likelihood and criteria are theirs."""
+    if model.projection is None:
+        return {}
+    n = counted(model.projection.n_features, "principal component")
+    return {"reduced to": f"{n} of the scaled features: log-likelihood, criteria and overlap are of the projection"}
+
+
 def _components(model: Model, width: int) -> list[Table]:
     mixture = model.mixture
     nearest = _nearest(mixture)
@@ -73,7 +82,7 @@ def _size(model: Model, weight: float) -> tuple[str, str]:
 
 def _means(model: Model, width: int) -> list[Table]:
     """Return tables of the features' means, side by side as far as they fit into the width."""
-    mixture = model.mixture
+    mixture = model.marginals
     deviations = np.sqrt(mixture.variances)
     names = shorten_apart(_names(model)[:_MOST_FEATURES], _LONGEST_NAME)
     rows = [
@@ -92,7 +101,7 @@ def _heaviest_first(mixture: Mixture) -> list[int]:
 
 
 def _names(model: Model) -> tuple[str, ...]:
-    return model.feature_names or tuple(f"x{i}" for i in range(model.mixture.n_features))
+    return model.names
 
 
 def _nearest(mixture: Mixture) -> list[tuple[str, str]]:
@@ -112,5 +121,5 @@ def _legend(model: Model) -> str:
         "expected rows: weight x all rows; overlap: with the nearest other component, from 0 to 1; mean ± standard "
         "deviation of each feature"
     )
-    more = model.mixture.n_features - _MOST_FEATURES
+    more = model.n_features - _MOST_FEATURES
     return f"{legend}; {more} more features are in model.zarr" if more > 0 else legend

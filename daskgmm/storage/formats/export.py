@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from ...core.mixture.frame import Frame
 from ...core.mixture.mixture import Mixture
 from ...core.mixture.noise import Noise
 from ...core.mixture.precisions import precisions, precisions_cholesky
+from ...core.mixture.projection import Projection
 from ...errors import ConfigurationError
 from ...filesystem.location import make_directory, place, writing, written_whole
 from ..run.directory import MODEL, RunDirectory
@@ -56,7 +57,8 @@ def as_json(model: Model) -> bytes:
     highest corner, or null); frozen, if any are (numbers of components); summary (log_likelihood in nats per row,
     weight_sum, aic, bic, icl, n_iter, converged, stop_reason, empty_components; objective and evidence_lower_bound of
     fits with a prior, else null); anomaly (quantile and threshold of the
-    log-density, or null).
+    log-density, or null). If the features were reduced, n_features and the parameters are those of principal components
+    y = axes^T (x - centre) / scale of d columns, and there is projection (centre, scale and residual d, axes d x p).
     """
     mixture = model.mixture
     document = {
@@ -74,14 +76,21 @@ def as_json(model: Model) -> bytes:
         "covariances": mixture.covariances.tolist(),
         **({"noise": asdict(mixture.noise)} if mixture.noise else {}),
         **({"frozen": list(mixture.frozen)} if mixture.frozen else {}),
+        **({"projection": _lists(model.projection)} if model.projection else {}),
         "summary": asdict(model.summary),
         "anomaly": asdict(model.anomaly) if model.anomaly else None,
     }
     return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
 
 
+def _lists(projection: Projection) -> dict[str, Any]:
+    return {one.name: getattr(projection, one.name).tolist() for one in fields(projection)}
+
+
 def as_sklearn(model: Model) -> bytes:
     """Return a fitted sklearn.mixture.GaussianMixture as joblib writes it, of the type whose array is of that form.
+
+    If the features were reduced, it is the last step of a Pipeline.
 
     joblib.load reads it with the same scikit-learn. As with each pickle, who loads it runs what is in it: load none
     that others could have changed. daskgmm itself loads none.
@@ -97,10 +106,14 @@ def as_sklearn(model: Model) -> bytes:
         summary.n_iter,
         summary.log_likelihood,
     )
+    steps = [] if model.projection is None else projection_steps(model.projection, model.mixture)
     if model.feature_names:
-        estimator.feature_names_in_ = np.array(model.feature_names, dtype=object)
+        first = [*steps, estimator][0]
+        first.feature_names_in_ = np.array(model.feature_names, dtype=object)
+    from sklearn.pipeline import make_pipeline  # takes a second, for which other jobs have no need
+
     file = io.BytesIO()
-    joblib.dump(estimator, file)
+    joblib.dump(make_pipeline(*steps, estimator) if steps else estimator, file)
     return file.getvalue()
 
 
@@ -122,8 +135,9 @@ def as_onnx(model: Model) -> bytes:
 
     mixture = model.mixture.scale(frame)
     estimator = _estimator(mixture)
-    steps = make_pipeline(_scaler(frame), estimator)
-    rows = ("rows", DoubleTensorType([None, model.mixture.n_features]))
+    before = [] if model.projection is None else projection_steps(model.projection, model.mixture)
+    steps = make_pipeline(*before, _scaler(frame), estimator)
+    rows = ("rows", DoubleTensorType([None, model.n_features]))
     with np.errstate(divide="ignore"):  # the logarithm of an empty component's weight
         graph = to_onnx(steps, initial_types=[rows], options={type(estimator): {"score_samples": True}})
     if mixture.noise is not None:
@@ -237,6 +251,17 @@ def _estimator(mixture: Mixture) -> Any:
     estimator.precisions_ = precisions(mixture.covariance_type, estimator.precisions_cholesky_)
     estimator.n_features_in_ = mixture.n_features
     return estimator
+
+
+def projection_steps(projection: Projection, mixture: Mixture) -> list[Any]:
+    """Return the steps of scikit-learn that project rows as a projection does: a StandardScaler and a PCA."""
+    from sklearn.decomposition import PCA  # as above
+
+    pca = PCA(projection.n_features)
+    pca.components_, pca.mean_ = projection.axes.T, np.zeros(projection.n_columns)
+    pca.explained_variance_ = mixture.frame.scale**2
+    pca.n_components_, pca.n_features_in_ = projection.n_features, projection.n_columns
+    return [_scaler(Frame(projection.centre, projection.scale)), pca]
 
 
 def _scaler(frame: Frame) -> Any:

@@ -19,12 +19,13 @@ from ...core.mixture.covariance import STRUCTURES
 from ...core.mixture.low_rank import is_low_rank
 from ...core.mixture.mixture import Mixture, check_parts
 from ...core.mixture.noise import Noise
+from ...core.mixture.projection import Projection
 from ...errors import DataError
 from ...filesystem.location import place, public
 from ...filesystem.retry import denial, is_denied, reason
 from ..run.directory import MODEL
 from ..run.staging import waits_for_its_place
-from ..schema import MODEL_MEANS, MODEL_WEIGHTS, POSTERIOR, check_version, covariances_spec
+from ..schema import MODEL_MEANS, MODEL_WEIGHTS, POSTERIOR, PROJECTION, check_version, covariances_spec
 from .kept_statistics import KeptFacts, arrays_of, facts_of, read_kept, shapes_of
 from .untrusted_zarr import check_whole, declared_shape, header, header_text, read_values, save_plain
 
@@ -48,6 +49,9 @@ def save_model(model: Model, path: str | Path) -> None:
     }
     if model.posterior is not None:
         arrays |= dict(zip(POSTERIOR, _posterior_arrays(model.posterior), strict=True))
+    if model.projection is not None:
+        arrays |= {spec: getattr(model.projection, spec.name) for spec in PROJECTION}
+        facts["has_projection"] = True
     facts["has_posterior"] = model.posterior is not None
     if model.kept is not None:
         facts["kept"] = facts_of(model.kept)
@@ -100,6 +104,7 @@ class _Attributes(BaseModel):
     noise: Noise | None = None
     frozen: tuple[int, ...] = ()
     has_posterior: bool = False
+    has_projection: bool = False
     options: dict[str, Any] | None = None
     kept: KeptFacts | None = None
 
@@ -124,23 +129,39 @@ def _read(path: Path) -> Model:
     if kept.has_posterior:
         n_parameters = declared_shape(path, POSTERIOR[1])[0]
         shapes |= dict(zip(POSTERIOR, ((k,), (min(n_parameters, 2), k), (k,), (k,)), strict=True))
-    n_of_model = len(shapes)
+    n_columns = d
+    if kept.has_projection:
+        n_columns = declared_shape(path, PROJECTION[0])[0]
+        columns = (n_columns,)
+        shapes |= dict(zip(PROJECTION, (columns, columns, (n_columns, d), columns), strict=True))
     if kept.kept is not None:
         shapes |= shapes_of((k, d), structure.name, structure.layout.shape(k, d))
     for spec, shape in shapes.items():  # of all, before any is read
         if (declared := declared_shape(path, spec)) != shape:
             raise ValueError(f"{spec.name} has the shape {declared}, expected {shape}")
     arrays = {spec: read_values(path, spec, shape) for spec, shape in shapes.items()}
-    if kept.feature_names is not None and len(kept.feature_names) != d:
-        raise ValueError(f"{len(kept.feature_names)} feature names for {d} features")
-    weights, means, covariances, *others = list(arrays.values())[:n_of_model]
+    if kept.feature_names is not None and len(kept.feature_names) != n_columns:
+        raise ValueError(f"{len(kept.feature_names)} feature names for {n_columns} features")
+    weights, means, covariances = list(arrays.values())[:3]
     mixture = Mixture(structure.name, weights, means, covariances, kept.noise, kept.frozen)
     _check_mixture(mixture)
     check_whole(path, arrays)
-    posterior = _posterior(*others) if others else None
+    posterior = _posterior(*(arrays[spec] for spec in POSTERIOR)) if kept.has_posterior else None
+    projection = _projection(*(arrays[spec] for spec in PROJECTION)) if kept.has_projection else None
     statistics = None if kept.kept is None else read_kept(kept.kept, arrays, mixture)
     names = kept.feature_names or None
-    return Model(mixture, names, kept.summary, kept.anomaly, posterior, statistics, kept.options)
+    return Model(mixture, names, kept.summary, kept.anomaly, posterior, statistics, kept.options, projection)
+
+
+def _projection(centre: Array, scale: Array, axes: Array, residual: Array) -> Projection:
+    """Return the projection of its arrays; raise ValueError unless rows can be projected with it."""
+    if not all(np.isfinite(one).all() for one in (centre, scale, axes, residual)):
+        raise ValueError("the projection holds values that are not finite")
+    if not (scale > 0).all() or (residual < 0).any():
+        raise ValueError("the projection has scales of 0 or less, or negative variances")
+    if not np.allclose(axes.T @ axes, np.eye(axes.shape[1]), atol=1e-6):
+        raise ValueError("the axes of the projection are not orthonormal")
+    return Projection(centre, scale, axes, residual)
 
 
 def _posterior(shares: Array, concentration: Array, mean_precision: Array, degrees_of_freedom: Array) -> Posterior:
@@ -178,4 +199,7 @@ def fingerprint(model: Model) -> str:
         digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
     if mixture.noise:
         digest.update(repr((mixture.noise.weight, mixture.noise.log_volume)).encode())
+    if model.projection is not None:
+        for spec in PROJECTION:
+            digest.update(np.ascontiguousarray(getattr(model.projection, spec.name)).tobytes())
     return digest.hexdigest()[:16]

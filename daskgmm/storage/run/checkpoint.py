@@ -24,6 +24,7 @@ from ...core.em.loop import State, StopReason, Trial
 from ...core.mixture.data_summary import Survey
 from ...core.mixture.mixture import Mixture, check_parts
 from ...core.mixture.noise import Noise
+from ...core.mixture.projection import Projection
 from ...core.mixture.statistics import Statistics
 from ...errors import DataError
 from ...events import Listener, Notice, ignore
@@ -37,6 +38,7 @@ from ..schema import (
     FORMAT_VERSION,
     MODEL_MEANS,
     MODEL_WEIGHTS,
+    PROJECTION,
     ArraySpec,
     check_version,
     covariances_spec,
@@ -56,6 +58,7 @@ class Checkpoint:
     states: Mapping[str, State]  # by name: a fit has one, a sweep one for each of its models
     metrics: tuple[str, ...] = ()  # the lines of metrics.jsonl so far
     notes: Mapping[str, Any] = field(default_factory=dict)  # what else the job goes on with: values that JSON has
+    projection: Projection | None = None  # of the rows that the states are of
 
     @property
     def iteration(self) -> int:
@@ -101,6 +104,8 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
         "notes": dict(checkpoint.notes),
         "states": {name: _describe_state(state, arrays) for name, state in checkpoint.states.items()},
     }
+    if checkpoint.projection is not None:
+        header["projection"] = {spec.name: arrays.add(getattr(checkpoint.projection, spec.name)) for spec in PROJECTION}
     content = json.dumps(header).encode() + b"\n" + b"".join(arrays.parts)
     return seal(_KIND, content)
 
@@ -115,7 +120,8 @@ def from_bytes(data: bytes, path: Path) -> Checkpoint:
         surveys: dict[str, Survey] = {}
         states = {str(name): _state(one, arrays, surveys) for name, one in header["states"].items()}
         notes = {str(name): one for name, one in header["notes"].items()}
-        return Checkpoint(states, tuple(str(line) for line in header["metrics"]), notes)
+        projection = _projection(header["projection"], arrays) if "projection" in header else None
+        return Checkpoint(states, tuple(str(line) for line in header["metrics"]), notes, projection)
     except DataError:
         raise
     except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
@@ -288,6 +294,11 @@ def _noise(entry: Mapping[str, Any] | None) -> Noise | None:
         return None
     box = entry["box"] and tuple(tuple(map(float, corner)) for corner in entry["box"])
     return Noise(float(entry["weight"]), float(entry["log_volume"]), box)
+
+
+def _projection(entry: Mapping[str, Any], data: bytes) -> Projection:
+    arrays = _Stored(data, {})
+    return Projection(**{spec.name: arrays[spec, entry[spec.name]] for spec in PROJECTION})
 
 
 def _statistics(entry: Mapping[str, Any], arrays: _Stored) -> Statistics:

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 from ...core.em.loop import State
+from ...core.mixture.projection import Projection
 from ...events import Listener, Notice
 from ...filesystem.retry import reason
 from .checkpoint import CHECKPOINTS, Checkpoint, load_checkpoint, save_checkpoint
@@ -33,6 +34,7 @@ class Checkpoints:
     metrics: MetricsWriter  # listens to the iterations that it then holds
     listen: Listener
     before: Checkpoint  # where an interrupted job stood; without states where there is nothing to go on with
+    projection: Projection | None = None  # of the rows, which is kept with the states
     _kept: Checkpoint | None = field(default=None, init=False)  # what is not written yet
     _n_kept: int = field(default=0, init=False)  # iterations since the last one that was written
     _due: float = field(default=0.0, init=False)  # on the clock, not before
@@ -40,7 +42,8 @@ class Checkpoints:
 
     def keep(self, states: Mapping[str, State], notes: Mapping[str, Any] | None = None) -> None:
         """Take the states after an iteration, and write them if it is time; the first ones are written at once."""
-        self._kept, self._n_kept = Checkpoint(states, tuple(self.metrics.lines), notes or {}), self._n_kept + 1
+        self._kept = Checkpoint(states, tuple(self.metrics.lines), notes or {}, self.projection)
+        self._n_kept += 1
         if self._due == 0 or (self._n_kept >= self.every and monotonic() >= self._due):
             self.write()
 
@@ -71,7 +74,9 @@ class Checkpoints:
 
 
 @contextmanager
-def checkpointing(work: Unfinished, every: int, listen: Listener) -> Iterator[Checkpoints]:
+def checkpointing(
+    work: Unfinished, every: int, listen: Listener, projection: Projection | None = None
+) -> Iterator[Checkpoints]:
     """Give the checkpoints of a job, and where it stood; what is kept of it is written if it is interrupted."""
     folder = work.path / CHECKPOINTS
     before = load_checkpoint(folder, listen) if work.going_on else None
@@ -80,7 +85,7 @@ def checkpointing(work: Unfinished, every: int, listen: Listener) -> Iterator[Ch
     elif work.going_on:
         listen(Notice("there is no checkpoint to continue from: the job starts over"))
     with metrics_writer(work.path / METRICS, before.metrics if before else ()) as metrics:
-        checkpoints = Checkpoints(folder, every, metrics, listen, before or Checkpoint({}))
+        checkpoints = Checkpoints(folder, every, metrics, listen, before or Checkpoint({}), projection)
         try:
             yield checkpoints
         except BaseException:
