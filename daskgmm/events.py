@@ -60,6 +60,12 @@ class Iteration:
     n_live: int  # finalists still running
     empty_components: tuple[int, ...]
 
+    @property
+    def level(self) -> str:
+        """What the fit has raised so far, by its name: the log-likelihood, or an objective that has more in it."""
+        name = "log-likelihood" if self.objective == self.log_likelihood else "objective"
+        return f"{name} {self.objective:.6f}"
+
 
 @dataclass(frozen=True)
 class Notice:

@@ -17,7 +17,7 @@ def iteration_line(event: Iteration) -> str:
     gain = "-" if event.gain is None else f"{event.gain:.3e}"
     remaining = "-" if event.remaining_gain is None else f"{event.remaining_gain:.1e}"
     line = (
-        f"iteration {event.iteration:3d}  log-likelihood {event.log_likelihood:.6f}  gain {gain}  "
+        f"iteration {event.iteration:3d}  {event.level}  gain {gain}  "
         f"remaining {remaining}  {event.seconds:.2f} s  {event.rows_per_second:,.0f} rows/s"
     )
     if event.empty_components:

@@ -83,7 +83,7 @@ class Board:
         against = "" if self.tol is None else f" (tol {self.tol:.1e})"
         facts = [
             f"iteration {one.iteration}",
-            f"log-likelihood {one.log_likelihood:.6f}",
+            one.level,
             None if one.gain is None else f"gain {one.gain:.2e}",
             None if one.remaining_gain is None else f"remaining {one.remaining_gain:.1e}{against}",
             f"about {left} passes left" if left and self.phase == "fit" else None,

@@ -134,6 +134,7 @@ class _Store:
     def _log_iteration(self, event: Iteration) -> None:
         values = {
             "mean_log_likelihood": event.log_likelihood,
+            "objective": event.objective,
             "gain": event.gain,
             "remaining_gain": event.remaining_gain,
             "seconds": event.seconds,

@@ -58,4 +58,4 @@ def _bar(done: int, total: int, tail: str) -> Bar:
 
 def _facts(event: Iteration) -> str:
     gain = "" if event.gain is None else f", gain {event.gain:.1e}"
-    return f"{event.seconds:.2f} s/pass, log-likelihood {event.log_likelihood:.6f}{gain}"
+    return f"{event.seconds:.2f} s/pass, {event.level}{gain}"

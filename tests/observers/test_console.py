@@ -32,6 +32,11 @@ def test_the_line_of_an_iteration_is_stable():
     )
 
 
+def test_what_is_raised_is_what_is_printed_where_a_prior_or_old_rows_count_too():
+    line = iteration_line(replace(ITERATION, objective=-1.5))
+    assert line.startswith("iteration   3  objective -1.500000  gain 1.000e-03")
+
+
 @pytest.mark.parametrize("is_terminal", [False, True])
 def test_every_event_is_shown(is_terminal):
     out = io.StringIO()
