@@ -12,10 +12,12 @@ _MOST = 8  # components that are named
 
 def drift_lines(drift: Drift) -> list[str]:
     """Return how new rows differ from those before them."""
+    is_known = drift.standard_errors != 0 or drift.mean_log_density == 0
+    errors = f"{abs(drift.standard_errors):.1f} standard errors" if is_known else "too few rows for a standard error"
     more = "more" if drift.mean_log_density >= 0 else "less"
     density = (
         f"new rows are {more} likely under the old model than the old rows, by {abs(drift.mean_log_density):.4g} "
-        f"nats/row: {abs(drift.standard_errors):.1f} standard errors"
+        f"nats/row: {errors}"
     )
     return [density, *_weights(drift), *_emptied(drift), _advice(drift)]
 

@@ -127,3 +127,24 @@ def test_a_sweep_of_posteriors_goes_on_to_the_same_bits(rows):
     assert table.criterion == "evidence"
     assert model.summary.evidence_lower_bound == pytest.approx(table.chosen.criterion, rel=1e-12)
     assert "Evidence lower bound" in (rows / "stopped/report.html").read_text()
+
+
+def test_posteriors_of_streamed_rows_have_the_same_bits(rows):
+    asked = config(rows, "variational")
+    streamed = asked.model_copy(update={"compute": type(asked.compute)(persist=False)})
+    first, second = fit(asked), fit(streamed, overwrite=True)
+    np.testing.assert_array_equal(first.mixture.covariances, second.mixture.covariances)
+    assert first.summary.evidence_lower_bound == second.summary.evidence_lower_bound
+
+
+def test_the_bound_of_weighted_rows_is_that_of_repeated_ones(rows):
+    weights = np.arange(800) % 3
+    stored, folder = zarr.open_array(str(rows / "rows.zarr"))[:], rows / "repeated"
+    zarr.save_group(str(rows / "weighted.zarr"), rows=stored, weights=weights.astype(float))
+    zarr.save_array(str(folder / "rows.zarr"), np.repeat(stored, weights, axis=0))
+    asked = config(rows, "variational").model_dump(mode="json")
+    data = {"path": str(rows / "weighted.zarr"), "array": "rows", "weights": "weights"}
+    weighted = fit(parse_config(json.dumps({**asked, "data": data})))
+    repeated = fit(config(folder, "variational"))
+    bounds = weighted.summary.evidence_lower_bound, repeated.summary.evidence_lower_bound
+    assert bounds[0] == pytest.approx(bounds[1], abs=0.5)

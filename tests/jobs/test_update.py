@@ -219,3 +219,44 @@ def test_chunks_and_weights_of_grids_update_as_rows(job):
     expected.update(da.from_array(grid, chunks=(4, 10, 2)), da.from_array(weights, chunks=(4, 10)))
     np.testing.assert_allclose(model.mixture.means, expected.means_, rtol=1e-9)
     assert model.summary.weight_sum == N_OLD + weights.sum()
+
+
+@pytest.mark.parametrize("how", ["compute.persist=false", "cluster.n_workers=1", "compute.read_ahead=0"])
+def test_an_update_has_the_same_bits_however_it_is_computed(job, how):
+    expected = updated("data.path=new.npy", "output.directory=plain", overwrite=True)
+    other = updated("data.path=new.npy", how, "output.directory=other", overwrite=True)
+    assert_same_bits(other, expected)
+    np.testing.assert_array_equal(other.kept.moments.covariances, expected.kept.moments.covariances)
+
+
+def test_weights_of_new_rows_count_as_repeated_rows(job):
+    rows, weights = draw(N_NEW, 10), np.random.default_rng(11).integers(0, 3, N_NEW)
+    zarr.save_group("weighted.zarr", rows=rows, weights=weights.astype(float))
+    np.save("repeated.npy", np.repeat(rows, weights, axis=0))
+    options = ("data.array=rows", "data.weights=weights", "output.directory=weighted")
+    weighted = updated("data.path=weighted.zarr", *options, overwrite=True)
+    repeated = updated("data.path=repeated.npy", "output.directory=repeated", overwrite=True)
+    np.testing.assert_allclose(weighted.mixture.means, repeated.mixture.means, rtol=1e-9)
+    assert weighted.summary.bic == pytest.approx(repeated.summary.bic, rel=1e-12)
+
+
+def test_updates_of_updates_remember_all_rows(job):
+    np.save("second.npy", draw(50, 12))
+    run("update", "run", "data.path=new.npy", "output.directory=once", "update.forget=0.5")
+    run("update", "once", "data.path=second.npy", "output.directory=twice", "update.forget=0.5")
+    history = read_history(job / "twice/history.json")
+    assert [one.rows.share for one in history.entries] == [0.25, 0.5, 1.0]
+    assert load_model("twice").summary.weight_sum == N_OLD / 4 + N_NEW / 2 + 50
+    assert "seen" in refused("update", "twice", "data.path=new.npy", "output.directory=x", code=3)
+    again = ("update.full_pass=true", "update.forget=0", "data.path=rows.zarr", "update.repeat=true")
+    assert updated(*again, "output.directory=only", run_dir="twice").summary.weight_sum == N_OLD
+
+
+def test_history_that_is_damaged_is_named(job, tmp_path):
+    run("update", "run", "data.path=new.npy", "output.directory=damaged")
+    path = job / "damaged/history.json"
+    path.write_bytes(path.read_bytes()[:-9])
+    assert "history.json is damaged" in refused("update", "damaged", "data.path=new.npy", "output.directory=x", code=3)
+    again = run("update", "run", "data.path=new.npy", "output.directory=damaged", "--resume").output
+    assert "damaged or missing in the finished run" in again
+    assert read_history(path).last.job == "update"
