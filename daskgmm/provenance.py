@@ -16,7 +16,7 @@ Stage = Literal["restart", "finalist", "rows"]
 
 
 @dataclass(frozen=True)
-class Curve:
+class TrialHistory:
     """The way of one trial."""
 
     stage: Stage  # a restart on part of the sample, a finalist on all of it, or on all rows
@@ -25,13 +25,13 @@ class Curve:
     chosen: bool = False  # it led to the model
 
     @classmethod
-    def of(cls, stage: Stage, trial: Trial, chosen: bool = False) -> Curve:
+    def of(cls, stage: Stage, trial: Trial, chosen: bool = False) -> TrialHistory:
         """Return the way that the trial went."""
         return cls(stage, trial.history, trial.stop.name if trial.stop else "", chosen)
 
 
 @dataclass(frozen=True)
-class Span:
+class PhaseTiming:
     """A part of the job and the time that it took."""
 
     name: str
@@ -40,7 +40,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Load:
+class WorkerUsage:
     """What one process of the job did."""
 
     name: str
@@ -50,7 +50,7 @@ class Load:
 
 
 @dataclass(frozen=True, eq=False)
-class Beginning:
+class DataInfo:
     """What was fitted: the data by their survey and a sample of their rows, and the starts."""
 
     description: str  # of the source
@@ -64,7 +64,7 @@ class Beginning:
     maximum: Array  # (d,)
     rows: NDArray[Any]  # (m, d), a uniform sample as it is stored
     row_weights: NDArray[Any] | None  # (m,)
-    curves: tuple[Curve, ...]  # of restarts and finalists on the sample
+    curves: tuple[TrialHistory, ...]  # of restarts and finalists on the sample
     is_image: bool = False
     least: tuple[float, ...] = ()  # (d,), standard deviation that no component is below: that of the floor
     steps: tuple[float, ...] = ()  # (d,), of columns whose resolution sets that; 0 where reg_covar does
@@ -76,12 +76,12 @@ class Beginning:
 
 
 @dataclass(frozen=True)
-class Course:
+class RunInfo:
     """How the fit went."""
 
-    curves: tuple[Curve, ...]  # of the finalists on all rows
-    spans: tuple[Span, ...]
-    loads: tuple[Load, ...]
+    curves: tuple[TrialHistory, ...]  # of the finalists on all rows
+    spans: tuple[PhaseTiming, ...]
+    loads: tuple[WorkerUsage, ...]
     notices: tuple[str, ...]
     place: str  # where it computed
     started: str  # ISO 8601, UTC
@@ -93,5 +93,5 @@ class Course:
 class Record:
     """All that is kept of a fit."""
 
-    beginning: Beginning
-    course: Course
+    beginning: DataInfo
+    course: RunInfo

@@ -134,30 +134,31 @@ def check(result: Survey, rows: Rows) -> None:
     _check_sizes(result, rows.naming.features)
 
 
-_LARGEST = 1e140  # and its reciprocal the smallest: squares and their ratios are then numbers, with room for products
+_MAX_MAGNITUDE = 1e140  # 1 / it is the smallest: squares and their ratios are then numbers, with room for products
 
 
 def _check_sizes(result: Survey, features: Sequence[str] | None) -> None:
     """Raise DataError where squares of values, or ratios of them, would be no numbers."""
-    if not 1 / _LARGEST <= result.weight_sum <= _LARGEST:
+    if not 1 / _MAX_MAGNITUDE <= result.weight_sum <= _MAX_MAGNITUDE:
         raise DataError(
-            f"the row weights sum to {result.weight_sum:g}, and must to {1 / _LARGEST:g} to {_LARGEST:g}: rescale them"
+            f"the row weights sum to {result.weight_sum:g}, and must to {1 / _MAX_MAGNITUDE:g} to {_MAX_MAGNITUDE:g}: "
+            "rescale them"
         )
-    bounds = f"must be {1 / _LARGEST:g} to {_LARGEST:g} for their squares to be numbers"
+    bounds = f"must be {1 / _MAX_MAGNITUDE:g} to {_MAX_MAGNITUDE:g} for their squares to be numbers"
     varying = np.flatnonzero(result.minimum < result.maximum)
     deviations = np.sqrt(result.variance[varying])
     for column, deviation in zip(varying, deviations, strict=True):
-        if not 1 / _LARGEST <= deviation <= _LARGEST:
+        if not 1 / _MAX_MAGNITUDE <= deviation <= _MAX_MAGNITUDE:
             name, extent = name_column(features, int(column)), (result.minimum[column], result.maximum[column])
             raise DataError(
                 f"{name} has values from {extent[0]:g} to {extent[1]:g} with the "
                 f"standard deviation {deviation:g}: deviations {bounds}, so rescale the column"
             )
-    if len(varying) and deviations.max() / deviations.min() > _LARGEST:
+    if len(varying) and deviations.max() / deviations.min() > _MAX_MAGNITUDE:
         widest, narrowest = (name_column(features, int(varying[at(deviations)])) for at in (np.argmax, np.argmin))
         raise DataError(
             f"{widest} and {narrowest} have the standard deviations {deviations.max():g} and "
-            f"{deviations.min():g}: ratios of them must be at most {_LARGEST:g}, so rescale the columns"
+            f"{deviations.min():g}: ratios of them must be at most {_MAX_MAGNITUDE:g}, so rescale the columns"
         )
 
 

@@ -37,7 +37,7 @@ class Groups:
     size: int
     held: tuple[Delayed, ...]  # a `Held` for each group
 
-    def persisted(self, **keywords: Any) -> Groups:
+    def persist(self, **keywords: Any) -> Groups:
         """Return the groups held in the memory of the scheduler's workers."""
         return replace(self, held=dask.persist(*self.held, **keywords))
 

@@ -11,7 +11,17 @@ from ..core.em.loop import EMOptions, Suggest, Suggestion, Trial
 from ..core.em.surrogate import propose_surrogate_step
 from ..core.init.labelled_starts import restart_labelled
 from ..core.init.split_merge import split_merge
-from ..core.init.starts import Race, Restart, SeedOptions, distinct, heat, rank, restart, restart_seeds, start
+from ..core.init.starts import (
+    Restart,
+    RestartResults,
+    SeedOptions,
+    distinct,
+    first_stage,
+    rank,
+    restart,
+    restart_seeds,
+    start,
+)
 from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
 from .map_reduce import compute, in_slot
@@ -19,24 +29,24 @@ from .map_reduce import compute, in_slot
 _OTHERS = 2  # times as many restarts, if all have collapsed
 
 
-def run_restarts(sample: Delayed, options: SeedOptions, seed: int) -> Race:
+def run_restarts(sample: Delayed, options: SeedOptions, seed: int) -> RestartResults:
     """Run the restarts on the sample; return them, and the n_finalists best mixtures.
 
     All restarts run on a small part of the sample; the best of them go on to a larger part and then to the whole of it,
     where moves put right what EM cannot; the finalists are the best of them there.
     """
-    second = delayed(heat, pure=False)(sample)
-    first = delayed(heat, pure=False)(second)
-    heats = _restart(first, options, seed)
-    best = rank(heats)
-    apart = distinct(heats)
+    second = delayed(first_stage, pure=False)(sample)
+    first = delayed(first_stage, pure=False)(second)
+    stages = _restart(first, options, seed)
+    best = rank(stages)
+    apart = distinct(stages)
     chosen = [trial for trial in apart if trial in rank(apart)[: options.n_moved]]
     trials = _move_components(second, options, chosen)
     if options.in_parts:
         trials = [*_move_components(sample, options, trials, options.n_finalists), *best]
     else:
         trials = rank(distinct([*trials, *best]))
-    return Race(tuple(best), tuple(trials[: options.n_finalists]))
+    return RestartResults(tuple(best), tuple(trials[: options.n_finalists]))
 
 
 def _restart(part: Delayed, options: SeedOptions, seed: int) -> list[Restart]:
@@ -46,11 +56,11 @@ def _restart(part: Delayed, options: SeedOptions, seed: int) -> list[Restart]:
     """
     seeds = restart_seeds(seed, (1 + _OTHERS) * options.n_init)
     own, others = seeds[: options.n_init], seeds[options.n_init :]
-    heats: list[Restart] = list(compute(*(delayed(in_slot, pure=False)(restart, part, options, one) for one in own)))
-    if any(isinstance(one, Trial) and one.merit[0] for one in heats):
-        return heats
+    stages: list[Restart] = list(compute(*(delayed(in_slot, pure=False)(restart, part, options, one) for one in own)))
+    if any(isinstance(one, Trial) and one.ranking_key[0] for one in stages):
+        return stages
     near_rows = replace(options, init_params="random_from_data")
-    return heats + list(compute(*(delayed(in_slot, pure=False)(restart, part, near_rows, one) for one in others)))
+    return stages + list(compute(*(delayed(in_slot, pure=False)(restart, part, near_rows, one) for one in others)))
 
 
 def _move_components(
@@ -76,12 +86,12 @@ def suggest_from(sample: Delayed, survey: Survey, options: EMOptions) -> Suggest
     return suggest
 
 
-def run_labelled(sample: Delayed, options: SeedOptions, seed: int) -> Race:
-    """Return the race on a sample with labelled rows, whose components keep their numbers: no moves are made."""
+def run_labelled(sample: Delayed, options: SeedOptions, seed: int) -> RestartResults:
+    """Return the restarts on a sample with labelled rows, whose components keep their numbers: no moves are made."""
     seeds = restart_seeds(seed, options.n_init)
     found = compute(*(delayed(in_slot, pure=False)(restart_labelled, sample, options, one) for one in seeds))
     best = rank(found)
-    return Race(tuple(best), tuple(best[: options.n_finalists]))
+    return RestartResults(tuple(best), tuple(best[: options.n_finalists]))
 
 
 def starts(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...]:

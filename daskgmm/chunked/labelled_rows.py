@@ -150,7 +150,7 @@ def without_labelled(rows: Rows, labels: da.Array) -> Rows:
     labels = labels.rechunk(rows.array.chunks[:-1])
     unknown = labels == UNKNOWN
     weights = unknown if rows.weights is None else da.where(unknown, rows.weights, rows.weights.dtype.type(0))
-    return replace(rows, weights=weights).fused()
+    return replace(rows, weights=weights).fuse()
 
 
 def sample_beside_labelled(rows: Rows, labelled: LabelledRows, size: int, seed: int) -> Delayed:

@@ -76,7 +76,7 @@ def compute_pass(rows: Rows, reduced: Delayed) -> Any:
     try:
         (total,) = compute(reduced)
     except NotFiniteError as error:
-        raise error.named(rows.naming) from None
+        raise error.with_naming(rows.naming) from None
     return total
 
 

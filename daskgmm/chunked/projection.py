@@ -74,7 +74,7 @@ def project_rows(rows: Rows, projection: Projection) -> Rows:
     graph = HighLevelGraph.from_collections(name, layer, dependencies=arrays)
     chunks = (*rows.array.chunks[:-1], (projection.n_features,))
     array = da.Array(graph, name, chunks, dtype=projection.dtype(rows.array.dtype))
-    return replace(rows, array=array, naming=replace(rows.naming, features=projection.names)).fused()
+    return replace(rows, array=array, naming=replace(rows.naming, features=projection.names)).fuse()
 
 
 def project_lazily(array: da.Array, projection: Projection) -> da.Array:

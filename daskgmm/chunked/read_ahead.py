@@ -30,7 +30,7 @@ def ready(rows: Rows, keep: bool, name: str = "the data") -> Iterator[Rows]:
             if not keep:
                 yield rows
                 return
-            held = rows.persisted()
+            held = rows.persist()
         yield held
 
 

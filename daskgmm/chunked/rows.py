@@ -51,7 +51,7 @@ class Rows:
         if weights is not None:
             _check_weights(array, weights)
             weights = weights.rechunk(array.chunks[:-1])
-        return cls(array, weights).fused()
+        return cls(array, weights).fuse()
 
     @classmethod
     def of_memory(
@@ -79,7 +79,7 @@ class Rows:
 
         An array of one axis holds one feature. Rows are left out where `valid` (*grid) is False, and where a feature
         equals one of `fill_values` (NaN: is NaN). For `stored` see `plan_chunks`. What it takes to say how the rows are
-        cut is arithmetic: only `fused` makes something for each block.
+        cut is arithmetic: only `fuse` makes something for each block.
         """
         for what in (weights, valid):
             if what is not None:
@@ -173,7 +173,7 @@ class Rows:
         block = int(np.searchsorted(ends, row, side="right"))
         return place_in(self.regions[block], int(row - (ends[block] - self.block_sizes[block])))
 
-    def fused(self) -> Rows:
+    def fuse(self) -> Rows:
         """Return the same rows with the reading of each block as one task, since every pass builds on this graph."""
         if self.weights is None or self.array.name not in self.weights.__dask_graph__().layers:
             array, *weights = dask.optimize(*self.arrays)
@@ -183,7 +183,7 @@ class Rows:
         weights = da.Array(graph, self.weights.name, self.weights.chunks, meta=meta_from_array(self.weights))
         return replace(self, array=array, weights=weights)
 
-    def persisted(self) -> Rows:
+    def persist(self) -> Rows:
         """Return the same rows held in the memory of the scheduler's workers, aligned for the kernel.
 
         Many small blocks are held in groups, which are then the tasks of a pass.
@@ -193,7 +193,7 @@ class Rows:
         keywords = execution.keywords() if execution else {}
         groups = held._group()
         if groups is not None:
-            return _in_groups(held, groups.persisted(**keywords))
+            return _in_groups(held, groups.persist(**keywords))
         array, *weights = dask.persist(*held.arrays, **keywords)
         return replace(held, array=array, weights=weights[0] if weights else None)
 

@@ -13,18 +13,18 @@ from dask.delayed import Delayed, delayed
 from numpy.typing import DTypeLike, NDArray
 
 from ..core.init.splitting import Seeded, partitions, refine_finalists, start_candidate
-from ..core.init.starts import SeedOptions, heat, restart_seeds
+from ..core.init.starts import SeedOptions, first_stage, restart_seeds
 from ..core.kernels.natural_parameters import Coefficients, prepare
 from ..core.mixture.covariance import STRUCTURES
 from ..core.mixture.data_summary import Survey
 from ..core.mixture.feature_map import FeatureMap
 from ..core.mixture.mixture import Mixture
-from ..core.selection.folds import Dealing, Fold, Scored, score
+from ..core.selection.folds import Fold, FoldSplit, FoldStatistics, score
 from ..core.selection.sweep import Candidate
 from .map_reduce import compute, in_slot, map_reduce
 from .rows import Rows
 
-Parts = tuple[Scored, ...]
+Parts = tuple[FoldStatistics, ...]
 Starts = dict[Candidate, tuple[SeedOptions, SeedOptions]]  # on the first part of the sample, and on the whole of it
 
 
@@ -34,7 +34,7 @@ def seed_all(sample: Delayed, starts: Starts, seed: int) -> dict[str, Seeded]:
     Candidates of one structure come one after the other, since the larger ones grow from the smaller; structures side
     by side. Partitions of the sample are drawn once for each number of components, with and without noise.
     """
-    first = delayed(heat, pure=False)(sample)
+    first = delayed(first_stage, pure=False)(sample)
     parts: dict[tuple[int, bool], Delayed] = {}
     last: dict[str, Delayed] = {}
     finals: dict[str, Delayed] = {}
@@ -65,12 +65,12 @@ class SweepExpectation:
 
     rows: Rows
     survey: Survey  # of these rows
-    dealing: Dealing
+    dealing: FoldSplit
     dtype: DTypeLike = np.float64  # of the products
     batch_bytes: int = 64 * 2**20
 
     def __call__(self, mixtures: tuple[Mixture, ...], folds: tuple[Fold, ...]) -> Parts:
-        found: list[Scored] = []
+        found: list[FoldStatistics] = []
         for batch in batches(list(map(self._bytes, mixtures)), self.batch_bytes):
             found += self._pass(mixtures[batch], folds[batch])
         return tuple(found)
@@ -114,7 +114,7 @@ def batches(sizes: Sequence[int], limit: int) -> Iterator[slice]:
 def _score_chunk(
     block: NDArray[Any],
     weights: NDArray[Any] | None,
-    shared: tuple[tuple[Coefficients, ...], tuple[Fold, ...], Dealing],
+    shared: tuple[tuple[Coefficients, ...], tuple[Fold, ...], FoldSplit],
     first_row: int,
 ) -> Parts:
     coefficients, folds, dealing = shared

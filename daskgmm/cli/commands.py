@@ -18,7 +18,7 @@ from rich.console import Console
 from ..config import CONFIGURATIONS, Config, config_schema, data_config, load_config
 from ..errors import ConfigurationError, DaskGMMError, DataError, without_credentials
 from ..events import ignore
-from ..filesystem.location import place, public
+from ..filesystem.location import public, resolve_location
 from ..jobs import fit as job
 from ..jobs import merge as merge_job
 from ..jobs import select as sweep_job
@@ -219,7 +219,7 @@ def submit(config: str, overrides: tuple[str, ...], dry_run: bool, resume: bool,
     if dry_run:
         click.echo(batch.script, nl=False)
         return
-    directory = RunDirectory(place(settings.output.directory, settings.output.storage_options))
+    directory = RunDirectory(resolve_location(settings.output.directory, settings.output.storage_options))
     if not (resume and find_finished_fit(directory, settings)):
         directory.check_writable(overwrite, resume)
     click.echo(batch.submit())
@@ -239,7 +239,7 @@ def predict(run_dir: str, overrides: tuple[str, ...], resume: bool, overwrite: b
     """
     model = load_finished(run_dir)
     settings = _prediction_config(run_dir, overrides, "predictions")
-    clusters = find_clusters(place(run_dir), model) if settings.output.clusters is not None else None
+    clusters = find_clusters(resolve_location(run_dir), model) if settings.output.clusters is not None else None
     with listening(_console(quiet), settings.fit.max_iter) as listen:
         job.predict(settings, model, ignore if quiet else listen, overwrite=overwrite, resume=resume, clusters=clusters)
     _console(quiet).print(printable(f"results in {public(settings.output.directory)}"), markup=False)
@@ -282,8 +282,8 @@ def _prediction_config(run_dir: str, overrides: tuple[str, ...], folder: str) ->
                 f"override {override!r}: a prediction takes no labels and no weights: leave it out (data.columns "
                 "chooses the features of a table)"
             )
-    default = f"output.directory={json.dumps(str(place(run_dir) / folder))}"
-    return load_config(str(place(run_dir) / CONFIG), (default, *overrides))
+    default = f"output.directory={json.dumps(str(resolve_location(run_dir) / folder))}"
+    return load_config(str(resolve_location(run_dir) / CONFIG), (default, *overrides))
 
 
 @main.command()
@@ -327,7 +327,7 @@ def _update_config(run_dir: str, overrides: tuple[str, ...]) -> Config:
                 f"override {override!r}: an update takes data, cluster, compute, output, update, fit.tol and "
                 "fit.max_iter only; the model is that of the run"
             )
-    path = place(run_dir)
+    path = resolve_location(run_dir)
     default = f"output.directory={json.dumps(str(path.with_name(path.name + '-updated')))}"
     return load_config(str(path / CONFIG), (default, *overrides))
 
@@ -339,7 +339,7 @@ def inspect(run_dir: str) -> None:
     """Print what was fitted in RUN_DIR (or a model.zarr): likelihood, criteria, components."""
     console, model = _console(), load_finished(run_dir)
     console.print(inspection(model, console.width))
-    for line in update_lines(updates(read_history(place(run_dir) / HISTORY))):
+    for line in update_lines(updates(read_history(resolve_location(run_dir) / HISTORY))):
         console.print(printable(line), markup=False)
 
 
@@ -399,7 +399,7 @@ def status(run_dir: str, as_json: bool) -> None:
 @_errors_in_one_line
 def report(run_dir: str) -> None:
     """Draw report.html of the fit in RUN_DIR again, from what that directory holds; print its path."""
-    _echo(str(draw_again(place(run_dir))))
+    _echo(str(draw_again(resolve_location(run_dir))))
 
 
 @main.group()

@@ -26,7 +26,7 @@ from ..text import counted, shown, two_digits, with_precision
 from .gaussian_mixture import GaussianMixture
 
 _GAIN_LEFT = 1e-3  # nats in all, at which the fit of a resample stops: 0.05 standard errors of a parameter
-_FEWEST = 2  # resamples of which a deviation can be taken
+_MIN_RESAMPLES = 2  # resamples of which a deviation can be taken
 _MOST_FEATURES = 4  # that are shown
 _WIDTH = 100  # characters
 
@@ -157,8 +157,8 @@ def bootstrap(
         If fewer than two resamples converge, or the rows cannot be used.
     """
     check_is_fitted(model)
-    if n_resamples < _FEWEST:
-        raise ConfigurationError(f"n_resamples is {n_resamples}, but must be {_FEWEST} at least: 199 is usual")
+    if n_resamples < _MIN_RESAMPLES:
+        raise ConfigurationError(f"n_resamples is {n_resamples}, but must be {_MIN_RESAMPLES} at least: 199 is usual")
     if kind not in ("bayesian", "poisson"):
         raise ConfigurationError(f'kind is {kind!r}, but must be "bayesian" or "poisson"')
     options, inference = model._model_options()
@@ -173,7 +173,7 @@ def bootstrap(
         expect = ResampledExpectation(rows, survey, resampling)
         trials = fit_resamples(model._mixture(), survey, n_resamples, expect, em)
     converged = tuple(trial.mixture for trial in trials if trial.stop is StopReason.CONVERGED)
-    if len(converged) < _FEWEST:
+    if len(converged) < _MIN_RESAMPLES:
         raise DataError(
             f"{len(converged)} of {n_resamples} resamples converged: fit fewer components, or raise max_iter"
         )

@@ -74,7 +74,7 @@ def lazy_input(data: Any, dim: str | None = None, *, missing: bool = False) -> I
         return Input(_check_array(data), None, lambda result: result)
     if _is_zarr(data):
         _check_types([("the array", data.dtype)])
-        rows = Rows.of_readable(data, (data.shards or data.chunks)[: max(data.ndim - 1, 1)]).fused()
+        rows = Rows.of_readable(data, (data.shards or data.chunks)[: max(data.ndim - 1, 1)]).fuse()
         return Input(_check_array(rows.array), None, lambda result: result)
     if _is_frame(data):
         return _frame_input(data)

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ..filesystem.location import place
+from ..filesystem.location import resolve_location
 from ..fitting.merge import merge_models
 from ..storage.formats.history import check_unseen, read_history
 from ..storage.formats.model import load_model
@@ -40,7 +40,7 @@ def merge_runs(
         If a run has no model or has kept no statistics, or if both have seen the same rows.
     """
     if not repeat:
-        _check_apart(place(run_a, storage_options), place(run_b, storage_options))
+        _check_apart(resolve_location(run_a, storage_options), resolve_location(run_b, storage_options))
     model = merge_models(load_model(run_a, storage_options), load_model(run_b, storage_options))
     return SavedModel(**{field.name: getattr(model, field.name) for field in fields(model)})
 

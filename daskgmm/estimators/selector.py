@@ -29,7 +29,7 @@ from ..core.selection.table import columns
 from ..errors import ConfigurationError
 from ..events import ignore
 from ..fitting.reduction import reduce_rows
-from ..fitting.sweep import Found, Search, search
+from ..fitting.sweep import SelectionResult, SelectionSpec, search
 from .base import CONSTRAINTS, Missing, MixtureEstimator, Resolution, SampleSize, warn_unless_converged
 from .bayesian_mixture import BayesianGaussianMixture, parameters_of_prior
 from .gaussian_mixture import GaussianMixture
@@ -342,7 +342,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         options = {**family_options(covariance_type), "reduce": self.reduce}
         return GaussianMixture(n_components, noise=noise, **options, **shared)
 
-    def _search(self, rows: Rows, select: SelectOptions, checked: MixtureEstimator) -> Found:
+    def _search(self, rows: Rows, select: SelectOptions, checked: MixtureEstimator) -> SelectionResult:
         """Return what the sweep finds; `checked` gets the projection of the rows."""
         fit = FitOptions(
             self.tol,
@@ -359,14 +359,14 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         reduce = reduce_option(self.reduce, {})
         model = ModelOptions(reg_covar=self.reg_covar, resolution=resolution, prior=self._prior(), reduce=reduce)
         select.check_inference(fit, model)
-        spec = Search(select, model, fit, seed)
+        spec = SelectionSpec(select, model, fit, seed)
         reduced = reduce_rows(rows, reduce, seed, self.persist, ignore)
         rows, checked.projection_, checked._fitted_reduce = reduced.rows, reduced.projection, reduce
         size = spec.n_sample(rows.n_features)
         survey, sample = survey_and_sample(rows, size, seed, model.resolution_of_rows)
         return search(rows, survey, sample, spec, sweep_listener(self.verbose, len(select.candidates)))
 
-    def _keep(self, found: Found, checked: MixtureEstimator) -> None:
+    def _keep(self, found: SelectionResult, checked: MixtureEstimator) -> None:
         """Set the fitted attributes; `checked` has those of the data."""
         best, table = found.best, found.selection
         self.best_estimator_ = self._estimator(best.n_components, best.covariance_type, best.noise)

@@ -62,7 +62,7 @@ def check_file_system(url: str) -> None:
         raise ConfigurationError(f"{url}: no file system is known for {protocol}://") from None
 
 
-def place(path: str | Path, storage_options: Mapping[str, Any] | None = None) -> Path:
+def resolve_location(path: str | Path, storage_options: Mapping[str, Any] | None = None) -> Path:
     """Return the path, or for an fsspec URL an object with the same methods; raise ConfigurationError where none is."""
     if not isinstance(path, str):  # it is one already
         return path

@@ -15,7 +15,7 @@ from ..chunked.labelled_rows import LabelledGaps, sample_beside_labelled, summar
 from ..chunked.rows import Rows
 from ..core.em.labelled_rows import LABELS_AND_LOW_RANK, LabelledRows
 from ..core.em.loop import EMOptions, State, Trial, iterate, no_suggestion
-from ..core.init.starts import Given, Race
+from ..core.init.starts import Given, RestartResults
 from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.projection import Projection
@@ -84,7 +84,7 @@ def prepare_fit(
     return Fit(rows, survey, sample, model, options, seed, em, found.complete, gappy, names)
 
 
-def initial_state(fit: Fit, start: Start, listen: Listener) -> tuple[State, Race]:
+def initial_state(fit: Fit, start: Start, listen: Listener) -> tuple[State, RestartResults]:
     """Return the state before the first pass, and the restarts on the sample that led to it, if any.
 
     Raises DataError if the rows cannot carry the model.
@@ -93,12 +93,12 @@ def initial_state(fit: Fit, start: Start, listen: Listener) -> tuple[State, Race
     if start.mixture is not None:
         listen(Phase("seed", f"from {start.origin}"))
         trial = Trial(fit.model.adopt(start.mixture, fit.survey), n_before=start.n_before)
-        return State(fit.survey, (trial,)), Race((), ())
-    race = _restarts(fit, start.given, listen)
-    return State(fit.survey, tuple(Trial(mixture) for mixture in race.mixtures)), race
+        return State(fit.survey, (trial,)), RestartResults((), ())
+    restarts = _restarts(fit, start.given, listen)
+    return State(fit.survey, tuple(Trial(mixture) for mixture in restarts.mixtures)), restarts
 
 
-def _restarts(fit: Fit, given: Given, listen: Listener) -> Race:
+def _restarts(fit: Fit, given: Given, listen: Listener) -> RestartResults:
     """Return the restarts on the sample; if means are given, partitions by them without any EM."""
     n_sample = fit.options.n_sample(fit.model, fit.survey.n_features)
     listen(Phase("seed", f"{fit.options.n_init} restarts on {min(n_sample, fit.survey.n_rows):,} rows"))
@@ -107,7 +107,7 @@ def _restarts(fit: Fit, given: Given, listen: Listener) -> Race:
         return run_labelled(fit.sample, options, fit.seed)
     if given.means is None:
         return run_restarts(fit.sample, options, fit.seed)
-    return Race((), tuple(Trial(mixture) for mixture in starts(fit.sample, options, fit.seed)))
+    return RestartResults((), tuple(Trial(mixture) for mixture in starts(fit.sample, options, fit.seed)))
 
 
 def run_em(fit: Fit, state: State, keep: Callable[[State], None]) -> State:

@@ -42,4 +42,4 @@ def reduce_rows(
 def in_projection(rows: Rows, projection: Projection, persist: Persist) -> Rows:
     """Return rows in the coordinates of a projection, kept in memory if they fit."""
     projected = project_rows(rows, projection)
-    return projected.persisted() if fits(projected, persist) else projected
+    return projected.persist() if fits(projected, persist) else projected

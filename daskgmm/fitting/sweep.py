@@ -12,12 +12,12 @@ from ..chunked.sweep import Starts, SweepExpectation, seed_all
 from ..core.em.inference import Inference
 from ..core.em.loop import Trial
 from ..core.init.splitting import Seeded
-from ..core.init.starts import heat_rows
+from ..core.init.starts import first_stage_rows
 from ..core.mixture.data_summary import Survey
 from ..core.options.fit import FitOptions, ModelOptions
 from ..core.options.select import SelectOptions, seed_options
-from ..core.selection.folds import Dealing
-from ..core.selection.sweep import Candidate, Sweep, SweepOptions, begin, best_candidate, run_sweep
+from ..core.selection.folds import FoldSplit
+from ..core.selection.sweep import Candidate, Sweep, SweepOptions, best_candidate, initial_sweep, run_sweep
 from ..core.selection.table import Selection, selection
 from ..errors import DataError, SingularCovarianceError
 from ..events import Iteration, Listener, Notice, Phase
@@ -28,7 +28,7 @@ Keep = Callable[[Sweep, Iteration | None], None]  # takes the sweep after a pass
 
 
 @dataclass(frozen=True)
-class Search:
+class SelectionSpec:
     """What is searched for, and how."""
 
     select: SelectOptions
@@ -42,7 +42,7 @@ class Search:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class SelectionResult:
     """What a search has found."""
 
     sweep: Sweep
@@ -52,12 +52,12 @@ class Found:
     inference: Inference  # by which it was found
 
 
-def search(rows: Rows, survey: Survey, sample: Delayed, wanted: Search, listen: Listener) -> Found:
+def search(rows: Rows, survey: Survey, sample: Delayed, wanted: SelectionSpec, listen: Listener) -> SelectionResult:
     """Return what a sweep over the surveyed rows finds; raise DataError where every candidate fails."""
     return finish_sweep(start_sweep(survey, sample, wanted, listen), rows, wanted, listen)
 
 
-def start_sweep(survey: Survey, sample: Delayed, wanted: Search, listen: Listener) -> Sweep:
+def start_sweep(survey: Survey, sample: Delayed, wanted: SelectionSpec, listen: Listener) -> Sweep:
     """Return the sweep before its first pass: the best starts of each candidate on the sample."""
     for one in wanted.select.types:
         check_family(one, survey)
@@ -66,16 +66,16 @@ def start_sweep(survey: Survey, sample: Delayed, wanted: Search, listen: Listene
     n_sample = min(wanted.n_sample(survey.n_features), survey.n_rows)
     listen(Phase("seed", f"{len(wanted.select.candidates)} candidates on {n_sample:,} rows"))
     seeds = _seeds(survey, sample, wanted, n_sample)
-    return begin(wanted.select.candidates, seeds, survey, wanted.select.n_folds)
+    return initial_sweep(wanted.select.candidates, seeds, survey, wanted.select.n_folds)
 
 
 def finish_sweep(
-    sweep: Sweep, rows: Rows, wanted: Search, listen: Listener, keep: Keep = lambda sweep, event: None
-) -> Found:
+    sweep: Sweep, rows: Rows, wanted: SelectionSpec, listen: Listener, keep: Keep = lambda sweep, event: None
+) -> SelectionResult:
     """Return what the sweep finds from where it stands; `keep` gets each pass before it is told."""
     survey, n_sample = sweep.survey, min(wanted.n_sample(rows.n_features), sweep.survey.n_rows)
     options = wanted.select.sweep(wanted.fit, wanted.model, survey, n_sample)
-    dealing = Dealing(wanted.select.n_folds, wanted.seed)
+    dealing = FoldSplit(wanted.select.n_folds, wanted.seed)
     expect = SweepExpectation(rows, survey, dealing, wanted.fit.compute_dtype, wanted.select.batch_bytes)
     listen(Phase("fit", f"EM of {len(sweep.candidates)} candidates on all {survey.n_rows:,} rows"))
     event_of = sweep_events(sweep, options, survey.n_rows)
@@ -90,7 +90,7 @@ def finish_sweep(
     return _result_of(run_sweep(sweep, expect, options, tell), options, listen)
 
 
-def _seeds(survey: Survey, sample: Delayed, wanted: Search, n_sample: int) -> dict[str, Seeded]:
+def _seeds(survey: Survey, sample: Delayed, wanted: SelectionSpec, n_sample: int) -> dict[str, Seeded]:
     """Return the finalists of each candidate on the sample, by its name, or why it has none."""
     few = f"{survey.n_rows} rows of positive weight cannot be split into that many components"
     fitting = [one for one in wanted.select.candidates if one.n_components <= survey.n_rows]
@@ -98,20 +98,20 @@ def _seeds(survey: Survey, sample: Delayed, wanted: Search, n_sample: int) -> di
     for one in fitting:
         on_first, on_sample = (
             seed_options(one, wanted.fit, wanted.select.model(one, wanted.model), survey, n)
-            for n in (heat_rows(n_sample), n_sample)
+            for n in (first_stage_rows(n_sample), n_sample)
         )
         starts[one] = on_first, on_sample
     seeds = seed_all(sample, starts, wanted.seed)
     return {one.name: seeds.get(one.name, SingularCovarianceError(few)) for one in wanted.select.candidates}
 
 
-def _result_of(sweep: Sweep, options: SweepOptions, listen: Listener) -> Found:
+def _result_of(sweep: Sweep, options: SweepOptions, listen: Listener) -> SelectionResult:
     table, best = selection(sweep, options), best_candidate(sweep, options)
     for name, why in sweep.failures.items():
         listen(Notice(f"candidate {name} failed: {why}"))
     if table is None or best is None:
         raise DataError(_why_none(sweep, options))
-    return Found(sweep, table, best, sweep.states[best.name].best, options.em.inference)
+    return SelectionResult(sweep, table, best, sweep.states[best.name].best, options.em.inference)
 
 
 def _why_none(sweep: Sweep, options: SweepOptions) -> str:

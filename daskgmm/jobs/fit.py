@@ -13,7 +13,7 @@ from ..core.em.update import keep_statistics
 from ..core.scoring.merging import Clusters
 from ..errors import ConfigurationError
 from ..events import Finished, Listener, Phase, ignore
-from ..filesystem.location import place
+from ..filesystem.location import resolve_location
 from ..fitting.checks import check_same_features, report_mask
 from ..fitting.fit import Start, initial_state, prepare_fit, run_em
 from ..fitting.iteration_events import iteration_events
@@ -67,7 +67,7 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
         If another job has the output directory.
     """
     check_clusters(config.output, config.model.n_components)
-    directory = RunDirectory(place(config.output.directory, config.output.storage_options))
+    directory = RunDirectory(resolve_location(config.output.directory, config.output.storage_options))
     with tracked(config, "fit", listen) as tell, directory.locked(tell):
         if resume:
             reopen_damaged(directory.path, tell)
@@ -107,8 +107,8 @@ def fit_rows(
         state = checkpoints.before.states.get("fit")
         if state is None:
             report_mask(config.data.mask, prepared.survey, rows.n_rows, listen, reduced=projection is not None)
-            state, race = initial_state(prepared, start, listen)
-            beginning = beginning_of(rows, source, prepared.survey, prepared.sample, race, config)
+            state, restarts = initial_state(prepared, start, listen)
+            beginning = beginning_of(rows, source, prepared.survey, prepared.sample, restarts, config)
             save_beginning(beginning, work.path / RECORD)
         seen = seen_rows(rows, prepared.survey, prepared.fingerprints, config.data)
         write_history(History(entries=(Entry(job="fit", rows=seen),)), work.path / HISTORY)
@@ -167,7 +167,7 @@ def predict(
     DataError
         If the data cannot be read, or has other features than the model.
     """
-    directory = RunDirectory(place(config.output.directory, config.output.storage_options))
+    directory = RunDirectory(resolve_location(config.output.directory, config.output.storage_options))
     check_predictable(directory, config.output)
     with tracked(config, "prediction", listen) as tell, directory.locked(tell):
         if resume:

@@ -6,7 +6,7 @@ from ..config import Config
 from ..core.em.fitted_model import Model
 from ..core.scoring.merging import Clusters
 from ..events import Finished, Listener, ignore
-from ..filesystem.location import place
+from ..filesystem.location import resolve_location
 from ..fitting.checks import check_same_features
 from ..fitting.reduction import reduce_rows
 from ..observers.mlflow import tracked
@@ -44,7 +44,7 @@ def merge(
     DaskGMMError
         As `daskgmm.jobs.fit.predict` does.
     """
-    directory = RunDirectory(place(config.output.directory, config.output.storage_options))
+    directory = RunDirectory(resolve_location(config.output.directory, config.output.storage_options))
     check_predictable(directory, config.output)
     with tracked(config, "merge", listen) as tell, directory.locked(tell):
         if resume:

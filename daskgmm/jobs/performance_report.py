@@ -12,7 +12,7 @@ import distributed
 
 from ..clusters.connection import Connection
 from ..errors import ConfigurationError
-from ..filesystem.location import place, writing
+from ..filesystem.location import resolve_location, writing
 from ..storage.run.directory import PERFORMANCE, OutputOptions
 
 
@@ -34,6 +34,6 @@ def performance_report(connection: Connection, output: OutputOptions) -> Iterato
         report.__enter__()
         yield
         report.__exit__(None, None, None)  # it holds nothing; after an error it may wait for a lost scheduler
-        target = place(output.directory, output.storage_options) / PERFORMANCE
+        target = resolve_location(output.directory, output.storage_options) / PERFORMANCE
         with writing(target):
             target.write_bytes(file.read_bytes())

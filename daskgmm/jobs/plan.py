@@ -16,7 +16,7 @@ from ..chunked.sweep import batches, bytes_in_pass
 from ..concurrency import n_reading_ahead
 from ..config import Config
 from ..core.init.splitting import MOST_SPLITS
-from ..core.init.starts import heat_rows, how_many_moved
+from ..core.init.starts import first_stage_rows, n_moved_restarts
 from ..core.mixture.projection import Projection
 from ..sources import Source
 from .outputs import bytes_of_results
@@ -171,7 +171,7 @@ def _excess_of_stored_chunk(source: Source, rows: Rows) -> int:
 def _sample_bytes(config: Config, rows: Rows, n_sample: int, mixtures: int) -> int:
     """Return what the sample takes with restarts that run on the first part of it at the same time, or with moves."""
     n_restarts = min(config.fit.n_init, config.cluster.compute_threads)
-    n_moving = how_many_moved(n_restarts, config.fit.n_finalists, n_sample)
+    n_moving = n_moved_restarts(n_restarts, config.fit.n_finalists, n_sample)
     drawn = _DRAWN_COPIES * n_sample * rows.n_features * int(rows.array.dtype.itemsize)
-    points = heat_rows(n_sample) * (_POINT_COPIES * rows.n_features + _DISTANCES) * 8
+    points = first_stage_rows(n_sample) * (_POINT_COPIES * rows.n_features + _DISTANCES) * 8
     return drawn + max(n_restarts * (points + mixtures), n_moving * (_MOVING * n_sample + mixtures))

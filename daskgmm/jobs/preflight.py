@@ -19,7 +19,7 @@ from ..clusters.worker_checks import (
 )
 from ..config import Config
 from ..events import Listener, Notice
-from ..filesystem.location import is_url, place
+from ..filesystem.location import is_url, resolve_location
 from ..sources import DataOptions
 from .plan import FitPlan, Memory
 
@@ -41,7 +41,7 @@ def check_cluster(connection: Connection, plan: FitPlan, listen: Listener, *, ke
 def _check_workers(client: Client, config: Config, memory: Memory, listen: Listener) -> None:
     check_packages(client, lambda message: listen(Notice(message)))
     excuse_departures(client)
-    output = place(config.output.directory, config.output.storage_options)
+    output = resolve_location(config.output.directory, config.output.storage_options)
     writes = config.output.has_results and isinstance(output, Path)
     check_paths(client, local_inputs(config.data), output.absolute() if writes else None)
     blas = blas_of_workers(client)

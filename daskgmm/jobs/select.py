@@ -12,16 +12,16 @@ from ..config import Config
 from ..core.em.fitted_model import Model
 from ..core.em.loop import State
 from ..core.em.update import keep_statistics
-from ..core.init.starts import Race
+from ..core.init.starts import RestartResults
 from ..core.mixture.projection import Projection
 from ..core.selection.sweep import Candidate, Sweep
 from ..core.selection.table import Selection
 from ..errors import ConfigurationError, DataError
 from ..events import Finished, Iteration, Listener, Notice, ignore
-from ..filesystem.location import place, writing
+from ..filesystem.location import resolve_location, writing
 from ..fitting.checks import check_fittable, report_mask
 from ..fitting.reduction import Reduced
-from ..fitting.sweep import Found, Search, finish_sweep, start_sweep
+from ..fitting.sweep import SelectionResult, SelectionSpec, finish_sweep, start_sweep
 from ..observers.mlflow import tracked
 from ..observers.recorder import Recorder, beginning_of, mend_record
 from ..sources import Source, open_source
@@ -73,7 +73,7 @@ def select(
     """
     check_clusters(config.output, min(config.select.sizes))
     _check_selectable(config)
-    directory = RunDirectory(place(config.output.directory, config.output.storage_options))
+    directory = RunDirectory(resolve_location(config.output.directory, config.output.storage_options))
     with tracked(config, "select", listen) as tell, directory.locked(tell):
         if resume:
             reopen_damaged(directory.path, tell)
@@ -131,7 +131,7 @@ def select_rows(
     reduced: Reduced, source: Source, config: Config, work: Unfinished, listen: Recorder
 ) -> tuple[Model, Selection]:
     """Return the best model of the rows and the table of the sweep, which are saved: from where it stood, or again."""
-    wanted = Search(config.select, config.model, config.fit, config.fit.random_state)
+    wanted = SelectionSpec(config.select, config.model, config.fit, config.fit.random_state)
     rows, projection = reduced.rows, reduced.projection
     with checkpointing(work, config.output.checkpoint_every, listen, projection) as checkpoints:
 
@@ -151,7 +151,7 @@ def select_rows(
 
 
 def start_sweep_job(
-    rows: Rows, source: Source, wanted: Search, config: Config, work: Unfinished, listen: Listener
+    rows: Rows, source: Source, wanted: SelectionSpec, config: Config, work: Unfinished, listen: Listener
 ) -> Sweep:
     """Return the sweep before the first pass: the survey of all rows, and the starts of all candidates on a sample."""
     size, resolution = wanted.n_sample(rows.n_features), wanted.model.resolution_of_rows
@@ -160,14 +160,19 @@ def start_sweep_job(
     check_fittable(survey, config.of(config.select.smallest).model, rows.naming.features, listen)
     report_mask(config.data.mask, survey, rows.n_rows, listen, reduced=config.model.reduce is not None)
     sweep = start_sweep(survey, sample, wanted, listen)
-    save_beginning(beginning_of(rows, source, survey, sample, Race((), ()), config), work.path / RECORD)
+    save_beginning(beginning_of(rows, source, survey, sample, RestartResults((), ()), config), work.path / RECORD)
     seen = seen_rows(rows, survey, summary.fingerprints, config.data)
     write_history(History(entries=(Entry(job="select", rows=seen),)), work.path / HISTORY)
     return sweep
 
 
 def save_found(
-    found: Found, source: Source, projection: Projection | None, config: Config, work: Unfinished, listen: Recorder
+    found: SelectionResult,
+    source: Source,
+    projection: Projection | None,
+    config: Config,
+    work: Unfinished,
+    listen: Recorder,
 ) -> Model:
     """Write the table, the record and last the best model, by which all three are known to be there; return it."""
     write_selection(found.selection, work.path / SELECTION)

@@ -38,7 +38,7 @@ def opened(plan: FitPlan, listen: Listener) -> Iterator[Rows]:
         performance = (
             performance_report(connection, config.output) if config.output.performance_report else nullcontext()
         )
-        rows = plan.rows.fused()
+        rows = plan.rows.fuse()
         listen(Phase("read", f"{_describe(rows, source)}, {'kept in memory' if keep else 'streamed at each pass'}"))
         keep = keep and config.model.reduce is None  # else the principal components are kept, once they are known
         row_bytes = rows.n_features * rows.array.dtype.itemsize

@@ -11,7 +11,7 @@ from ..core.mixture.covariance import same_family
 from ..core.options.fit import ModelOptions
 from ..errors import ConfigurationError, DataError
 from ..events import Listener, Notice
-from ..filesystem.location import place
+from ..filesystem.location import resolve_location
 from ..fitting.fit import Start
 from ..sources import Source
 from ..storage.formats.model import load_model
@@ -36,7 +36,9 @@ def find_saved_model(config: Config, directory: RunDirectory, listen: Listener, 
     if config.fit.start is None:
         return None
     try:
-        return SavedModel(load_model(place(config.fit.start, config.output.storage_options)), config.fit.start)
+        return SavedModel(
+            load_model(resolve_location(config.fit.start, config.output.storage_options)), config.fit.start
+        )
     except DataError as error:
         raise ConfigurationError(f"fit.start: {error}") from None
 

@@ -11,15 +11,15 @@ from typing import Any, Literal
 from ..core.em.aitken import passes_left
 from ..core.em.fitted_model import FitSummary, Model
 from ..errors import DataError
-from ..filesystem.location import place, public, reading
+from ..filesystem.location import public, reading, resolve_location
 from ..storage.formats.history import read_history
 from ..storage.formats.model import load_model
 from ..storage.run.directory import CONFIG, HISTORY, SELECTION, RunDirectory
-from ..storage.run.inspect import Written, find_written, newest
+from ..storage.run.inspect import RunFiles, find_written, newest
 from ..storage.run.lock import Owner
 from ..storage.run.lock import owner as owner_of
 from ..storage.run.metrics import METRICS
-from ..storage.run.staging import Leftover, leftover
+from ..storage.run.staging import StagedRun, leftover
 
 State = Literal["running", "stopped", "interrupted", "unfinished", "finished", "nothing"]
 
@@ -58,7 +58,7 @@ class RunStatus:
 
 def status_of(run_dir: str | Path, storage_options: Mapping[str, Any] | None = None) -> RunStatus:
     """Return what the run in a directory, or an fsspec URL, is doing; nothing is changed by looking."""
-    directory = place(run_dir, storage_options)
+    directory = resolve_location(run_dir, storage_options)
     with reading(directory):
         return _status_of(directory)
 
@@ -117,7 +117,7 @@ def _finished_job(directory: Path) -> str:
     return "fit" if (history := read_history(directory / HISTORY)) is None else history.last.job
 
 
-def _of_unfinished(directory: Path, work: Leftover) -> RunStatus:
+def _of_unfinished(directory: Path, work: StagedRun) -> RunStatus:
     written, owner, job = find_written(work), owner_of(directory), str(work.plan.get("job", "fit"))
     state = _state(owner)
     last = written.last or {}
@@ -150,13 +150,13 @@ def _state(owner: Owner | None) -> State:
     return "running" if owner.process_lives else "interrupted"
 
 
-def _phase(work: Leftover, written: Written, job: str) -> str:
+def _phase(work: StagedRun, written: RunFiles, job: str) -> str:
     if work.complete:
         return "place"
     return "predict" if written.has_model or job == "prediction" else "fit"
 
 
-def _passes_left(written: Written) -> int | None:
+def _passes_left(written: RunFiles) -> int | None:
     """Return the passes until the estimated remaining gain is below the configured tol, at most up to max_iter."""
     options, last = written.configuration.get("fit"), written.last
     if not isinstance(options, dict) or last is None:
@@ -169,7 +169,7 @@ def _passes_left(written: Written) -> int | None:
         return None
 
 
-def _go_on(work: Leftover, written: Written, job: str) -> str:
+def _go_on(work: StagedRun, written: RunFiles, job: str) -> str:
     if work.complete:
         return "all is written; the next job into this directory puts it in place"
     if job == "prediction":

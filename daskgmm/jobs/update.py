@@ -18,11 +18,11 @@ from ..config import Config
 from ..core.em.fitted_model import Model
 from ..core.em.loop import State, Trial
 from ..core.em.update import KeptStatistics, Update
-from ..core.init.starts import Race
+from ..core.init.starts import RestartResults
 from ..core.mixture.mixture import Mixture
 from ..errors import ConfigurationError, DataError
 from ..events import Finished, Listener, Notice, Phase, ignore
-from ..filesystem.location import place, public
+from ..filesystem.location import public, resolve_location
 from ..fitting.checks import check_same_features, report_mask
 from ..fitting.iteration_events import iteration_events
 from ..fitting.update import (
@@ -75,7 +75,7 @@ def finished_run(run_dir: str, model: Model) -> FinishedRun:
         raise ConfigurationError(
             "covariance_type low_rank keeps no statistics of its rows, so it cannot go on with new ones: fit all rows"
         )
-    path = place(run_dir)
+    path = resolve_location(run_dir)
     history = read_history(path / HISTORY)
     if model.kept is None or history is None:
         raise DataError(
@@ -110,7 +110,7 @@ def update(
         As `daskgmm.jobs.fit.fit` does; DataError if the run has seen the rows before.
     """
     check_update(config, run)
-    directory = RunDirectory(place(config.output.directory, config.output.storage_options))
+    directory = RunDirectory(resolve_location(config.output.directory, config.output.storage_options))
     with tracked(config, "update", listen) as tell, directory.locked(tell):
         if resume:
             reopen_damaged(directory.path, tell)
@@ -149,7 +149,7 @@ def check_update(config: Config, run: FinishedRun) -> None:
         raise ConfigurationError(
             f"data.labels {config.data.labels!r} is for a fit: an update takes no labels, so give data.labels=null"
         )
-    if place(config.output.directory) == place(run.path):
+    if resolve_location(config.output.directory) == resolve_location(run.path):
         raise ConfigurationError(
             f"output.directory {config.output.directory!r} is that of the run itself, which stays as it is: choose "
             "another one"
@@ -173,7 +173,7 @@ def update_rows(
         if state is None:
             report_mask(config.data.mask, summary.survey, rows.n_rows, listen)
             state = initial_update(update)
-            beginning = beginning_of(rows, new.source, update.survey, summary.sample, Race((), ()), config)
+            beginning = beginning_of(rows, new.source, update.survey, summary.sample, RestartResults((), ()), config)
             save_beginning(beginning, work.path / RECORD)
         checkpoints.keep({"fit": state})
         listen(Phase("fit", f"EM on {update.survey.n_rows:,} new rows, {_of_old(run.kept, config)}"))
@@ -208,7 +208,7 @@ def update_rows(
 def _check_rows(new: NewRows, config: Config, run: FinishedRun) -> None:
     """Raise DataError if a store that has grown is another one than the run has seen: its last old chunk is read."""
     if new.before:
-        every = rows_of(open_source(config.data), config.compute).fused()
+        every = rows_of(open_source(config.data), config.compute).fuse()
         check_old_rows(every, new.before, f"data.path {public(config.data.path)}")
 
 
@@ -254,7 +254,7 @@ def _old_rows(config: Config, run: FinishedRun, stack: ExitStack) -> Iterator[tu
     for seen, source in old_sources(run.history, config):
         share = config.update.forget * seen.share
         if share > 0:
-            yield stack.enter_context(ready(rows_of(source, config.compute).fused(), False, source.description)), share
+            yield stack.enter_context(ready(rows_of(source, config.compute).fuse(), False, source.description)), share
 
 
 def report_drift(history: History | None, listen: Listener) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from ..config import Config
 from ..errors import ConfigurationError, without_credentials
 from ..events import Connected, Event, Finished, Iteration, Listener, Notice
-from ..filesystem.location import place, public
+from ..filesystem.location import public, resolve_location
 from ..storage.formats.export import as_json
 from ..storage.formats.model import load_model
 from ..storage.run.directory import CONFIG, REPORT, RunDirectory
@@ -148,7 +148,7 @@ class _Store:
         for name, value in event.figures.items():
             self.client.log_metric(self.run, name, value)
         self.client.log_text(self.run, config.to_yaml(), CONFIG)
-        directory = place(event.directory, config.output.storage_options)
+        directory = resolve_location(event.directory, config.output.storage_options)
         run = RunDirectory(directory)
         if run.holds_model:
             model = load_model(directory)

@@ -20,12 +20,12 @@ from ..chunked.rows import Rows
 from ..chunked.worker_usage import Usage, usage
 from ..config import Config
 from ..core.em.loop import State
-from ..core.init.starts import Race
+from ..core.init.starts import RestartResults
 from ..core.mixture.data_summary import Survey
 from ..core.mixture.floor import Floor
 from ..errors import DataError
 from ..events import Connected, Event, Labelled, Listener, Notice, Phase
-from ..provenance import Beginning, Course, Curve, Load, Span
+from ..provenance import DataInfo, PhaseTiming, RunInfo, TrialHistory, WorkerUsage
 from ..sources import Source
 from ..storage.formats.provenance import check_record, curves_of, save_beginning, save_course
 from ..storage.run.directory import RECORD
@@ -35,14 +35,16 @@ _MOST_BYTES = 8 * 2**20  # of the rows that are kept
 _PACKAGES = ("daskgmm", "dask", "distributed", "numpy", "scipy", "numba", "zarr", "scikit-learn")
 
 
-def beginning_of(rows: Rows, source: Source, survey: Survey, sample: Delayed, race: Race, config: Config) -> Beginning:
+def beginning_of(
+    rows: Rows, source: Source, survey: Survey, sample: Delayed, results: RestartResults, config: Config
+) -> DataInfo:
     """Return what is kept of the data and the starts: at most output.report_rows rows, and 8 MiB of them."""
     row_bytes = rows.n_features * rows.array.dtype.itemsize
     kept, weights = first_rows(sample, min(config.output.report_rows, _MOST_BYTES // row_bytes))
-    winner = race.restarts[0] if race.restarts else None
-    restarts = tuple(Curve.of("restart", trial, trial is winner) for trial in race.restarts)
-    finalists = tuple(Curve.of("finalist", trial) for trial in race.finalists)
-    return Beginning(
+    winner = results.restarts[0] if results.restarts else None
+    restarts = tuple(TrialHistory.of("restart", trial, trial is winner) for trial in results.restarts)
+    finalists = tuple(TrialHistory.of("finalist", trial) for trial in results.finalists)
+    return DataInfo(
         description=source.description,
         grid=rows.grid,
         dtype=str(rows.array.dtype),
@@ -83,7 +85,7 @@ def mend_record(rows: Rows, source: Source, config: Config, work: Unfinished, li
         listen(Notice(f"{path} is missing or damaged: the report will lack what it had of the starts"))
         size, resolution = max(config.output.report_rows, 1), config.model.resolution_of_rows
         survey, sample = survey_and_sample(rows, size, config.fit.random_state, resolution)
-        save_beginning(beginning_of(rows, source, survey, sample, Race((), ()), config), path)
+        save_beginning(beginning_of(rows, source, survey, sample, RestartResults((), ()), config), path)
 
 
 def _fingerprint(rows: Rows, survey: Survey) -> str:
@@ -121,12 +123,12 @@ class Recorder:
                 self._place = description
         self._listen(event)
 
-    def course(self, state: State) -> Course:
+    def course(self, state: State) -> RunInfo:
         """Return how the fit went until now; to be called where it is still connected."""
-        return self._course(tuple(Curve.of("rows", trial, trial is state.best) for trial in state.trials))
+        return self._course(tuple(TrialHistory.of("rows", trial, trial is state.best) for trial in state.trials))
 
-    def _course(self, curves: tuple[Curve, ...]) -> Course:
-        return Course(
+    def _course(self, curves: tuple[TrialHistory, ...]) -> RunInfo:
+        return RunInfo(
             curves=curves,
             spans=self._spans(perf_counter()),
             loads=_loads(self._before, usage()),
@@ -146,17 +148,20 @@ class Recorder:
             return
         save_course(self._course(curves), path)
 
-    def _spans(self, now: float) -> tuple[Span, ...]:
+    def _spans(self, now: float) -> tuple[PhaseTiming, ...]:
         ends = [begun for _, begun in self._phases[1:]] + [now]
         return tuple(
-            Span(phase.name, phase.detail, end - begun) for (phase, begun), end in zip(self._phases, ends, strict=True)
+            PhaseTiming(phase.name, phase.detail, end - begun)
+            for (phase, begun), end in zip(self._phases, ends, strict=True)
         )
 
 
-def _loads(before: Mapping[str, Usage], after: Mapping[str, Usage]) -> tuple[Load, ...]:
+def _loads(before: Mapping[str, Usage], after: Mapping[str, Usage]) -> tuple[WorkerUsage, ...]:
     """Return what each process did in between; one that came later, since it began."""
     nothing = Usage(0, 0.0, 0)
     return tuple(
-        Load(name, now.threads, max(now.cpu_seconds - before.get(name, nothing).cpu_seconds, 0.0), now.resident_bytes)
+        WorkerUsage(
+            name, now.threads, max(now.cpu_seconds - before.get(name, nothing).cpu_seconds, 0.0), now.resident_bytes
+        )
         for name, now in after.items()
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from ..core.scoring.drift import Drift
 from ..text import counted
 
-_MOST = 8  # components that are named
+_MAX_NAMED = 8  # components that are named
 
 
 def drift_lines(drift: Drift) -> list[str]:
@@ -26,8 +26,8 @@ def _weights(drift: Drift) -> Iterator[str]:
     moved = drift.weights_moved
     if not moved:
         return
-    named = [f"{one}: {drift.weights_before[one]:.4f} to {drift.weights_after[one]:.4f}" for one in moved[:_MOST]]
-    more = f" and {len(moved) - _MOST} more" if len(moved) > _MOST else ""
+    named = [f"{one}: {drift.weights_before[one]:.4f} to {drift.weights_after[one]:.4f}" for one in moved[:_MAX_NAMED]]
+    more = f" and {len(moved) - _MAX_NAMED} more" if len(moved) > _MAX_NAMED else ""
     yield f"weights of {counted(len(moved), 'component')} moved by more than a tenth: {', '.join(named)}{more}"
 
 

@@ -131,7 +131,7 @@ def _on_workers(counts: tuple[int, ...], n: int, rounds: int) -> Curve:
     for count in counts:
         with _cluster(count):
             few, mixture = problem(_D, _K, 10_000)
-            held = Rows(da.random.default_rng(0).normal(size=(n, _D), chunks=(_CHUNK, _D))).persisted()
+            held = Rows(da.random.default_rng(0).normal(size=(n, _D), chunks=(_CHUNK, _D))).persist()
             pass_ = Expectation(held, survey(few))
             timings = in_turn({"pass": lambda pass_=pass_, mixture=mixture: pass_((mixture,))}, rounds)
             seconds.append(timings.median("pass"))

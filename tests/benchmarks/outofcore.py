@@ -33,7 +33,7 @@ from daskgmm.chunked.map_reduce import compute, map_reduce
 def count(block, weights, shared, own):
     return len(block)
 stored = zarr.open_array(sys.argv[1], mode="r")
-rows = Rows.of_readable(stored, stored.chunks[:1]).fused()
+rows = Rows.of_readable(stored, stored.chunks[:1]).fuse()
 start = time.perf_counter()
 with dask.config.set(scheduler="threads", num_workers=2):
     compute(map_reduce(rows, count, sum, None, dict.fromkeys(range(len(rows.block_sizes))), "read"))

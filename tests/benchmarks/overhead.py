@@ -33,7 +33,7 @@ def _overhead(n_chunks: int, tiny: bool) -> str:
     rows, mixture = problem(8, 8, 20_000 if tiny else 1_000_000)
     surveyed = survey(rows)
     chunk_bytes = max(rows.nbytes // n_chunks, 1024)
-    held = Rows.of_memory(rows, chunk_bytes=chunk_bytes).persisted()
+    held = Rows.of_memory(rows, chunk_bytes=chunk_bytes).persist()
     pass_, coefficients = Expectation(held, surveyed), (prepare(mixture, surveyed),)
     blocks = np.array_split(rows, len(held.block_sizes))
 
@@ -54,7 +54,7 @@ def _travels(client: Client, k: int, d: int, n_chunks: int) -> list[str]:
     """Return how many bytes of mixtures the workers fetch in a pass, and how many all tasks use."""
     rows, mixture = problem(d, k, n_chunks * 600)
     surveyed = survey(rows)
-    held = Rows.of_memory(rows, chunk_bytes=rows.nbytes // n_chunks).persisted()
+    held = Rows.of_memory(rows, chunk_bytes=rows.nbytes // n_chunks).persist()
     pass_ = Expectation(held, surveyed)
     pass_((mixture,))
     before, start = _fetched(client), time.time()

@@ -56,7 +56,7 @@ def run(tiny: bool = False) -> str:
 
 
 def _timed(n_chunks: int, shared: object, rounds: int, chunk_seconds: float = 0.0) -> str:
-    held = Rows.of_readable(_Nothing(n_chunks), ((1,) * n_chunks,), chunk_bytes=1).persisted()
+    held = Rows.of_readable(_Nothing(n_chunks), ((1,) * n_chunks,), chunk_bytes=1).persist()
     own, seconds, cpu, peak = dict.fromkeys(range(n_chunks)), [], [], 0
     for number in range(rounds + 1):
         tracemalloc.start()

@@ -30,7 +30,7 @@ from daskgmm.core.options.fit import FitOptions, ModelOptions
 from daskgmm.core.options.select import SelectOptions
 from daskgmm.core.selection.sweep import Candidate
 from daskgmm.events import ignore
-from daskgmm.fitting.sweep import Found, Search, search
+from daskgmm.fitting.sweep import SelectionResult, SelectionSpec, search
 
 from .problems import problem
 from .timing import in_turn
@@ -46,9 +46,9 @@ def run(tiny: bool = False) -> str:
     return "\n".join([_shared_pass(rows[: n // 5], select), *_in_memory(rows, select), *_streamed(rows, select)])
 
 
-def sweep(rows: Rows, select: SelectOptions) -> Found:
+def sweep(rows: Rows, select: SelectOptions) -> SelectionResult:
     """Return what the sweep finds."""
-    wanted = Search(select, ModelOptions(), FitOptions(), 0)
+    wanted = SelectionSpec(select, ModelOptions(), FitOptions(), 0)
     with reading_ahead(rows):
         surveyed, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), 0)
         return search(rows, surveyed, sample, wanted, ignore)
@@ -93,7 +93,7 @@ def _streamed(rows: np.ndarray, select: SelectOptions) -> list[str]:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "rows.zarr"
         stored = zarr.create_array(path, data=rows, chunks=(min(len(rows), 65_536), 8))
-        lazy = Rows.of_readable(stored, stored.chunks[:1]).fused()
+        lazy = Rows.of_readable(stored, stored.chunks[:1]).fuse()
         ours, _ = _timed(lambda: sweep(lazy, select))
         apart, _ = _timed(lambda: separate(lazy, select))
     return [f"streamed from zarr: sweep {ours:.1f} s, separate fits {apart:.1f} s, separate / sweep {apart / ours:.1f}"]

@@ -73,7 +73,7 @@ def _write(path: Path, n: int, chunk: int) -> Mixture:
 
 
 def _rows(store: Any, chunk: int) -> Rows:
-    return Rows.of_readable(zarr.open_array(store, mode="r"), (chunk,), chunk_bytes=chunk * 16 * 4).fused()
+    return Rows.of_readable(zarr.open_array(store, mode="r"), (chunk,), chunk_bytes=chunk * 16 * 4).fuse()
 
 
 def _on_two_threads(call: Callable[[], object]) -> None:

@@ -69,26 +69,26 @@ def tree_of(rows, numbers):
 @pytest.mark.parametrize("n_blocks", SIZES)
 def test_the_tree_over_groups_is_that_over_blocks(n_blocks, one_thread):
     weighted = bool(n_blocks % 2)
-    held = rows_of(n_blocks, weighted).persisted()
+    held = rows_of(n_blocks, weighted).persist()
     assert (held.held_groups and held.held_groups.size) == SIZES[n_blocks]
     assert tree_of(held, range(n_blocks)) == tree_over(n_blocks, weighted)
 
 
 def test_a_pass_over_groups_has_a_task_for_each(one_thread):
-    held = rows_of(300).persisted()
+    held = rows_of(300).persist()
     graph = map_reduce(held, first_value, list, None, dict.fromkeys(range(300)), "test").__dask_graph__()
     assert len(graph) == 2 * 10 + 3 + 1  # held and worked on, combined, shared
 
 
 def test_some_blocks_of_groups_can_be_taken(one_thread):
     rows = rows_of(70, weighted=True)
-    assert tree_of(rows.persisted(), [3, 40, 69]) == tree_of(rows, [3, 40, 69])
+    assert tree_of(rows.persist(), [3, 40, 69]) == tree_of(rows, [3, 40, 69])
 
 
 @pytest.mark.parametrize("fill", [(), (7.0,)])
 def test_groups_read_each_block_once_and_are_as_the_source(fill, one_thread):
     source = Counted(np.random.default_rng(0).integers(9, size=(640, 4)).astype(float))
-    held = Rows.of_readable(source, (10,), fill_values=fill, chunk_bytes=1024).persisted()
+    held = Rows.of_readable(source, (10,), fill_values=fill, chunk_bytes=1024).persist()
     n_blocks = len(held.block_sizes)
     assert held.held_groups.size > 1
     assert source.reads == n_blocks
@@ -99,7 +99,7 @@ def test_groups_read_each_block_once_and_are_as_the_source(fill, one_thread):
 
 
 def test_other_weights_than_those_held_are_used(one_thread):
-    held = rows_of(64, weighted=True).persisted()
+    held = rows_of(64, weighted=True).persist()
     labels = np.full(128, -1)
     labels[:64] = 0
     others = without_labelled(held, da.from_array(labels, chunks=2))
@@ -111,8 +111,8 @@ def test_other_weights_than_those_held_are_used(one_thread):
 def test_blocks_that_workers_hold_already_stay_where_they_are():
     with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster, Client(cluster):
         rows = Rows(da.zeros((64, 2), chunks=(2, 2)).persist())
-        assert rows.persisted().held_groups is None
-        assert Rows(da.zeros((2000, 2), chunks=(1, 2))).persisted().held_groups is not None
+        assert rows.persist().held_groups is None
+        assert Rows(da.zeros((2000, 2), chunks=(1, 2))).persist().held_groups is not None
 
 
 def test_what_several_groups_need_is_a_task_of_its_own():
@@ -151,7 +151,7 @@ def test_groups_of_a_lost_worker_are_read_again_and_give_the_same_bits():
     with dask.config.set(scheduler="synchronous"):
         (expected,) = Expectation(rows, surveyed)((mixture,))
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
-        held = rows.persisted()
+        held = rows.persist()
         pass_ = Expectation(held, surveyed)
         (first,) = pass_((mixture,))
         client.restart_workers([next(iter(client.scheduler_info()["workers"]))])

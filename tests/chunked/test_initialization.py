@@ -59,8 +59,8 @@ def test_a_sole_finalist_is_the_better_of_two_that_went_over_the_whole_sample():
         one, two = (run_restarts(sample, replace(options, n_finalists=n), seed) for n in (1, 2))
         assert len(one.finalists) == 1
         np.testing.assert_array_equal(one.finalists[0].mixture.means, two.finalists[0].mixture.means)
-        assert two.finalists[0].merit >= two.finalists[1].merit
-        differ.append(two.finalists[0].merit > two.finalists[1].merit)
+        assert two.finalists[0].ranking_key >= two.finalists[1].ranking_key
+        differ.append(two.finalists[0].ranking_key > two.finalists[1].ranking_key)
     assert any(differ)
 
 

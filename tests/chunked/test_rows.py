@@ -167,7 +167,7 @@ def test_weights_of_another_shape_are_an_error_that_names_both(build):
 def test_persisted_rows_are_the_same_rows_without_their_source():
     array = np.random.default_rng(0).normal(size=(60, 2))
     readable = Readable(array)
-    rows = Rows.of_readable(readable, (10,), Readable(np.arange(60.0)), chunk_bytes=480).persisted()
+    rows = Rows.of_readable(readable, (10,), Readable(np.arange(60.0)), chunk_bytes=480).persist()
     n_reads = len(readable.reads)
     for _ in range(2):
         np.testing.assert_array_equal(np.concatenate([block for block, _ in blocks_of(rows)]), array)
@@ -206,7 +206,7 @@ def test_masked_rows_weigh_nothing(kind, weighted, masked):
 @pytest.mark.parametrize("shape", [(60, 2), (60,)])
 def test_masked_rows_are_read_once_in_a_pass(shape):
     readable = Readable(np.arange(np.prod(shape), dtype=float).reshape(shape))
-    rows = Rows.of_readable(readable, (10,), fill_values=(7.0,), chunk_bytes=240).fused()
+    rows = Rows.of_readable(readable, (10,), fill_values=(7.0,), chunk_bytes=240).fuse()
     weights = np.concatenate([weights for _, weights in blocks_of(rows)])
     np.testing.assert_array_equal(weights, (readable.array.reshape(60, -1) != 7).all(axis=1))
     assert len(readable.reads) == len(rows.block_sizes) > 1
@@ -231,7 +231,7 @@ def test_persisted_rows_are_aligned_though_they_came_to_the_workers_across_bound
     values = np.frombuffer(bytearray(8 * 600 + 1), offset=1).reshape(200, 3)
     values[:] = np.arange(600).reshape(200, 3)
     assert not values.flags.aligned
-    rows = Rows.of_memory(values, values[:, 1], chunk_bytes=2400).persisted()
+    rows = Rows.of_memory(values, values[:, 1], chunk_bytes=2400).persist()
     for held, expected in ((rows.array, values), (rows.weights, values[:, 1])):
         assert all(block.flags.aligned for block in held.__dask_graph__().values())
         np.testing.assert_array_equal(held.compute(), expected)

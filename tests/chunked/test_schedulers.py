@@ -19,7 +19,7 @@ from daskgmm.core.options.select import SelectOptions
 from daskgmm.core.scoring.prediction import Wanted
 from daskgmm.errors import DataError
 from daskgmm.events import ignore
-from daskgmm.fitting.sweep import Search, search
+from daskgmm.fitting.sweep import SelectionSpec, search
 from tests import oracles
 
 OPTIONS = FitOptions(sample_size=1000, n_init=2, n_finalists=2, max_iter=3, tol=1e-2)
@@ -121,7 +121,7 @@ def large(layout):
 CASES = {
     "dask array": (lambda: dask_array(False), ModelOptions(3, "full")),
     "dask array, weighted": (lambda: dask_array(True), ModelOptions(3, "tied")),
-    "persisted, weighted": (lambda: dask_array(True).persisted(), ModelOptions(3, "full")),
+    "persisted, weighted": (lambda: dask_array(True).persist(), ModelOptions(3, "full")),
     "memory, weighted": (lambda: memory(True), ModelOptions(3, "spherical")),
     "grid, weighted": (lambda: grid(True), ModelOptions(3, "full")),
     "Fortran order": (lambda: large(np.asfortranarray), ModelOptions(2, "diag")),
@@ -148,7 +148,7 @@ def test_models_are_the_same_bits(scheduler, fit, references, case):
 
 def sweep(rows, criterion):
     select = SelectOptions((1, 2, 3, 4), ("full", "tied"), criterion=criterion, folds=2)
-    wanted = Search(select, ModelOptions(), OPTIONS, 0)
+    wanted = SelectionSpec(select, ModelOptions(), OPTIONS, 0)
     surveyed, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), 0)
     return search(rows, surveyed, sample, wanted, ignore)
 

@@ -15,16 +15,16 @@ from daskgmm.core.kernels.natural_parameters import prepare
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.options.fit import FitOptions, ModelOptions
 from daskgmm.core.options.select import SelectOptions
-from daskgmm.core.selection.folds import Dealing
+from daskgmm.core.selection.folds import FoldSplit
 from daskgmm.events import ignore
-from daskgmm.fitting.sweep import Search, search
+from daskgmm.fitting.sweep import SelectionSpec, search
 from tests import oracles
 
 
 def sweep(rows, sizes, covariance_type=tuple(oracles.STRUCTURES), fit=None, **options):
     """Return what the sweep finds; rows may be an array."""
     rows = rows if isinstance(rows, Rows) else Rows.of_memory(rows)
-    wanted = Search(SelectOptions(sizes, covariance_type, **options), ModelOptions(), fit or FitOptions(), 0)
+    wanted = SelectionSpec(SelectOptions(sizes, covariance_type, **options), ModelOptions(), fit or FitOptions(), 0)
     surveyed, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), wanted.seed)
     return search(rows, surveyed, sample, wanted, ignore)
 
@@ -108,7 +108,7 @@ def test_rows_held_out_choose_the_number_of_clusters():
 
 def test_a_fold_gives_what_a_fit_to_the_other_rows_gives_of_its_own():
     """From the same start, one pass: the statistics of the rows outside, the log-likelihood of those inside."""
-    array, dealing = clusters(500), Dealing(3, seed=5)
+    array, dealing = clusters(500), FoldSplit(3, seed=5)
     rows = Rows(da.from_array(array, chunks=(123, 2)))
     surveyed, _ = survey_and_sample(rows, 10, 0)
     mixture = Mixture(*oracles.random_parameters("tied", 3, 2, seed=4, spread=5.0))
@@ -173,7 +173,7 @@ def test_candidates_in_small_batches_take_more_reads_and_give_the_same():
     rows = Rows.of_memory(array)
     surveyed, _ = survey_and_sample(rows, 10, 0)
     mixtures = tuple(Mixture(*oracles.random_parameters(one, k, 2)) for one in oracles.STRUCTURES for k in (1, 3))
-    whole = SweepExpectation(rows, surveyed, Dealing())
+    whole = SweepExpectation(rows, surveyed, FoldSplit())
     small = replace(whole, batch_bytes=200)
     folds = (None,) * len(mixtures)
     for one, other in zip(whole(mixtures, folds), small(mixtures, folds), strict=True):

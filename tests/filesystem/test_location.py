@@ -2,7 +2,7 @@
 
 import pytest
 
-from daskgmm.filesystem.location import place, write_at_once
+from daskgmm.filesystem.location import resolve_location, write_at_once
 
 
 def test_a_file_that_is_not_written_to_its_end_leaves_the_one_before(tmp_path):
@@ -30,6 +30,6 @@ def test_writers_of_the_same_file_do_not_meet(tmp_path):
 
 
 def test_an_object_store_is_written_to_directly():
-    target = place("memory://places/part.parquet")
+    target = resolve_location("memory://places/part.parquet")
     with write_at_once(target) as path:
         assert path is target

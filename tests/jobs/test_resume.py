@@ -12,7 +12,7 @@ import zarr
 
 from daskgmm.config import load_config
 from daskgmm.events import Iteration, Notice, Phase
-from daskgmm.filesystem.location import place, replace_path
+from daskgmm.filesystem.location import replace_path, resolve_location
 from daskgmm.jobs.fit import fit
 from daskgmm.storage.formats.model import load_model
 from daskgmm.storage.formats.provenance import load_record
@@ -66,7 +66,7 @@ def stop(config, listen, **options):
 
 def metrics(directory):
     """Return the lines of metrics.jsonl, without what a clock says."""
-    lines = (place(directory) / "metrics.jsonl").read_text().splitlines()
+    lines = (resolve_location(directory) / "metrics.jsonl").read_text().splitlines()
     timed = {"seconds", "rows_per_second"}
     return [{key: value for key, value in json.loads(line).items() if key not in timed} for line in lines]
 
@@ -79,7 +79,7 @@ def assert_as_uninterrupted(directory, whole="whole"):
     assert_same_bits(load_model(directory), load_model(whole))
     assert metrics(directory) == metrics(whole)
     np.testing.assert_array_equal(labels(directory), labels(whole))
-    assert not (place(directory) / ".unfinished").exists()
+    assert not (resolve_location(directory) / ".unfinished").exists()
 
 
 def notices(config, **options):
@@ -288,7 +288,7 @@ def test_a_run_in_an_object_store_goes_on(job, request, store):
             "output.storage_options": json.dumps(bucket.storage_options),
         }
     config = settings(*(f"{key}={value}" for key, value in where.items()))
-    directory = place(config.output.directory, config.output.storage_options)
+    directory = resolve_location(config.output.directory, config.output.storage_options)
     stop(config, at_iteration(3))
     stop(config, at_phase("predict"), resume=True)
     fit(config, resume=True)

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from daskgmm.cli.commands import main
 from daskgmm.errors import DataError, without_credentials
-from daskgmm.filesystem.location import place, zarr_store
+from daskgmm.filesystem.location import resolve_location, zarr_store
 
 SECRET = "VERY-SECRET-WORD"
 
@@ -28,7 +28,7 @@ def job(tmp_path, monkeypatch):
     """Rows in a store of memory, and a configuration full of secrets, as the working directory."""
     monkeypatch.chdir(tmp_path)
     rows = np.random.default_rng(0).standard_normal((1000, 2))
-    zarr.create_array(**zarr_store(place("memory://rows.zarr")), data=rows, chunks=(100, 2), overwrite=True)
+    zarr.create_array(**zarr_store(resolve_location("memory://rows.zarr")), data=rows, chunks=(100, 2), overwrite=True)
     options = {"key": f"{SECRET}-key", "client_kwargs": {"aws_secret": SECRET, "endpoint_url": f"http://u:{SECRET}@h"}}
     document = {
         "data": {"path": "memory://rows.zarr", "storage_options": {"token": SECRET, **options}},
@@ -59,7 +59,7 @@ def test_secrets_of_storage_options_stay_out_of_a_run_and_its_prediction(job):
 def test_secrets_stay_out_of_the_plan_of_an_interrupted_prediction(job):
     local = ("output.directory=run", "output.storage_options={}", "compute.chunk_bytes=1600")
     assert told("fit", "job.yaml", *local).exit_code == 0
-    rows = zarr.open_array(**zarr_store(place("memory://rows.zarr")), mode="r+")
+    rows = zarr.open_array(**zarr_store(resolve_location("memory://rows.zarr")), mode="r+")
     rows[650, 1] = np.nan
     assert told("predict", "run", "cluster.n_workers=1", f"data.storage_options={{token: {SECRET}}}").exit_code == 3
     assert (job / "run/predictions/.unfinished/plan.json").exists()

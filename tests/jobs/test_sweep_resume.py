@@ -12,7 +12,7 @@ import zarr
 from daskgmm.config import load_config
 from daskgmm.errors import ConfigurationError
 from daskgmm.events import Iteration, Notice, Phase
-from daskgmm.filesystem.location import place
+from daskgmm.filesystem.location import resolve_location
 from daskgmm.jobs.select import select
 from daskgmm.jobs.status import status_of
 from daskgmm.storage.formats.model import load_model
@@ -75,21 +75,21 @@ def resumed(config):
 def untimed(directory):
     """Return the lines of metrics.jsonl, and selection.json, without what a clock says."""
     timed = {"seconds", "rows_per_second"}
-    lines = (place(directory) / "metrics.jsonl").read_text().splitlines()
-    table = json.loads((place(directory) / "selection.json").read_text())
+    lines = (resolve_location(directory) / "metrics.jsonl").read_text().splitlines()
+    table = json.loads((resolve_location(directory) / "selection.json").read_text())
     return [{k: v for k, v in one.items() if k not in timed} for one in (*map(json.loads, lines), *table["candidates"])]
 
 
 def assert_as_uninterrupted(directory, whole):
     assert_same_bits(load_model(directory), load_model(whole))
     assert untimed(directory) == untimed(whole)
-    chosen, expected = (read_selection(place(one) / "selection.json") for one in (directory, whole))
+    chosen, expected = (read_selection(resolve_location(one) / "selection.json") for one in (directory, whole))
     assert (chosen.best, chosen.elbow) == (expected.best, expected.elbow)
     assert all(row.seconds > 0 for row in chosen.rows if not row.failed)
     ours, theirs = (zarr.open_array(f"{one}/labels.zarr", path="labels")[...] for one in (directory, whole))
     np.testing.assert_array_equal(ours, theirs)
-    assert (place(directory) / "record.zarr" / "zarr.json").exists()
-    assert not (place(directory) / ".unfinished").exists()
+    assert (resolve_location(directory) / "record.zarr" / "zarr.json").exists()
+    assert not (resolve_location(directory) / ".unfinished").exists()
 
 
 VARIANTS = {
@@ -111,7 +111,7 @@ def test_a_sweep_interrupted_at_any_pass_ends_in_the_same_bits(variant):
     options, name = VARIANTS[variant], variant.partition(" ")[0].strip(",")
     whole = f"whole-{name}"
     select(settings(whole, *options))
-    n_passes = len((place(whole) / "metrics.jsonl").read_text().splitlines())
+    n_passes = len((resolve_location(whole) / "metrics.jsonl").read_text().splitlines())
     assert n_passes > 2
     for number in sorted({1, 2, n_passes // 2, n_passes}):
         config = settings(f"stopped-{name}-{number}", *options)
@@ -136,7 +136,7 @@ def test_a_damaged_table_is_made_again_from_a_checkpoint():
     select(settings("whole-damaged"))
     config = settings("damaged")
     stop(config, at_phase("predict"))
-    (place("damaged") / ".unfinished" / "selection.json").write_text("{")
+    (resolve_location("damaged") / ".unfinished" / "selection.json").write_text("{")
     told, phases = resumed(config)
     assert any("goes on from a checkpoint" in one for one in told)
     assert "seed" not in phases
@@ -168,11 +168,11 @@ def test_another_sweep_is_not_gone_on_with_and_the_same_one_is():
 def test_a_sweep_that_is_finished_is_left_as_it_is():
     arguments = ("select", "job.yaml", *SWEEP, "output.directory=finished")
     first = run(*arguments).output
-    before = (place("finished") / "config.yaml").stat().st_mtime_ns
+    before = (resolve_location("finished") / "config.yaml").stat().st_mtime_ns
     again = run(*arguments, "--resume").output
     assert "the run is finished already" in again
     assert first.splitlines()[-2:] == again.splitlines()[-2:]
-    assert (place("finished") / "config.yaml").stat().st_mtime_ns == before
+    assert (resolve_location("finished") / "config.yaml").stat().st_mtime_ns == before
     assert "already holds a run" in refused(*arguments, "select.criterion=aic", "--resume", code=2)
     k, kind = load_model("finished").mixture.n_components, load_model("finished").mixture.covariance_type
     as_fit = ("fit", *arguments[1:], f"model.n_components={k}", f"model.covariance_type={kind}", "--resume")
@@ -181,7 +181,7 @@ def test_a_sweep_that_is_finished_is_left_as_it_is():
 
 def test_the_report_of_a_sweep_that_was_killed_before_it_is_drawn_by_resume():
     run("select", "job.yaml", *SWEEP, "output.directory=undrawn", "output.report=false")
-    report = place("undrawn") / "report.html"
+    report = resolve_location("undrawn") / "report.html"
     assert not report.exists()
     select(settings("undrawn", "output.report=true"), resume=True)
     assert report.exists()

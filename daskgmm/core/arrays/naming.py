@@ -85,7 +85,7 @@ class NotFiniteError(DataError):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.place, self.column, self.value, self.naming)
 
-    def named(self, naming: Naming) -> NotFiniteError:
+    def with_naming(self, naming: Naming) -> NotFiniteError:
         """Return the same error with these names."""
         return NotFiniteError(self.place, self.column, self.value, naming)
 

@@ -15,7 +15,7 @@ import numpy as np
 from ...errors import ConfigurationError
 from ..arrays.types import Array, for_each
 from ..kernels.low_rank import LowRank
-from ..kernels.natural_parameters import Centred, Coefficients, Shared
+from ..kernels.natural_parameters import CentredParams, Coefficients, FeatureMapParams
 from ..mixture.feature_map import FeatureMap, Moments, pack_sums
 from ..mixture.statistics import Statistics
 
@@ -41,11 +41,11 @@ class LabelledRows:
         """Return the moments of rows of `factor` times the weights."""
         return replace(self, counts=factor * self.counts)
 
-    def sums(self, coefficients: Shared | Centred) -> Array:
+    def sums(self, coefficients: FeatureMapParams | CentredParams) -> Array:
         """Return T0 (k, F), or (k + 1, F) with noise: the sums over the columns that the coefficients have."""
         frame, counts = coefficients.frame, self.counts
         means = frame.to_z(self.means)
-        if not isinstance(coefficients, Shared):
+        if not isinstance(coefficients, FeatureMapParams):
             means = means - coefficients.mixture.means[: len(means)]
         squares = self.covariances / np.outer(frame.scale, frame.scale) + means[:, :, None] * means[:, None, :]
         second = for_each(counts, squares) * squares

@@ -90,7 +90,7 @@ class Trial:
         return remaining_gain(self.history)
 
     @property
-    def merit(self) -> tuple[bool, float]:
+    def ranking_key(self) -> tuple[bool, float]:
         """What trials are compared by: the objective less overfit, after whether it means something.
 
         It is rounded: trials that found the same mixture differ in their last digits alone, and these, which depend on
@@ -128,7 +128,7 @@ class State:
     @property
     def best(self) -> Trial:
         """The best trial so far; the first of equals."""
-        return max(self.trials, key=lambda trial: trial.merit)
+        return max(self.trials, key=lambda trial: trial.ranking_key)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +152,7 @@ def advance(state: State, statistics: tuple[Statistics, ...], options: EMOptions
     trials = tuple(
         trial if trial.stop else _evaluate(trial, next(passed), state.survey, options) for trial in state.trials
     )
-    best = max(trials, key=lambda trial: trial.merit).history[-1]
+    best = max(trials, key=lambda trial: trial.ranking_key).history[-1]
     trials = tuple(_propose(_give_up(trial, best), state.survey, options) for trial in trials)
     return replace(state, trials=trials, iteration=state.iteration + 1)
 

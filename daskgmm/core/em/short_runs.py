@@ -64,17 +64,17 @@ def can_run(rows: Expectation, mixture: Mixture, em: EMOptions) -> bool:
     return own and isinstance(em.inference, MaximumLikelihood) and not rows.survey.has_gaps
 
 
-def run_short(rows: Expectation, starts: Sequence[Mixture], em: EMOptions, heats: Sequence[int]) -> tuple[Trial, ...]:
+def run_short(rows: Expectation, starts: Sequence[Mixture], em: EMOptions, stages: Sequence[int]) -> tuple[Trial, ...]:
     """Return the trials of EM from starts of one family, in order; those whose start is singular are left out.
 
-    After each of the heats, of so many steps, the worse half of those that go on is given up. Raises
+    After each of the stages, of so many steps, the worse half of those that go on is given up. Raises
     SingularCovarianceError where all starts are singular.
     """
     with single_threaded():
         runner = _Runner(rows, starts[0], em)
         runs = [runner.start(mixture) for mixture in starts]
         going = list(range(len(runs)))
-        for n_steps in heats:
+        for n_steps in stages:
             for number in going:
                 runs[number] = runner.go_on(runs[number], n_steps)
             going = sorted(going, key=lambda number: -runs[number].level)[: (len(going) + 1) // 2]

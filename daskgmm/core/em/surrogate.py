@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..arrays.types import Array
-from ..kernels.natural_parameters import Coefficients, Shared, prepare
+from ..kernels.natural_parameters import Coefficients, FeatureMapParams, prepare
 from ..mixture.data_summary import Survey
 from ..mixture.mixture import Mixture
 from ..mixture.statistics import Statistics
@@ -42,7 +42,7 @@ class _Corrected:
     def __call__(self, mixtures: tuple[Mixture, ...]) -> tuple[Statistics, ...]:
         return tuple(self._corrected(_shared_parameters(mixture, self.survey)) for mixture in mixtures)
 
-    def _corrected(self, coefficients: Shared) -> Statistics:
+    def _corrected(self, coefficients: FeatureMapParams) -> Statistics:
         found = _pass(self.sample, coefficients)
         level = found.log_likelihood + float(np.vdot(coefficients.theta, self.control))
         return replace(found, sums=found.sums + self.control, log_likelihood=level)
@@ -86,9 +86,9 @@ def _pass(sample: Expectation, coefficients: Coefficients) -> Statistics:
     return expect(sample.rows, sample.row_weights, (coefficients,))[0]
 
 
-def _shared_parameters(mixture: Mixture, survey: Survey) -> Shared:
+def _shared_parameters(mixture: Mixture, survey: Survey) -> FeatureMapParams:
     coefficients = prepare(mixture, survey)
-    if not isinstance(coefficients, Shared):
+    if not isinstance(coefficients, FeatureMapParams):
         raise _OwnCentresError
     return coefficients
 

@@ -143,7 +143,7 @@ class Variational:
         freedom = self._degrees_of_freedom(moments.counts, prior, layout.stacked)
         own = scatter / for_each(freedom, scatter)
         covariances = layout.gather(equal, own)
-        covariances = covariances if floor is None else layout.raised(covariances, floor)
+        covariances = covariances if floor is None else layout.raise_to(covariances, floor)
         return Mixture(mixture.covariance_type, moments.counts / moments.weight_sum, total.means, covariances)
 
     def maximize(self, mixture: Mixture, statistics: Statistics, survey: Survey, floor: Floor | None = None) -> Mixture:

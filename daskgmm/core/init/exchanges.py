@@ -15,7 +15,7 @@ from ..kernels.natural_parameters import Coefficients, prepare_prediction
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
 from ..scoring.prediction import Wanted, predict
-from .splitting import Halving, first_of, halve
+from .splitting import Split, first_of, halve
 
 _ROWS = 20_000  # of the sample, on which is seen what components share
 _SHARED = 1e-3  # of the rows: components that share less do not overlap
@@ -32,7 +32,7 @@ class Exchange:
 
 
 def exchanges(
-    mixture: Mixture, splits: Sequence[Halving], most: int, again: Sequence[tuple[float, Exchange]] = ()
+    mixture: Mixture, splits: Sequence[Split], most: int, again: Sequence[tuple[float, Exchange]] = ()
 ) -> list[Exchange]:
     """Return exchanges by what is estimated without EM on them, the most promising first, those of `again` too."""
     mergers = nsmallest(_MERGERS * most, _mergers(mixture), key=lambda one: one.loss)
@@ -47,7 +47,7 @@ def exchanges(
     return [one for _, one in sorted(found, key=lambda item: -item[0])]
 
 
-def _rank_pairs(pairs: list[tuple[Halving, _Merger]]) -> list[tuple[Halving, _Merger]]:
+def _rank_pairs(pairs: list[tuple[Split, _Merge]]) -> list[tuple[Split, _Merge]]:
     """Return the pairs in the order of what they are estimated to gain, the most promising first."""
     return sorted(pairs, key=lambda one: one[1].loss - one[0].gain)
 
@@ -93,7 +93,7 @@ def _overlapping(sample: Expectation, mixture: Mixture) -> tuple[NDArray[np.int3
     return found.labels, list(zip(firsts.tolist(), seconds.tolist(), strict=True))
 
 
-def _regroupings(mixture: Mixture, splits: Sequence[Halving]) -> list[tuple[Halving, _Merger]]:
+def _regroupings(mixture: Mixture, splits: Sequence[Split]) -> list[tuple[Split, _Merge]]:
     """Return splits with mergers of one of the halves with another component, the most promising first.
 
     The components are numbered as in the mixture after the split, whose last two are the halves.
@@ -106,7 +106,7 @@ def _regroupings(mixture: Mixture, splits: Sequence[Halving]) -> list[tuple[Halv
     return _rank_pairs(found)
 
 
-def _regrouping(mixture: Mixture, split: Halving, merger: _Merger) -> Exchange:
+def _regrouping(mixture: Mixture, split: Split, merger: _Merge) -> Exchange:
     other = merger.first + (merger.first >= split.component)  # its number before the split
     components = (split.component, other)
     ours = mixture.take(components)
@@ -132,7 +132,7 @@ def after(mixture: Mixture, made: Sequence[Exchange]) -> Mixture:
 
 
 @dataclass(frozen=True)
-class _Merger:
+class _Merge:
     """Two components in one."""
 
     first: int
@@ -140,7 +140,7 @@ class _Merger:
     loss: float  # at most, nats per row
 
 
-def _mergers(mixture: Mixture) -> Iterator[_Merger]:
+def _mergers(mixture: Mixture) -> Iterator[_Merge]:
     """Yield all mergers: (w_i + w_j) log|S_ij| / 2 - w_i log|S_i| / 2 - w_j log|S_j| / 2 is lost (Runnalls 2007)."""
     matrices = mixture.matrices()
     own = mixture.weights * matrices.log_det()
@@ -150,10 +150,10 @@ def _mergers(mixture: Mixture) -> Iterator[_Merger]:
         together = matrices.merge(first, second, mixture.share(first, second), between)
         weight = mixture.weights[first] + mixture.weights[second]
         losses = (weight * together.log_det() - own[first] - own[second]) / 2
-        yield from (_Merger(first, int(one), float(loss)) for one, loss in zip(second, losses, strict=True))
+        yield from (_Merge(first, int(one), float(loss)) for one, loss in zip(second, losses, strict=True))
 
 
-def _exchange(mixture: Mixture, split: Halving, merger: _Merger) -> Exchange:
+def _exchange(mixture: Mixture, split: Split, merger: _Merge) -> Exchange:
     components = (split.component, merger.first, merger.second)
     ours = mixture.take(components)
     return Exchange(components, ours, ours.merge(1, 2).replace([((0,), split.pair)]))

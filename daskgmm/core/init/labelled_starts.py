@@ -10,7 +10,7 @@ from ..arrays.types import Array
 from ..em.e_step import Expectation
 from ..mixture.mixture import Mixture, project
 from .sparse_rows import sparse_rows
-from .starts import NOISE_SHARES, Restart, SeedOptions, mixture_of_parts, nearest, refine, standardise
+from .starts import NOISE_SHARES, Restart, SeedOptions, mixture_of_parts, nearest, run_em_on_sample, standardise
 
 
 def restart_labelled(sample: Expectation, options: SeedOptions, seed: int) -> Restart:
@@ -18,7 +18,7 @@ def restart_labelled(sample: Expectation, options: SeedOptions, seed: int) -> Re
     try:
         with single_threaded():
             mixture = _start(sample, options, seed)
-        return refine(sample, options, mixture)
+        return run_em_on_sample(sample, options, mixture)
     except SingularCovarianceError as error:
         return error
 

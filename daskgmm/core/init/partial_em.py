@@ -24,16 +24,16 @@ from ..em.loop import StopReason
 from ..mixture.mixture import Mixture
 from .exchanges import Exchange, after, disjoint, exchanges, hold_shared, split_again
 from .paired_difference import log_density
-from .splitting import Halving, short_runs
-from .starts import SeedOptions, chance
+from .splitting import Split, short_runs
+from .starts import SeedOptions, expected_optimism
 
-Halve = Callable[[Mixture], list[Halving]]  # the components of a mixture in two, the most promising first
+Halve = Callable[[Mixture], list[Split]]  # the components of a mixture in two, the most promising first
 
 AGAIN = 4  # of so many exchanges that are tried one splits a pair again
 _MOST_ALONE, _FEWEST_ALONE = 16, 4  # exchanges: one for each two components
-_HEATS, _STEPS = 2, 10  # after the first heat of so many steps those that lose are given up
+_STAGES, _STEPS = 2, 10  # after the first stage of so many steps those that lose are given up
 _ROWS = 20_000  # of their components, about, on which they are tried
-_LEAST = 1e-3  # of a row: less is not counted in these steps
+_MIN_RESP = 1e-3  # of a row: less is not counted in these steps
 
 
 def propose(
@@ -44,7 +44,9 @@ def propose(
     return exchanges(mixture, halve(mixture), most, again)
 
 
-def exchanged(sample: Expectation, options: SeedOptions, mixture: Mixture, least: float, halve: Halve) -> list[Mixture]:
+def run_exchanges(
+    sample: Expectation, options: SeedOptions, mixture: Mixture, least: float, halve: Halve
+) -> list[Mixture]:
     """Return the mixture after the exchanges that gain, each of other components, and after the best of them alone.
 
     `least` is the gain, nats per row, that is worth to be looked for.
@@ -54,39 +56,39 @@ def exchanged(sample: Expectation, options: SeedOptions, mixture: Mixture, least
     sample = _positive(sample)
     most = min(_MOST_ALONE, max(_FEWEST_ALONE, mixture.n_components // 2))
     try:
-        whole = _Whole(mixture, log_density(sample, mixture))
+        whole = _FullModel(mixture, log_density(sample, mixture))
         proposed = propose(sample, options, mixture, most, halve, most // AGAIN)
     except (SingularCovarianceError, np.linalg.LinAlgError):
         return []
-    tried = (_tried(sample, options, whole, least, exchange) for exchange in proposed)
+    tried = (_try(sample, options, whole, least, exchange) for exchange in proposed)
     gaining = sorted((one for one in tried if one is not None and one[0] > 0), key=lambda one: -one[0])
     made = disjoint(exchange for _, exchange in gaining)
     return [after(mixture, some) for some in ([made, made[:1]] if len(made) > 1 else [made]) if some]
 
 
 @dataclass(frozen=True, eq=False)
-class _Whole:
+class _FullModel:
     """The mixture before the exchanges."""
 
     mixture: Mixture
     log_density: Array  # (n,), log p of the rows of the sample
 
 
-def _tried(
-    sample: Expectation, options: SeedOptions, whole: _Whole, least: float, exchange: Exchange
+def _try(
+    sample: Expectation, options: SeedOptions, whole: _FullModel, least: float, exchange: Exchange
 ) -> tuple[float, Exchange] | None:
     """Return what an exchange gains, nats per row, and it after EM on its components; None where it is given up."""
     share = float(whole.mixture.weights[list(exchange.components)].sum())
     rows = _first(sample, int(min(len(sample.rows), _ROWS / share)))
     row_weights = np.ones(len(rows.rows)) if rows.row_weights is None else np.asarray(rows.row_weights, np.float64)
     gain, before = 0.0, whole.log_density[: len(rows.rows)] - np.log(share)
-    tol = max(options.em.tol, chance(sample, options, 1)) / share
+    tol = max(options.em.tol, expected_optimism(sample, options, 1)) / share
     em = replace(options, em=replace(options.em, tol=tol, max_iter=min(_STEPS, options.em.max_iter)))
     try:
         mass = np.exp(log_density(rows, exchange.ours) - before)
         others = _others(rows, whole, exchange, mass)
-        for _ in range(_HEATS):
-            near = np.flatnonzero(mass > _LEAST)
+        for _ in range(_STAGES):
+            near = np.flatnonzero(mass > _MIN_RESP)
             part = replace(rows, rows=rows.rows[near], row_weights=mass[near] * row_weights[near])
             trial = short_runs(part, em, [exchange.theirs], [em.em.max_iter])[0]
             if trial.stop is StopReason.COLLAPSED or trial.mixture.empty:
@@ -117,7 +119,7 @@ def _first(sample: Expectation, n: int) -> Expectation:
     return replace(sample, rows=sample.rows[:n], row_weights=row_weights, some_rows=True)
 
 
-def _others(rows: Expectation, whole: _Whole, exchange: Exchange, mass: Array) -> Array:
+def _others(rows: Expectation, whole: _FullModel, exchange: Exchange, mass: Array) -> Array:
     """Return log(1 - r_n), (n,), r_n = `mass`; where that is near 1, from the densities of all other components."""
     rest = np.setdiff1d(np.arange(whole.mixture.n_components), exchange.components)
     noise = whole.mixture.noise

@@ -23,19 +23,19 @@ from ..em.loop import Trial
 from ..mixture.mixture import Mixture
 from .exchanges import after
 from .paired_difference import Comparison
-from .partial_em import AGAIN, Halve, exchanged, propose
-from .splitting import Halving, halvings, short_runs
-from .starts import Restart, SeedOptions, chance, in_memory, rank, settle
+from .partial_em import AGAIN, Halve, propose, run_exchanges
+from .splitting import Split, halvings, short_runs
+from .starts import Restart, SeedOptions, expected_optimism, in_memory, rank, run_em_to_sampling_error
 
 _MOST_ROUNDS = 8
-_WORTH = 20  # times the tolerance of EM on the sample: moves that gain less are not worth their time
+_MIN_GAIN = 20  # times the tolerance of EM on the sample: moves that gain less are not worth their time
 
 _WORK = 60_000_000  # numbers of joint log-densities times columns for each step of all exchanges together
 _GO_ON = 4  # exchanges, the best after a few steps of EM of the whole mixture, from which a second one is tried
 _SETTLED = 2  # of them, that go on to the limit of EM
 _MOST, _FEWEST = 24, 6  # exchanges that are tried so, and below the fewest by EM on their own components alone
-_SHORT_HEATS = 4, 6, 10  # steps of EM of the whole mixture, after which the worse half is given up
-_CHECK_HEATS = 4, 6  # on all rows, of those that fewer do not tell from the mixture before
+_SHORT_STAGES = 4, 6, 10  # steps of EM of the whole mixture, after which the worse half is given up
+_CHECK_STAGES = 4, 6  # on all rows, of those that fewer do not tell from the mixture before
 _TRY_ROWS, _TRY_ROWS_PER_PARAMETER = 10_000, 40  # at least, on which that is done
 _ALIKE = 1e-5  # nats per row: trials that end so close are taken for the same
 _MOST_KEPT = 6  # trials that rows do not tell from the best
@@ -72,7 +72,7 @@ def split_merge(
 def _foremost(sample: Expectation, options: SeedOptions, mixtures: Sequence[Mixture], n: int) -> list[Mixture]:
     """Return the n mixtures that a few steps of EM lead farthest, or all if none can be computed."""
     try:
-        return [trial.mixture for trial in _apart(rank(short_runs(sample, options, mixtures, _CHECK_HEATS)))][:n]
+        return [trial.mixture for trial in _apart(rank(short_runs(sample, options, mixtures, _CHECK_STAGES)))][:n]
     except SingularCovarianceError:
         return list(mixtures)
 
@@ -92,11 +92,11 @@ class _Search:
         self._sample, self._options = sample, options
         self._halve = _Halved(sample, options)
         self._explored = list[_Explored]()
-        self._least = max(chance(sample, options, 1), _WORTH * options.em.tol)
+        self._least = max(expected_optimism(sample, options, 1), _MIN_GAIN * options.em.tol)
 
     def settle(self, mixture: Mixture) -> Restart:
         """Return the trial to which EM leads from the mixture, or why there is none."""
-        found = settle(self._sample, self._options, mixture)
+        found = run_em_to_sampling_error(self._sample, self._options, mixture)
         self._unsettled = [one for one in self._unsettled if one.mixture is not mixture]
         if isinstance(found, Trial):
             self.settled.append(found)
@@ -117,15 +117,15 @@ class _Search:
             if better is None or not _may_move(better, self._options):
                 break
             trial, better = better, self._move(better)
-            if better is None and deep and trial.merit >= self.best.merit:
+            if better is None and deep and trial.ranking_key >= self.best.ranking_key:
                 better = self._move_twice(trial)
 
     def candidates(self) -> tuple[Trial, ...]:
         """Return n_finalists trials, and others that the rows do not tell from the best one, the best first."""
         settled, n = _apart(rank(self.settled)), self._options.n_finalists
         best, comparison = settled[0], Comparison.of(self._sample, settled[0].mixture)
-        others = _apart(sorted([*settled[n:], *self._unsettled], key=lambda one: one.merit, reverse=True))
-        sound = (one for one in others if one.merit[0] == best.merit[0])
+        others = _apart(sorted([*settled[n:], *self._unsettled], key=lambda one: one.ranking_key, reverse=True))
+        sound = (one for one in others if one.ranking_key[0] == best.ranking_key[0])
         return *settled[:n], *[one for one in sound if comparison.may_be_better(one.mixture)][:_MOST_KEPT]
 
     def _move(self, trial: Trial) -> Trial | None:
@@ -135,7 +135,7 @@ class _Search:
         tries = _Tries(self._sample, self._options, self._halve, trial)
         if tries.n_tried < _FEWEST:
             self._explored.append(_Explored(trial, tries, []))
-            mixtures = exchanged(self._sample, self._options, trial.mixture, self._least, self._halve)
+            mixtures = run_exchanges(self._sample, self._options, trial.mixture, self._least, self._halve)
             return self._first_better(mixtures, trial)
         tried = tries.best(trial.mixture, tries.n_tried // AGAIN)
         self._explored.append(_Explored(trial, tries, tried))
@@ -155,7 +155,7 @@ class _Search:
         may = tries.promising(tried, self._least)
         if not tries.in_part or not may:
             return may
-        found = rank(short_runs(self._sample, self._options, may, _CHECK_HEATS))
+        found = rank(short_runs(self._sample, self._options, may, _CHECK_STAGES))
         self._unsettled += found
         level = tries.trial.history[-1] + self._least / 2
         return [one.mixture for one in found if one.history[-1] + one.remaining_gain >= level]
@@ -166,10 +166,10 @@ class _Search:
 
     def _first_better(self, mixtures: Sequence[Mixture], trial: Trial) -> Trial | None:
         """Return the first trial to which EM leads from these mixtures that is better than the trial by enough."""
-        sound, level = trial.merit
+        sound, level = trial.ranking_key
         for mixture in mixtures[:_SETTLED]:
             found = self.settle(mixture)
-            if isinstance(found, Trial) and found.merit > (sound, level + self._least):
+            if isinstance(found, Trial) and found.ranking_key > (sound, level + self._least):
                 return found
         return None
 
@@ -178,9 +178,9 @@ class _Halved:
     """The components that were halved so far: what has not changed since is not halved again."""
 
     def __init__(self, sample: Expectation, options: SeedOptions) -> None:
-        self._sample, self._floor, self._known = sample, options.em.floor, list[Halving]()
+        self._sample, self._floor, self._known = sample, options.em.floor, list[Split]()
 
-    def __call__(self, mixture: Mixture) -> list[Halving]:
+    def __call__(self, mixture: Mixture) -> list[Split]:
         """Return the components of a mixture in two, the most promising first."""
         found = halvings(self._sample, mixture, self._floor, self._known)
         known = {id(one.pair) for one in self._known}
@@ -218,7 +218,7 @@ class _Tries:
         try:
             proposed = propose(self.sample, self.options, mixture, self.n_tried, self.halve, n_again)
             starts = [after(mixture, [one]) for one in proposed]
-            return _apart(rank(self._run(starts, _SHORT_HEATS)))[:_GO_ON] if starts else []
+            return _apart(rank(self._run(starts, _SHORT_STAGES)))[:_GO_ON] if starts else []
         except (SingularCovarianceError, np.linalg.LinAlgError):
             return []
 
@@ -242,7 +242,7 @@ class _Tries:
     def _before(self) -> Trial | None:
         """The mixture before after as many steps on the same rows; None if that has no meaning on fewer rows."""
         try:
-            return self._run([self.trial.mixture], [sum(_SHORT_HEATS)])[0]
+            return self._run([self.trial.mixture], [sum(_SHORT_STAGES)])[0]
         except SingularCovarianceError:
             return None
 
@@ -254,8 +254,8 @@ class _Tries:
     def _in_doubt(self, one: Trial) -> bool:
         return self.in_part and self._comparison.may_be_better(one.mixture)
 
-    def _run(self, starts: Sequence[Mixture], heats: Sequence[int]) -> tuple[Trial, ...]:
-        return short_runs(self._rows, self.options, starts, heats)
+    def _run(self, starts: Sequence[Mixture], stages: Sequence[int]) -> tuple[Trial, ...]:
+        return short_runs(self._rows, self.options, starts, stages)
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,7 +34,7 @@ from .starts import (
     partition_with_noise,
     points_of,
     rank,
-    refine,
+    run_em_on_sample,
     standardise,
     whiten,
 )
@@ -84,22 +84,22 @@ def refine_finalists(sample: Expectation, options: SeedOptions, finalists: Seede
     if isinstance(finalists, SingularCovarianceError):
         return finalists
     try:
-        return tuple(rank([refine(sample, options, trial.mixture) for trial in finalists]))
+        return tuple(rank([run_em_on_sample(sample, options, trial.mixture) for trial in finalists]))
     except SingularCovarianceError as error:
         return error
 
 
 def short_runs(
-    sample: Expectation, options: SeedOptions, starts: Sequence[Mixture], heats: Sequence[int] = (_SHORT,)
+    sample: Expectation, options: SeedOptions, starts: Sequence[Mixture], stages: Sequence[int] = (_SHORT,)
 ) -> tuple[Trial, ...]:
     """Return the trials of a few EM steps from the starts; raise SingularCovarianceError where none is regular.
 
-    After each of the heats, of so many steps, the worse half is given up, where compiled runs know them; of others
+    After each of the stages, of so many steps, the worse half is given up, where compiled runs know them; of others
     all make the same number of steps, and share each pass.
     """
-    em = replace(options.em, max_iter=min(sum(heats), options.em.max_iter))
+    em = replace(options.em, max_iter=min(sum(stages), options.em.max_iter))
     if starts and can_run(sample, starts[0], em):
-        return run_short(sample, starts, em, heats)
+        return run_short(sample, starts, em, stages)
     em = replace(em, max_iter=min(_SHORT, em.max_iter))
     regular, error = [], None
     for mixture in starts:
@@ -129,7 +129,7 @@ def splits(sample: Expectation, mixture: Mixture, floor: Floor | None) -> list[M
 
 
 @dataclass(frozen=True, eq=False)
-class Halving:
+class Split:
     """A component in two."""
 
     component: int
@@ -145,9 +145,7 @@ class Halving:
         return self.share * self.own_gain
 
 
-def halvings(
-    sample: Expectation, mixture: Mixture, floor: Floor | None, known: Sequence[Halving] = ()
-) -> list[Halving]:
+def halvings(sample: Expectation, mixture: Mixture, floor: Floor | None, known: Sequence[Split] = ()) -> list[Split]:
     """Return the components in two, the most promising first.
 
     The gain is estimated on the rows that are labelled with the component: the log-likelihood of two components there,
@@ -170,7 +168,7 @@ def halvings(
     return sorted(found, key=lambda one: -one.gain)
 
 
-def _among(known: Sequence[Halving], whole: Mixture, means: Array) -> Halving | None:
+def _among(known: Sequence[Split], whole: Mixture, means: Array) -> Split | None:
     """Return the halving of a component that is nearly the same, None if there is none; `means` (m, d) of those known.
 
     (mu_a - mu_b)^T S^-1 (mu_a - mu_b) / 8 is the least that their distance can be, and each feature's share of it less.
@@ -188,7 +186,7 @@ def first_of(sample: Expectation, chosen: NDArray[np.intp]) -> Expectation:
     return in_memory(sample.rows[first], weights, sample.dtype)
 
 
-def halve(part: Expectation, component: Mixture, floor: Floor | None) -> Halving | None:
+def halve(part: Expectation, component: Mixture, floor: Floor | None) -> Split | None:
     """Return a component in two, by the rows that are labelled with it; None where these have no width, or no values.
 
     EM on them starts from the two sides of the widest axis, and from the densest place and what is around it.
@@ -208,7 +206,7 @@ def halve(part: Expectation, component: Mixture, floor: Floor | None) -> Halving
         return None
     n_more = d + 1 + component.structure.n_parameters(1, d)
     own_gain = best.history[-1] - whole.history[-1] - n_more / len(part.rows)
-    return Halving(0, component, best.mixture, own_gain, 1.0, best.history[-1])
+    return Split(0, component, best.mixture, own_gain, 1.0, best.history[-1])
 
 
 def _of_parts(sample: Expectation, options: SeedOptions, parts: Sequence[Labels]) -> list[Mixture]:

@@ -32,13 +32,13 @@ InitParams = Literal["kmeans", "k-means++", "random", "random_from_data"]
 Labels = NDArray[np.intp]
 
 _HEAT_ROWS = 10_000
-_HEAT_TOL = 1e-3  # nats per row: enough to see which restarts are hopeless
+_STAGE_TOL = 1e-3  # nats per row: enough to see which restarts are hopeless
 _CLOSER = 10  # to its limit, where all restarts go on
 _SAME = 1e-6  # nats per row: trials that end so close have found the same
 _CLOSE = 0.01  # to the limit of EM, in units of what chance adds to the log-likelihood of the sample
 _KMEANS_STEPS = 30  # Lloyd steps: EM goes on from there
 _ROWS_PER_PART = 4  # times d + 1
-_MOVED = 2  # restarts, at least, that go on after the first heat: they run side by side
+_MIN_MOVED = 2  # restarts, at least, that go on after the first stage: they run side by side
 _ROWS_TO_WHITEN = 10  # for each feature
 _APART = 0.25  # nats per row that modes gain at least
 _MOST_MODES = 16
@@ -89,7 +89,7 @@ Restart = Trial | SingularCovarianceError
 
 
 @dataclass(frozen=True, eq=False)
-class Race:
+class RestartResults:
     """Trials on the sample, best first: the restarts on its first part, and the finalists on the whole of it."""
 
     restarts: tuple[Trial, ...]
@@ -112,13 +112,13 @@ def sample_size(n_components: int, n_features: int, covariance_type: str) -> int
     return min(max(100_000, 20 * n_parameters), max(200_000, 2**24 // d))
 
 
-def how_many_moved(n_init: int, n_finalists: int, n_sample: int) -> int:
+def n_moved_restarts(n_init: int, n_finalists: int, n_sample: int) -> int:
     """Return how many restarts go on to moves: all where that is cheap, so that more of them never end lower."""
-    return n_init if n_sample <= CHEAP_ROWS else min(max(n_finalists, _MOVED), n_init)
+    return n_init if n_sample <= CHEAP_ROWS else min(max(n_finalists, _MIN_MOVED), n_init)
 
 
-def heat_rows(n_sample: int) -> int:
-    """Return how many rows of a sample restarts are raced on first: a quarter of it, but no fewer than 10,000."""
+def first_stage_rows(n_sample: int) -> int:
+    """Return how many rows of a sample restarts run on first: a quarter of it, but no fewer than 10,000."""
     return min(max(_HEAT_ROWS, n_sample // 4), n_sample)
 
 
@@ -127,9 +127,9 @@ def in_memory(rows: Rows, row_weights: Rows | None, dtype: DTypeLike = np.float6
     return with_fitted_scatter(Expectation(rows, row_weights, survey(rows, row_weights, missing=True), dtype))
 
 
-def heat(sample: Expectation) -> Expectation:
-    """Return the first part of the sample, where restarts are raced first."""
-    n = heat_rows(len(sample.rows))
+def first_stage(sample: Expectation) -> Expectation:
+    """Return the first part of the sample, on which restarts run first."""
+    n = first_stage_rows(len(sample.rows))
     if n == len(sample.rows):
         return sample
     weights = None if sample.row_weights is None else sample.row_weights[:n]
@@ -142,7 +142,7 @@ def rank(restarts: Sequence[Restart]) -> list[Trial]:
     trials = [one for one in restarts if isinstance(one, Trial)]
     if not trials:
         raise next(one for one in restarts if isinstance(one, SingularCovarianceError))
-    return sorted(trials, key=lambda trial: trial.merit, reverse=True)
+    return sorted(trials, key=lambda trial: trial.ranking_key, reverse=True)
 
 
 def distinct(restarts: Sequence[Restart]) -> list[Trial]:
@@ -162,31 +162,33 @@ def restart(sample: Expectation, options: SeedOptions, seed: int) -> Restart:
     try:
         mixture = start(sample, options, seed)
         if len(sample.rows) <= CHEAP_ROWS and not options.in_parts:
-            return settle(sample, options, mixture)
-        return refine(sample, replace(options, em=replace(options.em, tol=max(options.em.tol, _HEAT_TOL))), mixture)
+            return run_em_to_sampling_error(sample, options, mixture)
+        return run_em_on_sample(
+            sample, replace(options, em=replace(options.em, tol=max(options.em.tol, _STAGE_TOL))), mixture
+        )
     except SingularCovarianceError as error:
         return error
 
 
-def settle(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Restart:
+def run_em_to_sampling_error(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Restart:
     """Return the trial to which EM leads from the mixture, as close to its limit as the rows of the sample tell.
 
     Where that is cheap it goes closer, so that trials are compared by their limits.
     """
     if len(sample.rows) <= CHEAP_ROWS:
-        return refine(sample, replace(options, em=replace(options.em, tol=options.em.tol / _CLOSER)), mixture)
-    tol = max(options.em.tol, _CLOSE * chance(sample, options, options.n_components))
-    return refine(sample, replace(options, em=replace(options.em, tol=tol)), mixture)
+        return run_em_on_sample(sample, replace(options, em=replace(options.em, tol=options.em.tol / _CLOSER)), mixture)
+    tol = max(options.em.tol, _CLOSE * expected_optimism(sample, options, options.n_components))
+    return run_em_on_sample(sample, replace(options, em=replace(options.em, tol=tol)), mixture)
 
 
-def chance(sample: Expectation, options: SeedOptions, n_components: int) -> float:
+def expected_optimism(sample: Expectation, options: SeedOptions, n_components: int) -> float:
     """Return by how much components raise the mean log-likelihood of rows that they do not tell from noise."""
     d = sample.rows.shape[1]
     n_parameters = n_components * (1 + d) + STRUCTURES[options.covariance_type].n_parameters(n_components, d)
     return float(n_parameters / (2 * len(sample.rows)))
 
 
-def refine(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Restart:
+def run_em_on_sample(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Restart:
     """Return the trial to which EM on the sample leads from the mixture, or why there is none."""
     try:
         return iterate(State(sample.survey, (Trial(mixture),)), sample, options.em).best

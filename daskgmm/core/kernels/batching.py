@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..arrays.types import Array
 from ..mixture.statistics import Statistics
 from .missing import pattern
-from .natural_parameters import Coefficients, Shared, expect_together
+from .natural_parameters import Coefficients, FeatureMapParams, expect_together
 
 MOST_COMPONENTS = 256  # of a stack: its joint log-probabilities of a tile stay in the cache of a core
 
@@ -26,7 +26,7 @@ def batch_by_map(coefficients: Sequence[Coefficients]) -> list[Stack]:
     """
     stacks: dict[object, list[list[int]]] = {}
     for number, one in enumerate(coefficients):
-        key = (one.feature_map, one.theta.dtype) if isinstance(one, Shared) else number
+        key = (one.feature_map, one.theta.dtype) if isinstance(one, FeatureMapParams) else number
         groups = stacks.setdefault(key, [[]])
         if groups[-1] and _n_components(coefficients, [*groups[-1], number]) > MOST_COMPONENTS:
             groups.append([])
@@ -44,7 +44,7 @@ def expect_stacked(
     found: dict[int, Statistics] = {}
     for stack in stacks:
         members = [coefficients[number] for number in stack]
-        shared = [one for one in members if isinstance(one, Shared)]
+        shared = [one for one in members if isinstance(one, FeatureMapParams)]
         done = expect_together(shared, rows, row_weights) if shared else (members[0].expect(rows, row_weights),)
         found.update(zip(stack, done, strict=True))
     return tuple(found[number] for number in range(len(coefficients)))
@@ -72,4 +72,4 @@ def expect_with_gaps(
 
 def _n_components(coefficients: Sequence[Coefficients], numbers: Sequence[int]) -> int:
     members = (coefficients[number] for number in numbers)
-    return sum(len(one.theta) for one in members if isinstance(one, Shared))
+    return sum(len(one.theta) for one in members if isinstance(one, FeatureMapParams))

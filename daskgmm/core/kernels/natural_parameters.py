@@ -84,7 +84,7 @@ class Gaussians:
 
 
 @dataclass(frozen=True, eq=False)
-class Shared:
+class FeatureMapParams:
     """A mixture for the kernels with a shared centre: Theta (k, F) over one feature map; a constant row is noise."""
 
     frame: Frame
@@ -109,7 +109,7 @@ class Shared:
         k, n_columns = self.theta.shape
         return Statistics.zero(k, n_columns, centred=False)
 
-    def take(self, component: int) -> Shared:
+    def take(self, component: int) -> FeatureMapParams:
         """Return the coefficients of one component, with its weight."""
         own = slice(component, component + 1)
         missing = None if self.missing is None else take_terms(self.missing, own)
@@ -163,7 +163,7 @@ class Shared:
 
 
 @dataclass(frozen=True, eq=False)
-class Centred:
+class CentredParams:
     """A mixture for the kernels with own centres; the noise is a component whose whitening is 0."""
 
     frame: Frame
@@ -216,7 +216,7 @@ class Centred:
         n_columns = self.feature_map.n_columns(self.frame.n_features)
         return Statistics.zero(len(self.mixture.constants), n_columns, centred=True)
 
-    def take(self, component: int) -> Centred:
+    def take(self, component: int) -> CentredParams:
         """Return the coefficients of one component, with its weight."""
         own = slice(component, component + 1)
         missing = None if self.missing is None else take_terms(self.missing, own)
@@ -228,11 +228,11 @@ class Centred:
         return _setting(self.frame, self.feature_map, d, self.mixture.means.dtype)
 
 
-Coefficients = Shared | Centred | LowRank
+Coefficients = FeatureMapParams | CentredParams | LowRank
 
 
 def expect_together(
-    mixtures: Sequence[Shared], rows: NDArray[np.floating], row_weights: Array | None
+    mixtures: Sequence[FeatureMapParams], rows: NDArray[np.floating], row_weights: Array | None
 ) -> tuple[Statistics, ...]:
     """Return the statistics of mixtures over one feature map: phi is built once, and their products are one."""
     weights = _NO_WEIGHTS if row_weights is None else row_weights
@@ -316,7 +316,7 @@ def _loses_precision(gaussians: Gaussians, dtype: DTypeLike) -> bool:
 
 def _map_parameters(
     gaussians: Gaussians, frame: Frame, feature_map: FeatureMap, dtype: DTypeLike, share: float = 0.0
-) -> Shared:
+) -> FeatureMapParams:
     precisions, means = gaussians.precisions, gaussians.means
     linear = precisions.apply(means)
     constant = gaussians.log_constants - (means * linear).sum(axis=1) / 2 + share
@@ -324,10 +324,10 @@ def _map_parameters(
     noise = np.zeros((len(gaussians.noise), theta.shape[1]))
     noise[:, 0] = gaussians.noise
     theta = np.concatenate([theta, noise])
-    return Shared(frame, feature_map, np.ascontiguousarray(theta, dtype=dtype), has_noise=len(noise) > 0)
+    return FeatureMapParams(frame, feature_map, np.ascontiguousarray(theta, dtype=dtype), has_noise=len(noise) > 0)
 
 
-def _centred_parameters(gaussians: Gaussians, frame: Frame, feature_map: FeatureMap, dtype: DTypeLike) -> Centred:
+def _centred_parameters(gaussians: Gaussians, frame: Frame, feature_map: FeatureMap, dtype: DTypeLike) -> CentredParams:
     d = gaussians.means.shape[1]
     whitening = gaussians.whitening.values.reshape(len(gaussians.means), -1, d)
     components = (gaussians.log_constants, gaussians.means, whitening)
@@ -335,7 +335,7 @@ def _centred_parameters(gaussians: Gaussians, frame: Frame, feature_map: Feature
     noise = (gaussians.noise, np.zeros((n_noise, d)), np.zeros((n_noise, *whitening.shape[1:])))
     arrays = (np.concatenate(pair) for pair in zip(components, noise, strict=True))
     mixture = kernels.Centred(*(np.ascontiguousarray(a, dtype=dtype) for a in arrays))
-    return Centred(frame, feature_map, mixture, has_noise=n_noise > 0)
+    return CentredParams(frame, feature_map, mixture, has_noise=n_noise > 0)
 
 
 def _pack(feature_map: FeatureMap, constant: Array, linear: Array, quadratic: Array, frame: Frame) -> Array:

@@ -82,7 +82,7 @@ class Family:
         constrain = self.constrain
         if constrain is None or self.shared:
             covariances = covariances if constrain is None else constrain(counts, covariances, previous)
-            return covariances if floor is None else self.layout.raised(covariances, floor)
+            return covariances if floor is None else self.layout.raise_to(covariances, floor)
         return estimates.estimate_above(floor, constrain, counts, covariances, previous)
 
 

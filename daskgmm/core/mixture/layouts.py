@@ -39,7 +39,7 @@ class Layout(Protocol):
     def variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         """Return the variance of each feature in each component, (k, d)."""
 
-    def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
+    def conditional_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         """Return the variance of each feature in each component given the features before it, (k, d)."""
 
     def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Matrices:
@@ -51,10 +51,10 @@ class Layout(Protocol):
     def within(self, scatter: Scatter, frame: Frame) -> Array:
         """Return the covariances of x about the means: of each component, or pooled if the second moments are."""
 
-    def raised(self, covariances: Array, floor: Floor) -> Array:
+    def raise_to(self, covariances: Array, floor: Floor) -> Array:
         """Return the covariances with no direction below the floor."""
 
-    def spread(self, covariances: Array, k: int) -> Array:
+    def of_each_component(self, covariances: Array, k: int) -> Array:
         """Return the covariance of each of k components, (k, ...), by covariances of the layout."""
 
     def gather(self, weights: Array, own: Array) -> Array:
@@ -80,10 +80,10 @@ class _OfMatrices:
     feature_map = FeatureMap.FULL
     n_factors = 0
 
-    def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
+    def conditional_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         return np.broadcast_to(_squared_pivots(covariances), shape)
 
-    def raised(self, covariances: Array, floor: Floor) -> Array:
+    def raise_to(self, covariances: Array, floor: Floor) -> Array:
         return floor.raise_matrices(covariances)
 
     def outer(self, vectors: Array) -> Array:
@@ -121,7 +121,7 @@ class Full(_OfMatrices):
     def within(self, scatter: Scatter, frame: Frame) -> Array:
         return _to_x(scatter.second - _outer(scatter.shift), frame)
 
-    def spread(self, covariances: Array, k: int) -> Array:
+    def of_each_component(self, covariances: Array, k: int) -> Array:
         return covariances
 
     def gather(self, weights: Array, own: Array) -> Array:
@@ -162,7 +162,7 @@ class Tied(_OfMatrices):
         total = np.einsum("k,kij->ij", share, scatter.second) if about_own_means else scatter.pooled
         return _to_x(total - between, frame)
 
-    def spread(self, covariances: Array, k: int) -> Array:
+    def of_each_component(self, covariances: Array, k: int) -> Array:
         return np.broadcast_to(covariances, (k, *covariances.shape))
 
     def gather(self, weights: Array, own: Array) -> Array:
@@ -186,7 +186,7 @@ class Diagonal:
     def variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         return covariances
 
-    def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
+    def conditional_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         return covariances
 
     def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Matrices:
@@ -200,10 +200,10 @@ class Diagonal:
         variances: Array = scatter.second - scatter.shift**2 if own else _pooled_variances(scatter)
         return variances * frame.scale**2
 
-    def raised(self, covariances: Array, floor: Floor) -> Array:
+    def raise_to(self, covariances: Array, floor: Floor) -> Array:
         return floor.raise_variances(covariances)
 
-    def spread(self, covariances: Array, k: int) -> Array:
+    def of_each_component(self, covariances: Array, k: int) -> Array:
         return covariances
 
     def gather(self, weights: Array, own: Array) -> Array:
@@ -239,7 +239,7 @@ class Isotropic:
     def variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         return np.broadcast_to(covariances[:, None], shape)
 
-    def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
+    def conditional_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         return self.variances(covariances, shape)
 
     def in_frame(self, covariances: Array, shape: tuple[int, ...], frame: Frame) -> Matrices:
@@ -256,10 +256,10 @@ class Isotropic:
         variances: Array = squares / frame.n_features * frame.unit
         return variances
 
-    def raised(self, covariances: Array, floor: Floor) -> Array:
+    def raise_to(self, covariances: Array, floor: Floor) -> Array:
         return floor.raise_isotropic(covariances)
 
-    def spread(self, covariances: Array, k: int) -> Array:
+    def of_each_component(self, covariances: Array, k: int) -> Array:
         return covariances
 
     def gather(self, weights: Array, own: Array) -> Array:

@@ -173,7 +173,7 @@ class LowRank:
     def variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         return _matrices(covariances).diagonals
 
-    def left_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
+    def conditional_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
         """Return the variances given the features before, by the covariance of the factors given these."""
         noise, loadings = covariances[:, :, 0], covariances[:, :, 1:]
         left, factors = np.empty(shape), np.tile(np.eye(self.n_factors), (shape[0], 1, 1))
@@ -191,12 +191,12 @@ class LowRank:
         few = matrices.loadings.shape[2] == self.n_factors
         return matrices.values if few else matrices.truncate(self.n_factors).values
 
-    def raised(self, covariances: Array, floor: Floor) -> Array:
+    def raise_to(self, covariances: Array, floor: Floor) -> Array:
         raised = covariances.copy()
         raised[:, :, 0] = floor.raise_noise(covariances[:, :, 0])
         return raised
 
-    def spread(self, covariances: Array, k: int) -> Array:
+    def of_each_component(self, covariances: Array, k: int) -> Array:
         return covariances
 
     def gather(self, weights: Array, own: Array) -> Array:
@@ -279,7 +279,7 @@ class LowRankFamily:
         if self.noise == "isotropic":
             shared[:, :, 0] = np.maximum(noise, floor.noise.mean())
             return shared
-        return self.layout.raised(shared, floor)
+        return self.layout.raise_to(shared, floor)
 
 
 def _mean_over_components(counts: Array, noise: Array) -> Array:

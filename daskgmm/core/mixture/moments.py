@@ -32,7 +32,7 @@ class ComponentMoments:
     @property
     def own(self) -> Array:
         """Covariance of each component, (k, ...)."""
-        return self.layout.spread(self.covariances, len(self.counts))
+        return self.layout.of_each_component(self.covariances, len(self.counts))
 
     @property
     def scatter(self) -> Array:

@@ -105,7 +105,7 @@ def lattice_excess(mixture: Mixture, steps: Array) -> float:
     known = steps > 0
     if not known.any():
         return 0.0
-    left = mixture.structure.layout.left_variances(mixture.covariances, mixture.means.shape)[:, known]
+    left = mixture.structure.layout.conditional_variances(mixture.covariances, mixture.means.shape)[:, known]
     waves = np.arange(1, _WAVES + 1) ** 2 * (left / steps[known] ** 2)[:, :, None]
     theta = 1 + 2 * np.exp(-2 * np.pi**2 * waves).sum(axis=2)
     return float(mixture.weights @ np.log(theta).sum(axis=1))

@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt
 from ...errors import ConfigurationError, DataError
 from ...options import STRICT
 from ..em.loop import EMOptions
-from ..init.starts import Given, InitParams, SeedOptions, heat_rows, how_many_moved, sample_size
+from ..init.starts import Given, InitParams, SeedOptions, first_stage_rows, n_moved_restarts, sample_size
 from ..mixture.covariance import STRUCTURES, CovarianceType
 from ..mixture.data_summary import Survey
 from ..mixture.floor import DEFAULT_REG_COVAR, Floor
@@ -205,8 +205,8 @@ class FitOptions:
             self.init_params,
             self.n_init,
             min(self.n_finalists, self.n_init),
-            how_many_moved(self.n_init, self.n_finalists, n_sample),
-            heat_rows(n_sample) < n_sample,
+            n_moved_restarts(self.n_init, self.n_finalists, n_sample),
+            first_stage_rows(n_sample) < n_sample,
             replace(self.em(model, survey), tol=self.tol / 10, max_iter=10 * self.max_iter),
             given or Given(),
             model.noise_of(survey),

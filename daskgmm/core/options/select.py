@@ -23,7 +23,7 @@ _RANGE = re.compile(r"^([0-9]+)\.\.([0-9]+)$")
 Range = Annotated[str, TextPattern(_RANGE.pattern)]
 TypePattern = Annotated[str, TextPattern(rf"^({'|'.join(ALL_TYPES)}|all|{LOW_RANK_PATTERN}|[EVI*?!\[\]]+)$")]
 _OF_SHORTFALL = 0.1
-_WIDE = 1000  # features, for which types are ordered by their statistics
+_MANY_FEATURES = 1000  # features, for which types are ordered by their statistics
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class SelectOptions:
 def _work(covariance_type: str) -> tuple[bool, int]:
     """Return what types are ordered by: whether features may be correlated, and the columns that statistics take."""
     family = STRUCTURES[covariance_type]
-    return family.layout.dense, family.feature_map.n_columns(_WIDE)
+    return family.layout.dense, family.feature_map.n_columns(_MANY_FEATURES)
 
 
 def seed_options(

@@ -11,7 +11,7 @@ from ..mixture.frame import Frame
 from ..mixture.matrices import Matrices
 from ..mixture.mixture import Mixture
 
-_NARROWEST = 1e-9  # of the widest axis: narrower ones are rounding
+_MIN_AXIS_RATIO = 1e-9  # of the widest axis: narrower ones are rounding
 _TIES = 1e-6  # by how much a criterion counts beside the one before it
 
 
@@ -45,7 +45,7 @@ def discriminant_view(mixture: Mixture, n_axes: int = 2) -> View:
     matrices, weights = mixture.matrices(frame), mixture.shares
     within = matrices.mean(weights)
     widths, basis = np.linalg.eigh(within)
-    kept = widths > _NARROWEST * widths[-1]
+    kept = widths > _MIN_AXIS_RATIO * widths[-1]
     basis, widths = basis[:, kept], widths[kept]
     to_white = basis / np.sqrt(widths)
     means = frame.to_z(mixture.means) @ to_white
@@ -77,7 +77,7 @@ def _differing(matrices: Matrices, weights: Array, to_white: Array) -> Array:
         difference = np.eye(len(total)) - matrices[component : component + 1].project(to_white)[0]
         total += weight * difference @ difference
     largest = float(np.trace(total))
-    return total / largest if largest > _NARROWEST else np.zeros_like(total)
+    return total / largest if largest > _MIN_AXIS_RATIO else np.zeros_like(total)
 
 
 def _fix_signs(axes: Array) -> Array:

@@ -9,8 +9,8 @@ import numpy as np
 from ..arrays.types import Array
 from ..mixture.mixture import Mixture
 
-_CLEAR = 5.0  # standard errors: a drift beyond them is no chance
-_MOVED = 0.1  # of its weight, by which a component has moved
+_CLEAR_ERRORS = 5.0  # standard errors: a drift beyond them is no chance
+_MOVED_SHARE = 0.1  # of its weight, by which a component has moved
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Drift:
     @property
     def refit_advised(self) -> bool:
         """Whether the new rows are of another source: the old rows should be read again."""
-        return abs(self.standard_errors) > _CLEAR or bool(self.emptied)
+        return abs(self.standard_errors) > _CLEAR_ERRORS or bool(self.emptied)
 
 
 def drift(density: DensityMoments, level: float, old: Mixture, new: Mixture) -> Drift:
@@ -66,7 +66,7 @@ def drift(density: DensityMoments, level: float, old: Mixture, new: Mixture) -> 
     `new` is the mixture that they have led to.
     """
     gap, error = density.mean - level, density.standard_error
-    moved = np.abs(new.weights - old.weights) > _MOVED * old.weights
+    moved = np.abs(new.weights - old.weights) > _MOVED_SHARE * old.weights
     return Drift(
         gap,
         gap / error if error > 0 else 0.0,

@@ -16,7 +16,7 @@ Fold = int | None  # the part that is held out; None: a mixture of all rows
 
 
 @dataclass(frozen=True)
-class Dealing:
+class FoldSplit:
     """How rows are dealt into parts."""
 
     n_folds: int = 0  # 0: all rows are one part, and nothing is held out
@@ -24,14 +24,14 @@ class Dealing:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutStatistics:
     """What a mixture says of rows that it is not fitted to; merges by `+`."""
 
     log_likelihood: float = 0.0  # sum_n weight_n log p(x_n)
     weight_sum: float = 0.0
 
-    def __add__(self, other: HeldOut) -> HeldOut:
-        return HeldOut(self.log_likelihood + other.log_likelihood, self.weight_sum + other.weight_sum)
+    def __add__(self, other: HeldOutStatistics) -> HeldOutStatistics:
+        return HeldOutStatistics(self.log_likelihood + other.log_likelihood, self.weight_sum + other.weight_sum)
 
     @property
     def mean(self) -> float:
@@ -40,17 +40,17 @@ class HeldOut:
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class FoldStatistics:
     """What a pass tells of one mixture; merges by `+`."""
 
     statistics: Statistics  # of the rows that it is fitted to
-    held_out: HeldOut = HeldOut()
+    held_out: HeldOutStatistics = HeldOutStatistics()
 
-    def __add__(self, other: Scored) -> Scored:
-        return Scored(self.statistics + other.statistics, self.held_out + other.held_out)
+    def __add__(self, other: FoldStatistics) -> FoldStatistics:
+        return FoldStatistics(self.statistics + other.statistics, self.held_out + other.held_out)
 
 
-def fold_of(first_row: int, n_rows: int, dealing: Dealing) -> NDArray[np.int64]:
+def fold_of(first_row: int, n_rows: int, dealing: FoldSplit) -> NDArray[np.int64]:
     """Return the part of each of n rows, the first of which has the number `first_row`: a hash of seed and number.
 
     The hash is SplitMix64 (Steele, Lea and Flood 2014); parts are equal in size but for chance.
@@ -73,24 +73,26 @@ def score(
     coefficients: tuple[Coefficients, ...],
     folds: Sequence[Fold],
     first_row: int,
-    dealing: Dealing,
-) -> tuple[Scored, ...]:
+    dealing: FoldSplit,
+) -> tuple[FoldStatistics, ...]:
     """Return what rows (n, d), from number `first_row` on, tell of each mixture; row_weights is (n,) or None.
 
     Every part is read by every mixture once: its statistics are the sum over the parts that are not held out from it,
     and its own part gives the held-out log-likelihood.
     """
     if not dealing.n_folds:
-        return tuple(map(Scored, expect(rows, row_weights, coefficients)))
-    part_of, totals = fold_of(first_row, len(rows), dealing), list[Scored | None]([None] * len(folds))
-    held_out = [HeldOut()] * len(folds)
+        return tuple(map(FoldStatistics, expect(rows, row_weights, coefficients)))
+    part_of, totals = fold_of(first_row, len(rows), dealing), list[FoldStatistics | None]([None] * len(folds))
+    held_out = [HeldOutStatistics()] * len(folds)
     for part in range(dealing.n_folds):
         own = part_of == part
         found = expect(rows[own], None if row_weights is None else row_weights[own], coefficients)
         for number, (one, fold) in enumerate(zip(found, folds, strict=True)):
             if fold == part:
-                held_out[number] = HeldOut(one.log_likelihood, one.weight_sum)
+                held_out[number] = HeldOutStatistics(one.log_likelihood, one.weight_sum)
             else:
                 before = totals[number]
-                totals[number] = Scored(one) if before is None else before + Scored(one)
-    return tuple(Scored(one.statistics, out) for one, out in zip(totals, held_out, strict=True) if one is not None)
+                totals[number] = FoldStatistics(one) if before is None else before + FoldStatistics(one)
+    return tuple(
+        FoldStatistics(one.statistics, out) for one, out in zip(totals, held_out, strict=True) if one is not None
+    )

@@ -25,9 +25,9 @@ from ..mixture.mixture import Mixture
 from ..mixture.noise import N_PARAMETERS
 from ..mixture.resolution import lattice_excess
 from .criterion import CRITERIA, Criterion
-from .folds import Fold, Scored
+from .folds import Fold, FoldStatistics
 
-SweepPass = Callable[[tuple[Mixture, ...], tuple[Fold, ...]], tuple[Scored, ...]]
+SweepPass = Callable[[tuple[Mixture, ...], tuple[Fold, ...]], tuple[FoldStatistics, ...]]
 
 _ENTROPY_KEPT = 0.5  # of the entropy of the responsibilities, in an optimistic ICL
 _CLOSER = 10
@@ -136,7 +136,9 @@ def fold_in(name: str) -> Fold:
     return int(fold) if fold else None
 
 
-def begin(candidates: Sequence[Candidate], seeds: Mapping[str, Seeded], survey: Survey, n_folds: int = 0) -> Sweep:
+def initial_sweep(
+    candidates: Sequence[Candidate], seeds: Mapping[str, Seeded], survey: Survey, n_folds: int = 0
+) -> Sweep:
     """Return the sweep before its first pass, from the finalists of each candidate on the sample.
 
     The fits of folds start from the best finalist (see `SweepOptions.em_of`).
@@ -170,7 +172,7 @@ def run_sweep(
     return sweep
 
 
-def advance_sweep(sweep: Sweep, scored: Sequence[Scored], options: SweepOptions) -> Sweep:
+def advance_sweep(sweep: Sweep, scored: Sequence[FoldStatistics], options: SweepOptions) -> Sweep:
     """Return the sweep after a pass that gave `scored` of the live trials' mixtures, in their order.
 
     A candidate that cannot be computed any more is left out, and what went wrong is kept in `failures`.
@@ -191,7 +193,7 @@ def advance_sweep(sweep: Sweep, scored: Sequence[Scored], options: SweepOptions)
     return _come_back(_leave(sweep, options), options) if options.leave_early else sweep
 
 
-def _advance_state(state: State, scored: Sequence[Scored], options: EMOptions) -> State:
+def _advance_state(state: State, scored: Sequence[FoldStatistics], options: EMOptions) -> State:
     if not scored:
         return state
     statistics = tuple(one.statistics for one in scored)

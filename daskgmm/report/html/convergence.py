@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...provenance import Curve
+from ...provenance import TrialHistory
 from ...text import counted, signed
 from .colours import LEFT_OUT
 from .report_data import Story
@@ -39,11 +39,11 @@ def convergence(story: Story) -> Drawing | None:
     return Drawing(title, to_svg(drawn, "convergence", title, text), text)
 
 
-def _known(curves: Sequence[Curve]) -> list[Curve]:
+def _known(curves: Sequence[TrialHistory]) -> list[TrialHistory]:
     return [curve for curve in curves if curve.history]
 
 
-def _sample(axes: Axes, curves: list[Curve]) -> None:
+def _sample(axes: Axes, curves: list[TrialHistory]) -> None:
     """Draw the restarts, and after the end of the one that was chosen the finalists, which go on from there."""
     restarts = [curve for curve in curves if curve.stage == "restart"]
     finalists = [curve for curve in curves if curve.stage == "finalist"]
@@ -60,18 +60,18 @@ def _sample(axes: Axes, curves: list[Curve]) -> None:
     _settle(axes, curves, "on the sample")
 
 
-def _rows(axes: Axes, curves: list[Curve]) -> None:
+def _rows(axes: Axes, curves: list[TrialHistory]) -> None:
     for curve in curves:
         look = {"color": ACCENT, "linewidth": 2.0} if curve.chosen else {"color": LEFT_OUT, "linewidth": 1.2}
         _line(axes, 0, curve, marker="o" if len(curve.history) <= 30 else "", markersize=4, **look)
     _settle(axes, curves, "on all rows")
 
 
-def _line(axes: Axes, begin: int, curve: Curve, **look: Any) -> None:
+def _line(axes: Axes, begin: int, curve: TrialHistory, **look: Any) -> None:
     axes.plot(begin + np.arange(len(curve.history)), curve.history, **look)
 
 
-def _settle(axes: Axes, curves: list[Curve], title: str) -> None:
+def _settle(axes: Axes, curves: list[TrialHistory], title: str) -> None:
     """Cut away the first steep steps, where they would flatten all that comes after."""
     ends = min(curve.history[-1] for curve in curves)
     late = min(min(curve.history[min(2, len(curve.history) - 1) :]) for curve in curves)
@@ -92,7 +92,7 @@ def _settle(axes: Axes, curves: list[Curve], title: str) -> None:
     axes.set_xlabel("iteration")
 
 
-def _text(on_sample: list[Curve], on_rows: list[Curve]) -> str:
+def _text(on_sample: list[TrialHistory], on_rows: list[TrialHistory]) -> str:
     texts = []
     restarts = sum(curve.stage == "restart" for curve in on_sample)
     if restarts:

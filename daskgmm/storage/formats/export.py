@@ -20,7 +20,7 @@ from ...core.mixture.noise import Noise
 from ...core.mixture.precisions import precisions, precisions_cholesky
 from ...core.mixture.projection import Projection
 from ...errors import ConfigurationError
-from ...filesystem.location import make_directory, place, writing, written_whole
+from ...filesystem.location import make_directory, resolve_location, writing, written_whole
 from ..run.directory import MODEL, RunDirectory
 from .model import fingerprint
 
@@ -33,9 +33,9 @@ def export_model(model: Model, run_dir: str | Path, name: str, output: str | Non
     Raises ConfigurationError where the file is there already (without `overwrite`) or a package is missing, and
     RunInUseError where a job writes to the run's directory.
     """
-    chosen, directory = FORMATS[name], place(run_dir)
+    chosen, directory = FORMATS[name], resolve_location(run_dir)
     directory = directory.parent if directory.name == MODEL else directory
-    path = directory / chosen.file if output is None else place(output)
+    path = directory / chosen.file if output is None else resolve_location(output)
     if path.exists() and not overwrite:
         raise ConfigurationError(f"{path} is there already: give another --output, or --overwrite")
     content = chosen.content(model)

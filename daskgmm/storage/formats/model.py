@@ -21,7 +21,7 @@ from ...core.mixture.mixture import Mixture, check_parts
 from ...core.mixture.noise import Noise
 from ...core.mixture.projection import Projection
 from ...errors import DataError
-from ...filesystem.location import place, public
+from ...filesystem.location import public, resolve_location
 from ...filesystem.retry import denial, is_denied, reason
 from ..run.directory import MODEL
 from ..run.staging import waits_for_its_place
@@ -56,7 +56,7 @@ def save_model(model: Model, path: str | Path) -> None:
     if model.kept is not None:
         facts["kept"] = facts_of(model.kept)
         arrays |= arrays_of(model.kept, mixture.covariance_type)
-    save_plain(place(path), "model", facts, arrays)
+    save_plain(resolve_location(path), "model", facts, arrays)
 
 
 def _posterior_arrays(posterior: Posterior) -> tuple[Array, ...]:
@@ -66,7 +66,7 @@ def _posterior_arrays(posterior: Posterior) -> tuple[Array, ...]:
 
 def load_model(path: str | Path, storage_options: Mapping[str, Any] | None = None) -> Model:
     """Return the model in a run directory or a model.zarr; raise DataError if none is there that can be read."""
-    path = place(path, storage_options)
+    path = resolve_location(path, storage_options)
     try:
         if waits_for_its_place(path):
             raise DataError(

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import DataError
 from ...filesystem.retry import denial, is_denied, reason
-from ...provenance import Beginning, Course, Curve, Load, Record, Span
+from ...provenance import DataInfo, PhaseTiming, Record, RunInfo, TrialHistory, WorkerUsage
 from ..schema import RECORD_RANGE, RECORD_ROWS, RECORD_WEIGHTS, ArraySpec, check_version
 from .untrusted_zarr import Arrays, check_whole, declared_shape, header, read_values, save_plain
 
@@ -19,7 +19,7 @@ _ARRAYS = {"minimum", "maximum", "rows", "row_weights"}
 _TYPES = "types"  # the fact that says which arrays there are of the rows, and of what type; those of no row are not
 
 
-def save_beginning(beginning: Beginning, path: Path) -> None:
+def save_beginning(beginning: DataInfo, path: Path) -> None:
     """Write what was fitted to a zarr group at `path`; `save_course` adds how it went."""
     facts = {name: value for name, value in vars(beginning).items() if name not in _ARRAYS}
     facts["curves"] = [asdict(curve) for curve in beginning.curves]
@@ -33,7 +33,7 @@ def save_beginning(beginning: Beginning, path: Path) -> None:
     save_plain(path, "record", {"beginning": facts, _TYPES: {spec.name: spec.dtype for spec in kept}}, arrays)
 
 
-def save_course(course: Course, path: Path) -> None:
+def save_course(course: RunInfo, path: Path) -> None:
     """Add to the record at `path` how the fit went, in the place of what it said of it; raise as `load_record`."""
     facts, arrays = _read(path)
     save_plain(
@@ -49,7 +49,7 @@ def load_record(path: Path) -> Record:
     return Record(_beginning(facts, arrays), _course(facts["course"]))
 
 
-def curves_of(path: Path) -> tuple[Curve, ...]:
+def curves_of(path: Path) -> tuple[TrialHistory, ...]:
     """Return the curves on all rows that the record at `path` has, if any; raise DataError as `load_record`."""
     return _curves(_read(path)[0].get("course", {"curves": []})["curves"])
 
@@ -86,11 +86,11 @@ def _with_dtype(spec: ArraySpec, dtype: str) -> ArraySpec:
     return replace(spec, dtype=dtype, fill_value=0)
 
 
-def _beginning(facts: Mapping[str, Any], arrays: Arrays) -> Beginning:
+def _beginning(facts: Mapping[str, Any], arrays: Arrays) -> DataInfo:
     values = {spec.name: array for spec, array in arrays.items()}
     minimum, maximum = values[RECORD_RANGE.name]
     told = facts["beginning"]
-    return Beginning(
+    return DataInfo(
         **{
             **told,
             **{name: tuple(told[name]) for name in ("grid", "chunk", "least", "steps")},
@@ -103,16 +103,16 @@ def _beginning(facts: Mapping[str, Any], arrays: Arrays) -> Beginning:
     )
 
 
-def _course(facts: Mapping[str, Any]) -> Course:
+def _course(facts: Mapping[str, Any]) -> RunInfo:
     parts = {
         "curves": _curves(facts["curves"]),
-        "spans": tuple(Span(**one) for one in facts["spans"]),
-        "loads": tuple(Load(**one) for one in facts["loads"]),
+        "spans": tuple(PhaseTiming(**one) for one in facts["spans"]),
+        "loads": tuple(WorkerUsage(**one) for one in facts["loads"]),
         "notices": tuple(facts["notices"]),
         "labelled": tuple(facts.get("labelled", ())),
     }
-    return Course(**{**facts, **parts})
+    return RunInfo(**{**facts, **parts})
 
 
-def _curves(listed: list[dict[str, Any]]) -> tuple[Curve, ...]:
-    return tuple(Curve(**{**one, "history": tuple(one["history"])}) for one in listed)
+def _curves(listed: list[dict[str, Any]]) -> tuple[TrialHistory, ...]:
+    return tuple(TrialHistory(**{**one, "history": tuple(one["history"])}) for one in listed)

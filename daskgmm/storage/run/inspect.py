@@ -16,11 +16,11 @@ from .checkpoint import CHECKPOINTS, load_checkpoint
 from .directory import CONFIG, MODEL
 from .finished_parts import DONE
 from .metrics import METRICS
-from .staging import COMPLETE, PLAN, Leftover
+from .staging import COMPLETE, PLAN, StagedRun
 
 
 @dataclass(frozen=True)
-class Written:
+class RunFiles:
     """What the files of an unfinished job say."""
 
     configuration: dict[str, Any]  # sections as in config.yaml; empty if it is not there
@@ -31,9 +31,9 @@ class Written:
     newest: float | None  # time of the last write that can be seen, seconds since 1970
 
 
-def find_written(work: Leftover) -> Written:
+def find_written(work: StagedRun) -> RunFiles:
     """Return what an unfinished job has written; what it takes away meanwhile counts as not there."""
-    return Written(
+    return RunFiles(
         configuration=_configuration(work.folder / CONFIG),
         last=_last_record(work.folder),
         has_model=(work.folder / MODEL / "zarr.json").exists(),

@@ -102,7 +102,7 @@ def reopen(directory: Path, plan: Plan, results: Plan, put: Callable[[Path], Non
 
 
 @dataclass(frozen=True)
-class Leftover:
+class StagedRun:
     """What a job that runs, or that was interrupted, has in a directory."""
 
     folder: Path
@@ -111,14 +111,14 @@ class Leftover:
     complete: bool  # all is there, and only has to take its place
 
 
-def leftover(directory: Path) -> Leftover | None:
+def leftover(directory: Path) -> StagedRun | None:
     """Return what is unfinished in a directory, if anything is; nothing is changed."""
     folder = directory / FOLDER
     try:
         plan = _PLAN_TYPE.validate_json((folder / PLAN).read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-    return Leftover(folder, plan, len(list_names(folder / DONE)), (folder / COMPLETE).exists())
+    return StagedRun(folder, plan, len(list_names(folder / DONE)), (folder / COMPLETE).exists())
 
 
 def waits_for_its_place(directory: Path) -> bool:

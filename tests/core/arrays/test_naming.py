@@ -42,7 +42,7 @@ def test_the_advice_is_of_weights_outside_of_jobs_and_of_the_array_that_is_a_mas
 def test_an_error_that_comes_from_a_worker_is_named_again():
     error = pickle.loads(pickle.dumps(NotFiniteError((4,), 1, -np.inf)))
     assert str(error).startswith("row 4, column 1 is -inf: ")
-    named = error.named(Naming(("x", "y"), FILES, (np.nan,)))
+    named = error.with_naming(Naming(("x", "y"), FILES, (np.nan,)))
     assert str(named) == (
         "row 1, column 1 (y) of b.npy is -inf: fill them, or leave those rows out: data.mask: [nan, -inf]"
     )

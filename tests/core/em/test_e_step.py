@@ -12,13 +12,13 @@ from daskgmm.core.em.e_step import expect
 from daskgmm.core.em.m_step import maximize
 from daskgmm.core.init.starts import in_memory
 from daskgmm.core.kernels import natural_parameters as coefficients
-from daskgmm.core.kernels.natural_parameters import Centred, Shared, prepare
+from daskgmm.core.kernels.natural_parameters import CentredParams, FeatureMapParams, prepare
 from daskgmm.core.mixture.data_summary import survey
 from daskgmm.core.mixture.mixture import Mixture
 from tests import oracles
 
 SHAPES = [(300, 3, 3), (257, 1, 2), (40, 2, 1), (30, 4, 5)]  # rows, features, components
-KERNELS = {"shared": (np.inf, Shared), "centred": (-1.0, Centred)}
+KERNELS = {"shared": (np.inf, FeatureMapParams), "centred": (-1.0, CentredParams)}
 MAPS = {
     ("shared", "full"): "full",
     ("shared", "tied"): "linear",

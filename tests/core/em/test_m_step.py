@@ -70,7 +70,7 @@ def test_the_floor_follows_the_units_of_the_columns(covariance_type, weighted):
     floor = Floor.of(survey(rows * units, row_weights), 0.8)
     _, ours = em_step(rows * units, row_weights, Mixture(*scaled), floor)
     true = oracles.step(rows * units, row_weights, scaled).parameters
-    raised = STRUCTURES[covariance_type].layout.raised(np.asarray(true.covariances, float), floor)
+    raised = STRUCTURES[covariance_type].layout.raise_to(np.asarray(true.covariances, float), floor)
     assert not np.allclose(raised, np.asarray(true.covariances, float), rtol=1e-3)
     oracles.assert_agree(ours, true._replace(covariances=raised), 1e-10)
 
@@ -165,8 +165,8 @@ def test_covariances_are_raised_in_the_directions_alone_that_are_below_the_varia
         return np.array(many.get(covariance_type, least.mean() * np.array(sizes)))
 
     wide = covariances(2.0, 1.5, 3.0)
-    np.testing.assert_array_equal(structure.layout.raised(wide, floor), wide)
-    found, true = structure.layout.raised(covariances(1e-9, 3.0, 0.5), floor), covariances(1.0, 3.0, 1.0)
+    np.testing.assert_array_equal(structure.layout.raise_to(wide, floor), wide)
+    found, true = structure.layout.raise_to(covariances(1e-9, 3.0, 0.5), floor), covariances(1.0, 3.0, 1.0)
     if covariance_type == "full":
         true[1] = 5 * covariances(0.2, 3.0, 0.5)[0]
     np.testing.assert_allclose(found, true, rtol=1e-9)

@@ -6,7 +6,7 @@ import pytest
 from daskgmm.core.em.loop import EMOptions, Trial
 from daskgmm.core.init.exchanges import split_again
 from daskgmm.core.init.split_merge import split_merge
-from daskgmm.core.init.starts import SeedOptions, in_memory, refine, start
+from daskgmm.core.init.starts import SeedOptions, in_memory, run_em_on_sample, start
 from daskgmm.core.mixture.covariance import FAMILIES, STRUCTURES
 from daskgmm.core.mixture.floor import DEFAULT_REG_COVAR, Floor
 from daskgmm.core.mixture.mixture import project
@@ -25,7 +25,7 @@ def test_moves_never_lower_the_objective_and_stay_in_the_family(name):
     floor = Floor.of(sample.survey, DEFAULT_REG_COVAR)
     em = EMOptions(1e-3, 40, floor, accelerate=True)
     options = SeedOptions(3, name, "random_from_data", in_parts=False, em=em)
-    before = refine(sample, options, start(sample, options, 4))
+    before = run_em_on_sample(sample, options, start(sample, options, 4))
     after = split_merge(sample, options, [before.mixture])[0]
     assert isinstance(after, Trial)
     assert after.history[-1] >= before.history[-1] - 1e-9

@@ -8,7 +8,7 @@ import pytest
 from daskgmm.core.em.loop import EMOptions, State, StopReason, Trial, iterate
 from daskgmm.core.init import partial_em
 from daskgmm.core.init.exchanges import after, exchanges, split_again
-from daskgmm.core.init.partial_em import exchanged
+from daskgmm.core.init.partial_em import run_exchanges
 from daskgmm.core.init.split_merge import split_merge
 from daskgmm.core.init.splitting import halvings
 from daskgmm.core.init.starts import SeedOptions, in_memory
@@ -93,13 +93,13 @@ def test_exchanges_keep_the_number_of_components_and_the_weight():
 
 def spied(monkeypatch):
     """Return the list to which each exchange that is tried is added, with its gain."""
-    tried, original = [], partial_em._tried
+    tried, original = [], partial_em._try
 
     def spy(*given):
         tried.append(original(*given))
         return tried[-1]
 
-    monkeypatch.setattr(partial_em, "_tried", spy)
+    monkeypatch.setattr(partial_em, "_try", spy)
     return tried
 
 
@@ -122,7 +122,7 @@ def test_the_gain_of_an_exchange_is_that_of_the_whole_mixture_before_more_em(cov
         covariances = np.concatenate([covariances, covariances[:1] * 2.25])
     mixture = Mixture(covariance_type, np.append(0.75 * mixture.weights, 0.25), means, covariances)
     tried = spied(monkeypatch)
-    found = exchanged(sample, SeedOptions(4, covariance_type, em=EM), mixture, LEAST, halve(sample))
+    found = run_exchanges(sample, SeedOptions(4, covariance_type, em=EM), mixture, LEAST, halve(sample))
     gain, best = max((one for one in tried if one is not None), key=lambda one: one[0])
     assert gain > 0.1
     assert gain_of(sample, mixture, after(mixture, [best])) == pytest.approx(gain, rel=1e-6)
@@ -139,7 +139,7 @@ def test_rows_that_an_exchange_would_leave_alone_are_counted_in_its_gain(n_far, 
     covariances = np.array([np.eye(2), 0.09 * np.eye(2), np.diag([10.0, 1.0])])
     mixture = Mixture("full", weights, np.array([[0.0, 0.0], [0.0, 100.0], [23.0, 0.0]]), covariances)
     tried = spied(monkeypatch)
-    exchanged(sample, SeedOptions(3, em=EM), mixture, 1e9, halve(sample))  # none is given up
+    run_exchanges(sample, SeedOptions(3, em=EM), mixture, 1e9, halve(sample))  # none is given up
     assert tried
     for one in tried:
         if one is not None:
@@ -155,7 +155,7 @@ def test_exchanges_of_different_components_are_made_together():
     sample = in_memory((sample.rows[::n] + at).reshape(-1, 2), None)
     means, covariances = (mixture.means + at).reshape(-1, 2), np.tile(mixture.covariances, (n, 1, 1))
     many = Mixture("full", np.tile(mixture.weights, n) / n, means, covariances)
-    together, alone = exchanged(sample, SeedOptions(3 * n, em=EM), many, LEAST, halve(sample))
+    together, alone = run_exchanges(sample, SeedOptions(3 * n, em=EM), many, LEAST, halve(sample))
     centres = (np.array([0.0, 20.0, 26.0]) + at[..., :1]).ravel()
     missed = [
         int((np.abs(one.means[:, 0] - centres[:, None]).min(axis=1) > 1).sum()) for one in (many, alone, together)
@@ -172,7 +172,7 @@ def test_components_that_an_exchange_narrows_are_held_to_the_floor(monkeypatch):
     sample, mixture = in_memory(rng.permutation(np.concatenate([*clusters, point])), None), wrong()[1]
     tried, least = spied(monkeypatch), 1e-3
     options = SeedOptions(3, em=EMOptions(1e-6, 1000, Floor(np.full(2, least), least * np.eye(2)), accelerate=True))
-    (found,) = exchanged(sample, options, mixture, LEAST, lambda one: halvings(sample, one, options.em.floor))
+    (found,) = run_exchanges(sample, options, mixture, LEAST, lambda one: halvings(sample, one, options.em.floor))
     assert min(np.linalg.eigvalsh(one).min() for one in found.covariances) == pytest.approx(least, rel=1e-6)
     assert max(tried, key=lambda one: -np.inf if one is None else one[0])[0] > 1
 
@@ -196,10 +196,10 @@ def test_moves_do_not_depend_on_the_units_of_a_column(unit):
 
 def test_rows_of_weight_zero_change_nothing():
     sample, mixture = wrong()
-    alone = exchanged(sample, SeedOptions(3, em=EM), mixture, LEAST, halve(sample))
+    alone = run_exchanges(sample, SeedOptions(3, em=EM), mixture, LEAST, halve(sample))
     rows = np.concatenate([np.full((1, 2), np.nan), sample.rows])
     weighted = in_memory(rows, np.append(0.0, np.ones(len(sample.rows))))
-    (found,) = exchanged(weighted, SeedOptions(3, em=EM), mixture, LEAST, halve(weighted))
+    (found,) = run_exchanges(weighted, SeedOptions(3, em=EM), mixture, LEAST, halve(weighted))
     np.testing.assert_allclose(found.means, alone[-1].means, rtol=1e-6, atol=1e-6)
 
 
@@ -216,13 +216,13 @@ def test_a_move_to_a_mixture_that_collapses_is_not_made():
 def test_an_empty_component_is_left_alone():
     sample, mixture = wrong()
     empty = replace(mixture, weights=np.array([0.0, 0.5, 0.5]))
-    assert exchanged(sample, SeedOptions(3, em=EM), empty, LEAST, halve(sample)) == []
+    assert run_exchanges(sample, SeedOptions(3, em=EM), empty, LEAST, halve(sample)) == []
 
 
 def test_a_single_component_cannot_be_exchanged():
     sample, mixture = wrong()
     one = Mixture("full", np.ones(1), mixture.means[:1], mixture.covariances[:1])
-    assert exchanged(sample, SeedOptions(1, em=EM), one, LEAST, halve(sample)) == []
+    assert run_exchanges(sample, SeedOptions(1, em=EM), one, LEAST, halve(sample)) == []
 
 
 def test_of_two_components_one_half_of_a_split_is_merged_with_the_other():
@@ -283,7 +283,7 @@ def test_what_part_of_the_sample_does_not_tell_apart_is_left_to_more_rows():
     part = split_merge(sample, SeedOptions(2, em=EM), halves)
     whole = split_merge(sample, SeedOptions(2, in_parts=False, em=EM), halves)
     assert len(part) > 1
-    assert part[0].merit == whole[0].merit
+    assert part[0].ranking_key == whole[0].ranking_key
     levels = [trial.history[-1] for trial in part]
     assert levels == sorted(levels, reverse=True)
 

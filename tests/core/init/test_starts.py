@@ -15,13 +15,13 @@ from daskgmm.core.init.starts import (
     Given,
     InitParams,
     SeedOptions,
-    heat,
+    first_stage,
     in_memory,
     mode_widths,
     nearest,
     rank,
-    refine,
     restart,
+    run_em_on_sample,
     sample_size,
     start,
     whiten,
@@ -257,7 +257,7 @@ def test_a_restart_that_collapses_stops_there_and_names_the_remedy():
 def test_refining_goes_on_from_a_mixture():
     sample, options = in_memory(example(), None), SeedOptions(3, em=EMOptions(tol=1e-3))
     trial = restart(sample, options, 0)
-    refined = refine(sample, SeedOptions(3, em=EMOptions(tol=1e-8, max_iter=1000)), trial.mixture)
+    refined = run_em_on_sample(sample, SeedOptions(3, em=EMOptions(tol=1e-8, max_iter=1000)), trial.mixture)
     assert refined.history[0] == trial.history[-1]
     assert refined.history[-1] >= trial.history[-1]
 
@@ -265,7 +265,7 @@ def test_refining_goes_on_from_a_mixture():
 def test_the_heat_is_the_first_quarter_of_a_large_sample_with_its_own_survey():
     rows = np.random.default_rng(0).normal(size=(200_000, 2))
     row_weights = np.random.default_rng(1).uniform(size=200_000)
-    first = heat(in_memory(rows, row_weights, np.float32))
+    first = first_stage(in_memory(rows, row_weights, np.float32))
     assert len(first.rows) == len(first.row_weights) == 50_000
     np.testing.assert_array_equal(first.rows, rows[:50_000])
     assert first.survey.n_rows == 50_000
@@ -274,7 +274,7 @@ def test_the_heat_is_the_first_quarter_of_a_large_sample_with_its_own_survey():
 
 def test_the_heat_of_a_small_sample_is_all_of_it():
     sample = in_memory(example(), None)
-    assert heat(sample) is sample
+    assert first_stage(sample) is sample
 
 
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)

@@ -6,7 +6,7 @@ import pytest
 from daskgmm.core.em.e_step import expect
 from daskgmm.core.kernels import batching as stacks
 from daskgmm.core.kernels.batching import batch_by_map
-from daskgmm.core.kernels.natural_parameters import Centred, prepare
+from daskgmm.core.kernels.natural_parameters import CentredParams, prepare
 from daskgmm.core.mixture.data_summary import survey
 from daskgmm.core.mixture.mixture import Mixture
 from tests import oracles
@@ -34,7 +34,7 @@ def test_a_stack_holds_no_more_components_than_fit_the_cache(monkeypatch):
 def test_mixtures_of_another_precision_or_with_own_centres_stay_apart():
     narrow = Mixture("full", np.ones(1), np.full((1, 3), 5.0), 1e-14 * np.eye(3)[None])
     own_centres = prepare(narrow, SURVEY)
-    assert isinstance(own_centres, Centred)
+    assert isinstance(own_centres, CentredParams)
     mixtures = (*coefficients(("full", 2)), own_centres, *coefficients(("full", 2), dtype=np.float32))
     assert batch_by_map(mixtures) == [(0,), (1,), (2,)]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from daskgmm.core.em.e_step import expect
 from daskgmm.core.kernels.missing import pattern
-from daskgmm.core.kernels.natural_parameters import Centred, Shared, prepare, prepare_prediction
+from daskgmm.core.kernels.natural_parameters import CentredParams, FeatureMapParams, prepare, prepare_prediction
 from daskgmm.core.mixture.data_summary import survey
 from daskgmm.core.mixture.feature_map import unpack
 from daskgmm.core.mixture.mixture import Mixture
@@ -83,7 +83,7 @@ def test_a_spherical_covariance_sums_the_squares_of_all_features():
     np.testing.assert_allclose(found.sums[:, -1] * frame.unit, about_centre, rtol=1e-10)
 
 
-@pytest.mark.parametrize(("narrow", "kind"), [(1.0, Shared), (1e-6, Centred)])
+@pytest.mark.parametrize(("narrow", "kind"), [(1.0, FeatureMapParams), (1e-6, CentredParams)])
 def test_both_kernels_agree_with_the_naive_prediction_and_imputation(narrow, kind):
     parameters = oracles.random_parameters("full", 3, 4)
     parameters = parameters._replace(covariances=parameters.covariances * narrow**2)

@@ -9,7 +9,7 @@ from daskgmm.core.em.loop import EMOptions
 from daskgmm.core.em.m_step import maximize
 from daskgmm.core.init.starts import SeedOptions, in_memory, restart
 from daskgmm.core.kernels import natural_parameters as coefficients
-from daskgmm.core.kernels.natural_parameters import Centred, Shared, prepare, prepare_prediction
+from daskgmm.core.kernels.natural_parameters import CentredParams, FeatureMapParams, prepare, prepare_prediction
 from daskgmm.core.mixture.floor import DEFAULT_REG_COVAR, Floor
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.errors import DataError, SingularCovarianceError
@@ -43,16 +43,16 @@ def test_the_m_step_keeps_its_precision_however_far_apart_the_components_are(cov
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
 def test_near_components_take_the_shared_centre(covariance_type):
     rows, parameters = apart(covariance_type, 10)
-    assert type(prepare(Mixture(*parameters), in_memory(rows, None).survey)) is Shared
-    assert type(prepare_prediction(Mixture(*parameters))) is Shared
+    assert type(prepare(Mixture(*parameters), in_memory(rows, None).survey)) is FeatureMapParams
+    assert type(prepare_prediction(Mixture(*parameters))) is FeatureMapParams
 
 
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
 def test_components_a_million_deviations_apart_take_own_centres_and_need_them(covariance_type, monkeypatch):
     rows, parameters = apart(covariance_type, 1e6)
     mixture, true = Mixture(*parameters), oracles.step(rows, None, parameters)
-    assert type(prepare(mixture, in_memory(rows, None).survey)) is Centred
-    assert type(prepare_prediction(mixture)) is Centred
+    assert type(prepare(mixture, in_memory(rows, None).survey)) is CentredParams
+    assert type(prepare_prediction(mixture)) is CentredParams
     statistics, ours = em_step(rows, mixture)
     assert statistics.centred
     assert oracles.covariance_error(ours, true.parameters) < 1e-9
@@ -66,14 +66,14 @@ def test_components_a_million_deviations_apart_take_own_centres_and_need_them(co
 def test_a_narrow_component_takes_own_centres_too(covariance_type):
     rows, parameters = apart(covariance_type, 10)
     narrow = parameters._replace(covariances=parameters.covariances * 1e-8)
-    assert type(prepare(Mixture(*narrow), in_memory(rows, None).survey)) is Centred
+    assert type(prepare(Mixture(*narrow), in_memory(rows, None).survey)) is CentredParams
 
 
 def test_float32_products_take_own_centres_earlier():
     rows, parameters = apart("full", 100)
     survey = in_memory(rows, None).survey
-    assert type(prepare(Mixture(*parameters), survey, np.float64)) is Shared
-    assert type(prepare(Mixture(*parameters), survey, np.float32)) is Centred
+    assert type(prepare(Mixture(*parameters), survey, np.float64)) is FeatureMapParams
+    assert type(prepare(Mixture(*parameters), survey, np.float32)) is CentredParams
 
 
 @pytest.mark.parametrize("distance", [1, 3, 10, 30, 100, 1000, 1e4])

@@ -55,7 +55,7 @@ def test_truncation_keeps_variances_and_the_whole_of_what_is_of_that_rank(matric
 def test_variances_given_the_features_before_are_the_pivots(matrices):
     layout = STRUCTURES["low_rank_2"].layout
     pivots = np.diagonal(np.linalg.cholesky(matrices.dense), axis1=1, axis2=2) ** 2
-    np.testing.assert_allclose(layout.left_variances(matrices.values, (K, D)), pivots, rtol=1e-10)
+    np.testing.assert_allclose(layout.conditional_variances(matrices.values, (K, D)), pivots, rtol=1e-10)
 
 
 def test_noise_of_zero_is_singular(matrices):

@@ -7,7 +7,7 @@ import pytest
 
 from daskgmm.core.arrays.blocks import block_rows
 from daskgmm.core.kernels import natural_parameters as coefficients
-from daskgmm.core.kernels.natural_parameters import Centred, Shared, prepare_prediction
+from daskgmm.core.kernels.natural_parameters import CentredParams, FeatureMapParams, prepare_prediction
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.scoring.prediction import Wanted, predict
 from daskgmm.errors import DataError
@@ -22,7 +22,7 @@ def score(rows, mixture, wanted=ALL):
 
 @pytest.fixture(params=["shared", "centred"])
 def kernel(request, monkeypatch):
-    bound, kind = {"shared": (np.inf, Shared), "centred": (-1.0, Centred)}[request.param]
+    bound, kind = {"shared": (np.inf, FeatureMapParams), "centred": (-1.0, CentredParams)}[request.param]
     monkeypatch.setattr(coefficients, "MAX_ERROR", dict.fromkeys(coefficients.MAX_ERROR, bound))
     return kind
 

@@ -8,11 +8,11 @@ from daskgmm.core.em.m_step import maximize
 from daskgmm.core.kernels.natural_parameters import prepare
 from daskgmm.core.mixture.data_summary import survey
 from daskgmm.core.mixture.mixture import Mixture
-from daskgmm.core.selection.folds import Dealing, HeldOut, fold_of, score
+from daskgmm.core.selection.folds import FoldSplit, HeldOutStatistics, fold_of, score
 from tests import oracles
 
 N_FOLDS = 3
-DEALING = Dealing(N_FOLDS, seed=7)
+DEALING = FoldSplit(N_FOLDS, seed=7)
 
 
 def problem(covariance_type, n=600):
@@ -22,7 +22,7 @@ def problem(covariance_type, n=600):
 
 
 def test_parts_are_of_about_equal_size_and_unrelated_to_the_order_of_rows():
-    parts = fold_of(0, 100_000, Dealing(5, seed=1))
+    parts = fold_of(0, 100_000, FoldSplit(5, seed=1))
     counts = np.bincount(parts, minlength=5)
     assert np.abs(counts / 100_000 - 0.2).max() < 0.005
     pairs = np.bincount(5 * parts[:-1] + parts[1:], minlength=25)
@@ -32,7 +32,7 @@ def test_parts_are_of_about_equal_size_and_unrelated_to_the_order_of_rows():
 def test_a_row_is_in_the_same_part_wherever_blocks_begin_and_in_another_with_another_seed():
     whole = fold_of(0, 1000, DEALING)
     np.testing.assert_array_equal(np.concatenate([fold_of(0, 137, DEALING), fold_of(137, 863, DEALING)]), whole)
-    assert (fold_of(0, 1000, Dealing(N_FOLDS, seed=8)) != whole).mean() > 0.5
+    assert (fold_of(0, 1000, FoldSplit(N_FOLDS, seed=8)) != whole).mean() > 0.5
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -71,7 +71,7 @@ def test_blocks_of_rows_add_up_to_the_whole():
 def test_without_folds_a_pass_is_a_plain_one():
     rows, weights, mixture = problem("tied")
     coefficients = (prepare(mixture, survey(rows, weights)),)
-    (scored,) = score(rows, weights, coefficients, (None,), 0, Dealing())
+    (scored,) = score(rows, weights, coefficients, (None,), 0, FoldSplit())
     np.testing.assert_array_equal(scored.statistics.sums, expect(rows, weights, coefficients)[0].sums)
-    assert scored.held_out == HeldOut()
+    assert scored.held_out == HeldOutStatistics()
     assert np.isnan(scored.held_out.mean)

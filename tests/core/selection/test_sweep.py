@@ -9,16 +9,16 @@ from daskgmm.core.em.loop import EMOptions, State, StopReason, Trial
 from daskgmm.core.init.starts import in_memory
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.mixture.statistics import Statistics
-from daskgmm.core.selection.folds import HeldOut, Scored
+from daskgmm.core.selection.folds import FoldStatistics, HeldOutStatistics
 from daskgmm.core.selection.sweep import (
     Candidate,
     Sweep,
     SweepOptions,
     advance_sweep,
-    begin,
     best_candidate,
     fold_in,
     fold_name,
+    initial_sweep,
     loss,
     remaining_gain,
     run_sweep,
@@ -40,21 +40,21 @@ OPTIONS = SweepOptions(EMOptions(tol=1e-6, max_iter=300))
 def started(sizes=(1, 2, 3), n_folds=0, **failing):
     candidates = [Candidate(k, "full") for k in sizes]
     seeds = {one.name: failing.get(one.name, (Trial(TRUTH[one.n_components]),)) for one in candidates}
-    return begin(candidates, seeds, SAMPLE.survey, n_folds)
+    return initial_sweep(candidates, seeds, SAMPLE.survey, n_folds)
 
 
 def passing(seen=None):
     def expect(mixtures, folds):
         if seen is not None:
             seen.append([mixture.n_components for mixture in mixtures])
-        return tuple(map(Scored, SAMPLE(mixtures)))
+        return tuple(map(FoldStatistics, SAMPLE(mixtures)))
 
     return expect
 
 
 def scored(log_likelihood, k=1, n=300.0):
     sums = np.tile(np.array([n / k, 0, 0, n, 0, n]), (k, 1))
-    return Scored(Statistics(sums, log_likelihood, 0.0, n, centred=False))
+    return FoldStatistics(Statistics(sums, log_likelihood, 0.0, n, centred=False))
 
 
 def test_all_live_candidates_share_each_pass_and_the_best_is_found():
@@ -187,7 +187,10 @@ def test_held_out_rows_choose_by_the_folds_of_each_candidate():
         seen.append(folds)
         value = {1: -3.0, 2: -2.0, 3: -2.5}
         return tuple(
-            Scored(one, HeldOut() if fold is None else HeldOut(100 * value[m.n_components] + fold, 100.0))
+            FoldStatistics(
+                one,
+                HeldOutStatistics() if fold is None else HeldOutStatistics(100 * value[m.n_components] + fold, 100.0),
+            )
             for one, m, fold in zip(SAMPLE(mixtures), mixtures, folds, strict=True)
         )
 
@@ -206,7 +209,9 @@ def test_a_fold_without_rows_judges_nothing():
     def expect(mixtures, folds):
         value = {1: -3.0, 2: -2.0}
         return tuple(
-            Scored(one, HeldOut(100 * value[m.n_components] + fold, 100.0) if fold else HeldOut())
+            FoldStatistics(
+                one, HeldOutStatistics(100 * value[m.n_components] + fold, 100.0) if fold else HeldOutStatistics()
+            )
             for one, m, fold in zip(SAMPLE(mixtures), mixtures, folds, strict=True)
         )
 

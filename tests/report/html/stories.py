@@ -7,13 +7,13 @@ import numpy as np
 from daskgmm.core.em.fitted_model import FitSummary, Model
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.selection.table import Row, Selection, evidence
-from daskgmm.provenance import Beginning, Course, Curve, Load, Record, Span
+from daskgmm.provenance import DataInfo, PhaseTiming, Record, RunInfo, TrialHistory, WorkerUsage
 from daskgmm.report.html.report_data import Story
 
 CURVES = (
-    Curve("restart", (-9.0, -3.0, -2.5), "CONVERGED", chosen=True),
-    Curve("restart", (-8.0, -3.5, -2.5), "CONVERGED"),
-    Curve("finalist", (-2.5, -2.4), "CONVERGED"),
+    TrialHistory("restart", (-9.0, -3.0, -2.5), "CONVERGED", chosen=True),
+    TrialHistory("restart", (-8.0, -3.5, -2.5), "CONVERGED"),
+    TrialHistory("finalist", (-2.5, -2.4), "CONVERGED"),
 )
 
 
@@ -31,7 +31,7 @@ def story(of, rows=None, *, names=None, converged=True, n_rows=10_000, **more):
     rows = of.sample(600, np.random.default_rng(1))[0] if rows is None else rows
     stop = "converged" if converged else "stopped at max_iter before convergence: raise max_iter"
     summary = FitSummary(-2.4, float(n_rows), 1.0, 2.0, 3.0, 3, converged, stop, of.empty)
-    beginning = Beginning(
+    beginning = DataInfo(
         description="rows that were drawn",
         grid=more.pop("grid", (n_rows,)),
         dtype=str(rows.dtype),
@@ -47,10 +47,10 @@ def story(of, rows=None, *, names=None, converged=True, n_rows=10_000, **more):
         least=more.pop("least", ()),
         steps=more.pop("steps", ()),
     )
-    course = Course(
-        curves=(Curve("rows", (-2.42, -2.41, -2.4), "CONVERGED", chosen=True),),
-        spans=(Span("read", "", 0.5), Span("fit", "EM", 2.0)),
-        loads=(Load("this process", 2, 3.5, 2**28),),
+    course = RunInfo(
+        curves=(TrialHistory("rows", (-2.42, -2.41, -2.4), "CONVERGED", chosen=True),),
+        spans=(PhaseTiming("read", "", 0.5), PhaseTiming("fit", "EM", 2.0)),
+        loads=(WorkerUsage("this process", 2, 3.5, 2**28),),
         notices=more.pop("notices", ()),
         place="2 threads of this process",
         started="2026-01-02T03:04:05+00:00",

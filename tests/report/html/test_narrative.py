@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from daskgmm.core.mixture.mixture import Mixture
-from daskgmm.provenance import Curve
+from daskgmm.provenance import TrialHistory
 from daskgmm.report.html.narrative import duration, headline, listed, summary, warnings
 from tests.report.html.stories import mixture, story, sweep
 
@@ -74,7 +74,7 @@ def test_a_component_on_repeated_values_is_named():
 
 def test_a_winner_that_one_restart_alone_found_is_told():
     ends = (-1.0, -1.5, -1.5)
-    told = story(mixture(2, 2, apart=20.0), curves=tuple(Curve("restart", (-3.0, end)) for end in ends))
+    told = story(mixture(2, 2, apart=20.0), curves=tuple(TrialHistory("restart", (-3.0, end)) for end in ends))
     assert "Only one of 3 restarts found this optimum (the next is 0.5 nats per row behind)" in said(told)
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.mixture.noise import Noise
 from daskgmm.core.selection.table import Row, Selection
-from daskgmm.provenance import Curve
+from daskgmm.provenance import TrialHistory
 from daskgmm.report.html.page import page
 from tests import oracles
 from tests.report.html.stories import mixture, story, sweep
@@ -266,7 +266,7 @@ def test_grey_bars_of_lighter_components_and_noise_are_explained():
 
 
 def test_a_single_pass_is_one_point():
-    told = story(mixture(2, 2), curves=(Curve("restart", (-2.5,), "CONVERGED", chosen=True),))
-    course = dataclasses.replace(told.record.course, curves=(Curve("rows", (-2.25,), "CONVERGED", chosen=True),))
+    told = story(mixture(2, 2), curves=(TrialHistory("restart", (-2.5,), "CONVERGED", chosen=True),))
+    course = dataclasses.replace(told.record.course, curves=(TrialHistory("rows", (-2.25,), "CONVERGED", chosen=True),))
     _, text = drawn(dataclasses.replace(told, record=dataclasses.replace(told.record, course=course)))
     assert "all rows, one pass, at \N{MINUS SIGN}2.25 nats per row" in text

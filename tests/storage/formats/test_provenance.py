@@ -3,13 +3,13 @@ import pytest
 import zarr
 
 from daskgmm.errors import DataError
-from daskgmm.provenance import Beginning, Course, Curve, Load, Span
+from daskgmm.provenance import DataInfo, PhaseTiming, RunInfo, TrialHistory, WorkerUsage
 from daskgmm.storage.formats.provenance import check_record, curves_of, load_record, save_beginning, save_course
 
-COURSE = Course(
-    curves=(Curve("rows", (-2.0, -1.0), "CONVERGED", chosen=True),),
-    spans=(Span("fit", "EM", 1.5),),
-    loads=(Load("worker-0", 2, 3.0, 2**20),),
+COURSE = RunInfo(
+    curves=(TrialHistory("rows", (-2.0, -1.0), "CONVERGED", chosen=True),),
+    spans=(PhaseTiming("fit", "EM", 1.5),),
+    loads=(WorkerUsage("worker-0", 2, 3.0, 2**20),),
     notices=("mind",),
     place="here",
     started="2026-01-02T03:04:05+00:00",
@@ -19,8 +19,8 @@ COURSE = Course(
 
 def beginning(rows, row_weights=None):
     d = rows.shape[1]
-    curves = (Curve("restart", (-3.0, -2.5), "MAX_ITER"), Curve("finalist", ()))
-    return Beginning(
+    curves = (TrialHistory("restart", (-3.0, -2.5), "MAX_ITER"), TrialHistory("finalist", ()))
+    return DataInfo(
         "rows",
         (4, 5),
         str(rows.dtype),

@@ -8,7 +8,7 @@ import zarr
 from daskgmm.core.scoring.prediction import LEFT_OUT, Prediction
 from daskgmm.errors import ConfigurationError, DataError
 from daskgmm.events import ignore
-from daskgmm.filesystem.location import copy_over, place, remove, replace_path, writing
+from daskgmm.filesystem.location import copy_over, remove, replace_path, resolve_location, writing
 from daskgmm.sources.base import Coordinate
 from daskgmm.storage.formats.results_parquet import TableWriter
 from daskgmm.storage.formats.results_zarr import GridLayout, ResultKinds, ZarrWriter, read_result
@@ -32,7 +32,11 @@ def prediction(seed, n=12, top=None):
 @pytest.fixture(params=["local", "memory"])
 def directory(request, tmp_path):
     """An output directory on this machine, and one behind an fsspec URL."""
-    return place(tmp_path / "run") if request.param == "local" else place(f"memory://{tmp_path.name}/run")
+    return (
+        resolve_location(tmp_path / "run")
+        if request.param == "local"
+        else resolve_location(f"memory://{tmp_path.name}/run")
+    )
 
 
 def write_all(directory, kinds, predictions, layout=LAYOUT, attributes=None):

@@ -6,9 +6,9 @@ import pytest
 from daskgmm.core.em.loop import Trial
 from daskgmm.core.init.starts import in_memory
 from daskgmm.core.mixture.mixture import Mixture
-from daskgmm.core.selection.sweep import Candidate, begin
+from daskgmm.core.selection.sweep import Candidate, initial_sweep
 from daskgmm.errors import DataError, SingularCovarianceError
-from daskgmm.filesystem.location import place
+from daskgmm.filesystem.location import resolve_location
 from daskgmm.storage.formats.sweep_checkpoint import notes_of, sweep_of
 from daskgmm.storage.run.checkpoint import Checkpoint, from_bytes, to_bytes
 
@@ -20,8 +20,8 @@ def kept(n_folds=2):
     """Return a sweep of which one candidate failed, and its checkpoint as it is read."""
     one = Mixture("full", np.ones(1), np.zeros((1, 2)), np.eye(2)[None])
     seeds = {"full-1": (Trial(one),), "full-2": SingularCovarianceError("too few rows")}
-    sweep = begin(CANDIDATES, seeds, in_memory(ROWS, None).survey, n_folds)
-    return sweep, from_bytes(to_bytes(Checkpoint(sweep.states, (), notes_of(sweep))), place("there"))
+    sweep = initial_sweep(CANDIDATES, seeds, in_memory(ROWS, None).survey, n_folds)
+    return sweep, from_bytes(to_bytes(Checkpoint(sweep.states, (), notes_of(sweep))), resolve_location("there"))
 
 
 def test_a_sweep_comes_back_with_what_failed():

@@ -25,7 +25,7 @@ from daskgmm.core.mixture.noise import Noise
 from daskgmm.core.mixture.statistics import Statistics
 from daskgmm.errors import DataError
 from daskgmm.events import Iteration
-from daskgmm.filesystem.location import place
+from daskgmm.filesystem.location import resolve_location
 from daskgmm.storage.run.checkpoint import Checkpoint, from_bytes, load_checkpoint, save_checkpoint, to_bytes
 from daskgmm.storage.run.checkpoint_policy import checkpointing
 from daskgmm.storage.run.staging import Unfinished
@@ -106,7 +106,7 @@ NOTES = st.dictionaries(
 
 @given(st.dictionaries(st.text(max_size=5), states(), max_size=2), st.lists(st.text(max_size=9)), NOTES)
 def test_a_checkpoint_gives_the_states_back_bit_for_bit(by_name, lines, notes):
-    loaded = from_bytes(to_bytes(Checkpoint(by_name, tuple(lines), notes)), place("there"))
+    loaded = from_bytes(to_bytes(Checkpoint(by_name, tuple(lines), notes)), resolve_location("there"))
     assert loaded.metrics == tuple(lines)
     assert loaded.notes == notes
     assert list(loaded.states) == list(by_name)
@@ -128,7 +128,11 @@ def checkpoint(iteration, **sizes):
 @pytest.fixture(params=["local", "memory"])
 def folder(request, tmp_path):
     """A folder on this machine, and one behind an fsspec URL."""
-    return place(tmp_path / "run") if request.param == "local" else place(f"memory://{tmp_path.name}/checkpoints")
+    return (
+        resolve_location(tmp_path / "run")
+        if request.param == "local"
+        else resolve_location(f"memory://{tmp_path.name}/checkpoints")
+    )
 
 
 def test_the_last_two_are_kept_and_the_newest_is_read(folder):
@@ -146,7 +150,7 @@ def test_arrays_that_states_share_are_written_and_read_once():
     written = to_bytes(Checkpoint({"one": one, "two": two}))
     alone = to_bytes(Checkpoint({"two": two}))
     assert len(written) < 1.05 * len(alone) + 2000
-    loaded = from_bytes(written, place("there"))
+    loaded = from_bytes(written, resolve_location("there"))
     assert_same(loaded.states["two"], two)
     assert_same(loaded.states["one"], one)
     assert loaded.states["one"].survey is loaded.states["two"].survey
@@ -154,7 +158,10 @@ def test_arrays_that_states_share_are_written_and_read_once():
 
 def test_the_notes_tell_the_iteration_where_no_state_takes_part_in_all():
     assert Checkpoint({"fit": state(3)}).iteration == 3
-    assert from_bytes(to_bytes(Checkpoint({"fit": state(3)}, (), {"iteration": 8})), place("there")).iteration == 8
+    assert (
+        from_bytes(to_bytes(Checkpoint({"fit": state(3)}, (), {"iteration": 8})), resolve_location("there")).iteration
+        == 8
+    )
 
 
 DAMAGES = {
@@ -214,7 +221,7 @@ FORGERIES = {
 @pytest.mark.parametrize("change", FORGERIES.values(), ids=FORGERIES)
 def test_a_forged_checkpoint_is_an_error_of_one_line(change):
     with pytest.raises(DataError, match="there") as refusal:
-        from_bytes(forged(change), place("there"))
+        from_bytes(forged(change), resolve_location("there"))
     assert "\n" not in str(refusal.value)
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from daskgmm.errors import DataError, RunInUseError
-from daskgmm.filesystem.location import place, write_first
+from daskgmm.filesystem.location import resolve_location, write_first
 from daskgmm.storage.run.directory import RunDirectory
 from daskgmm.storage.run.lock import LOCK, Heartbeat, Owner, locked, owner
 
@@ -22,7 +22,11 @@ QUICK = Heartbeat(every=0.02, stale=1.0, look=0.01)
 @pytest.fixture(params=["local", "memory"])
 def directory(request, tmp_path):
     """An output directory on this machine, and one behind an fsspec URL."""
-    return place(tmp_path / "run") if request.param == "local" else place(f"memory://{tmp_path.name}/run")
+    return (
+        resolve_location(tmp_path / "run")
+        if request.param == "local"
+        else resolve_location(f"memory://{tmp_path.name}/run")
+    )
 
 
 def leave_behind(directory, **other):
@@ -127,7 +131,7 @@ def test_a_heart_that_has_stood_still_for_long_is_not_waited_for(tmp_path):
 def test_a_lock_shows_that_its_owner_lives(directory):
     with locked(directory, heartbeat=QUICK):
         lock = directory / LOCK
-        pulse = lambda: lock.stat().st_mtime_ns if isinstance(lock, type(place("."))) else lock.read_text()  # noqa: E731
+        pulse = lambda: lock.stat().st_mtime_ns if isinstance(lock, type(resolve_location("."))) else lock.read_text()  # noqa: E731
         first, pause = pulse(), threading.Event()
         while pulse() == first:
             pause.wait(0.01)
@@ -169,7 +173,7 @@ def test_of_many_that_come_at_once_one_gets_the_directory(tmp_path, left):
 
 
 def test_a_bucket_is_locked(s3):
-    directory = place(f"{s3.url}/locked", s3.storage_options)
+    directory = resolve_location(f"{s3.url}/locked", s3.storage_options)
     with locked(directory):
         with pytest.raises(RunInUseError, match=f"process {os.getpid()}"), locked(directory):
             pass
