@@ -57,6 +57,23 @@ def discriminant_view(mixture: Mixture, n_axes: int = 2) -> View:
     return View(frame, _fix_signs(to_white @ chosen), np.einsum("iq,ij,jq->q", chosen, between, chosen))
 
 
+def loadings(view: View, mixture: Mixture) -> Array:
+    """Return the correlation of each feature with each axis of the view, over the rows of the mixture, (d, q).
+
+    They are the structure coefficients of discriminant analysis: unlike its weights they mean something too if
+    features are collinear. 0 for features that do not vary.
+    """
+    shares, z = mixture.shares, view.frame.to_z(mixture.means)
+    differences = z - shares @ z
+    within = mixture.matrices(view.frame)
+    with_axes = within.mean(shares) @ view.axes + differences.T @ (shares[:, None] * (differences @ view.axes))
+    variances = shares @ (within.diagonals + differences**2)
+    of_axes = np.einsum("iq,iq->q", view.axes, with_axes)
+    scale = np.sqrt(np.outer(variances, of_axes))
+    found: Array = np.divide(with_axes, scale, out=np.zeros_like(with_axes), where=scale > 0)
+    return np.clip(found, -1.0, 1.0)
+
+
 def feature_separation(mixture: Mixture) -> Array:
     """Return for each feature the variance between components over the mean variance within them, (d,)."""
     variances = mixture.variances

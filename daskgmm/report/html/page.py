@@ -16,9 +16,12 @@ from .clusters import merging
 from .colours import LEFT_OUT, text_on
 from .component_table import component_table
 from .convergence import convergence
+from .correlations import MOST_COMPONENTS, MOST_FEATURES, correlations
 from .images import Picture, pictures
+from .loadings import loadings
 from .missing import missing_values, not_at_random
 from .narrative import duration, headline, share_of_sure, summary, warnings
+from .pairs import pairs
 from .report_data import Story
 from .scatter import density
 from .svg import Drawing, style
@@ -64,18 +67,28 @@ class Drawings:
 
     pictures: tuple[Picture, ...]
     main: tuple[Drawing, ...]
+    wide: tuple[Drawing, ...]  # across the page
     marginals: tuple[Drawing, ...]
+    correlations: tuple[Drawing, ...]
     selection: tuple[Drawing, ...]
     phases: Drawing | None
 
     @classmethod
     def of(cls, story: Story) -> Drawings:
         """Draw them."""
-        draw = (marginals.only_feature, density, figures.overlap, merging, convergence, figures.certainty)
-        main = tuple(drawing for drawing in (one(story) for one in draw) if drawing is not None)
         return cls(
-            pictures(story), main, marginals.marginals(story), candidates.curves(story.selection), figures.phases(story)
+            pictures(story),
+            tuple(drawing for drawing in (draw(story) for draw in _MAIN) if drawing is not None),
+            tuple(drawing for drawing in (draw(story) for draw in _WIDE) if drawing is not None),
+            marginals.marginals(story),
+            correlations(story),
+            candidates.curves(story.selection),
+            figures.phases(story),
         )
+
+
+_MAIN = (marginals.only_feature, density, figures.overlap, merging, convergence, figures.certainty, loadings)
+_WIDE = (pairs,)
 
 
 def _tiles(story: Story) -> list[tuple[str, str]]:
@@ -183,6 +196,11 @@ def _notes(story: Story) -> dict[str, str]:
         notes["features"] = f"The {shown} features of {d} in which the components differ most are listed."
     if (n := story.mixture.n_features) > drawn:
         notes["marginals"] = f"The {drawn} features of {n} in which the components differ most are drawn."
+    if k > MOST_COMPONENTS or n > MOST_FEATURES:
+        notes["correlations"] = (
+            f"Shown are at most the {MOST_COMPONENTS} heaviest components and the {MOST_FEATURES} features in which "
+            "components differ most."
+        )
     if len(story.compared) < k - len(story.mixture.empty):
         notes["compared"] = f"Separations are among the {len(story.compared)} heaviest components."
     if not len(story.rows):

@@ -84,6 +84,14 @@ def panels(width: float, height: float, n_panels: int) -> tuple[Figure, tuple[Ax
     return made, tuple(made.subplots(1, n_panels, squeeze=False)[0])
 
 
+def grid(width: float, height: float, size: int) -> tuple[Figure, Any]:
+    """Return a figure with size x size pairs of axes, an array."""
+    from matplotlib.figure import Figure  # as above
+
+    made = Figure(figsize=(width / _DPI, height / _DPI), layout="constrained")
+    return made, made.subplots(size, size, squeeze=False)
+
+
 def legend_above(drawn: Figure, axes: Axes) -> None:
     """Write the legend of the axes above the figure, in as many columns as its width takes: it hides no curve."""
     handles, labels = axes.get_legend_handles_labels()

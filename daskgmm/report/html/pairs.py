@@ -1,0 +1,67 @@
+"""The features in which components differ most, two by two, in their own units."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ...text import harmless, shorten_apart
+from .report_data import Story
+from .scatter import Scatter, of_ellipses, of_hexagons, of_outside
+from .svg import Drawing, grid, to_svg
+
+_MOST_FEATURES = 4
+_PANEL, _EDGE = 250, 60  # units of a pair of axes, and of the names beside it
+_HEXAGONS, _NUMBERS = 40, 12
+_LONGEST_NAME = 24  # characters
+
+
+def pairs(story: Story) -> Drawing | None:
+    """Return the lower half of the matrix of all pairs of features; None if the view has the features themselves."""
+    if story.mixture.n_features < 3:
+        return None
+    features = [int(one) for one in np.sort(story.separating[:_MOST_FEATURES])]
+    names = shorten_apart([harmless(story.names[one]) for one in features], _LONGEST_NAME)
+    size = len(features) - 1
+    drawn, axes = grid(_PANEL * size + _EDGE, _PANEL * size + _EDGE, size)
+    scatters = scatters_of(story, features)
+    outside = sorted({component for scatter in scatters.values() for component in scatter.outside(story)})
+    for (row, column), panel in np.ndenumerate(axes):
+        if column > row:
+            panel.set_visible(False)
+            continue
+        scatters[column, row + 1].draw(panel, story, hexagons=_HEXAGONS, numbers=_NUMBERS)
+        panel.locator_params(nbins=4)
+        panel.tick_params(labelleft=column == 0, labelbottom=row == size - 1)
+        if row == size - 1:
+            panel.set_xlabel(names[column])
+        if column == 0:
+            panel.set_ylabel(names[row + 1])
+    title = "Pairs of features"
+    most = f"The {len(features)} features of {story.mixture.n_features} in which components differ most"
+    which = "The features" if len(features) == story.mixture.n_features else most
+    text = (
+        f"{which}, two by two, in their own units{of_hexagons(len(story.rows))}. {of_ellipses(story)}"
+        f"{of_outside(outside)}"
+    )
+    return Drawing(title, to_svg(drawn, "pairs", title, text), text)
+
+
+def scatters_of(story: Story, features: list[int]) -> dict[tuple[int, int], Scatter]:
+    """Return each pair of features by their places; a feature has the same limits in all of them."""
+    alone = {(x, y): _scatter(story, features[x], features[y]) for y in range(len(features)) for x in range(y)}
+    limits = [
+        np.array([np.array(one.window)[:, pair.index(at)] for pair, one in alone.items() if at in pair])
+        for at in range(len(features))
+    ]
+    lows, highs = np.array([(one[:, 0].min(), one[:, 1].max()) for one in limits]).T
+    return {(x, y): replace(scatter, window=(lows[[x, y]], highs[[x, y]])) for (x, y), scatter in alone.items()}
+
+
+def _scatter(story: Story, x: int, y: int) -> Scatter:
+    """Return the rows and the components on two features."""
+    axes = np.zeros((story.mixture.n_features, 2))
+    axes[[x, y], [0, 1]] = 1.0
+    means, covariances = story.mixture.means[:, [x, y]], story.mixture.matrices().project(axes)
+    return Scatter.of(story, story.rows[:, [x, y]], means, covariances)
