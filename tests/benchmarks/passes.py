@@ -46,7 +46,8 @@ def run(tiny: bool = False) -> str:
             rounds=2 if tiny else 41,
         )
     lines = [
-        f"{name:22s} {timings.median(name) * 1e3:8.2f} ms (best {timings.best(name) * 1e3:.2f})"
+        f"{name:22s} {timings.median(name) * 1e3:8.2f} ms (best {timings.best(name) * 1e3:.2f}), "
+        f"{timings.of_processor(name) * 1e3:8.2f} ms of processor"
         for name in timings.seconds
     ]
     for slow, fast, what in (
@@ -57,4 +58,6 @@ def run(tiny: bool = False) -> str:
         lines.append(
             f"{what}: {timings.ratio(slow, fast):.2f} (of the best times {timings.best(slow) / timings.best(fast):.2f})"
         )
+    beside = timings.ratio_of_processor("scheduler, 2 threads", "kernel, 2 threads")
+    lines.append(f"processor time of a scheduled pass beside the bare kernel's, two threads: {beside:.2f}")
     return "\n".join(lines)

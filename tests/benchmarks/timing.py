@@ -3,14 +3,15 @@
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds of each call of each contestant, round by round."""
+    """Seconds of each call of each contestant, round by round, and those of the processor in this process."""
 
     seconds: dict[str, list[float]]
+    processor: dict[str, list[float]] = field(default_factory=dict)
 
     def median(self, name: str) -> float:
         return statistics.median(self.seconds[name])
@@ -18,20 +19,33 @@ class Timings:
     def best(self, name: str) -> float:
         return min(self.seconds[name])
 
+    def of_processor(self, name: str) -> float:
+        """Return the median of the seconds of the processor."""
+        return statistics.median(self.processor[name])
+
     def ratio(self, slow: str, fast: str) -> float:
         """Return the median over the rounds of slow / fast."""
-        return statistics.median(a / b for a, b in zip(self.seconds[slow], self.seconds[fast], strict=True))
+        return _ratio(self.seconds[slow], self.seconds[fast])
+
+    def ratio_of_processor(self, slow: str, fast: str) -> float:
+        """Return the same of the seconds of the processor, which what else runs on the machine leaves alone."""
+        return _ratio(self.processor[slow], self.processor[fast])
+
+
+def _ratio(slow: list[float], fast: list[float]) -> float:
+    return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
 
 
 def in_turn(
     calls: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
 ) -> Timings:
     """Return the timings of `rounds` rounds over all calls, after one round that is not counted."""
-    seconds = {name: [] for name in calls}
+    timings = Timings({name: [] for name in calls}, {name: [] for name in calls})
     for number in range(rounds + 1):
         for name, call in calls.items():
-            start = clock()
+            start, processor_start = clock(), time.process_time()
             call()
             if number:
-                seconds[name].append(clock() - start)
-    return Timings(seconds)
+                timings.seconds[name].append(clock() - start)
+                timings.processor[name].append(time.process_time() - processor_start)
+    return timings
