@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from functools import reduce
 from operator import add
 
+import numpy as np
+
 from ..chunked.data_summary import survey_and_sample
 from ..chunked.drift import density_moments
 from ..chunked.e_step import Expectation
@@ -13,15 +15,19 @@ from ..chunked.rows import Rows
 from ..core.em.inference import Inference
 from ..core.em.loop import EMOptions, State, Trial, iterate
 from ..core.em.m_step import component_moments
+from ..core.em.surrogate import propose_surrogate_step
 from ..core.em.update import KeptStatistics, Update, begin_update, blend
+from ..core.init.starts import in_memory
 from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.moments import expected_log_joint
+from ..core.mixture.statistics import Statistics
 from ..core.options.fit import FitOptions, ModelOptions
 from ..core.scoring.drift import Drift, drift
 from ..errors import ConfigurationError
 from .checks import check_family
 
+_DRAWN_ROWS = 16_384  # in place of all rows, between two passes over them
 _ROWS_WITH_GAPS = 5_000  # from which their correlations are taken
 
 
@@ -86,20 +92,32 @@ def measure_drift(rows: Rows, old: Mixture, new: Mixture, level: float) -> Drift
 def step_on_all(
     parts: Iterable[tuple[Rows, float]], mixture: Mixture, update: Update, model: ModelOptions, options: FitOptions
 ) -> tuple[Mixture, KeptStatistics]:
-    """Return the state after a step of EM on all rows, and what is kept of them, by a pass over them.
+    """Return the state to which the statistics of all rows lead, and what is kept of them, by a pass over them.
 
-    `parts` are the old rows and the new ones, each with the share of its weights that counts. The log-likelihood that
-    is kept is the lower bound that the step has raised.
+    `parts` are the old rows and the new ones, each with the share of its weights that counts. EM goes on from the pass
+    on rows that are drawn from the mixture, corrected by the difference of their statistics; if values are missing it
+    makes a single step. The log-likelihood that is kept is a lower bound.
     """
     total, base = update.total, update.base
     natural = base.natural_parameters(mixture)
     passes = (Expectation(rows, total, options.compute_dtype)((natural,))[0].scale(share) for rows, share in parts)
     statistics = reduce(add, passes)
-    state = base.maximize(mixture, statistics, total, model.floor(total))
+    em = EMOptions(options.tol, options.max_iter, model.floor(total), inference=base)
+    state = _follow(mixture, statistics, total, em)
     moments = component_moments(mixture, statistics, total)
     gained = expected_log_joint(base.natural_parameters(state), moments) - expected_log_joint(natural, moments)
     level = statistics.log_likelihood + float(gained.sum())
     return state, KeptStatistics(total, moments, level, statistics.entropy, statistics.weight_sum)
+
+
+def _follow(mixture: Mixture, statistics: Statistics, survey: Survey, em: EMOptions) -> Mixture:
+    """Return the state to which the statistics of all rows under a state lead."""
+    step = em.inference.maximize(mixture, statistics, survey, em.floor)
+    if survey.has_gaps:
+        return step
+    drawn, _ = em.inference.plug_in(mixture).sample(_DRAWN_ROWS, np.random.default_rng(0))
+    found = propose_surrogate_step(in_memory(drawn, None), survey, Trial(mixture, statistics=statistics), em, far=True)
+    return step if found is None or found.gain <= 0 else found.mixture
 
 
 def step_update(

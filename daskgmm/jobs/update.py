@@ -220,10 +220,10 @@ def _of_old(kept: KeptStatistics, config: Config) -> str:
 
 
 def _model(rows: Rows, best: Trial, update: Update, config: Config, run: FinishedRun, listen: Listener) -> Model:
-    """Return the model that EM on the new rows has led to, or with update.full_pass a step on all rows after it."""
+    """Return the model that EM on the new rows has led to, or with update.full_pass a pass over all rows after it."""
     kept = update.kept(best)
     if config.update.full_pass:
-        listen(Phase("full pass", f"a step of EM on {kept.survey.n_rows:,} old and new rows"))
+        listen(Phase("full pass", f"statistics of {kept.survey.n_rows:,} old and new rows"))
         state, kept = _step_on_all(rows, best, update, config, run)
         objective = (kept.log_likelihood + update.base.penalty(state)) / kept.weight_sum
         best = replace(best, mixture=state, history=(*best.history, objective))

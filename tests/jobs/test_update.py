@@ -260,3 +260,26 @@ def test_history_that_is_damaged_is_named(job, tmp_path):
     again = run("update", "run", "data.path=new.npy", "output.directory=damaged", "--resume").output
     assert "damaged or missing in the finished run" in again
     assert read_history(path).last.job == "update"
+
+
+def test_a_pass_over_all_rows_closes_most_of_the_gap(job):
+    """New rows whose components overlap and have other weights."""
+
+    def overlapping(n, seed, share):
+        rng = np.random.default_rng(seed)
+        return rng.normal(size=(n, 2)) + np.where(rng.random(n)[:, None] < share, 0.0, [2.5, 0.0])
+
+    old, new = overlapping(8_000, 0, 0.5), overlapping(2_000, 1, 0.8)
+    np.save("half.npy", old)
+    np.save("most.npy", new)
+    run("fit", "job.yaml", "data.path=half.npy", "output.directory=half", "output.report=false", "output.labels=false")
+    every = np.concatenate([old, new])
+    refit = GaussianMixture(2, tol=1e-10, random_state=0).fit(every).score(every)
+    gaps = []
+    for name in ("false", "true"):
+        overrides = ("data.path=most.npy", f"update.full_pass={name}", f"output.directory=closed-{name}")
+        config = load_config("half/config.yaml", overrides)
+        gaps.append(
+            refit - GaussianMixture.from_model(update(config, finished_run("half", load_model("half")))).score(every)
+        )
+    assert -1e-9 < gaps[1] < gaps[0] / 5
