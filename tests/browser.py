@@ -11,6 +11,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,13 @@ def why_not() -> str | None:
     except ImportError:
         return "no websocket-client"
     return None if shutil.which("chromium") else "no chromium"
+
+
+def axe() -> str | None:
+    """Return the text of axe-core, which looks for what hinders people; None if it is not installed."""
+    spec = find_spec("axe_playwright_python")
+    places = [] if spec is None else list(spec.submodule_search_locations or ())
+    return Path(places[0], "axe.min.js").read_text() if places else None
 
 
 @dataclass
@@ -85,6 +93,19 @@ class Browser:
         """Return the addresses that were asked for, those within the page itself left out."""
         asked = [one["request"]["url"] for one in self.events("Network.requestWillBeSent")]
         return [url for url in asked if not url.startswith("data:")]
+
+    def print_preview(self, width: int) -> None:
+        """Show the page as it is printed on a sheet of that width, in pixels of which an inch has 96."""
+        size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+        self.call("Emulation.setEmulatedMedia", media="print")
+
+    def hindrances(self, axe_core: str) -> list[str]:
+        """Return what axe-core finds on the page against WCAG 2.1 AA and best practice."""
+        self.value(f"{axe_core}; 0")
+        tags = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']"
+        found = self.value(f"axe.run(document, {{runOnly: {tags}}}).then(one => JSON.stringify(one.violations))")
+        return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in json.loads(found)]
 
     def screenshot(self, path: Path, height: int | None = None) -> None:
         """Write the page as PNG, the whole of it or its upper part."""

@@ -66,11 +66,12 @@ def _map(story: Story) -> Picture:
 
 def _mean_colours(story: Story) -> tuple[str, ...]:
     """Return the mean colour of each component as #rrggbb, as the segmentation has it; none if bands are not 1 or 3."""
-    bands = story.mixture.n_features
+    means = story.model.marginals.means
+    bands = means.shape[1]
     if bands not in (1, 3):
         return ()
     bits = 8 * np.dtype(story.record.beginning.dtype).itemsize
-    levels = np.clip(np.rint(story.mixture.means), 0, 2**bits - 1).astype(np.int64) >> (bits - 8)
+    levels = np.clip(np.rint(means), 0, 2**bits - 1).astype(np.int64) >> (bits - 8)
     return tuple("#" + "".join(f"{level:02x}" for level in row) for row in np.broadcast_to(levels, (len(levels), 3)))
 
 
