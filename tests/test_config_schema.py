@@ -87,7 +87,7 @@ OPTIONS = {  # section.option: right values, wrong ones
         "n_finalists": COUNT,
         "random_state": COUNT_OR_0,
         "start": TEXT_OR_NULL,
-        "dtype": (["auto", "float32"], ["float16", None]),
+        "dtype": (["float64", "float32"], ["auto", "float16", None]),
         "inference": (["em", "map", "variational"], ["x", None]),
     },
     "compute": {

@@ -76,7 +76,7 @@ CONSTRAINTS: dict[str, Any] = {  # of parameters that all estimators have
     "sample_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "n_finalists": [Interval(Integral, 1, None, closed="left")],
     "missing": [StrOptions({"error", "marginal"})],
-    "dtype": [StrOptions({"auto", "float64", "float32"})],
+    "dtype": [StrOptions({"float64", "float32"})],
     "persist": ["boolean", StrOptions({"auto"})],
     "dim": [str, None],
     "random_state": ["random_state"],
@@ -420,7 +420,7 @@ class MixtureEstimator(
 def warn_unless_converged(*, converged: bool) -> None:
     """Warn the caller of `fit` if EM did not converge."""
     if not converged:
-        warnings.warn(_NOT_CONVERGED, ConvergenceWarning, stacklevel=3)
+        warnings.warn(_NOT_CONVERGED, ConvergenceWarning, stacklevel=5)  # through the two decorators of `fit`
 
 
 def _storage() -> Any:

@@ -28,6 +28,7 @@ from .base import (
     SampleSize,
     warn_unless_converged,
 )
+from .messages import names_parameters
 from .parameters import copy_fitted, fitted_options, parameters_of
 from .posterior import set_posterior
 from .sklearn_internals import Interval, StrOptions, fit_context
@@ -150,7 +151,7 @@ class BayesianGaussianMixture(UpdateMixin):
         sample_size: SampleSize = "auto",
         n_finalists: int = 1,
         missing: Missing = "error",
-        dtype: ComputeDtype = "auto",
+        dtype: ComputeDtype = "float64",
         persist: Persist = "auto",
         dim: str | None = None,
         random_state: Any = None,
@@ -184,6 +185,7 @@ class BayesianGaussianMixture(UpdateMixin):
         self.verbose_interval = verbose_interval
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # scikit-learn is not typed
+    @names_parameters
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Fit the posterior to rows X (n, d), or an array (..., d), with weights (n,) or (...,); return self.
 

@@ -33,6 +33,7 @@ from .base import (
     SampleSize,
     warn_unless_converged,
 )
+from .messages import names_parameters
 from .parameters import FactorsMixin, copy_fitted, fitted_options, parameters_of, with_factors
 from .sklearn_internals import Interval, StrOptions, fit_context
 from .update import UpdateMixin
@@ -121,8 +122,8 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
         counts by the density of what it has, under the assumption that values are missing at random (Ghahramani and
         Jordan 1994). So do NumPy's masked values and pandas' NA. A row without any value has the log-density 0 and the
         label -2; infinite values are refused.
-    dtype : {"auto", "float64", "float32"}, default "auto"
-        Precision of the products in the kernel; "auto" is float64. Sums are always float64.
+    dtype : {"float64", "float32"}, default "float64"
+        Precision of the products in the kernel. Sums are always float64.
     persist : bool or "auto", default "auto"
         Keep lazy rows in memory between passes; "auto" does if they take at most half of the available memory. Other
         rows are read again, ahead of each pass; the setting `daskgmm.compute.read_ahead` of Dask's configuration says
@@ -250,7 +251,7 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
         sample_size: SampleSize = "auto",
         n_finalists: int = 1,
         missing: Missing = "error",
-        dtype: ComputeDtype = "auto",
+        dtype: ComputeDtype = "float64",
         persist: Persist = "auto",
         dim: str | None = None,
         random_state: Any = None,
@@ -291,6 +292,7 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
         self.reduce = reduce
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # scikit-learn is not typed
+    @names_parameters
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Fit the mixture to rows X (n, d), or an array (..., d), with weights (n,) or (...,); return self.
 

@@ -35,6 +35,7 @@ from .bayesian_mixture import BayesianGaussianMixture, parameters_of_prior
 from .gaussian_mixture import GaussianMixture
 from .labels import read_labels
 from .merged_components import MergedComponents
+from .messages import names_parameters
 from .progress import sweep_listener
 from .sklearn_internals import Interval, StrOptions, fit_context
 from .summary import ModelTable
@@ -97,8 +98,8 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         Number of restarts of each candidate that continue from the sample on all rows.
     missing : {"error", "marginal"}, default "error"
         Whether NaN is refused or is a missing value, which is integrated out.
-    dtype : {"auto", "float64", "float32"}, default "auto"
-        Precision of the products in the kernel; "auto" is float64. Sums are always float64.
+    dtype : {"float64", "float32"}, default "float64"
+        Precision of the products in the kernel. Sums are always float64.
     persist : bool or "auto", default "auto"
         Keep lazy rows in memory between passes; "auto" does if they take at most half of the available memory.
     dim : str, default None
@@ -195,7 +196,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         sample_size: SampleSize = "auto",
         n_finalists: int = 1,
         missing: Missing = "error",
-        dtype: ComputeDtype = "auto",
+        dtype: ComputeDtype = "float64",
         persist: Persist = "auto",
         dim: str | None = None,
         random_state: Any = None,
@@ -227,6 +228,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         self.reduce = reduce
 
     @fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator] # as above
+    @names_parameters
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixtureSelector:
         """Fit all candidates to rows X (n, d), or an array (..., d), with weights (n,) or (...,); return self.
 

@@ -23,6 +23,7 @@ from ..fitting.update import (
 )
 from .base import MixtureEstimator
 from .labels import read_labels
+from .messages import names_parameters
 from .validation import check_warm_start
 
 _STEPWISE = "stopped after a step of stepwise EM: its figures are those of the last batch, for all rows"
@@ -33,6 +34,7 @@ class UpdateMixin(MixtureEstimator):
 
     drift_: Drift
 
+    @names_parameters
     def update(self, X: Any, sample_weight: Any = None, *, forget: float = 1.0) -> Self:
         """Go on with new rows X (n, d), which alone are read; return self.
 
@@ -53,6 +55,7 @@ class UpdateMixin(MixtureEstimator):
             self.drift_ = measure_drift(held, old, self._mixture(), kept.mean_log_likelihood)
         return self
 
+    @names_parameters
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Take a step of stepwise EM on a batch of rows X (n, d), read once; return self.
 

@@ -112,6 +112,6 @@ def _restarts(fit: Fit, given: Given, listen: Listener) -> RestartResults:
 
 def run_em(fit: Fit, state: State, keep: Callable[[State], None]) -> State:
     """Run EM on all rows from a state until every trial has stopped; `keep` gets the state after each pass."""
-    expect = Expectation(fit.rows, fit.survey, fit.options.compute_dtype, fit.labelled, fit.gappy)
+    expect = Expectation(fit.rows, fit.survey, fit.options.dtype, fit.labelled, fit.gappy)
     suggest = suggest_from(fit.sample, fit.survey, fit.em) if fit.labelled is None else no_suggestion
     return iterate(state, expect, fit.em, keep, suggest)

@@ -76,7 +76,7 @@ def finish_sweep(
     survey, n_sample = sweep.survey, min(wanted.n_sample(rows.n_features), sweep.survey.n_rows)
     options = wanted.select.sweep(wanted.fit, wanted.model, survey, n_sample)
     dealing = FoldSplit(wanted.select.n_folds, wanted.seed)
-    expect = SweepExpectation(rows, survey, dealing, wanted.fit.compute_dtype, wanted.select.batch_bytes)
+    expect = SweepExpectation(rows, survey, dealing, wanted.fit.dtype, wanted.select.batch_bytes)
     listen(Phase("fit", f"EM of {len(sweep.candidates)} candidates on all {survey.n_rows:,} rows"))
     event_of = sweep_events(sweep, options, survey.n_rows)
 

@@ -75,7 +75,7 @@ def run_update(
     """Run EM on the new rows until it has converged, from a state on the way if one is given."""
     floor = model.floor(update.total)
     em = EMOptions(options.tol, options.max_iter, floor, accelerate=True, inference=update.inference)
-    expect = Expectation(rows, update.survey, options.compute_dtype)
+    expect = Expectation(rows, update.survey, options.dtype)
     return iterate(state or initial_update(update), expect, em, keep)
 
 
@@ -100,7 +100,7 @@ def step_on_all(
     """
     total, base = update.total, update.base
     natural = base.natural_parameters(mixture)
-    passes = (Expectation(rows, total, options.compute_dtype)((natural,))[0].scale(share) for rows, share in parts)
+    passes = (Expectation(rows, total, options.dtype)((natural,))[0].scale(share) for rows, share in parts)
     statistics = reduce(add, passes)
     em = EMOptions(options.tol, options.max_iter, model.floor(total), inference=base)
     state = _follow(mixture, statistics, total, em)
@@ -127,7 +127,7 @@ def step_update(
     inference of which it is the state.
     """
     update = prepare_update(rows, mixture, kept, model, options, 1.0)
-    expect = Expectation(rows, update.survey, options.compute_dtype)
+    expect = Expectation(rows, update.survey, options.dtype)
     (statistics,) = expect((update.base.natural_parameters(mixture),))
     moments = blend(kept.moments, component_moments(mixture, statistics, update.survey), kept.n_batches)
     state = update.base.estimate(mixture, moments, model.floor(update.total))

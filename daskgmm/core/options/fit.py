@@ -21,7 +21,7 @@ from ..mixture.noise import Noise
 from .prior import InferenceName, Prior, inference_of
 from .reduce import Reduce
 
-ComputeDtype = Literal["auto", "float64", "float32"]
+ComputeDtype = Literal["float64", "float32"]
 
 
 @dataclass(frozen=True)
@@ -173,15 +173,10 @@ class FitOptions:
     """Seed of the sample and the restarts; the same seed, data and chunks give the same model bit for bit."""
     start: str | None = None
     """Run directory whose model EM starts from, in place of restarts on the sample; or the path of a model.zarr."""
-    dtype: ComputeDtype = "auto"
-    """Precision of the products in the kernel; sums are float64 in any case. auto is float64."""
+    dtype: ComputeDtype = "float64"
+    """Precision of the products in the kernel; sums are float64 in any case."""
     inference: InferenceName = "em"
     """em: the most likely parameters; map: the mode of their posterior; variational: the posterior itself."""
-
-    @property
-    def compute_dtype(self) -> str:
-        """The NumPy name of the precision of the products."""
-        return "float64" if self.dtype == "auto" else self.dtype
 
     def em(self, model: ModelOptions, survey: Survey, *, accelerate: bool = True) -> EMOptions:
         """Return the options of the EM loop over rows of this survey."""
