@@ -44,8 +44,6 @@ def test_overrides_win_and_keep_their_types():
         ("data: {path: x, pth: y}", (), "unknown key data.pth, did you mean path?"),
         (MINIMAL + "\nn_components: 3", (), "unknown key n_components, did you mean model.n_components?"),
         (MINIMAL, ("model.tol=1",), "unknown key model.tol, did you mean fit.tol?"),
-        (MINIMAL, ("output.clusters=auto", "model.noise=true"), "clusters of components have no place for noise"),
-        (MINIMAL, ("output.clusters=2", "select.noise=[false, true]"), "have no place for noise"),
         (MINIMAL + "\nmodle: {}", (), "unknown key modle, did you mean model?"),
         (MINIMAL, ("model.n_component=3",), "unknown key model.n_component, did you mean n_components?"),
         (MINIMAL, ("cluster.n_wrkers=3",), "unknown key cluster.n_wrkers, did you mean n_workers?"),
