@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chndtr
@@ -27,8 +29,7 @@ def densest_place(white: Array) -> NDArray[np.bool_] | None:
         return None
     places = white[:: max(n // _PLACES, 1)]
     squares = (places**2).sum(axis=1)[:, None] - 2 * places @ white.T + (white**2).sum(axis=1)
-    ranks = [count - 1 for count in counts]
-    radii = np.partition(np.maximum(squares, 0.0), ranks, axis=1)[:, ranks]
+    radii = _radii(np.maximum(squares, 0.0), counts)
     near, shares = _dense(radii, places), np.array(counts) / n
     lengths = (places[near] ** 2).sum(axis=2)
     expected = np.clip(chndtr(np.take_along_axis(radii, near, axis=0), d, lengths), 1e-300, 1 - 1e-12)
@@ -40,6 +41,15 @@ def densest_place(white: Array) -> NDArray[np.bool_] | None:
     place = near[best, size]
     inside: NDArray[np.bool_] = squares[place] <= radii[place, size]
     return inside if not inside.all() else None
+
+
+def _radii(squares: Array, counts: Sequence[int]) -> Array:
+    """Return the squares (m, sizes) of the radii of balls that hold so many rows; squares (m, n), counts ascending."""
+    radii: list[Array] = []
+    for count in reversed(counts):  # each of the part of the one before: a partition by several ranks takes longer
+        squares = np.partition(squares, count - 1, axis=1)[:, :count]
+        radii.insert(0, squares[:, -1])
+    return np.stack(radii, axis=1)
 
 
 def _dense(radii: Array, places: Array) -> NDArray[np.intp]:
