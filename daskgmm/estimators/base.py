@@ -213,6 +213,17 @@ class MixtureEstimator(
         """Return the fit and its components as a table, which `print` and notebooks show."""
         return ModelTable(self._model())
 
+    def report(self, X: Any, path: str | Path, *, sample_weight: Any = None, n_rows: int = 10_000) -> None:
+        """Write a report of the fit as one HTML page to `path`; a file that is there is replaced.
+
+        X are the rows of the fit, or others. One pass over them draws the n_rows that the figures show; what is said of
+        the fit itself is that of `fit`.
+        """
+        if n_rows < 1:
+            raise ValueError(f"Invalid value for 'n_rows': {n_rows}. A report shows one row or more.")
+        page = import_module("daskgmm.estimators.report").draw_report(self, X, sample_weight, n_rows)
+        Path(path).write_text(page, encoding="utf-8")
+
     def _model(self) -> Model:
         """Return the fitted model; raise DataError if nothing is known of its fit."""
         check_is_fitted(self)

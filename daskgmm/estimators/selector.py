@@ -289,6 +289,10 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         """Return the best candidate's fit and components as a table."""
         return self._best().summary()
 
+    def report(self, X: Any, path: Any, *, sample_weight: Any = None, n_rows: int = 10_000) -> None:
+        """Write a report of the best candidate's fit, as `GaussianMixture.report` does."""
+        self._best().report(X, path, sample_weight=sample_weight, n_rows=n_rows)
+
     def merge_components(self, X: Any, n_clusters: int | None = None, sample_weight: Any = None) -> MergedComponents:
         """Return clusters of the components of the best candidate, as `GaussianMixture.merge_components` does."""
         return self._best().merge_components(X, n_clusters, sample_weight=sample_weight)

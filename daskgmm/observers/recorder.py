@@ -51,7 +51,7 @@ def beginning_of(
         chunk=tuple(max(sizes) for sizes in rows.array.chunks),
         n_chunks=len(rows.block_sizes),
         n_rows=survey.n_rows,
-        fingerprint=_fingerprint(rows, survey),
+        fingerprint=fingerprint(rows, survey),
         minimum=survey.minimum,
         maximum=survey.maximum,
         rows=kept,
@@ -88,12 +88,17 @@ def mend_record(rows: Rows, source: Source, config: Config, work: Unfinished, li
         save_beginning(beginning_of(rows, source, survey, sample, RestartResults((), ()), config), path)
 
 
-def _fingerprint(rows: Rows, survey: Survey) -> str:
+def fingerprint(rows: Rows, survey: Survey) -> str:
     """Return a short name of the data: equal for equal shapes, types, chunks and bits of their survey."""
     digest = sha256(repr((rows.array.shape, str(rows.array.dtype), rows.array.chunks)).encode())
     for values in (survey.mean, survey.scatter, survey.minimum, survey.maximum, np.array([survey.weight_sum])):
         digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
     return digest.hexdigest()[:16]
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that compute."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
 
 
 class Recorder:
@@ -136,7 +141,7 @@ class Recorder:
             place=self._place,
             started=self._started.isoformat(timespec="seconds"),
             labelled=self._labelled,
-            versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+            versions=package_versions(),
         )
 
     def complete(self, path: Path) -> None:

@@ -115,10 +115,11 @@ def _rows_seen(story: Story) -> str:
 
 
 def _course(story: Story) -> str:
-    summary, seconds = story.model.summary, sum(span.seconds for span in story.record.course.spans)
+    summary, spans = story.model.summary, story.record.course.spans
     passes = f"{counted(summary.n_iter + 1, 'pass')} over all rows"
     how = "EM converged" if summary.converged else "EM stopped before it converged,"
-    return f"{how} after {passes}; the whole job took {duration(seconds)}."
+    time = f"; the whole job took {duration(sum(span.seconds for span in spans))}" if spans else ""
+    return f"{how} after {passes}{time}."
 
 
 def warnings(story: Story) -> list[tuple[str, str]]:

@@ -58,6 +58,7 @@ def contents(story: Story) -> dict[str, Any]:
         "facts": _facts(story),
         "configuration": story.configuration,
         "notes": _notes(story),
+        "of_run": story.of_run,
     }
 
 
@@ -93,7 +94,6 @@ _WIDE = (pairs,)
 
 def _tiles(story: Story) -> list[tuple[str, str]]:
     summary = story.model.summary
-    seconds = sum(span.seconds for span in story.record.course.spans)
     sure = share_of_sure(story)
     tiles = [
         ("log-likelihood / row", f"{summary.log_likelihood:.4f}"),
@@ -102,9 +102,17 @@ def _tiles(story: Story) -> list[tuple[str, str]]:
         *([] if sure is None else [("certain labels", f"{100 * sure:.0f} %")]),
         *_of_posterior(story),
         ("passes over all rows", str(summary.n_iter + 1)),
-        ("time", duration(seconds).replace(" seconds", " s").replace(" minutes", " min").replace(" hours", " h")),
+        *_of_time(story),
     ]
     return [(name, signed(value)) for name, value in tiles]
+
+
+def _of_time(story: Story) -> list[tuple[str, str]]:
+    """Return the tile of the whole job's time, if it is known."""
+    spans = story.record.course.spans
+    words = duration(sum(span.seconds for span in spans))
+    short = words.replace(" seconds", " s").replace(" minutes", " min").replace(" hours", " h")
+    return [("time", short)] if spans else []
 
 
 def _of_posterior(story: Story) -> list[tuple[str, str]]:
@@ -159,9 +167,9 @@ def _facts(story: Story) -> list[tuple[str, str]]:
             signed(", ".join(f"{one:,.3f}" for one in (found.aic, found.aicc, found.bic, found.icl))),
         ),
         ("stopped", found.stop_reason),
-        ("seed", str(story.seed)),
-        ("began", course.started),
-        ("computed on", course.place),
+        *([] if story.seed is None else [("seed", str(story.seed))]),
+        ("began" if story.of_run else "drawn", course.started),
+        *([("computed on", course.place)] if course.place else []),
         ("versions", ", ".join(f"{name} {one}" for name, one in course.versions.items())),
     ]
 

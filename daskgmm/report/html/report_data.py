@@ -41,12 +41,13 @@ class Story:
     model: Model
     record: Record
     configuration: str  # YAML
-    seed: int
+    seed: int | None  # None if it was none that can be given again
     picture: bytes | None = None  # PNG: an image beside its segmentation
     labels: NDArray[np.integer] | None = None  # (height, width) of an image or of a slice of a grid, thinned out
     labels_of: str = ""  # what of the grid they are
     selection: Selection | None = None  # of a sweep
     clusters: Clusters | None = None  # of components that were merged
+    of_run: bool = True  # of a run directory, and not of an estimator in memory
     history: tuple[tuple[str, int, Drift], ...] = ()  # path, number and drift of the new rows of each update
 
     @property

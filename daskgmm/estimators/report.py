@@ -1,0 +1,60 @@
+"""A report of a fitted estimator: the page that a job writes, from rows that are given again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from ..chunked.data_summary import first_rows, survey_and_sample
+from ..chunked.projection import project_rows
+from ..core.em.fitted_model import Model
+from ..observers.recorder import fingerprint, package_versions
+from ..provenance import DataInfo, Record, RunInfo, TrialHistory
+from ..report.html.page import page
+from ..report.html.report_data import Story
+
+
+def draw_report(estimator: Any, X: Any, sample_weight: Any, n_rows: int) -> str:
+    """Return the report of an estimator's fit as HTML, with at most n_rows of the rows X; one pass over them."""
+    model: Model = estimator._model()
+    rows = estimator._input(X, reset=False).rows(sample_weight, missing=estimator._fills_gaps)
+    grid = rows.grid
+    if model.projection is not None:
+        rows = project_rows(rows, model.projection)
+    survey, sample = survey_and_sample(rows, n_rows, seed=0, resolution=0.0)
+    kept, weights = first_rows(sample, n_rows)
+    info = DataInfo(
+        description=f"{type(X).__module__.partition('.')[0]}.{type(X).__name__}",
+        grid=grid,
+        dtype=str(rows.array.dtype),
+        chunk=tuple(max(sizes) for sizes in rows.array.chunks),
+        n_chunks=len(rows.block_sizes),
+        n_rows=survey.n_rows,
+        fingerprint=fingerprint(rows, survey),
+        minimum=survey.minimum,
+        maximum=survey.maximum,
+        rows=np.asarray(kept),
+        row_weights=weights,
+        curves=(),
+    )
+    return page(
+        Story(model, Record(info, _course(estimator)), _configuration(estimator), _seed(estimator), of_run=False)
+    )
+
+
+def _course(estimator: Any) -> RunInfo:
+    """Return what an estimator knows of its fit: its log-likelihoods."""
+    curve = TrialHistory("rows", tuple(estimator.lower_bounds_), chosen=True)
+    drawn = datetime.now(UTC).isoformat(timespec="seconds")
+    return RunInfo((curve,), (), (), (), "", drawn, package_versions())
+
+
+def _configuration(estimator: Any) -> str:
+    return "".join(f"{name}: {value!r}\n" for name, value in sorted(estimator.get_params().items()))
+
+
+def _seed(estimator: Any) -> int | None:
+    return int(estimator.random_state) if isinstance(estimator.random_state, Integral) else None
