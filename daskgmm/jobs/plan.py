@@ -174,4 +174,4 @@ def _sample_bytes(config: Config, rows: Rows, n_sample: int, mixtures: int) -> i
     n_moving = n_moved_restarts(n_restarts, config.fit.n_finalists, n_sample)
     drawn = _DRAWN_COPIES * n_sample * rows.n_features * int(rows.array.dtype.itemsize)
     points = first_stage_rows(n_sample) * (_POINT_COPIES * rows.n_features + _DISTANCES) * 8
-    return drawn + max(n_restarts * (points + mixtures), n_moving * (_MOVING * n_sample + mixtures))
+    return drawn + max(n_restarts * (points + mixtures), _MOVING * n_sample + n_moving * mixtures)
