@@ -270,16 +270,24 @@ def test_a_pass_over_all_rows_closes_most_of_the_gap(job):
         return rng.normal(size=(n, 2)) + np.where(rng.random(n)[:, None] < share, 0.0, [2.5, 0.0])
 
     old, new = overlapping(8_000, 0, 0.5), overlapping(2_000, 1, 0.8)
-    np.save("half.npy", old)
+    np.save("evenly.npy", old)
     np.save("most.npy", new)
-    run("fit", "job.yaml", "data.path=half.npy", "output.directory=half", "output.report=false", "output.labels=false")
+    run(
+        "fit",
+        "job.yaml",
+        "data.path=evenly.npy",
+        "output.directory=evenly",
+        "output.report=false",
+        "output.labels=false",
+    )
     every = np.concatenate([old, new])
     refit = GaussianMixture(2, tol=1e-10, random_state=0).fit(every).score(every)
     gaps = []
     for name in ("false", "true"):
         overrides = ("data.path=most.npy", f"update.full_pass={name}", f"output.directory=closed-{name}")
-        config = load_config("half/config.yaml", overrides)
+        config = load_config("evenly/config.yaml", overrides)
         gaps.append(
-            refit - GaussianMixture.from_model(update(config, finished_run("half", load_model("half")))).score(every)
+            refit
+            - GaussianMixture.from_model(update(config, finished_run("evenly", load_model("evenly")))).score(every)
         )
     assert -1e-9 < gaps[1] < gaps[0] / 5
