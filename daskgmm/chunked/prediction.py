@@ -18,15 +18,44 @@ from ..core.arrays.naming import NotFiniteError, name_row
 from ..core.arrays.types import Array
 from ..core.kernels.natural_parameters import Coefficients, prepare_prediction
 from ..core.mixture.mixture import Mixture
+from ..core.scoring.drift import DensityMoments
 from ..core.scoring.imputation import impute
 from ..core.scoring.merging import cluster_probabilities
-from ..core.scoring.prediction import Prediction, Wanted, predict
+from ..core.scoring.prediction import LEFT_OUT, Prediction, Wanted, predict
 from ..core.scoring.quantile_sketch import Counts
 from ..errors import DataError
 from .map_reduce import compute, map_reduce, out_of_slot
 from .rows import Region, Rows, align, place_in
 
 Write = Callable[[Region, Prediction], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What is counted of scored rows; it adds up by `+`."""
+
+    counts: NDArray[np.int64]  # (k,), of the rows that are labelled each component
+    n_rows: int  # that are not left out
+    density: DensityMoments  # of their log-densities, if these are wanted, each row counted once
+
+    @classmethod
+    def nothing(cls, n_components: int) -> Scored:
+        """Return what is counted of no row."""
+        return cls(np.zeros(n_components, np.int64), 0, DensityMoments())
+
+    @classmethod
+    def of(cls, prediction: Prediction, n_components: int) -> Scored:
+        """Return what is counted of a prediction; rows that are left out are not."""
+        labels, density = prediction.labels, prediction.log_density
+        counts = np.bincount(labels[labels >= 0], minlength=n_components)
+        present = labels != LEFT_OUT
+        n_rows = int(np.count_nonzero(present))
+        if density is None:
+            return cls(counts, n_rows, DensityMoments())
+        return cls(counts, n_rows, DensityMoments.of(np.asarray(density, np.float64)[present], np.ones(n_rows)))
+
+    def __add__(self, other: Scored) -> Scored:
+        return Scored(self.counts + other.counts, self.n_rows + other.n_rows, self.density + other.density)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +83,8 @@ def predict_to(
     write: Write,
     strip: int | None = None,
     done: Callable[[Region], bool] = lambda region: False,
-) -> NDArray[np.int64]:
-    """Score all rows, calling write(region of the grid, prediction) in tasks; return the label counts.
+) -> Scored:
+    """Score all rows, calling write(region of the grid, prediction) in tasks; return what was counted.
 
     A region is a strip of a block, a whole one where `strip` is None. Blocks whose strips are all `done` are neither
     read nor counted. Rows of weight 0 are absent. `write` must bear being pickled, and being called again for a region
@@ -66,9 +95,9 @@ def predict_to(
     regions = dict(enumerate(rows.regions))
     todo = {number: region for number, region in regions.items() if not all(map(done, scoring.strips(region)))}
     if not todo:
-        return np.zeros(mixture.n_components, np.int64)
-    counts: NDArray[np.int64] = compute_pass(rows, map_reduce(rows, _predict_chunk, _add, scoring, todo, "predict"))
-    return counts
+        return Scored.nothing(mixture.n_components)
+    scored: Scored = compute_pass(rows, map_reduce(rows, _predict_chunk, _add, scoring, todo, "predict"))
+    return scored
 
 
 def compute_pass(rows: Rows, reduced: Delayed) -> Any:
@@ -86,10 +115,8 @@ def check_features(n_features: int, mixture: Mixture) -> None:
         raise DataError(f"the data have {n_features} features, but the model was fitted on {mixture.n_features}")
 
 
-def _predict_chunk(
-    block: NDArray[Any], weights: NDArray[Any] | None, scoring: Scoring, region: Region
-) -> NDArray[np.int64]:
-    counts, at = np.zeros(scoring.n_components, np.int64), 0
+def _predict_chunk(block: NDArray[Any], weights: NDArray[Any] | None, scoring: Scoring, region: Region) -> Scored:
+    scored, at = Scored.nothing(scoring.n_components), 0
     for strip in scoring.strips(region):
         own = slice(at, at + prod(one.stop - one.start for one in strip))
         prediction = predict(
@@ -101,9 +128,9 @@ def _predict_chunk(
             lambda row, strip=strip: place_in(strip, row),  # type: ignore[misc]
         )
         out_of_slot(scoring.write, strip, prediction)
-        counts += np.bincount(prediction.labels[prediction.labels >= 0], minlength=scoring.n_components)
+        scored += Scored.of(prediction, scoring.n_components)
         at = own.stop
-    return counts
+    return scored
 
 
 def log_density_counts(rows: Rows, mixture: Mixture) -> Counts:

@@ -184,7 +184,7 @@ def predict(
             merged = with_clusters(model, clusters, rows, config.output, tell)
             results = results_of(rows, source, model, config, merged)
             with directory.predicting(config.to_yaml(), results.plan, resume, overwrite) as work:
-                write_results(results, model, work, tell)
+                write_results(results, model, work, tell, of_new_rows=True)
         tell(Finished(config.output.directory, {}))
 
 

@@ -18,6 +18,7 @@ from ..core.scoring.merging import Clusters, check_n_clusters
 from ..events import Labelled, Listener, Notice, Phase
 from ..filesystem.location import writing
 from ..observers.recorder import Recorder
+from ..report.new_rows import new_row_lines
 from ..report.segmentation import write_segmentation
 from ..sources import Source
 from ..storage.formats.clusters import write_clusters
@@ -101,16 +102,24 @@ def with_clusters(
     return Clusters(tree, n_clusters)
 
 
-def write_results(results: Results, model: Model, work: Unfinished, listen: Listener) -> None:
-    """Write the wanted results of all rows, and for an image its segmentation beside the original."""
+def write_results(
+    results: Results, model: Model, work: Unfinished, listen: Listener, *, of_new_rows: bool = False
+) -> None:
+    """Write the wanted results of all rows, and for an image its segmentation beside the original.
+
+    Of new rows it is reported how they compare with those of the fit.
+    """
     rows, source, kinds = results.rows, results.source, results.kinds
     if not kinds.specs:
         return
     listen(Phase("predict", f"labels and densities of {rows.n_rows:,} rows"))
     work = work.for_results(results.plan, RESULTS, listen)
-    counts = predict_to(rows, model.mixture, kinds.wanted, results.writer(work), results.strip, work.is_done)
+    scored = predict_to(rows, model.mixture, kinds.wanted, results.writer(work), results.strip, work.is_done)
     if not work.going_on:  # else rows that were labelled before are not among them
-        _report_labels(counts, listen)
+        _report_labels(scored.counts, listen)
+        if of_new_rows:
+            for line in new_row_lines(scored.counts.tolist(), scored.n_rows, scored.density, model):
+                listen(Notice(line))
     if source.is_image and kinds.labels:
         pixels, labels = source.array[(slice(None),) * 3], read_result(work.path, "labels")
         with writing(work.path):

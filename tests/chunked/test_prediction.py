@@ -51,7 +51,7 @@ def test_results_of_grids_equal_the_oracles_cell_by_cell(covariance_type, grid, 
     flat, mixture = example(covariance_type, grid)
     resp, log_prob = oracles.e_step(flat, mixture)
     write = Writer(grid, 3)
-    counts = predict_to(Rows(da.from_array(flat.reshape(*grid, 2), chunks=(*chunks, 2))), mixture, ALL, write)
+    counts = predict_to(Rows(da.from_array(flat.reshape(*grid, 2), chunks=(*chunks, 2))), mixture, ALL, write).counts
     assert (write.times == 1).all()
     np.testing.assert_array_equal(write.labels.ravel(), resp.argmax(axis=1))
     np.testing.assert_allclose(write.probabilities.reshape(-1, 3), resp.astype(float), rtol=1e-10, atol=1e-30)
@@ -71,7 +71,7 @@ def test_a_component_without_rows_is_counted_as_zero():
     flat, mixture = example("diag", (20,))
     away = np.array([[0, 0], [0, 0], [1e6, 0]])
     far = Mixture("diag", mixture.weights, mixture.means + away, mixture.covariances)
-    counts = predict_to(Rows.of_memory(flat), far, Wanted(), lambda region, prediction: None)
+    counts = predict_to(Rows.of_memory(flat), far, Wanted(), lambda region, prediction: None).counts
     assert counts.shape == (3,)
     assert counts[2] == 0
     assert counts.sum() == 20
@@ -81,7 +81,7 @@ def test_chunks_without_rows_do_no_harm():
     flat, mixture = example("full", (20,))
     write = Writer((20,), 3)
     rows = Rows(da.from_array(flat, chunks=((0, 8, 0, 12, 0), 2)))
-    counts = predict_to(rows, mixture, ALL, write)
+    counts = predict_to(rows, mixture, ALL, write).counts
     assert counts.sum() == 20
     np.testing.assert_array_equal(write.labels, oracles.e_step(flat, mixture)[0].argmax(axis=1))
 
@@ -149,7 +149,7 @@ def test_strips_of_blocks_are_written_in_their_places():
         write(region, prediction)
 
     rows = Rows(da.from_array(flat.reshape(6, 10, 2), chunks=(4, 10, 2)))
-    counts = predict_to(rows, mixture, ALL, noting, strip=2)
+    counts = predict_to(rows, mixture, ALL, noting, strip=2).counts
     assert sorted((one.start, one.stop) for one, _ in regions) == [(0, 2), (2, 4), (4, 6)]
     np.testing.assert_array_equal(write.labels.ravel(), resp.argmax(axis=1))
     assert counts.sum() == 60
@@ -165,7 +165,7 @@ def test_blocks_that_are_done_are_not_even_read():
 
     array = da.from_array(flat, chunks=(5, 2)).map_blocks(reading, meta=np.empty((0, 2)))
     write = Writer((20,), 3)
-    counts = predict_to(Rows(array), mixture, Wanted(), write, done=lambda region: region[0].start in {0, 10})
+    counts = predict_to(Rows(array), mixture, Wanted(), write, done=lambda region: region[0].start in {0, 10}).counts
     assert sorted(read) == [(5, 10), (15, 20)]
     np.testing.assert_array_equal(write.times, np.repeat([0, 1, 0, 1], 5))
     assert counts.sum() == 10
@@ -188,7 +188,7 @@ def test_rows_of_weight_0_are_absent_from_results_and_counts():
     row_weights[4] = 0
     write = Writer((20,), 3)
     rows = Rows(da.from_array(flat, chunks=(7, 2)), da.from_array(row_weights, chunks=7))
-    counts = predict_to(rows, mixture, ALL, write)
+    counts = predict_to(rows, mixture, ALL, write).counts
     assert write.labels[4] == -2
     assert np.isnan(write.log_density[4])
     assert counts.sum() == 19
@@ -200,3 +200,15 @@ def test_the_density_counts_are_those_of_all_rows():
     counts = log_density_counts(Rows(da.from_array(flat, chunks=(37, 2))), mixture)
     assert counts.weights.sum() == 300
     assert (log_prob.astype(float) < counts.quantile(0.1)).sum() == 30
+
+
+def test_the_mean_log_density_of_the_scored_rows_is_told_if_it_is_wanted():
+    flat, mixture = example("full", (120,))
+    rows = Rows(da.from_array(flat, chunks=(50, 2)))
+    scored = predict_to(rows, mixture, ALL, Writer((120,), 3))
+    _, log_prob = oracles.e_step(flat, mixture)
+    expected = log_prob.astype(float)
+    assert (scored.n_rows, scored.density.n_rows) == (120, 120)
+    np.testing.assert_allclose(scored.density.mean, expected.mean())
+    np.testing.assert_allclose(scored.density.standard_error, expected.std() / np.sqrt(120))
+    assert predict_to(rows, mixture, Wanted(), Writer((120,), 3)).density.n_rows == 0

@@ -139,5 +139,5 @@ def test_blocks_are_scored_while_others_are_written():
         dask.config.set({"scheduler": "threads", "num_workers": 1, READ_AHEAD: 1}),
         ready(rows, keep=False) as streamed,
     ):
-        counts = predict_to(streamed, mixture, Wanted(), lambda region, prediction: together.wait(timeout=30))
+        counts = predict_to(streamed, mixture, Wanted(), lambda region, prediction: together.wait(timeout=30)).counts
     assert counts.tolist() == [2 * N_BLOCKS]

@@ -210,9 +210,9 @@ def test_predictions_are_the_same_bits(scheduler, references, tmp_path):
     for folder in folders:
         folder.mkdir()
     with dask.config.set(scheduler="synchronous"):
-        expected = predict_to(grid(False), mixture, wanted, FileWriter(folders[0]))
+        expected = predict_to(grid(False), mixture, wanted, FileWriter(folders[0])).counts
     with scheduler():
-        counts = predict_to(grid(False), mixture, wanted, FileWriter(folders[1]))
+        counts = predict_to(grid(False), mixture, wanted, FileWriter(folders[1])).counts
     np.testing.assert_array_equal(counts, expected)
     ours, theirs = written(folders[1]), written(folders[0])
     assert ours.keys() == theirs.keys()
