@@ -10,6 +10,7 @@ import pytest
 import zarr
 
 from daskgmm.config import parse_config
+from daskgmm.errors import ConfigurationError
 from daskgmm.jobs.dry_run import describe_fit
 
 _JOB = """
@@ -98,3 +99,14 @@ def test_processes_share_the_rows_that_are_held(path):
     local = ("cluster.kind=local", "compute.persist=true")
     one, four = (said(path, *local, f"cluster.n_workers={n}") for n in (1, 4))
     assert one - four == 256 * 3 // 4
+
+
+def test_many_features_are_refused_or_advised(tmp_path):
+    path = tmp_path / "wide.npy"
+    np.lib.format.open_memmap(path, "w+", np.float32, (1000, 4096))  # a hole: takes no room
+    text = f"{{data: {{path: {path}}}, output: {{directory: {tmp_path}/run}}}}"
+    with pytest.raises(ConfigurationError, match="take low_rank with n_factors 16 .* or diag"):
+        describe_fit(parse_config(text, ["model.n_components=100000"]))
+    diagonal = ["model.covariance_type=diag"]
+    assert "fit.dtype=float32 takes about half the time" in describe_fit(parse_config(text, diagonal))
+    assert "fit.dtype=float32 takes" not in describe_fit(parse_config(text, [*diagonal, "fit.dtype=float32"]))
