@@ -105,7 +105,7 @@ def test_many_features_are_refused_or_advised(tmp_path):
     path = tmp_path / "wide.npy"
     np.lib.format.open_memmap(path, "w+", np.float32, (1000, 4096))  # a hole: takes no room
     text = f"{{data: {{path: {path}}}, output: {{directory: {tmp_path}/run}}}}"
-    with pytest.raises(ConfigurationError, match="take low_rank with n_factors 16 .* or diag"):
+    with pytest.raises(ConfigurationError, match=r"take low_rank with n_factors 16 .* or diag"):
         describe_fit(parse_config(text, ["model.n_components=100000"]))
     diagonal = ["model.covariance_type=diag"]
     assert "fit.dtype=float32 takes about half the time" in describe_fit(parse_config(text, diagonal))
