@@ -70,7 +70,7 @@ def _facts(plan: FitPlan) -> dict[str, str]:
 
 def _suggestions(plan: FitPlan) -> dict[str, str]:
     """Return the advice to compute products of many features in float32, if that is not done already."""
-    if plan.fitted.n_features < _WIDE or plan.config.fit.dtype != "auto":
+    if plan.fitted.n_features < _WIDE or plan.config.fit.dtype != "float64":
         return {}
     return {"products": "float64: with so many features fit.dtype=float32 takes about half the time; sums stay float64"}
 
