@@ -49,7 +49,7 @@ from .plan import plan_fit, rows_of
 from .report import leave_finished, report_of_fit
 from .resume import find_finished_update, read_fitted, update_plan
 from .scoring import check_clusters, options_of, write_scores
-from .seen_rows import NewRows, check_old_rows, new_rows, old_sources, seen_rows
+from .seen_rows import NewRows, absolute, check_old_rows, new_rows, old_sources, seen_rows
 from .session import opened
 
 
@@ -149,7 +149,7 @@ def check_update(config: Config, run: FinishedRun) -> None:
         raise ConfigurationError(
             f"data.labels {config.data.labels!r} is for a fit: an update takes no labels, so give data.labels=null"
         )
-    if resolve_location(config.output.directory) == resolve_location(run.path):
+    if absolute(config.output.directory) == absolute(run.path):
         raise ConfigurationError(
             f"output.directory {config.output.directory!r} is that of the run itself, which stays as it is: choose "
             "another one"
@@ -251,10 +251,11 @@ _SAME_WEIGHT = 1e-9  # relative; sums of weights round
 
 def _old_rows(config: Config, run: FinishedRun, stack: ExitStack) -> Iterator[tuple[Rows, float]]:
     """Yield the old rows that still count, ready to be read, with the share of their weights."""
+    if config.update.forget == 0:
+        return
     for seen, source in old_sources(run.history, config):
-        share = config.update.forget * seen.share
-        if share > 0:
-            yield stack.enter_context(ready(rows_of(source, config.compute).fuse(), False, source.description)), share
+        rows = stack.enter_context(ready(rows_of(source, config.compute).fuse(), False, source.description))
+        yield rows, config.update.forget * seen.share
 
 
 def report_drift(history: History | None, listen: Listener) -> None:
