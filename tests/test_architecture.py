@@ -138,3 +138,58 @@ def test_other_packages_private_attributes_are_used_by_one_module_each():
 def _is_foreign(node):
     """Return whether an attribute is not that of a value of our own, which may be named alike."""
     return not (isinstance(node.value, ast.Name) and node.value.id == "self")
+
+
+ACROSS_MODULES = {  # tests that mirror no module: what they are of
+    "chunked/test_fit": "a whole fit over chunked rows, by the functions of all rooms below",
+    "chunked/test_schedulers": "the same bits on all schedulers",
+    "clusters/kinds/test_kinds": "what all kinds of clusters have alike",
+    "core/em/test_families": "E-step, M-step and loop of each covariance family",
+    "core/init/test_families": "moves of components of each covariance family",
+    "core/kernels/test_cache": "processes that compile kernels and that load them",
+    "estimators/test_evidence": "sweeps of posteriors",
+    "estimators/test_families": "covariance families, from the estimator to the command line",
+    "estimators/test_frozen": "frozen components, from the estimator to jobs",
+    "estimators/test_low_rank": "factor analysers behind the estimator",
+    "estimators/test_missing": "missing values behind the estimator",
+    "estimators/test_noise": "the noise component, from the estimator to files",
+    "estimators/test_reduce": "mixtures of principal components behind the estimator",
+    "estimators/test_sklearn_conformance": "scikit-learn's own tests",
+    "jobs/test_damage": "damaged files of runs",
+    "jobs/test_errors": "data that give numerical trouble",
+    "jobs/test_full_disk": "stores that take no more",
+    "jobs/test_hostile": "files that a hostile hand wrote",
+    "jobs/test_inference": "priors and posteriors in jobs",
+    "jobs/test_labels": "labelled rows in jobs",
+    "jobs/test_missing": "missing values in jobs",
+    "jobs/test_real_data": "the configurations of the project on real data",
+    "jobs/test_reduce": "principal components in jobs",
+    "jobs/test_report_numbers": "numbers of a report against SciPy",
+    "jobs/test_secrets": "secrets that nothing prints or writes",
+    "jobs/test_sources": "the same rows from every kind of source",
+    "jobs/test_sweep_resume": "sweeps that are interrupted",
+    "plots/test_displays": "what all displays have alike",
+    "report/html/test_look": "pages as a browser shows them",
+    "sources/tables/test_vectors": "columns of lists in each format of tables",
+    "sources/test_feature_axis": "features along another axis in each kind of source",
+    "sources/test_folders": "folders, patterns and URLs in each kind of source",
+    "sources/test_round_trips": "what reference libraries write",
+    "storage/formats/test_results": "results in zarr and in tables, with the same contents",
+    "storage/test_remote": "runs on remote file systems",
+    "test_architecture": "imports of all modules",
+    "test_benchmarks": "the programs of tests/benchmarks",
+    "test_config_schema": "the schema beside the program",
+    "test_dependencies": "packages that are declared and imported",
+    "test_deploy": "the files of deploy/",
+    "test_documents": "commands and examples of the documents",
+    "test_faults": "the programs of tests/faults",
+    "test_types": "types of public options, as mypy reads them",
+}
+
+
+def test_tests_mirror_a_module_or_are_listed():
+    tests = Path(__file__).parent
+    files = {path.relative_to(tests).with_suffix("") for path in tests.rglob("test_*.py")}
+    modules = {module.with_suffix("") for module in MODULES}
+    others = {file.as_posix() for file in files if file.with_name(file.name.removeprefix("test_")) not in modules}
+    assert others == set(ACROSS_MODULES), "name a test file as the module that it tests, or list what it is of"
