@@ -17,8 +17,8 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from .chunked.memory import ComputeOptions
 from .clusters.kinds import ClusterOptions, Threads
-from .core.em.labelled_rows import LABELS_AND_LOW_RANK
-from .core.kernels.natural_parameters import VOLUME_AND_MISSING
+from .core.mixture.low_rank import LABELS_AND_LOW_RANK
+from .core.mixture.noise import VOLUME_AND_MISSING
 from .core.options.fit import FitOptions, ModelOptions
 from .core.options.prior import check_prior
 from .core.options.reduce import REDUCE_AND_MISSING

@@ -15,11 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 from ..chunked.memory import Persist
 from ..core.em.fitted_model import Model
 from ..core.init.starts import Given, InitParams
-from ..core.kernels.natural_parameters import VOLUME_AND_MISSING
 from ..core.mixture.covariance import STRUCTURES, CovarianceType
 from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.mixture.low_rank import FactorNoise
-from ..core.mixture.noise import Noise
+from ..core.mixture.noise import VOLUME_AND_MISSING, Noise
 from ..core.options.fit import ComputeDtype, ModelOptions
 from ..core.options.prior import InferenceName
 from ..core.options.reduce import Reduce

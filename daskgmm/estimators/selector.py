@@ -17,10 +17,10 @@ from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
 from ..core.em.update import keep_statistics
 from ..core.init.starts import InitParams
-from ..core.kernels.natural_parameters import VOLUME_AND_MISSING
 from ..core.mixture.covariance import DEFAULT_TYPES, types_of
 from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.mixture.low_rank import family_options
+from ..core.mixture.noise import VOLUME_AND_MISSING
 from ..core.options.fit import ComputeDtype, FitOptions, ModelOptions
 from ..core.options.prior import PriorOptions
 from ..core.options.select import SelectOptions

@@ -13,10 +13,11 @@ from ..chunked.e_step import Expectation
 from ..chunked.initialization import run_labelled, run_restarts, starts, suggest_from
 from ..chunked.labelled_rows import LabelledGaps, sample_beside_labelled, summarise_labelled, without_labelled
 from ..chunked.rows import Rows
-from ..core.em.labelled_rows import LABELS_AND_LOW_RANK, LabelledRows
+from ..core.em.labelled_rows import LabelledRows
 from ..core.em.loop import EMOptions, State, Trial, iterate, no_suggestion
 from ..core.init.starts import Given, RestartResults
 from ..core.mixture.data_summary import Survey
+from ..core.mixture.low_rank import LABELS_AND_LOW_RANK
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.projection import Projection
 from ..core.options.fit import FitOptions, ModelOptions

@@ -17,11 +17,9 @@ from ..arrays.types import Array, for_each
 from ..kernels.low_rank import LowRank
 from ..kernels.natural_parameters import CentredParams, Coefficients, FeatureMapParams
 from ..mixture.feature_map import FeatureMap, Moments, pack_sums
+from ..mixture.low_rank import LABELS_AND_LOW_RANK
 from ..mixture.statistics import Statistics
 
-LABELS_AND_LOW_RANK = (
-    "labelled rows are not for covariance_type low_rank: leave labels out, or take another covariance_type"
-)
 UNKNOWN = -1  # label of a row whose component is not known
 
 

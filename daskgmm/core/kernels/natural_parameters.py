@@ -29,6 +29,7 @@ from ..mixture.feature_map import FeatureMap, pack_coefficients
 from ..mixture.frame import Frame
 from ..mixture.matrices import Matrices
 from ..mixture.mixture import Mixture
+from ..mixture.noise import VOLUME_AND_MISSING
 from ..mixture.statistics import Statistics
 from . import compiled as kernels
 from . import missing_compiled, missing_prediction, pattern_compiled
@@ -41,10 +42,6 @@ _LOG_ZERO = -1e30  # log weight of an empty component: finite, so that it stays 
 _FLUSH = {np.dtype(np.float64): np.log(1e-30), np.dtype(np.float32): np.log(1e-20)}  # above the denormals of each type
 _NO_WEIGHTS = np.empty(0)
 _ROWS_OF_PATTERN = 1  # for each feature: from so many rows on a pattern has a pass of its own
-VOLUME_AND_MISSING = (
-    "noise of a given hypervolume has no density of rows with missing values, since its sides are not known: take "
-    "noise true, which is uniform on the box of all rows"
-)
 
 
 @dataclass(frozen=True, eq=False)

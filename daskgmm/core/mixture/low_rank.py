@@ -31,6 +31,9 @@ from .frame import Frame
 from .matrices import DenseMatrices, Matrices
 
 FactorNoise = Literal["own", "common", "isotropic"]
+LABELS_AND_LOW_RANK = (
+    "labelled rows are not for covariance_type low_rank: leave labels out, or take another covariance_type"
+)
 LOW_RANK_PATTERN = r"low_rank_[1-9][0-9]{0,4}(_common|_isotropic)?"
 
 

@@ -13,6 +13,10 @@ from .frame import Frame
 
 NOISE = -1  # label of a row whose most probable component is the noise
 N_PARAMETERS = 2  # the weight and the hypervolume, as mclust counts them
+VOLUME_AND_MISSING = (
+    "noise of a given hypervolume has no density of rows with missing values, since its sides are not known: take "
+    "noise true, which is uniform on the box of all rows"
+)
 
 
 @dataclass(frozen=True)
