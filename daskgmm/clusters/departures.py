@@ -34,6 +34,7 @@ def _departures() -> SchedulerPlugin:  # noqa: C901 # it counts the methods of t
 
         def __init__(self) -> None:
             self.excused: dict[str, list[Any]] = {}  # keys of tasks by the address of the worker
+            self.closing: set[str] = set()  # addresses of workers that close in any case
 
         async def start(self, scheduler: Scheduler) -> None:
             self.scheduler = scheduler
@@ -45,14 +46,20 @@ def _departures() -> SchedulerPlugin:  # noqa: C901 # it counts the methods of t
             if action == "worker-status-change":
                 self.see(topic, msg["status"])
             elif action == "remove-worker" and topic == "all":
+                self.closing.discard(msg["worker"])
                 self.end(msg["worker"], set() if msg["expected"] else msg["processing-tasks"])
 
         def see(self, address: str, status: str) -> None:
-            if status == "running":
+            worker = self.scheduler.workers[address]
+            if status == "closing":
+                self.closing.add(address)
+            if status == "running" and address in self.closing:
+                # It was told to go on, as its data could not be moved, but it closes all the same: no more tasks.
+                worker.status = type(worker.status).closing
+            elif status == "running":
                 self.end(address, set())
             elif status in {"closing", "closing_gracefully"} and address not in self.excused:
-                tasks = self.scheduler.workers[address].processing
-                self.excused[address] = [task.key for task in tasks]
+                self.excused[address] = [task.key for task in worker.processing]
                 self.add(-1, self.excused[address])
 
         def end(self, address: str, counted: set[Any]) -> None:

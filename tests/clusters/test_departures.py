@@ -32,12 +32,23 @@ async def started(cluster):
     return await Worker(cluster.scheduler_address, nthreads=1)
 
 
-def lose_workers(cluster, n):
+async def close(scheduler, worker):
+    await worker.close(executor_wait=False)
+
+
+async def close_though_told_to_go_on(scheduler, worker):
+    """Leave as at the end of a lifetime, when the scheduler cannot move the data and says so a moment too late."""
+    for status in ("closing_gracefully", "closing", "running"):
+        scheduler.handle_worker_status_change(status, worker.address, "test")
+    await scheduler.remove_worker(worker.address, stimulus_id="test")
+
+
+def lose_workers(cluster, n, close):
     """Have one worker after the other take the task that waits, and close without being retired."""
     for _ in range(n):
         worker = cluster.sync(started, cluster)
         wait_until(lambda worker=worker: cluster.scheduler.workers[worker.address].processing)
-        cluster.sync(worker.close, executor_wait=False)
+        cluster.sync(close, cluster.scheduler, worker)
 
 
 def wait_until(done):
@@ -47,11 +58,12 @@ def wait_until(done):
         time.sleep(0.01)
 
 
-def test_a_task_is_not_blamed_for_workers_that_close(cluster):
+@pytest.mark.parametrize("close", [close, close_though_told_to_go_on])
+def test_a_task_is_not_blamed_for_workers_that_close(cluster, close):
     with Client(cluster) as client:
         excuse_departures(client)
         result = client.submit(wait, key="waits")
-        lose_workers(cluster, MORE_THAN_ALLOWED)
+        lose_workers(cluster, MORE_THAN_ALLOWED, close)
         assert cluster.scheduler.tasks["waits"].suspicious == 0
         GO.set()
         worker = cluster.sync(started, cluster)
@@ -62,7 +74,7 @@ def test_a_task_is_not_blamed_for_workers_that_close(cluster):
 def test_a_task_is_blamed_by_a_scheduler_without_excuses(cluster):
     with Client(cluster) as client:
         result = client.submit(wait, key="waits")
-        lose_workers(cluster, MORE_THAN_ALLOWED - 1)
+        lose_workers(cluster, MORE_THAN_ALLOWED - 1, close)
         with pytest.raises(KilledWorker):
             result.result(30)
 
