@@ -76,7 +76,7 @@ def own_read_ahead(read_ahead: ReadAhead) -> Iterator[None]:
 
 
 def n_reading_ahead(configured: ReadAhead, compute_threads: int) -> int:
-    """Return how many threads read ahead, as the job wants, else as configured for the process.
+    """Return the number of threads that read ahead, by the job's option or else the process's configuration.
 
     auto gives each computing thread one that reads its next chunk.
     Then a pass takes no longer than the longer of reading and computing alone: with w the time to read a chunk and c

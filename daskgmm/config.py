@@ -330,7 +330,7 @@ _LONGEST_SHOWN = 100  # characters of a value in a message
 
 
 def _got(location: list[str], value: object) -> str:
-    """Return how a message tells of a value: not at all where it may hold secrets, as options and sections do."""
+    """Quote a value for an error message, unless it may hold secrets, as options and sections do."""
     if "storage_options" in location or isinstance(value, dict | list | tuple):
         return ""
     shown = repr(public(value) if isinstance(value, str) else value)

@@ -10,7 +10,7 @@ _QUERY = re.compile(r"(https?://[^\s?#'\"]*)[?#][^\s'\"]*")  # elsewhere ? is a 
 
 
 def without_credentials(text: str) -> str:
-    """Return the text with its URLs cut to what is no secret: no user, no password, no query (of http)."""
+    """Strip user, password and query (of http) from URLs in the text."""
     return _QUERY.sub(r"\1", _USER.sub("", text))
 
 

@@ -99,7 +99,7 @@ def _around_difference(name: str, alike: Sequence[str], longest: int) -> str:
 
 
 def _n_common(texts: Sequence[str]) -> int:
-    """Return how many characters all texts begin with."""
+    """Return the length of the prefix that all texts have in common."""
     least, greatest = min(texts), max(texts)
     ends = (at for at, (one, other) in enumerate(zip(least, greatest, strict=False)) if one != other)
     return next(ends, min(len(least), len(greatest)))

@@ -161,7 +161,7 @@ _Representer.add_representer(float, _Representer.represent_float)
 
 
 def _expanded_size(node: Node, sizes: dict[Node, float]) -> float:
-    """Return how many values a node stands for, infinite where it holds itself."""
+    """Count the values of a node after its aliases are expanded; infinite for a recursive alias."""
     if isinstance(node, ScalarNode):
         return 1
     if node not in sizes:

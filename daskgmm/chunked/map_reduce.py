@@ -160,13 +160,13 @@ def describe_lost_task(what: str, error: KilledWorker) -> str:
 
 
 def in_slot(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what the function returns, called in one of the compute slots of the process that runs the task."""
+    """Call the function in one of the compute slots of the process that runs the task."""
     with compute_slot(_n_slots()):
         return function(*arguments)
 
 
 def out_of_slot(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what the function returns, called by a task in a slot, which is lent meanwhile."""
+    """Call the function from a task in a slot, and release the slot meanwhile."""
     with slot_lent(_n_slots()):
         return function(*arguments)
 

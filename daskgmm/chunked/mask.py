@@ -24,7 +24,7 @@ def presence(
 
 
 def _equal(rows: NDArray[Any], fill_value: float) -> NDArray[Any]:
-    """Return where values are the fill value, or what float32 makes of it: 1e20 is another number there.
+    """Mark values that are the fill value, or its rounding to float32: 1e20 is another number there.
 
     Columns of both types come together as float64, so both are looked for in either.
     """

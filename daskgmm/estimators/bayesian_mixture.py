@@ -248,7 +248,7 @@ class BayesianGaussianMixture(UpdateMixin):
         return model, "variational"
 
     def _start(self, n_features: int) -> Start:
-        """Return where EM starts: at the posterior of the last fit, or at restarts."""
+        """Choose the start: the posterior of the last fit, or restarts."""
         return Start(self._state()) if self._resumes(n_features) else Start()
 
     def _check_prior(self, d: int) -> None:

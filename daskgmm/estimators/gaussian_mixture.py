@@ -378,7 +378,7 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
         return model, "em" if self.prior is None else "map"
 
     def _start(self, n_features: int) -> Start:
-        """Return where EM starts: at the mixture of the last fit, at given parameters, or at restarts."""
+        """Choose the start of EM: the mixture of the last fit, given parameters, or restarts."""
         given = self._given(n_features)
         if self._resumes(n_features):
             return Start(self._mixture(), given=given)
@@ -391,7 +391,7 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
         return Start(given.mixture(self._family, noise), given=given)
 
     def _given(self, n_features: int) -> Given:
-        """Return the parameters that EM starts from, as far as they are given."""
+        """Check the initial parameters that the user gives, and return them."""
         given = check_given(
             self.n_components,
             n_features,

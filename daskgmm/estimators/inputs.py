@@ -168,7 +168,7 @@ def _feature_dim(dims: tuple[Any, ...], dim: str | None) -> Any:
 
 
 def _check_array(array: da.Array) -> da.Array:
-    """Return an array (*grid, d) of real numbers; raise DataError for any other."""
+    """Check that an array (*grid, d) has real numbers, and return it; raise DataError otherwise."""
     _check_types([("the array", array.dtype)])
     refuse_mask(array, "X", "fill them with NaN (da.ma.filled) and give such rows a sample_weight of 0")
     meta = meta_from_array(array)

@@ -13,7 +13,7 @@ from .row_weights import is_xarray, with_known_chunks
 
 
 def read_labels(y: Any, grid: tuple[int, ...]) -> da.Array | None:
-    """Return y as labels (*grid), None unless it is of integers of which some are -1.
+    """Read y as labels (*grid); None unless it has integers of which some are -1.
 
     Pipelines hand over classes and targets of other estimators, which are no numbers of components. Raises DataError
     for labels of another shape than the rows.

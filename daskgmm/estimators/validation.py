@@ -30,7 +30,7 @@ def check_given(
     *,
     has_noise: bool = False,
 ) -> Given:
-    """Return what is given of weights (k,), means (k, d) and precisions by covariance_type; raise ValueError.
+    """Check initial weights (k,), means (k, d) and precisions, in the shape of covariance_type; raise ValueError.
 
     With noise the weights must leave it some.
     """
@@ -102,7 +102,7 @@ def prior_of(values: Any, *, variational: bool = False) -> Prior:
 
 
 def values_of_prior(prior: Prior) -> Any:
-    """Return what `prior_of` makes a prior of; "default" if it was left out, which is the same with map."""
+    """Return the parameter of a prior, the inverse of `prior_of`; "default" if it was left out, the same with map."""
     if not isinstance(prior, PriorOptions):
         return "default"
     values = {one.name: getattr(prior, one.name) for one in fields(PriorOptions)}

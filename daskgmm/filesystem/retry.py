@@ -34,7 +34,7 @@ PATIENT = RetryPolicy()  # about 17 seconds in all
 
 
 def retry(action: Callable[[], T], policy: RetryPolicy = PATIENT) -> T:
-    """Return what the action returns, trying it again after errors that may pass."""
+    """Run an action, and again after errors that may pass; return its result."""
     for attempt in stamina.retry_context(
         on=is_transient,
         attempts=policy.attempts,
@@ -109,7 +109,7 @@ def trouble(what: str, done: str, error: Exception) -> str | None:
 
 
 def remedy(what: str, error: Exception) -> str:
-    """Return what may help after an error that may pass, and did not."""
+    """Return the remedy for a transient error that persisted."""
     if "://" in what and _status(error) is None:  # nobody answers
         return "check the URL and the endpoint in storage_options or the environment, or try again later"
     return "try again later"
@@ -140,7 +140,7 @@ def _class_names(error: Exception) -> set[str]:
 
 
 def reason(error: Exception) -> str:
-    """Return what went wrong, in one short line, with the status that a server gave."""
+    """Describe an error in one short line, with the status that a server gave."""
     status, text = _status(error), getattr(error, "message", None) or str(error) or type(error).__name__
     if isinstance(error, ValidationError):  # whose text has lines for each mistake, with what was read
         first = error.errors(include_url=False, include_input=False)[0]

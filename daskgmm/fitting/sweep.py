@@ -53,7 +53,7 @@ class SelectionResult:
 
 
 def search(rows: Rows, survey: Survey, sample: Delayed, wanted: SelectionSpec, listen: Listener) -> SelectionResult:
-    """Return what a sweep over the surveyed rows finds; raise DataError where every candidate fails."""
+    """Run a sweep over the surveyed rows; raise DataError if every candidate fails."""
     return finish_sweep(start_sweep(survey, sample, wanted, listen), rows, wanted, listen)
 
 
@@ -72,7 +72,7 @@ def start_sweep(survey: Survey, sample: Delayed, wanted: SelectionSpec, listen: 
 def finish_sweep(
     sweep: Sweep, rows: Rows, wanted: SelectionSpec, listen: Listener, keep: Keep = lambda sweep, event: None
 ) -> SelectionResult:
-    """Return what the sweep finds from where it stands; `keep` gets each pass before it is told."""
+    """Run the remaining passes of a sweep; `keep` gets each pass before it is reported."""
     survey, n_sample = sweep.survey, min(wanted.n_sample(rows.n_features), sweep.survey.n_rows)
     options = wanted.select.sweep(wanted.fit, wanted.model, survey, n_sample)
     dealing = FoldSplit(wanted.select.n_folds, wanted.seed)

@@ -34,13 +34,13 @@ _SWEPT = {"n_components", "covariance_type", "n_factors", "factor_noise", "noise
 
 
 def fit_plan(rows: Rows, config: Config) -> Plan:
-    """Return what a fit depends on, in words; some chunks of the rows are read for it."""
+    """Describe everything that a fit depends on; some chunks of the rows are read for it."""
     options = {**_texts("model", vars(config.model)), **_texts("fit", vars(config.fit))}
     return {"job": "fit", **plan_of_rows(rows, config.data, None, set()), **options, "content": digest(rows)}
 
 
 def select_plan(rows: Rows, config: Config) -> Plan:
-    """Return what a sweep depends on: `select` stands for the model's number of components and its structure."""
+    """Describe everything that a sweep depends on, with `select` for the number of components and the structure."""
     model = {key: value for key, value in vars(config.model).items() if key not in _SWEPT}
     select = {**vars(config.select), "n_components": config.select.sizes, "covariance_type": config.select.types}
     select["noise"] = config.select.noises

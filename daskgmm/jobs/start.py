@@ -44,7 +44,7 @@ def find_saved_model(config: Config, directory: RunDirectory, listen: Listener, 
 
 
 def start_from(saved: SavedModel | None, options: ModelOptions, source: Source) -> Start:
-    """Return where the fit starts: at the saved model, if there is one that fits the options and the source."""
+    """Choose the start of the fit: the saved model, if there is one that fits the options and the source."""
     if saved is None:
         return Start()
     n_columns = 1 if len(source.array.shape) == 1 else source.array.shape[-1]

@@ -32,7 +32,7 @@ class Naming:
         return f"{row}, {name_column(self.features, column)}" + (f" of {file}" if file else "")
 
     def advice(self, kinds: Collection[str]) -> str:
-        """Return how to go on where values of these kinds (nan, inf, -inf) are met: by what is not set already."""
+        """Return the remedy for values of these kinds (nan, inf, -inf), leaving out options that are set already."""
         if self.fill_values is None:
             missing = "set missing='marginal' if NaN is a missing value, else " if "nan" in kinds else ""
             return (

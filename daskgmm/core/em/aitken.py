@@ -6,7 +6,7 @@ from math import ceil, log
 
 
 def passes_left(gain: float | None, remaining_gain: float | None, tol: float) -> int | None:
-    """Return how many passes it takes until the estimated remaining gain is below tol; None where that is not known.
+    """Return the number of passes until the estimated remaining gain is below tol; None where that is not known.
 
     Aitken's estimate R of what remains is the last gain times r / (1 - r), where each gain is r times the one before;
     hence r = R / (gain + R), and after m more passes R r^m remains.

@@ -30,6 +30,6 @@ def criteria(log_likelihood: float, entropy: float, n_parameters: int, weight_su
 
 
 def small_sample(n_parameters: float, weight_sum: float) -> float:
-    """Return what AICc adds to AIC; infinite for n <= p + 1."""
+    """Return the correction of AICc to AIC; infinite for n <= p + 1."""
     spare = weight_sum - n_parameters - 1
     return 2 * n_parameters * (n_parameters + 1) / spare if spare > 0 else float("inf")

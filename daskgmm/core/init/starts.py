@@ -102,7 +102,7 @@ class RestartResults:
 
 
 def sample_size(n_components: int, n_features: int, covariance_type: str) -> int:
-    """Return how many rows a sample should have.
+    """Return the number of rows that a sample should have.
 
     A maximum likelihood fit on m rows falls short on other rows by about n_parameters / 2m nats per row: 20 rows per
     parameter leave 0.025, which a few passes over the full data make up.
@@ -118,7 +118,7 @@ def n_moved_restarts(n_init: int, n_finalists: int, n_sample: int) -> int:
 
 
 def first_stage_rows(n_sample: int) -> int:
-    """Return how many rows of a sample restarts run on first: a quarter of it, but no fewer than 10,000."""
+    """Return the number of rows of the first stage of restarts: a quarter of the sample, and at least 10,000."""
     return min(max(_HEAT_ROWS, n_sample // 4), n_sample)
 
 
@@ -182,7 +182,7 @@ def run_em_to_sampling_error(sample: Expectation, options: SeedOptions, mixture:
 
 
 def expected_optimism(sample: Expectation, options: SeedOptions, n_components: int) -> float:
-    """Return by how much components raise the mean log-likelihood of rows that they do not tell from noise."""
+    """Return the expected optimism of the in-sample log-likelihood, p / 2n, in nats per row."""
     d = sample.rows.shape[1]
     n_parameters = n_components * (1 + d) + STRUCTURES[options.covariance_type].n_parameters(n_components, d)
     return float(n_parameters / (2 * len(sample.rows)))

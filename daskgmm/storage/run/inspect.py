@@ -32,7 +32,7 @@ class RunFiles:
 
 
 def find_written(work: StagedRun) -> RunFiles:
-    """Return what an unfinished job has written; what it takes away meanwhile counts as not there."""
+    """Read the files of an unfinished job; those that it removes meanwhile count as absent."""
     return RunFiles(
         configuration=_configuration(work.folder / CONFIG),
         last=_last_record(work.folder),

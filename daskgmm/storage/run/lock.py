@@ -229,7 +229,7 @@ def _lives(directory: Path, other: Owner, listen: Listener, heartbeat: Heartbeat
 
 
 def _pulse(lock: Any) -> object:
-    """Return what changes with each heartbeat."""
+    """Return the fields that change with each heartbeat."""
     with suppress(FileNotFoundError):
         return lock.stat().st_mtime_ns if isinstance(lock, Path) else lock.read_text()
     return None
