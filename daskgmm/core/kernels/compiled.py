@@ -200,8 +200,12 @@ def in_blocks(theta: Any, step: int) -> Any:
     """Return theta (k, F) as (k F,): its blocks of `step` columns, each contiguous, one after the other."""
     k, n_columns = theta.shape
     blocks = np.empty(theta.size, theta.dtype)
+    at = 0
     for first in range(0, n_columns, step):
-        blocks[k * first : k * (first + step)] = theta[:, first : first + step].copy().ravel()
+        for c in range(k):
+            for f in range(first, min(first + step, n_columns)):
+                blocks[at] = theta[c, f]
+                at += 1
     return blocks
 
 

@@ -56,12 +56,20 @@ def few_moments(phi: Any, joint: Any, sums: Any) -> None:
 
 
 @_compiled
+def copy_columns(source: Any, target: Any) -> None:
+    """Copy source (k, F) into the first columns of target; an assignment of a slice takes five seconds to compile."""
+    for c in range(source.shape[0]):
+        for f in range(source.shape[1]):
+            target[c, f] = source[c, f]
+
+
+@_compiled
 def expect_few(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: Any) -> Any:
     """Return what `expect_shared` returns: T (k, F), the log-likelihoods (m,) and the sum of the weights."""
     d, (k, n_columns) = rows.shape[1], theta.shape
     width = (n_columns + 3) // 4 * 4
     filled = np.zeros((k, width), theta.dtype)
-    filled[:, :n_columns] = theta
+    copy_columns(theta, filled)
     x, phi = np.empty((d, setting.tile), rows.dtype), np.zeros((width, setting.tile), theta.dtype)
     phi[0] = 1.0
     z, features = phi[1 : 1 + d], phi[:n_columns]
