@@ -20,14 +20,8 @@ from ..core.options.fit import ComputeDtype, ModelOptions
 from ..core.options.prior import InferenceName, Prior, PriorOptions
 from ..errors import DataError
 from ..fitting.fit import Start
-from .base import (
-    CONSTRAINTS,
-    CONSTRAINTS_OF_ONE_MIXTURE,
-    Missing,
-    Resolution,
-    SampleSize,
-    warn_unless_converged,
-)
+from .base import warn_unless_converged
+from .constraints import CONSTRAINTS, CONSTRAINTS_OF_ONE_MIXTURE, Missing, Resolution, SampleSize
 from .messages import names_parameters
 from .parameters import copy_fitted, fitted_options, parameters_of
 from .posterior import set_posterior

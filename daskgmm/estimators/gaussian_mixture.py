@@ -24,14 +24,8 @@ from ..core.options.prior import InferenceName
 from ..core.options.reduce import Reduce
 from ..errors import ConfigurationError
 from ..fitting.fit import Start
-from .base import (
-    CONSTRAINTS,
-    CONSTRAINTS_OF_ONE_MIXTURE,
-    Missing,
-    Resolution,
-    SampleSize,
-    warn_unless_converged,
-)
+from .base import warn_unless_converged
+from .constraints import CONSTRAINTS, CONSTRAINTS_OF_ONE_MIXTURE, Missing, Resolution, SampleSize
 from .messages import names_parameters
 from .parameters import FactorsMixin, copy_fitted, fitted_options, parameters_of, with_factors
 from .sklearn_internals import Interval, StrOptions, fit_context

@@ -30,8 +30,9 @@ from ..errors import ConfigurationError
 from ..events import ignore
 from ..fitting.reduction import reduce_rows
 from ..fitting.sweep import SelectionResult, SelectionSpec, search
-from .base import CONSTRAINTS, Missing, MixtureEstimator, Resolution, SampleSize, warn_unless_converged
+from .base import MixtureEstimator, warn_unless_converged
 from .bayesian_mixture import BayesianGaussianMixture, parameters_of_prior
+from .constraints import CONSTRAINTS, Missing, Resolution, SampleSize
 from .gaussian_mixture import GaussianMixture
 from .labels import read_labels
 from .merged_components import MergedComponents
