@@ -71,8 +71,8 @@ def test_flights_give_the_same_model_and_labels_from_csv_and_parquet(flights):
     labels, others = (one["label"].to_numpy() for one in results)
     np.testing.assert_array_equal(labels, others)
     assert results[0]["carrier"].to_pylist() == flights["carrier"].to_pylist()
-    cancelled = np.isnan(flights["air_time"].to_numpy())
-    np.testing.assert_array_equal(labels == -2, cancelled | np.isnan(flights["arr_delay"].to_numpy()))
+    assert labels.min() >= 0  # each flight has a distance, cancelled ones too
+    assert first.summary.weight_sum == len(labels)
     assert results[0]["anomaly"].to_numpy().mean() == pytest.approx(0.001, rel=0.1)
 
 

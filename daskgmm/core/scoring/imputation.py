@@ -61,7 +61,7 @@ def _impute_block(
         return
     rows = np.concatenate([gaps.partial, gaps.empty])
     n, d = len(rows), block.shape[1]
-    filled = Filled(np.empty((n, d)), np.empty((0 if errors is None else n, d)))
+    filled = Filled(np.zeros((n, d)), np.zeros((0 if errors is None else n, d)))
     nothing = Outputs(np.empty(n, np.int32), np.empty((0, n_components)), np.empty(0))
     coefficients.predict_missing(block[rows], nothing, filled)
     row, column = np.nonzero(np.isnan(block[rows]))
