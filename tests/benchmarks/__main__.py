@@ -20,6 +20,7 @@ from . import (
     streaming,
     structures,
     unseen,
+    wide,
 )
 
 BENCHMARKS = {
@@ -40,6 +41,7 @@ BENCHMARKS = {
     "outofcore": outofcore,
     "curves": curves,
     "startup": startup,
+    "wide": wide,
 }
 
 
