@@ -54,6 +54,8 @@ BY_HAND = {  # by page, the first command of each block that takes long or needs
         "python -m tests.benchmarks curves",
         "python -m tests.benchmarks startup",
         "python -m tests.benchmarks passes structures memory streaming estimator overhead scale select",
+        "python -m tests.benchmarks missing",
+        "python -m tests.benchmarks wide",
     ],
     "docs/clusters.md": [
         "daskgmm submit slurm.yaml --dry-run",
