@@ -188,7 +188,7 @@ class Transposed:
 def move_last(values: tuple[T, ...], index: int) -> tuple[T, ...]:
     """Return the values with that of an index at the end.
 
-    >>> moved_last(("band", "y", "x"), 0)
+    >>> move_last(("band", "y", "x"), 0)
     ('y', 'x', 'band')
     """
     return (*values[:index], *values[index + 1 :], values[index])

@@ -55,7 +55,7 @@ def test_the_prior_of_a_selector_acts(rows):
     ("parameters", "message"),
     [
         ({"covariance_type": ("VEV",)}, "full, tied, diag and spherical"),
-        ({"noise": True}, "select.noise"),
+        ({"noise": True}, "noise acts with the inference em only"),
         ({"criterion": "bic", "prior": {"mean_precision": 1.0}}, "criterion evidence only"),
         ({"prior": {"weights": "flat"}}, "must be one of"),
     ],

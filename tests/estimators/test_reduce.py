@@ -112,9 +112,9 @@ def test_candidates_of_a_sweep_share_the_projection(rows):
     ("options", "message"),
     [
         ({"missing": "marginal"}, "missing values cannot be projected"),
-        ({"resolution": 0.1}, "model.resolution 0.1 is of columns"),
-        ({"noise": 2.0}, "model.noise 2.0 is a volume"),
-        ({"prior": "default"}, "model.prior is of columns"),
+        ({"resolution": 0.1}, "resolution 0.1 is of columns"),
+        ({"noise": 2.0}, "noise 2.0 is a volume"),
+        ({"prior": "default"}, "prior is of columns"),
         ({"means_init": np.zeros((K, D))}, "means_init is of columns"),
         ({"reduce": {"features": D}}, "asks for 12 principal components of 12 columns"),
         ({"reduce": {"n": 3}}, "must be {'features': 50}"),

@@ -107,7 +107,7 @@ def test_options_that_cannot_act_are_refused(tmp_path, rows, data, output, messa
 
 def test_a_checkpoint_keeps_the_gaps_of_the_summary_bit_for_bit(tmp_path, rows):
     summary = survey(rows, np.linspace(0.1, 1, len(rows)), missing=True)
-    model = GaussianMixture(2, missing="marginal", random_state=0, max_iter=1).fit(np.nan_to_num(rows))
+    model = GaussianMixture(2, missing="marginal", random_state=0).fit(np.nan_to_num(rows))
     state = State(summary, (Trial(model._mixture()),))
     kept = from_bytes(to_bytes(Checkpoint({"fit": state})), tmp_path).states["fit"].survey
     assert (kept.n_gaps, kept.value_weights) == (summary.n_gaps, summary.value_weights)
