@@ -177,7 +177,7 @@ def test_a_submitted_fit_that_is_told_of_its_wall_time_is_requeued_and_ends(slur
     slurm.cancel(int(job), "--batch", "--signal=USR1")  # as SLURM does that many seconds before the wall time
     wait_for(lambda: slurm.field(job, "Restarts") == "1", seconds=180)
     assert slurm.wait_until_ended(job) == "COMPLETED", log_of(tmp_path, job)
-    assert log_of(tmp_path, job).count("2 tasks of 1 workers") == 2
+    assert log_of(tmp_path, job).count("2 tasks of 1 worker with 1 thread") == 2
     assert "going on after iteration" in log_of(tmp_path, job)
     assert bits(tmp_path / "run") == bits(of_threads(config, tmp_path))
 
