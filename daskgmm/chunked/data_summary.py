@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import add
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +18,7 @@ from ..core.mixture.data_summary import Survey, survey
 from ..core.mixture.resolution import Resolution, find_steps, steps_of
 from ..errors import DataError
 from .fingerprint import fingerprints
-from .map_reduce import compute, map_reduce, persist
+from .map_reduce import add_up, compute, map_reduce, persist
 from .rows import Rows
 
 Drawn = tuple[NDArray[Any], NDArray[Any] | None]  # rows (m, d) and their weights (m,)
@@ -163,18 +161,13 @@ def _check_sizes(result: Survey, features: Sequence[str] | None) -> None:
 
 
 def _survey(rows: Rows, *, by_column: bool = False) -> Delayed:
-    firsts = np.concatenate([[0], np.cumsum(rows.block_sizes)[:-1]]).tolist()
     how = rows.missing, by_column
-    return map_reduce(rows, _survey_chunk, _survey_combine, how, dict(enumerate(firsts)), "survey")
+    return map_reduce(rows, _survey_chunk, add_up, how, rows.first_rows, "survey")
 
 
 def _survey_chunk(block: NDArray[Any], weights: NDArray[Any] | None, how: tuple[bool, bool], first_row: int) -> Survey:
     missing, by_column = how
     return survey(block, weights, first_row, missing=missing, by_column=by_column)
-
-
-def _survey_combine(parts: list[Survey]) -> Survey:
-    return reduce(add, parts)
 
 
 def _draw(rows: Rows, size: int, seed: int) -> Delayed:

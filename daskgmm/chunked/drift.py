@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import add
 from typing import Any
 
 import numpy as np
@@ -12,12 +10,9 @@ from numpy.typing import NDArray
 from ..core.kernels.natural_parameters import Coefficients, prepare_prediction
 from ..core.mixture.mixture import Mixture
 from ..core.scoring.drift import DensityMoments
-from ..core.scoring.prediction import Wanted, predict
-from .map_reduce import map_reduce
-from .prediction import check_features, check_weights, compute_pass
-from .rows import Region, Rows, place_in
-
-_ROWS = 2**17  # scored at once
+from .map_reduce import add_up, map_reduce
+from .prediction import check_features, check_weights, compute_pass, density_strips
+from .rows import Region, Rows
 
 
 def density_moments(rows: Rows, mixture: Mixture) -> DensityMoments:
@@ -25,7 +20,7 @@ def density_moments(rows: Rows, mixture: Mixture) -> DensityMoments:
     check_features(rows.n_features, mixture)
     shared = (prepare_prediction(mixture, missing=rows.missing), mixture.n_components)
     regions = dict(enumerate(rows.regions))
-    total: DensityMoments = compute_pass(rows, map_reduce(rows, _moments_chunk, _combine, shared, regions, "drift"))
+    total: DensityMoments = compute_pass(rows, map_reduce(rows, _moments_chunk, add_up, shared, regions, "drift"))
     return total
 
 
@@ -33,17 +28,9 @@ def _moments_chunk(
     block: NDArray[Any], weights: NDArray[Any] | None, shared: tuple[Coefficients, int], region: Region
 ) -> DensityMoments:
     total = DensityMoments()
-    for at in range(0, len(block), _ROWS):
-        own = slice(at, at + _ROWS)
-        own_weights = None if weights is None else check_weights(weights[own], region, at)
-        place = lambda row, at=at: place_in(region, at + row)  # noqa: E731 # of this strip
-        density = predict(block[own], own_weights, *shared, Wanted(log_density=True), place).log_density
-        assert density is not None
-        own_weights = np.ones(len(density)) if own_weights is None else own_weights
-        counted = own_weights > 0
-        total = total + DensityMoments.of(density[counted], own_weights[counted])
+    weights = None if weights is None else check_weights(weights, region, 0)
+    for density, own_weights in density_strips(block, weights, shared, region):
+        counts = np.ones(len(density)) if own_weights is None else own_weights
+        counted = counts > 0
+        total = total + DensityMoments.of(density[counted], counts[counted])
     return total
-
-
-def _combine(parts: list[DensityMoments]) -> DensityMoments:
-    return reduce(add, parts)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.statistics import Statistics
 from .labelled_rows import LabelledGaps
-from .map_reduce import compute, map_reduce
+from .map_reduce import add_up_each, compute, map_reduce
 from .rows import Rows
 
 Parts = tuple[Statistics, ...]
@@ -37,11 +35,11 @@ class Expectation:
         some_rows = self.labelled is not None
         coefficients = tuple(prepare(mixture, self.survey, self.dtype, some_rows=some_rows) for mixture in mixtures)
         own = dict.fromkeys(range(len(self.rows.block_sizes)))
-        passes = [map_reduce(self.rows, _expect_chunk, _expect_combine, coefficients, own, "expect")]
+        passes = [map_reduce(self.rows, _expect_chunk, add_up_each, coefficients, own, "expect")]
         if self.gappy is not None:
             rows, labels = self.gappy.rows, self.gappy.labels
-            passes.append(map_reduce(rows, _expect_labelled, _expect_combine, coefficients, labels, "expect-labelled"))
-        statistics: Parts = _expect_combine(list(compute(*passes)))
+            passes.append(map_reduce(rows, _expect_labelled, add_up_each, coefficients, labels, "expect-labelled"))
+        statistics: Parts = add_up_each(list(compute(*passes)))
         return with_labelled(statistics, coefficients, self.labelled)
 
 
@@ -55,7 +53,3 @@ def _expect_labelled(
     block: NDArray[Any], weights: NDArray[Any] | None, coefficients: tuple[Coefficients, ...], labels: NDArray[Any]
 ) -> Parts:
     return expect_labelled(block, weights, labels.reshape(-1), coefficients)
-
-
-def _expect_combine(parts: list[Parts]) -> Parts:
-    return tuple(reduce(add, of_one) for of_one in zip(*parts, strict=True))

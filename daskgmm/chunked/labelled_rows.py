@@ -60,11 +60,10 @@ def summarise_labelled(rows: Rows, labels: da.Array, n_components: int, survey: 
     `labels` (*grid) are whole numbers from 0 to n_components - 1, or -1. Raises DataError for others, and if no row is
     without label.
     """
-    firsts = np.concatenate([[0], np.cumsum(rows.block_sizes)[:-1]]).tolist()
     lazy = [labels.rechunk(rows.array.chunks[:-1]), rows.array, *([] if rows.weights is None else [rows.weights])]
     blocks = zip(*(one.to_delayed().ravel() for one in lazy), strict=True)
     task = delayed(_summarise, pure=False)
-    parts = [task(n_components, first, *block) for first, block in zip(firsts, blocks, strict=True)]
+    parts = [task(n_components, first, *block) for first, block in zip(rows.first_rows.values(), blocks, strict=True)]
     while len(parts) > 1:
         groups = [parts[at : at + FAN_IN] for at in range(0, len(parts), FAN_IN)]
         parts = [delayed(_merge, pure=False)(group) for group in groups]

@@ -6,8 +6,9 @@ Where blocks are held in groups, one task does the part of this tree that is ove
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
 from itertools import repeat
+from operator import add
 from typing import Any
 from uuid import uuid4
 
@@ -121,6 +122,16 @@ def _add_tree(layer: Layer, name: str, first: Combine, combine: Combine, fan_in:
 def _blocks_of(array: da.Array) -> dict[int, TaskRef]:
     """Return references to the blocks of an array, by their numbers in C order."""
     return {number: TaskRef(key) for number, key in enumerate(flatten(array.__dask_keys__()))}
+
+
+def add_up(parts: Sequence[Any]) -> Any:
+    """Return the sum of the parts, in their order."""
+    return reduce(add, parts)
+
+
+def add_up_each(parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Return the sums of the first members of the parts, of their second members, and so on."""
+    return tuple(map(add_up, zip(*parts, strict=True)))
 
 
 def compute(*results: Any) -> tuple[Any, ...]:

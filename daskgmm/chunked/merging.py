@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
-from operator import add
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,7 @@ from ..core.mixture.mixture import Mixture
 from ..core.scoring.merging import MergeTree, Pair, entropy_gains, merge_by_entropy
 from ..core.scoring.prediction import Wanted, predict
 from ..errors import DataError
-from .map_reduce import map_reduce
+from .map_reduce import add_up, map_reduce
 from .prediction import check_features, check_weights, compute_pass
 from .rows import Region, Rows, place_in
 
@@ -43,7 +41,7 @@ def merge_components(rows: Rows, mixture: Mixture) -> MergeTree:
 
     def sum_gains(pairs: Sequence[Pair]) -> Array:
         shared = (coefficients, mixture.n_components, tuple(pairs))
-        sums: Array = compute_pass(rows, map_reduce(rows, _sum_gains, _combine, shared, regions, "merge"))
+        sums: Array = compute_pass(rows, map_reduce(rows, _sum_gains, add_up, shared, regions, "merge"))
         if sums[-1] == 0:
             raise DataError(f"there are no rows of positive weight among {rows.n_rows:,}: components cannot be merged")
         return sums[:-1]
@@ -71,7 +69,3 @@ def _sum_gains(
         gains += entropy_gains(np.asarray(resp, np.float64), own_weights, pairs)
         weight += float(len(resp) if own_weights is None else own_weights.sum())
     return np.append(gains, weight)
-
-
-def _combine(parts: list[Array]) -> Array:
-    return reduce(add, parts)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import reduce
 from math import prod
-from operator import add
 from typing import Any, Literal
 
 import dask.array as da
@@ -15,7 +13,6 @@ from dask.delayed import Delayed, delayed
 from numpy.typing import NDArray
 
 from ..core.arrays.naming import NotFiniteError, name_row
-from ..core.arrays.types import Array
 from ..core.kernels.natural_parameters import Coefficients, prepare_prediction
 from ..core.mixture.mixture import Mixture
 from ..core.scoring.drift import DensityMoments
@@ -24,7 +21,7 @@ from ..core.scoring.merging import cluster_probabilities
 from ..core.scoring.prediction import LEFT_OUT, Prediction, Wanted, predict
 from ..core.scoring.quantile_sketch import Counts
 from ..errors import DataError
-from .map_reduce import compute, map_reduce, out_of_slot
+from .map_reduce import add_up, compute, map_reduce, out_of_slot
 from .rows import Region, Rows, align, place_in
 
 Write = Callable[[Region, Prediction], None]
@@ -96,7 +93,7 @@ def predict_to(
     todo = {number: region for number, region in regions.items() if not all(map(done, scoring.strips(region)))}
     if not todo:
         return Scored.nothing(mixture.n_components)
-    scored: Scored = compute_pass(rows, map_reduce(rows, _predict_chunk, _add, scoring, todo, "predict"))
+    scored: Scored = compute_pass(rows, map_reduce(rows, _predict_chunk, add_up, scoring, todo, "predict"))
     return scored
 
 
@@ -138,7 +135,7 @@ def log_density_counts(rows: Rows, mixture: Mixture) -> Counts:
     check_features(rows.n_features, mixture)
     shared = (prepare_prediction(mixture, missing=rows.missing), mixture.n_components)
     regions = dict(enumerate(rows.regions))
-    counts: Counts = compute_pass(rows, map_reduce(rows, _density_chunk, _density_combine, shared, regions, "density"))
+    counts: Counts = compute_pass(rows, map_reduce(rows, _density_chunk, add_up, shared, regions, "density"))
     return counts
 
 
@@ -149,14 +146,22 @@ def _density_chunk(
     block: NDArray[Any], weights: NDArray[Any] | None, shared: tuple[Coefficients, int], region: Region
 ) -> Counts:
     counts = Counts.of(np.empty(0))
+    for density, own_weights in density_strips(block, weights, shared, region):
+        counts = counts + Counts.of(density, own_weights)
+    return counts
+
+
+def density_strips(
+    block: NDArray[Any], weights: NDArray[Any] | None, shared: tuple[Coefficients, int], region: Region
+) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None]]:
+    """Yield the log-densities of strips of a block, each (m,), with the weights of their rows."""
     for at in range(0, len(block), _DENSITY_ROWS):
         own = slice(at, at + _DENSITY_ROWS)
         own_weights = None if weights is None else weights[own]
         place = lambda row, at=at: place_in(region, at + row)  # noqa: E731 # of this strip
         density = predict(block[own], own_weights, *shared, Wanted(log_density=True), place).log_density
         assert density is not None
-        counts = counts + Counts.of(density, own_weights)
-    return counts
+        yield density, own_weights
 
 
 @dataclass(frozen=True)
@@ -183,9 +188,7 @@ def likelihood(rows: Rows, mixture: Mixture, *, entropy: bool = False) -> Likeli
     wanted = Wanted(probabilities=entropy, log_density=True)
     shared = (prepare_prediction(mixture, missing=rows.missing), mixture.n_components, wanted)
     regions = dict(enumerate(rows.regions))
-    sums: Likelihood = compute_pass(
-        rows, map_reduce(rows, _likelihood_chunk, _likelihood_combine, shared, regions, "likelihood")
-    )
+    sums: Likelihood = compute_pass(rows, map_reduce(rows, _likelihood_chunk, add_up, shared, regions, "likelihood"))
     if sums.weight_sum == 0:
         raise DataError(f"the weights of all {rows.n_rows:,} rows are 0: give some a positive weight")
     return sums
@@ -228,18 +231,6 @@ def _sums(prediction: Prediction, weights: NDArray[np.float64] | None) -> Likeli
         float(weights[counted] @ entropy[counted]),
         float(weights.sum()),
     )
-
-
-def _likelihood_combine(parts: list[Likelihood]) -> Likelihood:
-    return reduce(add, parts)
-
-
-def _density_combine(parts: list[Counts]) -> Counts:
-    return reduce(add, parts)
-
-
-def _add(parts: list[Array]) -> Array:
-    return reduce(np.add, parts)
 
 
 Result = Literal["labels", "probabilities", "log_density", "clusters"]

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..core.kernels.natural_parameters import Coefficients, prepare
@@ -15,7 +12,7 @@ from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.statistics import Statistics
 from ..core.selection.resampling import Resampling, expect_resampled
-from .map_reduce import compute, map_reduce
+from .map_reduce import add_up_each, compute, map_reduce
 from .rows import Rows
 from .sweep import batches, bytes_in_pass
 
@@ -45,11 +42,9 @@ class ResampledExpectation:
 
     def _pass(self, mixtures: tuple[Mixture, ...], resamples: tuple[int, ...]) -> Parts:
         coefficients = tuple(prepare(one, self.survey, some_rows=True) for one in mixtures)
-        firsts = np.concatenate([[0], np.cumsum(self.rows.block_sizes)[:-1]]).tolist()
         shared = coefficients, resamples, self.resampling
-        (total,) = compute(
-            map_reduce(self.rows, _expect_chunk, _expect_combine, shared, dict(enumerate(firsts)), "bootstrap")
-        )
+        first_rows = self.rows.first_rows
+        (total,) = compute(map_reduce(self.rows, _expect_chunk, add_up_each, shared, first_rows, "bootstrap"))
         parts: Parts = total
         return parts
 
@@ -57,7 +52,3 @@ class ResampledExpectation:
 def _expect_chunk(block: NDArray[Any], weights: NDArray[Any] | None, shared: Shared, first_row: int) -> Parts:
     coefficients, resamples, resampling = shared
     return expect_resampled(block, weights, coefficients, resamples, first_row, resampling)
-
-
-def _expect_combine(parts: list[Parts]) -> Parts:
-    return tuple(reduce(add, of_one) for of_one in zip(*parts, strict=True))

@@ -167,6 +167,11 @@ class Rows:
                 return tuple(slice(edge[i], edge[i + 1]) for edge, i in zip(edges, index, strict=False))
         return None
 
+    @property
+    def first_rows(self) -> dict[int, int]:
+        """The number of the first row of each block, by the block's number."""
+        return dict(enumerate(np.concatenate([[0], np.cumsum(self.block_sizes)[:-1]]).tolist()))
+
     def place(self, row: int) -> tuple[int, ...]:
         """Return the grid index of a row number."""
         ends = np.cumsum(self.block_sizes)

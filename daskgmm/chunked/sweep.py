@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,7 @@ from ..core.mixture.feature_map import FeatureMap
 from ..core.mixture.mixture import Mixture
 from ..core.selection.folds import Fold, FoldSplit, FoldStatistics, score
 from ..core.selection.sweep import Candidate
-from .map_reduce import compute, in_slot, map_reduce
+from .map_reduce import add_up_each, compute, in_slot, map_reduce
 from .rows import Rows
 
 Parts = tuple[FoldStatistics, ...]
@@ -83,10 +81,8 @@ class SweepExpectation:
     def _pass(self, mixtures: tuple[Mixture, ...], folds: tuple[Fold, ...]) -> Parts:
         some_rows = self.dealing.n_folds > 0
         coefficients = tuple(prepare(one, self.survey, self.dtype, some_rows=some_rows) for one in mixtures)
-        firsts = np.concatenate([[0], np.cumsum(self.rows.block_sizes)[:-1]]).tolist()
         shared = (coefficients, folds, self.dealing)
-        own = dict(enumerate(firsts))
-        (total,) = compute(map_reduce(self.rows, _score_chunk, _score_combine, shared, own, "sweep"))
+        (total,) = compute(map_reduce(self.rows, _score_chunk, add_up_each, shared, self.rows.first_rows, "sweep"))
         parts: Parts = total
         return parts
 
@@ -119,7 +115,3 @@ def _score_chunk(
 ) -> Parts:
     coefficients, folds, dealing = shared
     return score(block, weights, coefficients, folds, first_row, dealing)
-
-
-def _score_combine(parts: list[Parts]) -> Parts:
-    return tuple(reduce(add, of_one) for of_one in zip(*parts, strict=True))
