@@ -16,6 +16,7 @@ import click
 from rich.console import Console
 
 from ..config import CONFIGURATIONS, Config, config_schema, data_config, load_config
+from ..core.em.fitted_model import Model
 from ..errors import ConfigurationError, DaskGMMError, DataError, without_credentials
 from ..events import ignore
 from ..filesystem.location import public, resolve_location
@@ -57,6 +58,17 @@ def _console(quiet: bool = False) -> Console:
 def _echo(text: str) -> None:
     """Print lines, with nothing in them that acts on a terminal."""
     click.echo("\n".join(map(printable, text.split("\n"))))
+
+
+def _tell_directory(console: Console, settings: Config) -> None:
+    console.print(printable(f"results in {public(settings.output.directory)}"), markup=False)
+
+
+def _tell_of_convergence(model: Model) -> bool:
+    """Return whether the fit has converged; if not, say why it stopped."""
+    if not model.summary.converged:
+        click.echo(f"daskgmm: {model.summary.stop_reason}", err=True)
+    return model.summary.converged
 
 
 def _errors_in_one_line(command: Callable[..., None]) -> Callable[..., None]:
@@ -144,10 +156,9 @@ def fit(
     with listening(console, settings.fit.max_iter, settings.fit.tol) as listen:
         model = job.fit(settings, ignore if quiet else listen, overwrite=overwrite, resume=resume)
     console.print(summary_line(model.summary))
-    console.print(printable(f"results in {public(settings.output.directory)}"), markup=False)
-    if not model.summary.converged:
-        click.echo(f"daskgmm: {model.summary.stop_reason}", err=True)
-        sys.exit(4 if strict else 0)
+    _tell_directory(console, settings)
+    if not _tell_of_convergence(model) and strict:
+        sys.exit(4)
 
 
 def _fit_config(config: str, overrides: tuple[str, ...], n_components: str | None, directory: str | None) -> Config:
@@ -197,9 +208,8 @@ def select(config: str, overrides: tuple[str, ...], dry_run: bool, resume: bool,
         model, selection = sweep_job.select(settings, ignore if quiet else listen, overwrite=overwrite, resume=resume)
     console.print(selection_table(selection))
     console.print(selection_line(selection))
-    console.print(printable(f"results in {public(settings.output.directory)}"), markup=False)
-    if not model.summary.converged:
-        click.echo(f"daskgmm: {model.summary.stop_reason}", err=True)
+    _tell_directory(console, settings)
+    _tell_of_convergence(model)
 
 
 @main.command()
@@ -242,7 +252,7 @@ def predict(run_dir: str, overrides: tuple[str, ...], resume: bool, overwrite: b
     clusters = find_clusters(resolve_location(run_dir), model) if settings.output.clusters is not None else None
     with listening(_console(quiet), settings.fit.max_iter) as listen:
         job.predict(settings, model, ignore if quiet else listen, overwrite=overwrite, resume=resume, clusters=clusters)
-    _console(quiet).print(printable(f"results in {public(settings.output.directory)}"), markup=False)
+    _tell_directory(_console(quiet), settings)
 
 
 @main.command()
@@ -267,7 +277,7 @@ def merge(run_dir: str, overrides: tuple[str, ...], resume: bool, overwrite: boo
     with listening(console, settings.fit.max_iter) as listen:
         clusters = merge_job.merge(settings, model, ignore if quiet else listen, overwrite=overwrite, resume=resume)
     console.print(merge_table(clusters.tree, clusters.n_clusters))
-    console.print(printable(f"results in {public(settings.output.directory)}"), markup=False)
+    _tell_directory(console, settings)
 
 
 def _prediction_config(run_dir: str, overrides: tuple[str, ...], folder: str) -> Config:
@@ -312,9 +322,8 @@ def update(run_dir: str, overrides: tuple[str, ...], dry_run: bool, resume: bool
     with listening(console, settings.fit.max_iter, settings.fit.tol) as listen:
         model = update_job.update(settings, run, ignore if quiet else listen, overwrite=overwrite, resume=resume)
     console.print(summary_line(model.summary))
-    console.print(printable(f"results in {public(settings.output.directory)}"), markup=False)
-    if not model.summary.converged:
-        click.echo(f"daskgmm: {model.summary.stop_reason}", err=True)
+    _tell_directory(console, settings)
+    _tell_of_convergence(model)
 
 
 _OF_UPDATE = ("data.", "cluster.", "compute.", "output.", "update.", "fit.tol=", "fit.max_iter=")  # of overrides

@@ -45,7 +45,7 @@ from .posterior import set_fitted_posterior
 from .progress import iteration_listener
 from .scoring import ScoringMixin
 from .summary import ModelTable
-from .validation import check_warm_start
+from .validation import check_warm_start, fit_options
 
 _SINGULAR = (
     "Fitting the mixture model failed because some components have ill-defined empirical covariance (for instance "
@@ -192,17 +192,7 @@ class MixtureEstimator(
     def _options(self) -> tuple[ModelOptions, FitOptions]:
         """Return the options of the model and of its fit."""
         model, inference = self._model_options()
-        options = FitOptions(
-            self.tol,
-            self.max_iter,
-            self.n_init,
-            self.init_params,
-            self.sample_size,
-            self.n_finalists,
-            dtype=self.dtype,
-            inference=inference,
-        )
-        return model, options
+        return model, fit_options(self, inference)
 
     @property
     def _family(self) -> str:

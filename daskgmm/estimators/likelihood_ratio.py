@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from sklearn.base import clone
 from sklearn.utils import check_random_state
@@ -19,10 +17,10 @@ from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
 from ..errors import ConfigurationError
 from .gaussian_mixture import GaussianMixture
+from .summary import as_text
 
 _ENOUGH = 20  # resamples at or above the statistic, after which a test is known to be far from any usual level
 _SEEDS = 2**31 - 1
-_WIDTH = 100  # characters
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +60,7 @@ class LikelihoodRatioTests:
         for test in self.tests:
             sizes = f"{test.n_components} against {test.n_components + 1}"
             table.add_row(sizes, f"{test.statistic:.3f}", f"{test.p_value:.3g}", str(len(test.resampled)))
-        out = io.StringIO()
-        Console(file=out, width=_WIDTH, highlight=False, soft_wrap=True).print(table)
-        return out.getvalue().rstrip("\n")
+        return as_text(table)
 
 
 def likelihood_ratio_test(

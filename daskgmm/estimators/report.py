@@ -6,13 +6,10 @@ from datetime import UTC, datetime
 from numbers import Integral
 from typing import Any
 
-import numpy as np
-
 from ..chunked.data_summary import first_rows, survey_and_sample
-from ..chunked.projection import project_rows
 from ..core.em.fitted_model import Model
-from ..observers.recorder import fingerprint, package_versions
-from ..provenance import DataInfo, Record, RunInfo, TrialHistory
+from ..observers.recorder import describe_data, package_versions
+from ..provenance import Record, RunInfo, TrialHistory
 from ..report.html.page import page
 from ..report.html.report_data import Story
 
@@ -20,26 +17,11 @@ from ..report.html.report_data import Story
 def draw_report(estimator: Any, X: Any, sample_weight: Any, n_rows: int) -> str:
     """Return the report of an estimator's fit as HTML, with at most n_rows of the rows X; one pass over them."""
     model: Model = estimator._model()
-    rows = estimator._input(X, reset=False).rows(sample_weight, missing=estimator._fills_gaps)
-    grid = rows.grid
-    if model.projection is not None:
-        rows = project_rows(rows, model.projection)
+    rows = estimator._scored_rows(X, sample_weight)
     survey, sample = survey_and_sample(rows, n_rows, seed=0, resolution=0.0)
     kept, weights = first_rows(sample, n_rows)
-    info = DataInfo(
-        description=f"{type(X).__module__.partition('.')[0]}.{type(X).__name__}",
-        grid=grid,
-        dtype=str(rows.array.dtype),
-        chunk=tuple(max(sizes) for sizes in rows.array.chunks),
-        n_chunks=len(rows.block_sizes),
-        n_rows=survey.n_rows,
-        fingerprint=fingerprint(rows, survey),
-        minimum=survey.minimum,
-        maximum=survey.maximum,
-        rows=np.asarray(kept),
-        row_weights=weights,
-        curves=(),
-    )
+    description = f"{type(X).__module__.partition('.')[0]}.{type(X).__name__}"
+    info = describe_data(description, rows, survey, kept, weights)
     return page(
         Story(model, Record(info, _course(estimator)), _configuration(estimator), _seed(estimator), of_run=False)
     )

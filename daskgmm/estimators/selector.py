@@ -21,7 +21,7 @@ from ..core.mixture.covariance import DEFAULT_TYPES, types_of
 from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.mixture.low_rank import family_options
 from ..core.mixture.noise import VOLUME_AND_MISSING
-from ..core.options.fit import ComputeDtype, FitOptions, ModelOptions
+from ..core.options.fit import ComputeDtype, ModelOptions
 from ..core.options.prior import PriorOptions
 from ..core.options.select import SelectOptions
 from ..core.selection.criterion import CRITERIA, Criterion
@@ -40,7 +40,7 @@ from .messages import names_parameters
 from .progress import sweep_listener
 from .sklearn_internals import Interval, StrOptions, fit_context
 from .summary import ModelTable
-from .validation import is_noise, noise_option, prior_of, reduce_option, resolution_option
+from .validation import fit_options, is_noise, noise_option, prior_of, reduce_option, resolution_option
 
 _SHARED = (
     "tol",
@@ -351,16 +351,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
 
     def _search(self, rows: Rows, select: SelectOptions, checked: MixtureEstimator) -> SelectionResult:
         """Return what the sweep finds; `checked` gets the projection of the rows."""
-        fit = FitOptions(
-            self.tol,
-            self.max_iter,
-            self.n_init,
-            self.init_params,
-            self.sample_size,
-            self.n_finalists,
-            dtype=self.dtype,
-            inference="variational" if CRITERIA[self.criterion].of_posterior else "em",
-        )
+        fit = fit_options(self, "variational" if CRITERIA[self.criterion].of_posterior else "em")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         resolution = resolution_option(self.resolution)
         reduce = reduce_option(self.reduce, {})

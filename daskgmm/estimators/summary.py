@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 import numpy as np
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from ..core.em.fitted_model import Model
 from ..report.terminal.model_tables import inspection
@@ -39,9 +39,16 @@ class ModelTable:
         }
 
     def __repr__(self) -> str:
-        out = io.StringIO()
-        Console(file=out, width=_WIDTH, highlight=False, soft_wrap=True).print(inspection(self.model, _WIDTH))
-        return out.getvalue().rstrip("\n")
+        return as_text(inspection(self.model, _WIDTH))
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(repr(self))}</pre>"
+
+
+def as_text(*parts: RenderableType) -> str:
+    """Return tables and lines as a text of 100 columns."""
+    out = io.StringIO()
+    console = Console(file=out, width=_WIDTH, highlight=False, soft_wrap=True)
+    for part in parts:
+        console.print(part)
+    return out.getvalue().rstrip("\n")

@@ -15,7 +15,8 @@ from ..core.em.variational import WEIGHT_PRIORS
 from ..core.init.starts import Given
 from ..core.mixture.covariance import STRUCTURES, same_family
 from ..core.mixture.mixture import Mixture
-from ..core.options.prior import Prior, PriorOptions
+from ..core.options.fit import FitOptions
+from ..core.options.prior import InferenceName, Prior, PriorOptions
 from ..core.options.reduce import Reduce
 from ..errors import ConfigurationError
 
@@ -64,6 +65,20 @@ def check_warm_start(
             raise ConfigurationError(
                 f"{what} goes on from the last fit, whose {name} is {before}, but it is {now} now: {remedy}"
             )
+
+
+def fit_options(estimator: Any, inference: InferenceName) -> FitOptions:
+    """Return the options of the fit that are parameters of an estimator or a selector."""
+    return FitOptions(
+        estimator.tol,
+        estimator.max_iter,
+        estimator.n_init,
+        estimator.init_params,
+        estimator.sample_size,
+        estimator.n_finalists,
+        dtype=estimator.dtype,
+        inference=inference,
+    )
 
 
 def is_noise(value: Any) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from ..chunked.labelled_rows import lazy_labels
 from ..config import Config
 from ..core.em.fitted_model import Model
-from ..core.em.loop import State
 from ..core.em.update import keep_statistics
 from ..core.scoring.merging import Clusters
 from ..errors import ConfigurationError
@@ -16,7 +15,6 @@ from ..events import Finished, Listener, Phase, ignore
 from ..filesystem.location import resolve_location
 from ..fitting.checks import check_same_features, report_mask
 from ..fitting.fit import Start, initial_state, prepare_fit, run_em
-from ..fitting.iteration_events import iteration_events
 from ..fitting.reduction import Reduced, reduce_rows
 from ..observers.mlflow import tracked
 from ..observers.recorder import Recorder, beginning_of, mend_record
@@ -35,7 +33,7 @@ from .report import leave_finished, report_of_fit
 from .resume import find_finished_fit, fit_plan, projection_before, read_fitted
 from .scoring import check_clusters, options_of, with_anomaly, with_clusters, write_results, write_scores
 from .seen_rows import seen_rows
-from .session import opened, reduce_rows_of
+from .session import keep_iterations, opened, reduce_rows_of
 from .start import find_saved_model, start_from
 
 
@@ -114,17 +112,7 @@ def fit_rows(
         write_history(History(entries=(Entry(job="fit", rows=seen),)), work.path / HISTORY)
         checkpoints.keep({"fit": state})
         listen(Phase("fit", f"EM on all {prepared.survey.n_rows:,} rows"))
-        event_of = iteration_events(prepared.survey.n_rows)
-
-        def keep(state: State) -> None:
-            event = event_of(state)
-            if event is not None:
-                checkpoints.metrics(event)
-            checkpoints.keep({"fit": state})
-            if event is not None:
-                listen(event)  # what is told is kept
-
-        state = run_em(prepared, state, keep)
+        state = run_em(prepared, state, keep_iterations(checkpoints, prepared.survey.n_rows, listen))
     save_course(listen.course(state), work.path / RECORD)
     kept = keep_statistics(state.best, state.survey)
     inference, options = prepared.em.inference, options_of(config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 
 from ..chunked.memory import fits
@@ -12,10 +12,13 @@ from ..clusters.connection import Cluster, Connection
 from ..clusters.task_progress import watched
 from ..concurrency import own_read_ahead
 from ..config import Config
+from ..core.em.loop import State
 from ..core.mixture.projection import Projection
 from ..events import Connected, Listener, Notice, Opened, Phase
+from ..fitting.iteration_events import iteration_events
 from ..fitting.reduction import Reduced, reduce_rows
 from ..sources import Source
+from ..storage.run.checkpoint_policy import Checkpoints
 from ..text import counted
 from .performance_report import performance_report
 from .plan import FitPlan
@@ -45,6 +48,21 @@ def opened(plan: FitPlan, listen: Listener) -> Iterator[Rows]:
         listen(Opened(rows.n_rows, row_bytes, streamed=not keep))
         with performance, ready(rows, keep, source.description) as ready_rows:
             yield ready_rows
+
+
+def keep_iterations(checkpoints: Checkpoints, n_rows: int, listen: Listener) -> Callable[[State], None]:
+    """Return a function that keeps each state of a fit, and then tells of it as an iteration: what is told is kept."""
+    event_of = iteration_events(n_rows)
+
+    def keep(state: State) -> None:
+        event = event_of(state)
+        if event is not None:
+            checkpoints.metrics(event)
+        checkpoints.keep({"fit": state})
+        if event is not None:
+            listen(event)
+
+    return keep
 
 
 def reduce_rows_of(rows: Rows, config: Config, listen: Listener, before: Projection | None) -> Reduced:

@@ -16,7 +16,7 @@ from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
 from ..config import Config
 from ..core.em.fitted_model import Model
-from ..core.em.loop import State, Trial
+from ..core.em.loop import Trial
 from ..core.em.update import KeptStatistics, Update
 from ..core.init.starts import RestartResults
 from ..core.mixture.mixture import Mixture
@@ -24,7 +24,6 @@ from ..errors import ConfigurationError, DataError
 from ..events import Finished, Listener, Notice, Phase, ignore
 from ..filesystem.location import public, resolve_location
 from ..fitting.checks import check_same_features, report_mask
-from ..fitting.iteration_events import iteration_events
 from ..fitting.update import (
     check_updatable,
     initial_update,
@@ -50,7 +49,7 @@ from .report import leave_finished, report_of_fit
 from .resume import find_finished_update, read_fitted, update_plan
 from .scoring import check_clusters, options_of, write_scores
 from .seen_rows import NewRows, absolute, check_old_rows, new_rows, old_sources, seen_rows
-from .session import opened
+from .session import keep_iterations, opened
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,16 +176,7 @@ def update_rows(
             save_beginning(beginning, work.path / RECORD)
         checkpoints.keep({"fit": state})
         listen(Phase("fit", f"EM on {update.survey.n_rows:,} new rows, {_of_old(run.kept, config)}"))
-        event_of = iteration_events(update.survey.n_rows)
-
-        def keep(state: State) -> None:
-            event = event_of(state)
-            if event is not None:
-                checkpoints.metrics(event)
-            checkpoints.keep({"fit": state})
-            if event is not None:
-                listen(event)
-
+        keep = keep_iterations(checkpoints, update.survey.n_rows, listen)
         state = run_update(rows, update, config.model, config.fit, state, keep)
     model = _model(rows, state.best, update, config, run, listen)
     drift = measure_drift(rows, run.model.mixture, model.mixture, run.kept.mean_log_likelihood)

@@ -10,6 +10,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from dask.delayed import Delayed
@@ -44,8 +45,21 @@ def beginning_of(
     winner = results.restarts[0] if results.restarts else None
     restarts = tuple(TrialHistory.of("restart", trial, trial is winner) for trial in results.restarts)
     finalists = tuple(TrialHistory.of("finalist", trial) for trial in results.finalists)
+    return replace(
+        describe_data(source.description, rows, survey, kept, weights),
+        curves=restarts + finalists,
+        is_image=source.is_image,
+        least=tuple(np.sqrt(config.model.floor(survey).variances).tolist()),
+        steps=tuple(_deciding_steps(survey, config.model.reg_covar).tolist()),
+    )
+
+
+def describe_data(
+    description: str, rows: Rows, survey: Survey, kept: NDArray[Any], weights: NDArray[Any] | None
+) -> DataInfo:
+    """Return what is kept of the data alone, with some of their rows (m, d) and weights (m,)."""
     return DataInfo(
-        description=source.description,
+        description=description,
         grid=rows.grid,
         dtype=str(rows.array.dtype),
         chunk=tuple(max(sizes) for sizes in rows.array.chunks),
@@ -56,10 +70,7 @@ def beginning_of(
         maximum=survey.maximum,
         rows=kept,
         row_weights=weights,
-        curves=restarts + finalists,
-        is_image=source.is_image,
-        least=tuple(np.sqrt(config.model.floor(survey).variances).tolist()),
-        steps=tuple(_deciding_steps(survey, config.model.reg_covar).tolist()),
+        curves=(),
     )
 
 

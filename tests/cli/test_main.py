@@ -17,6 +17,18 @@ OF_OTHER_JOBS = {"scipy.stats", "sklearn", "matplotlib", "h5py", "fsspec.impleme
 HEAVY = {"numba", "scipy", "sklearn", "zarr", "distributed", "pydantic", "rich", "dask.array", "pandas"}
 
 
+def imported_by(arguments):
+    """Return the modules that a process has imported after a command."""
+    program = (
+        "import sys\n"
+        "from daskgmm.cli.main import main\n"
+        f"main({arguments!r}, standalone_mode=False)\n"
+        "print('imported:', *sorted(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.rpartition("imported:")[2].split())
+
+
 @pytest.mark.parametrize("name", cli.main.commands)
 def test_the_table_holds_the_first_sentence_of_each_command(name):
     help_text = " ".join(cli.main.commands[name].help.split())
@@ -29,27 +41,12 @@ def test_the_table_holds_no_other_command():
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_help_imports_nothing_that_takes_long(option):
-    program = (
-        "import sys\n"
-        "from daskgmm.cli.main import main\n"
-        f"main([{option!r}], standalone_mode=False)\n"
-        "print('imported:', *sorted(sys.modules))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    listed = done.stdout.rpartition("imported:")[2].split()
-    assert HEAVY & set(listed) == set()
+    assert HEAVY & imported_by([option]) == set()
 
 
 def test_a_job_on_a_file_imports_nothing_of_other_jobs(tmp_path):
     np.save(tmp_path / "rows.npy", np.zeros((8, 2)))
-    program = (
-        "import sys\n"
-        "from daskgmm.cli.main import main\n"
-        f"main(['fit', {str(tmp_path / 'rows.npy')!r}, '-k', '2', '--dry-run'], standalone_mode=False)\n"
-        "print('imported:', *sorted(sys.modules))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    listed = set(done.stdout.rpartition("imported:")[2].split())
+    listed = imported_by(["fit", str(tmp_path / "rows.npy"), "-k", "2", "--dry-run"])
     assert "numba" in listed
     assert OF_OTHER_JOBS & listed == set()
 
