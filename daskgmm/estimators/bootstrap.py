@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -19,16 +17,15 @@ from ..chunked.resampling import ResampledExpectation
 from ..core.arrays.types import Array
 from ..core.em.loop import StopReason
 from ..core.mixture.mixture import Mixture
-from ..core.options.fit import FitOptions
 from ..core.selection.resampling import Resampling, ResamplingKind, fit_resamples
 from ..errors import ConfigurationError, DataError
 from ..text import counted, shown, two_digits, with_precision
 from .gaussian_mixture import GaussianMixture
+from .summary import as_text
 
 _GAIN_LEFT = 1e-3  # nats in all, at which the fit of a resample stops: 0.05 standard errors of a parameter
 _MIN_RESAMPLES = 2  # resamples of which a deviation can be taken
 _MOST_FEATURES = 4  # that are shown
-_WIDTH = 100  # characters
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +83,7 @@ class Bootstrap:
         )
 
     def __repr__(self) -> str:
-        out = io.StringIO()
-        console = Console(file=out, width=_WIDTH, highlight=False, soft_wrap=True)
-        console.print(self._table())
-        console.print(self._legend())
-        return out.getvalue().rstrip("\n")
+        return as_text(self._table(), self._legend())
 
     def _table(self) -> Table:
         errors, names = self.standard_errors, self.feature_names[:_MOST_FEATURES]
@@ -161,15 +154,15 @@ def bootstrap(
         raise ConfigurationError(f"n_resamples is {n_resamples}, but must be {_MIN_RESAMPLES} at least: 199 is usual")
     if kind not in ("bayesian", "poisson"):
         raise ConfigurationError(f'kind is {kind!r}, but must be "bayesian" or "poisson"')
-    options, inference = model._model_options()
-    if inference == "variational":
+    options, fit = model._options()
+    if fit.inference == "variational":
         raise ConfigurationError("a variational posterior tells its own uncertainty: bootstrap a GaussianMixture")
     resampling = Resampling(kind, int(check_random_state(random_state).randint(2**31 - 1)))
     given = model._scored_rows(X, sample_weight)
     with ready(given, keep=fits(given, model.persist)) as rows:
-        survey, _ = survey_and_sample(rows, 1, 0, options.resolution_of_rows)
-        em = FitOptions(max_iter=model.max_iter, inference=inference).em(options, survey)
-        em = replace(em, tol=_GAIN_LEFT / survey.weight_sum)
+        n_sample = fit.n_sample(options, rows.n_features)  # of which steps and correlations are taken
+        survey, _ = survey_and_sample(rows, n_sample, 0, options.resolution_of_rows)
+        em = replace(fit.em(options, survey), tol=_GAIN_LEFT / survey.weight_sum)
         expect = ResampledExpectation(rows, survey, resampling)
         trials = fit_resamples(model._mixture(), survey, n_resamples, expect, em)
     converged = tuple(trial.mixture for trial in trials if trial.stop is StopReason.CONVERGED)

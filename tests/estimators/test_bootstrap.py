@@ -101,3 +101,12 @@ def test_resamples_that_do_not_converge_are_left_out_and_counted(faithful):
     model.max_iter = 1
     with pytest.raises(DataError, match=r"of 3 resamples converged: .* raise max_iter"):
         bootstrap(model, faithful, n_resamples=3, random_state=0)
+
+
+def test_rows_are_as_coarse_and_as_incomplete_as_in_the_fit():
+    rng = np.random.default_rng(2)
+    rows = np.round(rng.normal(size=(300, 2)) * 3) + np.array([(0, 0), (9, 9)])[np.arange(300) % 2]
+    rows[rng.uniform(size=rows.shape) < 0.4] = np.nan
+    model = GaussianMixture(2, missing="marginal", random_state=0).fit(rows)
+    for mixture in bootstrap(model, rows, n_resamples=5, random_state=0).resampled:
+        assert np.linalg.eigvalsh(mixture.covariances).min() >= 1 / 12 - 1e-9  # of whole numbers
