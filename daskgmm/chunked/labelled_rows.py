@@ -60,7 +60,7 @@ def summarise_labelled(rows: Rows, labels: da.Array, n_components: int, survey: 
     `labels` (*grid) are whole numbers from 0 to n_components - 1, or -1. Raises DataError for others, and if no row is
     without label.
     """
-    lazy = [labels.rechunk(rows.array.chunks[:-1]), rows.array, *([] if rows.weights is None else [rows.weights])]
+    lazy = [labels.rechunk(rows.array.chunks[:-1]), *rows.arrays]
     blocks = zip(*(one.to_delayed().ravel() for one in lazy), strict=True)
     task = delayed(_summarise, pure=False)
     parts = [task(n_components, first, *block) for first, block in zip(rows.first_rows.values(), blocks, strict=True)]

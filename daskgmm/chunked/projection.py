@@ -70,8 +70,7 @@ def project_rows(rows: Rows, projection: Projection) -> Rows:
         weights_ref = None if weights is None else TaskRef(weights)
         key = (name, *index)
         layer[key] = Task(key, in_slot, _project_block, TaskRef(block), weights_ref, TaskRef(shared), region)
-    arrays = [rows.array] if rows.weights is None else [rows.array, rows.weights]
-    graph = HighLevelGraph.from_collections(name, layer, dependencies=arrays)
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=rows.arrays)
     chunks = (*rows.array.chunks[:-1], (projection.n_features,))
     array = da.Array(graph, name, chunks, dtype=projection.dtype(rows.array.dtype))
     return replace(rows, array=array, naming=replace(rows.naming, features=projection.names)).fuse()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def merge_runs(
     if not repeat:
         _check_apart(resolve_location(run_a, storage_options), resolve_location(run_b, storage_options))
     model = merge_models(load_model(run_a, storage_options), load_model(run_b, storage_options))
-    return SavedModel(**{field.name: getattr(model, field.name) for field in fields(model)})
+    return SavedModel.from_model(model)
 
 
 def _check_apart(first: Path, second: Path) -> None:

@@ -19,6 +19,11 @@ from .summary import ModelTable
 class SavedModel(Model):
     """A fitted mixture with its context, and the methods of an estimator for rows X of any kind that one takes."""
 
+    @classmethod
+    def from_model(cls, model: Model) -> SavedModel:
+        """Return the model with the methods of an estimator."""
+        return cls(**{field.name: getattr(model, field.name) for field in fields(model)})
+
     @cached_property
     def estimator(self) -> GaussianMixture:
         """The model as an estimator."""
@@ -58,4 +63,4 @@ def load_model(path: str | Path, storage_options: Mapping[str, Any] | None = Non
         If there is no model, if it is damaged, or if it has a format version that is not known.
     """
     model = load_plain_model(path, storage_options)
-    return SavedModel(**{field.name: getattr(model, field.name) for field in fields(model)})
+    return SavedModel.from_model(model)

@@ -1,4 +1,4 @@
-"""What all displays share: axes, names of features, a sample of the rows, and ellipses."""
+"""What all displays share: axes, names of features, and a sample of the rows."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from ..chunked.prediction import Result, predict_lazily
 from ..core.arrays.types import Array
 from ..core.mixture.mixture import Mixture
 from ..errors import DataError
-
-_CIRCLE = np.linspace(0, 2 * np.pi, 73)
 
 
 def axes_or_new(ax: Axes | None) -> Axes:
@@ -70,11 +68,3 @@ def predict_rows(estimator: Any, rows: Array, result: Result) -> NDArray[Any]:
     """Return labels or probabilities of a sample (m, d), which has lost the names of its features."""
     lazy = da.from_array(rows, chunks=rows.shape)
     return np.asarray(predict_lazily(lazy, mixture_of(estimator), result, missing=True).compute())
-
-
-def ellipse(mean: Array, covariance: Array, n_deviations: float) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the x and y of the ellipse of that many standard deviations."""
-    values, vectors = np.linalg.eigh(covariance)
-    scaled = vectors @ (np.sqrt(np.maximum(values, 0))[:, None] * np.array([np.cos(_CIRCLE), np.sin(_CIRCLE)]))
-    x, y = mean[:, None] + n_deviations * scaled
-    return x, y

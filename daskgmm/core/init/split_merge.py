@@ -25,7 +25,7 @@ from .exchanges import after
 from .paired_difference import Comparison
 from .partial_em import AGAIN, Halve, propose, run_exchanges
 from .splitting import Split, halvings, short_runs
-from .starts import Restart, SeedOptions, expected_optimism, in_memory, rank, run_em_to_sampling_error
+from .starts import Restart, SeedOptions, distinct, expected_optimism, in_memory, rank, run_em_to_sampling_error
 
 _MOST_ROUNDS = 8
 _MIN_GAIN = 20  # times the tolerance of EM on the sample: moves that gain less are not worth their time
@@ -66,13 +66,14 @@ def split_merge(
     elif options.in_parts:
         search.climb(search.best, deep=True)
         return search.candidates()
-    return tuple(_apart(rank(search.settled)))
+    return tuple(distinct(rank(search.settled), _ALIKE))
 
 
 def _foremost(sample: Expectation, options: SeedOptions, mixtures: Sequence[Mixture], n: int) -> list[Mixture]:
     """Return the n mixtures that a few steps of EM lead farthest, or all if none can be computed."""
     try:
-        return [trial.mixture for trial in _apart(rank(short_runs(sample, options, mixtures, _CHECK_STAGES)))][:n]
+        trials = rank(short_runs(sample, options, mixtures, _CHECK_STAGES))
+        return [trial.mixture for trial in distinct(trials, _ALIKE)][:n]
     except SingularCovarianceError:
         return list(mixtures)
 
@@ -122,10 +123,10 @@ class _Search:
 
     def candidates(self) -> tuple[Trial, ...]:
         """Return n_finalists trials, and others that the rows do not tell from the best one, the best first."""
-        settled, n = _apart(rank(self.settled)), self._options.n_finalists
+        settled, n = distinct(rank(self.settled), _ALIKE), self._options.n_finalists
         best, comparison = settled[0], Comparison.of(self._sample, settled[0].mixture)
-        others = _apart(sorted([*settled[n:], *self._unsettled], key=lambda one: one.ranking_key, reverse=True))
-        sound = (one for one in others if one.ranking_key[0] == best.ranking_key[0])
+        others = sorted([*settled[n:], *self._unsettled], key=lambda one: one.ranking_key, reverse=True)
+        sound = (one for one in distinct(others, _ALIKE) if one.ranking_key[0] == best.ranking_key[0])
         return *settled[:n], *[one for one in sound if comparison.may_be_better(one.mixture)][:_MOST_KEPT]
 
     def _move(self, trial: Trial) -> Trial | None:
@@ -218,7 +219,7 @@ class _Tries:
         try:
             proposed = propose(self.sample, self.options, mixture, self.n_tried, self.halve, n_again)
             starts = [after(mixture, [one]) for one in proposed]
-            return _apart(rank(self._run(starts, _SHORT_STAGES)))[:_GO_ON] if starts else []
+            return distinct(rank(self._run(starts, _SHORT_STAGES)), _ALIKE)[:_GO_ON] if starts else []
         except (SingularCovarianceError, np.linalg.LinAlgError):
             return []
 
@@ -265,15 +266,6 @@ class _Explored:
     trial: Trial
     tries: _Tries
     tried: list[Trial]
-
-
-def _apart(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the trials in order without those that are about where one before them is: they would take its places."""
-    found: list[Trial] = []
-    for trial in trials:
-        if all(abs(trial.history[-1] - other.history[-1]) > _ALIKE for other in found):
-            found.append(trial)
-    return found
 
 
 def _rows_to_try(mixture: Mixture) -> int:

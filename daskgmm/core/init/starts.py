@@ -145,14 +145,14 @@ def rank(restarts: Sequence[Restart]) -> list[Trial]:
     return sorted(trials, key=lambda trial: trial.ranking_key, reverse=True)
 
 
-def distinct(restarts: Sequence[Restart]) -> list[Trial]:
-    """Return the trials in order, and of those that ended at the same log-likelihood the first.
+def distinct(restarts: Sequence[Restart], within: float = _SAME) -> list[Trial]:
+    """Return the trials in order, and of those that ended at the same log-likelihood, nats per row, the first.
 
     So it does not depend on the number of restarts which one goes on.
     """
     found: list[Trial] = []
     for trial in restarts:
-        if isinstance(trial, Trial) and all(abs(trial.history[-1] - other.history[-1]) > _SAME for other in found):
+        if isinstance(trial, Trial) and all(abs(trial.history[-1] - other.history[-1]) > within for other in found):
             found.append(trial)
     return found
 

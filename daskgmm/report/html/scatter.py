@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.arrays.types import Array
+from ..ellipse import ellipse
 from .colours import rgb, text_on
 from .figures import all_or
 from .report_data import Story, spread_of_most
@@ -21,7 +22,6 @@ _WIDTH, _HEIGHT = 400, 350
 _HEXAGONS = 64  # across
 _MOST_ELLIPSES, _MOST_NUMBERS, _MOST_NAMED = 60, 30, 6
 _APART = 0.045  # of the width and height: numbers that are closer would hide each other
-_CIRCLE = np.linspace(0, 2 * np.pi, 73)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,10 +143,8 @@ def _commonest(labels: Any) -> int:
 
 
 def _ellipses(axes: Axes, mean: Array, covariance: Array, colour: str) -> None:
-    values, vectors = np.linalg.eigh(covariance)
-    shape = vectors @ (np.sqrt(np.maximum(values, 0))[:, None] * np.array([np.cos(_CIRCLE), np.sin(_CIRCLE)]))
     for size, width in ((1, 1.8), (2, 1.0)):
-        x, y = mean[:, None] + size * shape
+        x, y = ellipse(mean, covariance, size)
         axes.plot(x, y, color=INK, linewidth=width + 1.4, alpha=0.25)
         axes.plot(x, y, color=colour, linewidth=width)
 
