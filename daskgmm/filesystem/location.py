@@ -239,7 +239,7 @@ def writing(path: Path) -> Iterator[None]:
     except Exception as error:  # stores raise errors of many classes
         if is_denied(error):
             raise DataError(denial(str(path), "written", error)) from error
-        if isinstance(error, FileNotFoundError):
+        if isinstance(error, FileNotFoundError) or _is_gone_by_now(error):
             raise DataError(
                 f"{public(str(path))} cannot be written: it has been removed since the job began"
             ) from error
@@ -254,3 +254,10 @@ def writing(path: Path) -> Iterator[None]:
             f"{path} cannot be written: {getattr(error, 'strerror', None) or reason(error)}; make room, or choose "
             "another output.directory (earlier results are untouched)"
         ) from error
+
+
+def _is_gone_by_now(error: Exception) -> bool:
+    """Return whether a directory was moved away while `Path.mkdir` looked at it, and so nothing is in the way."""
+    if not isinstance(error, FileExistsError) or error.filename is None:
+        return False
+    return not os.path.lexists(error.filename) or os.path.isdir(error.filename)

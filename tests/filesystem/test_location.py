@@ -2,7 +2,8 @@
 
 import pytest
 
-from daskgmm.filesystem.location import resolve_location, write_at_once
+from daskgmm.errors import DataError
+from daskgmm.filesystem.location import resolve_location, write_at_once, writing
 
 
 def test_a_file_that_is_not_written_to_its_end_leaves_the_one_before(tmp_path):
@@ -33,3 +34,16 @@ def test_an_object_store_is_written_to_directly():
     target = resolve_location("memory://places/part.parquet")
     with write_at_once(target) as path:
         assert path is target
+
+
+@pytest.mark.parametrize(
+    ("there", "words"), [("file", "what stands in the way"), ("", "has been removed"), ("folder", "has been removed")]
+)
+def test_a_directory_that_is_moved_away_while_another_is_made_in_it_is_not_in_the_way(tmp_path, there, words):
+    path = tmp_path / "labels.zarr"
+    if there == "file":
+        path.write_text("")
+    elif there == "folder":
+        path.mkdir()
+    with pytest.raises(DataError, match=words), writing(tmp_path):
+        raise FileExistsError(17, "File exists", str(path))

@@ -16,6 +16,7 @@ from daskgmm.filesystem.location import replace_path, resolve_location
 from daskgmm.jobs.fit import fit
 from daskgmm.storage.formats.model import load_model
 from daskgmm.storage.formats.provenance import load_record
+from daskgmm.storage.run.finished_parts import whole_regions
 from daskgmm.storage.run.lock import LOCK, locked, owner
 from tests.cli.test_commands import refused, run
 from tests.clusters.processes import assert_same_bits
@@ -439,8 +440,8 @@ def test_finished_chunks_of_a_fit_that_is_killed_are_not_written_again(job):
     process.kill()
     process.communicate()
     before = {one: one.stat().st_mtime_ns for one in done.parent.joinpath("labels.zarr").rglob("c/*")}
-    n_done = len(list(done.iterdir()))
-    assert 5 < n_done < 180
+    n_done = len(whole_regions(done.parent))  # the kill may tear the last marker
+    assert 4 < n_done < 180
     out = run("fit", "job.yaml", *options, "--resume").output
     assert "going on after the fit" in out
     assert f"{n_done} chunks of results were finished before" in out
