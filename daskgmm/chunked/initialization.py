@@ -57,7 +57,7 @@ def _restart(part: Delayed, options: SeedOptions, seed: int) -> list[Restart]:
     seeds = restart_seeds(seed, (1 + _OTHERS) * options.n_init)
     own, others = seeds[: options.n_init], seeds[options.n_init :]
     stages: list[Restart] = list(compute(*(delayed(in_slot, pure=False)(restart, part, options, one) for one in own)))
-    if any(isinstance(one, Trial) and one.ranking_key[0] for one in stages):
+    if any(isinstance(one, Trial) and one.sound for one in stages):
         return stages
     near_rows = replace(options, init_params="random_from_data")
     return stages + list(compute(*(delayed(in_slot, pure=False)(restart, part, near_rows, one) for one in others)))

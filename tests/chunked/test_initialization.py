@@ -121,3 +121,9 @@ def test_restarts_run_in_compute_slots(sample, n_slots):
 def test_other_restarts_are_made_if_em_leads_from_all_of_them_to_a_component_of_a_single_row(seed):
     rows = np.random.default_rng(seed).normal(size=(40, 1))
     assert 40 * GaussianMixture(2, random_state=0).fit(rows).weights_.min() > 2
+
+
+def test_of_restarts_that_are_all_degenerate_one_with_the_fewest_such_components_goes_on():
+    """EM leads from all starts to a component of two rows that nearly repeat; a second such one has a higher level."""
+    rows = np.random.default_rng(18).normal(size=(100, 1))
+    assert (100 * GaussianMixture(3, random_state=0).fit(rows).weights_ < 2).sum() == 1

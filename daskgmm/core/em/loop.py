@@ -68,6 +68,7 @@ class Trial:
     overfit: float = 0.0  # by how much the objective flatters components of few rows, nats per row
     n_before: int = 0  # M-steps of an earlier fit that led to the start
     verified: bool = False  # whether the sample has been asked in vain for what EM would gain in the long run
+    n_unsound: int = 0  # components whose likelihood means nothing
 
     @property
     def target(self) -> Mixture:
@@ -90,15 +91,22 @@ class Trial:
         return remaining_gain(self.history)
 
     @property
-    def ranking_key(self) -> tuple[bool, float]:
-        """What trials are compared by: the objective less overfit, after whether it means something.
+    def ranking_key(self) -> tuple[int, float]:
+        """What trials are compared by: minus the number of components whose likelihood means nothing (0 is sound).
+
+        Among equals, the objective less overfit.
 
         It is rounded: trials that found the same mixture differ in their last digits alone, and these, which depend on
         the units of the columns and on the chunks, must not choose among them.
         """
         level = self.history[-1] if self.history else -np.inf
-        sound = self.stop is not StopReason.COLLAPSED and self.overfit < np.inf
-        return sound, round(level - self.overfit if sound else level, 9)
+        n_unsound = self.n_unsound + (self.stop is StopReason.COLLAPSED)
+        return -n_unsound, round(level - self.overfit, 9)
+
+    @property
+    def sound(self) -> bool:
+        """Whether the likelihood of all components means something."""
+        return self.ranking_key[0] == 0
 
     @property
     def criteria(self) -> Criteria:
@@ -244,6 +252,9 @@ def _evaluate(trial: Trial, statistics: Statistics, survey: Survey, options: EMO
         return _reject(trial, options)
     suggested = trial.extrapolated and trial.steps[-1].suggested
     far_enough = suggested and bool(trial.history) and level - trial.history[-1] >= options.tol
+    flattered, n_unsound = (
+        (0.0, 0) if options.inference.regularised else overfit(trial.target, survey.n_rows, options.floor)
+    )
     trial = replace(
         trial,
         mixture=trial.target,
@@ -252,7 +263,8 @@ def _evaluate(trial: Trial, statistics: Statistics, survey: Survey, options: EMO
         proposal=None,
         extrapolated=False,
         came_back=False,
-        overfit=0.0 if options.inference.regularised else overfit(trial.target, survey.n_rows, options.floor),
+        overfit=flattered,
+        n_unsound=n_unsound,
         verified=trial.verified and not far_enough,
     )
     return replace(trial, stop=_stop_reason(trial, options))

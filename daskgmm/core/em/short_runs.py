@@ -122,8 +122,8 @@ class _Runner:
         """Return the best mixture that was evaluated; a start that is singular has no history."""
         history = tuple(float(level) - self._log_scale for level in run.levels[: run.n])
         mixture = self._mixture(run)
-        flattered = overfit(mixture, self._n_rows, self._em.floor)
-        return Trial(mixture, history, stop=_STOPS[run.end], overfit=flattered)
+        flattered, n_unsound = overfit(mixture, self._n_rows, self._em.floor)
+        return Trial(mixture, history, stop=_STOPS[run.end], overfit=flattered, n_unsound=n_unsound)
 
     def _mixture(self, run: _Run) -> Mixture:
         like, values = run.start, run.best.covariances

@@ -126,8 +126,8 @@ class _Search:
         settled, n = distinct(rank(self.settled), _ALIKE), self._options.n_finalists
         best, comparison = settled[0], Comparison.of(self._sample, settled[0].mixture)
         others = sorted([*settled[n:], *self._unsettled], key=lambda one: one.ranking_key, reverse=True)
-        sound = (one for one in distinct(others, _ALIKE) if one.ranking_key[0] == best.ranking_key[0])
-        return *settled[:n], *[one for one in sound if comparison.may_be_better(one.mixture)][:_MOST_KEPT]
+        as_sound = (one for one in distinct(others, _ALIKE) if one.ranking_key[0] == best.ranking_key[0])
+        return *settled[:n], *[one for one in as_sound if comparison.may_be_better(one.mixture)][:_MOST_KEPT]
 
     def _move(self, trial: Trial) -> Trial | None:
         """Return the trial after the exchanges that are found to gain, None if they gain too little or were tried."""
@@ -167,10 +167,10 @@ class _Search:
 
     def _first_better(self, mixtures: Sequence[Mixture], trial: Trial) -> Trial | None:
         """Return the first trial to which EM leads from these mixtures that is better than the trial by enough."""
-        sound, level = trial.ranking_key
+        soundness, level = trial.ranking_key
         for mixture in mixtures[:_SETTLED]:
             found = self.settle(mixture)
-            if isinstance(found, Trial) and found.ranking_key > (sound, level + self._least):
+            if isinstance(found, Trial) and found.ranking_key > (soundness, level + self._least):
                 return found
         return None
 

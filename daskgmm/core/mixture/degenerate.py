@@ -30,19 +30,22 @@ _ROUNDING = 0.01  # rows: responsibilities are not quite 0 or 1
 _ROWS_PER_PARAMETER = 2.0  # that a component on the floor must have: one of many rows is a real group
 
 
-def overfit(mixture: Mixture, n_rows: int, floor: Floor | None) -> float:
-    """Return by how much the log-likelihood of n_rows rows flatters the mixture, nats per row; infinite if unsound."""
+def overfit(mixture: Mixture, n_rows: int, floor: Floor | None) -> tuple[float, int]:
+    """Return by how much the log-likelihood of n_rows rows flatters the mixture, nats per row, and n_unsound.
+
+    n_unsound is the number of components whose likelihood means nothing; by how much these flatter cannot be told.
+    """
     if mixture.structure.shared:
-        return 0.0
+        return 0.0, 0
     n_regular, n_parameters = mixture.structure.per_component(mixture.n_features)
     counts, least = mixture.weights * n_rows, n_regular
     few = (counts < _FEW * least) & (mixture.weights > 0)
-    if unsound_components(mixture, n_rows, floor):
-        return float("inf")
+    unsound = list(unsound_components(mixture, n_rows, floor))
+    few[unsound] = False
     if not few.any():
-        return 0.0
+        return 0.0, len(unsound)
     excess = _excess(counts[few], least) - _excess(np.array(_FEW * least), least)
-    return float((mixture.weights[few] * n_parameters * excess).sum())
+    return float((mixture.weights[few] * n_parameters * excess).sum()), len(unsound)
 
 
 def _excess(counts: Array, least: int) -> Array:

@@ -202,7 +202,7 @@ def _describe_mixture(mixture: Mixture, arrays: _Arrays) -> dict[str, Any]:
     }
 
 
-_TRIAL_SCALARS = ("extrapolated", "came_back", "n_rejected", "overfit", "n_before", "verified")
+_TRIAL_SCALARS = ("extrapolated", "came_back", "n_rejected", "overfit", "n_before", "verified", "n_unsound")
 _STATISTICS_SCALARS = ("log_likelihood", "entropy", "weight_sum", "centred")
 
 
@@ -278,6 +278,7 @@ def _trial(entry: Mapping[str, Any], arrays: _Stored) -> Trial:
         float(entry["overfit"]),
         int(entry["n_before"]),
         bool(entry["verified"]),
+        int(entry["n_unsound"]),
     )
 
 

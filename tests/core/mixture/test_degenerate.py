@@ -49,12 +49,12 @@ def test_a_group_of_many_rows_on_the_floor_is_sound_and_one_of_few_is_not():
 def test_a_component_of_no_more_rows_than_its_covariance_takes_is_unsound(covariance_type, least):
     assert unsound_components(mixture(least / 1000, 1.0, covariance_type), 1000, None) == (1,)
     assert unsound_components(mixture((least + 1) / 1000, 1.0, covariance_type), 1000, None) == ()
-    assert overfit(mixture(least / 1000, 1.0, covariance_type), 1000, None) == np.inf
+    assert overfit(mixture(least / 1000, 1.0, covariance_type), 1000, None) == (0.0, 1)
 
 
 def test_components_of_many_rows_are_not_said_to_overfit():
-    assert overfit(mixture(0.3, 1.0), 1000, FLOOR) == 0.0
-    assert overfit(mixture(0.3, 1.0, "tied"), 4, FLOOR) == 0.0
+    assert overfit(mixture(0.3, 1.0), 1000, FLOOR) == (0.0, 0)
+    assert overfit(mixture(0.3, 1.0, "tied"), 4, FLOOR) == (0.0, 0)
 
 
 def test_the_overfit_of_few_rows_is_what_they_lose_on_new_rows_beyond_what_all_do():
@@ -68,14 +68,14 @@ def test_the_overfit_of_few_rows_is_what_they_lose_on_new_rows_beyond_what_all_d
         own, other = (np.einsum("ni,ij,nj->n", one - mean, precision, one - mean) for one in (rows, new))
         losses.append((other.mean() - own.mean()) / 2)
     n_parameters, enough = 5, 18
-    found = overfit(mixture(m / 900, 1.0), 900, None) - overfit(mixture(enough / 900, 1.0), 900, None)
+    found = overfit(mixture(m / 900, 1.0), 900, None)[0] - overfit(mixture(enough / 900, 1.0), 900, None)[0]
     lost = np.mean(losses) * (m - d - 2) / (m - d - 1) - n_parameters / m
     least = n_parameters / (enough - d - 1) - n_parameters / enough
     assert found / (m / 900) == pytest.approx(lost - least, abs=0.1)
 
 
 def test_the_overfit_grows_without_a_jump_as_rows_get_fewer():
-    found = [overfit(mixture(count / 1000, 1.0), 1000, None) for count in np.arange(30, 4, -0.1)]
+    found = [overfit(mixture(count / 1000, 1.0), 1000, None)[0] for count in np.arange(30, 4, -0.1)]
     steps = np.diff(found)
     assert found[0] == 0.0
     assert (steps >= 0).all()

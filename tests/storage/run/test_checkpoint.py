@@ -59,7 +59,8 @@ def trials(draw, d):
     history, stop = draw(st.lists(FLOATS, max_size=4)), draw(st.sampled_from([None, *StopReason]))
     steps = draw(st.lists(st.builds(Step, st.just(mixture), mixtures(kind, k, d), st.booleans()), max_size=2))
     flags = draw(st.booleans()), draw(st.booleans()), draw(st.integers(0, 9))
-    overfit, more = draw(st.floats(0, allow_nan=False)), (draw(st.integers(0, 9)), draw(st.booleans()))
+    overfit, counts = draw(st.floats(0, allow_nan=False)), st.integers(0, 9)
+    more = draw(counts), draw(st.booleans()), draw(counts)
     proposal = draw(st.none() | mixtures(kind, k, d))
     return Trial(mixture, tuple(history), statistics, stop, tuple(steps), proposal, *flags, overfit, *more)
 
