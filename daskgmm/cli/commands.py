@@ -24,6 +24,7 @@ from ..jobs import fit as job
 from ..jobs import merge as merge_job
 from ..jobs import select as sweep_job
 from ..jobs import update as update_job
+from ..jobs.compare import compared_run, write_runs_page
 from ..jobs.dry_run import describe_fit, describe_sweep, describe_update
 from ..jobs.report import draw_again
 from ..jobs.resume import find_finished_fit
@@ -354,20 +355,29 @@ def inspect(run_dir: str) -> None:
 
 @main.command()
 @click.argument("run_dirs", type=click.Path(), metavar="RUN_DIR RUN_DIR [RUN_DIR]...", nargs=-1, required=True)
+@click.option(
+    "--html", "page", type=click.Path(), metavar="FILE", help="Write the table, curves and matches to a page."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the page if it is there.")
 @_errors_in_one_line
-def compare(run_dirs: tuple[str, ...]) -> None:
+def compare(run_dirs: tuple[str, ...], page: str | None, overwrite: bool) -> None:
     """Match the components of two fits, and print what moved from the first to the second.
 
     Of more than two, print one table of their sizes, log-likelihoods and criteria.
+
+    Example: daskgmm compare runs/four runs/eight runs/twelve --html compared.html
     """
     if len(run_dirs) < 2:
         raise ConfigurationError(f"there is nothing to compare {run_dirs[0]} with: give two or more run directories")
-    models = [load_finished(one) for one in run_dirs]
+    runs = [compared_run(one) for one in run_dirs]
     console = _console()
-    if len(models) > 2:
-        console.print(runs_table(models, run_dirs, console.width))
+    if len(runs) > 2:
+        console.print(runs_table(runs, console.width))
     else:
-        console.print(comparison(models[0], models[1], (run_dirs[0], run_dirs[1]), console.width))
+        first, second = (run.model for run in runs)
+        console.print(comparison(first, second, (run_dirs[0], run_dirs[1]), console.width))
+    if page is not None:
+        _echo(str(write_runs_page(runs, page, overwrite=overwrite)))
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,9 +33,14 @@ _MIB = 2**20
 
 def page(story: Story) -> str:
     """Return the report as HTML."""
+    return render("report.html", contents(story))
+
+
+def render(template: str, shown: Mapping[str, Any]) -> str:
+    """Return a template with its contents filled in."""
     environment = Environment(loader=PackageLoader("daskgmm.report.html"), autoescape=True, trim_blocks=True)
     environment.filters["svg"] = lambda drawing: Markup(drawing.svg)  # noqa: S704 # its texts were escaped as drawn
-    return harmless(environment.get_template("report.html").render(contents(story)))
+    return harmless(environment.get_template(template).render(shown))
 
 
 def contents(story: Story) -> dict[str, Any]:

@@ -6,30 +6,23 @@ from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 
-from ...core.em.fitted_model import Model
 from ...text import shown
+from ..compared_runs import CAPTION, COLUMNS, Run, rank_runs, table_rows, why_incomparable
 from .split_table import split_table
 
-_CAPTION = "smallest BIC first; criteria compare fits to the same rows and features, with the same weights"
-_HEADINGS = ("run", "k", "type", "rows (weight)", "nats/row", "BIC", "ICL", "converged")
+_LONGEST_NAME = 4  # part of the width
 
 
-def runs_table(models: Sequence[Model], names: Sequence[str], width: int = 100) -> RenderableType:
-    """Return the size, the log-likelihood, the criteria and the end of each fit for that many columns, one in a row."""
-    ranked = sorted(zip(models, names, strict=True), key=lambda one: one[0].summary.bic)
-    rows = [_row(model, name) for model, name in ranked]
-    return Group(*split_table(_HEADINGS, rows, width, box=None), _CAPTION)
+def runs_table(runs: Sequence[Run], width: int = 100) -> RenderableType:
+    """Return the size, the log-likelihood, the criteria and the end of each fit for that many columns, one in a row.
 
-
-def _row(model: Model, name: str) -> tuple[str, ...]:
-    mixture, summary = model.mixture, model.summary
-    return (
-        shown(name),
-        str(mixture.n_components),
-        mixture.covariance_type,
-        f"{summary.weight_sum:,.10g}",
-        f"{summary.log_likelihood:.5f}",
-        f"{summary.bic:,.2f}",
-        f"{summary.icl:,.2f}",
-        "yes" if summary.converged else "no",
-    )
+    If names are long, the rows have numbers, and a list says whose they are.
+    """
+    ranked = rank_runs(runs)
+    rows = [tuple(map(shown, row)) for row in table_rows(ranked)]
+    names: list[str] = []
+    if max(len(run.name) for run in ranked) > width // _LONGEST_NAME:
+        names = [f"{number}: {row[0]}" for number, row in enumerate(rows, 1)]
+        rows = [(str(number), *row[1:]) for number, row in enumerate(rows, 1)]
+    tables = split_table(tuple(COLUMNS), rows, width, box=None)
+    return Group(*names, *tables, CAPTION, *why_incomparable(runs))

@@ -110,7 +110,8 @@ def test_markup_in_the_name_of_a_feature_is_shown_as_it_is():
 
 def test_control_characters_in_the_name_of_a_feature_do_not_act():
     one = mixture("diag", k=1)
-    text = shown(model(one, ("\x1b[2Ja", "b", "c")), replace(model(one, None), feature_names=None))
+    moved = replace(one, means=one.means + np.eye(3)[0])
+    text = shown(model(one, ("\x1b[2Ja", "b", "c")), replace(model(moved, None), feature_names=None))
     assert "\x1b" not in text
     assert "?[2Ja" in text
 

@@ -4,10 +4,15 @@ from dataclasses import replace
 
 from rich.console import Console
 
+from daskgmm.report.compared_runs import Run, why_incomparable
 from daskgmm.report.terminal.runs_table import runs_table
 from daskgmm.storage.formats.model import save_model
 from tests.cli.test_commands import refused, run
 from tests.storage.formats.test_export import model_of
+
+
+def runs(names):
+    return [Run(name, model) for name, model in zip(names, models(), strict=True)]
 
 
 def models():
@@ -18,20 +23,32 @@ def models():
 
 def test_the_fit_of_the_smallest_bic_comes_first_and_says_whether_it_converged():
     console = Console(width=80, record=True)
-    console.print(runs_table(models(), ["a", "b", "c"]))
+    console.print(runs_table(runs("abc")))
     lines = [line.split() for line in console.export_text().splitlines()[1:4]]
     assert [line[0] for line in lines] == ["b", "a", "c"]
     assert "-50.00" in lines[0]
     assert lines[0][-1] == "no"
 
 
-def test_long_names_of_runs_are_folded_and_no_number_is_cut():
+def test_runs_of_long_names_have_numbers_and_nothing_is_cut():
+    names = [f"a/very/long/path/to/a/run/{i}" for i in range(3)]
     console = Console(width=50, record=True)
-    console.print(runs_table(models(), [f"a/very/long/path/to/a/run/{i}" for i in range(3)], 50))
+    console.print(runs_table(runs(names), 50))
     text = console.export_text()
     assert "…" not in text
-    for number in ("-50.00", "converged", "nats/row"):
-        assert number in text
+    assert max(map(len, text.splitlines())) <= 50
+    for part in ("-50.00", "converged", "nats/row", *names):
+        assert part in text
+
+
+def test_runs_of_other_rows_are_not_compared_by_criteria():
+    first, second, _ = runs("abc")
+    assert why_incomparable([first, second]) == []
+    summary = replace(second.model.summary, weight_sum=7.0)
+    other = replace(second, model=replace(second.model, summary=summary))
+    assert why_incomparable([first, other]) == [
+        "The criteria of these runs cannot be compared: they were fitted to different rows."
+    ]
 
 
 def test_the_command_takes_three_runs_and_refuses_one(tmp_path):
