@@ -29,6 +29,11 @@ for k in (2, 3):
 print(daskgmm("compare", "iris-2", "iris-3"))
 
 # %%
+# With ``--html`` the same is a page, and it takes any number of runs.
+
+print(daskgmm("compare", "iris-2", "iris-3", "--html", "compared.html").splitlines()[-1])
+
+# %%
 # What is known of one of them.
 
 print(daskgmm("inspect", "iris-3"))

@@ -104,8 +104,8 @@ def _kind(run: Run) -> str:
 def _ways(ranked: Sequence[Run]) -> Drawing | None:
     """Return the log-likelihood of each pass of the first runs, as far as their records tell it."""
     known = [(run, _history(run)) for run in ranked[:_MOST_DRAWN]]
-    known = [(run, history) for run, history in known if len(history) > 1]
-    if not known or why_incomparable(ranked):
+    known = [(run, history) for run, history in known if history]
+    if max((len(history) for _, history in known), default=0) < 2 or why_incomparable(ranked):
         return None
     drawn, axes = figure(400, 290)
     names = shorten_apart([run.name for run, _ in known], _LONGEST_NAME)
