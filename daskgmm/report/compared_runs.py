@@ -11,7 +11,8 @@ from ..core.em.fitted_model import Model
 from ..provenance import Record
 
 CAPTION = (
-    "smallest BIC first; criteria compare fits to the same rows and features, with the same weights; rows: their total weight"
+    "smallest BIC first; criteria compare fits to the same rows and features, with the same weights; rows: their total "
+    "weight"
 )
 
 
