@@ -163,7 +163,19 @@ class JobQueue(BatchWorkers):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slurm(JobQueue):
+class QueuedJobs(JobQueue):
+    """Jobs of a batch system that has queues and wall times."""
+
+    queue: Annotated[str | None, Field(description="Queue, or partition; the default one if left out.")] = None
+    walltime: Annotated[WallTime, Field(description="Time after which the batch system ends a job.")] = "01:00:00"
+    job_extra_directives: Annotated[
+        tuple[str, ...],
+        Field(description="Further options of sbatch, qsub or bsub, such as --constraint=haswell or -pe smp 4."),
+    ] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slurm(QueuedJobs):
     """Jobs of SLURM."""
 
     __pydantic_config__: ClassVar = STRICT
@@ -172,14 +184,8 @@ class Slurm(JobQueue):
     of_submission: ClassVar[frozenset[str]] = frozenset({"notice_seconds", "maximum_requeues"})
 
     kind: Literal["slurm"] = "slurm"
-    queue: str | None = None
-    """Partition; the default one if left out."""
     account: str | None = None
     """Account that is charged."""
-    walltime: WallTime = "01:00:00"
-    """Time after which SLURM ends a job."""
-    job_extra_directives: tuple[str, ...] = ()
-    """Further options of sbatch, such as --constraint=haswell."""
     notice_seconds: Annotated[int, Ge(1)] = 120
     """Seconds before the wall time at which a job of daskgmm submit stops and is requeued."""
     maximum_requeues: Annotated[int, Ge(0)] = 10
@@ -187,41 +193,31 @@ class Slurm(JobQueue):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pbs(JobQueue):
+class Pbs(QueuedJobs):
     """Jobs of PBS."""
 
     __pydantic_config__: ClassVar = STRICT
     cluster_class: ClassVar[str] = "PBSCluster"
 
     kind: Literal["pbs"] = "pbs"
-    queue: str | None = None
-    """Queue; the default one if left out."""
     account: str | None = None
     """Account that is charged."""
-    walltime: WallTime = "01:00:00"
-    """Time after which PBS ends a job."""
     resource_spec: str | None = None
     """What is asked of -l; made from cores and memory if left out."""
-    job_extra_directives: tuple[str, ...] = ()
-    """Further options of qsub."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lsf(JobQueue):
+class Lsf(QueuedJobs):
     """Jobs of LSF."""
 
     __pydantic_config__: ClassVar = STRICT
     cluster_class: ClassVar[str] = "LSFCluster"
 
     kind: Literal["lsf"] = "lsf"
-    queue: str | None = None
-    """Queue; the default one if left out."""
     project: str | None = None
     """Project that is charged."""
     walltime: WallTime = "01:00"
     """Time after which LSF ends a job, hours:minutes."""
-    job_extra_directives: tuple[str, ...] = ()
-    """Further options of bsub."""
     lsf_units: str | None = None
     """Unit of memory, such as mb; that of lsf.conf if left out."""
     use_stdin: bool = True
@@ -229,23 +225,17 @@ class Lsf(JobQueue):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sge(JobQueue):
+class Sge(QueuedJobs):
     """Jobs of Grid Engine."""
 
     __pydantic_config__: ClassVar = STRICT
     cluster_class: ClassVar[str] = "SGECluster"
 
     kind: Literal["sge"] = "sge"
-    queue: str | None = None
-    """Queue; the default one if left out."""
     project: str | None = None
     """Project that is charged."""
-    walltime: WallTime = "01:00:00"
-    """Time after which Grid Engine ends a job."""
     resource_spec: str | None = None
     """What is asked of -l: the site's words for cores and memory, which Grid Engine does not fix."""
-    job_extra_directives: tuple[str, ...] = ()
-    """Further options of qsub, such as -pe smp 4."""
 
 
 @dataclass(frozen=True, kw_only=True)
