@@ -131,7 +131,7 @@ class _Composer(Composer):
     def compose_document(self) -> Any:
         """Return the document; aliases that hold themselves, or stand for gigabytes in a few lines, are refused."""
         node = super().compose_document()
-        if _expanded_size(node, {}) > _MAX_VALUES:
+        if _count_expanded(node, {}) > _MAX_VALUES:
             problem = f"aliases (*name) make more than {_MAX_VALUES:,} values of it: write them out"
             raise MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         return node
@@ -160,12 +160,12 @@ _Representer.add_representer(str, _Representer.represent_str)
 _Representer.add_representer(float, _Representer.represent_float)
 
 
-def _expanded_size(node: Node, sizes: dict[Node, float]) -> float:
+def _count_expanded(node: Node, sizes: dict[Node, float]) -> float:
     """Count the values of a node after its aliases are expanded; infinite for a recursive alias."""
     if isinstance(node, ScalarNode):
         return 1
     if node not in sizes:
         sizes[node] = math.inf  # until it is known: only a node within itself meets that
         inner = chain.from_iterable(node.value) if isinstance(node, MappingNode) else node.value
-        sizes[node] = 1 + sum(_expanded_size(one, sizes) for one in inner)
+        sizes[node] = 1 + sum(_count_expanded(one, sizes) for one in inner)
     return sizes[node]

@@ -159,7 +159,7 @@ def connect_timeout(start_timeout: float) -> float:
     return min(start_timeout, CONNECT_TIMEOUT)
 
 
-def awaited(coroutine: Coroutine[Any, Any, T]) -> T:
+def run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
     """Return what a coroutine returns; it runs in a thread, as this one may have an event loop (in a notebook)."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, coroutine).result()

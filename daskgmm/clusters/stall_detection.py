@@ -104,7 +104,7 @@ def stall_after(
     return before
 
 
-def described(first: ClusterSnapshot | None, now: ClusterSnapshot | None) -> str:
+def describe(first: ClusterSnapshot | None, now: ClusterSnapshot | None) -> str:
     """Return what is seen of the workers: what may keep them from completing a task."""
     if now is None:
         return "the scheduler does not answer"

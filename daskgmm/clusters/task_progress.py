@@ -36,7 +36,7 @@ def watched(client: Client | None, compute_threads: int) -> Iterator[Look]:
         return
     retries = _Retries()
     client.subscribe_topic(TOPIC, retries)  # until the client is closed, which may have happened when this ends
-    yield lambda: _asked(client, compute_threads, retries.n)
+    yield lambda: _ask_scheduler(client, compute_threads, retries.n)
 
 
 class _Tasks(Callback):  # type: ignore[misc] # dask is not typed
@@ -69,7 +69,7 @@ class _Retries:
         self.n += 1
 
 
-def _asked(client: Client, compute_threads: int, n_retries: int) -> Load | None:
+def _ask_scheduler(client: Client, compute_threads: int, n_retries: int) -> Load | None:
     """Return what the scheduler says; None if it does not answer in time, or in an unexpected format."""
     try:
         threads, prefixes = client.sync(threads_and_task_states, client, callback_timeout=_PATIENCE)

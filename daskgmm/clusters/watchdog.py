@@ -16,7 +16,7 @@ from distributed import Client
 
 from ..errors import ClusterLostError
 from .dask_internals import cancel_all, pending_keys, tasks_by_worker, worker_descriptions
-from .stall_detection import ClusterSnapshot, Stall, Timeouts, WorkerSnapshot, described, stall_after
+from .stall_detection import ClusterSnapshot, Stall, Timeouts, WorkerSnapshot, describe, stall_after
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class _Watchdog:
             return
         if stall.is_hopeless:
             self.verdict = (
-                f"no task was completed for {monotonic() - stall.since:.0f} s: {described(stall.first, look)}; look at "
+                f"no task was completed for {monotonic() - stall.since:.0f} s: {describe(stall.first, look)}; look at "
                 f"the logs of the workers, or raise cluster.{key}"
             )
         else:

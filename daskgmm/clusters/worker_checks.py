@@ -50,7 +50,7 @@ class Difference:
     matters: bool
 
     def __str__(self) -> str:
-        return f"{self.package} is {self.here} here and {self.there} on {_named(list(self.workers))}"
+        return f"{self.package} is {self.here} here and {self.there} on {_names_of(list(self.workers))}"
 
 
 def check_packages(client: Client, tell: Callable[[str], None]) -> None:
@@ -113,7 +113,7 @@ def check_paths(client: Client, inputs: Iterable[Path], output: Path | None) -> 
     for number, path in enumerate(paths):
         if blind := [worker for worker, sees in seen.items() if not sees[number]]:
             raise ConfigurationError(
-                f"{path} is not readable on {_named(blind)}: workers read what their own machine sees; use a file "
+                f"{path} is not readable on {_names_of(blind)}: workers read what their own machine sees; use a file "
                 "system that all share, or a URL"
             )
     if output is not None:
@@ -265,9 +265,9 @@ def _send_own_package(client: Client, lacking: list[str], tell: Callable[[str], 
     """Send this package to the workers and the scheduler, now and for workers to come, unless none lacks it."""
     if not lacking:
         return
-    tell(f"{_OWN} is missing on {_named(lacking)}: it is sent there")
+    tell(f"{_OWN} is missing on {_names_of(lacking)}: it is sent there")
     with tempfile.TemporaryDirectory() as folder:
-        packed = _packed(Path(folder))
+        packed = _pack(Path(folder))
 
         async def send() -> Any:
             return await client.upload_file(packed)
@@ -275,7 +275,7 @@ def _send_own_package(client: Client, lacking: list[str], tell: Callable[[str], 
         _of_scheduler(client, send)
 
 
-def _packed(folder: Path) -> str:
+def _pack(folder: Path) -> str:
     """Return the path of a zip of this package with its metadata, from which workers can tell the version."""
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(_package(), folder / "content" / _OWN, ignore=ignore)
@@ -311,12 +311,12 @@ def _check_output(client: Client, output: Path) -> None:
             remove_if_empty(output)
     if bad := [worker for worker, is_shared in shared.items() if not is_shared]:
         raise ConfigurationError(
-            f"output.directory {output} is not the same directory, or not writable, on {_named(bad)}: results are "
+            f"output.directory {output} is not the same directory, or not writable, on {_names_of(bad)}: results are "
             "written by the workers; use a file system that all share, or a URL"
         )
 
 
-def _named(workers: list[str]) -> str:
+def _names_of(workers: list[str]) -> str:
     return workers[0] + (f" and {len(workers) - 1} more" if len(workers) > 1 else "")
 
 

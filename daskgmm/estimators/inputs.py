@@ -128,7 +128,7 @@ def _xarray_input(data: Any, dim: str | None) -> Input:
     array = _check_array(data.data if memory is None else Rows.of_memory(memory).array)
     grid_dims = data.dims[:-1]
     coordinates = {name: one for name, one in data.coords.items() if set(one.dims) <= set(grid_dims)}
-    component = _unused_name("component", {*grid_dims, *coordinates})
+    component = _find_unused_name("component", {*grid_dims, *coordinates})
 
     def wrap(result: da.Array) -> Any:
         values = result.compute() if in_memory else result
@@ -146,7 +146,7 @@ def _stack_variables(data: Any) -> tuple[Any, str]:
     if not data.data_vars:
         raise DataError("the Dataset has no variables: give one for each feature")
     _check_types((f"variable {name!r}", one.dtype) for name, one in data.data_vars.items())
-    dim = _unused_name("feature", {*data.dims, *data.coords, *data.data_vars})
+    dim = _find_unused_name("feature", {*data.dims, *data.coords, *data.data_vars})
     return data.to_dataarray(dim=dim), dim
 
 
@@ -193,7 +193,7 @@ def _check_types(types: Iterable[tuple[str, Any]]) -> None:
             )
 
 
-def _unused_name(stem: str, taken: Collection[Any]) -> str:
+def _find_unused_name(stem: str, taken: Collection[Any]) -> str:
     """Return the stem, or the first of stem_1, stem_2, ... that is not taken."""
     return next(name for name in chain([stem], (f"{stem}_{i}" for i in count(1))) if name not in taken)
 

@@ -30,8 +30,8 @@ def merge_models(first: Model, second: Model) -> Model:
     Components are matched one to one, those without rows in the order in which they come.
     """
     options = _check_mergeable(first, second)
-    order = _matched(first.mixture, second.mixture)
-    parts = [(first.state, _kept(first)), (second.state.take(order), _kept(second).take(order))]
+    order = _match_components(first.mixture, second.mixture)
+    parts = [(first.state, _statistics_of(first)), (second.state.take(order), _statistics_of(second).take(order))]
 
     def infer(survey: Survey) -> Inference:
         return options.fit.em(options.model, survey).inference
@@ -44,7 +44,7 @@ def merge_models(first: Model, second: Model) -> Model:
     return Model(mixture, names, summary, posterior=posterior, kept=kept, options=first.options)
 
 
-def _kept(model: Model) -> KeptStatistics:
+def _statistics_of(model: Model) -> KeptStatistics:
     if model.kept is None:
         raise DataError("a model has kept no statistics of its rows, so it cannot be merged: fit it again")
     return model.kept
@@ -56,7 +56,7 @@ def _check_mergeable(first: Model, second: Model) -> FittedOptions:
         check_updatable(one.mixture)
         if one.projection is not None:
             raise ConfigurationError("each run is of principal components of its own rows, so they cannot be merged")
-        _kept(one)
+        _statistics_of(one)
     options, others = (FittedOptions.of_plain(one.options or {}) for one in (first, second))
     pairs: dict[str, tuple[Any, Any]] = {
         "n_components": (first.mixture.n_components, second.mixture.n_components),
@@ -72,7 +72,7 @@ def _check_mergeable(first: Model, second: Model) -> FittedOptions:
     return options
 
 
-def _matched(first: Mixture, second: Mixture) -> NDArray[np.intp]:
+def _match_components(first: Mixture, second: Mixture) -> NDArray[np.intp]:
     """Return for each component of the first mixture the number of that of the second, (k,).
 
     Raises DataError if a component has no counterpart: the sum of both would be a component of neither.

@@ -55,7 +55,7 @@ def _facts(plan: FitPlan) -> dict[str, str]:
     return {
         "source": plan.source.description,
         "rows": f"{' x '.join(f'{size:,}' for size in rows.grid)} = {rows.n_rows:,}",
-        "features": f"{rows.n_features} ({rows.array.dtype}){_reduced(plan)}",
+        "features": f"{rows.n_features} ({rows.array.dtype}){_count_axes(plan)}",
         **_suggestions(plan),
         "chunks": f"{needs.n_chunks} of at most {needs.largest_chunk / _MIB:.2f} MiB",
         "tasks": f"{needs.n_tasks} in each pass",
@@ -75,7 +75,7 @@ def _suggestions(plan: FitPlan) -> dict[str, str]:
     return {"products": "float64: with so many features fit.dtype=float32 takes about half the time; sums stay float64"}
 
 
-def _reduced(plan: FitPlan) -> str:
+def _count_axes(plan: FitPlan) -> str:
     """Return how many principal components the features are reduced to."""
     reduce = plan.config.model.reduce
     if reduce is None:

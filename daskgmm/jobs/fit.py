@@ -17,7 +17,7 @@ from ..fitting.checks import check_same_features, report_mask
 from ..fitting.fit import Start, initial_state, prepare_fit, run_em
 from ..fitting.reduction import Reduced, reduce_rows
 from ..observers.mlflow import tracked
-from ..observers.recorder import Recorder, beginning_of, mend_record
+from ..observers.recorder import Recorder, keep_beginning, mend_record
 from ..sources import Source, open_source
 from ..storage.formats.history import Entry, History, write_history
 from ..storage.formats.model import save_model
@@ -106,7 +106,7 @@ def fit_rows(
         if state is None:
             report_mask(config.data.mask, prepared.survey, rows.n_rows, listen, reduced=projection is not None)
             state, restarts = initial_state(prepared, start, listen)
-            beginning = beginning_of(rows, source, prepared.survey, prepared.sample, restarts, config)
+            beginning = keep_beginning(rows, source, prepared.survey, prepared.sample, restarts, config)
             save_beginning(beginning, work.path / RECORD)
         seen = seen_rows(rows, prepared.survey, prepared.fingerprints, config.data)
         write_history(History(entries=(Entry(job="fit", rows=seen),)), work.path / HISTORY)

@@ -23,7 +23,7 @@ from ..fitting.checks import check_fittable, report_mask
 from ..fitting.reduction import Reduced
 from ..fitting.sweep import SelectionResult, SelectionSpec, finish_sweep, start_sweep
 from ..observers.mlflow import tracked
-from ..observers.recorder import Recorder, beginning_of, mend_record
+from ..observers.recorder import Recorder, keep_beginning, mend_record
 from ..sources import Source, open_source
 from ..storage.formats.history import Entry, History, write_history
 from ..storage.formats.model import save_model
@@ -160,7 +160,7 @@ def start_sweep_job(
     check_fittable(survey, config.of(config.select.smallest).model, rows.naming.features, listen)
     report_mask(config.data.mask, survey, rows.n_rows, listen, reduced=config.model.reduce is not None)
     sweep = start_sweep(survey, sample, wanted, listen)
-    save_beginning(beginning_of(rows, source, survey, sample, RestartResults((), ()), config), work.path / RECORD)
+    save_beginning(keep_beginning(rows, source, survey, sample, RestartResults((), ()), config), work.path / RECORD)
     seen = seen_rows(rows, survey, summary.fingerprints, config.data)
     write_history(History(entries=(Entry(job="select", rows=seen),)), work.path / HISTORY)
     return sweep

@@ -85,23 +85,23 @@ def unfinished(run_dir: str | Path) -> str | None:
 def _status_of(directory: Path) -> RunStatus:
     work = leftover(directory)
     if work is not None:
-        return _of_unfinished(directory, work)
+        return _describe_unfinished(directory, work)
     owner = owner_of(directory)
     if owner is not None and _state(owner) != "interrupted":  # it reads and seeds before it writes
         return RunStatus(str(directory), _state(owner), phase="read", owner=owner)
     if not RunDirectory(directory).holds_run:
         return RunStatus(str(directory), "nothing", go_on="daskgmm fit CONFIG writes a run here")
-    return _of_finished(directory)
+    return _describe_finished(directory)
 
 
-def _of_finished(directory: Path) -> RunStatus:
+def _describe_finished(directory: Path) -> RunStatus:
     has_model = RunDirectory(directory).holds_model
     summary = load_model(directory).summary if has_model else None
     written = newest(directory, (METRICS, CONFIG))
     return RunStatus(
         str(directory),
         "finished",
-        job=_finished_job(directory),
+        job=_find_finished_job(directory),
         iteration=summary.n_iter if summary else None,
         log_likelihood=summary.log_likelihood if summary else None,
         seconds_since_write=None if written is None else max(time() - written, 0),
@@ -109,7 +109,7 @@ def _of_finished(directory: Path) -> RunStatus:
     )
 
 
-def _finished_job(directory: Path) -> str:
+def _find_finished_job(directory: Path) -> str:
     if not RunDirectory(directory).holds_model:
         return "prediction"
     if (directory / SELECTION).exists():
@@ -117,7 +117,7 @@ def _finished_job(directory: Path) -> str:
     return "fit" if (history := read_history(directory / HISTORY)) is None else history.last.job
 
 
-def _of_unfinished(directory: Path, work: StagedRun) -> RunStatus:
+def _describe_unfinished(directory: Path, work: StagedRun) -> RunStatus:
     written, owner, job = find_written(work), owner_of(directory), str(work.plan.get("job", "fit"))
     state = _state(owner)
     last = written.last or {}

@@ -34,7 +34,7 @@ from ..fitting.update import (
     update_of,
 )
 from ..observers.mlflow import tracked
-from ..observers.recorder import Recorder, beginning_of, mend_record
+from ..observers.recorder import Recorder, keep_beginning, mend_record
 from ..report.drift import drift_lines
 from ..sources import open_source
 from ..storage.formats.history import Entry, History, check_unseen, read_history, write_history
@@ -172,7 +172,7 @@ def update_rows(
         if state is None:
             report_mask(config.data.mask, summary.survey, rows.n_rows, listen)
             state = initial_update(update)
-            beginning = beginning_of(rows, new.source, update.survey, summary.sample, RestartResults((), ()), config)
+            beginning = keep_beginning(rows, new.source, update.survey, summary.sample, RestartResults((), ()), config)
             save_beginning(beginning, work.path / RECORD)
         checkpoints.keep({"fit": state})
         listen(Phase("fit", f"EM on {update.survey.n_rows:,} new rows, {_of_old(run.kept, config)}"))

@@ -36,7 +36,7 @@ _MOST_BYTES = 8 * 2**20  # of the rows that are kept
 _PACKAGES = ("daskgmm", "dask", "distributed", "numpy", "scipy", "numba", "zarr", "scikit-learn")
 
 
-def beginning_of(
+def keep_beginning(
     rows: Rows, source: Source, survey: Survey, sample: Delayed, results: RestartResults, config: Config
 ) -> DataInfo:
     """Return what is kept of the data and the starts: at most output.report_rows rows, and 8 MiB of them."""
@@ -50,7 +50,7 @@ def beginning_of(
         curves=restarts + finalists,
         is_image=source.is_image,
         least=tuple(np.sqrt(config.model.floor(survey).variances).tolist()),
-        steps=tuple(_deciding_steps(survey, config.model.reg_covar).tolist()),
+        steps=tuple(_find_deciding_steps(survey, config.model.reg_covar).tolist()),
     )
 
 
@@ -74,7 +74,7 @@ def describe_data(
     )
 
 
-def _deciding_steps(survey: Survey, reg_covar: float) -> NDArray[np.float64]:
+def _find_deciding_steps(survey: Survey, reg_covar: float) -> NDArray[np.float64]:
     """Return the steps that set the floor, 0 where `reg_covar` does."""
     without = replace(survey, steps=np.zeros(survey.n_features))
     decides = Floor.of(survey, reg_covar).variances > Floor.of(without, reg_covar).variances
@@ -96,7 +96,7 @@ def mend_record(rows: Rows, source: Source, config: Config, work: Unfinished, li
         listen(Notice(f"{path} is missing or damaged: the report will lack what it had of the starts"))
         size, resolution = max(config.output.report_rows, 1), config.model.resolution_of_rows
         survey, sample = survey_and_sample(rows, size, config.fit.random_state, resolution)
-        save_beginning(beginning_of(rows, source, survey, sample, RestartResults((), ()), config), path)
+        save_beginning(keep_beginning(rows, source, survey, sample, RestartResults((), ()), config), path)
 
 
 def fingerprint(rows: Rows, survey: Survey) -> str:

@@ -63,7 +63,7 @@ def default_rows(
 _NUMBERS = set("iufmM")  # kinds of dtypes, times among them
 
 
-def named_as_coordinates(attributes: Mapping[str, Any]) -> set[str]:
+def find_coordinate_names(attributes: Mapping[str, Any]) -> set[str]:
     """Return the names of the arrays that the attributes of a variable or group say are coordinates or their bounds."""
     values = (attributes.get(key) for key in ("coordinates", "bounds"))
     return {name for value in values if isinstance(value, str) for name in value.split()}

@@ -30,7 +30,7 @@ def open_geotiff(options: DataOptions, guard: Guard) -> Source:
             f"data.feature_axis {options.feature_axis!r}: the features of {options.path} are its bands: leave it out"
         )
     path = str(Path(options.path).absolute())
-    with _opened(path) as file:
+    with _open_raster(path) as file:
         bands = _bands(file, options.path)
         names = [file.descriptions[band - 1] or f"band {band}" for band in bands]
         reader = RasterReader(path, bands, (*file.shape, len(bands)), _dtype(file, bands))
@@ -48,7 +48,7 @@ _FILTERS = Lock()  # filters of warnings belong to the process
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[Any]:
+def _open_raster(path: str) -> Iterator[Any]:
     """Open a raster, without rasterio's warning of one that lies nowhere on the Earth."""
     rasterio = optional("rasterio", "geotiff", path)
     with _FILTERS, warnings.catch_warnings():
@@ -109,7 +109,7 @@ class RasterReader(OfShape):
             one.indices(size) for one, size in zip((*slices, *[slice(None)] * 3)[:3], self.shape, strict=True)
         )
         bands = [self.bands[index] for index in range(*of_bands[0])]
-        with _opened(self.path) as file:
+        with _open_raster(self.path) as file:
             values = self._read(file, bands, ((top, max(bottom, top)), (left, max(right, left))))
             if _is_scaled(file, self.bands):
                 factors, offsets = (np.array([of[band - 1] for band in bands]) for of in (file.scales, file.offsets))

@@ -25,9 +25,9 @@ class Guard:
     def __call__(self, read: Callable[[], T], what: str, locate: Callable[[], str] | None = None) -> T:
         """Return what `read` returns. `what` names it in messages, `locate` finds the part of it that is damaged."""
         with sendable():
-            return self._guarded(read, what, locate)
+            return self._read_guarded(read, what, locate)
 
-    def _guarded(self, read: Callable[[], T], what: str, locate: Callable[[], str] | None) -> T:
+    def _read_guarded(self, read: Callable[[], T], what: str, locate: Callable[[], str] | None) -> T:
         try:
             return retry(read, self.retry)
         except DaskGMMError as error:

@@ -36,7 +36,7 @@ def open_picture(path: Path) -> Whole:
     Raise DataError for a file that is no picture, holds several, or has samples that would be cut.
     """
     try:
-        with _opened(path) as image:
+        with _open_picture(path) as image:
             _check_image(path, image)
             bands = 1 if _is_grey(image) else 3
             dtype = np.dtype("u2" if _is_deep(image) else "u1")
@@ -56,7 +56,7 @@ _FILTERS = Lock()  # filters of warnings belong to the process, and pictures are
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Image.Image]:
+def _open_picture(path: str | Path) -> Iterator[Image.Image]:
     """Open a picture without Pillow's warning of a large one; one of twice that size is still an error."""
     with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -88,7 +88,7 @@ def _check_image(path: Path, image: Image.Image) -> None:
 
 def _pixels(path: str, name: str) -> NDArray[Any]:
     """Return all pixels, without alpha; a palette is looked up."""
-    with _opened(path) as image:
+    with _open_picture(path) as image:
         if _is_deep(image):
             return _deep_pixels(Path(path).read_bytes())
         if image.mode in _GREY:

@@ -27,18 +27,18 @@ def open_npz(options: DataOptions, guard: Guard, weighted: bool) -> Source:
 
 
 def _names(path: str) -> list[str]:
-    with _opened(path) as file:
+    with _open_archive(path) as file:
         return sorted(file.files)
 
 
 def _array(path: str, name: str) -> NDArray[Any]:
-    with _opened(path) as file:
+    with _open_archive(path) as file:
         values: NDArray[Any] = file[name]
         return values
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[Any]:
+def _open_archive(path: str) -> Iterator[Any]:
     with open(path, "rb") as stream:  # numpy would not close it where it is damaged
         try:
             yield np.load(stream, allow_pickle=False)

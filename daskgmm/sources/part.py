@@ -50,7 +50,7 @@ def part_of(source: Source, first: int, stop: int) -> Source:
         source,
         **arrays,
         description=f"{source.description}, rows {first:,} to {stop:,}",
-        stored_chunks=_stored(source, first, stop),
+        stored_chunks=_find_stored_cuts(source, first, stop),
         files=(),
         coordinates=_coordinates(source, first, stop),
         keys=None if source.keys is None else PartOfKeys(source.keys, first),
@@ -63,7 +63,7 @@ def _part(array: Any, first: int, stop: int) -> Any:
     return Part(array, first, (stop - first, *array.shape[1:]))
 
 
-def _stored(source: Source, first: int, stop: int) -> Any:
+def _find_stored_cuts(source: Source, first: int, stop: int) -> Any:
     """Return where the part is cut in the store: pieces of rows, or for grids the shape of the stored chunks."""
     stored = source.stored_chunks
     if not stored or len(source.grid) > 1:

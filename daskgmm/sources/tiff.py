@@ -37,12 +37,12 @@ def open_tiff(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     """
     optional("tifffile", "tiff", options.path)
     path = str(Path(options.path).absolute())
-    with _opened(path) as file:
+    with _open_series(path) as file:
         if any(tag in file.pages[0].tags for tag in _OF_GDAL):
             return open_geotiff(options, guard)
         series = _only_series(file, options.path)
         _check_samples(series.keyframe, options.path)
-        axes, (stored, shape, dtype) = series.axes, _stored(series)
+        axes, (stored, shape, dtype) = series.axes, _find_stored_shape(series)
         notices = (f"{options.path}: 0 is white in it",) if series.keyframe.photometric == 0 else ()
     axis = options.feature_axis if options.feature_axis is not None else _feature_axis(axes, options.path)
     array = Reliable(TiffReader(path, stamp_of(path), shape, dtype), options.path, guard)
@@ -51,7 +51,7 @@ def open_tiff(options: DataOptions, guard: Guard, weighted: bool) -> Source:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[Any]:
+def _open_series(path: str) -> Iterator[Any]:
     tifffile = optional("tifffile", "tiff", path)
     try:
         file = tifffile.TiffFile(path)
@@ -80,7 +80,7 @@ def _check_samples(page: Any, path: str) -> None:
         raise DataError(f"{path} has samples of the kind {kind}, which are not read: convert it to grey or RGB")
 
 
-def _stored(series: Any) -> tuple[tuple[int, ...], tuple[int, ...], np.dtype[Any]]:
+def _find_stored_shape(series: Any) -> tuple[tuple[int, ...], tuple[int, ...], np.dtype[Any]]:
     """Return the shape of tiles or strips, that of the whole, and the dtype."""
     array = zarr.open_array(series.aszarr(level=0), mode="r")
     return array.chunks, array.shape, np.dtype(array.dtype)
@@ -112,7 +112,7 @@ class TiffReader(OfShape):
 
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
         check_stamp(self.path, self.stamp)
-        with _opened(self.path) as file:
+        with _open_series(self.path) as file:
             return np.asarray(zarr.open_array(file.series[0].aszarr(level=0), mode="r")[slices])
 
 

@@ -193,7 +193,7 @@ class XarrayDataset:
         fill = default_fill(held) if has_default else None
         dims = tuple(str(dim) for dim in variable.dims)
         array = decode(Reliable(reader, called, self.guard), variable.attrs, called, fill)
-        return Member(array, _stored_chunks(variable), dims)
+        return Member(array, _find_stored_chunks(variable), dims)
 
     def coordinate(self, name: str, beside: str) -> Coordinate | None:
         with self.handle.dataset(decoded=False) as raw:
@@ -224,7 +224,7 @@ def _describe(name: object, variable: Any) -> str:
     return f"{name} ({', '.join(str(dim) for dim in variable.dims)})"
 
 
-def _stored_chunks(variable: Any) -> tuple[int, ...] | None:
+def _find_stored_chunks(variable: Any) -> tuple[int, ...] | None:
     """Return the chunks, or whole shards, that a file or store holds the variable in; None where it has none."""
     found = variable.encoding.get("shards") or variable.encoding.get("chunksizes") or variable.encoding.get("chunks")
     return tuple(int(size) for size in found) if found and len(found) == variable.ndim else None

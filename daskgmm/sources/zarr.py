@@ -21,7 +21,7 @@ from .anndata import ENCODING, check_dense, default_of_anndata
 from .base import Coordinate, Source, plain_attributes
 from .cf_decoding import decode
 from .container import LARGEST_COORDINATE, Member, source_in, source_of
-from .default_rows import Variable, default_rows, named_as_coordinates
+from .default_rows import Variable, default_rows, find_coordinate_names
 from .guarded import Guard, Reliable
 from .ome_zarr import multiscale_of
 from .readable import Readable, Slices
@@ -95,8 +95,8 @@ class ZarrGroup:
         if image is not None:
             return image.rows() if feature_axis is None else {"array": image.levels[0]}
         arrays = dict(self.group.arrays())
-        coordinates = named_as_coordinates(self.group.attrs).union(
-            *(named_as_coordinates(array.attrs) for array in arrays.values())
+        coordinates = find_coordinate_names(self.group.attrs).union(
+            *(find_coordinate_names(array.attrs) for array in arrays.values())
         )
         variables = {
             name: Variable(array.shape, _dims(array))
@@ -139,7 +139,7 @@ def _member(array: zarr.Array[Any], name: str, guard: Guard, raw: bool, missing:
     absent = absent_chunks(array)
     check_absent(array, absent, missing, name)
     array = check_chunks(array, absent)
-    readable: Readable = Reliable(refuse_changes(array, array, name), name, guard, partial(_damaged_chunk, array))
+    readable: Readable = Reliable(refuse_changes(array, array, name), name, guard, partial(_find_damaged_chunk, array))
     if not raw:
         readable = decode(readable, array.attrs, name, _fill(array))
     return Member(readable, array.shards or array.chunks, _dims(array), _notices(array, name, raw))
@@ -180,7 +180,7 @@ def _dims(array: zarr.Array[Any]) -> tuple[str, ...] | None:
     return tuple(names) if all(isinstance(name, str) for name in names) else None
 
 
-def _damaged_chunk(array: zarr.Array[Any], slices: Slices) -> str:
+def _find_damaged_chunk(array: zarr.Array[Any], slices: Slices) -> str:
     """Return the key of the first chunk (or shard) in the slices that cannot be read, as it is called in the store."""
     sizes = array.shards or array.chunks
     bounds = [one.indices(n)[:2] for one, n in zip(slices, array.shape, strict=False)]

@@ -10,7 +10,7 @@ from daskgmm.clusters.stall_detection import (
     ClusterSnapshot,
     Stall,
     WorkerSnapshot,
-    described,
+    describe,
     stall_after,
 )
 
@@ -102,4 +102,4 @@ def test_a_worker_is_waited_for_after_help_was_tried():
     ],
 )
 def test_what_is_seen_is_said(first, now, words):
-    assert described(first, now) == words
+    assert describe(first, now) == words

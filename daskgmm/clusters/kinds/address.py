@@ -22,11 +22,11 @@ from ..connection import (
     Connection,
     StallTimeout,
     StartTimeout,
-    awaited,
     client_of,
     connect_timeout,
     connected,
     reason,
+    run_coroutine,
 )
 
 _SCHEMES = ("tcp://", "tls://")
@@ -108,7 +108,7 @@ class Address:
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """Connect a client, and close it at the end: the cluster goes on."""
-        address = self._resolved_address()
+        address = self._resolve_address()
         description = f"workers of the scheduler at {address}"
         with connected(self._client(address), self, description, self.n_workers, own=False) as connection:
             yield connection
@@ -124,7 +124,7 @@ class Address:
                 f"no connection to the scheduler at {address}: {reason(error)}; look whether it runs and {trusts}"
             ) from None
 
-    def _resolved_address(self) -> str:
+    def _resolve_address(self) -> str:
         if self.address is not None:
             return self.address
         address = _read_scheduler_file(str(self.scheduler_file))
@@ -147,7 +147,7 @@ def _try(address: str, timeout: float, security: Security) -> None:
         comm = await connect(address, timeout=timeout, **security.get_connection_args("client"))
         await comm.close()
 
-    awaited(call())
+    run_coroutine(call())
 
 
 def _check_address(address: str, tls: Tls | None, name: str) -> None:

@@ -23,12 +23,12 @@ from ..connection import (
     Connection,
     StallTimeout,
     StartTimeout,
-    awaited,
     client_of,
     connect_timeout,
     connected,
     end_when_abandoned,
     reason,
+    run_coroutine,
 )
 
 _LOGGER = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ class Gateway:
             return await asyncio.wait_for(ask(), timeout)
 
         try:
-            return awaited(ask_in_time())
+            return run_coroutine(ask_in_time())
         except (ImportError, ValueError):  # of the configuration
             raise
         except Exception as error:  # those of the server, of HTTP and of the network have no base in common

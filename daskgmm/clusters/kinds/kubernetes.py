@@ -196,17 +196,17 @@ def _pod(options: Kubernetes, container: dict[str, Any]) -> dict[str, Any]:
         ],
     }
     pod = {
-        "containers": [container | _given(shared)],
+        "containers": [container | _drop_empty(shared)],
         "serviceAccountName": options.service_account,
         "imagePullSecrets": [{"name": secret} for secret in options.image_pull_secrets],
         "nodeSelector": options.node_selector,
-        "tolerations": [_given(vars(toleration)) for toleration in options.tolerations],
+        "tolerations": [_drop_empty(vars(toleration)) for toleration in options.tolerations],
         "volumes": [
             {"name": name, "persistentVolumeClaim": {"claimName": volume.claim, "readOnly": volume.read_only}}
             for name, volume in zip(names, options.volumes, strict=True)
         ],
     }
-    return _given(pod)
+    return _drop_empty(pod)
 
 
 def _service(options: Kubernetes, name: str) -> dict[str, Any]:
@@ -230,6 +230,6 @@ def _env(variables: dict[str, str]) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in variables.items()]
 
 
-def _given(fields: dict[str, Any]) -> dict[str, Any]:
+def _drop_empty(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that say anything."""
     return {name: value for name, value in fields.items() if value not in (None, [], {})}

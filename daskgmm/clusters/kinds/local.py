@@ -72,14 +72,14 @@ class Local:
         description = counted_workers(self.n_processes, "local worker", self.threads_per_worker)
         with (
             _deaf_loop() as loop,
-            self._started(n_ahead, loop) as cluster,
+            self._start_cluster(n_ahead, loop) as cluster,
             connected(
                 client_of(cluster), self, description, rescale=partial(cluster.scale, self.n_processes)
             ) as connection,
         ):
             yield connection if self.dashboard_address else replace(connection, dashboard=None)
 
-    def _started(self, n_ahead: int, loop: IOLoop) -> LocalCluster:
+    def _start_cluster(self, n_ahead: int, loop: IOLoop) -> LocalCluster:
         scheduler = {"dashboard": self.dashboard_address is not None, **own_scheduler(self.stall_timeout)}
         return LocalCluster(
             n_workers=self.n_processes,

@@ -92,7 +92,7 @@ class Ssh:
         """Start scheduler and workers, make them the active scheduler, and end them at the end."""
         description = f"{counted_workers(self.n_processes, 'worker', self.threads_per_worker)} on {self._where}"
         with (
-            self._started() as cluster,
+            self._start_cluster() as cluster,
             connected(client_of(cluster), self, description, self.n_processes) as connection,
         ):
             yield connection
@@ -101,7 +101,7 @@ class Ssh:
     def _where(self) -> str:
         return ", ".join(dict.fromkeys(self.hosts[1:]))
 
-    def _started(self) -> SpecCluster:
+    def _start_cluster(self) -> SpecCluster:
         options = self._connect_options()
         with _heard() as lines:
             try:

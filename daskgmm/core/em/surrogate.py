@@ -40,9 +40,9 @@ class _Corrected:
     control: Array  # (k, F)
 
     def __call__(self, mixtures: tuple[Mixture, ...]) -> tuple[Statistics, ...]:
-        return tuple(self._corrected(_shared_parameters(mixture, self.survey)) for mixture in mixtures)
+        return tuple(self._correct(_shared_parameters(mixture, self.survey)) for mixture in mixtures)
 
-    def _corrected(self, coefficients: FeatureMapParams) -> Statistics:
+    def _correct(self, coefficients: FeatureMapParams) -> Statistics:
         found = _pass(self.sample, coefficients)
         level = found.log_likelihood + float(np.vdot(coefficients.theta, self.control))
         return replace(found, sums=found.sums + self.control, log_likelihood=level)

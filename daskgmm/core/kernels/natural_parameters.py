@@ -294,7 +294,7 @@ def _row_by_row(
     centred = _loses_precision(gaussians, dtype)
     coefficients: Coefficients
     if centred:
-        coefficients = _centred_parameters(gaussians, frame, feature_map, dtype)
+        coefficients = _make_centred_parameters(gaussians, frame, feature_map, dtype)
     else:
         coefficients = _map_parameters(gaussians, frame, feature_map, dtype)
     if not missing:
@@ -324,7 +324,9 @@ def _map_parameters(
     return FeatureMapParams(frame, feature_map, np.ascontiguousarray(theta, dtype=dtype), has_noise=len(noise) > 0)
 
 
-def _centred_parameters(gaussians: Gaussians, frame: Frame, feature_map: FeatureMap, dtype: DTypeLike) -> CentredParams:
+def _make_centred_parameters(
+    gaussians: Gaussians, frame: Frame, feature_map: FeatureMap, dtype: DTypeLike
+) -> CentredParams:
     d = gaussians.means.shape[1]
     whitening = gaussians.whitening.values.reshape(len(gaussians.means), -1, d)
     components = (gaussians.log_constants, gaussians.means, whitening)

@@ -81,7 +81,7 @@ class _OfMatrices:
     n_factors = 0
 
     def conditional_variances(self, covariances: Array, shape: tuple[int, ...]) -> Array:
-        return np.broadcast_to(_squared_pivots(covariances), shape)
+        return np.broadcast_to(_square_pivots(covariances), shape)
 
     def raise_to(self, covariances: Array, floor: Floor) -> Array:
         return floor.raise_matrices(covariances)
@@ -282,7 +282,7 @@ class Isotropic:
 FULL, TIED, DIAGONAL, ISOTROPIC = Full(), Tied(), Diagonal(), Isotropic()
 
 
-def _squared_pivots(covariances: Array) -> Array:
+def _square_pivots(covariances: Array) -> Array:
     """Return the squared pivots of covariances (..., d, d), (..., d)."""
     pivots: Array = np.diagonal(np.linalg.cholesky(covariances), axis1=-2, axis2=-1) ** 2
     return pivots

@@ -51,7 +51,7 @@ def discriminant_view(mixture: Mixture, n_axes: int = 2) -> View:
     means = frame.to_z(mixture.means) @ to_white
     between = (means.T * weights) @ means
     wide = np.diag(widths / widths[-1])
-    criterion = between + _TIES * _scale(between) * (_differing(matrices, weights, to_white) + _TIES * wide)
+    criterion = between + _TIES * _scale(between) * (_sum_differences(matrices, weights, to_white) + _TIES * wide)
     _, vectors = np.linalg.eigh(criterion)
     chosen = vectors[:, ::-1][:, :n_axes]
     return View(frame, _fix_signs(to_white @ chosen), np.einsum("iq,ij,jq->q", chosen, between, chosen))
@@ -87,7 +87,7 @@ def _scale(between: Array) -> float:
     return largest if largest > 0 else 1.0
 
 
-def _differing(matrices: Matrices, weights: Array, to_white: Array) -> Array:
+def _sum_differences(matrices: Matrices, weights: Array, to_white: Array) -> Array:
     """Return sum_k w_k (I - A_k)^2 over the whitened covariances A_k, scaled to at most 1."""
     total = np.zeros((to_white.shape[1],) * 2)
     for component, weight in enumerate(weights):

@@ -41,10 +41,10 @@ def choice(selection: Selection) -> str:
     """Return what was chosen, and how far it is ahead, in words."""
     best, others = selection.chosen, [row for row in rank_candidates(selection)[1:] if row.delta is not None]
     tried = counted(len(selection.rows), "candidate")
-    text = f"{described(best)} is the best of {tried} by {_inline(selection.criterion)}"
+    text = f"{describe(best)} is the best of {tried} by {_inline(selection.criterion)}"
     if not others:
         return text + "."
-    text += f", {number(others[0].delta, places(selection))} ahead of the next, {described(others[0])}"
+    text += f", {number(others[0].delta, places(selection))} ahead of the next, {describe(others[0])}"
     if selection.criterion == "bic" and others[0].evidence:
         text += f": {others[0].evidence} evidence"
     if best.held_out_error is not None:
@@ -89,7 +89,7 @@ def table(selection: Selection | None) -> dict[str, Any] | None:
     }
 
 
-def described(row: Row) -> str:
+def describe(row: Row) -> str:
     """Return what a candidate is, in words."""
     return f"{row.structure} covariance with {row.n_components} component{'s' * (row.n_components > 1)}"
 
@@ -149,7 +149,7 @@ def _criterion(selection: Selection, key: str) -> Drawing | None:
         axes.set_ylabel(which)
         legend_above(drawn, axes)
     best = min(sound, key=lambda row: kind.loss(_value(row, kind.column)))
-    text = f"{name} of {len(known)} candidates, {which}; best: {described(best)}. The ring marks what was chosen."
+    text = f"{name} of {len(known)} candidates, {which}; best: {describe(best)}. The ring marks what was chosen."
     if len(sound) < len(known):
         text += " Crosses: collapsed."
     if kind.held_out:

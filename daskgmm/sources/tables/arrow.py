@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import DataError
 from .files import StoredFile, opening, reading
-from .row_ranges import covering, cut
+from .row_ranges import cut_rows, find_covering
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,11 +31,11 @@ class ArrowPart:
 
     def batches(self, start: int, stop: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Yield the rows [start:stop) of the columns that a schema names, in their stored types."""
-        wanted, before = covering(self.pieces, start, stop)
-        with reading(self.file.name), _opened(self.file) as source:
+        wanted, before = find_covering(self.pieces, start, stop)
+        with reading(self.file.name), _open_stream(self.file) as source:
             read = islice(_record_batches(source, schema.names, wanted.start), len(wanted))
             done = 0
-            for batch in cut(
+            for batch in cut_rows(
                 _of_sizes(self.file, read, [self.pieces[piece] for piece in wanted]), start - before, stop - start
             ):
                 done += batch.num_rows
@@ -55,7 +55,7 @@ def _open_part(file: StoredFile) -> tuple[ArrowPart, pa.Schema]:
         if file.size == 0:
             raise DataError(f"{file.name} is empty")
         _check_kind(file)
-        with _opened(file) as source:
+        with _open_stream(file) as source:
             schema = _reader(source, None).schema
             first = schema.names[:1]  # the least that is read to count rows
             pieces = tuple(batch.num_rows for batch in _record_batches(source, first, 0))
@@ -75,7 +75,7 @@ def _check_kind(file: StoredFile) -> None:
 
 
 @contextmanager
-def _opened(file: StoredFile) -> Iterator[Any]:
+def _open_stream(file: StoredFile) -> Iterator[Any]:
     import pyarrow as pa
 
     if file.is_local:

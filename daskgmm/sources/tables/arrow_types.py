@@ -38,20 +38,22 @@ def lengths_of(values: pa.Array) -> NDArray[np.int64]:
     """Return the length of each list (n,), -1 for nulls."""
     import pyarrow.compute as pc
 
-    lengths: NDArray[np.int64] = pc.fill_null(pc.list_value_length(_stored(values)), -1).to_numpy(zero_copy_only=False)
+    lengths: NDArray[np.int64] = pc.fill_null(pc.list_value_length(_storage_of(values)), -1).to_numpy(
+        zero_copy_only=False
+    )
     return lengths
 
 
 def as_vectors(values: pa.Array, width: int) -> NDArray[Any]:
     """Return lists of `width` numbers as (n, width); nulls, and lists that are null, as NaN."""
     is_there = lengths_of(values) >= 0
-    elements = as_numbers(_stored(values).flatten())  # without those of lists that are null
+    elements = as_numbers(_storage_of(values).flatten())  # without those of lists that are null
     vectors = np.full((len(values), width), np.nan, np.result_type(elements.dtype, np.float32))
     vectors[is_there] = elements.reshape(-1, width)
     return vectors
 
 
-def _stored(values: pa.Array) -> pa.Array:
+def _storage_of(values: pa.Array) -> pa.Array:
     import pyarrow as pa
 
     return values.storage if isinstance(values, pa.ExtensionArray) else values
@@ -112,11 +114,11 @@ def sort_of(kind: pa.DataType) -> str:
     return "text" if is_text else "time" if types.is_temporal(kind) else str(kind)
 
 
-def _merged_numbers(kinds: Collection[pa.DataType]) -> pa.DataType:
+def _merge_numbers(kinds: Collection[pa.DataType]) -> pa.DataType:
     import pyarrow as pa
 
     if all(map(pa.types.is_decimal, kinds)):
-        return _unified(kinds) or pa.string()
+        return _unify(kinds) or pa.string()
     if any(pa.types.is_decimal(kind) or pa.types.is_boolean(kind) for kind in kinds):
         return pa.string()
     dtype = np.result_type(*(kind.to_pandas_dtype() for kind in kinds))
@@ -124,22 +126,22 @@ def _merged_numbers(kinds: Collection[pa.DataType]) -> pa.DataType:
     return pa.string() if has_long and dtype.kind == "f" else pa.from_numpy_dtype(dtype)
 
 
-def _merged_times(kinds: Collection[pa.DataType]) -> pa.DataType | None:
+def _merge_times(kinds: Collection[pa.DataType]) -> pa.DataType | None:
     """Return the finest of the units; as text in place of nanoseconds, whose range of 292 years others exceed."""
     import pyarrow as pa
 
-    kind = _unified(kinds)
+    kind = _unify(kinds)
     overflows = kind is not None and not pa.types.is_time(kind) and getattr(kind, "unit", "") == "ns"
     return pa.string() if overflows else kind
 
 
-def _merged_texts(kinds: Collection[pa.DataType]) -> pa.DataType:
+def _merge_texts(kinds: Collection[pa.DataType]) -> pa.DataType:
     import pyarrow as pa
 
     return pa.large_string()
 
 
-def _unified(kinds: Collection[pa.DataType]) -> pa.DataType | None:
+def _unify(kinds: Collection[pa.DataType]) -> pa.DataType | None:
     import pyarrow as pa
 
     try:
@@ -163,7 +165,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 _MERGED: dict[str, Callable[[Collection[Any]], Any]] = {
-    "number": _merged_numbers,
-    "text": _merged_texts,
-    "time": _merged_times,
+    "number": _merge_numbers,
+    "text": _merge_texts,
+    "time": _merge_times,
 }

@@ -58,12 +58,12 @@ class Columns:
         """
         taking = [pattern for pattern in patterns or () if not pattern.startswith("!")]
         offered = [name for name in self.names if name not in self.indices.union(left_out)]
-        taken = [name for pattern in taking for name in self._matching(pattern, offered)] if taking else offered
+        taken = [name for pattern in taking for name in self._match(pattern, offered)] if taking else offered
         leaving = [pattern[1:] for pattern in patterns or () if pattern.startswith("!")]
-        left = {name for pattern in leaving for name in self._matching(pattern, self.names)}
+        left = {name for pattern in leaving for name in self._match(pattern, self.names)}
         kept = tuple(dict.fromkeys(name for name in taken if name not in left))
         if not kept:
-            raise DataError(f"data.columns leave no column of {self.table}; it has {_listed(self.names)}")
+            raise DataError(f"data.columns leave no column of {self.table}; it has {_list_names(self.names)}")
         self._check_numeric(kept)
         return kept
 
@@ -74,7 +74,7 @@ class Columns:
             file, problem = self._told_of(name, PROBLEM)
             if problem:
                 raise DataError(f"{file}: the column {name!r} is not numbers: {problem}")
-            kind = self._shown_type(name)
+            kind = self._name_type(name)
             raise DataError(f"{self.table}: the column {name!r} is {kind}, not numbers: name a numeric column")
         return dtype
 
@@ -130,7 +130,7 @@ class Columns:
             raise self._disagreement(name)
         return np.result_type(*numeric)
 
-    def _shown_type(self, name: str) -> str:
+    def _name_type(self, name: str) -> str:
         kind = str(next(iter(self._kinds(name).values()), "empty"))
         _, example = self._told_of(name, EXAMPLE)
         return f"{kind}, {example}" if example else kind
@@ -154,7 +154,7 @@ class Columns:
         file, problem = self._told_of(name, PROBLEM)
         return DataError(f"{types}: " + (f"{file}: {problem}" if problem else "store it as one type, or leave it out"))
 
-    def _matching(self, pattern: str, offered: Sequence[str]) -> list[str]:
+    def _match(self, pattern: str, offered: Sequence[str]) -> list[str]:
         if pattern in self.names:  # a name may hold the characters of a glob
             return [pattern]
         if not any(fnmatchcase(name, pattern) for name in self.names):
@@ -167,7 +167,7 @@ class Columns:
             if self._told_of(name, PROBLEM)[1]:
                 self.number(name)
         if others:
-            listed = _listed([f"{name!r} ({self._shown_type(name)})" for name in others])
+            listed = _list_names([f"{name!r} ({self._name_type(name)})" for name in others])
             remedy = ", ".join(f'"!{name}"' for name in others[:_LISTED])
             raise DataError(
                 f"{self.table} has columns that are not numbers: {listed}; leave them out with data.columns: [{remedy}]"
@@ -178,7 +178,7 @@ class Columns:
             return f": folders that are named {name}=... are no columns; write it into the files"
         folded = {one.casefold(): one for one in self.names}
         close = [folded[one] for one in difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)]
-        return f", did you mean {' or '.join(close)}?" if close else f"; it has {_listed(self.names)}"
+        return f", did you mean {' or '.join(close)}?" if close else f"; it has {_list_names(self.names)}"
 
 
 def _index_names(schema: pa.Schema) -> set[str]:
@@ -198,6 +198,6 @@ def _check_distinct(file: str, names: Sequence[str]) -> None:
 _LISTED = 8  # names in a message; a table may have thousands
 
 
-def _listed(names: Sequence[str]) -> str:
+def _list_names(names: Sequence[str]) -> str:
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more

@@ -47,7 +47,7 @@ class InMemory:
         return self.content[start:stop]
 
 
-def decompressed(file: StoredFile) -> bytes:
+def decompress(file: StoredFile) -> bytes:
     """Return the content of a compressed file; raise DataError where it is damaged or truncated."""
     suffix = next(suffix for suffix in COMPRESSED if file.ends_with((suffix,)))
     data = file.read(0, file.size)

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from .compressed import COMPRESSED, InMemory, decompressed
+from .compressed import COMPRESSED, InMemory, decompress
 from .csv_dialect import UNNAMED, CsvOptions, Dialect, check_csv_options, find_dialect, shown
-from .csv_values import explained, judged_field
+from .csv_values import explain, judge_field
 from .files import ByteFile, StoredFile, reading
-from .row_ranges import covering
+from .row_ranges import find_covering
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,14 +53,14 @@ class CsvPart:
 
     def batches(self, start: int, stop: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Yield the rows [start:stop) of the columns that a schema names, parsed as its types."""
-        pieces, before = covering(self.pieces, start, stop)
+        pieces, before = find_covering(self.pieces, start, stop)
         with reading(self.file.name):
             for piece in pieces:
                 rows = self.pieces[piece]
-                yield from self._parsed(piece, max(start - before, 0), min(stop - before, rows), schema)
+                yield from self._parse_piece(piece, max(start - before, 0), min(stop - before, rows), schema)
                 before += rows
 
-    def _parsed(self, piece: int, first: int, last: int, schema: pa.Schema) -> list[pa.RecordBatch]:
+    def _parse_piece(self, piece: int, first: int, last: int, schema: pa.Schema) -> list[pa.RecordBatch]:
         """Return the rows [first:last) of a piece."""
         start, stop = self.edges[piece : piece + 2]
         lines = self._content(start, stop)
@@ -77,7 +77,7 @@ class CsvPart:
 
     def _content(self, start: int, stop: int) -> bytes:
         if self.file.ends_with(COMPRESSED):
-            return InMemory(self.file.name, decompressed(self.file)).read(start, stop)
+            return InMemory(self.file.name, decompress(self.file)).read(start, stop)
         return self.file.read(start, stop)
 
 
@@ -99,12 +99,12 @@ def _open_part(file: StoredFile, options: CsvOptions, piece_bytes: int) -> tuple
     """Return a part, its columns, and whether all of its rows have been looked at."""
     with reading(file.name):
         if file.ends_with(COMPRESSED):
-            content = InMemory(file.name, decompressed(file))
-            return _scanned(file, content, options, max(content.size, 1))
-        return _scanned(file, file, options, piece_bytes)
+            content = InMemory(file.name, decompress(file))
+            return _scan(file, content, options, max(content.size, 1))
+        return _scan(file, file, options, piece_bytes)
 
 
-def _scanned(
+def _scan(
     file: StoredFile, content: ByteFile, options: CsvOptions, piece_bytes: int
 ) -> tuple[CsvPart, pa.Schema, bool]:
     start = content.read(0, min(content.size, _JUDGED_BYTES))
@@ -113,9 +113,9 @@ def _scanned(
         raise DataError(f"{file.name} has no line end in its first {len(start)} bytes: it is no CSV")
     whole_lines = start if is_all else start[: start.rfind(b"\n") + 1]
     dialect = find_dialect(file.name, whole_lines, options)
-    edges, pieces = _indexed(content, dialect, piece_bytes, options.encoding)
+    edges, pieces = _index_rows(content, dialect, piece_bytes, options.encoding)
     part = CsvPart(file, dialect.names, dialect.delimiter, options, edges, pieces)
-    schema = _judged(part, whole_lines[dialect.first_row :])
+    schema = _judge_types(part, whole_lines[dialect.first_row :])
     if options.header is None:
         _check_named(file.name, schema)
     return part, schema, is_all
@@ -152,7 +152,7 @@ def _with_empty_as_numbers(opened: Sequence[tuple[CsvPart, pa.Schema, bool]]) ->
     ]
 
 
-def _indexed(
+def _index_rows(
     file: ByteFile, dialect: Dialect, piece_bytes: int, encoding: str
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the edges of the pieces in bytes, and the rows of each, from one scan of a file.
@@ -222,7 +222,7 @@ def _lines(lines: bytes, first: int, last: int) -> bytes:
     return lines[int(ends[first - 1]) if first else 0 : int(ends[last - 1]) if last <= len(ends) else None]
 
 
-def _judged(part: CsvPart, lines: bytes) -> pa.Schema:
+def _judge_types(part: CsvPart, lines: bytes) -> pa.Schema:
     """Return the types of the columns as whole lines show them."""
     import pyarrow as pa
 
@@ -232,7 +232,7 @@ def _judged(part: CsvPart, lines: bytes) -> pa.Schema:
     is_alone = len(part.names) == 1
     return pa.schema(
         [
-            judged_field(name, table.column(i), part.options, part.file.name, is_alone)
+            judge_field(name, table.column(i), part.options, part.file.name, is_alone)
             for i, name in enumerate(part.names)
         ]
     )
@@ -258,11 +258,11 @@ def _parse(part: CsvPart, lines: bytes, schema: pa.Schema | None, row: int) -> p
             arrow_csv.ConvertOptions(null_values=options.missing, decimal_point=options.decimal, **chosen),
         )
     except pa.ArrowInvalid as error:
-        raise DataError(f"{part.file.name}: {explained(str(error), part.names, row)}") from None
-    return _without_missing(table, options.missing_numbers) if options.missing_numbers else table
+        raise DataError(f"{part.file.name}: {explain(str(error), part.names, row)}") from None
+    return _set_nulls(table, options.missing_numbers) if options.missing_numbers else table
 
 
-def _without_missing(table: pa.Table, missing: Sequence[float]) -> pa.Table:
+def _set_nulls(table: pa.Table, missing: Sequence[float]) -> pa.Table:
     """Return a table with nulls for those numbers of its columns that mean a missing value."""
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -20,9 +20,7 @@ EXAMPLE = b"example"
 _NUMBER = r"^\s*[+-]?(\d+[.]?\d*|[.]\d+)([eE][+-]?\d+)?\s*$"
 
 
-def judged_field(
-    name: str, values: pa.ChunkedArray, options: CsvOptions, file: str, is_alone: bool = False
-) -> pa.Field:
+def judge_field(name: str, values: pa.ChunkedArray, options: CsvOptions, file: str, is_alone: bool = False) -> pa.Field:
     """Return a column with the type that its first values show: int64, double, bool, null, or string.
 
     The metadata of a string column tell of a text in it, and of the delimiter where the column is alone. Raise
@@ -115,7 +113,7 @@ _BAD_VALUE = re.compile(r"In CSV column #(\d+): (.*?): CSV conversion error to (
 _N_COLUMNS = re.compile(r"Expected (\d+) columns, got (\d+)")
 
 
-def explained(message: str, names: Sequence[str], row: int) -> str:
+def explain(message: str, names: Sequence[str], row: int) -> str:
     """Return pyarrow's message with the row's number in the file (rows from 0, without the header) and column names."""
     message = _ROW.sub(lambda found: f"row {row + int(found[1]) - 1}", message)
     found = _BAD_VALUE.search(message)

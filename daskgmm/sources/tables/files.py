@@ -132,7 +132,7 @@ def find_files(path: str, suffixes: tuple[str, ...], storage_options: Mapping[st
     DataError where there is nothing, ConfigurationError where a package is missing.
     """
     with _file_system(path, storage_options) as (system, root):
-        found = _found(system, root, path, suffixes)
+        found = _find_files(system, root, path, suffixes)
     if not found.files:
         raise DataError(f"{path} has no files: names that end in {' or '.join(suffixes[:2])} were looked for")
     if any(file.size < 0 for file in found.files):
@@ -169,25 +169,27 @@ def find_names(path: str, storage_options: Mapping[str, Any]) -> tuple[str, ...]
         if _is_web(system):
             return ()
         matches, _ = _matches(system, root)
-        listed = {info["name"].rstrip("/"): _listed(system, info) for info in matches}
+        listed = {info["name"].rstrip("/"): _list_files(system, info) for info in matches}
         return tuple(_visible(root, listed))
 
 
 _ZARR = ("zarr.json", ".zarray", ".zgroup", ".zmetadata")
 
 
-def _found(system: Any, root: str, path: str, suffixes: tuple[str, ...]) -> Found:
+def _find_files(system: Any, root: str, path: str, suffixes: tuple[str, ...]) -> Found:
     if root.endswith(METADATA_FILE):
         table = root.rpartition("/")[0].rpartition("/")[0]
-        return _logged(system, read_log(system, Log(table, "Iceberg"), root))
+        return _list_logged(system, read_log(system, Log(table, "Iceberg"), root))
     matches, is_glob = _matches(system, root)
     if any(info["type"] == "other" for info in matches):
         raise DataError(f"{path} is a pipe or a device, which cannot be read twice: write it to a file")
     if not is_glob and matches[0]["type"] != "directory":
-        return Found(_stored(system, matches))
-    listed = {info["name"].rstrip("/"): _listed(system, info) for info in matches}
+        return Found(_describe_stored(system, matches))
+    listed = {info["name"].rstrip("/"): _list_files(system, info) for info in matches}
     log = _log_of(system, path, listed, is_glob)
-    return _logged(system, read_log(system, log)) if log is not None else _data(system, root, path, listed, suffixes)
+    return (
+        _list_logged(system, read_log(system, log)) if log is not None else _data(system, root, path, listed, suffixes)
+    )
 
 
 def _log_of(system: Any, path: str, listed: Mapping[str, list[dict[str, Any]]], is_glob: bool) -> Log | None:
@@ -211,10 +213,10 @@ def _data(
     links = [name for name in others if infos[name].get("islink") and system.isdir(name)]
     if links:
         raise DataError(f"{path} has links to folders, which are not followed, such as {links[0]}: name that folder")
-    packed = [name for name in others if _packed(name, suffixes)]
+    packed = [name for name in others if _is_packed(name, suffixes)]
     if packed:
         raise DataError(f"{path} has files that cannot be read, such as {packed[0]}: unpack them, or leave them out")
-    return Found(_stored(system, data), tuple(others))
+    return Found(_describe_stored(system, data), tuple(others))
 
 
 def _visible(root: str, listed: Mapping[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
@@ -224,13 +226,13 @@ def _visible(root: str, listed: Mapping[str, list[dict[str, Any]]]) -> dict[str,
     return {info["name"]: info for info in infos if not _is_hidden(info["name"], prefix, root)}
 
 
-def _stored(system: Any, infos: Iterable[Mapping[str, Any]]) -> tuple[StoredFile, ...]:
+def _describe_stored(system: Any, infos: Iterable[Mapping[str, Any]]) -> tuple[StoredFile, ...]:
     files = {StoredFile(system, info["name"], -1 if info["size"] is None else int(info["size"])) for info in infos}
     return tuple(sorted(files, key=lambda file: natural(file.path)))
 
 
-def _logged(system: Any, table: LoggedTable) -> Found:
-    return Found(_stored(system, map(system.info, table.files)), columns=table.columns)
+def _list_logged(system: Any, table: LoggedTable) -> Found:
+    return Found(_describe_stored(system, map(system.info, table.files)), columns=table.columns)
 
 
 def _is_web(system: Any) -> bool:
@@ -249,7 +251,7 @@ def _matches(system: Any, root: str) -> tuple[list[dict[str, Any]], bool]:
         return list(system.glob(root, detail=True).values()), True
 
 
-def _listed(system: Any, info: dict[str, Any]) -> list[dict[str, Any]]:
+def _list_files(system: Any, info: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the files below a directory, or the file."""
     if info["type"] != "directory":
         return [info]
@@ -265,7 +267,7 @@ def _is_hidden(name: str, prefix: str, root: str) -> bool:
 PACKED = (".gz", ".gzip", ".bz2", ".xz", ".zst", ".lz4", ".br", ".zip", ".7z", ".tar", ".tgz", ".z", ".lzo", ".snappy")
 
 
-def _packed(name: str, suffixes: tuple[str, ...]) -> bool:
+def _is_packed(name: str, suffixes: tuple[str, ...]) -> bool:
     """Return whether a file is one of the table that is packed in a way that is not read."""
     stem, _, suffix = name.lower().rpartition(".")
     return f".{suffix}" in PACKED and stem.endswith(suffixes)

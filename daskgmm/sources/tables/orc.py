@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import DataError
 from .files import StoredFile, opening, reading
-from .row_ranges import covering, cut
+from .row_ranges import cut_rows, find_covering
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,12 +29,12 @@ class OrcPart:
 
     def batches(self, start: int, stop: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Yield the rows [start:stop) of the columns that a schema names, in their stored types."""
-        with reading(self.file.name), _opened(self.file) as orc:
+        with reading(self.file.name), _open_file(self.file) as orc:
             if (orc.nrows, orc.nstripes) != (sum(self.pieces), len(self.pieces)):
                 raise DataError(f"{self.file.name} has changed since it was opened: start over")
-            stripes, before = covering(self.pieces, start, stop)
+            stripes, before = find_covering(self.pieces, start, stop)
             read = (orc.read_stripe(stripe, schema.names) for stripe in stripes)
-            yield from cut(read, start - before, stop - start)
+            yield from cut_rows(read, start - before, stop - start)
 
 
 def open_orc(files: Sequence[StoredFile]) -> list[tuple[OrcPart, pa.Schema]]:
@@ -44,14 +44,14 @@ def open_orc(files: Sequence[StoredFile]) -> list[tuple[OrcPart, pa.Schema]]:
 
 
 def _open_part(file: StoredFile) -> tuple[OrcPart, pa.Schema]:
-    with opening(file.name, "ORC"), _opened(file) as orc:
+    with opening(file.name, "ORC"), _open_file(file) as orc:
         first = orc.schema.names[:1]  # the least that is read to count rows
         pieces = tuple(orc.read_stripe(stripe, first).num_rows for stripe in range(orc.nstripes))
         return OrcPart(file, pieces), orc.schema
 
 
 @contextmanager
-def _opened(file: StoredFile) -> Iterator[Any]:
+def _open_file(file: StoredFile) -> Iterator[Any]:
     from pyarrow.orc import ORCFile
 
     with file.system.open(file.path, "rb") as stream:

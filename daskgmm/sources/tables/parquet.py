@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import DataError
 from .files import StoredFile, reading
-from .row_ranges import covering, cut
+from .row_ranges import cut_rows, find_covering
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,12 +31,12 @@ class ParquetPart:
 
     def batches(self, start: int, stop: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Yield the rows [start:stop) of the columns that a schema names, in their stored types."""
-        with reading(self.file.name), _opened(self.file) as parquet:
+        with reading(self.file.name), _open_file(self.file) as parquet:
             if _row_groups(parquet) != self.pieces:
                 raise DataError(f"{self.file.name} has changed since it was opened: start over")
-            groups, before = covering(self.pieces, start, stop)
+            groups, before = find_covering(self.pieces, start, stop)
             batches = parquet.iter_batches(_BATCH_ROWS, row_groups=groups, columns=schema.names, use_threads=False)
-            yield from cut(batches, start - before, stop - start)
+            yield from cut_rows(batches, start - before, stop - start)
 
 
 def open_parquet(files: Sequence[StoredFile]) -> list[tuple[ParquetPart, pa.Schema]]:
@@ -46,7 +46,7 @@ def open_parquet(files: Sequence[StoredFile]) -> list[tuple[ParquetPart, pa.Sche
 
 
 def _open_part(file: StoredFile) -> tuple[ParquetPart, pa.Schema]:
-    with reading(file.name), _opened(file) as parquet:
+    with reading(file.name), _open_file(file) as parquet:
         _check_own_rows(file, parquet)
         return ParquetPart(file, _row_groups(parquet)), parquet.schema_arrow
 
@@ -64,7 +64,7 @@ def _row_groups(parquet: pq.ParquetFile) -> tuple[int, ...]:
 
 
 @contextmanager
-def _opened(file: StoredFile) -> Iterator[pq.ParquetFile]:
+def _open_file(file: StoredFile) -> Iterator[pq.ParquetFile]:
     import pyarrow.parquet as pq
 
     if file.is_local:

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def covering(pieces: Sequence[int], start: int, stop: int) -> tuple[range, int]:
+def find_covering(pieces: Sequence[int], start: int, stop: int) -> tuple[range, int]:
     """Return the pieces that hold the rows [start:stop), and the number of rows before the first of them.
 
-    >>> covering([10, 0, 10, 10], 12, 20)
+    >>> find_covering([10, 0, 10, 10], 12, 20)
     (range(2, 3), 10)
     """
     edges = [0, *accumulate(pieces)]
@@ -22,7 +22,7 @@ def covering(pieces: Sequence[int], start: int, stop: int) -> tuple[range, int]:
     return range(first, bisect_left(edges, stop)), edges[first]
 
 
-def cut(batches: Iterable[pa.RecordBatch], skip: int, n_rows: int) -> Iterator[pa.RecordBatch]:
+def cut_rows(batches: Iterable[pa.RecordBatch], skip: int, n_rows: int) -> Iterator[pa.RecordBatch]:
     """Yield n_rows rows of the batches, without the first `skip`; read no batch beyond them."""
     for batch in batches:
         skipped = min(skip, batch.num_rows)

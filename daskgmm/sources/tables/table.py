@@ -116,7 +116,7 @@ class KeyReader:
         import pyarrow as pa
 
         batches = _batches(self.parts, start, stop, self.schema) if len(self.schema) else ()
-        return pa.Table.from_batches((_conformed(batch, self.schema) for batch in batches), self.schema)
+        return pa.Table.from_batches((_conform(batch, self.schema) for batch in batches), self.schema)
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ class Table:
         import pyarrow as pa
 
         dtypes = [self.columns.number(name) for name in columns]
-        schema = pa.schema([(name, self._parsed_as(name)) for name in columns])
+        schema = pa.schema([(name, self._choose_parsed_type(name)) for name in columns])
         return TableReader(self.parts, schema, widths, shape, np.result_type(*dtypes))
 
     def _width(self, name: str) -> int:
@@ -219,7 +219,7 @@ class Table:
     def _refuse_empty(self, name: str) -> NoReturn:
         raise DataError(f"{self.path}: the first list of the column {name!r} is empty: leave the column out")
 
-    def _parsed_as(self, name: str) -> pa.DataType:
+    def _choose_parsed_type(self, name: str) -> pa.DataType:
         """Return what text is parsed as: numbers whose first rows are whole need not be whole further on."""
         import pyarrow as pa
 
@@ -232,12 +232,12 @@ class Table:
         """
         import pyarrow as pa
 
-        fields = [pa.field(name, self._kept_as(name)) for name in names]
+        fields = [pa.field(name, self._choose_kept_type(name)) for name in names]
         for field in fields:
             _check_writable(self.path, field)
         return KeyReader(self.parts, pa.schema(fields))
 
-    def _kept_as(self, name: str) -> pa.DataType:
+    def _choose_kept_type(self, name: str) -> pa.DataType:
         import pyarrow as pa
 
         if not self.is_text:
@@ -321,7 +321,7 @@ def _check_writable(path: str, field: pa.Field) -> None:
         ) from None
 
 
-def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     import pyarrow as pa
 
     columns = [as_type(batch.column(field.name), field.type) for field in schema]

@@ -46,7 +46,7 @@ def load_record(path: Path) -> Record:
     facts, arrays = _read(path)
     if "course" not in facts:
         raise DataError(f"{path} says nothing of how the fit went: fit again to have it")
-    return Record(_beginning(facts, arrays), _course(facts["course"]))
+    return Record(_read_beginning(facts, arrays), _course(facts["course"]))
 
 
 def curves_of(path: Path) -> tuple[TrialHistory, ...]:
@@ -86,7 +86,7 @@ def _with_dtype(spec: ArraySpec, dtype: str) -> ArraySpec:
     return replace(spec, dtype=dtype, fill_value=0)
 
 
-def _beginning(facts: Mapping[str, Any], arrays: Arrays) -> DataInfo:
+def _read_beginning(facts: Mapping[str, Any], arrays: Arrays) -> DataInfo:
     values = {spec.name: array for spec, array in arrays.items()}
     minimum, maximum = values[RECORD_RANGE.name]
     told = facts["beginning"]

@@ -39,10 +39,10 @@ def reopen_damaged(directory: Path, listen: Listener) -> None:
     )
     manifest = checked.manifest
     with writing(directory):
-        reopen(directory, manifest.plan, manifest.results, partial(_put_whole, directory, checked))
+        reopen(directory, manifest.plan, manifest.results, partial(_keep_whole, directory, checked))
 
 
-def _put_whole(directory: Path, checked: Checked, folder: Path) -> None:
+def _keep_whole(directory: Path, checked: Checked, folder: Path) -> None:
     """Put what is whole of a run, and can be gone on with, into the folder; without a whole fit, nothing."""
     fit, record, headers = (_below(checked.manifest.files, names) for names in (_OF_FIT, (RECORD,), RESULTS))
     goes_on = checked.is_whole(fit)
