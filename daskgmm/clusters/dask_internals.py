@@ -35,6 +35,22 @@ async def tasks_by_worker(client: Client) -> Mapping[str, frozenset[str]]:
     return {address: frozenset(map(str, keys)) for address, keys in processing.items()}
 
 
+async def count_tasks_left(client: Client) -> int:
+    """Ask the scheduler how many tasks are not done of those that the client waits for, what they need included."""
+
+    def count(key: str, dask_scheduler: Any) -> int:  # a function of its own, which is sent itself
+        waiting = list(dask_scheduler.clients[key].wants_what)
+        seen = set()
+        while waiting:
+            task = waiting.pop()
+            if task not in seen and task.state not in {"memory", "erred"}:
+                seen.add(task)
+                waiting.extend(task.dependencies)
+        return len(seen)
+
+    return int(await client.run_on_scheduler(count, client.id))
+
+
 async def threads_and_task_states(client: Client) -> tuple[Mapping[str, int], TaskStates]:
     """Ask the scheduler for the threads of each worker, by its address, and for the states of all tasks."""
     threads, states = await asyncio.gather(client.scheduler.ncores(), client.scheduler.get_task_prefix_states())

@@ -39,6 +39,7 @@ class ClusterSnapshot:
 
     workers: Mapping[str, WorkerSnapshot]
     processing: Mapping[str, frozenset[str]]  # keys of tasks by the address of the worker
+    n_left: int = 0  # tasks that are not done of those that the client waits for
 
     @property
     def tasks(self) -> frozenset[str]:

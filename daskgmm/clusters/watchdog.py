@@ -15,8 +15,9 @@ from typing import Any
 from distributed import Client
 
 from ..errors import ClusterLostError
-from .dask_internals import cancel_all, pending_keys, tasks_by_worker, worker_descriptions
+from .dask_internals import cancel_all, count_tasks_left, pending_keys, tasks_by_worker, worker_descriptions
 from .stall_detection import ClusterSnapshot, Stall, Timeouts, WorkerSnapshot, describe, stall_after
+from .turnover import Turnover, turnover_after
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -33,7 +34,8 @@ def watched(client: Client, patience: Timeouts, rescale: Callable[[], None] | No
 
     That is at once where the connection to the scheduler is lost. Where no task was completed for stall_timeout
     help is tried first: workers that are silent (and those that are paused, where the cluster is our own) are started
-    again by their nannies, and `rescale` asks for those that are missing.
+    again by their nannies, and `rescale` asks for those that are missing. It is also raised where workers come and go
+    again and again, and no task is gained by it.
     """
     watchdog = _Watchdog(client, patience, rescale, own)
     thread = Thread(target=watchdog.watch, name="daskgmm-watchdog", daemon=True)
@@ -64,6 +66,7 @@ class _Watchdog:
         self._client, self._patience, self._rescale, self._own = client, patience, rescale, own
         self._interval = min(patience.stall_timeout / _LOOKS, _LONGEST_INTERVAL)
         self._stall: Stall | None = None
+        self._turnover: Turnover | None = None
 
     def watch(self) -> None:
         """Look until it is over."""
@@ -80,6 +83,16 @@ class _Watchdog:
     def _look(self) -> None:
         awaited = pending_keys(self._client)
         look = self._asked() if awaited else None
+        self._check_turnover(awaited, look)
+        if self.verdict is None:
+            self._check_stall(awaited, look)
+
+    def _check_turnover(self, awaited: frozenset[str], look: ClusterSnapshot | None) -> None:
+        turnover = self._turnover = turnover_after(self._turnover, awaited, look, monotonic())
+        if turnover is not None and turnover.is_in_vain(self._patience.stall_timeout, monotonic()):
+            self.verdict = turnover.describe(monotonic())
+
+    def _check_stall(self, awaited: frozenset[str], look: ClusterSnapshot | None) -> None:
         stall = self._stall = stall_after(self._stall, awaited, look, monotonic())
         if stall is None:
             return
@@ -102,7 +115,8 @@ class _Watchdog:
 
         async def ask() -> ClusterSnapshot:
             workers, tasks = await worker_descriptions(self._client), await tasks_by_worker(self._client)
-            return ClusterSnapshot({address: _seen(worker) for address, worker in workers.items()}, tasks)
+            seen = {address: _seen(worker) for address, worker in workers.items()}
+            return ClusterSnapshot(seen, tasks, await count_tasks_left(self._client))
 
         look: ClusterSnapshot | None
         try:

@@ -53,6 +53,16 @@ def test_a_scheduler_tells_tasks_by_worker_and_by_state(client, waiting):
     assert {"waiting", "memory", "released", "erred"} <= set(states["waiting"])
 
 
+def test_tasks_left_are_those_of_the_client_that_are_not_done(client, cluster, waiting):
+    done = client.submit(int, 1, key="done")
+    done.result()
+    after = client.submit(sum, [waiting, done], key="after")
+    with Client(cluster, set_as_default=False) as other:
+        assert client.sync(internals.count_tasks_left, client) == 2  # what waits, and what is after it
+        assert other.sync(internals.count_tasks_left, other) == 0
+    after.release()
+
+
 def test_results_that_a_client_waits_for_are_known_and_can_be_cancelled(client, waiting):
     assert internals.pending_keys(client) == {"waiting"}
     errors = []
