@@ -403,7 +403,7 @@ def export(run_dir: str, name: str, output: str | None, overwrite: bool) -> None
 def status(run_dir: str, as_json: bool) -> None:
     """Tell what the run in RUN_DIR is doing, from its files alone. It may be a URL.
 
-    Running, stopped, interrupted or finished; the phase, the iteration, how far from tol; and how to go on.
+    Running, interrupted or finished; the phase, the iteration, how far from tol; and how to go on.
     """
     found = status_of(run_dir)
     if found.state == "nothing" and not as_json:

@@ -21,7 +21,7 @@ from ..storage.run.lock import owner as owner_of
 from ..storage.run.metrics import METRICS
 from ..storage.run.staging import StagedRun, leftover
 
-State = Literal["running", "stopped", "interrupted", "unfinished", "finished", "nothing"]
+State = Literal["running", "interrupted", "unfinished", "finished", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _describe_unfinished(directory: Path, work: StagedRun) -> RunStatus:
 def _state(owner: Owner | None) -> State:
     """Return whether the process of the owner lives; on another machine that cannot be told."""
     if owner is None:
-        return "stopped"  # each job holds the lock, and removes it when it ends in good order
+        return "interrupted"  # each job holds the lock, and removes it when it ends in good order
     if not owner.is_here:
         return "unfinished"
     return "running" if owner.process_lives else "interrupted"
@@ -203,8 +203,7 @@ def _facts(status: RunStatus) -> dict[str, str | None]:
 
 _STATES = {
     "running": "running",
-    "stopped": "stopped: no job runs here, and what it had written is kept",
-    "interrupted": "interrupted: the process that wrote it is gone",
+    "interrupted": "interrupted: no job runs here, and what it had written is kept",
     "unfinished": "unfinished: running or interrupted, the time of the last write tells more",
     "finished": "finished",
     "nothing": "no run is here",

@@ -158,7 +158,7 @@ def test_a_process_of_another_host_cannot_be_asked(job):
 def test_an_interrupted_prediction_counts_its_chunks_and_says_how_to_go_on(job):
     finished = interrupted_prediction(job)
     status = status_of(finished)
-    assert status.state == "stopped"  # in good order: its lock is gone
+    assert (status.state, status.owner) == ("interrupted", None)  # in good order: its lock is gone
     assert (status.job, status.phase, status.chunks_done) == ("prediction", "predict", 2)
     assert status.chunks == -(-600 // (4096 // (3 * 8)))
     assert "--resume" in status.go_on
@@ -225,7 +225,7 @@ def test_an_earlier_run_is_said_to_be_there(job):
     write_metrics(job / "run" / ".unfinished", record(1, None, None))
     status = status_of("run")
     assert status.earlier_run
-    assert status.state == "stopped"
+    assert status.state == "interrupted"
 
 
 def test_looking_changes_nothing(job):
