@@ -14,6 +14,7 @@ from . import missing_compiled as kernels
 NOTHING_FILLED = kernels.Filled(np.empty((0, 0)), np.empty((0, 0)))
 _NO_WEIGHTS = np.empty(0)
 _BITS = 64  # features whose gaps one code holds
+_DIGITS = 16  # bits of a code that NumPy sorts by digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +66,21 @@ def _all_missing(d: int) -> NDArray[np.uint64]:
 
 
 def _order(codes: NDArray[np.uint64], d: int) -> NDArray[np.intp]:
-    """Return the stable order of the codes (n, words); few bits are sorted as small numbers, which is faster."""
+    """Return the stable order of the codes (n, words).
+
+    Up to 16 bits are sorted by their digits. More are sorted together with the numbers of the rows, if both fit into a
+    word: no two are the same then, and the fastest sort is stable.
+    """
+    n = len(codes)
     if codes.shape[1] > 1:
         return np.lexsort(codes.T)
-    small = codes[:, 0].astype(np.uint16 if d <= 16 else np.uint32 if d <= 32 else np.uint64)
-    return np.argsort(small, kind="stable")
+    if d <= _DIGITS:
+        return np.argsort(codes[:, 0].astype(np.uint16), kind="stable")
+    n_bits = n.bit_length()
+    if d + n_bits > _BITS:
+        return np.argsort(codes[:, 0], kind="stable")
+    numbered = np.sort(codes[:, 0] << np.uint64(n_bits) | np.arange(n, dtype=np.uint64))
+    return (numbered & np.uint64(2**n_bits - 1)).astype(np.intp)
 
 
 def missing_terms(

@@ -73,7 +73,7 @@ class Gaps(NamedTuple):
 
 @_compiled
 def rows_with_gaps(rows: Any, row_weights: Any) -> Any:
-    """Return which of rows (n, d) are complete, which are not, and what these miss: bits (m, d / 64 rounded up).
+    """Return which rows (n, d) are complete, which are not, and what these miss: bits (m, d / 64 rounded up).
 
     Rows of weight 0 count as complete; row_weights is (n,), or (0,) for none.
     """
@@ -85,9 +85,8 @@ def rows_with_gaps(rows: Any, row_weights: Any) -> Any:
         for i in range(d):
             total += 0.0 * rows[b, i]  # NaN if a value is, or is infinite
         if np.isnan(total) and (len(row_weights) == 0 or row_weights[b] != 0.0):
-            for i in range(d):
-                if np.isnan(rows[b, i]):
-                    codes[m, i // 64] |= np.uint64(1) << np.uint64(i % 64)
+            for i in range(d):  # without a branch, which would be mispredicted
+                codes[m, i // 64] |= np.uint64(np.isnan(rows[b, i])) << np.uint64(i % 64)
             incomplete[m] = b
             m += 1
         else:

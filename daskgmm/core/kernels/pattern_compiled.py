@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .compiled import _STRIP as STRIP
 from .compiled import _Z_LIMIT as Z_LIMIT
 from .compiled import (
     _compiled,
@@ -34,7 +35,7 @@ from .missing_compiled import full_column, invert, observed_of
 def load_observed(rows: Any, order: Any, start: int, n: int, setting: Any, z: Any, gaps: Any) -> None:
     """Fill z (d, tile) with the rows order[start : start + n] in the frame, 0 where values are missing or behind them.
 
-    gaps (d, tile) becomes 1 where values are missing, if it has rows.
+    gaps (d, tile) becomes 1 where values are missing.
     """
     d, tile = z.shape
     for b in range(n):
@@ -43,13 +44,11 @@ def load_observed(rows: Any, order: Any, start: int, n: int, setting: Any, z: An
             value = (rows[row, i] - setting.centre[i]) * setting.inverse_scale[i]
             is_missing = np.isnan(value)
             z[i, b] = 0.0 if is_missing else min(max(value, -Z_LIMIT), Z_LIMIT)
-            if len(gaps):
-                gaps[i, b] = 1.0 if is_missing else 0.0
+            gaps[i, b] = 1.0 if is_missing else 0.0
     for i in range(d):
         for b in range(n, tile):
             z[i, b] = 0.0
-            if len(gaps):
-                gaps[i, b] = 0.0
+            gaps[i, b] = 0.0
 
 
 @_compiled
@@ -79,22 +78,70 @@ def regress(terms: Any, missing: Any, own: Any, inverse: Any, slopes: Any, offse
 
 
 @_compiled
+def columns_of(d: int, own: Any, columns: Any) -> Any:
+    """Fill `columns` with those of the full map that hold the features `own`, in the order of a map of these alone."""
+    columns[0] = 0
+    f = 1 + len(own)
+    for i in range(len(own)):
+        columns[1 + i] = 1 + own[i]
+        for j in range(i, len(own)):
+            columns[f] = full_column(d, own[i], own[j])
+            f += 1
+    return f
+
+
+@_compiled
 def marginal_theta(terms: Any, missing: Any, own: Any, log_det: Any, slopes: Any, offsets: Any, theta: Any) -> None:
-    """Add to theta (F, k) what makes of the coefficients of z those of the observed features `own`."""
-    d, k = terms.gradients.shape
+    """Add to theta (F, k), the coefficients of phi of the observed features `own`, what makes them marginal."""
+    n_own, k = len(own), theta.shape[1]
     for a in range(len(missing)):
         i = missing[a]
         for c in range(k):
             theta[0, c] += terms.constants[i, c] + 0.5 * offsets[a, c] * terms.gradients[i, c]
-        for j in range(len(own)):
+        for j in range(n_own):
             for c in range(k):
-                theta[1 + own[j], c] += slopes[a, j, c] * terms.gradients[i, c]
+                theta[1 + j, c] += slopes[a, j, c] * terms.gradients[i, c]
             for e in range(j + 1):
-                f, factor = full_column(d, own[e], own[j]), 0.5 if e == j else 1.0
+                f, factor = full_column(n_own, e, j), 0.5 if e == j else 1.0
                 for c in range(k):
                     theta[f, c] -= factor * terms.precisions[own[e], i, c] * slopes[a, j, c]
     for c in range(k):
         theta[0, c] -= 0.5 * log_det[c]
+
+
+@_compiled
+def load_features(rows: Any, order: Any, start: int, n: int, own: Any, setting: Any, x: Any, z: Any) -> None:
+    """Fill z (|own|, tile) with the features `own` of the rows order[start : start + n], zeros behind the last.
+
+    x (|own|, tile), of the type of the rows, is scratch.
+    """
+    tile = z.shape[1]
+    whole = n - n % STRIP
+    for first in range(0, whole, STRIP):
+        for j in range(len(own)):
+            i = own[j]
+            for b in range(STRIP):
+                x[j, first + b] = rows[order[start + first + b], i]
+    for j in range(len(own)):
+        i = own[j]
+        centre, inverse_scale = setting.centre[i], setting.inverse_scale[i]
+        for b in range(whole, n):
+            x[j, b] = rows[order[start + b], i]
+        for b in range(n):
+            z[j, b] = min(max((x[j, b] - centre) * inverse_scale, -Z_LIMIT), Z_LIMIT)
+        for b in range(n, tile):
+            z[j, b] = 0.0
+
+
+@_compiled
+def fill_blocks(theta: Any, step: int, blocks: Any) -> None:
+    """Fill blocks (k F,) as `in_blocks` does, from theta (F, k)."""
+    (n_columns, k), at = theta.shape, 0
+    for first in range(0, n_columns, step):
+        for c in range(k):
+            for f in range(first, min(first + step, n_columns)):
+                blocks[at] = theta[f, c]
+                at += 1
 
 
 @_compiled
@@ -131,61 +178,84 @@ def map_sums(  # noqa: C901 # three blocks, each a loop over components
 
 
 @_compiled
+def missing_of(row: Any, missing: Any) -> Any:
+    """Fill `missing` (d,) with the features that a row (d,) misses; return how many there are."""
+    m = 0
+    for i in range(len(row)):
+        if np.isnan(row[i]):
+            missing[m] = i
+            m += 1
+    return m
+
+
+@_compiled
 def expect_patterns(rows: Any, row_weights: Any, order: Any, edges: Any, setting: Any, theta: Any, terms: Any) -> Any:
     """Return T (k, F), the log-likelihood, the expected joint log-density and the weight of rows (n, d) with gaps.
 
     Run p is the rows order[edges[p] : edges[p + 1]], which miss the same values. Covariances are dense. The expected
     joint log-density is the sum over rows and components of responsibility times log w_k N(x_o | k).
     """
-    d, (k, n_columns), tile = rows.shape[1], theta.shape, setting.tile
-    step = columns_at_once(k, n_columns, tile)
+    d, (k, n_all), tile = rows.shape[1], theta.shape, setting.tile
     whole = np.ascontiguousarray(theta.T).astype(np.float64)
     space, joint_space, part_space = (
-        np.empty(n_columns * tile, theta.dtype),
+        np.empty(n_all * tile, theta.dtype),
         np.empty(k * tile, theta.dtype),
         np.empty(k * tile, theta.dtype),
     )
-    resp, part = np.empty((tile, k), theta.dtype), np.empty((step, k), theta.dtype)
+    blocks, resp, part = (
+        np.empty(k * n_all, theta.dtype),
+        np.empty((tile, k), theta.dtype),
+        np.empty(k * n_all, theta.dtype),
+    )
     weights, log_prob, total = np.empty(tile), np.empty(tile), np.empty(tile)
-    lower, work, log_det = np.empty((d, d, k)), np.empty(k), np.empty(k)
-    no_gaps, observed, missing_space = np.empty((0, tile)), np.empty(d, np.int64), np.empty(d, np.int64)
-    sums, own_sums, own_theta = np.zeros((n_columns, k)), np.empty((n_columns, k)), np.empty((n_columns, k))
+    x, lower, work, log_det = np.empty((d, tile), rows.dtype), np.empty((d, d, k)), np.empty(k), np.empty(k)
+    columns, observed, missing_space = np.empty(n_all, np.int64), np.empty(d, np.int64), np.empty(d, np.int64)
+    sums, run_sums, sums_space, theta_space = (
+        np.zeros((n_all, k)),
+        np.empty((n_all, k)),
+        np.empty((n_all, k)),
+        np.empty((n_all, k)),
+    )
     log_likelihood, expected, weight_sum = 0.0, 0.0, 0.0
     for run in range(len(edges) - 1):
-        m = 0
-        for i in range(d):
-            if np.isnan(rows[order[edges[run]], i]):
-                missing_space[m] = i
-                m += 1
-        missing, own = missing_space[:m], observed[: observed_of(missing_space[:m], d, observed)]
+        missing = missing_space[: missing_of(rows[order[edges[run]]], missing_space)]
+        m, own = len(missing), observed[: observed_of(missing, d, observed)]
+        n_columns = columns_of(d, own, columns)
         inverse, slopes, offsets = np.empty((m, m, k)), np.empty((m, d - m, k)), np.empty((m, k))
         invert(terms.precisions, missing, lower, work, inverse, log_det)
         regress(terms, missing, own, inverse, slopes, offsets)
-        own_theta[:] = whole
+        own_theta, own_sums = theta_space[:n_columns], sums_space[:n_columns]
+        for f in range(n_columns):
+            for c in range(k):
+                own_theta[f, c] = whole[columns[f], c]
+                own_sums[f, c] = 0.0
         marginal_theta(terms, missing, own, log_det, slopes, offsets, own_theta)
-        theta_blocks = in_blocks(np.ascontiguousarray(own_theta.T).astype(theta.dtype), step)
         n_run = edges[run + 1] - edges[run]
         n_tiles = (n_run + tile - 1) // tile
         n_tile = ((n_run + n_tiles - 1) // n_tiles + 15) // 16 * 16
+        step = columns_at_once(k, n_columns, n_tile)
+        theta_blocks = blocks[: k * n_columns]
+        fill_blocks(own_theta, step, theta_blocks)
         phi = space[: n_columns * n_tile].reshape(n_columns, n_tile)
         joint = joint_space[: k * n_tile].reshape(k, n_tile)
         joint_part = part_space[: k * n_tile].reshape(k, n_tile)
+        own_part = part[: k * step].reshape(step, k)
         phi[0, :] = 1.0
-        own_sums[:] = 0.0
         for start in range(edges[run], edges[run + 1], n_tile):
             n = min(n_tile, edges[run + 1] - start)
-            load_observed(rows, order, start, n, setting, phi[1 : 1 + d], no_gaps)
+            load_features(rows, order, start, n, own, setting, x, phi[1 : 1 + len(own)])
             weight_sum += load_weights_of(row_weights, order, start, n, weights[:n_tile])
-            build_features(setting.feature_map, setting.metric, phi[1 : 1 + d], phi)
+            build_features(setting.feature_map, setting.metric, phi[1 : 1 + len(own)], phi)
             shared_joint(theta_blocks, step, phi, joint_part, joint)
             softmax(joint, setting.flush, log_prob[:n_tile], total[:n_tile])
             log_likelihood += weigh(joint, total[:n_tile], weights[:n_tile], log_prob[:n_tile])
-            add_moments(phi, joint, step, resp[:n_tile], part, own_sums)
+            add_moments(phi, joint, step, resp[:n_tile], own_part, own_sums)
         for f in range(n_columns):
             for c in range(k):
                 expected += own_theta[f, c] * own_sums[f, c]
-        map_sums(missing, own, inverse, slopes, offsets, own_sums, d)
-        add_to(sums, own_sums)
+                run_sums[columns[f], c] = own_sums[f, c]
+        map_sums(missing, own, inverse, slopes, offsets, run_sums, d)
+        add_to(sums, run_sums)
     return np.ascontiguousarray(sums.T), log_likelihood, expected, weight_sum
 
 
