@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import settings
 from numba.core.compiler_lock import global_compiler_lock
@@ -23,9 +22,8 @@ from daskgmm.core.em.loop import State, Trial, iterate
 from daskgmm.core.options.fit import FitOptions
 
 from .clusters.slurm import SlurmController, slurm_on_loopback, why_not
+from .references.answers import Folder
 from .servers import Bucket, Web, s3_server, web_server
-
-DATA = Path(__file__).parent / "data"
 
 settings.register_profile("daskgmm", deadline=None, derandomize=True, max_examples=30)
 settings.load_profile("daskgmm")
@@ -97,13 +95,13 @@ def compile_once(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def faithful():
     """272 eruptions of Old Faithful: duration and waiting time, minutes."""
-    return np.loadtxt(DATA / "faithful.csv", delimiter=",")
+    return Folder().rows("data/faithful.csv")
 
 
 @pytest.fixture(scope="session")
 def galaxies():
     """Velocities of 82 galaxies, 1000 km/s, (82, 1)."""
-    return np.loadtxt(DATA / "galaxies.csv")[:, None] / 1000
+    return Folder().rows("data/galaxies.csv")
 
 
 @pytest.fixture(scope="session")

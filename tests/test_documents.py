@@ -33,6 +33,7 @@ BY_HAND = {  # by page, the first command of each block that takes long or needs
     "CONTRIBUTING.md": [
         "pip install --editable '.[test,test-clusters,docs]'",
         "python -m pytest -q",
+        "python -m tests.references",
         ".ci/run",
     ],
     "deploy/README.md": [

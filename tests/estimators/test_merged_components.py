@@ -1,7 +1,4 @@
-"""Clusters of components from Python, beside mclust's clustCombi and on any scheduler."""
-
-import json
-from pathlib import Path
+"""Clusters of components from Python, on any scheduler."""
 
 import dask
 import dask.array as da
@@ -9,41 +6,7 @@ import numpy as np
 import pytest
 
 from daskgmm import GaussianMixture, GaussianMixtureSelector
-from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.errors import ConfigurationError, DataError
-
-DATA = Path(__file__).parent.parent / "data"
-FITS = json.loads((DATA / "merging.json").read_text())["fits"]
-
-
-def estimator_of(mixture):
-    """Return a fitted estimator with the parameters of the mixture."""
-    model = GaussianMixture(mixture.n_components, max_iter=0, covariance_type=mixture.covariance_type)
-    model._set_mixture(mixture)
-    return model
-
-
-@pytest.fixture(params=FITS, ids=lambda fit: fit["name"])
-def mclust(request):
-    fit = request.param
-    X = np.loadtxt(DATA / f"{fit['name']}.csv", delimiter=",")
-    return fit, X, estimator_of(Mixture("full", *(np.array(fit[name]) for name in ("pro", "mean", "sigma"))))
-
-
-def test_entropies_merges_sizes_and_elbow_are_those_of_mclust(mclust):
-    fit, X, model = mclust
-    merged = model.merge_components(X)
-    np.testing.assert_allclose(merged.entropies[::-1], fit["entropy_from_G_to_1"], rtol=1e-9, atol=1e-11)
-    assert merged.n_clusters == fit["clustCombiOptim_K"]
-    clusters = [(component,) for component in range(fit["G"])]
-    for merge, join in zip(merged.tree.merges, fit["joins_from_G"], strict=True):
-        first, second = sorted(position - 1 for position in join)
-        assert (merge.first, merge.second) == (clusters[first], clusters[second])
-        clusters[first] = merge.cluster
-        del clusters[second]
-    for n_clusters, sizes in enumerate(fit["labels_by_K"], start=1):
-        labels = model.merge_components(X, n_clusters).predict(X)
-        assert np.bincount(labels).tolist() == np.atleast_1d(sizes).tolist()
 
 
 def draw(n=1500):

@@ -1,31 +1,14 @@
-"""The families of covariances: their estimates against naive ones and against mclust's, and their names."""
-
-import json
-from pathlib import Path
+"""The families of covariances: their estimates against naive ones, and their names."""
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_iris
 
-from daskgmm.core.em.loop import EMOptions, State, Trial, iterate
-from daskgmm.core.init.starts import in_memory
 from daskgmm.core.mixture.covariance import ALL_TYPES, FAMILIES, STRUCTURES, same_family, types_of
 from daskgmm.core.mixture.floor import Floor
 from daskgmm.core.mixture.mixture import Mixture, project
 from tests import oracles
 
-ORACLES = json.loads((Path(__file__).parents[2] / "data" / "families.json").read_text())["data"]
 COUPLED = [name for name in FAMILIES if STRUCTURES[name].coupled]
-
-
-def of_partition(rows, labels, family):
-    """Return the mixture of the family that the M-step gives for a partition of rows."""
-    counts = np.bincount(labels).astype(float)
-    means = np.array([rows[labels == part].mean(axis=0) for part in range(len(counts))])
-    own = np.array([np.atleast_2d(np.cov(rows[labels == part].T, bias=True)) for part in range(len(counts))])
-    return Mixture(
-        family, counts / counts.sum(), means, STRUCTURES[family].estimate(counts, laid_out(own, family, counts))
-    )
 
 
 def laid_out(covariances, family, counts):
@@ -34,23 +17,6 @@ def laid_out(covariances, family, counts):
         return np.tensordot(counts / counts.sum(), covariances, axes=1)
     variances = np.diagonal(covariances, axis1=1, axis2=2)
     return {3: covariances, 2: variances, 1: variances.mean(axis=1)}[len(STRUCTURES[family].layout.axes)]
-
-
-@pytest.fixture(scope="module")
-def rows_of():
-    return {"iris": load_iris().data}
-
-
-@pytest.mark.parametrize(("name", "fit"), [(name, fit) for name, one in ORACLES.items() for fit in one["fits"]])
-def test_one_step_and_the_limit_from_a_partition_reach_what_mclust_reaches(name, fit, faithful, galaxies, rows_of):
-    family, k, n_parameters, after_one_step, limit = fit
-    rows = {"faithful": faithful, "galaxies": galaxies}.get(name, rows_of.get(name))
-    mixture = of_partition(rows, np.array(list(map(int, ORACLES[name]["partitions"][str(k)]))), family)
-    sample, options = in_memory(rows, None), EMOptions(tol=1e-9, max_iter=1000, accelerate=True)
-    trial = iterate(State(sample.survey, (Trial(mixture),)), sample, options).best
-    assert trial.mixture.n_parameters == n_parameters
-    assert trial.history[0] * len(rows) == pytest.approx(after_one_step, abs=2e-3)
-    assert trial.history[-1] * len(rows) > limit - 2e-3
 
 
 def random_scatter(k, d, seed):

@@ -1,0 +1,1 @@
+"""Answers of other programs, and one check for each list of them: `python -m tests.references --help`."""
