@@ -100,6 +100,10 @@ def legend_above(drawn: Figure, axes: Axes) -> None:
     drawn.legend(handles, labels, loc="outside upper left", ncols=min(columns, len(labels)), columnspacing=1.2)
 
 
+# Of the texts in a drawing, so that no name of a feature reads as an attribute: not here, where these are replaced.
+_NO_ATTRIBUTES = str.maketrans({'"': "&quot;", "'": "&#x27;", "#": "&#x23;"})
+
+
 def to_svg(drawn: Figure, name: str, title: str, description: str) -> str:
     """Return the figure as an <svg> element that is named to people who do not see it, with ids of its own."""
     out = io.StringIO()
@@ -109,6 +113,7 @@ def to_svg(drawn: Figure, name: str, title: str, description: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<defs>\s*<style.*?</defs>", "", text, count=1, flags=re.DOTALL)  # it would rule the whole page
     text = re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL)
+    text = re.sub(r">[^<]+<", lambda found: found.group().translate(_NO_ATTRIBUTES), text)
     text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
     text = re.sub(r'(xlink:href="|url\()#', rf"\1#{name}-", text)
     text = re.sub(r"font-family: [^;\"]+;?|font: (\S+) [^;\"]+", _font, text)
