@@ -29,7 +29,7 @@ from ..jobs.dry_run import describe_fit, describe_sweep, describe_update
 from ..jobs.report import draw_again
 from ..jobs.resume import find_finished_fit
 from ..jobs.status import load_finished, status_of
-from ..jobs.submit import Submission, batch_job
+from ..jobs.submit import Submission, batch_job, find_jobs_that_write
 from ..jobs.template import write_template
 from ..observers.console import listening
 from ..report.drift import update_lines
@@ -226,14 +226,19 @@ def submit(config: str, overrides: tuple[str, ...], dry_run: bool, resume: bool,
     Example: daskgmm submit fit.yaml cluster.kind=slurm cluster.jobs=4 cluster.cores=8 cluster.memory=32GiB
     """
     settings = load_config(config, overrides)
-    batch = batch_job(settings.cluster, Submission(config, overrides, overwrite, resume))
     if dry_run:
-        click.echo(batch.script, nl=False)
+        click.echo(batch_job(settings.cluster, Submission(config, overrides, overwrite, resume)).script, nl=False)
         return
     directory = RunDirectory(resolve_location(settings.output.directory, settings.output.storage_options))
+    place = public(str(directory.path.absolute()))
+    before = find_jobs_that_write(place)
+    if before:
+        click.echo(f"daskgmm: job {', '.join(before)} writes to {place} too: this one begins after it", err=True)
+    resume = resume or bool(before and not overwrite)  # what it will find there is what they left
+    batch = batch_job(settings.cluster, Submission(config, overrides, overwrite, resume))
     if not (resume and find_finished_fit(directory, settings)):
         directory.check_writable(overwrite, resume)
-    click.echo(batch.submit())
+    click.echo(batch.submit(place, before))
 
 
 @main.command()

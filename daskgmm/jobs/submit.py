@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from ..clusters.kinds.batch import BatchWorkers, check_command, slurm_directive,
 from ..clusters.kinds.jobqueue import Slurm
 from ..errors import ConfigurationError
 from ..options import parse_size
+from ..text import printable
 
 _GO_ON = "--resume"  # how a requeued job treats what the job before it left
 
@@ -78,16 +81,36 @@ class BatchJob:
     script: str
     log_directory: str | None
 
-    def submit(self) -> str:
-        """Hand the script to sbatch; return the job's number, or raise ConfigurationError with what sbatch says."""
+    def submit(self, directory: str, after: Sequence[str] = ()) -> str:
+        """Hand the script to sbatch; return the job's number, or raise ConfigurationError with what sbatch says.
+
+        The job writes to the directory, and begins once the jobs `after` (numbers) have ended.
+        """
         check_command("sbatch", "slurm")
         if self.log_directory is not None:
             Path(self.log_directory).mkdir(parents=True, exist_ok=True)  # without it SLURM ends a job without a word
-        command = ["sbatch", "--parsable"]
+        command = ["sbatch", "--parsable", f"--comment={_comment(directory)}"]
+        if after:
+            command.append(f"--dependency=afterany:{':'.join(after)}")
         done = subprocess.run(command, input=self.script, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode != 0:
             raise ConfigurationError(f"slurm refused the job: {done.stderr.strip()}")
         return done.stdout.strip().split(";")[0]  # number;cluster where there are several
+
+
+def find_jobs_that_write(directory: str) -> list[str]:
+    """Return the numbers of this user's jobs that were submitted to write to a directory and have not ended."""
+    if shutil.which("squeue") is None:
+        return []
+    command = ["squeue", "--me", "--noheader", "--format=%A %k"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    jobs = (line.strip().partition(" ") for line in told.stdout.splitlines())
+    return [number for number, _, comment in jobs if comment == _comment(directory)]
+
+
+def _comment(directory: str) -> str:
+    """Return what a job says of itself, by which it is found again."""
+    return f"daskgmm writes to {printable(directory)}"
 
 
 def batch_job(cluster: Cluster, submission: Submission) -> BatchJob:

@@ -134,6 +134,27 @@ def test_a_run_directory_that_is_taken_is_refused_before_the_queue(tmp_path):
     assert "already holds a run" in result.output
 
 
+def stub(folder, name, script):
+    """Put a command on the PATH."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+def test_a_job_begins_after_those_that_write_to_its_directory(tmp_path, monkeypatch, is_written):
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    other = "run" if is_written else "other"
+    stub(tmp_path / "bin", "squeue", f"echo '7 (null)'; echo '8 daskgmm writes to {tmp_path / other}'")
+    stub(tmp_path / "bin", "sbatch", f"echo \"$*\" > {tmp_path}/given; cat > {tmp_path}/script; echo '9;cluster'")
+    result = CliRunner().invoke(main, ["submit", str(write_config(tmp_path))])
+    assert result.stdout == "9\n"
+    given, script = (tmp_path / "given").read_text(), (tmp_path / "script").read_text()
+    assert f"--comment=daskgmm writes to {tmp_path / 'run'}" in given
+    assert ("--dependency=afterany:8" in given) == ("job 8 writes to" in result.stderr) == is_written
+    assert ('--resume "${go_on[@]}"' in script) == is_written
+
+
 def test_the_example_of_slurm_is_what_submit_prints(monkeypatch):
     monkeypatch.chdir(DEPLOY.parent)
     result = CliRunner().invoke(main, ["submit", "deploy/slurm/fit.yaml", "--dry-run"])
