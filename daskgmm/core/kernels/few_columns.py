@@ -1,10 +1,12 @@
-"""The kernel with a shared centre where phi has few columns: products without BLAS, four columns at a time.
+"""The kernel with a shared centre if phi has few columns: products without BLAS, five columns at a time.
 
-A call of BLAS for each tile takes longer than its few products, and so does a transposition. Here a strip of a tile
-goes through the four columns in registers:
+BLAS packs and transposes small matrices for longer than it multiplies them. Here the vectors lie along the rows of
+a tile, and five coefficients or ten sums stay in registers (sixteen of them are there at least):
 
-    L[c, b] += t_0 phi[f, b] + t_1 phi[f + 1, b] + t_2 phi[f + 2, b] + t_3 phi[f + 3, b]
-    T[c, f .. f + 3] += sum_b R[c, b] phi[f .. f + 3, b]
+    L[c, b] += t_0 phi[f, b] + ... + t_4 phi[f + 4, b]
+    T[c, f .. f + 4] += sum_b R[c, b] phi[f .. f + 4, b], for two components at once
+
+The first column of phi is 1: it costs no product. Full covariances of 2, 3, 4 features have 5, 9, 14 others.
 """
 
 from __future__ import annotations
@@ -14,45 +16,74 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import _compiled, build_features, load_tile, load_weights, softmax, weigh
+from .compiled import _compiled, aligned, build_features, load_tile, load_weights, softmax, weigh
 
-MOST_COLUMNS = 15  # of phi, with 4 features and their squares and products
+MOST_COLUMNS = 91  # of full covariances of 12 features: beyond, BLAS of the widest vectors is the quicker one
+_STEP = 5  # columns
 
 
 def runs_in_few(theta: NDArray[np.floating]) -> bool:
-    """Return whether this kernel is the quicker one for theta (k, F): in float32 BLAS takes twice as many at a time."""
-    return theta.shape[1] <= MOST_COLUMNS and theta.dtype == np.float64
+    """Return whether this kernel is the quicker one for theta (k, F)."""
+    return bool(theta.shape[1] <= MOST_COLUMNS)
 
 
 @_compiled
 def few_joint(theta: Any, phi: Any, joint: Any) -> None:
-    """Fill joint (k, tile) with Theta phi; the columns of theta (k, F) and rows of phi are filled up to 4 m with 0."""
+    """Fill joint (k, tile) with Theta phi; theta (k, F) and phi (F, tile) have 1 + 5 m columns, the last of them 0."""
     (k, n_columns), tile = theta.shape, phi.shape[1]
     for c in range(k):
+        one, two, three, four, five = theta[c, 1], theta[c, 2], theta[c, 3], theta[c, 4], theta[c, 5]
+        constant = theta[c, 0]
         for b in range(tile):
-            joint[c, b] = 0.0
-        for f in range(0, n_columns, 4):
-            one, two, three, four = theta[c, f], theta[c, f + 1], theta[c, f + 2], theta[c, f + 3]
+            first = one * phi[1, b] + two * phi[2, b] + three * phi[3, b]
+            joint[c, b] = constant + (first + four * phi[4, b] + five * phi[5, b])
+    for f in range(1 + _STEP, n_columns, _STEP):
+        for c in range(k):
+            one, two, three = theta[c, f], theta[c, f + 1], theta[c, f + 2]
+            four, five = theta[c, f + 3], theta[c, f + 4]
             for b in range(tile):
-                joint[c, b] += (one * phi[f, b] + two * phi[f + 1, b]) + (three * phi[f + 2, b] + four * phi[f + 3, b])
+                first = one * phi[f, b] + two * phi[f + 1, b] + three * phi[f + 2, b]
+                joint[c, b] += first + four * phi[f + 3, b] + five * phi[f + 4, b]
 
 
 @_compiled
 def few_moments(phi: Any, joint: Any, sums: Any) -> None:
-    """Add R phi^T to sums (k, F), R being joint (k, tile)."""
+    """Add R phi^T to sums (k, F), R being joint (k, tile); k is even, and F is 1 + 5 m."""
     (k, n_columns), tile = sums.shape, phi.shape[1]
+    zero = joint.dtype.type(0)
     for c in range(k):
-        for f in range(0, n_columns, 4):
-            one, two, three, four = 0.0, 0.0, 0.0, 0.0
+        weight = zero
+        for b in range(tile):
+            weight += joint[c, b]
+        sums[c, 0] += weight
+    for f in range(1, n_columns, _STEP):
+        for c in range(0, k, 2):
+            one, two, three, four, five = zero, zero, zero, zero, zero
+            other_one, other_two, other_three, other_four, other_five = zero, zero, zero, zero, zero
             for b in range(tile):
-                one += joint[c, b] * phi[f, b]
-                two += joint[c, b] * phi[f + 1, b]
-                three += joint[c, b] * phi[f + 2, b]
-                four += joint[c, b] * phi[f + 3, b]
-            sums[c, f] += one
-            sums[c, f + 1] += two
-            sums[c, f + 2] += three
-            sums[c, f + 3] += four
+                resp, other = joint[c, b], joint[c + 1, b]
+                one += resp * phi[f, b]
+                two += resp * phi[f + 1, b]
+                three += resp * phi[f + 2, b]
+                four += resp * phi[f + 3, b]
+                five += resp * phi[f + 4, b]
+                other_one += other * phi[f, b]
+                other_two += other * phi[f + 1, b]
+                other_three += other * phi[f + 2, b]
+                other_four += other * phi[f + 3, b]
+                other_five += other * phi[f + 4, b]
+            add_five(sums[c], f, one, two, three, four, five)
+            add_five(sums[c + 1], f, other_one, other_two, other_three, other_four, other_five)
+
+
+@_compiled
+def add_five(sums: Any, f: int, one: float, two: float, three: float, four: float, five: float) -> None:
+    """Add five numbers to sums (F,) from f on."""
+    sums[f] += one
+    sums[f + 1] += two
+    sums[f + 2] += three
+    sums[f + 3] += four
+    sums[f + 4] += five
 
 
 @_compiled
@@ -67,15 +98,15 @@ def copy_columns(source: Any, target: Any) -> None:
 def expect_few(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: Any) -> Any:
     """Return what `expect_shared` returns: T (k, F), the log-likelihoods (m,) and the sum of the weights."""
     d, (k, n_columns) = rows.shape[1], theta.shape
-    width = (n_columns + 3) // 4 * 4
+    width, k_even = 1 + (n_columns + _STEP - 2) // _STEP * _STEP, (k + 1) // 2 * 2
     filled = np.zeros((k, width), theta.dtype)
     copy_columns(theta, filled)
-    x, phi = np.empty((d, setting.tile), rows.dtype), np.zeros((width, setting.tile), theta.dtype)
-    phi[0] = 1.0
+    x, phi = aligned(d, setting.tile, rows), aligned(width, setting.tile, theta)
     z, features = phi[1 : 1 + d], phi[:n_columns]
-    joint = np.empty((k, setting.tile), theta.dtype)
-    weights, log_prob, total = np.empty(setting.tile), np.empty(setting.tile), np.empty(setting.tile)
-    sums = np.zeros((k, width))
+    joint = aligned(k_even, setting.tile, theta)
+    of_rows = aligned(3, setting.tile, setting.centre)
+    weights, log_prob, total = of_rows[0], of_rows[1], of_rows[2]
+    sums = np.zeros((k_even, width))
     log_likelihood, weight_sum = np.zeros(len(edges) - 1), 0.0
     for start in range(0, len(rows), setting.tile):
         n = load_tile(rows, start, setting, x, z)
@@ -87,4 +118,4 @@ def expect_few(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: Any
             softmax(own, setting.flush, log_prob, total)
             log_likelihood[m] += weigh(own, total, weights, log_prob)
         few_moments(phi, joint, sums)
-    return sums[:, :n_columns].copy(), log_likelihood, weight_sum
+    return sums[:k, :n_columns].copy(), log_likelihood, weight_sum

@@ -17,37 +17,58 @@ _LOG2_E = 1.4426950408889634
 _LN2 = 0.6931471805599453
 _LN2_HIGH = 6.93147180369123816490e-01  # ln 2 = high + low, high with 21 trailing zero bits (fdlibm e_exp.c)
 _LN2_LOW = 1.90821492927058770002e-10
-_ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer, left in the low bits
-_EXPONENT_ONE = 0x3FF0000000000000
+_ROUND = 6755399441055744.0 + 1023  # 1.5 * 2^52: adding it rounds to an integer, left in the low bits with exponent 0's
 _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 
 
 @_exact
-def exp_flushed(x: float, flush: float) -> Any:
-    """Return exp(x) for x <= 0 to 4e-16 relative, and exactly 0 below `flush` >= -700.
+def exp_coefficients(flush: float) -> Any:
+    """Return the coefficients (11,) that `exp_flushed` takes, highest power first, as a tuple.
 
-    exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln(2) / 2, exp(r) by its Taylor polynomial of degree 13. Written
-    out because a call of the C library's exp would keep the loop around it from vectorising.
+    They are those of 1 + r + r^2 q(r), q interpolating (exp(r) - 1 - r) / r^2 at the ten Chebyshev nodes of
+    |r| <= ln(2) / 2: 2e-17 relative. Adding 0 * flush keeps them out of the code: LLVM would load constants anew for
+    each vector, and loads are what a loop over exp waits for.
     """
-    x_safe = max(x, flush)
-    shifted = x_safe * _LOG2_E + _ROUND
+    zero = 0.0 * flush
+    return (
+        2.5100375832561234e-08 + zero,
+        2.7620075879983367e-07 + zero,
+        2.7557268480310024e-06 + zero,
+        2.4801521322368692e-05 + zero,
+        1.9841269863040545e-04 + zero,
+        1.3888888917196719e-03 + zero,
+        8.333333333330065e-03 + zero,
+        4.1666666666624164e-02 + zero,
+        0.16666666666666669 + zero,
+        0.5 + zero,
+        1.0 + zero,
+    )
+
+
+@_exact
+def exp_flushed(x: float, flush: float, coefficients: Any) -> Any:
+    """Return exp(x) for x <= 0 to 4e-16 relative, and exactly 0 up to `flush` >= -700.
+
+    exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln(2) / 2, exp(r) by the polynomial of `exp_coefficients`. Written
+    out because a call of the C library's exp would keep the loop around it from vectorising. What is computed for x
+    below `flush` means nothing, and is not returned.
+    """
+    shifted = x * _LOG2_E + _ROUND
     n = shifted - _ROUND
-    r = (x_safe - n * _LN2_HIGH) - n * _LN2_LOW
-    p = 1.0 / 6227020800.0
-    p = p * r + 1.0 / 479001600.0
-    p = p * r + 1.0 / 39916800.0
-    p = p * r + 1.0 / 3628800.0
-    p = p * r + 1.0 / 362880.0
-    p = p * r + 1.0 / 40320.0
-    p = p * r + 1.0 / 5040.0
-    p = p * r + 1.0 / 720.0
-    p = p * r + 1.0 / 120.0
-    p = p * r + 1.0 / 24.0
-    p = p * r + 1.0 / 6.0
-    p = p * r + 0.5
-    p = p * r + 1.0
-    p = p * r + 1.0
-    power_of_two = np.int64((np.float64(shifted).view(np.int64) << 52) + _EXPONENT_ONE).view(np.float64)
+    r = (x - n * _LN2_HIGH) - n * _LN2_LOW
+    p = coefficients[0]
+    p = p * r + coefficients[1]
+    p = p * r + coefficients[2]
+    p = p * r + coefficients[3]
+    p = p * r + coefficients[4]
+    p = p * r + coefficients[5]
+    p = p * r + coefficients[6]
+    p = p * r + coefficients[7]
+    p = p * r + coefficients[8]
+    p = p * r + coefficients[9]
+    p = p * r + coefficients[10]
+    p = p * r + coefficients[10]
+    power_of_two = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
     return p * power_of_two if x > flush else 0.0
 
 

@@ -11,7 +11,7 @@ from daskgmm.core.mixture.mixture import Mixture
 from tests import oracles
 
 
-@pytest.mark.parametrize("d", [1, 2, 4])
+@pytest.mark.parametrize("d", [1, 2, 4, 9])
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
 def test_sums_are_those_of_the_kernel_for_any_columns(covariance_type, d):
     parameters = oracles.random_parameters(covariance_type, 3, d, seed=d)
@@ -35,5 +35,14 @@ def test_without_weights_and_of_many_columns():
     one = prepare(Mixture("full", np.ones(1), np.zeros((1, 2)), np.eye(2)[None]), sample.survey)
     _, _, weight_sum = expect_few(rows, np.empty(0), one.setting, one.theta, np.array([0, 1]))
     assert weight_sum == 300
-    assert not runs_in_few(np.zeros((1, 16)))
-    assert not runs_in_few(one.theta.astype(np.float32))
+    assert not runs_in_few(np.zeros((1, 92)))
+
+
+def test_in_float32_sums_are_those_of_float64_to_its_precision():
+    parameters = oracles.random_parameters("full", 3, 3, seed=0)
+    rows = oracles.draw(parameters, 701)[0].astype(np.float32)
+    one = prepare(Mixture(*parameters), in_memory(rows, None).survey)
+    thetas, edges = (one.theta.astype(np.float32), one.theta), np.array([0, 3])
+    found, expected = (expect_few(rows, np.empty(0), one.setting, theta, edges) for theta in thetas)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-4, atol=1e-4 * np.abs(expected[0]).max())
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-5)
