@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,20 @@ from ..config import Config
 from ..errors import ConfigurationError, without_credentials
 from ..events import Connected, Event, Finished, Iteration, Listener, Notice
 from ..filesystem.location import public, resolve_location
+from ..provenance import DataInfo
 from ..storage.formats.export import as_json
 from ..storage.formats.model import load_model
-from ..storage.run.directory import CONFIG, REPORT, RunDirectory
+from ..storage.formats.provenance import load_record
+from ..storage.run.directory import CONFIG, RECORD, REPORT, RunDirectory
 from ..yaml_text import parse_yaml
 
 _LOGGER = logging.getLogger(__name__)
 
 EXPERIMENT = "daskgmm"
 _LONGEST_PARAMETER = 500  # characters; what every MLflow takes
+_OF_FOLDER = (
+    "MLflow keeps this job in ./mlruns, which MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri ./mlruns shows"
+)
 _PATIENCE = {  # unless the environment says else: a fit waits seconds, not minutes, for a server that is gone
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -80,8 +87,19 @@ def _client() -> Callable[[], Any]:
         from mlflow.tracking import MlflowClient
     except ImportError:
         raise ConfigurationError("output.mlflow needs mlflow-skinny: pip install 'daskgmm[mlflow]'") from None
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or Path("mlruns").absolute().as_uri()
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or _store_here()
     return lambda: MlflowClient(tracking_uri=uri)
+
+
+def _store_here() -> str:
+    """Return the store in the working directory: ./mlflow.db, as `mlflow ui` looks for, or the folder ./mlruns.
+
+    The folder is taken if it holds experiments, as MLflow does, or if MLflow's skinny package has no data base.
+    """
+    has_database = all(find_spec(name) is not None for name in ("sqlalchemy", "alembic"))
+    if has_database and not any(Path("mlruns").glob("*/meta.yaml")):
+        return "sqlite:///mlflow.db"
+    return Path("mlruns").absolute().as_uri()
 
 
 @dataclass
@@ -127,6 +145,8 @@ class _Store:
             experiment_id, tags={"daskgmm.job": job}, run_name=f"{job} {_stem(config)}"
         ).info.run_id
         self.client = client
+        if not os.environ.get("MLFLOW_TRACKING_URI") and _store_here().startswith("file:"):
+            self.listen(Notice(_OF_FOLDER))
         client.set_tag(self.run, "daskgmm.data", public(config.data.path))
         for key, value in _flat(parse_yaml(config.to_yaml(), CONFIG)).items():
             client.log_param(self.run, key, str(value)[:_LONGEST_PARAMETER])
@@ -156,8 +176,18 @@ class _Store:
             self.client.log_metric(self.run, "converged", float(model.summary.converged))
             self.client.set_tag(self.run, "daskgmm.stop_reason", model.summary.stop_reason)
             self.client.log_text(self.run, as_json(model).decode(), "model.json")
+            self._log_data(load_record(directory / RECORD).beginning, config)
         if run.holds_report:
             self.client.log_text(self.run, (directory / REPORT).read_text(encoding="utf-8"), REPORT)
+
+    def _log_data(self, fitted: DataInfo, config: Config) -> None:
+        """Log the rows as the data set that was trained on."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        path = public(config.data.path)
+        known = {"description": fitted.description, "num_rows": fitted.n_rows, "num_features": len(fitted.minimum)}
+        data = Dataset(path[-_LONGEST_PARAMETER:], fitted.fingerprint, "daskgmm", path, profile=json.dumps(known))
+        self.client.log_inputs(self.run, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
 
 
 def _stem(config: Config) -> str:

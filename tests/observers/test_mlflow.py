@@ -17,6 +17,8 @@ from daskgmm.config import load_config
 from daskgmm.errors import ConfigurationError
 from daskgmm.events import Notice
 from daskgmm.jobs.fit import fit
+from daskgmm.observers import mlflow
+from daskgmm.storage.formats.provenance import load_record
 
 needs_mlflow = pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="mlflow-skinny is not installed")
 needs_bokeh = pytest.mark.skipif(importlib.util.find_spec("bokeh") is None, reason="bokeh is not installed")
@@ -44,15 +46,33 @@ def kept(store):
     """Return the client of a store and the runs in it, the newest first."""
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(tracking_uri=Path(store).absolute().as_uri())
+    client = MlflowClient(tracking_uri=store if ":" in store else Path(store).absolute().as_uri())
     experiment = client.get_experiment_by_name("daskgmm")
     return client, client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
 
 
+@pytest.fixture
+def no_database(monkeypatch):
+    """MLflow's skinny package, as if alone."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr(mlflow, "find_spec", lambda name: None if name == "alembic" else find(name))
+
+
 @needs_mlflow
-def test_a_file_store_holds_parameters_iterations_criteria_and_the_model(job):
-    before = {name for name in os.environ if name.startswith("MLFLOW")}
+@pytest.mark.skipif(importlib.util.find_spec("alembic") is None, reason="mlflow is not installed, mlflow-skinny is")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of MLflow's use of SQLAlchemy
+def test_a_run_is_kept_where_mlflow_ui_looks_for_it(job):
     run("fit", "job.yaml", "output.mlflow=true")
+    client, (found,) = kept("sqlite:///mlflow.db")
+    assert found.data.metrics["converged"] == 1.0
+    assert found.inputs.dataset_inputs[0].dataset.name == "rows.npy"
+    assert "report.html" in {one.path for one in client.list_artifacts(found.info.run_id)}
+
+
+@needs_mlflow
+def test_a_file_store_holds_parameters_iterations_criteria_data_and_the_model(job, no_database):
+    before = {name for name in os.environ if name.startswith("MLFLOW")}
+    assert "mlflow ui --backend-store-uri" in run("fit", "job.yaml", "output.mlflow=true").output
     assert {name for name in os.environ if name.startswith("MLFLOW")} == before
     client, (found,) = kept("mlruns")
     summary = load_model("run").summary
@@ -71,12 +91,16 @@ def test_a_file_store_holds_parameters_iterations_criteria_and_the_model(job):
     assert found.data.metrics["n_iter"] == summary.n_iter
     assert found.data.metrics["converged"] == summary.converged
     assert found.data.tags["daskgmm.data"] == "rows.npy"
+    (data,) = found.inputs.dataset_inputs
+    record = load_record(Path("run/record.zarr"))
+    assert (data.dataset.name, data.dataset.digest) == ("rows.npy", record.beginning.fingerprint)
+    assert json.loads(data.dataset.profile)["num_rows"] == 600
     document = json.loads(Path(client.download_artifacts(found.info.run_id, "model.json", str(job))).read_text())
     np.testing.assert_array_equal(document["means"], load_model("run").mixture.means)
 
 
 @needs_mlflow
-def test_a_prediction_is_kept_as_one(job):
+def test_a_prediction_is_kept_as_one(job, no_database):
     run("fit", "job.yaml")
     run("predict", "run", "output.mlflow=true")
     _, (found,) = kept("mlruns")
@@ -93,7 +117,7 @@ def test_the_environment_says_where(job, monkeypatch):
 
 
 @needs_mlflow
-def test_a_fit_that_fails_is_kept_as_failed(job):
+def test_a_fit_that_fails_is_kept_as_failed(job, no_database):
     run("fit", "job.yaml", "output.mlflow=true", "model.n_components=601", code=3)
     _, (found,) = kept("mlruns")
     assert found.info.status == "FAILED"

@@ -50,7 +50,7 @@ class OutputOptions:
     checkpoint_every: Annotated[int, Ge(0)] = 1
     """Iterations between two checkpoints, which --resume goes on from; 0 for none. At most one in two seconds."""
     mlflow: bool = False
-    """Keep parameters, iterations, criteria and model in MLflow too: at MLFLOW_TRACKING_URI, or else in ./mlruns."""
+    """Keep parameters, iterations, criteria, model and report in MLflow too, at MLFLOW_TRACKING_URI or here."""
     performance_report: bool = False
     """Write dask's performance report, performance.html; on a cluster only, and its scheduler needs bokeh."""
     report: bool = True
