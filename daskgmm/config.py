@@ -53,7 +53,7 @@ class Config(BaseModel):
     select: SelectOptions = SelectOptions()
     """Which models `daskgmm select` compares, in place of the n_components and covariance_type of `model`."""
     update: UpdateOptions = UpdateOptions()
-    """How `daskgmm update` goes on with new rows."""
+    """How `daskgmm update` goes on with new rows; a fit keeps these values for updates of its run."""
 
     def of(self, candidate: Candidate) -> Config:
         """Return the configuration with the model of a candidate."""

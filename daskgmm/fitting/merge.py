@@ -54,6 +54,8 @@ def _check_mergeable(first: Model, second: Model) -> FittedOptions:
     """Return the options of both models; raise ConfigurationError or DataError unless they are of one kind."""
     for one in (first, second):
         check_updatable(one.mixture)
+        if one.mixture.noise is not None or one.mixture.frozen:
+            raise ConfigurationError("runs with noise or frozen components cannot be merged: fit all rows")
         if one.projection is not None:
             raise ConfigurationError("each run is of principal components of its own rows, so they cannot be merged")
         _statistics_of(one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import reduce
 from operator import add
 
@@ -20,7 +21,7 @@ from ..core.em.update import KeptStatistics, Update, begin_update, blend
 from ..core.init.starts import in_memory
 from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
-from ..core.mixture.moments import expected_log_joint
+from ..core.mixture.moments import expected_log_likelihood
 from ..core.mixture.statistics import Statistics
 from ..core.options.fit import FitOptions, ModelOptions
 from ..core.scoring.drift import Drift, drift
@@ -28,7 +29,7 @@ from ..errors import ConfigurationError
 from .checks import check_family
 
 _DRAWN_ROWS = 16_384  # in place of all rows, between two passes over them
-_ROWS_WITH_GAPS = 5_000  # from which their correlations are taken
+SAMPLED_ROWS = 5_000  # new ones, on which steps of columns are found, and correlations if values are missing
 
 
 def check_forget(forget: float) -> None:
@@ -39,29 +40,27 @@ def check_forget(forget: float) -> None:
 
 def check_updatable(mixture: Mixture) -> None:
     """Raise ConfigurationError if a model cannot go on with new rows."""
-    if mixture.noise is not None or mixture.frozen:
-        raise ConfigurationError("a model with noise or frozen components cannot go on with new rows: fit all rows")
+    if mixture.structure.layout.n_factors:
+        raise ConfigurationError(
+            "covariance_type low_rank keeps no statistics of its rows, so it cannot go on with new ones: fit all rows"
+        )
 
 
 def prepare_update(
     rows: Rows, mixture: Mixture, kept: KeptStatistics, model: ModelOptions, options: FitOptions, forget: float
 ) -> Update:
     """Return the update of a state by new rows, which are read once for their summary; raise DataError for faults."""
-    survey, _ = survey_and_sample(rows, rows_with_gaps(rows), 0, model.resolution_of_rows)
+    survey, _ = survey_and_sample(rows, SAMPLED_ROWS, 0, model.resolution_of_rows)
     return update_of(survey, mixture, kept, model, options, forget)
-
-
-def rows_with_gaps(rows: Rows) -> int:
-    """Return the least size of a sample of new rows: correlations are taken from it if values may be missing."""
-    return _ROWS_WITH_GAPS if rows.missing else 1
 
 
 def update_of(
     survey: Survey, mixture: Mixture, kept: KeptStatistics, model: ModelOptions, options: FitOptions, forget: float
 ) -> Update:
-    """Return the update of a state by new rows of a survey."""
+    """Return the update of a state by new rows of a survey; the noise is that of the box of old and new rows."""
     check_family(model.family, survey)
-    return begin_update(mixture, kept, survey, forget, lambda total: options.em(model, total).inference)
+    update = begin_update(mixture, kept, survey, forget, lambda total: options.em(model, total).inference)
+    return replace(update, mixture=model.with_noise(mixture, update.total))
 
 
 def run_update(
@@ -105,15 +104,15 @@ def step_on_all(
     em = EMOptions(options.tol, options.max_iter, model.floor(total), inference=base)
     state = _follow(mixture, statistics, total, em)
     moments = component_moments(mixture, statistics, total)
-    gained = expected_log_joint(base.natural_parameters(state), moments) - expected_log_joint(natural, moments)
-    level = statistics.log_likelihood + float(gained.sum())
+    before, after = (expected_log_likelihood(one, moments) for one in (natural, base.natural_parameters(state)))
+    level = statistics.log_likelihood + after - before
     return state, KeptStatistics(total, moments, level, statistics.entropy, statistics.weight_sum)
 
 
 def _follow(mixture: Mixture, statistics: Statistics, survey: Survey, em: EMOptions) -> Mixture:
     """Return the state to which the statistics of all rows under a state lead."""
     step = em.inference.maximize(mixture, statistics, survey, em.floor)
-    if survey.has_gaps:
+    if survey.has_gaps or (mixture.noise is not None and mixture.noise.box is None):
         return step
     drawn, _ = em.inference.plug_in(mixture).sample(_DRAWN_ROWS, np.random.default_rng(0))
     found = propose_surrogate_step(in_memory(drawn, None), survey, Trial(mixture, statistics=statistics), em, far=True)
@@ -128,9 +127,9 @@ def step_update(
     """
     update = prepare_update(rows, mixture, kept, model, options, 1.0)
     expect = Expectation(rows, update.survey, options.dtype)
-    (statistics,) = expect((update.base.natural_parameters(mixture),))
-    moments = blend(kept.moments, component_moments(mixture, statistics, update.survey), kept.n_batches)
-    state = update.base.estimate(mixture, moments, model.floor(update.total))
+    (statistics,) = expect((update.base.natural_parameters(update.mixture),))
+    moments = blend(kept.moments, component_moments(update.mixture, statistics, update.survey), kept.n_batches)
+    state = update.base.estimate(update.mixture, moments, model.floor(update.total))
     weight_sum = kept.weight_sum + statistics.weight_sum
     of_each = weight_sum / statistics.weight_sum  # what the batch says of a row is taken for all
     level, entropy = of_each * statistics.log_likelihood, of_each * statistics.entropy

@@ -25,10 +25,10 @@ from ..events import Finished, Listener, Notice, Phase, ignore
 from ..filesystem.location import public, resolve_location
 from ..fitting.checks import check_same_features, report_mask
 from ..fitting.update import (
+    SAMPLED_ROWS,
     check_updatable,
     initial_update,
     measure_drift,
-    rows_with_gaps,
     run_update,
     step_on_all,
     update_of,
@@ -69,10 +69,6 @@ def finished_run(run_dir: str, model: Model) -> FinishedRun:
         raise ConfigurationError(
             "the run is of principal components of its own rows, which daskgmm update does not take to new ones: fit "
             "all rows, or take GaussianMixture.update"
-        )
-    if model.mixture.structure.layout.n_factors:
-        raise ConfigurationError(
-            "covariance_type low_rank keeps no statistics of its rows, so it cannot go on with new ones: fit all rows"
         )
     path = resolve_location(run_dir)
     history = read_history(path / HISTORY)
@@ -161,7 +157,7 @@ def update_rows(
 ) -> Model:
     """Return the model after EM on new rows, which is saved with what it has seen: from where it stood, or again."""
     with checkpointing(work, config.output.checkpoint_every, listen) as checkpoints:
-        n_sample = max(config.output.report_rows, rows_with_gaps(rows))
+        n_sample = max(config.output.report_rows, SAMPLED_ROWS)
         summary = summarise(rows, n_sample, config.fit.random_state, config.model.resolution, identify=True)
         seen = seen_rows(rows, summary.survey, summary.fingerprints, config.data, new.first)
         if not config.update.repeat:

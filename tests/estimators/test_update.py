@@ -202,3 +202,49 @@ def test_a_posterior_goes_on(old, tmp_path, covariance_type):
     assert refit.score(every) - batch.score(every) < 0.05
     with pytest.raises(DataError, match="nothing is known"):
         GaussianMixture.load(tmp_path / "model.zarr").update(new)
+
+
+def scattered(n, seed, width=10.0):
+    """Return rows of two groups, of which a tenth are scattered over a box of some width."""
+    rows, rng = draw(n, seed), np.random.default_rng([seed, 1])
+    return np.where(rng.random((n, 1)) < 0.1, rng.uniform(-width, width, (n, 2)), rows)
+
+
+@pytest.mark.parametrize(("noise", "covariance_type"), [(True, "full"), (True, "tied"), (400.0, "VEV")])
+def test_an_update_with_noise_is_below_the_fit_to_all_rows_and_close_to_it(noise, covariance_type):
+    old, new = scattered(4_000, 0), scattered(800, 1, width=11.0)  # beyond the box of the old ones
+    every = np.concatenate([old, new])
+    model = fitted(old, noise=noise, covariance_type=covariance_type).update(new)
+    refit = fitted(every, noise=noise, covariance_type=covariance_type)
+    assert model.lower_bound_ <= model.score(every) + 1e-12
+    assert -1e-9 < refit.score(every) - model.score(every) < 2e-3
+    assert model.noise_weight_ == pytest.approx(refit.noise_weight_, abs=0.01)
+    assert model.weights_.sum() + model.noise_weight_ == pytest.approx(1)
+    assert (np.diff(model.lower_bounds_) >= 0).all()
+
+
+def test_new_rows_that_are_all_noise_raise_its_weight_alone():
+    model = fitted(scattered(2_000, 2), noise=True)
+    means, before = model.means_.copy(), model.noise_weight_
+    model.update(np.random.default_rng(0).uniform((-10, 6), (-6, 10), (200, 2)))
+    np.testing.assert_allclose(model.means_, means, atol=1e-2)
+    assert model.noise_weight_ == pytest.approx((2_000 * before + 200) / 2_200, abs=2e-3)
+    assert model.partial_fit(scattered(2_000, 3)).noise_weight_ < 0.2
+
+
+def test_frozen_components_stay_in_updates_and_their_weights_do_not():
+    rows = draw(2_000, 4)
+    start = fitted(rows)
+    given = {"means_init": start.means_, "precisions_init": start.precisions_, "frozen": [0]}
+    model = fitted(rows, **given).update(draw(2_000, 5, shift=1.0, share=0.9))
+    np.testing.assert_array_equal(model.means_[0], start.means_[0])
+    np.testing.assert_allclose(model.covariances_[0], start.covariances_[0], rtol=1e-12)
+    assert np.abs(model.means_[1] - start.means_[1]).max() > 0.01
+    assert np.abs(model.weights_ - start.weights_).max() > 0.1
+
+
+def test_finer_steps_of_new_rows_are_those_of_all_and_one_row_has_none():
+    rows = np.round(draw(1_000, 6))
+    model = fitted(rows)
+    np.testing.assert_allclose(model.update(rows[:1])._kept.survey.steps, 1.0)
+    np.testing.assert_allclose(model.update(np.round(draw(500, 7), 1))._kept.survey.steps, 0.1, rtol=1e-6)

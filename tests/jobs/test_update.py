@@ -175,8 +175,11 @@ def test_an_interrupted_update_goes_on_to_the_same_bits(job, at):
         ("fit.inference=map", "model.prior=default"),
         ("fit.inference=variational",),
         ("data.missing=marginal",),
+        ("data.missing=marginal", "model.noise=true"),
+        ("model.noise=60.0", "model.covariance_type=tied"),
+        ("fit.start=run", "model.frozen=[1]"),
     ],
-    ids=["tied", "map", "variational", "missing"],
+    ids=["tied", "map", "variational", "missing", "noise", "hypervolume", "frozen"],
 )
 def test_all_inferences_go_on(job, options):
     new = draw(N_NEW, 7)
@@ -207,8 +210,9 @@ def test_what_cannot_go_on_is_refused_in_one_line(job):
     assert "less than or equal to 1" in refused("update", "run", "data.path=new.npy", "update.forget=2", code=2)
     np.save("three.npy", np.ones((10, 3)))
     refused("update", "run", "data.path=three.npy", "output.directory=three", code=3)
-    run("fit", "job.yaml", "model.noise=true", "output.directory=noisy", "output.report=false", "--overwrite")
-    assert "noise or frozen" in refused("update", "noisy", "data.path=new.npy", code=2)
+    factors = ("model.covariance_type=low_rank", "model.n_factors=1", "output.directory=factors", "--overwrite")
+    run("fit", "job.yaml", *factors, "output.report=false")
+    assert "low_rank keeps no statistics" in refused("update", "factors", "data.path=new.npy", code=2)
 
 
 def test_chunks_and_weights_of_grids_update_as_rows(job):

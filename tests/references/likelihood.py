@@ -147,7 +147,7 @@ def semi_supervised(folder: Folder, name: str) -> Iterator[Answer]:
 def prior(folder: Folder, name: str) -> Iterator[Answer]:
     """mclust's default prior, from a partition: the penalised objective is no lower than at mclust's parameters."""
     for fit in folder.fits(name):
-        if fit["loglik"] is None:
+        if fit["parameters"] is None:
             continue
         rows, family, k = folder.rows(fit["data"]), fit["model"], fit["G"]
         labels, sample = folder.partition(fit["starts"], f"G{k}"), in_memory(rows, None)

@@ -41,10 +41,9 @@ def component_moments(mixture: Mixture, statistics: Statistics, survey: Survey) 
     counts = statistics.sums[:k, 0]
     noise_count = statistics.sums[k:, 0]  # (1,), or (0,) without noise
     alive = counts > EMPTY * (counts.sum() + noise_count.sum())
-    if len(noise_count) and noise_count.sum() > 0 and not alive.any():
-        raise DataError(
-            "all rows belong to the noise: its density 1 / V exceeds that of every component; give a larger hypervolume"
-        )
+    if not alive.any() and noise_count.sum() > 0:
+        none, own = np.zeros(k), mixture.covariances
+        return ComponentMoments(structure.layout, none, mixture.means, own, float(noise_count.sum()))
     if not alive.any():
         raise DataError(
             "sums over the rows are 0 or not finite: rows of tiny weights lie too far from all others for the type "
@@ -65,7 +64,14 @@ def component_moments(mixture: Mixture, statistics: Statistics, survey: Survey) 
 
 
 def estimate(mixture: Mixture, moments: ComponentMoments, floor: Floor | None = None) -> Mixture:
-    """Return the most likely mixture of rows with these moments; `mixture` is the one before."""
+    """Return the most likely mixture of rows with these moments; `mixture` is the one before.
+
+    Raises DataError if all rows belong to the noise.
+    """
+    if moments.noise_count > 0 and not moments.counts.any():
+        raise DataError(
+            "all rows belong to the noise: its density 1 / V exceeds that of every component; give a larger hypervolume"
+        )
     covariances = mixture.structure.estimate(moments.counts, moments.covariances, mixture.covariances, floor)
     found = replace(mixture, means=moments.means, covariances=covariances)
     counts = moments.counts if mixture.noise is None else np.append(moments.counts, moments.noise_count)

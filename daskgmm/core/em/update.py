@@ -21,10 +21,11 @@ from operator import add
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays.types import Array
 from ..mixture.data_summary import Survey
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
-from ..mixture.moments import ComponentMoments, expected_log_joint
+from ..mixture.moments import ComponentMoments, expected_log_likelihood
 from ..mixture.statistics import Statistics
 from .inference import MAXIMUM_LIKELIHOOD, Inference
 from .loop import Trial
@@ -82,8 +83,7 @@ def free_energy_gap(mixture: Mixture, kept: KeptStatistics, inference: Inference
 
     It is the entropy of the responsibilities, and of the missing values if there are any.
     """
-    expected = float(expected_log_joint(inference.natural_parameters(mixture), kept.moments).sum())
-    return kept.log_likelihood - expected
+    return kept.log_likelihood - expected_log_likelihood(inference.natural_parameters(mixture), kept.moments)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,7 @@ class Continued:
 
     def log_likelihood(self, mixture: Mixture, statistics: Statistics) -> float:
         """Return a lower bound of the log-likelihood of all rows, in nats."""
-        before = float(expected_log_joint(self.natural_parameters(mixture), self.before).sum())
+        before = expected_log_likelihood(self.natural_parameters(mixture), self.before)
         return statistics.log_likelihood + before + self.gap
 
     def penalty(self, mixture: Mixture) -> float:
@@ -178,7 +178,7 @@ def merge_kept(
     inference = infer(survey)
     state = inference.estimate(parts[0][0], moments, floor_of(survey))
     gaps = (free_energy_gap(mixture, kept, infer(kept.survey)) for mixture, kept in parts)
-    level = float(expected_log_joint(inference.natural_parameters(state), moments).sum()) + sum(gaps)
+    level = expected_log_likelihood(inference.natural_parameters(state), moments) + sum(gaps)
     entropy, weight_sum = (sum(getattr(kept, name) for _, kept in parts) for name in ("entropy", "weight_sum"))
     return state, KeptStatistics(survey, moments, level, entropy, weight_sum)
 
@@ -194,13 +194,22 @@ def begin_update(
 
     `infer` gives the inference from rows of a survey.
     """
-    steps = np.minimum(survey.steps, kept.survey.steps)  # new rows that are whole numbers by chance coarsen nothing
+    steps = finer_steps(survey, kept.survey)
     survey = replace(survey, steps=steps)
     if forget == 0:
         return Update(mixture, None, survey, infer(survey))
-    before = kept.scale(forget)
     gap = forget * free_energy_gap(mixture, kept, infer(kept.survey))
+    before = kept.scale(forget)
+    before = replace(before, survey=replace(before.survey, steps=steps))
     return Update(mixture, before, survey, infer(before.survey + survey), gap)
+
+
+def finer_steps(new: Survey, old: Survey) -> Array:
+    """Return the finer step of each column, (d,): new rows that are whole numbers by chance coarsen nothing.
+
+    A column that is constant in the new rows tells of no step.
+    """
+    return np.where(new.minimum == new.maximum, old.steps, np.minimum(new.steps, old.steps))
 
 
 def blend(before: ComponentMoments, batch: ComponentMoments, n_batches: int) -> ComponentMoments:

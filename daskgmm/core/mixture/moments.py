@@ -27,7 +27,8 @@ class ComponentMoments:
 
     @property
     def weight_sum(self) -> float:
-        return float(self.counts.sum())
+        """Weight of all rows, those of the noise too."""
+        return float(self.counts.sum()) + self.noise_count
 
     @property
     def own(self) -> Array:
@@ -72,6 +73,17 @@ def expected_log_joint(mixture: Mixture, moments: ComponentMoments) -> Array:
         log_weights = np.where(used, np.log(np.where(used, mixture.weights, 1.0)), 0.0)
     levels = log_weights - (d * np.log(2 * np.pi) + quadratic_terms(mixture, moments.means, moments.own)) / 2
     return np.where(used, moments.counts * levels, 0.0)
+
+
+def expected_log_likelihood(mixture: Mixture, moments: ComponentMoments) -> float:
+    """Return sum_nk r_nk log(w_k N(x_n | k)) of rows with these moments under a mixture, in nats, the noise included.
+
+    Of missing values the noise has the density of the whole box: that of the observed columns is a constant beside it.
+    """
+    level = float(expected_log_joint(mixture, moments).sum())
+    if mixture.noise is None or moments.noise_count == 0:
+        return level
+    return level + moments.noise_count * mixture.noise.log_constant
 
 
 def quadratic_terms(mixture: Mixture, means: Array, own: Array) -> Array:

@@ -134,10 +134,15 @@ class ModelOptions:
 
     def adopt(self, mixture: Mixture, survey: Survey) -> Mixture:
         """Return a mixture that was not fitted with these options as one of theirs: floor, noise, frozen components."""
+        mixture = replace(self.with_noise(mixture, survey), frozen=tuple(sorted(self.frozen)))
+        return project(mixture, self.floor(survey))
+
+    def with_noise(self, mixture: Mixture, survey: Survey) -> Mixture:
+        """Return the mixture with the noise of rows of this survey, in the weight that it has."""
         noise = self.noise_of(survey)
         if noise is not None and mixture.noise is not None:
             noise = replace(noise, weight=mixture.noise.weight)
-        return project(replace(mixture, noise=noise, frozen=tuple(sorted(self.frozen))), self.floor(survey))
+        return replace(mixture, noise=noise)
 
     @property
     def family(self) -> str:
