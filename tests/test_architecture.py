@@ -183,6 +183,7 @@ ACROSS_MODULES = {  # tests that mirror no module: what they are of
     "test_deploy": "the files of deploy/",
     "test_documents": "commands and examples of the documents",
     "test_faults": "the programs of tests/faults",
+    "test_pictures": "the pictures of README.md",
     "test_references": "answers of other programs",
     "test_types": "types of public options, as mypy reads them",
 }
