@@ -230,9 +230,11 @@ def _unsure(story: Story) -> Iterator[tuple[str, str]]:
 
 
 def _lonely_winner(story: Story) -> Iterator[tuple[str, str]]:
-    ends = [curve.history[-1] for curve in story.record.beginning.curves if curve.stage == "restart"]
+    """Warn of an optimum that one restart alone found, unless the finalists left it behind by moving components."""
+    curves = story.record.beginning.curves
+    ends, later = ([one.history[-1] for one in curves if one.stage == stage] for stage in ("restart", "finalist"))
     same = sum(max(ends) - end < _SAME_END for end in ends) if ends else 0
-    if same == 1 and len(ends) > 1:
+    if same == 1 and len(ends) > 1 and max(later, default=-np.inf) - max(ends) < _SAME_END:
         yield (
             f"Only one of {len(ends)} restarts found this optimum (the next is "
             f"{max(ends) - sorted(ends)[-2]:.2g} nats per row behind): there may be better ones.",

@@ -78,6 +78,11 @@ def test_a_winner_that_one_restart_alone_found_is_told():
     assert "Only one of 3 restarts found this optimum (the next is 0.5 nats per row behind)" in said(told)
 
 
+def test_restarts_that_the_finalists_left_behind_are_not_told_of():
+    curves = (TrialHistory("restart", (-1.0,)), TrialHistory("restart", (-1.5,)), TrialHistory("finalist", (-0.8,)))
+    assert "restarts found" not in said(story(mixture(2, 2, apart=20.0), curves=curves))
+
+
 def test_a_choice_at_the_edge_of_the_sweep_is_told():
     told = said(story(mixture(2, 2, apart=20.0), selection=sweep("full-2", {"full-1": 40.0, "full-2": 30.0})))
     assert "largest that was tried" in told
