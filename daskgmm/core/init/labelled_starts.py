@@ -9,8 +9,9 @@ from ...errors import SingularCovarianceError
 from ..arrays.types import Array
 from ..em.e_step import Expectation
 from ..mixture.mixture import Mixture, project
+from .k_means import nearest
 from .sparse_rows import sparse_rows
-from .starts import NOISE_SHARES, Restart, SeedOptions, mixture_of_parts, nearest, run_em_on_sample, standardise
+from .starts import NOISE_SHARES, Restart, SeedOptions, mixture_of_parts, run_em_on_sample, standardise
 
 
 def restart_labelled(sample: Expectation, options: SeedOptions, seed: int) -> Restart:

@@ -26,8 +26,8 @@ from ..mixture.mixture import Mixture
 from ..scoring.bhattacharyya import bhattacharyya_distances
 from ..scoring.prediction import Wanted, predict
 from .density_peak import densest_place
+from .k_means import Labels
 from .starts import (
-    Labels,
     SeedOptions,
     in_memory,
     mixture_of_parts,

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
-from threadpoolctl import threadpool_limits
+from numpy.typing import DTypeLike
 
 from ...blas import single_threaded
 from ...errors import SingularCovarianceError
@@ -25,18 +24,17 @@ from ..mixture.low_rank import from_z
 from ..mixture.mixture import Mixture, project
 from ..mixture.noise import Noise
 from .gaps import fill, with_fitted_scatter
+from .k_means import Labels, draw_centres, nearest, partition_by_k_means
 from .local_factors import local_factors
 from .sparse_rows import sparse_rows
 
 InitParams = Literal["kmeans", "k-means++", "random", "random_from_data"]
-Labels = NDArray[np.intp]
 
 _HEAT_ROWS = 10_000
 _STAGE_TOL = 1e-3  # nats per row: enough to see which restarts are hopeless
 _CLOSER = 10  # to its limit, where all restarts go on
 _SAME = 1e-6  # nats per row: trials that end so close have found the same
 _CLOSE = 0.01  # to the limit of EM, in units of what chance adds to the log-likelihood of the sample
-_KMEANS_STEPS = 30  # Lloyd steps: EM goes on from there
 _ROWS_PER_PART = 4  # times d + 1
 _MIN_MOVED = 2  # restarts, at least, that go on after the first stage: they run side by side
 _ROWS_TO_WHITEN = 10  # for each feature
@@ -325,35 +323,9 @@ def partition(points: Array, weights: Array, options: SeedOptions, rng: np.rando
             chosen = rng.choice(len(points), size=k, replace=len(points) < k, p=weights / weights.sum())
             return nearest(points, points[chosen])
         case "k-means++":
-            from sklearn.cluster import kmeans_plusplus  # takes a second, of which most workers have no need
-
-            centres, _ = kmeans_plusplus(points, k, sample_weight=weights, random_state=seed)
-            return nearest(points, centres)
+            return nearest(points, draw_centres(points, weights, k, seed))
         case "kmeans":
-            return _kmeans(points, weights, k, seed)
-
-
-def _kmeans(points: Array, weights: Array, k: int, seed: int) -> Labels:
-    """Return the parts that k-means finds from k-means++ centres; fewer than k where fewer points are distinct."""
-    from sklearn.cluster import KMeans, kmeans_plusplus  # as above
-
-    centres, _ = kmeans_plusplus(points, k, sample_weight=weights, random_state=seed)
-    _, first = np.unique(centres, axis=0, return_index=True)
-    estimator = KMeans(len(first), init=centres[np.sort(first)], n_init=1, max_iter=_KMEANS_STEPS)
-    # One thread, since its sums depend on how many there are; OpenMP's number is that of the calling thread.
-    with threadpool_limits(1, user_api="openmp"):
-        labels: Labels = estimator.fit(points, sample_weight=weights).labels_.astype(np.intp)
-    return labels
-
-
-def nearest(points: Array, centres: Array) -> Labels:
-    """Return the number of the nearest of centres (k, d) for each of points (n, d), in blocks of rows."""
-    labels = np.empty(len(points), np.intp)
-    half_norms = (centres**2).sum(axis=1) / 2
-    for at in range(0, len(points), 4096):
-        block = slice(at, at + 4096)
-        labels[block] = np.argmin(half_norms - points[block] @ centres.T, axis=1)
-    return labels
+            return partition_by_k_means(points, weights, k, seed)
 
 
 def whiten(z: Array, pooled: Array) -> Array:
