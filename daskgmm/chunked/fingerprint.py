@@ -10,11 +10,11 @@ import numpy as np
 from dask.delayed import Delayed
 from numpy.typing import NDArray
 
+from .known_blocks import hash_block, short_name
 from .map_reduce import compute, map_reduce
 from .rows import Region, Rows
 
 _CHUNKS = 3  # looked at
-_BYTES = 2**20  # of each, evenly spread over its rows
 
 
 def digest(rows: Rows) -> str:
@@ -27,7 +27,7 @@ def digest(rows: Rows) -> str:
 
 
 def fingerprints(rows: Rows) -> Delayed:
-    """Return, lazily, a short name of each block and its weights, by at most `_BYTES` of it, in the order of blocks."""
+    """Return, lazily, a short name of each block and its weights, by at most 1 MiB of it, in the order of blocks."""
     own = dict.fromkeys(range(len(rows.block_sizes)))
     return map_reduce(rows, _short_chunk, _digest_combine, None, own, "fingerprint")
 
@@ -41,16 +41,11 @@ def fingerprint_of(rows: Rows, region: Region) -> str:
 
 
 def _short_chunk(block: NDArray[Any], weights: NDArray[Any] | None, shared: None, own: None) -> list[str]:
-    return [one[:16] for one in _digest_chunk(block, weights, shared, own)]
+    return [short_name(block, weights)]
 
 
 def _digest_chunk(block: NDArray[Any], weights: NDArray[Any] | None, shared: None, own: None) -> list[str]:
-    row_bytes = max(block.shape[1] * block.dtype.itemsize, 1)
-    step = max(-(-len(block) * row_bytes // _BYTES), 1)
-    found = sha256(np.ascontiguousarray(block[::step]).tobytes())
-    if weights is not None:
-        found.update(np.ascontiguousarray(weights[::step]).tobytes())
-    return [found.hexdigest()]
+    return [hash_block(block, weights)]
 
 
 def _digest_combine(parts: list[list[str]]) -> list[str]:

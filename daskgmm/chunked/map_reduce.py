@@ -30,7 +30,8 @@ from ..concurrency import COMPUTE_THREADS, compute_slot, current_execution, slot
 from ..errors import ClusterLostError
 from . import sizeof as sizes
 from .groups import GROUP, Groups, Held
-from .rows import CHUNK, Rows, align
+from .known_blocks import KnownBlock
+from .rows import CHUNK, Rows, align, name_rows
 
 FAN_IN = 16
 
@@ -60,6 +61,8 @@ def map_reduce(
     shared_key = f"{name}-shared"
     of_own = (own,) if isinstance(own, da.Array) else ()
     arguments = _blocks_of(own) if isinstance(own, da.Array) else own
+    if rows.known and not of_own:
+        chunk, arguments = partial(_on_known, chunk), _known_blocks(rows, arguments)
     groups = rows.held_groups if len(arguments) == len(rows.block_sizes) else None
     if groups is None:
         layer, dependencies = _block_tasks(rows, name, chunk, shared_key, arguments), rows.arrays
@@ -74,6 +77,18 @@ def map_reduce(
     return Delayed(
         root, HighLevelGraph.from_collections(name, layer, dependencies=(*dependencies, *of_own)), layer=name
     )
+
+
+def _known_blocks(rows: Rows, own: Mapping[int, Any]) -> dict[int, KnownBlock]:
+    """Return the arguments of blocks with the names that their rows must have."""
+    regions = rows.regions
+    return {number: KnownBlock(rows.known[number], name_rows(regions[number]), one) for number, one in own.items()}
+
+
+def _on_known(
+    chunk: ChunkFunction, block: NDArray[Any], weights: NDArray[Any] | None, shared: Any, own: KnownBlock
+) -> Any:
+    return chunk(block, weights, shared, own.check(block, weights))
 
 
 def _block_tasks(rows: Rows, name: str, chunk: ChunkFunction, shared_key: str, own: Mapping[int, Any]) -> Layer:

@@ -41,6 +41,7 @@ class Rows:
     naming: Naming = UNNAMED  # of features, and of files along the first axis
     missing: bool = False  # whether NaN is a missing value, not a fault
     groups: Groups | None = None  # of the blocks and their weights, if they are held so
+    known: tuple[str, ...] = ()  # names of the blocks, as an earlier read has found them: passes check them
 
     @classmethod
     def of(cls, array: da.Array, weights: da.Array | None = None, chunk_bytes: ChunkBytes = "auto") -> Rows:
@@ -177,6 +178,13 @@ class Rows:
         ends = np.cumsum(self.block_sizes)
         block = int(np.searchsorted(ends, row, side="right"))
         return place_in(self.regions[block], int(row - (ends[block] - self.block_sizes[block])))
+
+    def known_as(self, names: tuple[str, ...]) -> Rows:
+        """Return the same rows whose blocks must have these names (`chunked.known_blocks`) whenever they are read.
+
+        Rows that are held in memory are not read again.
+        """
+        return self if self.array.name.endswith(_HELD) or self.groups is not None else replace(self, known=names)
 
     def fuse(self) -> Rows:
         """Return the same rows with the reading of each block as one task, since every pass builds on this graph."""

@@ -77,7 +77,7 @@ def prepare_fit(
     survey, sample, names = summary.survey, summary.sample, summary.fingerprints
     em = options.em(model, survey, accelerate=accelerate)
     if labels is None:
-        return Fit(rows, survey, sample, model, options, seed, em, fingerprints=names)
+        return Fit(rows.known_as(names), survey, sample, model, options, seed, em, fingerprints=names)
     found = summarise_labelled(rows, labels, model.n_components, survey)
     gappy = LabelledGaps(rows, labels.rechunk(rows.array.chunks[:-1])) if found.has_gaps else None
     rows = without_labelled(rows, labels)

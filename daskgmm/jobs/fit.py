@@ -19,11 +19,10 @@ from ..fitting.reduction import Reduced, reduce_rows
 from ..observers.mlflow import tracked
 from ..observers.recorder import Recorder, keep_beginning, mend_record
 from ..sources import Source, open_source
-from ..storage.formats.history import Entry, History, write_history
 from ..storage.formats.model import save_model
 from ..storage.formats.provenance import save_beginning, save_course
 from ..storage.run.checkpoint_policy import checkpointing
-from ..storage.run.directory import HISTORY, MODEL, RECORD, OutputOptions, RunDirectory
+from ..storage.run.directory import MODEL, RECORD, OutputOptions, RunDirectory
 from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
 from .given import with_given
@@ -32,7 +31,7 @@ from .plan import plan_fit
 from .report import leave_finished, report_of_fit
 from .resume import find_finished_fit, fit_plan, projection_before, read_fitted
 from .scoring import check_clusters, options_of, with_anomaly, with_clusters, write_results, write_scores
-from .seen_rows import seen_rows
+from .seen_rows import keep_seen, seen_rows
 from .session import keep_iterations, opened, reduce_rows_of
 from .start import find_saved_model, start_from
 
@@ -109,7 +108,7 @@ def fit_rows(
             beginning = keep_beginning(rows, source, prepared.survey, prepared.sample, restarts, config)
             save_beginning(beginning, work.path / RECORD)
         seen = seen_rows(rows, prepared.survey, prepared.fingerprints, config.data)
-        write_history(History(entries=(Entry(job="fit", rows=seen),)), work.path / HISTORY)
+        keep_seen(seen, "fit", work)
         checkpoints.keep({"fit": state})
         listen(Phase("fit", f"EM on all {prepared.survey.n_rows:,} rows"))
         state = run_em(prepared, state, keep_iterations(checkpoints, prepared.survey.n_rows, listen))

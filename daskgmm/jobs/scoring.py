@@ -30,6 +30,7 @@ from ..storage.run.staging import Unfinished
 from ..storage.schema import RESULTS
 from ..text import counted
 from .outputs import Results, results_of
+from .seen_rows import known_rows
 
 
 def write_scores(
@@ -41,6 +42,7 @@ def write_scores(
     """
     with writing(work.path):
         mark_fitted(work.path, FIT_FILES)
+    rows = known_rows(rows, work)
     model = with_anomaly(fitted, rows, config.output, listen)
     if model is not fitted:
         save_model(model, work.path / MODEL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -17,7 +17,9 @@ from ..errors import ConfigurationError, DataError
 from ..filesystem.location import is_url, public
 from ..sources import DataOptions, Source, open_source
 from ..sources.part import part_of
-from ..storage.formats.history import History, SeenRows, regions_of_store
+from ..storage.formats.history import Entry, History, SeenRows, read_history, regions_of_store, write_history
+from ..storage.run.directory import HISTORY
+from ..storage.run.staging import Unfinished
 
 _OF_NO_ROW = {"columns", "weights", "labels", "mask", "missing", "given", "keep", "missing_chunks", "storage_options"}
 _DATA = TypeAdapter(DataOptions)
@@ -107,6 +109,32 @@ def seen_rows(rows: Rows, survey: Survey, fingerprints: tuple[str, ...], data: D
         minimum=tuple(survey.minimum.tolist()),
         maximum=tuple(survey.maximum.tolist()),
     )
+
+
+def keep_seen(seen: SeenRows, job: Literal["fit", "select"], work: Unfinished) -> None:
+    """Write which rows a job reads; raise DataError if it goes on with others than those that it began with."""
+    names = _names_left(work)
+    if names and names != seen.fingerprints:
+        raise DataError(
+            f"{seen.path} does not hold the rows with which the job in {public(str(work.path))} began: put them back, "
+            "or start over with --overwrite"
+        )
+    write_history(History(entries=(Entry(job=job, rows=seen),)), work.path / HISTORY)
+
+
+def known_rows(rows: Rows, work: Unfinished) -> Rows:
+    """Return the rows, whose blocks must be those that the job has read first whenever they are read again."""
+    names = _names_left(work)
+    return rows.known_as(names) if len(names) == len(rows.block_sizes) else rows
+
+
+def _names_left(work: Unfinished) -> tuple[str, ...]:
+    """Return the names of the blocks that a job has read, () if it has left none that can be read."""
+    try:
+        history = read_history(work.path / HISTORY)
+    except DataError:  # it costs a check, not the job
+        return ()
+    return () if history is None else history.last.rows.fingerprints
 
 
 def check_old_rows(rows: Rows, before: tuple[SeenRows, ...], name: str) -> None:

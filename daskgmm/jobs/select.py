@@ -25,20 +25,19 @@ from ..fitting.sweep import SelectionResult, SelectionSpec, finish_sweep, start_
 from ..observers.mlflow import tracked
 from ..observers.recorder import Recorder, keep_beginning, mend_record
 from ..sources import Source, open_source
-from ..storage.formats.history import Entry, History, write_history
 from ..storage.formats.model import save_model
 from ..storage.formats.provenance import save_beginning, save_course
 from ..storage.formats.selection import read_selection, write_selection
 from ..storage.formats.sweep_checkpoint import notes_of, sweep_of
 from ..storage.run.checkpoint_policy import checkpointing
-from ..storage.run.directory import CONFIG, HISTORY, MODEL, RECORD, SELECTION, RunDirectory
+from ..storage.run.directory import CONFIG, MODEL, RECORD, SELECTION, RunDirectory
 from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
 from .plan import plan_sweep
 from .report import leave_finished, report_of_fit
 from .resume import find_finished_sweep, projection_before, read_fitted, select_plan
 from .scoring import check_clusters, options_of, write_scores
-from .seen_rows import seen_rows
+from .seen_rows import keep_seen, known_rows, seen_rows
 from .session import opened, reduce_rows_of
 
 
@@ -146,7 +145,7 @@ def select_rows(
         else:
             sweep = start_sweep_job(rows, source, wanted, config, work, listen)
         keep(sweep, None)
-        found = finish_sweep(sweep, rows, wanted, listen, keep)
+        found = finish_sweep(sweep, known_rows(rows, work), wanted, listen, keep)
     return save_found(found, source, projection, config, work, listen), found.selection
 
 
@@ -162,7 +161,7 @@ def start_sweep_job(
     sweep = start_sweep(survey, sample, wanted, listen)
     save_beginning(keep_beginning(rows, source, survey, sample, RestartResults((), ()), config), work.path / RECORD)
     seen = seen_rows(rows, survey, summary.fingerprints, config.data)
-    write_history(History(entries=(Entry(job="select", rows=seen),)), work.path / HISTORY)
+    keep_seen(seen, "select", work)
     return sweep
 
 

@@ -160,6 +160,7 @@ def update_rows(
         n_sample = max(config.output.report_rows, SAMPLED_ROWS)
         summary = summarise(rows, n_sample, config.fit.random_state, config.model.resolution, identify=True)
         seen = seen_rows(rows, summary.survey, summary.fingerprints, config.data, new.first)
+        rows = rows.known_as(summary.fingerprints)
         if not config.update.repeat:
             _check_rows(new, config, run)
             check_unseen(seen, run.history, "update.repeat=true")

@@ -11,6 +11,7 @@ import pytest
 import zarr
 
 from daskgmm.config import load_config
+from daskgmm.errors import DataError
 from daskgmm.events import Iteration, Notice, Phase
 from daskgmm.filesystem.location import replace_path, resolve_location
 from daskgmm.jobs.fit import fit
@@ -153,6 +154,33 @@ def test_the_starts_are_not_sought_twice(job):
     heard = []
     fit(settings(), heard.append, resume=True)
     assert "seed" not in [event.name for event in heard if isinstance(event, Phase)]
+
+
+def add_to_row(number, value):
+    rows = np.load("rows.npy", mmap_mode="r+")
+    rows[number] += value
+    rows.flush()
+
+
+def in_second_pass(event):
+    return isinstance(event, Iteration) and event.iteration == 2
+
+
+def in_results(event):
+    return isinstance(event, Phase) and event.name == "predict"
+
+
+@pytest.mark.parametrize("when", [in_second_pass, in_results])
+def test_rows_that_change_while_a_job_reads_them_end_it(job, when):
+    streamed = settings("compute.persist=false")
+    with pytest.raises(DataError, match=r"^rows \[400:500\] of the data are not what they were"):
+        fit(streamed, lambda event: add_to_row(450, 0.5) if when(event) else None)
+    with pytest.raises(DataError, match=r"\[400:500\] of the data|rows.npy does not hold the rows with which the job"):
+        fit(streamed, resume=True)
+    add_to_row(450, -0.5)  # in a chunk that the plan of the job has no digest of
+    fit(settings("output.directory=whole"))
+    fit(streamed, resume=True)
+    assert_as_uninterrupted("run")
 
 
 def test_an_interruption_says_how_to_go_on(job):

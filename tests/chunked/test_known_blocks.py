@@ -1,0 +1,53 @@
+"""Passes over rows that have been read before: they are the same, or the pass ends."""
+
+import dask.array as da
+import numpy as np
+import pytest
+
+from daskgmm.chunked.fingerprint import fingerprints
+from daskgmm.chunked.map_reduce import add_up, compute, map_reduce
+from daskgmm.chunked.rows import Rows
+from daskgmm.errors import DataError
+
+
+class Store:
+    """Rows (n, d) that change."""
+
+    def __init__(self, rows):
+        self.rows, self.shape, self.dtype, self.ndim = rows, rows.shape, rows.dtype, rows.ndim
+
+    def __getitem__(self, part):
+        return self.rows[part]
+
+
+def sum_chunk(block, weights, shared, own):
+    return own * block.sum()
+
+
+def summed(rows, numbers):
+    (total,) = compute(map_reduce(rows, sum_chunk, add_up, None, dict.fromkeys(numbers, 2.0), "sum"))
+    return total
+
+
+@pytest.fixture
+def store():
+    return Store(np.arange(24.0).reshape(12, 2))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_pass_over_other_rows_than_before_ends_with_their_place(store, weighted):
+    weights = Store(np.ones(12)) if weighted else None
+    rows = Rows.of_readable(store, weights=weights, chunk_bytes=64)
+    (names,) = compute(fingerprints(rows))
+    known = rows.known_as(tuple(names))
+    assert summed(known, [0, 2]) == summed(rows, [0, 2])
+    changed = weights if weighted else store
+    changed.rows[5] += 1
+    assert summed(known, [0, 2]) == summed(rows, [0, 2])  # its block is not read
+    with pytest.raises(DataError, match=r"^rows \[4:8\] of the data are not what they were .* --overwrite$"):
+        summed(known, [0, 1, 2])
+
+
+def test_rows_in_memory_are_not_checked():
+    rows = Rows(da.zeros((6, 2), chunks=(3, 2))).persist()
+    assert rows.known_as(("other", "others")) is rows
