@@ -24,14 +24,24 @@ class Pattern:
     complete: NDArray[np.intp]  # rows without, in order
     partial: NDArray[np.intp]  # rows with some values, sorted by what they miss, and in order among equals
     edges: NDArray[np.intp]  # of the runs of partial rows that miss the same
+    n_missing: NDArray[np.uint16]  # values of each of the partial rows
     empty: NDArray[np.intp]  # rows without any value
 
     def split(self, fewest: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-        """Return the partial rows of runs of at least so many rows, the edges of these runs, and all other rows."""
+        """Return the partial rows of runs of at least so many rows, the edges of these runs, and all other rows.
+
+        The others are sorted by how many values they miss.
+        """
         lengths = np.diff(self.edges)
         is_long = lengths >= fewest
         in_long = np.repeat(is_long, lengths)
-        return self.partial[in_long], np.cumsum([0, *lengths[is_long]]), self.partial[~in_long]
+        order = np.argsort(self.n_missing[~in_long], kind="stable")
+        return self.partial[in_long], np.cumsum([0, *lengths[is_long]]), self.partial[~in_long][order]
+
+    @property
+    def by_number(self) -> NDArray[np.intp]:
+        """The partial rows, sorted by how many values they miss."""
+        return self.partial[np.argsort(self.n_missing, kind="stable")]
 
 
 def pattern(block: NDArray[np.floating], row_weights: Array | None) -> Pattern | None:
@@ -50,7 +60,8 @@ def pattern(block: NDArray[np.floating], row_weights: Array | None) -> Pattern |
     order = _order(codes, d)
     changes = np.flatnonzero((np.diff(codes[order], axis=0) != 0).any(axis=1)) + 1
     edges = np.concatenate([[0], changes, [len(rows)]]) if len(rows) else np.zeros(1, np.intp)
-    return Pattern(complete, rows[order], edges, without)
+    n_missing = np.bitwise_count(codes[order]).sum(axis=1, dtype=np.uint16)
+    return Pattern(complete, rows[order], edges, n_missing, without)
 
 
 def _total(block: NDArray[np.floating]) -> float:

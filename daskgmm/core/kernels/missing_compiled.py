@@ -13,8 +13,9 @@ Little and Rubin 2002, chapter 11). So the statistics are those of z0, a matrix 
 The noise, uniform on a box, is a last component whose P is diagonal, of the variances of the box, and whose gradient is
 0: each missing value takes log side from its log-density, by its own constants.
 
-All components miss the same values of a row: the innermost loops run over the components. Rows come sorted by what is
-missing, so that P_mm is inverted once for rows of one pattern. Diagonal covariances need counts alone.
+Rows come sorted by how many values they miss, so that P_mm is inverted for all components of some rows at once: the
+innermost loops run over these lanes. The gradients, and the sums over y z_o^T, are matrix products over all rows of a
+tile that miss the same feature. Diagonal covariances need counts alone.
 """
 
 from __future__ import annotations
@@ -24,23 +25,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import (
-    DIAGONAL,
-    FULL,
-    _compiled,
-    add_moments,
-    add_to,
-    build_features,
-    centred_part,
-    columns_at_once,
-    in_blocks,
-    joint_of,
-    load_tile,
-    load_weights,
-    shared_joint,
-    softmax,
-    weigh,
-)
+from .compiled import _compiled
+from .vector_math import log_normal
+
+_LANES = 128  # components of rows whose matrices are inverted together
 
 
 class MissingTerms(NamedTuple):
@@ -61,14 +49,22 @@ class Filled(NamedTuple):
 
 
 class Gaps(NamedTuple):
-    """What is missing in a tile, row by row, and what the kernels make of it: scratch that each tile fills again."""
+    """What is missing in a tile, and what the kernels make of it: scratch that each tile fills again.
+
+    A slot is a missing value. Slots are numbered row by row; their places are numbered feature by feature.
+    """
 
     features: NDArray[np.int64]  # (slots,), the missing features, one row after the other
     first: NDArray[np.int64]  # (tile + 1,), row b has the slots first[b] : first[b + 1]
-    is_new: NDArray[np.bool_]  # (tile,), whether a row misses other features than the row before
+    first_pair: NDArray[np.int64]  # (tile + 1,), and of pairs of slots, the first not before the second, these
+    places: NDArray[np.int64]  # (slots,)
+    edges: NDArray[np.int64]  # (d + 1,), feature i is missing at the places edges[i] : edges[i + 1]
+    rows: NDArray[np.int64]  # (places,), which rows these are
+    observed: NDArray[np.float64]  # (places, d), what these rows have, else 0
+    by_feature: NDArray[np.float64]  # (places, k), the gradients g, then r y
     correction: NDArray[np.float64]  # (k, tile), of the joint log-densities
     y: NDArray[np.float64]  # (slots, k), the missing values less the centre
-    inverses: NDArray[np.float64]  # (m^2 of each pattern, one after the other, k), P_mm^-1
+    inverses: NDArray[np.float64]  # (pairs, k), the lower triangles of P_mm^-1
 
 
 @_compiled
@@ -96,106 +92,115 @@ def rows_with_gaps(rows: Any, row_weights: Any) -> Any:
 
 
 @_compiled
-def scan_tile(x: Any, n: int, z: Any, features: Any, first: Any, is_new: Any) -> Any:
-    """List the missing features of each row of a tile x (d, tile), and set z to 0 there.
+def gap_scratch(d: int, k: int, tile: int) -> Any:
+    """Return scratch for the gaps of a tile, without place for the inverses."""
+    slots = tile * d
+    return Gaps(
+        np.empty(slots, np.int64),
+        np.empty(tile + 1, np.int64),
+        np.empty(tile + 1, np.int64),
+        np.empty(slots, np.int64),
+        np.empty(d + 1, np.int64),
+        np.empty(slots, np.int64),
+        np.empty((slots, d)),
+        np.empty((slots, k)),
+        np.zeros((k, tile)),
+        np.empty((slots, k)),
+        np.empty((0, k)),
+    )
 
-    Row b misses features[first[b] : first[b + 1]]; is_new[b] says whether these are others than those of the row
-    before. Returns how many numbers the inverses of the patterns have.
-    """
-    d, slot, n_squares = x.shape[0], 0, 0
+
+@_compiled
+def scan_gaps(x: Any, n: int, z: Any, gaps: Any) -> Any:
+    """List the gaps of n rows of a tile x (d, tile) and set z to 0 there; return gaps with place for the inverses."""
+    d, slot, n_pairs = x.shape[0], 0, 0
+    gaps.edges[:] = 0
     for b in range(n):
-        first[b] = slot
+        gaps.first[b], gaps.first_pair[b] = slot, n_pairs
         for i in range(d):
             if np.isnan(x[i, b]):
-                features[slot] = i
+                gaps.features[slot] = i
                 z[i, b] = 0.0
+                gaps.edges[i] += 1
                 slot += 1
-        m = slot - first[b]
-        same = b > 0 and first[b] - first[b - 1] == m
-        if same:
-            for a in range(m):
-                same = same and features[first[b] + a] == features[first[b - 1] + a]
-        is_new[b] = not same
-        if not same:
-            n_squares += m * m
-    first[n] = slot
-    return n_squares
+        m = slot - gaps.first[b]
+        n_pairs += m * (m + 1) // 2
+    gaps.first[n], gaps.first_pair[n] = slot, n_pairs
+    sort_slots(n, gaps)
+    if len(gaps.inverses) >= n_pairs:
+        return gaps
+    first = (gaps.features, gaps.first, gaps.first_pair, gaps.places, gaps.edges, gaps.rows, gaps.observed)
+    return Gaps(*first, gaps.by_feature, gaps.correction, gaps.y, np.empty((2 * n_pairs, gaps.y.shape[1])))
 
 
 @_compiled
-def invert(precisions: Any, missing: Any, lower: Any, work: Any, inverse: Any, log_det: Any) -> None:
-    """Fill inverse (m, m, k) with P_mm^-1 and log_det (k,) with log det P_mm; lower (d, d, k), work (k,) are scratch.
+def sort_slots(n: int, gaps: Any) -> None:
+    """Sort the slots of n rows by feature; the edges hold how often each feature is missing, and become edges."""
+    d = len(gaps.edges) - 1
+    for i in range(1, d):
+        gaps.edges[i] += gaps.edges[i - 1]
+    gaps.edges[d] = gaps.first[n]
+    for b in range(n - 1, -1, -1):  # backwards from the ends, which become the beginnings
+        for slot in range(gaps.first[b], gaps.first[b + 1]):
+            i = gaps.features[slot]
+            gaps.edges[i] -= 1
+            gaps.places[slot] = gaps.edges[i]
+            gaps.rows[gaps.edges[i]] = b
 
-    By the Cholesky factors L of all components at once, then L^-1 in their place, then L^-T L^-1.
+
+@_compiled
+def invert_lanes(matrices: Any, log_det: Any, work: Any) -> None:  # noqa: C901 # three loops over lanes
+    """Replace the lower triangles of matrices (m, m, lanes) by those of their inverses, and fill log_det (lanes,).
+
+    By the Cholesky factors L with inverted diagonals, then L^-1, then L^-T L^-1, each in the place of the one before.
     """
-    factor(precisions, missing, lower, work, log_det)
-    invert_factor(lower[: len(missing)], work, inverse)
-
-
-@_compiled
-def factor(precisions: Any, missing: Any, lower: Any, work: Any, log_det: Any) -> None:
-    """Fill lower (d, d, k) with the Cholesky factors of P_mm, their diagonals inverted, and log_det (k,)."""
-    m, k = len(missing), len(work)
+    m, n = len(matrices), len(work)
     log_det[:] = 0.0
     for a in range(m):
         for b in range(a + 1):
-            own = precisions[missing[a], missing[b]]
-            for c in range(k):
-                work[c] = own[c]
+            own = matrices[a, b]
             for e in range(b):
-                for c in range(k):
-                    work[c] -= lower[a, e, c] * lower[b, e, c]
+                for c in range(n):
+                    own[c] -= matrices[a, e, c] * matrices[b, e, c]
             if a == b:
-                for c in range(k):
-                    log_det[c] += np.log(work[c])
-                    lower[a, a, c] = 1.0 / np.sqrt(work[c])
+                for c in range(n):
+                    log_det[c] += log_normal(own[c])
+                    own[c] = 1.0 / np.sqrt(own[c])
             else:
-                for c in range(k):
-                    lower[a, b, c] = work[c] * lower[b, b, c]
-
-
-@_compiled
-def invert_factor(lower: Any, work: Any, inverse: Any) -> None:  # noqa: C901 # three loops over components
-    """Fill inverse (m, m, k) from Cholesky factors with inverted diagonals, which are inverted in their place."""
-    m, k = len(inverse), len(work)
-    for a in range(m):  # row by row: entries of L in a row are read before they are replaced
+                for c in range(n):
+                    own[c] *= matrices[b, b, c]
+    for a in range(m):
         for b in range(a):
             work[:] = 0.0
             for e in range(b, a):
-                for c in range(k):
-                    work[c] += lower[a, e, c] * lower[e, b, c]
-            for c in range(k):
-                inverse[a, b, c] = -work[c] * lower[a, a, c]
-        for b in range(a):
-            for c in range(k):
-                lower[a, b, c] = inverse[a, b, c]
+                for c in range(n):
+                    work[c] += matrices[a, e, c] * matrices[e, b, c]
+            for c in range(n):
+                matrices[a, b, c] = -work[c] * matrices[a, a, c]
     for a in range(m):
         for b in range(a + 1):
             work[:] = 0.0
             for e in range(a, m):
-                for c in range(k):
-                    work[c] += lower[e, a, c] * lower[e, b, c]
-            for c in range(k):
-                inverse[a, b, c] = work[c]
-                inverse[b, a, c] = work[c]
+                for c in range(n):
+                    work[c] += matrices[e, a, c] * matrices[e, b, c]
+            for c in range(n):
+                matrices[a, b, c] = work[c]
 
 
 @_compiled
 def gradient(terms: Any, row: Any, own: Any, missing: Any, g: Any) -> None:
-    """Fill g (m, k) with -P (z0 - m) of the missing features of a row (d,), whose observed features are `own`."""
+    """Fill g (m, k) with -P (z - m) of the missing features of a row (d,), about the own centres.
+
+    `own` are the observed features; the others are at the centres.
+    """
     k = terms.gradients.shape[1]
     for a in range(len(missing)):
         i = missing[a]
-        for c in range(k):
-            g[a, c] = terms.gradients[i, c]
+        g[a, :] = 0.0
         for j in own:
             value = row[j]
-            if len(terms.origins):
-                for c in range(k):
-                    g[a, c] -= terms.precisions[i, j, c] * (value - terms.origins[j, c])
-            else:
-                for c in range(k):
-                    g[a, c] -= terms.precisions[i, j, c] * value
+            for c in range(k):
+                g[a, c] -= terms.precisions[i, j, c] * (value - terms.origins[j, c])
 
 
 @_compiled
@@ -212,237 +217,124 @@ def observed_of(missing: Any, d: int, own: Any) -> Any:
 
 
 @_compiled
-def fill_tile(z: Any, n: int, terms: Any, gaps: Any) -> None:  # noqa: C901 # dense and diagonal
-    """Fill y, the inverses and the corrections of the gaps of a tile z (d, tile) of n rows."""
-    features, first, is_new, correction, y, inverses = gaps
+def shared_gradients(z: Any, terms: Any, gaps: Any) -> None:
+    """Fill what is observed and the gradients of the gaps of a tile z (d, tile), by a product for each feature."""
     d, k = z.shape[0], terms.gradients.shape[1]
-    dense = terms.precisions.shape[0] == d and d > 1
-    lower, work, log_det = np.empty((d, d, k)) if dense else np.empty((1, 1, k)), np.empty(k), np.zeros(k)
-    row, g, own = np.empty(d), np.empty((d, k)), np.empty(d, np.int64)
-    at, after, n_own = 0, 0, 0
-    correction[:] = 0.0
-    for b in range(n):
-        missing = features[first[b] : first[b + 1]]
-        m = len(missing)
-        if is_new[b]:
-            at, after = after, after + m * m
-            inverse = inverses[at:after].reshape(m, m, k)
-            n_own = observed_of(missing, d, own)
-            if dense:
-                invert(terms.precisions, missing, lower, work, inverse, log_det)
-            else:
-                log_det[:] = 0.0
-                inverse[:] = 0.0
-                for a in range(m):
-                    for c in range(k):
-                        inverse[a, a, c] = 1.0 / terms.precisions[0, missing[a], c]
-                        log_det[c] += np.log(terms.precisions[0, missing[a], c])
-        inverse, filled = inverses[at:after].reshape(m, m, k), y[first[b] : first[b + 1]]
-        if dense:
-            for j in own[:n_own]:
-                row[j] = z[j, b]
-            gradient(terms, row, own[:n_own], missing, g)
+    for i in range(d):
+        first, after = gaps.edges[i], gaps.edges[i + 1]
+        if after == first:
+            continue
+        own, g = gaps.observed[first:after], gaps.by_feature[first:after]
+        if terms.precisions.shape[0] == d:
+            for j in range(d):
+                for at in range(after - first):
+                    own[at, j] = z[j, gaps.rows[first + at]]
+            np.dot(own, terms.precisions[i], g)
         else:
-            for a in range(m):
-                g[a, :] = terms.gradients[missing[a]]
-        for c in range(k):
-            work[c] = -log_det[c]
-        for a in range(m):
+            g[:] = 0.0
+        for at in range(after - first):
             for c in range(k):
-                work[c] += 2.0 * terms.constants[missing[a], c]
-        for a in range(m):
-            filled[a, :] = 0.0
-            for e in range(m) if dense else range(a, a + 1):
-                for c in range(k):
-                    filled[a, c] += inverse[a, e, c] * g[e, c]
-            if len(terms.origins) == 0:  # with own centres the distance is taken where the values are filled
-                for c in range(k):
-                    work[c] += filled[a, c] * g[a, c]
-        for c in range(k):
-            correction[c, b] = 0.5 * work[c]
+                g[at, c] = terms.gradients[i, c] - g[at, c]
 
 
 @_compiled
-def fill_sums(  # noqa: C901 # three maps
-    setting: Any, z: Any, n: int, terms: Any, gaps: Any, joint: Any, sums: Any
-) -> None:
-    """Add to sums (F, k) what missing values have in them, of responsibilities joint (k, tile)."""
-    features, first, is_new, _, y, inverses = gaps
+def centred_gradients(z: Any, n: int, terms: Any, gaps: Any) -> None:
+    """Fill the gradients of the gaps of n rows of a tile z (d, tile), each component with its own centre."""
     d, k = z.shape[0], terms.gradients.shape[1]
-    own, resp, total, part = np.empty(d, np.int64), np.empty(k), np.empty(k), np.empty(k)
-    at, after, n_own, f = 0, 0, 0, 1 + d
+    row, own, g = np.empty(d), np.empty(d, np.int64), np.empty((d, k))
     for b in range(n):
-        missing, filled = features[first[b] : first[b + 1]], y[first[b] : first[b + 1]]
-        m = len(missing)
-        if is_new[b]:
-            at, after, n_own = after, after + m * m, observed_of(missing, d, own)
-            total[:] = 0.0
-        for c in range(k):
-            resp[c] = joint[c, b]
-            total[c] += resp[c]
-        if setting.feature_map == FULL:
+        missing = gaps.features[gaps.first[b] : gaps.first[b + 1]]
+        if terms.precisions.shape[0] == d:
+            observed = own[: observed_of(missing, d, own)]
+            for j in observed:
+                row[j] = z[j, b]
+            gradient(terms, row, observed, missing, g)
+        else:
+            g[:] = 0.0
+        for a in range(len(missing)):
+            gaps.by_feature[gaps.places[gaps.first[b] + a], :] = g[a]
+
+
+@_compiled
+def fill_tile(n: int, terms: Any, gaps: Any) -> None:
+    """Fill y, the inverses and the corrections of the gaps of n rows of a tile, from their gradients."""
+    d, k, start = len(gaps.edges) - 1, terms.gradients.shape[1], 0
+    most = max(_LANES // k, 1)
+    work, log_det = np.empty(most * k), np.empty(most * k)
+    matrices, vectors = np.empty(d * d * most * k), np.empty(2 * d * most * k)
+    while start < n:
+        m, after = gaps.first[start + 1] - gaps.first[start], start + 1
+        while after < min(n, start + most) and gaps.first[after + 1] - gaps.first[after] == m:
+            after += 1
+        lanes = (after - start) * k
+        matrix = matrices[: m * m * lanes].reshape(m, m, lanes)
+        g = vectors[: m * lanes].reshape(m, lanes)
+        y = vectors[m * lanes : 2 * m * lanes].reshape(m, lanes)
+        gather_rows(start, after, terms, gaps, matrix, g)
+        invert_lanes(matrix, log_det[:lanes], work[:lanes])
+        solve_lanes(matrix, g, y)
+        for c in range(lanes):
+            work[c] = -log_det[c]
+        if len(terms.origins) == 0:  # with own centres the distance is taken where the values are filled
             for a in range(m):
-                i = missing[a]
+                for c in range(lanes):
+                    work[c] += y[a, c] * g[a, c]
+        scatter_rows(start, after, terms, gaps, matrix, y, work)
+        start = after
+
+
+@_compiled
+def gather_rows(start: int, after: int, terms: Any, gaps: Any, matrix: Any, g: Any) -> None:
+    """Fill matrix (m, m, lanes) with P_mm and g (m, lanes) with the gradients of some rows that miss m values each."""
+    m, k, dense = len(g), terms.gradients.shape[1], terms.precisions.shape[0] > 1
+    for b in range(start, after):
+        at, slots = (b - start) * k, gaps.first[b]
+        for a in range(m):
+            i, place = gaps.features[slots + a], gaps.places[slots + a]
+            for c in range(k):
+                g[a, at + c] = gaps.by_feature[place, c]
+            for e in range(a + 1):
+                j = gaps.features[slots + e]
                 for c in range(k):
-                    part[c] = resp[c] * filled[a, c]
-                    sums[1 + i, c] += part[c]
-                for j in own[:n_own]:
-                    value = z[j, b]
-                    f = full_column(d, min(i, j), max(i, j))
-                    if len(terms.origins):
-                        for c in range(k):
-                            sums[f, c] += part[c] * (value - terms.origins[j, c])
+                    if dense:
+                        matrix[a, e, at + c] = terms.precisions[i, j, c]
                     else:
-                        for c in range(k):
-                            sums[f, c] += part[c] * value
-                for e in range(a + 1):
-                    f = full_column(d, missing[e], i)
-                    for c in range(k):
-                        sums[f, c] += part[c] * filled[e, c]
-        if b + 1 < n and not is_new[b + 1]:
-            continue
-        inverse = inverses[at:after].reshape(m, m, k)
-        for a in range(m):  # of all rows of the pattern together
-            i = missing[a]
-            if setting.feature_map == FULL:
-                for e in range(a + 1):
-                    f = full_column(d, missing[e], i)
-                    for c in range(k):
-                        sums[f, c] += total[c] * inverse[a, e, c]
-            else:
-                f, factor = 1 + d, setting.metric[i]
-                if setting.feature_map == DIAGONAL:
-                    f, factor = 1 + d + i, 1.0
+                        matrix[a, e, at + c] = terms.precisions[0, i, c] if i == j else 0.0
+
+
+@_compiled
+def solve_lanes(inverse: Any, g: Any, y: Any) -> None:
+    """Fill y (m, lanes) with the product of the matrices (m, m, lanes), of which the lower triangles count, and g."""
+    m, n = g.shape
+    for a in range(m):
+        for c in range(n):
+            y[a, c] = inverse[a, a, c] * g[a, c]
+        for e in range(a):
+            for c in range(n):
+                y[a, c] += inverse[a, e, c] * g[e, c]
+                y[e, c] += inverse[a, e, c] * g[a, c]
+
+
+@_compiled
+def scatter_rows(start: int, after: int, terms: Any, gaps: Any, inverse: Any, y: Any, values: Any) -> None:
+    """Write what was found for some rows that miss m values each: y, the inverses, and the corrections of `values`."""
+    m, k = len(y), terms.gradients.shape[1]
+    for b in range(start, after):
+        at, slots, pair = (b - start) * k, gaps.first[b], gaps.first_pair[b]
+        for a in range(m):
+            i = gaps.features[slots + a]
+            for c in range(k):
+                gaps.y[slots + a, c] = y[a, at + c]
+                values[at + c] += 2.0 * terms.constants[i, c]
+            for e in range(a + 1):
                 for c in range(k):
-                    sums[1 + i, c] += total[c] * filled[a, c]
-                    sums[f, c] += total[c] * factor * (filled[a, c] * filled[a, c] + inverse[a, a, c])
+                    gaps.inverses[pair, c] = inverse[a, e, at + c]
+                pair += 1
+        for c in range(k):
+            gaps.correction[c, b] = 0.5 * values[at + c]
 
 
 @_compiled
 def full_column(d: int, i: int, j: int) -> Any:
     """Return the column of phi that holds z_i z_j, i <= j, in the full map."""
     return 1 + d + i * d - i * (i - 1) // 2 + j - i
-
-
-@_compiled
-def add_correction(joint: Any, correction: Any, n: int) -> None:
-    """Add the correction to the joint log-densities (k, tile) of n rows."""
-    for c in range(joint.shape[0]):
-        for b in range(n):
-            joint[c, b] += correction[c, b]
-
-
-@_compiled
-def expected_correction(joint: Any, correction: Any, n: int) -> Any:
-    """Return the sum of the correction times responsibilities (k, tile) of n rows."""
-    total = 0.0
-    for c in range(joint.shape[0]):
-        for b in range(n):
-            total += joint[c, b] * correction[c, b]
-    return total
-
-
-@_compiled
-def gap_scratch(d: int, k: int, tile: int) -> Any:
-    """Return scratch for the gaps of a tile."""
-    features, first, is_new = np.empty(tile * d, np.int64), np.empty(tile + 1, np.int64), np.empty(tile, np.bool_)
-    return Gaps(features, first, is_new, np.zeros((k, tile)), np.empty((tile * d, k)), np.empty((d * d, k)))
-
-
-@_compiled
-def scan_gaps(x: Any, n: int, z: Any, gaps: Any) -> Any:
-    """Return the gaps of a tile, listed by `scan_tile`, with more scratch for inverses if theirs is too small."""
-    features, first, is_new, correction, y, inverses = gaps
-    n_squares = scan_tile(x, n, z, features, first, is_new)
-    if len(inverses) >= n_squares:
-        return gaps
-    return Gaps(features, first, is_new, correction, y, np.empty((2 * n_squares, inverses.shape[1])))
-
-
-@_compiled
-def expect_shared_missing(rows: Any, row_weights: Any, setting: Any, theta: Any, terms: Any) -> Any:
-    """Return the sums (k, F) of z0 and of what is missing, the log-likelihood, its correction and the weight.
-
-    The rows (n, d) are sorted by what they miss. The correction is sum_n sum_k r_nk of what it adds to the joint
-    log-densities, which are linear in the sums of z0 but for that.
-    """
-    d, (k, n_columns), tile = rows.shape[1], theta.shape, setting.tile
-    step = columns_at_once(k, n_columns, tile)
-    theta_blocks = in_blocks(theta, step)
-    x, phi = np.empty((d, tile), rows.dtype), np.ones((n_columns, tile), theta.dtype)
-    z = phi[1 : 1 + d]
-    joint, joint_part = np.empty((k, tile), theta.dtype), np.empty((k, tile), theta.dtype)
-    resp, part = np.empty((tile, k), theta.dtype), np.empty((step, k), theta.dtype)
-    weights, log_prob, total = np.empty(tile), np.empty(tile), np.empty(tile)
-    gaps = gap_scratch(d, k, tile)
-    sums, missing_sums = np.zeros((n_columns, k)), np.zeros((n_columns, k))
-    log_likelihood, expected, weight_sum = 0.0, 0.0, 0.0
-    for start in range(0, len(rows), tile):
-        n = load_tile(rows, start, setting, x, z)
-        gaps = scan_gaps(x, n, z, gaps)
-        weight_sum += load_weights(row_weights, start, n, z, weights)
-        build_features(setting.feature_map, setting.metric, z, phi)
-        shared_joint(theta_blocks, step, phi, joint_part, joint)
-        fill_tile(z, n, terms, gaps)
-        add_correction(joint, gaps.correction, n)
-        softmax(joint, setting.flush, log_prob, total)
-        log_likelihood += weigh(joint, total, weights, log_prob)
-        expected += expected_correction(joint, gaps.correction, n)
-        add_moments(phi, joint, step, resp, part, sums)
-        fill_sums(setting, z, n, terms, gaps, joint, missing_sums)
-    return np.ascontiguousarray(sums.T), np.ascontiguousarray(missing_sums.T), log_likelihood, expected, weight_sum
-
-
-@_compiled
-def subtract_observed(z: Any, mean: Any, x: Any, n: int, difference: Any) -> None:
-    """Fill difference (d, tile) with z - mean, and 0 where values are missing."""
-    for i in range(z.shape[0]):
-        for b in range(z.shape[1]):
-            difference[i, b] = z[i, b] - mean[i]
-        for b in range(n):
-            if np.isnan(x[i, b]):
-                difference[i, b] = 0.0
-
-
-@_compiled
-def filled_joint(z: Any, x: Any, n: int, mixture: Any, gaps: Any, difference: Any, white: Any, joint: Any) -> None:
-    """Fill joint (k, tile) with constant_k - |W_k d|^2 / 2, d being z - m_k, and y where values are missing.
-
-    There the distance is least, so that it is exact to second order in the errors of y, however narrow a component is.
-    """
-    for c in range(len(mixture.constants)):
-        subtract_observed(z, mixture.means[c], x, n, difference)
-        for b in range(n):
-            for slot in range(gaps.first[b], gaps.first[b + 1]):
-                difference[gaps.features[slot], b] = gaps.y[slot, c]
-        joint_of(mixture, c, difference, white, joint[c])
-
-
-@_compiled
-def expect_centred_missing(rows: Any, row_weights: Any, setting: Any, mixture: Any, n_columns: int, terms: Any) -> Any:
-    """Return what `expect_shared_missing` returns, with moments about each own mean; the correction is all of it."""
-    d, k, tile = rows.shape[1], len(mixture.constants), setting.tile
-    x, z = np.empty((d, tile), rows.dtype), np.empty((d, tile), mixture.means.dtype)
-    difference, white, outer = np.empty_like(z), np.empty_like(z), np.empty((d, d), mixture.means.dtype)
-    joint, part = np.empty((k, tile), mixture.means.dtype), np.empty((k, n_columns))
-    weights, log_prob, total = np.empty(tile), np.empty(tile), np.empty(tile)
-    gaps = gap_scratch(d, k, tile)
-    sums, missing_sums = np.zeros((k, n_columns)), np.zeros((n_columns, k))
-    log_likelihood, expected, weight_sum = 0.0, 0.0, 0.0
-    for start in range(0, len(rows), tile):
-        n = load_tile(rows, start, setting, x, z)
-        gaps = scan_gaps(x, n, z, gaps)
-        weight_sum += load_weights(row_weights, start, n, z, weights)
-        fill_tile(z, n, terms, gaps)
-        filled_joint(z, x, n, mixture, gaps, difference, white, joint)
-        add_correction(joint, gaps.correction, n)
-        gaps.correction[:] = joint
-        softmax(joint, setting.flush, log_prob, total)
-        log_likelihood += weigh(joint, total, weights, log_prob)
-        expected += expected_correction(joint, gaps.correction, n)
-        for c in range(k):
-            subtract_observed(z, mixture.means[c], x, n, difference)
-            centred_part(setting, difference, joint[c], white, outer, part[c])
-        add_to(sums, part)
-        fill_sums(setting, z, n, terms, gaps, joint, missing_sums)
-    return sums, np.ascontiguousarray(missing_sums.T), log_likelihood, expected, weight_sum

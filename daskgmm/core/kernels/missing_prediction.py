@@ -16,35 +16,32 @@ from .compiled import (
     shared_joint,
     softmax,
 )
-from .missing_compiled import add_correction, fill_tile, filled_joint, gap_scratch, scan_gaps
+from .missing_compiled import centred_gradients, fill_tile, gap_scratch, scan_gaps, shared_gradients
+from .missing_e_step import add_correction, filled_joint
 
 
 @_compiled
 def emit_filled(start: int, n: int, joint: Any, total: Any, terms: Any, gaps: Any, filled: Any) -> None:
     """Write the means of missing values, and their variances, from the output of `softmax`; in the frame."""
-    features, first, is_new, _, y, inverses = gaps
-    k, at, after = joint.shape[0], 0, 0
+    k = joint.shape[0]
     for b in range(n):
-        missing, own = features[first[b] : first[b + 1]], y[first[b] : first[b + 1]]
-        m = len(missing)
-        if is_new[b]:
-            at, after = after, after + m * m
-        inverse = inverses[at:after].reshape(m, m, k)
-        for a in range(m):
-            i, mean, variance = missing[a], 0.0, 0.0
+        missing, own = gaps.features[gaps.first[b] : gaps.first[b + 1]], gaps.y[gaps.first[b] : gaps.first[b + 1]]
+        inverse = gaps.inverses[gaps.first_pair[b] : gaps.first_pair[b + 1]]
+        for a in range(len(missing)):
+            i, mean, variance, pair = missing[a], 0.0, 0.0, a * (a + 1) // 2 + a
             for c in range(k):
                 mean += joint[c, b] / total[b] * (terms.centres[i, c] + own[a, c])
             filled.values[start + b, i] = mean
             if len(filled.variances):
                 for c in range(k):
                     difference = terms.centres[i, c] + own[a, c] - mean
-                    variance += joint[c, b] / total[b] * (inverse[a, a, c] + difference**2)
+                    variance += joint[c, b] / total[b] * (inverse[pair, c] + difference**2)
                 filled.variances[start + b, i] = variance
 
 
 @_compiled
 def predict_shared_missing(rows: Any, setting: Any, theta: Any, terms: Any, outputs: Any, filled: Any) -> None:
-    """Fill the outputs for rows (n, d) that are sorted by what they miss, by the shared centre."""
+    """Fill the outputs for rows (n, d) by the shared centre; rows that miss as many values should follow each other."""
     d, (k, n_columns), tile = rows.shape[1], theta.shape, setting.tile
     x, phi = np.empty((d, tile), rows.dtype), np.ones((n_columns, tile), theta.dtype)
     z = phi[1 : 1 + d]
@@ -58,7 +55,8 @@ def predict_shared_missing(rows: Any, setting: Any, theta: Any, terms: Any, outp
         gaps = scan_gaps(x, n, z, gaps)
         build_features(setting.feature_map, setting.metric, z, phi)
         shared_joint(theta_blocks, step, phi, part, joint)
-        fill_tile(z, n, terms, gaps)
+        shared_gradients(z, terms, gaps)
+        fill_tile(n, terms, gaps)
         add_correction(joint, gaps.correction, n)
         softmax(joint, setting.flush, log_prob, total)
         emit(start, n, joint, log_prob, total, outputs)
@@ -68,7 +66,7 @@ def predict_shared_missing(rows: Any, setting: Any, theta: Any, terms: Any, outp
 
 @_compiled
 def predict_centred_missing(rows: Any, setting: Any, mixture: Any, terms: Any, outputs: Any, filled: Any) -> None:
-    """Fill the outputs for rows (n, d) that are sorted by what they miss, from each component's own centre."""
+    """Fill the outputs for rows (n, d), ordered as in `predict_shared_missing`, from the distances to own centres."""
     d, k, tile = rows.shape[1], len(mixture.constants), setting.tile
     x, z = np.empty((d, tile), rows.dtype), np.empty((d, tile), mixture.means.dtype)
     difference, white = np.empty_like(z), np.empty_like(z)
@@ -78,7 +76,8 @@ def predict_centred_missing(rows: Any, setting: Any, mixture: Any, terms: Any, o
     for start in range(0, len(rows), tile):
         n = load_tile(rows, start, setting, x, z)
         gaps = scan_gaps(x, n, z, gaps)
-        fill_tile(z, n, terms, gaps)
+        centred_gradients(z, n, terms, gaps)
+        fill_tile(n, terms, gaps)
         filled_joint(z, x, n, mixture, gaps, difference, white, joint)
         add_correction(joint, gaps.correction, n)
         softmax(joint, setting.flush, log_prob, total)

@@ -32,7 +32,7 @@ from ..mixture.mixture import Mixture
 from ..mixture.noise import VOLUME_AND_MISSING
 from ..mixture.statistics import Statistics
 from . import compiled as kernels
-from . import missing_compiled, missing_prediction, pattern_compiled
+from . import missing_compiled, missing_e_step, missing_prediction, pattern_compiled
 from .few_columns import expect_few, runs_in_few
 from .low_rank import NO_MISSING, LowRank, prepare_low_rank
 from .missing import Pattern, missing_terms, take_terms
@@ -126,7 +126,7 @@ class FeatureMapParams:
         )
         frequent = Statistics(sums, log_likelihood, log_likelihood - expected, weight_sum, centred=False)
         own = weights if row_weights is None else weights[others]
-        done = missing_compiled.expect_shared_missing(rows[others], own, setting, self.theta, self.missing)
+        done = missing_e_step.expect_shared_missing(rows[others], own, setting, self.theta, self.missing)
         sums, missing_sums, log_likelihood, correction, weight_sum = done
         entropy = log_likelihood - float(np.vdot(self.theta, sums)) - correction
         return frequent + Statistics(sums + missing_sums, log_likelihood, entropy, weight_sum, centred=False)
@@ -183,10 +183,11 @@ class CentredParams:
 
     def expect_missing(self, rows: NDArray[np.floating], row_weights: Array | None, gaps: Pattern) -> Statistics:
         """Return the statistics of the rows of a block that miss some values."""
-        weights = _NO_WEIGHTS if row_weights is None else row_weights[gaps.partial]
+        own = gaps.by_number
+        weights = _NO_WEIGHTS if row_weights is None else row_weights[own]
         n_columns = self.feature_map.n_columns(self.frame.n_features)
-        sums, missing_sums, log_likelihood, expected, weight_sum = missing_compiled.expect_centred_missing(
-            rows[gaps.partial], weights, self._setting(), self.mixture, n_columns, self.missing
+        sums, missing_sums, log_likelihood, expected, weight_sum = missing_e_step.expect_centred_missing(
+            rows[own], weights, self._setting(), self.mixture, n_columns, self.missing
         )
         entropy = log_likelihood - expected
         return Statistics(sums + missing_sums, log_likelihood, entropy, weight_sum, centred=True)

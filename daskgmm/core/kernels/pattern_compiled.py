@@ -28,7 +28,7 @@ from .compiled import (
     softmax,
     weigh,
 )
-from .missing_compiled import full_column, invert, observed_of
+from .missing_compiled import full_column, invert_lanes, observed_of
 
 
 @_compiled
@@ -59,6 +59,21 @@ def load_weights_of(row_weights: Any, order: Any, start: int, n: int, weights: A
     for b in range(n, len(weights)):
         weights[b] = 0.0
     return weights.sum()
+
+
+@_compiled
+def invert(precisions: Any, missing: Any, inverse: Any, log_det: Any, work: Any) -> None:
+    """Fill inverse (m, m, k) with P_mm^-1 and log_det (k,) with log det P_mm; work (k,) is scratch."""
+    m, k = len(missing), len(work)
+    for a in range(m):
+        for e in range(a + 1):
+            for c in range(k):
+                inverse[a, e, c] = precisions[missing[a], missing[e], c]
+    invert_lanes(inverse, log_det, work)
+    for a in range(m):
+        for e in range(a):
+            for c in range(k):
+                inverse[e, a, c] = inverse[a, e, c]
 
 
 @_compiled
@@ -208,7 +223,7 @@ def expect_patterns(rows: Any, row_weights: Any, order: Any, edges: Any, setting
         np.empty(k * n_all, theta.dtype),
     )
     weights, log_prob, total = np.empty(tile), np.empty(tile), np.empty(tile)
-    x, lower, work, log_det = np.empty((d, tile), rows.dtype), np.empty((d, d, k)), np.empty(k), np.empty(k)
+    x, work, log_det = np.empty((d, tile), rows.dtype), np.empty(k), np.empty(k)
     columns, observed, missing_space = np.empty(n_all, np.int64), np.empty(d, np.int64), np.empty(d, np.int64)
     sums, run_sums, sums_space, theta_space = (
         np.zeros((n_all, k)),
@@ -222,7 +237,7 @@ def expect_patterns(rows: Any, row_weights: Any, order: Any, edges: Any, setting
         m, own = len(missing), observed[: observed_of(missing, d, observed)]
         n_columns = columns_of(d, own, columns)
         inverse, slopes, offsets = np.empty((m, m, k)), np.empty((m, d - m, k)), np.empty((m, k))
-        invert(terms.precisions, missing, lower, work, inverse, log_det)
+        invert(terms.precisions, missing, inverse, log_det, work)
         regress(terms, missing, own, inverse, slopes, offsets)
         own_theta, own_sums = theta_space[:n_columns], sums_space[:n_columns]
         for f in range(n_columns):

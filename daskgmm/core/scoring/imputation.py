@@ -59,7 +59,7 @@ def _impute_block(
     gaps = pattern(block, None)
     if gaps is None:
         return
-    rows = np.concatenate([gaps.partial, gaps.empty])
+    rows = np.concatenate([gaps.by_number, gaps.empty])
     n, d = len(rows), block.shape[1]
     filled = Filled(np.zeros((n, d)), np.zeros((0 if errors is None else n, d)))
     nothing = Outputs(np.empty(n, np.int32), np.empty((0, n_components)), np.empty(0))

@@ -168,7 +168,7 @@ def _score(block: NDArray[np.floating], coefficients: Coefficients, outputs: Out
     if found is None:
         coefficients.predict(block, outputs)
         return
-    incomplete = np.concatenate([found.partial, found.empty])
+    incomplete = np.concatenate([found.by_number, found.empty])
     whole, rest = (_space_for(len(rows), outputs) for rows in (found.complete, incomplete))
     coefficients.predict(block[found.complete], whole)
     coefficients.predict_missing(block[incomplete], rest, NOTHING_FILLED)
