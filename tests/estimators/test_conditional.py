@@ -9,7 +9,7 @@ import xarray as xr
 from daskgmm import BayesianGaussianMixture, GaussianMixture
 from daskgmm.core.mixture.conditional import condition, marginal
 from daskgmm.core.mixture.mixture import Mixture
-from daskgmm.errors import DataError
+from daskgmm.errors import ConfigurationError, DataError
 
 from .. import oracles
 
@@ -77,6 +77,24 @@ def test_a_marginal_scores_some_of_the_columns_and_keeps_their_names(named):
     named.set_params(missing="marginal")
     np.testing.assert_allclose(part.score_samples(frame), named.score_samples(whole), atol=1e-10)
     np.testing.assert_array_equal(part.predict(frame), named.predict(whole))
+
+
+def test_the_noise_has_marginals_and_conditionals_by_the_sides_of_its_box():
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal(size=(200, 3)), rng.uniform(-9, 9, (40, 3))])
+    model = GaussianMixture(1, noise=True, missing="marginal", random_state=0).fit(rows)
+    part, given = model.marginal([2, 0]), model.condition([1], [0.4])
+    some = np.where([False, True, False], np.nan, rows[190:210])
+    np.testing.assert_allclose(part.score_samples(some[:, [2, 0]]), model.score_samples(some), atol=1e-9)
+    some[:, 1] = 0.4
+    alone = model.marginal([1]).score_samples([[0.4]])
+    np.testing.assert_allclose(given.score_samples(some[:, [0, 2]]), model.score_samples(some) - alone, atol=1e-9)
+
+
+def test_noise_without_a_box_has_no_marginals():
+    model = GaussianMixture(1, noise=1e3).fit(np.random.default_rng(0).normal(size=(60, 2)))
+    with pytest.raises(ConfigurationError, match="sides are not known"):
+        model.marginal([0])
 
 
 @pytest.mark.parametrize(

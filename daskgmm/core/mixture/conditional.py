@@ -4,6 +4,8 @@ With o the given features and r the rest, the conditional of each component is n
 
     w_k|o  ~  w_k N(x_o | k)        A = Sigma_ro Sigma_oo^-1
     mu_r|o = mu_r + A (x_o - mu_o)  Sigma_r|o = Sigma_rr - A Sigma_or
+
+The noise, uniform on a box, is uniform on the sides of it, whatever is given.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ConfigurationError, DataError
+from ...errors import DataError
 from ..arrays.types import Array
 from .frame import Frame
 from .mixture import Mixture
@@ -34,12 +36,11 @@ def feature_numbers(features: Sequence[Any], names: Sequence[str] | None, n_feat
 
 def marginal(mixture: Mixture, features: Sequence[int]) -> Mixture:
     """Return the mixture of some of the features, in their order."""
-    if mixture.noise is not None:
-        raise ConfigurationError("a model with noise has no marginals and conditionals: fit without noise")
     own = list(features)
     layout = mixture.structure.layout
     matrices = mixture.matrices().take_features(own)
-    return Mixture(layout.name, mixture.weights, mixture.means[:, own], layout.of_matrices(matrices))
+    noise = mixture.noise and mixture.noise.take_features(own)
+    return Mixture(layout.name, mixture.weights, mixture.means[:, own], layout.of_matrices(matrices), noise)
 
 
 def condition(mixture: Mixture, features: Sequence[int], values: Array) -> Mixture:
@@ -57,20 +58,18 @@ def condition(mixture: Mixture, features: Sequence[int], values: Array) -> Mixtu
     log_weights = _log_weights(known, difference)
     means, matrices = mixture.matrices().given(given, rest, difference)
     layout = mixture.structure.layout
-    return Mixture(layout.name, _normalise(log_weights), mixture.means[:, rest] + means, layout.of_matrices(matrices))
+    noise = mixture.noise and mixture.noise.take_features(rest)
+    means = mixture.means[:, rest] + means
+    conditional = Mixture(layout.name, mixture.weights, means, layout.of_matrices(matrices), noise)
+    return conditional.weigh(np.exp(log_weights - log_weights.max()))
 
 
 def _log_weights(known: Mixture, difference: Array) -> Array:
-    """Return log w_k N(x_o | k) but for a constant, (k,)."""
+    """Return log w_k p(x_o | k) of the components, and last that of the noise if there is any."""
     frame = Frame(np.zeros(known.n_features), np.sqrt(known.variances.mean(axis=0)))
     matrices = known.matrices(frame)
     squares = matrices.mahalanobis(difference / frame.scale)
+    constant = known.n_features * np.log(2 * np.pi) + 2 * np.log(frame.scale).sum()
     with np.errstate(divide="ignore"):
-        log_weights: Array = np.log(known.weights) - (matrices.log_det() + squares) / 2
-    return log_weights
-
-
-def _normalise(log_weights: Array) -> Array:
-    weights = np.exp(log_weights - log_weights.max())
-    normalised: Array = weights / weights.sum()
-    return normalised
+        log_weights: Array = np.log(known.weights) - (constant + matrices.log_det() + squares) / 2
+    return log_weights if known.noise is None else np.append(log_weights, known.noise.log_constant)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from .frame import Frame
 NOISE = -1  # label of a row whose most probable component is the noise
 N_PARAMETERS = 2  # the weight and the hypervolume, as mclust counts them
 VOLUME_AND_MISSING = (
-    "noise of a given hypervolume has no density of rows with missing values, since its sides are not known: take "
+    "noise of a given hypervolume has no density of some of the features alone, since its sides are not known: take "
     "noise true, which is uniform on the box of all rows"
 )
 
@@ -46,6 +47,13 @@ class Noise:
             lowest, highest = np.array(self.box)
             density += np.isnan(rows) @ np.log(highest - lowest)
         return density
+
+    def take_features(self, features: Sequence[int]) -> Noise:
+        """Return the noise of some features, by the sides of the box; raise ConfigurationError if these are unknown."""
+        if self.box is None:
+            raise ConfigurationError(VOLUME_AND_MISSING)
+        lowest, highest = np.array(self.box)[:, list(features)]
+        return replace(Noise.of_box(lowest, highest), weight=self.weight)
 
     def scale(self, frame: Frame) -> Noise:
         """Return the noise of rows in the coordinates of a frame."""
