@@ -19,12 +19,18 @@ from numpy.typing import NDArray
 from .compiled import _compiled, aligned, build_features, load_tile, load_weights, softmax, weigh
 
 MOST_COLUMNS = 91  # of full covariances of 12 features: beyond, BLAS of the widest vectors is the quicker one
-_STEP = 5  # columns
+STEP = 5  # columns
 
 
 def runs_in_few(theta: NDArray[np.floating]) -> bool:
     """Return whether this kernel is the quicker one for theta (k, F)."""
     return bool(theta.shape[1] <= MOST_COLUMNS)
+
+
+@_compiled
+def few_width(n_columns: int) -> int:
+    """Return how many columns there are with those of zeros that fill the last step."""
+    return 1 + (n_columns + STEP - 2) // STEP * STEP
 
 
 @_compiled
@@ -37,7 +43,7 @@ def few_joint(theta: Any, phi: Any, joint: Any) -> None:
         for b in range(tile):
             first = one * phi[1, b] + two * phi[2, b] + three * phi[3, b]
             joint[c, b] = constant + (first + four * phi[4, b] + five * phi[5, b])
-    for f in range(1 + _STEP, n_columns, _STEP):
+    for f in range(1 + STEP, n_columns, STEP):
         for c in range(k):
             one, two, three = theta[c, f], theta[c, f + 1], theta[c, f + 2]
             four, five = theta[c, f + 3], theta[c, f + 4]
@@ -56,7 +62,7 @@ def few_moments(phi: Any, joint: Any, sums: Any) -> None:
         for b in range(tile):
             weight += joint[c, b]
         sums[c, 0] += weight
-    for f in range(1, n_columns, _STEP):
+    for f in range(1, n_columns, STEP):
         for c in range(0, k, 2):
             one, two, three, four, five = zero, zero, zero, zero, zero
             other_one, other_two, other_three, other_four, other_five = zero, zero, zero, zero, zero
@@ -98,7 +104,7 @@ def copy_columns(source: Any, target: Any) -> None:
 def expect_few(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: Any) -> Any:
     """Return what `expect_shared` returns: T (k, F), the log-likelihoods (m,) and the sum of the weights."""
     d, (k, n_columns) = rows.shape[1], theta.shape
-    width, k_even = 1 + (n_columns + _STEP - 2) // _STEP * _STEP, (k + 1) // 2 * 2
+    width, k_even = few_width(n_columns), (k + 1) // 2 * 2
     filled = np.zeros((k, width), theta.dtype)
     copy_columns(theta, filled)
     x, phi = aligned(d, setting.tile, rows), aligned(width, setting.tile, theta)

@@ -11,9 +11,10 @@ Diagonal covariances need no patterns: which values are missing are d more colum
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .compiled import _STRIP as STRIP
 from .compiled import _Z_LIMIT as Z_LIMIT
@@ -21,6 +22,7 @@ from .compiled import (
     _compiled,
     add_moments,
     add_to,
+    aligned,
     build_features,
     columns_at_once,
     in_blocks,
@@ -28,6 +30,7 @@ from .compiled import (
     softmax,
     weigh,
 )
+from .few_columns import MOST_COLUMNS, STEP, few_joint, few_moments, few_width
 from .missing_compiled import full_column, invert_lanes, observed_of
 
 
@@ -203,6 +206,96 @@ def missing_of(row: Any, missing: Any) -> Any:
     return m
 
 
+class Scratch(NamedTuple):
+    """Scratch for the tiles of a pattern; flat, since patterns differ in their columns and tiles."""
+
+    x: NDArray[Any]  # (d, tile), of the type of the rows
+    phi: NDArray[Any]
+    joint: NDArray[Any]
+    joint_part: NDArray[Any]
+    theta: NDArray[Any]
+    part: NDArray[Any]
+    resp: NDArray[Any]  # (tile, k)
+    of_rows: NDArray[np.float64]  # (3, tile): weights, log-densities, sums
+
+
+@_compiled
+def pattern_scratch(rows: Any, theta: Any, tile: int) -> Any:
+    """Return scratch for coefficients like theta (k, F), on boundaries of cache lines."""
+    (k, n_columns), d = theta.shape, rows.shape[1]
+    width = n_columns + STEP
+    return Scratch(
+        aligned(d, tile, rows),
+        aligned(1, width * tile, theta)[0],
+        aligned(1, (k + 1) * tile, theta)[0],
+        aligned(1, k * tile, theta)[0],
+        aligned(1, k * width, theta)[0],
+        aligned(1, k * n_columns, theta)[0],
+        aligned(tile, k, theta),
+        aligned(3, tile, theta).astype(np.float64),
+    )
+
+
+@_compiled
+def expect_pattern(
+    rows: Any, row_weights: Any, order: Any, own: Any, setting: Any, n_tile: int, scratch: Any, theta: Any, sums: Any
+) -> Any:
+    """Add to sums (F, k) those of phi of the features `own` of the rows `order`; return log-likelihood and weight."""
+    (n_columns, k), n_own = theta.shape, len(own)
+    step = columns_at_once(k, n_columns, n_tile)
+    blocks, part = scratch.theta[: k * n_columns], scratch.part[: k * step].reshape(step, k)
+    fill_blocks(theta, step, blocks)
+    phi = scratch.phi[: n_columns * n_tile].reshape(n_columns, n_tile)
+    joint = scratch.joint[: k * n_tile].reshape(k, n_tile)
+    joint_part = scratch.joint_part[: k * n_tile].reshape(k, n_tile)
+    weights, log_prob, total = scratch.of_rows[0, :n_tile], scratch.of_rows[1, :n_tile], scratch.of_rows[2, :n_tile]
+    phi[0, :] = 1.0
+    log_likelihood, weight_sum = 0.0, 0.0
+    for start in range(0, len(order), n_tile):
+        n = min(n_tile, len(order) - start)
+        load_features(rows, order, start, n, own, setting, scratch.x, phi[1 : 1 + n_own])
+        weight_sum += load_weights_of(row_weights, order, start, n, weights)
+        build_features(setting.feature_map, setting.metric, phi[1 : 1 + n_own], phi)
+        shared_joint(blocks, step, phi, joint_part, joint)
+        softmax(joint, setting.flush, log_prob, total)
+        log_likelihood += weigh(joint, total, weights, log_prob)
+        add_moments(phi, joint, step, scratch.resp[:n_tile], part, sums)
+    return log_likelihood, weight_sum
+
+
+@_compiled
+def expect_pattern_few(
+    rows: Any, row_weights: Any, order: Any, own: Any, setting: Any, n_tile: int, scratch: Any, theta: Any, sums: Any
+) -> Any:
+    """Return what `expect_pattern` returns, by the kernel for few columns."""
+    (n_columns, k), n_own = theta.shape, len(own)
+    width, k_even = few_width(n_columns), (k + 1) // 2 * 2
+    few_theta = scratch.theta[: k * width].reshape(k, width)
+    phi = scratch.phi[: width * n_tile].reshape(width, n_tile)
+    joint = scratch.joint[: k_even * n_tile].reshape(k_even, n_tile)
+    weights, log_prob, total = scratch.of_rows[0, :n_tile], scratch.of_rows[1, :n_tile], scratch.of_rows[2, :n_tile]
+    few_sums = np.zeros((k_even, width))
+    few_theta[:], joint[:], phi[0] = 0.0, 0.0, 1.0
+    phi[n_columns:] = 0.0
+    for f in range(n_columns):
+        for c in range(k):
+            few_theta[c, f] = theta[f, c]
+    log_likelihood, weight_sum = 0.0, 0.0
+    for start in range(0, len(order), n_tile):
+        n = min(n_tile, len(order) - start)
+        load_features(rows, order, start, n, own, setting, scratch.x, phi[1 : 1 + n_own])
+        weight_sum += load_weights_of(row_weights, order, start, n, weights)
+        build_features(setting.feature_map, setting.metric, phi[1 : 1 + n_own], phi[:n_columns])
+        few_joint(few_theta, phi, joint)
+        softmax(joint[:k], setting.flush, log_prob, total)
+        log_likelihood += weigh(joint[:k], total, weights, log_prob)
+        few_moments(phi, joint, few_sums)
+    for f in range(n_columns):
+        for c in range(k):
+            sums[f, c] += few_sums[c, f]
+    return log_likelihood, weight_sum
+
+
 @_compiled
 def expect_patterns(rows: Any, row_weights: Any, order: Any, edges: Any, setting: Any, theta: Any, terms: Any) -> Any:
     """Return T (k, F), the log-likelihood, the expected joint log-density and the weight of rows (n, d) with gaps.
@@ -211,26 +304,11 @@ def expect_patterns(rows: Any, row_weights: Any, order: Any, edges: Any, setting
     joint log-density is the sum over rows and components of responsibility times log w_k N(x_o | k).
     """
     d, (k, n_all), tile = rows.shape[1], theta.shape, setting.tile
-    whole = np.ascontiguousarray(theta.T).astype(np.float64)
-    space, joint_space, part_space = (
-        np.empty(n_all * tile, theta.dtype),
-        np.empty(k * tile, theta.dtype),
-        np.empty(k * tile, theta.dtype),
-    )
-    blocks, resp, part = (
-        np.empty(k * n_all, theta.dtype),
-        np.empty((tile, k), theta.dtype),
-        np.empty(k * n_all, theta.dtype),
-    )
-    weights, log_prob, total = np.empty(tile), np.empty(tile), np.empty(tile)
-    x, work, log_det = np.empty((d, tile), rows.dtype), np.empty(k), np.empty(k)
-    columns, observed, missing_space = np.empty(n_all, np.int64), np.empty(d, np.int64), np.empty(d, np.int64)
-    sums, run_sums, sums_space, theta_space = (
-        np.zeros((n_all, k)),
-        np.empty((n_all, k)),
-        np.empty((n_all, k)),
-        np.empty((n_all, k)),
-    )
+    whole, scratch = np.ascontiguousarray(theta.T).astype(np.float64), pattern_scratch(rows, theta, tile)
+    work, log_det, columns = np.empty(k), np.empty(k), np.empty(n_all, np.int64)
+    observed, missing_space = np.empty(d, np.int64), np.empty(d, np.int64)
+    sums, run_sums = np.zeros((n_all, k)), np.empty((n_all, k))
+    sums_space, theta_space = np.empty((n_all, k)), np.empty((n_all, k))
     log_likelihood, expected, weight_sum = 0.0, 0.0, 0.0
     for run in range(len(edges) - 1):
         missing = missing_space[: missing_of(rows[order[edges[run]]], missing_space)]
@@ -245,26 +323,15 @@ def expect_patterns(rows: Any, row_weights: Any, order: Any, edges: Any, setting
                 own_theta[f, c] = whole[columns[f], c]
                 own_sums[f, c] = 0.0
         marginal_theta(terms, missing, own, log_det, slopes, offsets, own_theta)
-        n_run = edges[run + 1] - edges[run]
-        n_tiles = (n_run + tile - 1) // tile
-        n_tile = ((n_run + n_tiles - 1) // n_tiles + 15) // 16 * 16
-        step = columns_at_once(k, n_columns, n_tile)
-        theta_blocks = blocks[: k * n_columns]
-        fill_blocks(own_theta, step, theta_blocks)
-        phi = space[: n_columns * n_tile].reshape(n_columns, n_tile)
-        joint = joint_space[: k * n_tile].reshape(k, n_tile)
-        joint_part = part_space[: k * n_tile].reshape(k, n_tile)
-        own_part = part[: k * step].reshape(step, k)
-        phi[0, :] = 1.0
-        for start in range(edges[run], edges[run + 1], n_tile):
-            n = min(n_tile, edges[run + 1] - start)
-            load_features(rows, order, start, n, own, setting, x, phi[1 : 1 + len(own)])
-            weight_sum += load_weights_of(row_weights, order, start, n, weights[:n_tile])
-            build_features(setting.feature_map, setting.metric, phi[1 : 1 + len(own)], phi)
-            shared_joint(theta_blocks, step, phi, joint_part, joint)
-            softmax(joint, setting.flush, log_prob[:n_tile], total[:n_tile])
-            log_likelihood += weigh(joint, total[:n_tile], weights[:n_tile], log_prob[:n_tile])
-            add_moments(phi, joint, step, resp[:n_tile], own_part, own_sums)
+        own_rows = order[edges[run] : edges[run + 1]]
+        n_tiles = (len(own_rows) + tile - 1) // tile
+        n_tile = ((len(own_rows) + n_tiles - 1) // n_tiles + 15) // 16 * 16
+        if n_columns <= MOST_COLUMNS:
+            found = expect_pattern_few(rows, row_weights, own_rows, own, setting, n_tile, scratch, own_theta, own_sums)
+        else:
+            found = expect_pattern(rows, row_weights, own_rows, own, setting, n_tile, scratch, own_theta, own_sums)
+        log_likelihood += found[0]
+        weight_sum += found[1]
         for f in range(n_columns):
             for c in range(k):
                 expected += own_theta[f, c] * own_sums[f, c]
