@@ -38,6 +38,7 @@ from .low_rank import NO_MISSING, LowRank, prepare_low_rank
 from .missing import Pattern, missing_terms, take_terms
 
 MAX_ERROR = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 3e-5}
+MAX_ERROR_WITH_GAPS = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 3e-5}  # what fills them cancels once more
 _LOG_ZERO = -1e30  # log weight of an empty component: finite, so that it stays out of every product as a number
 _FLUSH = {np.dtype(np.float64): np.log(1e-30), np.dtype(np.float32): np.log(1e-20)}  # above the denormals of each type
 _NO_WEIGHTS = np.empty(0)
@@ -292,7 +293,7 @@ def _row_by_row(
     gaussians: Gaussians, frame: Frame, feature_map: FeatureMap, dtype: DTypeLike, *, missing: bool
 ) -> Coefficients:
     """Return coefficients that are right for each row, of the kernel that does not lose precision."""
-    centred = _loses_precision(gaussians, dtype)
+    centred = _loses_precision(gaussians, dtype, missing=missing)
     coefficients: Coefficients
     if centred:
         coefficients = _make_centred_parameters(gaussians, frame, feature_map, dtype)
@@ -307,9 +308,9 @@ def _row_by_row(
     return replace(coefficients, missing=terms)
 
 
-def _loses_precision(gaussians: Gaussians, dtype: DTypeLike) -> bool:
+def _loses_precision(gaussians: Gaussians, dtype: DTypeLike, *, missing: bool = False) -> bool:
     error = np.finfo(dtype).eps * gaussians.cancellation
-    return bool(error > MAX_ERROR[np.dtype(dtype)])
+    return bool(error > (MAX_ERROR_WITH_GAPS if missing else MAX_ERROR)[np.dtype(dtype)])
 
 
 def _map_parameters(

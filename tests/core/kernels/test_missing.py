@@ -102,6 +102,19 @@ def test_both_kernels_agree_with_the_naive_prediction_and_imputation(narrow, kin
     assert (filled.errors[~gaps] == 0).all()
 
 
+@pytest.mark.parametrize("condition", [1e2, 1e6])
+def test_the_log_likelihood_of_long_thin_components_is_precise(condition):
+    rng = np.random.default_rng(0)
+    axes = np.array([np.linalg.qr(rng.normal(size=(6, 6)))[0] for _ in range(3)])
+    covariances = axes * np.geomspace(1, 1 / condition, 6) @ axes.transpose(0, 2, 1)
+    covariances = (covariances + covariances.transpose(0, 2, 1)) / 2
+    parameters = oracles.Parameters("full", np.full(3, 1 / 3), rng.normal(size=(3, 6)), covariances)
+    rows = with_gaps(oracles.draw(parameters, 300)[0], 0.3)
+    found = expect(rows, None, (prepare(Mixture(*parameters), survey(rows, missing=True)),))[0]
+    naive = oracles.missing_step(rows, np.ones(len(rows)), parameters)
+    assert found.log_likelihood == pytest.approx(float(naive.log_prob.sum()), rel=1e-10)
+
+
 @pytest.mark.parametrize(("covariance_type", "narrow"), [("full", 1.0), ("full", 1e-6), ("tied", 1.0), ("diag", 1.0)])
 @pytest.mark.parametrize("n_rows", [40, 600])
 def test_the_noise_is_uniform_on_the_box_of_what_a_row_has(covariance_type, narrow, n_rows):
