@@ -60,7 +60,7 @@ class Gaps(NamedTuple):
     places: NDArray[np.int64]  # (slots,)
     edges: NDArray[np.int64]  # (d + 1,), feature i is missing at the places edges[i] : edges[i + 1]
     rows: NDArray[np.int64]  # (places,), which rows these are
-    observed: NDArray[np.float64]  # (places, d), what these rows have, else 0
+    known: NDArray[np.float64]  # (places, d), what these rows have, else 0
     by_feature: NDArray[np.float64]  # (places, k), the gradients g, then r y
     correction: NDArray[np.float64]  # (k, tile), of the joint log-densities
     y: NDArray[np.float64]  # (slots, k), the missing values less the centre
@@ -129,7 +129,7 @@ def scan_gaps(x: Any, n: int, z: Any, gaps: Any) -> Any:
     sort_slots(n, gaps)
     if len(gaps.inverses) >= n_pairs:
         return gaps
-    first = (gaps.features, gaps.first, gaps.first_pair, gaps.places, gaps.edges, gaps.rows, gaps.observed)
+    first = (gaps.features, gaps.first, gaps.first_pair, gaps.places, gaps.edges, gaps.rows, gaps.known)
     return Gaps(*first, gaps.by_feature, gaps.correction, gaps.y, np.empty((2 * n_pairs, gaps.y.shape[1])))
 
 
@@ -224,7 +224,7 @@ def shared_gradients(z: Any, terms: Any, gaps: Any) -> None:
         first, after = gaps.edges[i], gaps.edges[i + 1]
         if after == first:
             continue
-        own, g = gaps.observed[first:after], gaps.by_feature[first:after]
+        own, g = gaps.known[first:after], gaps.by_feature[first:after]
         if terms.precisions.shape[0] == d:
             for j in range(d):
                 for at in range(after - first):

@@ -80,7 +80,7 @@ def add_shared_products(terms: Any, gaps: Any, sums: Any) -> None:
         first, after = gaps.edges[i], gaps.edges[i + 1]
         if after == first:
             continue
-        np.dot(gaps.observed[first:after].T, gaps.by_feature[first:after], products)
+        np.dot(gaps.known[first:after].T, gaps.by_feature[first:after], products)
         for j in range(d):
             f = full_column(d, min(i, j), max(i, j))
             for c in range(k):
