@@ -32,7 +32,7 @@ class ModelOptions:
 
     n_components: Annotated[int, Ge(1)] = 8
     """Number of Gaussians, k."""
-    covariance_type: CovarianceType | Literal["low_rank"] = "full"
+    covariance_type: Literal[CovarianceType, "low_rank"] = "full"
     """full: each component its own matrix; tied: one for all; diag: own variances; spherical: one variance each.
 
     Or one of mclust's families, by the letters of volume, shape and orientation (E: equal, V: varying, I: identity).

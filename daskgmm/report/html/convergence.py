@@ -101,7 +101,7 @@ def _text(on_sample: list[TrialHistory], on_rows: list[TrialHistory]) -> str:
     if on_rows:
         best = next((curve for curve in on_rows if curve.chosen), on_rows[0])
         first, last = (signed(f"{best.history[at]:.7g}") for at in (0, -1))
-        way = f"one pass, at {last}" if len(best.history) == 1 else f"from {first} to {last}"
+        way = f"from {first} to {last}" if first != last else f"{counted(len(best.history), 'pass')}, at {last}"
         texts.append(
             f"{'Right: on' if on_sample else 'On'} all rows, {way} nats per row; each point is a pass that gained "
             "something."

@@ -91,8 +91,8 @@ def certainty(story: Story) -> Drawing | None:
     sure = story.row_weights[story.certainties >= 0.9].sum() / total
     title = "How certain the labels are"
     text = (
-        f"Of {len(story.rows):,} sampled rows {100 * sure:.0f} percent belong to their component with a probability of "
-        f"0.9 or more; colours are those of the components{_of_grey(story)}."
+        f"Of {len(story.rows):,} {story.sampled} {100 * sure:.0f} percent belong to their component with a "
+        f"probability of 0.9 or more; colours are those of the components{_of_grey(story)}."
     )
     return Drawing(title, to_svg(drawn, "certainty", title, text), text)
 

@@ -21,6 +21,8 @@ _NARROW = 1.001  # times the least deviation that a component may have
 def headline(story: Story) -> str:
     """Return the fit in half a line."""
     k = story.mixture.n_components - len(story.mixture.empty)
+    if story.clusters is not None:
+        return f"{counted(story.clusters.n_clusters, 'cluster')} of {counted(k, 'component')} in {story.n_rows:,} rows"
     return f"{counted(k, 'cluster')} in {story.n_rows:,} rows"
 
 
@@ -33,6 +35,7 @@ def summary(story: Story) -> list[str]:
 def _what(story: Story) -> str:
     mixture, beginning = story.mixture, story.record.beginning
     gaussians = "One Gaussian" if mixture.n_components == 1 else f"A mixture of {mixture.n_components} Gaussians"
+    gaussians += f" of {mixture.covariance_type} covariance"
     if mixture.noise is not None:
         gaussians += f" and noise, which holds {_percent(mixture.noise.weight)} of the rows,"
     d, projection = story.model.n_features, story.model.projection
@@ -40,10 +43,7 @@ def _what(story: Story) -> str:
     if projection is not None:
         n = counted(projection.n_features, "principal component")
         features += f" reduced to {n}, of which log-likelihood and criteria are,"
-    text = (
-        f"{gaussians} of {mixture.covariance_type} covariance was fitted to {beginning.n_rows:,} rows of {features} "
-        f"({beginning.description})"
-    )
+    text = f"{gaussians} was fitted to {beginning.n_rows:,} rows of {features} ({beginning.description})"
     if story.history:
         text += f", which went on from {story.n_rows - beginning.n_rows:,} rows before them"
     if beginning.n_left_out:
@@ -111,7 +111,9 @@ def _certainty(story: Story) -> Iterator[str]:
 def _rows_seen(story: Story) -> str:
     """Return which rows the report has looked at one by one."""
     n_seen, n_rows = len(story.rows), story.record.beginning.n_rows
-    return "the rows" if n_seen >= n_rows else f"{n_seen:,} sampled rows"
+    if n_seen < n_rows:
+        return f"{n_seen:,} {story.sampled}"
+    return "the new rows" if story.history else "the rows"
 
 
 def _course(story: Story) -> str:

@@ -52,7 +52,7 @@ def contents(story: Story) -> dict[str, Any]:
         "summary": summary(story),
         "warnings": [*warnings(story), *not_at_random(story)],
         "notices": story.record.course.notices,
-        "updates": update_lines(story.history),
+        "updates": [one.strip() for one in update_lines(story.history)],
         "tiles": _tiles(story),
         "strip": _strip(story),
         "drawings": drawings,
@@ -65,6 +65,7 @@ def contents(story: Story) -> dict[str, Any]:
         "configuration": story.configuration,
         "notes": _notes(story),
         "of_run": story.of_run,
+        "sampled": story.sampled,
     }
 
 
@@ -157,6 +158,7 @@ def _loads(story: Story) -> list[tuple[str, str, str, str]]:
 def _facts(story: Story) -> list[tuple[str, str]]:
     beginning, course, mixture, found = story.record.beginning, story.record.course, story.mixture, story.model.summary
     grid = " × ".join(f"{size:,}" for size in beginning.grid)
+    noise = "" if mixture.noise is None else " and noise"
     chunk = " × ".join(f"{size:,}" for size in beginning.chunk)
     return [
         ("data", beginning.description),
@@ -165,7 +167,7 @@ def _facts(story: Story) -> list[tuple[str, str]]:
         ("chunks", f"{beginning.n_chunks:,} of at most {chunk}"),
         ("rows that count", f"{beginning.n_rows:,}, of weight {found.weight_sum:,.10g}"),
         ("fingerprint of the data", beginning.fingerprint),
-        ("model", f"{mixture.n_components} × {mixture.covariance_type}, {mixture.n_parameters:,} parameters"),
+        ("model", f"{mixture.n_components} × {mixture.covariance_type}{noise}, {mixture.n_parameters:,} parameters"),
         ("resolution", _resolution(story)),
         ("log-likelihood in all", signed(f"{found.log_likelihood * found.weight_sum:,.3f}")),
         (

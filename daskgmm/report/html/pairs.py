@@ -41,10 +41,7 @@ def pairs(story: Story) -> Drawing | None:
     title = "Pairs of features"
     most = f"The {len(features)} features of {story.mixture.n_features} in which components differ most"
     which = "The features" if len(features) == story.mixture.n_features else most
-    text = (
-        f"{which}, two by two, in their own units{of_hexagons(len(story.rows))}. {of_ellipses(story)}"
-        f"{of_outside(outside)}"
-    )
+    text = f"{which}, two by two, in their own units{of_hexagons(story)}. {of_ellipses(story)}{of_outside(outside)}"
     return Drawing(title, to_svg(drawn, "pairs", title, text), text)
 
 

@@ -61,6 +61,11 @@ class Story:
         return self.record.beginning.n_rows if updated is None else updated.survey.n_rows
 
     @property
+    def sampled(self) -> str:
+        """What the rows are called that the figures show: after an update they are of the new ones alone."""
+        return "sampled new rows" if self.history else "sampled rows"
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of all features of the mixture: those of the rows, or principal components."""
         return self.model.mixture_names

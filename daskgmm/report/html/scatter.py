@@ -70,7 +70,7 @@ def density(story: Story) -> Drawing | None:
     axes.set_ylabel(story.view_names[1])
     axes.locator_params(nbins=6)
     title = "Where the clusters lie"
-    text = f"{_of_axes(story)}{of_hexagons(len(story.rows))}. {of_ellipses(story)}{of_outside(scatter.outside(story))}"
+    text = f"{_of_axes(story)}{of_hexagons(story)}. {of_ellipses(story)}{of_outside(scatter.outside(story))}"
     return Drawing(title, to_svg(drawn, "density", title, text), text)
 
 
@@ -78,12 +78,13 @@ def _of_axes(story: Story) -> str:
     return "The two features" if story.mixture.n_features == 2 else "The two directions in which components differ most"
 
 
-def of_hexagons(n_rows: int) -> str:
+def of_hexagons(story: Story) -> str:
     """Return what the hexagons are; nothing if there are none."""
-    if not n_rows:
+    if not len(story.rows):
         return ""
     return (
-        f", with {n_rows:,} sampled rows: a hexagon has the colour of most of its rows, stronger where there are more"
+        f", with {len(story.rows):,} {story.sampled}: a hexagon has the colour of most of its rows, stronger where "
+        "there are more"
     )
 
 

@@ -78,6 +78,13 @@ def test_a_winner_that_one_restart_alone_found_is_told():
     assert "Only one of 3 restarts found this optimum (the next is 0.5 nats per row behind)" in said(told)
 
 
+def test_after_an_update_the_rows_that_are_shown_are_called_new():
+    told = story(mixture(2, 2, apart=20.0), n_rows=600)
+    updated = replace(told, history=(("new.npy", 600, None),))
+    assert (told.sampled, updated.sampled) == ("sampled rows", "sampled new rows")
+    assert "percent of the new rows belong to their cluster" in " ".join(summary(updated))
+
+
 def test_restarts_that_the_finalists_left_behind_are_not_told_of():
     curves = (TrialHistory("restart", (-1.0,)), TrialHistory("restart", (-1.5,)), TrialHistory("finalist", (-0.8,)))
     assert "restarts found" not in said(story(mixture(2, 2, apart=20.0), curves=curves))

@@ -269,4 +269,4 @@ def test_a_single_pass_is_one_point():
     told = story(mixture(2, 2), curves=(TrialHistory("restart", (-2.5,), "CONVERGED", chosen=True),))
     course = dataclasses.replace(told.record.course, curves=(TrialHistory("rows", (-2.25,), "CONVERGED", chosen=True),))
     _, text = drawn(dataclasses.replace(told, record=dataclasses.replace(told.record, course=course)))
-    assert "all rows, one pass, at \N{MINUS SIGN}2.25 nats per row" in text
+    assert "all rows, 1 pass, at \N{MINUS SIGN}2.25 nats per row" in text
