@@ -23,6 +23,7 @@ from ..core.mixture.projection import Projection
 from ..core.options.fit import FitOptions, ModelOptions
 from ..errors import ConfigurationError
 from ..events import Listener, Phase
+from ..text import counted
 from .checks import check_fittable, check_width
 
 
@@ -102,7 +103,7 @@ def initial_state(fit: Fit, start: Start, listen: Listener) -> tuple[State, Rest
 def _restarts(fit: Fit, given: Given, listen: Listener) -> RestartResults:
     """Return the restarts on the sample; if means are given, partitions by them without any EM."""
     n_sample = fit.options.n_sample(fit.model, fit.survey.n_features)
-    listen(Phase("seed", f"{fit.options.n_init} restarts on {min(n_sample, fit.survey.n_rows):,} rows"))
+    listen(Phase("seed", f"{counted(fit.options.n_init, 'restart')} on {min(n_sample, fit.survey.n_rows):,} rows"))
     options = fit.options.seeding(fit.model, fit.survey, given)
     if given.means is None and fit.labelled is not None:
         return run_labelled(fit.sample, options, fit.seed)

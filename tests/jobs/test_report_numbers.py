@@ -135,7 +135,7 @@ def phrases(run):
     yield "with 900 sampled rows: a hexagon"
     yield "0 where they lie apart, 1 where they are the same"
     yield f"Left: {sum(one.stage == 'restart' for one in record.beginning.curves)} restarts"
-    yield f"from {first} to {last} nats per row"
+    yield f"from {first} to {last} nats per row" if first != last else f"{len(passes)} passes, at {last} nats per row"
     yield f"Of 900 sampled rows {sure} percent belong to their component with a probability of 0.9 or more"
     yield "with 900 sampled rows: a hexagon"
     yield "x0 x1 x2"

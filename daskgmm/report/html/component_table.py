@@ -64,7 +64,7 @@ def _row(story: Story, component: int, features: NDArray[np.intp]) -> dict[str, 
         "percent": f"{100 * weight / max(float(mixture.all_weights.max()), 1e-300):.1f}",
         "labelled": f"{story.record.course.labelled[component]:,}" if story.record.course.labelled else None,
         "size": f"{weight * story.model.summary.weight_sum:,.0f}",
-        "nearest": None if nearest is None else (nearest[0], f"{nearest[1]:.2f}", f"{np.exp(-nearest[1]):.2f}"),
+        "nearest": None if nearest is None else (nearest[0], f"{max(nearest[1], 0):.2f}", f"{np.exp(-nearest[1]):.2f}"),
         "entropy": f"{entropy:.2f}" if np.isfinite(entropy) else "–",
         "values": _values(
             story.model.marginals.means[component, features], story.feature_deviations[component, features]

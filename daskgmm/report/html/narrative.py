@@ -20,7 +20,7 @@ _NARROW = 1.001  # times the least deviation that a component may have
 
 def headline(story: Story) -> str:
     """Return the fit in half a line."""
-    k = story.mixture.n_components - len(story.mixture.empty)
+    k = len(story.filled)
     if story.clusters is not None:
         return f"{counted(story.clusters.n_clusters, 'cluster')} of {counted(k, 'component')} in {story.n_rows:,} rows"
     return f"{counted(k, 'cluster')} in {story.n_rows:,} rows"
@@ -40,10 +40,11 @@ def _what(story: Story) -> str:
         gaussians += f" and noise, which holds {_percent(mixture.noise.weight)} of the rows,"
     d, projection = story.model.n_features, story.model.projection
     features = "one feature" if d == 1 else f"{d} features"
+    reduced = ""
     if projection is not None:
         n = counted(projection.n_features, "principal component")
-        features += f" reduced to {n}, of which log-likelihood and criteria are,"
-    text = f"{gaussians} was fitted to {beginning.n_rows:,} rows of {features} ({beginning.description})"
+        reduced = f", reduced to {n}, of which log-likelihood and criteria are"
+    text = f"{gaussians} was fitted to {beginning.n_rows:,} rows of {features} ({beginning.description}){reduced}"
     if story.history:
         text += f", which went on from {story.n_rows - beginning.n_rows:,} rows before them"
     if beginning.n_left_out:
@@ -53,7 +54,7 @@ def _what(story: Story) -> str:
 
 def _sizes(story: Story) -> Iterator[str]:
     weights = story.mixture.weights
-    filled = story.by_weight[weights[story.by_weight] > 0]
+    filled = story.filled
     if len(filled) < 2:
         return
     largest, *_, smallest = filled
@@ -189,7 +190,7 @@ def _narrow(story: Story) -> Iterator[tuple[str, str]]:
 
 def _small(story: Story) -> Iterator[tuple[str, str]]:
     d, sizes = story.mixture.n_features, story.mixture.weights * story.record.beginning.n_rows
-    small = np.flatnonzero((sizes < d + 1) & (sizes > 0))
+    small = np.sort(story.filled[sizes[story.filled] < d + 1])
     if len(small) and story.mixture.n_components > 1:
         yield (
             f"Too few rows for a covariance of {d} features, less than {d + 1}, are in "

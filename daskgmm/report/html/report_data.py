@@ -84,8 +84,7 @@ class Story:
     def compared(self) -> NDArray[np.intp]:
         """Numbers of the components that are compared with each other: all but the lightest of very many."""
         most = max(int((_MOST_WORK / self.mixture.matrices().pair_work) ** 0.5), 2)
-        filled = self.by_weight[self.mixture.weights[self.by_weight] > 0]
-        return np.sort(filled[:most])
+        return np.sort(self.filled[:most])
 
     @cached_property
     def overlap(self) -> Array:
@@ -140,8 +139,11 @@ class Story:
 
     @cached_property
     def filled(self) -> NDArray[np.intp]:
-        """Numbers of the components that have rows, the heaviest first."""
-        return self.by_weight[self.mixture.weights[self.by_weight] > 0]
+        """Numbers of the components that have rows, of a posterior one row at least, the heaviest first."""
+        posterior = self.model.posterior
+        weights = self.mixture.weights if posterior is None else posterior.shares
+        least = 0.0 if posterior is None else 1 / self.model.summary.weight_sum
+        return self.by_weight[(weights[self.by_weight] > 0) & (weights[self.by_weight] >= least)]
 
     def mapped(self, means: Array, variances: Array) -> NDArray[np.intp]:
         """Return the components that a map (k, q) is laid around: not light ones so far off that they hide others."""

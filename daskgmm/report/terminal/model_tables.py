@@ -14,6 +14,7 @@ from .split_table import split_table
 
 _MOST_FEATURES = 8  # whose means are shown
 _LONGEST_NAME = 22  # characters of a feature's name above its column
+_LEAST_OVERLAP = 5e-5  # that does not read as 0
 _MOST_WORK = 2e10  # k^2 d^3 up to which the overlaps are computed: seconds
 
 
@@ -26,7 +27,7 @@ def summary_line(summary: FitSummary) -> str:
     """Return the fit in one line."""
     return (
         f"log-likelihood {summary.log_likelihood:.6f} nats/row, BIC {summary.bic:,.3f} after "
-        f"{counted(summary.n_iter, 'iteration')}; {summary.stop_reason}"
+        f"{counted(summary.n_iter + 1, 'pass')}; {summary.stop_reason}"
     )
 
 
@@ -41,7 +42,7 @@ def _facts(model: Model) -> Table:
         "rows (weight)": f"{summary.weight_sum:,.12g}",
         "log-likelihood": f"{summary.log_likelihood:.6f} nats/row, {total:,.3f} in all",
         "AIC, AICc, BIC, ICL": f"{summary.aic:,.3f}, {summary.aicc:,.3f}, {summary.bic:,.3f}, {summary.icl:,.3f}",
-        "iterations": f"{summary.n_iter}; {shown(summary.stop_reason)}",
+        "passes": f"{summary.n_iter + 1}; {shown(summary.stop_reason)}",
     }
     if model.posterior is not None:
         facts["evidence lower bound"] = f"{summary.evidence_lower_bound:,.3f} nats"
@@ -113,7 +114,11 @@ def _nearest(mixture: Mixture) -> list[tuple[str, str]]:
     np.fill_diagonal(distances, np.inf)
     distances[:, list(mixture.empty)] = np.inf
     others = distances.argmin(axis=1)
-    return [(str(other), f"{np.exp(-distances[one, other]):.2g}") for one, other in enumerate(others)]
+    return [(str(other), _share(float(np.exp(-distances[one, other])))) for one, other in enumerate(others)]
+
+
+def _share(overlap: float) -> str:
+    return f"{overlap:.2g}" if overlap >= _LEAST_OVERLAP else "0"
 
 
 def _legend(model: Model) -> str:
