@@ -181,8 +181,9 @@ class MixtureEstimator(
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         reduced = reduce_rows(rows, model.reduce, seed, self.persist, ignore, self._projection_before())
         rows = reduced.rows
-        # From given parameters on, steps of EM alone.
-        fit = prepare_fit(rows, model, options, seed, accelerate=start.mixture is None, labels=labels)
+        # From given parameters on, steps of EM alone, but for low rank: there they take thousands near bounds of noise.
+        accelerate = start.mixture is None or model.n_factors is not None
+        fit = prepare_fit(rows, model, options, seed, accelerate=accelerate, labels=labels)
         state, _ = initial_state(fit, start, ignore)
         listen = iteration_listener(self.verbose, self.verbose_interval, rows.n_rows, self.max_iter, self.tol)
         best = run_em(fit, state, listen).best
