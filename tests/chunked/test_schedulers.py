@@ -15,10 +15,12 @@ from daskgmm.chunked.rows import Rows
 from daskgmm.concurrency import COMPUTE_THREADS
 from daskgmm.core.arrays.blocks import block_rows
 from daskgmm.core.options.fit import FitOptions, ModelOptions
+from daskgmm.core.options.reduce import Reduce
 from daskgmm.core.options.select import SelectOptions
 from daskgmm.core.scoring.prediction import Wanted
 from daskgmm.errors import DataError
 from daskgmm.events import ignore
+from daskgmm.fitting.reduction import reduce_rows
 from daskgmm.fitting.sweep import SelectionSpec, search
 from tests import oracles
 
@@ -168,6 +170,17 @@ def test_sweeps_are_the_same_bits(scheduler, swept, criterion):
         replace(row, seconds=0.0) for row in swept[criterion].selection.rows
     ]
     np.testing.assert_array_equal(found.trial.mixture.means, swept[criterion].trial.mixture.means)
+
+
+def test_projections_are_the_same_bits(scheduler):
+    with dask.config.set(scheduler="synchronous"):
+        expected = reduce_rows(dask_array(True), Reduce(features=2), 0, False, ignore)
+        expected_rows = expected.rows.array.compute()
+    with scheduler():
+        found = reduce_rows(dask_array(True), Reduce(features=2), 0, True, ignore)
+        rows = found.rows.array.compute()
+    np.testing.assert_array_equal(found.projection.axes, expected.projection.axes)
+    np.testing.assert_array_equal(rows, expected_rows)
 
 
 def test_surveys_and_samples_are_the_same_bits(scheduler):
