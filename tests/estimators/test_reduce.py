@@ -78,6 +78,12 @@ def test_a_saved_model_and_scikit_learns_pipeline_score_alike(rows, model, tmp_p
     np.testing.assert_array_equal(pipeline.predict(rows), model.predict(rows))
 
 
+def test_labelled_rows_keep_the_numbers_of_their_components(rows, model):
+    groups = (model.predict(rows) + 1) % K
+    labelled = GaussianMixture(K, reduce=REDUCE, random_state=0).fit(rows, np.where(np.arange(1200) < 60, groups, -1))
+    np.testing.assert_array_equal(labelled.predict(rows), groups)
+
+
 def test_sampled_rows_have_the_original_columns(rows, model):
     drawn, _ = model.sample(2000)
     assert drawn.shape == (2000, D)
