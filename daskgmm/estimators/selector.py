@@ -239,7 +239,10 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         smallest = self._estimator(select.sizes[0], select.types[0])
         rows = smallest._rows(X, sample_weight)
         if read_labels(y, rows.grid) is not None:
-            raise ConfigurationError("a sweep takes no labels y: leave them out, or fit a GaussianMixture with them")
+            raise ConfigurationError(
+                "a sweep takes no labels y, since it numbers components anew as it splits and merges them: leave them "
+                "out, or compare the bic of a GaussianMixture for each n_components"
+            )
         with ready(rows, keep=self.reduce is None and fits(rows, self.persist)) as ready_rows:
             found = self._search(ready_rows, select, smallest)
         self._keep(found, smallest)

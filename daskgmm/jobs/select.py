@@ -104,10 +104,14 @@ def select(
 def _check_selectable(config: Config) -> None:
     """Raise ConfigurationError for options that only a fit takes."""
     if config.data.labels is not None:
-        raise ConfigurationError(f"data.labels {config.data.labels!r} is for daskgmm fit: a sweep takes no labels")
+        raise ConfigurationError(
+            f"data.labels {config.data.labels!r} is for daskgmm fit: a sweep numbers components anew as it splits and "
+            "merges them; fit each number of components, and take daskgmm compare"
+        )
     if config.model.frozen:
         raise ConfigurationError(
-            f"model.frozen {list(config.model.frozen)} is for daskgmm fit: a sweep starts all components on a sample"
+            f"model.frozen {list(config.model.frozen)} is for daskgmm fit: a sweep numbers components anew as it "
+            "splits and merges them; fit each number of components, and take daskgmm compare"
         )
 
 

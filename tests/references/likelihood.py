@@ -25,13 +25,14 @@ from .answers import Answer, Folder
 
 NATS = 2e-3  # of a total log-likelihood
 _ITERATED = {"VEI", "VEE", "VEV", "EVE", "VVE"}  # mclust stops their M-step before its end
+_COMMON_AXES = {"EVE", "VVE"}  # mclust's M-step ends in one of several optima: common_orientation has it converged
 _EXACT = {"reg_covar": 0.0, "resolution": 0.0, "tol": 1e-8, "max_iter": 2000}
 
 
 def families(folder: Folder, name: str) -> Iterator[Answer]:
     """mclust's families from a partition: the log-likelihood after one M-step is the same, the converged one reached.
 
-    The numbers of parameters are equal.
+    The numbers of parameters are equal. EVE and VVE are compared after one M-step in `common_orientation`.
     """
     known = folder.read(f"{name}.json")
     for fit in known["fits"]:
@@ -69,7 +70,7 @@ def _from_partition(folder: Folder, fit: dict[str, Any]) -> Iterator[Answer]:
     if "Vinv" in fit:
         start = replace(start, noise=Noise(float((labels < 0).mean()), -np.log(fit["Vinv"])))
     step = fit.get("loglik_after_one_mstep")
-    if step is not None and not (family == "VVE" and "df" in fit):
+    if step is not None and not (family in _COMMON_AXES and "df" in fit):
         yield _after_one_step(f"{title}, one M-step", sample, start, step, family)
     gap, note = _limit(sample, start, fit["loglik"])
     if gap < -NATS:
