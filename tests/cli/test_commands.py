@@ -24,7 +24,9 @@ def job(tmp_path, rows, monkeypatch):
     """A directory with rows.npy and job.yaml, as the working directory."""
     monkeypatch.chdir(tmp_path)
     np.save("rows.npy", rows)
-    (tmp_path / "job.yaml").write_text("data: {path: rows.npy}\nmodel: {n_components: 2}\noutput: {directory: run}\n")
+    (tmp_path / "job.yaml").write_text(
+        "data: {path: rows.npy}\nmodel: {n_components: 2}\noutput: {directory: run, report: false}\n"
+    )
     return tmp_path
 
 
@@ -43,7 +45,7 @@ def refused(*arguments, code):
 
 
 def test_a_fit_leaves_the_run_directory_of_the_design(job):
-    out = run("fit", "job.yaml", "output.probabilities=true", "output.log_density=true").output
+    out = run("fit", "job.yaml", "output.probabilities=true", "output.log_density=true", "output.report=true").output
     assert "iteration   1  log-likelihood" in out
     names = {path.name for path in (job / "run").iterdir()}
     assert names == {

@@ -124,7 +124,7 @@ def fit(directory: Path, cluster: Mapping[str, object], mark: str = "fit") -> su
         "model": {"n_components": 2},
         "cluster": dict(cluster),
         "compute": {"chunk_bytes": 8192},
-        "output": {"directory": str(run_directory(directory, cluster))},
+        "output": {"directory": str(run_directory(directory, cluster)), "report": False},
     }
     config = directory / "job.yaml"
     config.write_text(yaml.safe_dump(job))

@@ -36,7 +36,7 @@ from daskgmm.sources import DataOptions, open_source
 
 from .environments import cluster_of_processes, forged, site_without
 
-JOB = "data: {path: 'sample:iris'}\nmodel: {n_components: 2}\noutput: {directory: run}"
+JOB = "data: {path: 'sample:iris'}\nmodel: {n_components: 2}\noutput: {directory: run, report: false}"
 
 
 @pytest.fixture(scope="module")

@@ -129,7 +129,7 @@ def vve(tmp_path_factory):
     (directory / "job.yaml").write_text(
         f"data: {{path: {directory}/rows.npy}}\nmodel: {{n_components: 3, covariance_type: VVE}}\n"
         f"fit: {{tol: 1.0e-9, max_iter: 8, n_init: 2, sample_size: 50}}\ncompute: {{chunk_bytes: 1600}}\n"
-        f"output: {{directory: {directory}/run}}\n"
+        f"output: {{directory: {directory}/run, report: false}}\n"
     )
     run("fit", str(directory / "job.yaml"))
     return directory

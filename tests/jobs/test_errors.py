@@ -132,7 +132,7 @@ def test_a_singular_covariance_is_told_with_value_and_remedy():
 def job(tmp_path, monkeypatch):
     """A job on rows.npy as the working directory."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "job.yaml").write_text("{data: {path: rows.npy}, output: {directory: run}}")
+    (tmp_path / "job.yaml").write_text("{data: {path: rows.npy}, output: {directory: run, report: false}}")
     return tmp_path
 
 

@@ -15,7 +15,9 @@ def job(tmp_path, monkeypatch):
     """A job on rows.csv as the working directory, which holds a fitted run."""
     monkeypatch.chdir(tmp_path)
     np.savetxt("rows.csv", np.random.default_rng(0).standard_normal((200, 2)), delimiter=",", header="a,b", comments="")
-    (tmp_path / "job.yaml").write_text("{data: {path: rows.csv}, model: {n_components: 2}, output: {directory: run}}")
+    (tmp_path / "job.yaml").write_text(
+        "{data: {path: rows.csv}, model: {n_components: 2}, output: {directory: run, report: false}}"
+    )
     pytest.importorskip("pyarrow")
     run("fit", "job.yaml")
     return tmp_path

@@ -280,7 +280,9 @@ def test_a_link_in_place_of_the_unfinished_folder_is_refused(complete, tmp_path)
 def test_results_that_are_links_are_replaced_and_not_followed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("rows.npy", np.random.default_rng(0).standard_normal((50, 2)))
-    (tmp_path / "job.yaml").write_text("{data: {path: rows.npy}, model: {n_components: 1}, output: {directory: run}}")
+    (tmp_path / "job.yaml").write_text(
+        "{data: {path: rows.npy}, model: {n_components: 1}, output: {directory: run, report: false}}"
+    )
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious/file").write_text("precious")
     (tmp_path / "run").mkdir()
@@ -299,7 +301,9 @@ def interrupted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = np.random.default_rng(0).standard_normal((1000, 3))
     np.save("rows.npy", rows)
-    (tmp_path / "job.yaml").write_text("{data: {path: rows.npy}, model: {n_components: 2}, output: {directory: run}}")
+    (tmp_path / "job.yaml").write_text(
+        "{data: {path: rows.npy}, model: {n_components: 2}, output: {directory: run, report: false}}"
+    )
     run("fit", "job.yaml", "compute.chunk_bytes=2400")
     np.save("new.npy", np.where(np.arange(3000).reshape(1000, 3) == 1950, np.nan, rows))
     again = ("predict", "run", "data.path=new.npy", "cluster.n_workers=1")

@@ -20,7 +20,8 @@ def job(tmp_path, monkeypatch):
     arms = rng.standard_normal((400, 2)) * np.where(np.arange(400)[:, None] % 2, (4.0, 0.3), (0.3, 4.0))
     np.save("rows.npy", np.concatenate([arms, rng.standard_normal((200, 2)) + 20]))
     (tmp_path / "job.yaml").write_text(
-        "data: {path: rows.npy}\nmodel: {n_components: 3}\noutput: {directory: run}\ncompute: {chunk_bytes: 1600}\n"
+        "data: {path: rows.npy}\nmodel: {n_components: 3}\noutput: {directory: run, report: false}\n"
+        "compute: {chunk_bytes: 1600}\n"
     )
     return tmp_path
 
@@ -30,7 +31,7 @@ def clusters_of(path):
 
 
 def test_a_fit_writes_clusters_beside_labels_and_draws_the_tree(job):
-    run("fit", "job.yaml", "output.clusters=auto")
+    run("fit", "job.yaml", "output.clusters=auto", "output.report=true")
     tree = json.loads((job / "run/clusters.json").read_text())
     labels, clusters = zarr.open_array("run/labels.zarr", path="labels")[...], clusters_of("run")
     assert tree["n_clusters"] == tree["elbow"] == 2
@@ -40,7 +41,7 @@ def test_a_fit_writes_clusters_beside_labels_and_draws_the_tree(job):
 
 
 def test_merge_gives_what_the_estimator_gives_and_predict_uses_its_tree(job):
-    run("fit", "job.yaml", "output.report=false")
+    run("fit", "job.yaml")
     out = run("merge", "run").output
     assert "3 components in 2 clusters" in out
     model, rows = load_model("run"), np.load("rows.npy")
@@ -56,9 +57,9 @@ def test_merge_gives_what_the_estimator_gives_and_predict_uses_its_tree(job):
 
 
 def test_clusters_of_another_model_are_not_taken_for_those_of_the_run(job):
-    run("fit", "job.yaml", "output.report=false")
+    run("fit", "job.yaml")
     run("merge", "run", "output.clusters=3")
-    run("fit", "job.yaml", "output.report=false", "fit.random_state=5", "model.covariance_type=diag", "--overwrite")
+    run("fit", "job.yaml", "fit.random_state=5", "model.covariance_type=diag", "--overwrite")
     assert find_clusters(job / "run", load_model("run")) is None
 
 
@@ -68,7 +69,7 @@ def test_more_clusters_than_components_are_refused_before_the_fit(job):
 
 
 def test_damaged_merges_are_named(job):
-    run("fit", "job.yaml", "output.report=false", "output.clusters=2")
+    run("fit", "job.yaml", "output.clusters=2")
     file = job / "run/clusters.json"
     document = json.loads(file.read_text())
     document["merges"][0]["first"] = [1, 2]

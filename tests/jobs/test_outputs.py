@@ -25,7 +25,9 @@ def job(tmp_path, monkeypatch):
     """A directory with rows.npy (1,000 x 3 in two clusters) and job.yaml, as the working directory."""
     monkeypatch.chdir(tmp_path)
     np.save("rows.npy", np.concatenate([RNG.standard_normal((500, 3)), RNG.standard_normal((500, 3)) + 8]))
-    (tmp_path / "job.yaml").write_text("data: {path: rows.npy}\nmodel: {n_components: 2}\noutput: {directory: run}\n")
+    (tmp_path / "job.yaml").write_text(
+        "data: {path: rows.npy}\nmodel: {n_components: 2}\noutput: {directory: run, report: false}\n"
+    )
     return tmp_path
 
 

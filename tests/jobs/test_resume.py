@@ -33,7 +33,9 @@ def job(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     np.save("rows.npy", np.concatenate([rng.standard_normal((300, 3)), rng.standard_normal((300, 3)) + 1.5]))
     np.save("weights.npy", rng.integers(0, 3, 600).astype(float))
-    (tmp_path / "job.yaml").write_text("data: {path: rows.npy}\nmodel: {n_components: 3}\noutput: {directory: run}\n")
+    (tmp_path / "job.yaml").write_text(
+        "data: {path: rows.npy}\nmodel: {n_components: 3}\noutput: {directory: run, report: false}\n"
+    )
     return tmp_path
 
 
@@ -287,9 +289,9 @@ def test_a_damaged_model_is_made_again_from_a_checkpoint(job):
 @pytest.mark.parametrize("when", [at_iteration(3), at_phase("predict")], ids=["in the fit", "after it"])
 def test_a_damaged_record_costs_the_report_its_starts_and_not_the_run(job, when, what):
     fit(settings("output.directory=whole"))
-    stop(settings(), when)
+    stop(settings("output.report=true"), when)
     (job / "run/.unfinished/record.zarr" / what).write_bytes(b"")
-    told = notices(settings(), resume=True)
+    told = notices(settings("output.report=true"), resume=True)
     assert any(
         "record.zarr is missing or damaged: the report will lack what it had of the starts" in one for one in told
     )
@@ -394,7 +396,7 @@ MANY = ("fit.tol=1e-12", "fit.max_iter=30", "fit.sample_size=200", "model.n_comp
 def long_job(tmp_path_factory):
     """A directory with a job whose iterations can be watched, and its uninterrupted run."""
     directory = tmp_path_factory.mktemp("long")
-    (directory / "job.yaml").write_text("data: {path: many.npy}\n")
+    (directory / "job.yaml").write_text("data: {path: many.npy}\noutput: {report: false}\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
         np.save("many.npy", np.random.default_rng(0).standard_normal((100_000, 6)))
@@ -480,12 +482,13 @@ def test_finished_chunks_of_a_fit_that_is_killed_are_not_written_again(job):
 
 
 def test_the_report_of_a_fit_that_was_killed_before_it_is_drawn_by_resume(job):
-    assert stop(settings(), at_phase("report")) is not None
+    drawn = settings("output.report=true")
+    assert stop(drawn, at_phase("report")) is not None
     assert not (job / "run/report.html").exists()
-    assert "the run is finished already: nothing is left to do" in notices(settings(), resume=True)
+    assert "the run is finished already: nothing is left to do" in notices(drawn, resume=True)
     assert (job / "run/report.html").exists()
     (job / "run/report.html").unlink()
-    fit(settings("output.report=false"), resume=True, overwrite=True)
+    fit(settings(), resume=True, overwrite=True)
     assert not (job / "run/report.html").exists()
 
 

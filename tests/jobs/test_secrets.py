@@ -57,7 +57,7 @@ def test_secrets_of_storage_options_stay_out_of_a_run_and_its_prediction(job):
 
 
 def test_secrets_stay_out_of_the_plan_of_an_interrupted_prediction(job):
-    local = ("output.directory=run", "output.storage_options={}", "compute.chunk_bytes=1600")
+    local = ("output.directory=run", "output.storage_options={}", "output.report=false", "compute.chunk_bytes=1600")
     assert told("fit", "job.yaml", *local).exit_code == 0
     rows = zarr.open_array(**zarr_store(resolve_location("memory://rows.zarr")), mode="r+")
     rows[650, 1] = np.nan

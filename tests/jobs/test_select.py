@@ -84,11 +84,11 @@ def test_the_passes_are_kept_as_metrics(ran):
 
 def test_a_run_is_replaced_only_when_asked_and_a_fit_then_leaves_no_table(ran):
     where = f"output.directory={ran[0]}"
-    small = ("select.n_components=[1]", "select.covariance_type=[diag]")
+    small = ("select.n_components=[1]", "select.covariance_type=[diag]", "output.report=false")
     run("select", CONFIG, where, *small, code=2)
     copied = ran[0].parent / "other"
     run("select", CONFIG, f"output.directory={copied}", *small)
-    run("fit", CONFIG, f"output.directory={copied}", "model.n_components=2", "--overwrite")
+    run("fit", CONFIG, f"output.directory={copied}", "model.n_components=2", "output.report=false", "--overwrite")
     assert not (copied / "selection.json").exists()
 
 

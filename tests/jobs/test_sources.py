@@ -117,7 +117,7 @@ def here(tmp_path, monkeypatch):
 
 
 def write_job(path, data, **sections):
-    config = {"data": data, "model": {"n_components": 3}, "output": {"directory": "run"}, **sections}
+    config = {"data": data, "model": {"n_components": 3}, "output": {"directory": "run", "report": False}, **sections}
     (path / "job.yaml").write_text(json.dumps(config))  # JSON is YAML
 
 

@@ -36,7 +36,9 @@ def job(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     np.save("rows.npy", np.concatenate([rng.standard_normal((300, 3)), rng.standard_normal((300, 3)) + 8]))
-    (tmp_path / "job.yaml").write_text("data: {path: rows.npy}\nmodel: {n_components: 2}\noutput: {directory: run}\n")
+    (tmp_path / "job.yaml").write_text(
+        "data: {path: rows.npy}\nmodel: {n_components: 2}\noutput: {directory: run, report: false}\n"
+    )
     return tmp_path
 
 

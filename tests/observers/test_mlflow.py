@@ -32,7 +32,9 @@ def job(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     rng = np.random.default_rng(0)
     np.save("rows.npy", np.concatenate([rng.standard_normal((300, 3)), rng.standard_normal((300, 3)) + 8]))
-    (tmp_path / "job.yaml").write_text("data: {path: rows.npy}\nmodel: {n_components: 2}\noutput: {directory: run}\n")
+    (tmp_path / "job.yaml").write_text(
+        "data: {path: rows.npy}\nmodel: {n_components: 2}\noutput: {directory: run, report: false}\n"
+    )
     return tmp_path
 
 
@@ -62,7 +64,7 @@ def no_database(monkeypatch):
 @pytest.mark.skipif(importlib.util.find_spec("alembic") is None, reason="mlflow is not installed, mlflow-skinny is")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of MLflow's use of SQLAlchemy
 def test_a_run_is_kept_where_mlflow_ui_looks_for_it(job):
-    run("fit", "job.yaml", "output.mlflow=true")
+    run("fit", "job.yaml", "output.mlflow=true", "output.report=true")
     client, (found,) = kept("sqlite:///mlflow.db")
     assert found.data.metrics["converged"] == 1.0
     assert found.inputs.dataset_inputs[0].dataset.name == "rows.npy"
@@ -72,7 +74,7 @@ def test_a_run_is_kept_where_mlflow_ui_looks_for_it(job):
 @needs_mlflow
 def test_a_file_store_holds_parameters_iterations_criteria_data_and_the_model(job, no_database):
     before = {name for name in os.environ if name.startswith("MLFLOW")}
-    assert "mlflow ui --backend-store-uri" in run("fit", "job.yaml", "output.mlflow=true").output
+    assert "mlflow ui --backend-store-uri" in run("fit", "job.yaml", "output.mlflow=true", "output.report=true").output
     assert {name for name in os.environ if name.startswith("MLFLOW")} == before
     client, (found,) = kept("mlruns")
     summary = load_model("run").summary

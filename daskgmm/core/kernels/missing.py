@@ -115,7 +115,8 @@ def missing_terms(
     last = np.moveaxis(values, 0, -1) if values.ndim == 3 else values.T[None]
     origins = centres.T if centred else np.empty((0, len(centres)))
     parts = last, gradients.T, origins, constants.T, centres.T
-    return kernels.MissingTerms(*(np.ascontiguousarray(part, np.float64) for part in parts))
+    # Copies: what is broadcast is read-only, a type of its own for which all kernels would be compiled once more.
+    return kernels.MissingTerms(*(np.array(part, np.float64, order="C") for part in parts))
 
 
 def take_terms(terms: kernels.MissingTerms, components: slice) -> kernels.MissingTerms:
