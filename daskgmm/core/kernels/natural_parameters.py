@@ -35,6 +35,7 @@ from . import compiled as kernels
 from . import missing_compiled, missing_e_step, missing_prediction, pattern_compiled
 from .few_columns import expect_few, runs_in_few
 from .low_rank import NO_MISSING, LowRank, prepare_low_rank
+from .many_columns import expect_many, predict_many, runs_in_many
 from .missing import Pattern, missing_terms, take_terms
 
 MAX_ERROR = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 3e-5}
@@ -95,7 +96,8 @@ class FeatureMapParams:
         return expect_together((self,), rows, row_weights)[0]
 
     def predict(self, rows: NDArray[np.floating], outputs: kernels.Outputs) -> None:
-        kernels.predict_shared(rows, self.setting, self.theta, outputs)
+        predict = predict_many if runs_in_many(self.setting, self.theta) else kernels.predict_shared
+        predict(rows, self.setting, self.theta, outputs)
 
     def expected_joint(self, sums: Array) -> float:
         """Return sum_n sum_k r_nk log(w_k N(x_n|k)), which is linear in the statistics."""
@@ -238,8 +240,10 @@ def expect_together(
     thetas = [one.theta for one in mixtures]
     theta = thetas[0] if len(thetas) == 1 else np.concatenate(thetas)
     edges = np.cumsum([0, *map(len, thetas)])
-    kernel = expect_few if runs_in_few(theta) else kernels.expect_shared
-    sums, log_likelihoods, weight_sum = kernel(rows, weights, mixtures[0].setting, theta, edges)
+    setting = mixtures[0].setting
+    wide = expect_many if runs_in_many(setting, theta) else kernels.expect_shared
+    expect = expect_few if runs_in_few(theta) else wide
+    sums, log_likelihoods, weight_sum = expect(rows, weights, setting, theta, edges)
     parts = zip(thetas, np.split(sums, edges[1:-1]), log_likelihoods.tolist(), strict=True)
     return tuple(
         Statistics(own, log_likelihood, log_likelihood - float(np.vdot(one, own)), weight_sum, centred=False)
