@@ -34,6 +34,7 @@ BY_HAND = {  # by page, the first command of each block that takes long or needs
         "pip install --editable '.[test,test-clusters,docs]'",
         "python -m pytest -q",
         "python -m tests.references",
+        "python -m tests.pictures",
         ".ci/run",
     ],
     "deploy/README.md": [

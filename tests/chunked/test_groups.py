@@ -109,7 +109,7 @@ def test_other_weights_than_those_held_are_used(one_thread):
 
 
 def test_blocks_that_workers_hold_already_stay_where_they_are():
-    with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster, Client(cluster):
+    with LocalCluster(n_workers=1, processes=False, dashboard_address="127.0.0.1:0") as cluster, Client(cluster):
         rows = Rows(da.zeros((64, 2), chunks=(2, 2)).persist())
         assert rows.persist().held_groups is None
         assert Rows(da.zeros((2000, 2), chunks=(1, 2))).persist().held_groups is not None
@@ -150,7 +150,10 @@ def test_groups_of_a_lost_worker_are_read_again_and_give_the_same_bits():
     rows, surveyed = Rows.of_memory(array, chunk_bytes=2400), survey(array)
     with dask.config.set(scheduler="synchronous"):
         (expected,) = Expectation(rows, surveyed)((mixture,))
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
+    ):
         held = rows.persist()
         pass_ = Expectation(held, surveyed)
         (first,) = pass_((mixture,))

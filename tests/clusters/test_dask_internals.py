@@ -57,6 +57,8 @@ def test_tasks_left_are_those_of_the_client_that_are_not_done(client, cluster, w
     done = client.submit(int, 1, key="done")
     done.result()
     after = client.submit(sum, [waiting, done], key="after")
+    while "after" not in cluster.scheduler.tasks:
+        time.sleep(0.005)
     with Client(cluster, set_as_default=False) as other:
         assert client.sync(internals.count_tasks_left, client) == 2  # what waits, and what is after it
         assert other.sync(internals.count_tasks_left, other) == 0
@@ -93,7 +95,7 @@ def test_a_wait_that_breaks_off_is_told_from_other_errors():
 def test_a_scheduler_takes_the_time_without_workers_from_its_preload():
     async def start():
         preload = [internals.preload_no_workers_timeout(7.5)]
-        async with Scheduler(port=0, dashboard=False, preload=preload) as scheduler:
+        async with Scheduler(port=0, dashboard=False, dashboard_address="127.0.0.1:0", preload=preload) as scheduler:
             return scheduler.no_workers_timeout
 
     assert asyncio.run(start()) == 7.5
@@ -136,7 +138,7 @@ def test_jobs_of_several_workers_are_known_and_can_be_given_up(monkeypatch):
         cores=2,
         processes=2,
         memory="2GiB",
-        scheduler_options={"host": "127.0.0.1", "dashboard": False},
+        scheduler_options={"host": "127.0.0.1", "dashboard": False, "dashboard_address": "127.0.0.1:0"},
         silence_logs="critical",
     ) as cluster:
         assert refusals == ["Invalid account"]
