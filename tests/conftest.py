@@ -8,7 +8,9 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -30,14 +32,14 @@ settings.load_profile("daskgmm")
 
 PROCESSES_OF_ALL_TESTS = 3  # some tests wait for processes of theirs: this keeps two cores busy
 PROCESSES_OF_SLOW_TESTS = 4  # these wait more than they compute
+DAYS_OF_SAMPLED_TESTS = 3  # in which all cases of tests with `sampled` have run, if none is named
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Have all tests run in several processes unless -n says otherwise; tests that are named run in this one."""
-    named = config.args_source is pytest.Config.ArgsSource.ARGS
     is_one_of_them = hasattr(config, "workerinput")
-    if named or is_one_of_them or not config.pluginmanager.hasplugin("xdist"):
+    if tests_are_named(config) or is_one_of_them or not config.pluginmanager.hasplugin("xdist"):
         return
     if config.option.numprocesses is not None:
         return
@@ -46,8 +48,53 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     config.option.dist = "worksteal"
 
 
+def tests_are_named(config: pytest.Config) -> bool:
+    return config.args_source is pytest.Config.ArgsSource.ARGS
+
+
+def day_of(config: pytest.Config) -> int | None:
+    """Return the number of the day, by which cases of slow tests are chosen; None if tests are named: all cases run."""
+    if hasattr(config, "workerinput"):
+        day: int | None = config.workerinput["day"]
+        return day
+    return None if tests_are_named(config) else datetime.now(UTC).toordinal()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give the processes of tests the day, so that all choose the same cases."""
+    node.workerinput["day"] = day_of(node.config)
+
+
 @pytest.hookimpl(tryfirst=True)  # before slow ones are left out
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave some cases of long lists to the slow tests, and some of those to other days."""
+    mark_sampled(items)
+    day = day_of(config)
+    if day is not None:
+        others = cases_of_other_days(items, day)
+        config.hook.pytest_deselected(items=others)
+        left_out = {*others}
+        items[:] = [item for item in items if item not in left_out]
+
+
+def cases_of_other_days(items: list[pytest.Item], day: int) -> list[pytest.Item]:
+    """Return the slow cases of tests with `sampled` or `rotated` that are not of this day."""
+    seen: Counter[str] = Counter()
+    others = []
+    for item in items:
+        rotated, sampled = item.get_closest_marker("rotated"), item.get_closest_marker("sampled")
+        if item.get_closest_marker("slow") is None or (rotated is None and sampled is None):
+            continue
+        every = rotated.kwargs["every"] if rotated else DAYS_OF_SAMPLED_TESTS
+        name = item.nodeid.partition("[")[0]
+        if (seen[name] + day) % every:
+            others.append(item)
+        seen[name] += 1
+    return others
+
+
+def mark_sampled(items: list[pytest.Item]) -> None:
     """Mark all but every n-th case of a test with `sampled` as slow."""
     seen: Counter[str] = Counter()
     for item in items:

@@ -185,6 +185,7 @@ ACROSS_MODULES = {  # tests that mirror no module: what they are of
     "test_faults": "the programs of tests/faults",
     "test_pictures": "the pictures of README.md",
     "test_references": "answers of other programs",
+    "test_sampling": "which cases of tests run, and when",
     "test_types": "types of public options, as mypy reads them",
 }
 

@@ -8,6 +8,7 @@ from tests.benchmarks.__main__ import BENCHMARKS
 
 
 @pytest.mark.slow
+@pytest.mark.rotated(every=4)
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_still_runs(name):
     command = [sys.executable, "-m", "tests.benchmarks", name, "--tiny"]
