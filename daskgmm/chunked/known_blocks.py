@@ -33,7 +33,7 @@ class KnownBlock:
 
 
 def short_name(block: NDArray[Any], weights: NDArray[Any] | None) -> str:
-    """Return a short name of rows (m, d) and weights (m,): equal for equal ones, different where a row differs."""
+    """Return a short name of rows (m, d) and weights (m,): equal for equal ones, another if one looked at differs."""
     return hash_block(block, weights)[:16]
 
 

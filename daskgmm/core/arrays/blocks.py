@@ -13,6 +13,7 @@ from .types import Array
 
 _BLOCK_BYTES = 4 * 2**20  # of a block in float64: few calls for each chunk, and little memory for converted ones
 _TILE = 512  # blocks are whole tiles
+_SUMS_OF_BLOCK = 4  # times a block's memory that its sums take at most: they are copied and added for each block
 
 
 def is_real(dtype: Any) -> bool:
@@ -41,14 +42,15 @@ def native_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def blocks(
-    rows: NDArray[np.number], row_weights: NDArray[np.number] | None, width: int = 0
+    rows: NDArray[np.number], row_weights: NDArray[np.number] | None, width: int = 0, n_sums: int = 0
 ) -> Iterator[tuple[NDArray[np.floating], Array | None]]:
     """Yield (block (m, d), weights (m,) float64 or None), a view where no conversion is needed.
 
-    `width` is the number of values that are made of a row, where that is more than d. The cut depends on the shape
-    alone, so that type and layout do not change the order of sums. No rows are one block of none.
+    `width` is the number of values that are made of a row, if that is more than d, and `n_sums` that of the values
+    which a block is summed up to. The cut depends on these and the shape alone, so that type and layout do not change
+    the order of sums. No rows are one block of none.
     """
-    dtype, step = native_dtype(rows.dtype), block_rows(max(rows.shape[1], width))
+    dtype, step = native_dtype(rows.dtype), block_rows(max(rows.shape[1], width), n_sums)
     for start in range(0, max(len(rows), 1), step):
         part = slice(start, start + step)
         weights = None if row_weights is None else _plain(row_weights[part], np.dtype(np.float64))
@@ -60,6 +62,7 @@ def _plain(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
 
 
-def block_rows(width: int) -> int:
-    """Return the number of rows of a block of `width` values each: whole tiles, about 4 MiB."""
-    return max(_BLOCK_BYTES // (8 * width * _TILE), 1) * _TILE
+def block_rows(width: int, n_sums: int = 0) -> int:
+    """Return the number of rows of a block of `width` values each: whole tiles, about 4 MiB, or more for large sums."""
+    n_bytes = max(_BLOCK_BYTES, 8 * n_sums // _SUMS_OF_BLOCK)
+    return max(n_bytes // (8 * width * _TILE), 1) * _TILE

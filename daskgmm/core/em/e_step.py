@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import reduce
-from operator import add
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -14,7 +13,7 @@ from ...blas import single_threaded
 from ..arrays.blocks import blocks
 from ..kernels.batching import batch_by_map, expect_stacked, expect_with_gaps
 from ..kernels.low_rank import LowRank
-from ..kernels.natural_parameters import Coefficients, prepare
+from ..kernels.natural_parameters import Coefficients, FeatureMapParams, prepare
 from ..mixture.data_summary import Survey
 from ..mixture.mixture import Mixture
 from ..mixture.statistics import Statistics
@@ -28,9 +27,15 @@ def expect(rows: Rows, row_weights: Rows | None, coefficients: tuple[Coefficient
     """Return the statistics of rows (n, d), one for each mixture; row_weights is (n,) or None."""
     stacks = batch_by_map(coefficients)
     expect_block = expect_stacked if coefficients[0].missing is None else expect_with_gaps
+    n_sums = sum(one.theta.size for one in coefficients if isinstance(one, FeatureMapParams))
     with single_threaded():
-        parts = [expect_block(coefficients, stacks, block, weights) for block, weights in blocks(rows, row_weights)]
-    return tuple(reduce(add, of_one) for of_one in zip(*parts, strict=True))
+        cut = blocks(rows, row_weights, n_sums=n_sums)
+        parts = (expect_block(coefficients, stacks, block, weights) for block, weights in cut)
+        return reduce(_add_each, parts)  # as they come: for many features the sums of a block take more than its rows
+
+
+def _add_each(first: tuple[Statistics, ...], second: tuple[Statistics, ...]) -> tuple[Statistics, ...]:
+    return tuple(a + b for a, b in zip(first, second, strict=True))
 
 
 def expect_labelled(

@@ -58,3 +58,11 @@ def test_the_cut_does_not_depend_on_type_or_layout():
 
 def test_weights_stay_absent():
     assert [weights for _, weights in blocks(np.zeros((3, 2)), None)] == [None]
+
+
+def test_blocks_with_large_sums_take_a_quarter_of_their_memory():
+    n_sums = 64 * 525_000
+    assert block_rows(1024, n_sums) * 1024 == pytest.approx(n_sums / 4, rel=0.1)
+    assert block_rows(8, 8 * 45) == block_rows(8)
+    rows = np.zeros((3 * block_rows(8, 2**22), 8))
+    assert len(list(blocks(rows, None, n_sums=2**22))) == 3
