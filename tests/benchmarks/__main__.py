@@ -21,6 +21,7 @@ from . import (
     structures,
     unseen,
     wide,
+    wide_passes,
 )
 
 BENCHMARKS = {
@@ -42,6 +43,7 @@ BENCHMARKS = {
     "curves": curves,
     "startup": startup,
     "wide": wide,
+    "wide_passes": wide_passes,
 }
 
 
