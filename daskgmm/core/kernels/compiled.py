@@ -199,6 +199,14 @@ def add_to(sums: Any, part: Any) -> None:
 
 
 @_compiled
+def transpose(source: Any, target: Any) -> None:
+    """Copy source (m, n) to target (n, m)."""
+    for i in range(target.shape[0]):
+        for j in range(target.shape[1]):
+            target[i, j] = source[j, i]
+
+
+@_compiled
 def columns_at_once(k: int, n_columns: int, tile: int) -> Any:
     """Return how many columns of phi a product takes: few enough not to be packed, or many where those were too few."""
     step = _SMALL_PRODUCT // (k * tile) // 8 * 8
@@ -236,14 +244,12 @@ def add_moments(phi: Any, joint: Any, step: int, resp: Any, part: Any, sums: Any
 
     R is transposed first, so that BLAS finds the components next to each other, unless phi has few columns.
     """
-    (k, tile), n_columns = joint.shape, phi.shape[0]
+    n_columns = len(phi)
     if n_columns <= _FEW_COLUMNS:
         np.dot(phi, joint.T, part)
         add_to(sums, part)
         return
-    for b in range(tile):
-        for c in range(k):
-            resp[b, c] = joint[c, b]
+    transpose(joint, resp)
     for first in range(0, n_columns, step):
         own = sums[first : first + step]
         np.dot(phi[first : first + step], resp, part[: len(own)])

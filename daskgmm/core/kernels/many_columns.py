@@ -9,7 +9,7 @@ many rows as that of narrow data, and its products are computed twice, piece by 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from .compiled import (
     load_tile,
     load_weights,
     softmax,
+    transpose,
     weigh,
 )
 
@@ -51,36 +52,57 @@ def build_products(z: Any, i: int, j: int, piece: Any) -> Any:
     return i, j
 
 
-@_compiled
-def many_joint(theta: Any, phi: Any, piece: Any, part: Any, sums: Any, joint: Any) -> None:
-    """Fill joint (k, tile) with Theta phi, Theta as (F, k) and phi (1 + d, tile) being the linear features.
+class Scratch(NamedTuple):
+    """Theta as its columns lie in memory here, and scratch for a tile."""
 
-    piece (STEP, tile), part (tile, k) and sums (tile, k) are scratch. BLAS is quicker with the components next to each
-    other, as few as they may be.
+    columns: NDArray[Any]  # (F, k)
+    x: NDArray[Any]  # (d, tile), of the type of the rows
+    phi: NDArray[Any]  # (1 + d, tile), the linear features
+    piece: NDArray[Any]  # (STEP, tile)
+    joint: NDArray[Any]  # (k, tile)
+    of_rows: NDArray[Any]  # (tile, k)
+    part_of_rows: NDArray[Any]  # (tile, k)
+
+
+@_compiled
+def many_scratch(rows: Any, theta: Any) -> Any:
+    """Return scratch for rows (n, d) and theta (k, F)."""
+    (k, _), d = theta.shape, rows.shape[1]
+    return Scratch(
+        np.ascontiguousarray(theta.T),
+        np.empty((d, TILE), rows.dtype),
+        np.ones((1 + d, TILE), theta.dtype),
+        np.empty((STEP, TILE), theta.dtype),
+        np.empty((k, TILE), theta.dtype),
+        np.empty((TILE, k), theta.dtype),
+        np.empty((TILE, k), theta.dtype),
+    )
+
+
+@_compiled
+def many_joint(scratch: Any) -> None:
+    """Fill joint (k, tile) with Theta phi, the rows of the tile being in phi.
+
+    BLAS is quicker with the components next to each other, as few as they may be.
     """
+    columns, phi, piece = scratch.columns, scratch.phi, scratch.piece
     n_linear, z = len(phi), phi[1:]
-    np.dot(phi.T, theta[:n_linear], sums)
+    np.dot(phi.T, columns[:n_linear], scratch.of_rows)
     i, j = 0, 0
-    for first in range(n_linear, len(theta), STEP):
-        own = theta[first : first + STEP]
+    for first in range(n_linear, len(columns), STEP):
+        own = columns[first : first + STEP]
         i, j = build_products(z, i, j, piece[: len(own)])
-        np.dot(piece[: len(own)].T, own, part)
-        add_to(sums, part)
-    transpose(sums, joint)
+        np.dot(piece[: len(own)].T, own, scratch.part_of_rows)
+        add_to(scratch.of_rows, scratch.part_of_rows)
+    transpose(scratch.of_rows, scratch.joint)
 
 
 @_compiled
-def transpose(source: Any, target: Any) -> None:
-    """Copy source (m, n) to target (n, m)."""
-    for i in range(target.shape[0]):
-        for j in range(target.shape[1]):
-            target[i, j] = source[j, i]
-
-
-@_compiled
-def many_moments(phi: Any, resp: Any, piece: Any, linear_part: Any, part: Any, sums: Any) -> None:
-    """Add phi R to sums (F, k), R being resp (tile, k); piece, linear_part (1 + d, k), part (STEP, k) are scratch."""
+def many_moments(scratch: Any, linear_part: Any, part: Any, sums: Any) -> None:
+    """Add phi R^T to sums (F, k), R being joint (k, tile); linear_part (1 + d, k) and part (STEP, k) are scratch."""
+    phi, piece, resp = scratch.phi, scratch.piece, scratch.of_rows
     n_linear, z = len(phi), phi[1:]
+    transpose(scratch.joint, resp)
     np.dot(phi, resp, linear_part)
     add_to(sums[:n_linear], linear_part)
     i, j = 0, 0
@@ -94,53 +116,32 @@ def many_moments(phi: Any, resp: Any, piece: Any, linear_part: Any, part: Any, s
 @_compiled
 def expect_many(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: Any) -> Any:
     """Return what `expect_shared` returns: T (k, F), the log-likelihoods (m,) and the sum of the weights."""
-    d, (k, n_columns), tile = rows.shape[1], theta.shape, TILE
-    columns = np.ascontiguousarray(theta.T)
-    x, phi, piece = (
-        np.empty((d, tile), rows.dtype),
-        np.ones((1 + d, tile), theta.dtype),
-        np.empty((STEP, tile), theta.dtype),
-    )
-    joint, of_rows, of_rows_part = (
-        np.empty((k, tile), theta.dtype),
-        np.empty((tile, k), theta.dtype),
-        np.empty((tile, k), theta.dtype),
-    )
+    d, (k, n_columns) = rows.shape[1], theta.shape
+    scratch = many_scratch(rows, theta)
+    z, joint = scratch.phi[1:], scratch.joint
     linear_part, part = np.empty((1 + d, k), theta.dtype), np.empty((STEP, k), theta.dtype)
-    weights, log_prob, total = np.empty(tile), np.empty(tile), np.empty(tile)
+    weights, log_prob, total = np.empty(TILE), np.empty(TILE), np.empty(TILE)
     sums = np.zeros((n_columns, k))
     log_likelihood, weight_sum = np.zeros(len(edges) - 1), 0.0
-    for start in range(0, len(rows), tile):
-        n = load_tile(rows, start, setting, x, phi[1:])
-        weight_sum += load_weights(row_weights, start, n, phi[1:], weights)
-        many_joint(columns, phi, piece, of_rows_part, of_rows, joint)
+    for start in range(0, len(rows), TILE):
+        n = load_tile(rows, start, setting, scratch.x, z)
+        weight_sum += load_weights(row_weights, start, n, z, weights)
+        many_joint(scratch)
         for m in range(len(edges) - 1):
             own = joint[edges[m] : edges[m + 1]]
             softmax(own, setting.flush, log_prob, total)
             log_likelihood[m] += weigh(own, total, weights, log_prob)
-        transpose(joint, of_rows)
-        many_moments(phi, of_rows, piece, linear_part, part, sums)
+        many_moments(scratch, linear_part, part, sums)
     return np.ascontiguousarray(sums.T), log_likelihood, weight_sum
 
 
 @_compiled
 def predict_many(rows: Any, setting: Any, theta: Any, outputs: Outputs) -> None:
     """Fill the outputs for rows (n, d), as `predict_shared` does."""
-    d, k, tile = rows.shape[1], len(theta), TILE
-    columns = np.ascontiguousarray(theta.T)
-    x, phi, piece = (
-        np.empty((d, tile), rows.dtype),
-        np.ones((1 + d, tile), theta.dtype),
-        np.empty((STEP, tile), theta.dtype),
-    )
-    joint, of_rows, part = (
-        np.empty((k, tile), theta.dtype),
-        np.empty((tile, k), theta.dtype),
-        np.empty((tile, k), theta.dtype),
-    )
-    log_prob, total = np.empty(tile), np.empty(tile)
-    for start in range(0, len(rows), tile):
-        n = load_tile(rows, start, setting, x, phi[1:])
-        many_joint(columns, phi, piece, part, of_rows, joint)
-        softmax(joint, setting.flush, log_prob, total)
-        emit(start, n, joint, log_prob, total, outputs)
+    scratch = many_scratch(rows, theta)
+    log_prob, total = np.empty(TILE), np.empty(TILE)
+    for start in range(0, len(rows), TILE):
+        n = load_tile(rows, start, setting, scratch.x, scratch.phi[1:])
+        many_joint(scratch)
+        softmax(scratch.joint, setting.flush, log_prob, total)
+        emit(start, n, scratch.joint, log_prob, total, outputs)
