@@ -5,6 +5,7 @@ import argparse
 from . import (
     cost,
     curves,
+    embeddings,
     estimator,
     kernel,
     memory,
@@ -44,6 +45,7 @@ BENCHMARKS = {
     "startup": startup,
     "wide": wide,
     "wide_passes": wide_passes,
+    "embeddings": embeddings,
 }
 
 
