@@ -50,3 +50,9 @@ class RunInUseError(DaskGMMError):
     """Another job that is still running has the run directory: try again later."""
 
     exit_code: ClassVar[int] = 5
+
+
+class LostLockError(DaskGMMError):
+    """Another job took this job's run directory over while this one stood still: nothing more is written there."""
+
+    exit_code: ClassVar[int] = 3

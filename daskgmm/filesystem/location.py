@@ -18,6 +18,7 @@ from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore
 
 from ..errors import ConfigurationError, DaskGMMError, DataError, without_credentials
+from .guards import Guard, guard_of
 from .retry import denial, is_denied, is_transient, reason, trouble
 
 _FULL = {ENOSPC, EDQUOT, EFBIG, EROFS}
@@ -182,12 +183,12 @@ _TRIES = 10  # each needs another job that removes the directory in just that mo
 def write_first(path: Path, content: bytes) -> None:
     """Write a small file with the directory around it, which another job that ends may remove meanwhile."""
     for left in reversed(range(_TRIES)):
-        make_directory(path.parent)
         try:
+            make_directory(path.parent)
             path.write_bytes(content)
             return
-        except FileNotFoundError:
-            if not left:
+        except (FileNotFoundError, FileExistsError) as error:
+            if not left or not (isinstance(error, FileNotFoundError) or _is_gone_by_now(error)):
                 raise
 
 
@@ -230,9 +231,14 @@ def reading(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn the errors of a store that takes no more, or not from us, into a DataError of one line."""
+def writing(path: Path, guard: Guard | None = None) -> Iterator[None]:
+    """Ask the guard of the path, then turn the errors of a store that takes no more, or not from us, into one line.
+
+    Raises DataError, and what the guard raises: the given one, which a worker needs, else the one of this process.
+    """
     try:
+        if (own := guard or guard_of(path)) is not None:
+            own.check()
         yield
     except DaskGMMError:
         raise

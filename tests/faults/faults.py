@@ -301,6 +301,17 @@ def lock_of_namesake(trial: Trial, n_reads: int) -> None:
     Thread(target=beat, daemon=True).start()
 
 
+def taken_over(trial: Trial, n_reads: int) -> None:
+    """Stop the client in a pass, let a job on another machine take its directory over, and wake it."""
+
+    def take_over(read: Read) -> None:
+        trial.hit(read.pid, with_signal=signal.SIGSTOP)
+        (trial.directory / LOCK).write_text(json.dumps(asdict(replace(Owner.this_process(), host="elsewhere"))))
+        trial.hit(read.pid, with_signal=signal.SIGCONT)
+
+    trial.store.on_read(in_pass(n_reads), take_over)
+
+
 def tear(folder: Path) -> None:
     """Cut a chunk of labels to half, and remove one of the log-densities, as a disk does that loses power."""
     first, *_ = sorted((folder / "labels.zarr/labels/c").iterdir())
@@ -396,5 +407,6 @@ RARER = [  # tried in the loop only: they differ little from others, and tests s
     Fault("scheduler killed in the survey", scheduler(in_survey), ADDRESS, LOST),
     Fault("scheduler killed in the prediction", scheduler(in_predict), ADDRESS, LOST),
     Fault("finished, then a bit of the model turned", nothing, THREADS, damage=change_model),
+    Fault("client frozen, its directory taken over", taken_over, THREADS, message="was taken over by", code=3),
     Fault("credentials of the data expire in a pass", expired_store, message="access is denied", code=3),
 ]

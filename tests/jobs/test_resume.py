@@ -1,24 +1,26 @@
 """Fits that are interrupted go on to the same bits: at every iteration, after signals, full disks and damage."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import zarr
 
 from daskgmm.config import load_config
-from daskgmm.errors import DataError
-from daskgmm.events import Iteration, Notice, Phase
-from daskgmm.filesystem.location import replace_path, resolve_location
+from daskgmm.errors import DataError, LostLockError
+from daskgmm.events import Iteration, Notice, Opened, Phase
+from daskgmm.filesystem.location import remove, replace_path, resolve_location
 from daskgmm.jobs.fit import fit
 from daskgmm.storage.formats.model import load_model
 from daskgmm.storage.formats.provenance import load_record
 from daskgmm.storage.run.finished_parts import whole_regions
-from daskgmm.storage.run.lock import LOCK, locked, owner
+from daskgmm.storage.run.lock import LOCK, Owner, locked, owner
 from tests.cli.test_commands import refused, run
 from tests.clusters.processes import assert_same_bits
 
@@ -387,6 +389,24 @@ def test_two_runs_on_one_directory_are_one_too_many(job):
     with locked(job / "run/predictions"):
         assert "is in use by" in refused("predict", "run", code=5)
     run("predict", "run")
+
+
+@pytest.mark.parametrize("when", [lambda event: isinstance(event, Opened), in_second_pass, in_results])
+def test_a_job_whose_directory_was_taken_over_while_it_stood_still_leaves_it_to_the_other(job, when):
+    run_directory, other = job / "run", replace(Owner.this_process(), host="elsewhere", token="of another job")
+    theirs = run_directory / ".unfinished"
+
+    def stand_still(event):
+        if when(event):
+            (run_directory / LOCK).write_text(json.dumps(asdict(other)))
+            remove(theirs)
+            theirs.mkdir()
+            (theirs / "plan.json").write_text("of the other job")
+
+    with pytest.raises(LostLockError, match=f"run was taken over by {re.escape(str(other))} while this job"):
+        fit(settings(), stand_still)
+    assert [path.name for path in run_directory.rglob("*") if path.is_file()] == [LOCK, "plan.json"]
+    assert (theirs / "plan.json").read_text() == "of the other job"
 
 
 MANY = ("fit.tol=1e-12", "fit.max_iter=30", "fit.sample_size=200", "model.n_components=6")

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...core.scoring.prediction import Prediction
 from ...filesystem.checksums import Checksum
+from ...filesystem.guards import Guard, guard_of
 from ...filesystem.location import make_directory, write_at_once, writing
 from ...filesystem.retry import retry, sendable
 from ...sources.base import Keys
@@ -27,13 +28,15 @@ class TableWriter:
     kinds: ResultKinds
     keys: Keys
     attributes: dict[str, Any]
+    guard: Guard | None
 
     @classmethod
     def create(cls, work: Unfinished, kinds: ResultKinds, keys: Keys, attributes: dict[str, Any]) -> TableWriter:
         """Return the writer to a folder that is made for it, or that an interrupted job left."""
         with writing(work.path):
             make_directory(work.path / TABLE)
-        return cls(work.path, kinds, keys, {"daskgmm_kind": "results", "daskgmm_format": FORMAT_VERSION, **attributes})
+        described = {"daskgmm_kind": "results", "daskgmm_format": FORMAT_VERSION, **attributes}
+        return cls(work.path, kinds, keys, described, guard_of(work.path))
 
     def __call__(self, region: Region, prediction: Prediction) -> None:
         import pyarrow as pa  # an optional backend: the source was a table, so it is there
@@ -42,7 +45,7 @@ class TableWriter:
         keys = self.keys(rows.start, rows.stop)
         columns = {name: keys[name] for name in keys.column_names} | self._columns(prediction)
         table = pa.table(columns).replace_schema_metadata({"daskgmm": json.dumps(self.attributes)})
-        with sendable(), writing(self.folder):
+        with sendable(), writing(self.folder, self.guard):
             retry(lambda: self._write(region, table))
 
     def _write(self, region: Region, table: Any) -> None:

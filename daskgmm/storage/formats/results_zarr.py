@@ -17,6 +17,7 @@ from zarr.storage import MemoryStore
 from ...core.scoring.prediction import Prediction, Wanted
 from ...errors import ConfigurationError
 from ...filesystem.checksums import Checksum, Checksums
+from ...filesystem.guards import Guard, guard_of
 from ...filesystem.location import (
     leads_elsewhere,
     remove,
@@ -204,6 +205,7 @@ class ZarrWriter:
 
     folder: Path
     kinds: ResultKinds
+    guard: Guard | None
 
     @classmethod
     def create(cls, work: Unfinished, kinds: ResultKinds, layout: GridLayout, attributes: dict[str, Any]) -> ZarrWriter:
@@ -216,10 +218,10 @@ class ZarrWriter:
                 else:
                     with written_whole(path) as temporary:
                         create(writable_store(temporary))
-        return cls(work.path, kinds)
+        return cls(work.path, kinds, guard_of(work.path))
 
     def __call__(self, region: Region, prediction: Prediction) -> None:
-        with sendable(), writing(self.folder):
+        with sendable(), writing(self.folder, self.guard):
             retry(lambda: self._write(region, prediction))
 
     def _write(self, region: Region, prediction: Prediction) -> None:

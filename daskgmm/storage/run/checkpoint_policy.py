@@ -13,6 +13,7 @@ from typing import Any
 
 from ...core.em.loop import State
 from ...core.mixture.projection import Projection
+from ...errors import LostLockError
 from ...events import Listener, Notice
 from ...filesystem.retry import reason
 from .checkpoint import CHECKPOINTS, Checkpoint, load_checkpoint, save_checkpoint
@@ -63,6 +64,8 @@ class Checkpoints:
     def _try(self, checkpoint: Checkpoint) -> None:
         try:
             save_checkpoint(self.folder, checkpoint)
+        except LostLockError:
+            raise
         except Exception as error:  # stores raise errors of many classes, and none of them is worth the fit
             _LOGGER.debug("no checkpoint was written", exc_info=True)
             if not self._failed:

@@ -2,7 +2,9 @@
 
 `.lock` holds the owner as JSON. Where its process can be seen (the same kernel, the same namespace) it is stale when
 that process is gone. Elsewhere its heartbeat tells, the time of the file (in an object store, a count in it): one that
-stands still is stale after two minutes.
+stands still is stale after two minutes, or, if the time of the file is older than that, after three beats that were
+waited for in vain: clocks may jump, so that age alone proves nothing.
+A job whose lock was taken over while it stood still is told so before its next write (`HeldLock`).
 An object store without exclusive writes can let two jobs in that begin at the same moment.
 """
 
@@ -26,10 +28,11 @@ from uuid import getnode, uuid4
 
 import psutil
 
-from ...errors import DataError, RunInUseError
+from ...errors import DataError, LostLockError, RunInUseError
 from ...events import Listener, Notice, ignore
+from ...filesystem.guards import guarded
 from ...filesystem.location import make_directory, remove, remove_if_empty, write_first
-from ...filesystem.retry import reason
+from ...filesystem.retry import reason, retry
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -40,6 +43,7 @@ except ImportError:  # not a Unix
 
 LOCK = ".lock"
 _SAME_START = 2.0  # seconds between two readings of when a process was started
+_N_BEATS = 3  # that are waited for before any lock of another machine is given up
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,8 @@ def locked(directory: Path, listen: Listener = ignore, heartbeat: Heartbeat = He
         beating = Thread(target=_beat, args=(directory, mine, heartbeat.every, stopped), daemon=True)
         beating.start()
         try:
-            yield
+            with _held(HeldLock(directory, mine)):
+                yield
         finally:
             stopped.set()
             beating.join()
@@ -137,6 +142,53 @@ def locked(directory: Path, listen: Listener = ignore, heartbeat: Heartbeat = He
     finally:
         if made:
             remove_if_empty(directory)
+
+
+@dataclass(frozen=True)
+class HeldLock:
+    """The lock that a job took: the guard of its directory, in the client and in workers that write for it."""
+
+    directory: Path
+    mine: Owner
+
+    def check(self) -> None:
+        """Raise LostLockError if another job holds the directory now, or may have done so."""
+        self.compare(retry(lambda: owner(self.directory)))
+
+    def compare(self, other: Owner | None) -> None:
+        """Raise LostLockError unless this owner, which the directory has now, is that of the lock."""
+        if other is not None and other.token == self.mine.token:
+            return
+        if other is None and not self.directory.exists():
+            return  # what is written next fails, and says so
+        gone = f"the lock of this job on {self.directory} is gone: another run may have been there"
+        taken = f"{self.directory} was taken over by {other} while this job stood still"
+        raise LostLockError(
+            f"{gone if other is None else taken}; nothing more is written, and --resume goes on once no run is there"
+        )
+
+
+@contextmanager
+def _held(lock: HeldLock) -> Iterator[None]:
+    """Guard the directory; an error of a job that has lost its lock is told as that, which is its most likely cause."""
+    with guarded(lock.directory, lock):
+        try:
+            yield
+        except LostLockError:
+            raise
+        except Exception as error:
+            _check_after(lock, error)
+            raise
+
+
+def _check_after(lock: HeldLock, error: Exception) -> None:
+    """Raise LostLockError from the error if the lock is lost."""
+    try:
+        lock.compare(owner(lock.directory))
+    except LostLockError as lost:
+        raise lost from error
+    except Exception:  # a store that fails, which is what the error is of, most likely
+        _LOGGER.debug("the lock of %s was not read", lock.directory, exc_info=True)
 
 
 def _release(directory: Path, mine: Owner, listen: Listener) -> None:
@@ -213,14 +265,16 @@ def _take_over(lock: Path, stale: Owner, mine: Owner) -> bool:
 
 
 def _lives(directory: Path, other: Owner, listen: Listener, heartbeat: Heartbeat) -> bool:
-    """Return whether the owner of a lock lives; of one on another machine, once its heart beats or has not for long."""
+    """Return whether the owner of a lock lives; of one on another machine, once its heart beats or has not for long.
+
+    The wait is measured by a clock that never jumps; the age of the last beat can only shorten it.
+    """
     if other.is_here:
         return other.process_lives
     lock = directory / LOCK
     first, silent = _pulse(lock), _silence(lock)
-    end = monotonic() + heartbeat.stale - silent
-    if silent < heartbeat.stale:
-        listen(Notice(f"the directory is locked by {other}: checking whether that run is alive"))
+    end = monotonic() + max(heartbeat.stale - silent, _N_BEATS * heartbeat.every)
+    listen(Notice(f"the directory is locked by {other}: checking whether that run is alive"))
     while monotonic() < end:
         sleep(heartbeat.look)
         if _pulse(lock) != first:

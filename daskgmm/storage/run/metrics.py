@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ...events import Event, Iteration
+from ...filesystem.guards import check_guard
 from ...filesystem.location import writing
 
 _LOGGER = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class MetricsWriter:
 
     def write(self) -> None:
         """Write the lines that are not in the file, or all of them where that is not known."""
+        check_guard(self.path)
         goes_on = self._n_written and isinstance(self.path, Path)
         at, self._n_written = self._n_written if goes_on else 0, 0
         with self.path.open("a" if goes_on else "w") as file:

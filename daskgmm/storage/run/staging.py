@@ -18,9 +18,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter
 
-from ...errors import ConfigurationError, DataError
+from ...errors import ConfigurationError, DataError, LostLockError
 from ...events import Listener, Notice
 from ...filesystem.checksums import Checksum, fit_together
+from ...filesystem.guards import check_guard
 from ...filesystem.location import (
     copy_over,
     files_in,
@@ -161,8 +162,11 @@ def _leave(directory: Path, error: BaseException) -> None:
     folder = directory / FOLDER
     try:
         if not is_unfinished(directory):
+            check_guard(directory)
             _drop(folder)
             return
+    except LostLockError:  # the folder is another job's
+        return
     except Exception:  # the store fails, which is what the error is of, most likely: it tells more
         _LOGGER.debug("%s was not inspected", folder, exc_info=True)
         error.add_note(f"what is finished, if anything, is kept in {folder}: --resume continues from it")
@@ -179,6 +183,7 @@ def _complete(folder: Path, replaced: tuple[str, ...]) -> _Complete:
         for file in files_in(folder, name)
         if not is_chunk_of_results(file)  # which `done` has
     }
+    check_guard(folder)  # again: to read all files takes long
     write_manifest(folder, _read_plan(folder / PLAN), _read_plan(folder / _RESULTS), files)
     names.append(MANIFEST)
     files[MANIFEST] = Checksum.of((folder / MANIFEST).read_bytes())
@@ -223,8 +228,10 @@ def _place(directory: Path, complete: _Complete) -> None:
     folder = directory / FOLDER
     for name in complete.placed:
         if (folder / name).exists():  # else it has been renamed before
+            check_guard(folder)
             place_one = replace_path if isinstance(folder, Path) else copy_over
             place_one(folder / name, directory / name)
+    check_guard(folder)
     for name in complete.removed:
         remove(directory / name)
     (folder / _PLACED).write_bytes(b"")

@@ -3,20 +3,24 @@
 import json
 import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from time import monotonic
 
 import pytest
 
-from daskgmm.errors import DataError, RunInUseError
-from daskgmm.filesystem.location import resolve_location, write_first
+from daskgmm.errors import DataError, LostLockError, RunInUseError
+from daskgmm.filesystem.guards import guard_of
+from daskgmm.filesystem.location import resolve_location, write_first, writing
 from daskgmm.storage.run.directory import RunDirectory
 from daskgmm.storage.run.lock import LOCK, Heartbeat, Owner, locked, owner
 
 QUICK = Heartbeat(every=0.02, stale=1.0, look=0.01)
+IMPATIENT = Heartbeat(every=0.02, stale=0.06, look=0.01)  # for locks whose owner is dead for sure
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -112,20 +116,41 @@ def test_a_job_on_another_machine_lives_while_its_heart_beats(directory):
 def test_a_job_on_another_machine_whose_heart_stands_still_is_given_up(directory):
     leave_behind(directory, host="elsewhere")
     heard = []
-    with locked(directory, heard.append, QUICK):
+    with locked(directory, heard.append, IMPATIENT):
         pass
     assert [one.message.partition("locked")[0] for one in heard[:1]] == ["the directory is "]
     assert "on elsewhere" in heard[-1].message
     assert "taken over" in heard[-1].message
 
 
-def test_a_heart_that_has_stood_still_for_long_is_not_waited_for(tmp_path):
+def test_a_heart_that_has_stood_still_for_long_is_waited_for_for_three_beats(tmp_path):
     leave_behind(tmp_path, namespace="pid:[of another container]")
     os.utime(tmp_path / LOCK, (1e9, 1e9))
-    heard = []
-    with locked(tmp_path, heard.append):
-        pass
-    assert len(heard) == 1
+    heard, begin = [], monotonic()
+    with locked(tmp_path, heard.append, Heartbeat(every=0.05, stale=60.0, look=0.01)):
+        assert 0.15 <= monotonic() - begin < 30
+    assert "taken over" in heard[-1].message
+
+
+@pytest.mark.parametrize("clock", [1e9, 1e10], ids=["ahead", "behind"])
+def test_a_clock_that_jumps_makes_no_live_lock_stale(tmp_path, clock):
+    """The beats of another machine are those of a clock far from this one's: only that they change counts."""
+    leave_behind(tmp_path, host="elsewhere")
+    stopped, beats = threading.Event(), iter(range(10_000))
+    os.utime(tmp_path / LOCK, (clock, clock))
+
+    def beat():
+        while not stopped.wait(0.05):
+            os.utime(tmp_path / LOCK, (clock, clock + next(beats)))
+
+    beating = threading.Thread(target=beat)
+    beating.start()
+    try:
+        with pytest.raises(RunInUseError, match="on elsewhere"), locked(tmp_path, heartbeat=Heartbeat(1.0, 60.0, 0.01)):
+            pass
+    finally:
+        stopped.set()
+        beating.join()
 
 
 def test_a_lock_shows_that_its_owner_lives(directory):
@@ -142,7 +167,7 @@ def test_a_damaged_lock_is_one_whose_owner_is_unknown(directory):
     leave_behind(directory)
     (directory / LOCK).write_text("{")
     heard = []
-    with locked(directory, heard.append, QUICK):
+    with locked(directory, heard.append, IMPATIENT):
         pass
     assert "somebody on an unknown machine" in heard[-1].message
 
@@ -223,7 +248,7 @@ def test_jobs_that_begin_at_once_in_a_new_directory_hold_it_or_are_refused(tmp_p
 
 def test_a_lock_with_an_impossible_process_is_taken_over(directory):
     leave_behind(directory, pid=-5)
-    with locked(directory, heartbeat=QUICK):
+    with locked(directory, heartbeat=IMPATIENT):
         assert owner(directory).pid == os.getpid()
 
 
@@ -275,7 +300,7 @@ def test_what_is_no_file_in_the_place_of_the_lock_is_refused(tmp_path, make):
 def test_any_text_as_a_lock_is_a_damaged_one(directory, text):
     directory.mkdir(parents=True, exist_ok=True)
     (directory / LOCK).write_text(text)
-    with locked(directory, heartbeat=QUICK):
+    with locked(directory, heartbeat=IMPATIENT):
         assert owner(directory).pid == os.getpid()
 
 
@@ -293,3 +318,50 @@ def test_a_lock_that_cannot_be_removed_hides_no_error_of_the_job(tmp_path, monke
     with pytest.raises(ZeroDivisionError):
         fail()
     assert "could not be removed (Forbidden): the next run takes it over" in heard[-1].message
+
+
+def write_below(directory):
+    with writing(directory / "folder"):
+        raise AssertionError("nothing may be written")
+
+
+def test_a_job_whose_lock_was_taken_over_writes_nothing_and_leaves_the_other_lock(directory):
+    with locked(directory, heartbeat=QUICK):
+        with writing(directory / "folder"):  # while it holds the lock
+            pass
+        other = leave_behind(directory, host="elsewhere", token="of another job")
+        with pytest.raises(LostLockError) as refusal:
+            write_below(directory)
+    assert f"was taken over by {other} while this job stood still; nothing more" in str(refusal.value)
+    assert "--resume" in str(refusal.value)
+    assert owner(directory) == other
+    with writing(directory / "folder"):  # of no job of this process any more
+        pass
+
+
+def test_a_job_whose_lock_is_gone_writes_nothing(directory):
+    (directory / "run").mkdir(parents=True)
+    with locked(directory):
+        (directory / LOCK).unlink()
+        with pytest.raises(LostLockError, match="is gone: another run may have been there"):
+            write_below(directory)
+
+
+def test_a_worker_that_writes_for_a_job_asks_its_lock_too(tmp_path):
+    with locked(tmp_path):
+        guard = pickle.loads(pickle.dumps(guard_of(tmp_path / ".unfinished")))
+    assert guard_of(tmp_path) is None
+    leave_behind(tmp_path)
+    with pytest.raises(LostLockError), writing(tmp_path, guard):
+        pass
+
+
+def test_an_error_of_a_job_that_has_lost_its_lock_says_that_it_has(tmp_path):
+    def fail():
+        with locked(tmp_path):
+            leave_behind(tmp_path, host="elsewhere")
+            raise DataError("a file is gone")
+
+    with pytest.raises(LostLockError, match=r"taken over by .* on elsewhere") as lost:
+        fail()
+    assert str(lost.value.__cause__) == "a file is gone"
