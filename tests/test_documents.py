@@ -59,7 +59,7 @@ BY_HAND = {  # by page, the first command of each block that takes long or needs
         "python -m tests.benchmarks missing",
         "python -m tests.benchmarks wide",
         "OPENBLAS_NUM_THREADS=1 python -m tests.benchmarks wide_passes",
-        "python -m tests.benchmarks embeddings",
+        "python -m tests.benchmarks.embeddings --rows 100000",
     ],
     "docs/clusters.md": [
         "daskgmm submit slurm.yaml --dry-run",

@@ -79,6 +79,9 @@ def test_what_cannot_be_projected_is_refused():
         find_projection(chunked(rows), Reduce(features=8), seed=0)
     with pytest.raises(DataError, match="5 principal components, but the rows vary in 3 directions only"):
         find_projection(chunked(rows), Reduce(features=5), seed=0)
+    for reduce in (Reduce(features=5), Reduce(variance=0.9)):
+        with pytest.raises(DataError, match="all rows are the same"):
+            find_projection(chunked(np.ones((300, 8))), reduce, seed=0)
     projection = find_projection(chunked(rows), Reduce(features=2), seed=0)
     for project in (project_rows, lambda data, projection: project_lazily(data.array, projection)):
         with pytest.raises(DataError, match="the data have 7 features, but the model was fitted on 8"):

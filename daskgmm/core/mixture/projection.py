@@ -151,6 +151,8 @@ def _of_axes(
 ) -> Projection:
     """Return the projection on the first of the axes (d, m), which have these variances."""
     n_directions = int(np.count_nonzero(variances > _MIN_VARIANCE * variances[0]))
+    if not n_directions:
+        raise DataError("all rows are the same, so they have no principal components: leave reduce out, or take others")
     n_features = breadth.enough(variances, float(diagonal.sum())) or n_directions
     if n_features > n_directions and breadth.n_features is not None:
         raise DataError(
