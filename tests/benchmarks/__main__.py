@@ -22,6 +22,7 @@ from . import (
     structures,
     unseen,
     wide,
+    wide_memory,
     wide_passes,
 )
 
@@ -44,6 +45,7 @@ BENCHMARKS = {
     "curves": curves,
     "startup": startup,
     "wide": wide,
+    "wide_memory": wide_memory,
     "wide_passes": wide_passes,
     "embeddings": embeddings,
 }

@@ -36,18 +36,25 @@ def run(tiny: bool = False) -> str:
 
 
 def _line(path: Path, d: int, k: int) -> str:
-    return f"| {d}, {k} | {' | '.join(_planned(path, k, options) for options in STRUCTURES.values())} |"
+    return f"| {d}, {k} | {' | '.join(planned(job(path, k, options)) for options in STRUCTURES.values())} |"
 
 
-def _planned(path: Path, k: int, options: dict[str, object]) -> str:
+def job(path: Path, k: int, options: dict[str, object], fit: dict[str, int] | None = None) -> str:
+    """Return the configuration of a fit that streams the rows by one thread."""
     sections = {
         "data": {"path": str(path)},
         "model": {"n_components": k, **options},
+        "fit": fit or {},
         "cluster": {"kind": "threads", "n_workers": 1},
         "compute": {"persist": False},
-        "output": {"directory": f"{path}-run"},
+        "output": {"directory": f"{path}-{'-'.join(map(str, options.values()))}-{k}"},
     }
-    config = parse_config(json.dumps(sections))
+    return json.dumps(sections)
+
+
+def planned(text: str) -> str:
+    """Return the GiB that are planned for a configuration, or that it is refused."""
+    config = parse_config(text)
     plan = plan_fit(config, open_source(config.data))
     try:
         check_width(config.model, plan.fitted.n_features)
