@@ -75,6 +75,7 @@ def test_a_sweep_finds_the_number_of_factors(rows):
     ("options", "message"),
     [
         ({"covariance_type": "low_rank"}, "low_rank needs n_factors"),
+        ({"covariance_type": "low_rank", "n_factors": True}, "n_factors is True, but must be a number"),
         ({"covariance_type": "low_rank", "n_factors": 12}, "12 factors for 12 features"),
         ({"n_factors": 2}, "are for covariance_type low_rank, not full"),
         ({"covariance_type": "low_rank", "n_factors": 2, "loadings_init": np.ones((1, 12, 2))}, "both together"),

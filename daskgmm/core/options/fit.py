@@ -83,6 +83,8 @@ class ModelOptions:
         """Raise ConfigurationError for options of factors that cannot act."""
         if self.covariance_type == "low_rank" and self.n_factors is None:
             raise ConfigurationError("model.covariance_type low_rank needs model.n_factors, such as 4")
+        if isinstance(self.n_factors, bool):
+            raise ConfigurationError(f"model.n_factors is {self.n_factors}, but must be a number, such as 4")
         if self.covariance_type != "low_rank" and (self.n_factors is not None or self.factor_noise != "own"):
             raise ConfigurationError(
                 f"model.n_factors and factor_noise are for covariance_type low_rank, not {self.covariance_type}: "
