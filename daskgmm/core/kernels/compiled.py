@@ -32,9 +32,16 @@ LINEAR, SPHERICAL, DIAGONAL, FULL = range(4)  # FeatureMap, as the constants tha
 # their meaning. Division as NumPy does it: a check for zero is a branch, and a loop with a branch does not vectorise.
 # forceinline: a function that is called, not inlined, is optimised by itself and again with its caller; a process that
 # compiles takes the former, one that loads from the cache the latter, and their sums differ in the last digits.
-_compiled: Callable[..., Any] = njit(
-    nogil=True, cache=True, error_model="numpy", forceinline=True, fastmath={"contract", "reassoc", "nsz"}
-)
+# no_cfunc_wrapper: an inlined function is compiled once more for each of its wrappers, and C calls none of ours.
+_OPTIONS = {
+    "nogil": True,
+    "cache": True,
+    "error_model": "numpy",
+    "no_cfunc_wrapper": True,
+    "fastmath": {"contract", "reassoc", "nsz"},
+}
+_compiled: Callable[..., Any] = njit(**_OPTIONS, forceinline=True)
+_entry: Callable[..., Any] = njit(**_OPTIONS)  # of functions that Python alone calls
 
 _CACHE_BYTES = 2**20  # of a core's own cache, as processors have them
 _TILE_BYTES = 12 * 2**20  # phi of one tile at most, for very wide data
@@ -256,7 +263,7 @@ def add_moments(phi: Any, joint: Any, step: int, resp: Any, part: Any, sums: Any
         add_to(own, part[: len(own)])
 
 
-@_compiled
+@_entry
 def expect_shared(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: Any) -> Any:
     """Return T (k, F), sum_n weight_n log p(x_n) and sum_n weight_n of rows (n, d), by the shared centre.
 
@@ -346,7 +353,7 @@ def centred_part(setting: Any, difference: Any, resp: Any, white: Any, outer: An
                 f += 1
 
 
-@_compiled
+@_entry
 def expect_centred(rows: Any, row_weights: Any, setting: Any, mixture: Any, n_columns: int) -> Any:
     """Return what `expect_shared` returns, with T_k = sum_n r_nk phi(z_n - m_k): moments about each own mean."""
     d, k = rows.shape[1], len(mixture.constants)
@@ -389,7 +396,7 @@ def emit(start: int, n: int, joint: Any, log_prob: Any, total: Any, outputs: Any
             outputs.log_prob[start + b] = log_prob[b]
 
 
-@_compiled
+@_entry
 def predict_shared(rows: Any, setting: Any, theta: Any, outputs: Any) -> None:
     """Fill the outputs for rows (n, d), by the shared centre."""
     d, (k, n_columns) = rows.shape[1], theta.shape
@@ -407,7 +414,7 @@ def predict_shared(rows: Any, setting: Any, theta: Any, outputs: Any) -> None:
         emit(start, n, joint, log_prob, total, outputs)
 
 
-@_compiled
+@_entry
 def predict_centred(rows: Any, setting: Any, mixture: Any, outputs: Any) -> None:
     """Fill the outputs for rows (n, d), from the distances to each component's own centre."""
     d, k = rows.shape[1], len(mixture.constants)

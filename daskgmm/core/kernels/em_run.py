@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import _compiled, softmax, weigh
+from .compiled import _compiled, _entry, softmax, weigh
 
 GOES_ON, CONVERGED, SINGULAR, BELOW_FLOOR = range(4)  # how a call ends
 _SMALLEST_PIVOT = 1e-13  # share of a variance that the features before it leave: below it is rounding
@@ -203,19 +203,35 @@ def expect_run(tiles: Any, mixture: Any, whitening: Any, constants: Any, counts:
 @_compiled
 def maximize_run(bound: Any, counts: Any, first: Any, second: Any, mixture: Any) -> None:
     """Put the next parameters into the mixture; a component without rows keeps its own, and has the weight 0."""
-    least = _EMPTY * counts.sum()
-    for c in range(len(counts)):
-        mixture.weights[c] = counts[c] if counts[c] > least else 0.0
-        if counts[c] > least:
-            first[c] /= counts[c]
-            mixture.means[c] += first[c]
+    k, d = mixture.means.shape
+    total, kept = 0.0, 0.0
+    for c in range(k):
+        total += counts[c]
+    for c in range(k):
+        mixture.weights[c] = counts[c] if counts[c] > _EMPTY * total else 0.0
+        kept += mixture.weights[c]
+        if mixture.weights[c] > 0.0:
+            for i in range(d):
+                first[c, i] /= counts[c]
+                mixture.means[c, i] += first[c, i]
             covariance_run(bound, counts[c], first[c], second[c], mixture.covariances[c])
-    mixture.weights[:] /= mixture.weights.sum()
+    for c in range(k):
+        mixture.weights[c] /= kept
     if bound.pooled:
-        pooled = np.zeros(second.shape[1:])
-        for c in range(len(counts)):
-            pooled += mixture.weights[c] * mixture.covariances[c]
-        mixture.covariances[:] = pooled
+        pool(mixture)
+
+
+@_compiled
+def pool(mixture: Any) -> None:
+    """Give all components the mean of their covariances, weighted by their weights."""
+    k, r, d = mixture.covariances.shape
+    for i in range(r):
+        for j in range(d):
+            pooled = 0.0
+            for c in range(k):
+                pooled += mixture.weights[c] * mixture.covariances[c, i, j]
+            for c in range(k):
+                mixture.covariances[c, i, j] = pooled
 
 
 @_compiled
@@ -229,21 +245,44 @@ def covariance_run(bound: Any, count: Any, shift: Any, second: Any, covariance: 
             for j in range(i + 1):
                 covariance[i, j] = covariance[j, i] = second[i, j] / count - shift[i] * shift[j]
     if bound.isotropic:
-        covariance[0, :] = covariance[0].sum() / d
+        total = 0.0
+        for i in range(d):
+            total += covariance[0, i]
+        for i in range(d):
+            covariance[0, i] = total / d
 
 
 @_compiled
-def hold_to_floor(bound: Any, mixture: Any, scratch: Any) -> Any:
-    """Raise variances to the floor; return whether dense covariances are above it in all directions."""
+def hold_to_floor(bound: Any, mixture: Any, above: Any, inverse: Any) -> Any:
+    """Raise variances to the floor; return whether dense covariances are above it in all directions.
+
+    above and inverse (r, d) are scratch.
+    """
     k, r, d = mixture.covariances.shape
     for c in range(k):
         if r == d and d > 1:
-            if np.isnan(factor(mixture.covariances[c] - bound.floor, scratch)):
+            for i in range(d):
+                for j in range(d):
+                    above[i, j] = mixture.covariances[c, i, j] - bound.floor[i, j]
+            if np.isnan(factor(above, inverse)):
                 return False
         else:
             for i in range(d):
                 mixture.covariances[c, 0, i] = max(mixture.covariances[c, 0, i], bound.floor[0, i])
     return True
+
+
+@_compiled
+def copy_components(source: Any, target: Any) -> None:
+    """Copy parameters; assignments of slices would take five times as long to compile."""
+    k, r, d = source.covariances.shape
+    for c in range(k):
+        target.weights[c] = source.weights[c]
+        for i in range(d):
+            target.means[c, i] = source.means[c, i]
+        for i in range(r):
+            for j in range(d):
+                target.covariances[c, i, j] = source.covariances[c, i, j]
 
 
 @_compiled
@@ -263,7 +302,7 @@ def remaining(levels: Any, n: Any) -> Any:
     return last * ratio / (1 - ratio) if ratio < 1 else np.inf
 
 
-@_compiled
+@_entry
 def run(tiles: Any, bound: Any, mixture: Any, best: Any, levels: Any, n: Any, until: Any, tol: Any) -> Any:
     """Evaluate mixtures from `mixture` on until there are `until` levels; return how many there are, and how it ended.
 
@@ -283,10 +322,10 @@ def run(tiles: Any, bound: Any, mixture: Any, best: Any, levels: Any, n: Any, un
             return n, CONVERGED
         levels[n] = level
         n += 1
-        best.weights[:], best.means[:], best.covariances[:] = mixture.weights, mixture.means, mixture.covariances
+        copy_components(mixture, best)
         if remaining(levels, n) < tol:
             return n, CONVERGED
         maximize_run(bound, counts, first, second, mixture)
-        if not hold_to_floor(bound, mixture, whitening[0]):
+        if not hold_to_floor(bound, mixture, second[0], whitening[0]):
             return n, BELOW_FLOOR
     return n, GOES_ON

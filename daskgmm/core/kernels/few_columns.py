@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import _compiled, aligned, build_features, load_tile, load_weights, softmax, weigh
+from .compiled import _compiled, _entry, aligned, build_features, load_tile, load_weights, softmax, weigh
 
 MOST_COLUMNS = 91  # of full covariances of 12 features: beyond, BLAS of the widest vectors is the quicker one
 STEP = 5  # columns
@@ -100,7 +100,7 @@ def copy_columns(source: Any, target: Any) -> None:
             target[c, f] = source[c, f]
 
 
-@_compiled
+@_entry
 def expect_few(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: Any) -> Any:
     """Return what `expect_shared` returns: T (k, F), the log-likelihoods (m,) and the sum of the weights."""
     d, (k, n_columns) = rows.shape[1], theta.shape

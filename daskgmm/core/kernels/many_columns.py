@@ -19,6 +19,7 @@ from .compiled import (
     Outputs,
     Setting,
     _compiled,
+    _entry,
     add_to,
     emit,
     load_tile,
@@ -113,7 +114,7 @@ def many_moments(scratch: Any, linear_part: Any, part: Any, sums: Any) -> None:
         add_to(own, part[: len(own)])
 
 
-@_compiled
+@_entry
 def expect_many(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: Any) -> Any:
     """Return what `expect_shared` returns: T (k, F), the log-likelihoods (m,) and the sum of the weights."""
     d, (k, n_columns) = rows.shape[1], theta.shape
@@ -135,7 +136,7 @@ def expect_many(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: An
     return np.ascontiguousarray(sums.T), log_likelihood, weight_sum
 
 
-@_compiled
+@_entry
 def predict_many(rows: Any, setting: Any, theta: Any, outputs: Outputs) -> None:
     """Fill the outputs for rows (n, d), as `predict_shared` does."""
     scratch = many_scratch(rows, theta)

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import _compiled
+from .compiled import _compiled, _entry
 from .vector_math import log_normal
 
 _LANES = 128  # components of rows whose matrices are inverted together
@@ -67,7 +67,7 @@ class Gaps(NamedTuple):
     inverses: NDArray[np.float64]  # (pairs, k), the lower triangles of P_mm^-1
 
 
-@_compiled
+@_entry
 def rows_with_gaps(rows: Any, row_weights: Any) -> Any:
     """Return which rows (n, d) are complete, which are not, and what these miss: bits (m, d / 64 rounded up).
 

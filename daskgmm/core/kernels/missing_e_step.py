@@ -10,6 +10,7 @@ from .compiled import (
     DIAGONAL,
     FULL,
     _compiled,
+    _entry,
     add_moments,
     add_to,
     build_features,
@@ -124,7 +125,7 @@ def expected_correction(joint: Any, correction: Any, n: int) -> Any:
     return total
 
 
-@_compiled
+@_entry
 def expect_shared_missing(rows: Any, row_weights: Any, setting: Any, theta: Any, terms: Any) -> Any:
     """Return the sums (k, F) of z0 and of what is missing, the log-likelihood, its correction and the weight.
 
@@ -184,7 +185,7 @@ def filled_joint(z: Any, x: Any, n: int, mixture: Any, gaps: Any, difference: An
         joint_of(mixture, c, difference, white, joint[c])
 
 
-@_compiled
+@_entry
 def expect_centred_missing(rows: Any, row_weights: Any, setting: Any, mixture: Any, n_columns: int, terms: Any) -> Any:
     """Return what `expect_shared_missing` returns, with moments about each own mean; the correction is all of it."""
     d, k, tile = rows.shape[1], len(mixture.constants), setting.tile

@@ -8,6 +8,7 @@ import numpy as np
 
 from .compiled import (
     _compiled,
+    _entry,
     build_features,
     columns_at_once,
     emit,
@@ -39,7 +40,7 @@ def emit_filled(start: int, n: int, joint: Any, total: Any, terms: Any, gaps: An
                 filled.variances[start + b, i] = variance
 
 
-@_compiled
+@_entry
 def predict_shared_missing(rows: Any, setting: Any, theta: Any, terms: Any, outputs: Any, filled: Any) -> None:
     """Fill the outputs for rows (n, d) by the shared centre; rows that miss as many values should follow each other."""
     d, (k, n_columns), tile = rows.shape[1], theta.shape, setting.tile
@@ -64,7 +65,7 @@ def predict_shared_missing(rows: Any, setting: Any, theta: Any, terms: Any, outp
             emit_filled(start, n, joint, total, terms, gaps, filled)
 
 
-@_compiled
+@_entry
 def predict_centred_missing(rows: Any, setting: Any, mixture: Any, terms: Any, outputs: Any, filled: Any) -> None:
     """Fill the outputs for rows (n, d), ordered as in `predict_shared_missing`, from the distances to own centres."""
     d, k, tile = rows.shape[1], len(mixture.constants), setting.tile

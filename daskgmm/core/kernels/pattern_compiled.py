@@ -20,6 +20,7 @@ from .compiled import _STRIP as STRIP
 from .compiled import _Z_LIMIT as Z_LIMIT
 from .compiled import (
     _compiled,
+    _entry,
     add_moments,
     add_to,
     aligned,
@@ -296,7 +297,7 @@ def expect_pattern_few(
     return log_likelihood, weight_sum
 
 
-@_compiled
+@_entry
 def expect_patterns(rows: Any, row_weights: Any, order: Any, edges: Any, setting: Any, theta: Any, terms: Any) -> Any:
     """Return T (k, F), the log-likelihood, the expected joint log-density and the weight of rows (n, d) with gaps.
 
@@ -341,7 +342,7 @@ def expect_patterns(rows: Any, row_weights: Any, order: Any, edges: Any, setting
     return np.ascontiguousarray(sums.T), log_likelihood, expected, weight_sum
 
 
-@_compiled
+@_entry
 def expect_diagonal(rows: Any, row_weights: Any, order: Any, setting: Any, theta: Any) -> Any:
     """Return the sums (k, F + d), the log-likelihood and the weight of the rows `order`, covariances being diagonal.
 

@@ -10,7 +10,9 @@ from numba import njit
 
 # contract: fused multiply-add, and nothing else that changes the order of operations. Division as NumPy does it: a
 # check for zero is a branch, and a loop with a branch does not vectorise.
-_exact: Callable[..., Any] = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+_exact: Callable[..., Any] = njit(
+    nogil=True, cache=True, error_model="numpy", no_cfunc_wrapper=True, fastmath={"contract"}
+)
 
 
 _LOG2_E = 1.4426950408889634
