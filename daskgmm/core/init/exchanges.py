@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import nsmallest
 from itertools import product
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,27 @@ from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
 from ..scoring.prediction import Wanted, predict
 from .splitting import Split, first_of, halve
+from .starts import SeedOptions
 
+Halve = Callable[[Mixture], list[Split]]  # the components of a mixture in two, the most promising first
+
+AGAIN = 4  # of so many exchanges that are tried one splits a pair again
 _ROWS = 20_000  # of the sample, on which is seen what components share
 _SHARED = 1e-3  # of the rows: components that share less do not overlap
 _MERGERS = 2  # pairs to merge, the cheapest, for each exchange that is proposed
+
+
+class Change(Protocol):
+    """Components, and others in their place."""
+
+    @property
+    def components(self) -> tuple[int, ...]: ...
+
+    @property
+    def theirs(self) -> Mixture: ...
+
+
+OfComponents = TypeVar("OfComponents", bound=Change)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +63,14 @@ def exchanges(
         found = [(split.gain - merger.loss, _regrouping(mixture, split, merger)) for split, merger in regroupings]
     found = [*found, *again]
     return [one for _, one in sorted(found, key=lambda item: -item[0])]
+
+
+def propose(
+    sample: Expectation, options: SeedOptions, mixture: Mixture, most: int, halve: Halve, n_again: int
+) -> list[Exchange]:
+    """Return the exchanges that are tried, among them up to `n_again` of pairs that overlap and are split again."""
+    again = split_again(sample, mixture, options.em.floor, n_again) if n_again else []
+    return exchanges(mixture, halve(mixture), most, again)
 
 
 def _rank_pairs(pairs: list[tuple[Split, _Merge]]) -> list[tuple[Split, _Merge]]:
@@ -115,9 +141,9 @@ def _regrouping(mixture: Mixture, split: Split, merger: _Merge) -> Exchange:
     return Exchange(components, ours, halves.merge(0, half))
 
 
-def disjoint(ranked: Iterable[Exchange]) -> list[Exchange]:
+def disjoint(ranked: Iterable[OfComponents]) -> list[OfComponents]:
     """Return those that share no components with others before them."""
-    chosen: list[Exchange] = []
+    chosen: list[OfComponents] = []
     taken: set[int] = set()
     for one in ranked:
         if taken.isdisjoint(one.components):
@@ -126,7 +152,7 @@ def disjoint(ranked: Iterable[Exchange]) -> list[Exchange]:
     return chosen
 
 
-def after(mixture: Mixture, made: Sequence[Exchange]) -> Mixture:
+def after(mixture: Mixture, made: Sequence[Change]) -> Mixture:
     """Return the mixture after exchanges of different components."""
     return mixture.replace((one.components, one.theirs) for one in made)
 

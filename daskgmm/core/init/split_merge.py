@@ -2,8 +2,9 @@
 
 A component whose split gains much is split and two others, whose merger loses little, are merged (Ueda, Nakano,
 Ghahramani and Hinton 2000, SMEM algorithm). Several of these exchanges are tried by a few steps of EM of the whole
-mixture on part of the rows, or by EM on their own components (see partial_em.py). From the best of them EM goes on, and
-they stand if they have raised the log-likelihood by more than chance does.
+mixture on part of the rows; where that takes too long few are, chosen by what they change in the log-likelihood (see
+many_components.py). From the best of them EM goes on, and they stand if they have raised the log-likelihood by more
+than chance does.
 
 Part of the rows does not tell all mixtures apart: those that are left for others within two standard errors of their
 difference are kept, and more rows decide.
@@ -21,9 +22,10 @@ from ...errors import SingularCovarianceError
 from ..em.e_step import Expectation
 from ..em.loop import Trial
 from ..mixture.mixture import Mixture
-from .exchanges import after
+from .drawn_splits import DrawnSplit
+from .exchanges import AGAIN, Halve, after, propose
+from .many_components import try_exchanges
 from .paired_difference import Comparison
-from .partial_em import AGAIN, Halve, propose, run_exchanges
 from .splitting import Split, halvings, short_runs
 from .starts import Restart, SeedOptions, distinct, expected_optimism, in_memory, rank, run_em_to_sampling_error
 
@@ -33,7 +35,7 @@ _MIN_GAIN = 20  # times the tolerance of EM on the sample: moves that gain less 
 _WORK = 60_000_000  # numbers of joint log-densities times columns for each step of all exchanges together
 _GO_ON = 4  # exchanges, the best after a few steps of EM of the whole mixture, from which a second one is tried
 _SETTLED = 2  # of them, that go on to the limit of EM
-_MOST, _FEWEST = 24, 6  # exchanges that are tried so, and below the fewest by EM on their own components alone
+_MOST, _FEWEST = 24, 6  # exchanges that are tried so, or else as in many_components.py
 _SHORT_STAGES = 4, 6, 10  # steps of EM of the whole mixture, after which the worse half is given up
 _CHECK_STAGES = 4, 6  # on all rows, of those that fewer do not tell from the mixture before
 _TRY_ROWS, _TRY_ROWS_PER_PARAMETER = 10_000, 40  # at least, on which that is done
@@ -92,6 +94,7 @@ class _Search:
         self._unsettled = list[Trial]()  # after a few steps
         self._sample, self._options = sample, options
         self._halve = _Halved(sample, options)
+        self._split = list[DrawnSplit]()  # components of mixtures of many
         self._explored = list[_Explored]()
         self._least = max(expected_optimism(sample, options, 1), _MIN_GAIN * options.em.tol)
 
@@ -136,8 +139,10 @@ class _Search:
         tries = _Tries(self._sample, self._options, self._halve, trial)
         if tries.n_tried < _FEWEST:
             self._explored.append(_Explored(trial, tries, []))
-            mixtures = run_exchanges(self._sample, self._options, trial.mixture, self._least, self._halve)
-            return self._first_better(mixtures, trial)
+            found = try_exchanges(self._sample, self._options, trial.mixture, self._split)
+            level = trial.history[-1] + self._least / 2
+            may = [one for one in found if one.history[-1] + one.remaining_gain >= level]
+            return self._first_better([one.mixture for one in rank(may)] if may else [], trial)
         tried = tries.best(trial.mixture, tries.n_tried // AGAIN)
         self._explored.append(_Explored(trial, tries, tried))
         return self._first_better(self._promising(tries, tried), trial)

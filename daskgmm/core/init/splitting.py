@@ -67,7 +67,7 @@ def start_candidate(
     `smaller` holds the finalists of a candidate of the same structure with fewer components, or is None.
     """
     try:
-        starts = _of_parts(sample, options, parts)
+        starts = mixtures_of_parts(sample, options, parts)
         if isinstance(smaller, tuple):
             starts += grow(sample, options, smaller[0].mixture)
         best = rank(short_runs(sample, options, starts))[: max(options.n_finalists, _MOST_LONG)]
@@ -198,9 +198,9 @@ def halve(part: Expectation, component: Mixture, floor: Floor | None) -> Split |
     z = standardise(part)[0]
     axis = np.linalg.eigh(part.survey.pooled)[1][:, -1]
     sides = [z @ axis > 0, densest_place(whiten(z, part.survey.pooled))]
-    starts = _of_parts(part, two, [side.astype(np.intp) for side in sides if side is not None])
+    starts = mixtures_of_parts(part, two, [side.astype(np.intp) for side in sides if side is not None])
     try:
-        whole = short_runs(part, one, _of_parts(part, one, [np.zeros(len(z), np.intp)]))[0]
+        whole = short_runs(part, one, mixtures_of_parts(part, one, [np.zeros(len(z), np.intp)]))[0]
         best, d = rank(short_runs(part, two, starts))[0], component.n_features
     except SingularCovarianceError:
         return None
@@ -209,7 +209,7 @@ def halve(part: Expectation, component: Mixture, floor: Floor | None) -> Split |
     return Split(0, component, best.mixture, own_gain, 1.0, best.history[-1])
 
 
-def _of_parts(sample: Expectation, options: SeedOptions, parts: Sequence[Labels]) -> list[Mixture]:
+def mixtures_of_parts(sample: Expectation, options: SeedOptions, parts: Sequence[Labels]) -> list[Mixture]:
     """Return the mixture of each partition of the sample."""
     with single_threaded():
         z, weights = standardise(sample)

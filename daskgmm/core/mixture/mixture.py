@@ -201,6 +201,26 @@ class Mixture:
         return drawn
 
 
+def merge_pairs(mixture: Mixture, pairs: Sequence[tuple[int, int]]) -> Mixture:
+    """Return pairs of components, in rising order, each merged into one with the moments of both.
+
+    Their weights are in proportion to those of the pairs; a covariance that all components share stays.
+    """
+    first, second = np.array(pairs).T
+    between, weights = mixture.means[second] - mixture.means[first], mixture.weights[first] + mixture.weights[second]
+    weights = np.maximum(weights, np.finfo(float).tiny)
+    share = mixture.weights[second] / weights
+    means, weights = mixture.means[first] + share[:, None] * between, weights / weights.sum()
+    if mixture.structure.shared:
+        return Mixture(mixture.covariance_type, weights, means, mixture._same(len(pairs)))
+    matrices, layout = mixture.matrices(), mixture.structure.layout
+    together = [
+        layout.of_matrices(matrices.merge(int(one), second[first == one], share[first == one], between[first == one]))
+        for one in np.unique(first)
+    ]
+    return Mixture(mixture.covariance_type, weights, means, np.concatenate(together))
+
+
 def project(mixture: Mixture, floor: Floor | None = None) -> Mixture:
     """Return the mixture with covariances of its family above the floor: the estimate from those that it has.
 

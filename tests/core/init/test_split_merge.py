@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from daskgmm.core.em.loop import EMOptions, State, StopReason, Trial, iterate
-from daskgmm.core.init import partial_em
 from daskgmm.core.init.exchanges import after, exchanges, split_again
-from daskgmm.core.init.partial_em import run_exchanges
 from daskgmm.core.init.split_merge import split_merge
 from daskgmm.core.init.splitting import halvings
 from daskgmm.core.init.starts import SeedOptions, in_memory
@@ -18,7 +16,6 @@ from tests import oracles
 
 FLOOR = Floor(np.full(2, 1e-6), 1e-6 * np.eye(2))
 EM = EMOptions(1e-6, 1000, FLOOR, accelerate=True)
-LEAST = 1e-3
 
 
 def halve(sample):
@@ -91,92 +88,6 @@ def test_exchanges_keep_the_number_of_components_and_the_weight():
         assert whole.weights[n_kept:].sum() == pytest.approx(mixture.weights[list(one.components)].sum())
 
 
-def spied(monkeypatch):
-    """Return the list to which each exchange that is tried is added, with its gain."""
-    tried, original = [], partial_em._try
-
-    def spy(*given):
-        tried.append(original(*given))
-        return tried[-1]
-
-    monkeypatch.setattr(partial_em, "_try", spy)
-    return tried
-
-
-def gain_of(sample, mixture, better):
-    before, then = (sample((one,))[0].mean_log_likelihood for one in (mixture, better))
-    return then - before
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
-def test_the_gain_of_an_exchange_is_that_of_the_whole_mixture_before_more_em(covariance_type, weighted, monkeypatch):
-    """A fourth component stays as it is."""
-    sample, mixture = wrong(covariance_type)
-    extra = np.random.default_rng(3).normal((23.0, 6.0), 1.5, (2_000, 2))
-    weights = np.random.default_rng(4).uniform(1e-7, 1e-6, 8_000) if weighted else None
-    sample = in_memory(np.concatenate([sample.rows, extra]), weights)
-    means = np.concatenate([mixture.means, [[23.0, 6.0]]])
-    covariances = mixture.covariances
-    if covariance_type != "tied":
-        covariances = np.concatenate([covariances, covariances[:1] * 2.25])
-    mixture = Mixture(covariance_type, np.append(0.75 * mixture.weights, 0.25), means, covariances)
-    tried = spied(monkeypatch)
-    found = run_exchanges(sample, SeedOptions(4, covariance_type, em=EM), mixture, LEAST, halve(sample))
-    gain, best = max((one for one in tried if one is not None), key=lambda one: one[0])
-    assert gain > 0.1
-    assert gain_of(sample, mixture, after(mixture, [best])) == pytest.approx(gain, rel=1e-6)
-    np.testing.assert_array_equal(found[-1].means, after(mixture, [best]).means)
-
-
-@pytest.mark.parametrize("n_far", [20, 100])
-def test_rows_that_an_exchange_would_leave_alone_are_counted_in_its_gain(n_far, monkeypatch):
-    """Two clusters in one component, and a few rows far away that have one of their own: no exchange gains."""
-    rng = np.random.default_rng(1)
-    clusters = [rng.normal(at, 1, (2_000, 2)) for at in ([0.0, 0.0], [20.0, 0.0], [26.0, 0.0])]
-    sample = in_memory(rng.permutation(np.concatenate([*clusters, rng.normal((0, 100), 0.3, (n_far, 2))])), None)
-    weights = np.array([2_000, n_far, 4_000]) / (6_000 + n_far)
-    covariances = np.array([np.eye(2), 0.09 * np.eye(2), np.diag([10.0, 1.0])])
-    mixture = Mixture("full", weights, np.array([[0.0, 0.0], [0.0, 100.0], [23.0, 0.0]]), covariances)
-    tried = spied(monkeypatch)
-    run_exchanges(sample, SeedOptions(3, em=EM), mixture, 1e9, halve(sample))  # none is given up
-    assert tried
-    for one in tried:
-        if one is not None:
-            gain, exchange = one
-            assert gain == pytest.approx(gain_of(sample, mixture, after(mixture, [exchange])), rel=1e-6)
-
-
-def test_exchanges_of_different_components_are_made_together():
-    """The three clusters many times, far apart, and the same mistake in each."""
-    sample, mixture = wrong()
-    n = 6
-    at = 1000.0 * np.arange(n)[:, None, None] * np.array([1.0, 0.0])
-    sample = in_memory((sample.rows[::n] + at).reshape(-1, 2), None)
-    means, covariances = (mixture.means + at).reshape(-1, 2), np.tile(mixture.covariances, (n, 1, 1))
-    many = Mixture("full", np.tile(mixture.weights, n) / n, means, covariances)
-    together, alone = run_exchanges(sample, SeedOptions(3 * n, em=EM), many, LEAST, halve(sample))
-    centres = (np.array([0.0, 20.0, 26.0]) + at[..., :1]).ravel()
-    missed = [
-        int((np.abs(one.means[:, 0] - centres[:, None]).min(axis=1) > 1).sum()) for one in (many, alone, together)
-    ]
-    assert missed[:2] == [2 * n, 2 * n - 2]
-    assert missed[2] <= 2 * n - 4
-
-
-def test_components_that_an_exchange_narrows_are_held_to_the_floor(monkeypatch):
-    """Rows that are all one point, beside another cluster, in one component: half of it has no width."""
-    rng = np.random.default_rng(2)
-    point = np.full((2_000, 2), [23.0, 3.0])
-    clusters = [rng.normal(at, 1, (2_000, 2)) for at in ([0.0, 0.0], [20.0, 0.0])]
-    sample, mixture = in_memory(rng.permutation(np.concatenate([*clusters, point])), None), wrong()[1]
-    tried, least = spied(monkeypatch), 1e-3
-    options = SeedOptions(3, em=EMOptions(1e-6, 1000, Floor(np.full(2, least), least * np.eye(2)), accelerate=True))
-    (found,) = run_exchanges(sample, options, mixture, LEAST, lambda one: halvings(sample, one, options.em.floor))
-    assert min(np.linalg.eigvalsh(one).min() for one in found.covariances) == pytest.approx(least, rel=1e-6)
-    assert max(tried, key=lambda one: -np.inf if one is None else one[0])[0] > 1
-
-
 @pytest.mark.parametrize("unit", [1e-80, 1e-6, 1.0, 1e3, 1e70])
 def test_moves_do_not_depend_on_the_units_of_a_column(unit):
     """One that is the same in all rows of the three components that are exchanged."""
@@ -194,15 +105,6 @@ def test_moves_do_not_depend_on_the_units_of_a_column(unit):
     np.testing.assert_allclose(np.sort(trial.mixture.means[:, 0]), [0, 20, 26, 60], atol=0.2)
 
 
-def test_rows_of_weight_zero_change_nothing():
-    sample, mixture = wrong()
-    alone = run_exchanges(sample, SeedOptions(3, em=EM), mixture, LEAST, halve(sample))
-    rows = np.concatenate([np.full((1, 2), np.nan), sample.rows])
-    weighted = in_memory(rows, np.append(0.0, np.ones(len(sample.rows))))
-    (found,) = run_exchanges(weighted, SeedOptions(3, em=EM), mixture, LEAST, halve(weighted))
-    np.testing.assert_allclose(found.means, alone[-1].means, rtol=1e-6, atol=1e-6)
-
-
 def test_a_move_to_a_mixture_that_collapses_is_not_made():
     """Without regularisation a component on one point has a density without bound."""
     rng = np.random.default_rng(2)
@@ -211,18 +113,6 @@ def test_a_move_to_a_mixture_that_collapses_is_not_made():
     em = replace(EM, floor=None)
     trial = moved(sample, SeedOptions(3, em=em), wrong()[1])
     assert trial.stop is StopReason.CONVERGED
-
-
-def test_an_empty_component_is_left_alone():
-    sample, mixture = wrong()
-    empty = replace(mixture, weights=np.array([0.0, 0.5, 0.5]))
-    assert run_exchanges(sample, SeedOptions(3, em=EM), empty, LEAST, halve(sample)) == []
-
-
-def test_a_single_component_cannot_be_exchanged():
-    sample, mixture = wrong()
-    one = Mixture("full", np.ones(1), mixture.means[:1], mixture.covariances[:1])
-    assert run_exchanges(sample, SeedOptions(1, em=EM), one, LEAST, halve(sample)) == []
 
 
 def test_of_two_components_one_half_of_a_split_is_merged_with_the_other():

@@ -1,0 +1,160 @@
+"""Exchanges in mixtures of many components, chosen by what splits gain and mergers lose on the rows of the sample.
+
+EM of the whole mixture takes too long there to be tried on many of them. What their moments tell does not say which
+are worth it: two components that lie upon each other seem to lose much by a merger, and lose nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from heapq import nsmallest
+from itertools import product
+
+import numpy as np
+
+from ...errors import SingularCovarianceError
+from ..em.e_step import Expectation
+from ..em.loop import Trial
+from ..mixture.mixture import Mixture, merge_pairs
+from .drawn_splits import DrawnSplit, halve_components, split_pairs_again
+from .exchanges import after, disjoint
+from .responsibilities import Responsibilities
+from .splitting import short_runs
+from .starts import SeedOptions
+
+_MERGER_ROWS = 10_000  # of the sample, on which mergers are compared
+_MERGERS = 3  # for each component, whose loss is computed: those that their moments tell are the cheapest
+_COMBINED = 20  # splits, and mergers, the best, of which all pairs are looked at
+_MOST = 4  # exchanges that are tried one by one
+_OFTEN = 2  # of them with the same split, or the same merger
+_AGAIN = 4  # pairs that are split again
+_STAGES = 4, 6  # steps of EM of the whole mixture, after which the worse half is given up
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """Components in place of as many others, whose weight they share."""
+
+    components: tuple[int, ...]  # the one that is split, and the one or two that are merged
+    gain: float  # that is estimated without EM of the whole mixture, nats per row
+    parts: tuple[object, object]  # which split, and which merger
+    make: Callable[[], Mixture]  # the halves and the merged one, in any order; made when they are wanted
+
+    @property
+    def theirs(self) -> Mixture:
+        """What takes the place of the components."""
+        return self.make()
+
+
+def try_exchanges(
+    sample: Expectation, options: SeedOptions, mixture: Mixture, known: list[DrawnSplit]
+) -> tuple[Trial, ...]:
+    """Return the trials of a few steps of EM of the whole mixture from the exchanges that are the most promising.
+
+    Those that are expected to gain, each of other components, are made together too. `known` are the components that
+    were split before, to which those that are split now are added.
+    """
+    if mixture.n_components < 2:
+        return ()
+    try:
+        found = Responsibilities.of(sample, mixture)
+        splits = halve_components(found, options.em.floor, known)
+        known += [one for one in splits if all(one.pair is not other.pair for other in known)]
+        again = [_split_again(one) for one in split_pairs_again(found, options.em.floor, _AGAIN)]
+        starts = [after(mixture, made) for made in _choose([*_combine(found, splits), *again])]
+        return short_runs(sample, options, starts, _STAGES) if starts else ()
+    except (SingularCovarianceError, np.linalg.LinAlgError):
+        return ()
+
+
+def _choose(exchanges: Sequence[Candidate]) -> list[list[Candidate]]:
+    """Return the exchanges that are made at once: those that gain without any EM, half of them, and the best alone."""
+    ranked = sorted(exchanges, key=lambda one: -one.gain)
+    gaining = disjoint(one for one in ranked if one.gain > 0)
+    together = [gaining, gaining[: len(gaining) // 2]] if len(gaining) > 3 else [gaining]
+    return [*(some for some in together if len(some) > 1), *([one] for one in _vary(ranked)[:_MOST])]
+
+
+def _vary(ranked: Iterable[Candidate]) -> list[Candidate]:
+    """Return the exchanges in order, without those whose split or merger two others before have."""
+    seen = Counter[object]()
+    chosen = []
+    for one in ranked:
+        if all(seen[part] < _OFTEN for part in one.parts):
+            chosen.append(one)
+            seen.update(one.parts)
+    return chosen
+
+
+def _split_again(split: DrawnSplit) -> Candidate:
+    return Candidate(split.components, split.gain, (split.components,) * 2, lambda: split.pair)
+
+
+def _combine(found: Responsibilities, splits: Sequence[DrawnSplit]) -> list[Candidate]:
+    """Return the splits with the mergers of two other components, or of a half if there are no two others."""
+    mixture = found.mixture
+    if mixture.n_components == 2:
+        return [one for split in splits for one in _regroup(found, split)]
+    mergers = _mergers(found)
+    pairs = product(splits[:_COMBINED], mergers[:_COMBINED])
+    return [_exchange(mixture, split, merger) for split, merger in pairs if split.components[0] not in merger.pair]
+
+
+def _exchange(mixture: Mixture, split: DrawnSplit, merger: Merger) -> Candidate:
+    components = (*split.components, *merger.pair)
+
+    def make() -> Mixture:
+        return mixture.take(components).merge(1, 2).replace([((0,), split.pair)])
+
+    return Candidate(components, split.gain - merger.loss, (split.components, ("merged", *merger.pair)), make)
+
+
+def _regroup(found: Responsibilities, split: DrawnSplit) -> Iterator[Candidate]:
+    """Yield the exchanges that split one of two components and merge a half with the other."""
+    other = 1 - split.components[0]
+    halves = found.mixture.take([other, *split.components]).replace([((1,), split.pair)])  # the other, then the halves
+    for half in (1, 2):
+        theirs = halves.merge(0, half)
+        gain = found.gain((0, 1), theirs)
+        yield Candidate((other, *split.components), gain, (split.components, half), partial(_same, theirs))
+
+
+def _same(mixture: Mixture) -> Mixture:
+    return mixture
+
+
+@dataclass(frozen=True)
+class Merger:
+    """Two components in one."""
+
+    pair: tuple[int, int]
+    loss: float  # nats per row
+
+
+def _mergers(found: Responsibilities) -> list[Merger]:
+    """Return mergers, the cheapest first, by what the mixture loses on rows before any more EM."""
+    mixture, rows = found.mixture, found.first(_MERGER_ROWS)
+    likely = nsmallest(_MERGERS * mixture.n_components, _bounds(mixture))
+    pairs = sorted(pair for _, pair in likely)
+    losses = -rows.gains(pairs, merge_pairs(mixture, pairs))
+    mergers = (Merger(pair, float(loss)) for pair, loss in zip(pairs, losses, strict=True))
+    return sorted(mergers, key=lambda one: one.loss)
+
+
+def _bounds(mixture: Mixture) -> Iterator[tuple[float, tuple[int, int]]]:
+    """Yield what mergers lose at most: (w_i + w_j) log|S_ij| / 2 - w_i log|S_i| / 2 - w_j log|S_j| / 2 (Runnalls 2007).
+
+    That is far too much for two components that lie upon each other.
+    """
+    matrices = mixture.matrices()
+    own = mixture.weights * matrices.log_det()
+    for first in range(mixture.n_components - 1):
+        second = np.arange(first + 1, mixture.n_components)
+        between = mixture.means[second] - mixture.means[first]
+        together = matrices.merge(first, second, mixture.share(first, second), between)
+        weight = mixture.weights[first] + mixture.weights[second]
+        bounds = (weight * together.log_det() - own[first] - own[second]) / 2
+        yield from ((float(bound), (first, int(one))) for bound, one in zip(bounds, second, strict=True))

@@ -1,0 +1,112 @@
+"""What a mixture says of rows of a sample, and what it would gain there by other components in place of its own.
+
+With p_n the density of row n, r_n the responsibility of the components that go, and s_n the weighted density of those
+that come, the log-likelihood of the whole mixture gains the mean of
+
+    log(1 - r_n + s_n / p_n)
+
+before any more EM. Both what splits gain and what mergers lose is told by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays.types import Array
+from ..em.e_step import Expectation
+from ..kernels.natural_parameters import prepare_prediction
+from ..mixture.mixture import Mixture
+from ..scoring.prediction import Wanted, predict
+
+_MOST_NUMBERS = 2**23  # responsibilities that are held
+_LEAST_RESP = 1e-3  # of a row: what changes less is not counted
+_TINY = 1e-300
+
+
+@dataclass(frozen=True, eq=False)
+class Responsibilities:
+    """A mixture, rows of a sample, and the responsibility of each component for each row."""
+
+    sample: Expectation
+    mixture: Mixture
+    of_rows: Array  # (n, k); 0 for rows of weight 0
+    log_density: Array  # (n,)
+    shares: Array  # (n,) of the rows in all weights
+
+    @classmethod
+    def of(cls, sample: Expectation, mixture: Mixture) -> Responsibilities:
+        """Return those of the first rows of the sample: all, unless there are many components."""
+        rows = first_rows(sample, max(_MOST_NUMBERS // mixture.n_components, 1))
+        coefficients, k = prepare_prediction(mixture, missing=rows.survey.has_gaps), mixture.n_components
+        wanted = Wanted(probabilities=True, log_density=True)
+        found = predict(rows.rows, rows.row_weights, coefficients, k, wanted)
+        assert found.log_density is not None, "it was asked for"
+        weights = np.ones(len(rows.rows)) if rows.row_weights is None else np.asarray(rows.row_weights, np.float64)
+        of_rows = np.nan_to_num(np.asarray(found.probabilities, np.float64)[:, :k], copy=False)
+        return cls(rows, mixture, of_rows, np.nan_to_num(found.log_density), weights / weights.sum())
+
+    def first(self, n: int) -> Responsibilities:
+        """Return those of the first n rows."""
+        if len(self.shares) <= n:
+            return self
+        shares = self.shares[:n] / self.shares[:n].sum()
+        return Responsibilities(
+            first_rows(self.sample, n), self.mixture, self.of_rows[:n], self.log_density[:n], shares
+        )
+
+    def of_components(self, components: Sequence[int]) -> Array:
+        """Return the responsibilities of some components together, (n,)."""
+        together: Array = self.of_rows[:, list(components)].sum(axis=1)
+        return together
+
+    def gain(self, components: Sequence[int], others: Mixture) -> float:
+        """Return what the mixture gains, nats per row, if others take the place and the weight of some components."""
+        resp = self.of_components(components)
+        near = np.flatnonzero(resp > _LEAST_RESP)
+        if not len(near):
+            return 0.0
+        share = max(float(self.mixture.weights[list(components)].sum()), _TINY)
+        own = self._log_density(near, others) + np.log(share) - self.log_density[near]
+        return float(self.shares[near] @ np.logaddexp(np.log(np.maximum(1 - resp[near], _TINY)), own))
+
+    def gains(self, pairs: Sequence[tuple[int, int]], others: Mixture) -> Array:
+        """Return what the mixture gains if each of others takes the place of a pair, (m,), one by one.
+
+        The weights of others are in proportion to what they take.
+        """
+        coefficients = prepare_prediction(others, missing=self.sample.survey.has_gaps)
+        wanted = Wanted(probabilities=True, log_density=True)
+        found = predict(self.sample.rows, self.sample.row_weights, coefficients, len(pairs), wanted)
+        assert found.log_density is not None, "it was asked for"
+        probabilities = np.nan_to_num(np.asarray(found.probabilities))
+        first, second = np.array(pairs).T
+        share = np.maximum(self.mixture.weights[first] + self.mixture.weights[second], _TINY).sum()
+        relative = np.exp(np.nan_to_num(found.log_density) + np.log(share) - self.log_density)
+        left = np.maximum(1 - self.of_rows[:, first] - self.of_rows[:, second], 0.0)
+        left += probabilities * relative[:, None]
+        gains: Array = self.shares @ np.log(np.maximum(left, _TINY))
+        return gains
+
+    def overlaps(self) -> Array:
+        """Return the share of the rows that each pair of components has in common, (k, k), upper triangle."""
+        shared: Array = np.triu(self.of_rows.T @ (self.of_rows * self.shares[:, None]), k=1)
+        return shared
+
+    def _log_density(self, rows: NDArray[np.intp], mixture: Mixture) -> Array:
+        coefficients = prepare_prediction(mixture, missing=self.sample.survey.has_gaps)
+        wanted = Wanted(log_density=True)
+        found = predict(self.sample.rows[rows], None, coefficients, mixture.n_components, wanted).log_density
+        assert found is not None, "it was asked for"
+        return found
+
+
+def first_rows(sample: Expectation, n: int) -> Expectation:
+    """Return the first n rows of the sample."""
+    if len(sample.rows) <= n:
+        return sample
+    row_weights = None if sample.row_weights is None else sample.row_weights[:n]
+    return replace(sample, rows=sample.rows[:n], row_weights=row_weights, some_rows=True)
