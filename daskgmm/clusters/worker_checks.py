@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from distributed import Client
+from numba.core.registry import cpu_target
 from threadpoolctl import threadpool_info
 
 from ..blas import single_threaded
@@ -122,14 +123,14 @@ def check_paths(client: Client, inputs: Iterable[Path], output: Path | None) -> 
 
 @dataclass(frozen=True)
 class Blas:
-    """How BLAS computes in the tasks of the workers."""
+    """How BLAS, and what numba compiles, computes in the tasks of the workers."""
 
     most_threads: int  # on the worker that uses most
     places: Mapping[str, list[str]]  # addresses of workers, and this process, by the kernels that it takes there
 
 
 def blas_of_workers(client: Client) -> Blas:
-    """Ask the workers for the threads that BLAS uses in a task, and for the kernels that it takes for the processor."""
+    """Ask the workers for the threads of BLAS in a task, and for the kernels that it and numba take there."""
     there = answers(client, _own_blas)
     places: defaultdict[str, list[str]] = defaultdict(list, {_own_blas()[1]: ["this process"]})
     for worker, (_, kernels) in there.items():
@@ -321,8 +322,12 @@ def _names_of(workers: list[str]) -> str:
 
 
 def _own_blas() -> tuple[int, str]:
-    """Return the threads that BLAS uses in a task of this process, and the kernels that it takes."""
+    """Return the threads that BLAS uses in a task of this process, and the kernels that it and numba take."""
     with single_threaded():
         libraries = [one for one in threadpool_info() if one["user_api"] == "blas"]
-    kernels = " and ".join(sorted({f"{one['internal_api']} {one.get('architecture')}" for one in libraries}))
+    _, processor, features = cpu_target.target_context.codegen().magic_tuple()  # which numba's cache is kept by
+    compiled = f"numba {processor} ({features.count('+')} features)"
+    kernels = " and ".join(
+        [*sorted({f"{one['internal_api']} {one.get('architecture')}" for one in libraries}), compiled]
+    )
     return max((int(one["num_threads"]) for one in libraries), default=1), kernels

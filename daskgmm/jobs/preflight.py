@@ -49,7 +49,7 @@ def _check_workers(client: Client, config: Config, memory: Memory, listen: Liste
         listen(Notice(f"BLAS takes {n} threads in each task: start the workers with OMP_NUM_THREADS=1"))
     if len(blas.places) > 1:
         each = "; ".join(f"{name} on {len(of)}, {of[0]} first" for name, of in sorted(blas.places.items()))
-        listen(Notice(f"BLAS takes other kernels on other processors ({each}): last digits may differ between runs"))
+        listen(Notice(f"kernels differ between processors ({each}): last digits may differ between runs"))
     if isinstance(config.cluster, Address) and (n := most_threads(client)) > config.cluster.threads_per_worker:
         listen(Notice(f"workers run {n} tasks at once: with cluster.threads_per_worker={n} memory is planned for that"))
     _warn_of_memory(memory_limits(client), memory.peak, listen)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 from distributed.comm import CommClosedError
+from numba.core.registry import cpu_target
 
 import daskgmm
 from daskgmm.chunked.worker_usage import usage
@@ -195,9 +196,10 @@ def test_tasks_call_blas_on_one_thread_and_memory_is_known(client):
     assert len(memory_limits(client)) == 2
 
 
-def test_workers_of_the_same_processor_take_the_same_kernels_of_blas(client):
-    (places,) = blas_of_workers(client).places.values()
+def test_workers_of_the_same_processor_take_the_same_kernels(client):
+    ((kernels, places),) = blas_of_workers(client).places.items()
     assert len(places) == 3
+    assert f"numba {cpu_target.target_context.codegen().magic_tuple()[1]} (" in kernels
 
 
 def test_little_memory_is_told_before_any_work(client, tmp_path, monkeypatch):
