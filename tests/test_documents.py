@@ -115,7 +115,12 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("page", RUN, ids=name)
+LONG = {"docs/merging.md", "docs/uncertainty.md"}  # take some seconds
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.slow if name(page) in LONG else ()) for page in RUN], ids=name
+)
 def test_what_a_page_shows_runs(page, folder):
     run_blocks(page, tags={"", "needs"})
 

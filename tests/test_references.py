@@ -5,7 +5,7 @@ import pytest
 from tests.references.__main__ import CHECKS, check_of, main, row
 from tests.references.answers import Answer, Folder
 
-SLOW = {"bootstrap_lrt"}  # fits from own starts
+SLOW = {"bootstrap_lrt", "noise"}  # fits from own starts
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -26,6 +26,7 @@ def dice(ours, theirs):
     return 2 * (ours & theirs).sum() / (ours.sum() + theirs.sum())
 
 
+@pytest.mark.slow
 def test_the_tissue_classes_of_the_brain_agree_with_its_maps(here):
     """Dice 0.87 of grey and 0.81 of white matter: the maps are means of many people, the template has one contrast."""
     datasets = pytest.importorskip("nilearn.datasets", reason="needs the package nilearn")

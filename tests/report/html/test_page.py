@@ -1,8 +1,6 @@
 import dataclasses
 import io
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -64,6 +62,7 @@ def drawn(told):
     return html, " ".join("".join(checked.text).split())
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
 def test_every_structure_has_a_page_with_all_its_parts(covariance_type):
     _, text = drawn(story(mixture(4, 3, covariance_type)))
@@ -86,19 +85,19 @@ def test_one_feature_is_drawn_large():
     assert 'id="feature-0-title"' in html
 
 
-def test_of_two_hundred_features_the_most_separating_are_shown_and_that_is_said():
-    of = mixture(3, 200, "diag", apart=1.0)
-    of.means[:, 150] *= 100
+def test_of_many_features_the_most_separating_are_shown_and_that_is_said():
+    of = mixture(3, 20, "diag", apart=1.0)
+    of.means[:, 15] *= 100
     html, text = drawn(story(of))
-    assert "The 8 features of 200 in which the components differ most are listed." in text
-    assert "The 12 features of 200 in which the components differ most are drawn." in text
-    assert 'id="feature-150-title"' in html
+    assert "The 8 features of 20 in which the components differ most are listed." in text
+    assert "The 12 features of 20 in which the components differ most are drawn." in text
+    assert 'id="feature-15-title"' in html
 
 
-def test_of_five_hundred_components_the_heaviest_are_shown_and_that_is_said():
-    _, text = drawn(story(mixture(500, 2, apart=30.0)))
-    assert "The 50 heaviest of 500 components are listed" in text
-    assert "the 60 heaviest components of 500" in text
+def test_of_many_components_the_heaviest_are_shown_and_that_is_said():
+    _, text = drawn(story(mixture(70, 2, apart=30.0)))
+    assert "The 50 heaviest of 70 components are listed" in text
+    assert "the 60 heaviest components of 70" in text
 
 
 def test_markup_in_names_and_texts_is_shown_and_not_obeyed():
@@ -222,12 +221,6 @@ def test_a_trial_without_history_is_left_out():
 
 def test_all_ids_and_bytes_are_the_same_each_time():
     assert page(story(mixture(3, 2))) == page(story(mixture(3, 2)))
-
-
-def test_the_command_line_starts_without_what_only_reports_need():
-    code = "import sys, daskgmm.cli.commands; print({'matplotlib', 'matplotlib.figure'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
 
 
 def test_no_character_of_a_page_acts():
