@@ -20,7 +20,8 @@ def merge_runs(
     """Return the model of the rows of two runs, from the statistics that they keep; no row is read.
 
     Components are matched one to one by their Bhattacharyya distances, their counts, means and covariances are added,
-    and an M-step makes them a model, in the order of run_a's components. Its log-likelihood is a lower bound.
+    and an M-step makes them a model, in the order of run_a's components. Its log-likelihood is a lower bound. Noise has
+    the box of the rows of both, or the hypervolume that both were given; frozen components stay.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ def merge_runs(
     Raises
     ------
     ConfigurationError
-        If the models are of different kinds, or have noise or frozen components.
+        If the models are of different kinds, or have different frozen components.
     DataError
         If a run has no model or has kept no statistics, or if both have seen the same rows.
     """

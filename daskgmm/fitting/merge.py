@@ -15,12 +15,14 @@ from ..core.mixture.covariance import same_family
 from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
 from ..core.options.fitted import FittedOptions
+from ..core.scoring.bhattacharyya import bhattacharyya_distances
 from ..core.scoring.matching import compare
 from ..errors import ConfigurationError, DataError
 from .checks import check_same_features
 from .update import check_updatable
 
 _LEAST_OVERLAP = 0.2  # Bhattacharyya coefficient of components that are one
+_SAME = 1e-12  # Bhattacharyya distance of frozen components that were given the same mean and covariance
 _STOP_REASON = "merged from the statistics of two runs by an M-step: fit from it, or update it, to go on"
 
 
@@ -31,12 +33,13 @@ def merge_models(first: Model, second: Model) -> Model:
     """
     options = _check_mergeable(first, second)
     order = _match_components(first.mixture, second.mixture)
-    parts = [(first.state, _statistics_of(first)), (second.state.take(order), _statistics_of(second).take(order))]
+    _check_frozen(first.mixture, second.mixture.reorder(order))
+    parts = [(first.state, _statistics_of(first)), (second.state.reorder(order), _statistics_of(second).take(order))]
 
     def infer(survey: Survey) -> Inference:
         return options.fit.em(options.model, survey).inference
 
-    state, kept = merge_kept(parts, infer, options.model.floor)
+    state, kept = merge_kept(parts, options.model.with_noise, infer, options.model.floor)
     inference, n_iter = infer(kept.survey), first.summary.n_iter + second.summary.n_iter
     summary = FitSummary.of_state(state, inference, kept, _STOP_REASON, n_iter=n_iter)
     posterior = inference.posterior(state) if isinstance(inference, Variational) else None
@@ -54,8 +57,6 @@ def _check_mergeable(first: Model, second: Model) -> FittedOptions:
     """Return the options of both models; raise ConfigurationError or DataError unless they are of one kind."""
     for one in (first, second):
         check_updatable(one.mixture)
-        if one.mixture.noise is not None or one.mixture.frozen:
-            raise ConfigurationError("runs with noise or frozen components cannot be merged: fit all rows")
         if one.projection is not None:
             raise ConfigurationError("each run is of principal components of its own rows, so they cannot be merged")
         _statistics_of(one)
@@ -66,12 +67,34 @@ def _check_mergeable(first: Model, second: Model) -> FittedOptions:
         "number of features": (first.mixture.n_features, second.mixture.n_features),
         "inference": (options.fit.inference, others.fit.inference),
         "prior": (options.model.prior, others.model.prior),
+        "noise": (_name_noise(options.model.noise), _name_noise(others.model.noise)),
     }
     for name, (here, there) in pairs.items():
         if here != there and not (name == "covariance_type" and same_family(str(here), str(there))):
             raise ConfigurationError(f"models of different {name} cannot be merged: {here} and {there}")
     check_same_features(first.feature_names, second.feature_names)
     return options
+
+
+def _name_noise(noise: bool | float) -> str:
+    """Return what a model takes for noise, so that True, the box of all rows, differs from a hypervolume of 1."""
+    return str(noise) if isinstance(noise, bool) else f"hypervolume {float(noise)}"
+
+
+def _check_frozen(first: Mixture, second: Mixture) -> None:
+    """Raise ConfigurationError unless both mixtures, of matched components, have the same frozen ones."""
+    if first.frozen != second.frozen:
+        here, there = list(first.frozen), list(second.frozen)
+        raise ConfigurationError(
+            f"models of different frozen components cannot be merged: {here} and {there}, by the numbers of the first "
+            "one; fit all rows"
+        )
+    for one in first.frozen:
+        if not bhattacharyya_distances(first.take([one]), second.take([one])).item() <= _SAME:
+            raise ConfigurationError(
+                f"frozen component {one} has another mean or covariance in the second model, so they cannot be merged: "
+                "fit all rows"
+            )
 
 
 def _match_components(first: Mixture, second: Mixture) -> NDArray[np.intp]:

@@ -19,7 +19,7 @@ def drift_lines(drift: Drift) -> list[str]:
         f"new rows are {more} likely under the old model than the old rows, by {abs(drift.mean_log_density):.4g} "
         f"nats/row: {errors}"
     )
-    return [density, *_weights(drift), *_emptied(drift), _advice(drift)]
+    return [density, *_weights(drift), *_noise(drift), *_emptied(drift), _advice(drift)]
 
 
 def _weights(drift: Drift) -> Iterator[str]:
@@ -29,6 +29,11 @@ def _weights(drift: Drift) -> Iterator[str]:
     named = [f"{one}: {drift.weights_before[one]:.4f} to {drift.weights_after[one]:.4f}" for one in moved[:_MAX_NAMED]]
     more = f" and {len(moved) - _MAX_NAMED} more" if len(moved) > _MAX_NAMED else ""
     yield f"weights of {counted(len(moved), 'component')} moved by more than a tenth: {', '.join(named)}{more}"
+
+
+def _noise(drift: Drift) -> Iterator[str]:
+    if drift.noise_before is not None and drift.noise_after is not None:
+        yield f"weight of the noise: {drift.noise_before:.4f} to {drift.noise_after:.4f}"
 
 
 def _emptied(drift: Drift) -> Iterator[str]:

@@ -68,6 +68,50 @@ def test_the_same_statistics_twice_give_the_same_model(tmp_path, parameters):
         assert merged.summary.log_likelihood >= model.lower_bound_ - 1e-12
 
 
+def save_two(tmp_path, first, second, **parameters):
+    """Fit models to two arrays, the second from other seeds and with components in another order; return all rows."""
+    GaussianMixture(3, tol=1e-8, random_state=0, **parameters).fit(first).save(tmp_path / "first")
+    GaussianMixture(3, tol=1e-8, random_state=3, **parameters).fit(second).save(tmp_path / "second")
+    return np.concatenate([first, second])
+
+
+@pytest.mark.parametrize(
+    ("noise", "missing"), [(True, "error"), (True, "marginal"), (200.0, "error")], ids=["box", "missing", "volume"]
+)
+def test_noise_of_two_runs_has_the_box_of_both_and_their_weight(tmp_path, noise, missing):
+    scattered = np.random.default_rng(9).uniform(-8, 12, (160, 2))
+    first, second = np.concatenate([draw(800, 0), scattered[:60]]), np.concatenate([draw(800, 1), 1.2 * scattered[60:]])
+    if missing == "marginal":
+        first[::7, 0] = second[::5, 1] = np.nan
+    rows = save_two(tmp_path, first, second, noise=noise, missing=missing)
+    merged = merge_runs(tmp_path / "first", tmp_path / "second")
+    refit = GaussianMixture(3, tol=1e-8, random_state=0, noise=noise, missing=missing).fit(rows)
+    assert merged.summary.log_likelihood <= merged.estimator.score(rows) + 1e-12
+    assert -1e-9 < refit.score(rows) - merged.estimator.score(rows) < 5e-3
+    assert merged.mixture.noise.weight == pytest.approx(refit.noise_weight_, abs=5e-3)
+    assert merged.mixture.weights.sum() + merged.mixture.noise.weight == pytest.approx(1)
+    if noise is True:
+        np.testing.assert_allclose(merged.mixture.noise.box, [np.nanmin(rows, axis=0), np.nanmax(rows, axis=0)])
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_frozen_components_stay_and_must_be_the_same_in_both(tmp_path, moved):
+    given = {"means_init": np.array([[0, 0], [4, 1], [0, 6.0]]), "precisions_init": np.array([np.eye(2)] * 3)}
+    other = {name: value[[2, 0, 1]].copy() for name, value in given.items()}
+    other["means_init"][1] += 1e-3 * moved
+    for number, (start, frozen) in enumerate([(given, 0), (other, 1)]):
+        GaussianMixture(3, frozen=[frozen], **start).fit(draw(800, number)).save(tmp_path / str(number))
+    if moved:
+        with pytest.raises(ConfigurationError, match="frozen component 0 has another mean"):
+            merge_runs(tmp_path / "0", tmp_path / "1")
+        return
+    merged = merge_runs(tmp_path / "0", tmp_path / "1").mixture
+    np.testing.assert_array_equal(merged.means[0], given["means_init"][0])
+    np.testing.assert_allclose(merged.covariances[0], np.eye(2), rtol=1e-12)
+    assert merged.frozen == (0,)
+    assert abs(merged.means[1] - given["means_init"][1]).max() > 1e-3
+
+
 def test_components_without_a_counterpart_are_refused(tmp_path):
     rows = draw(200, 5)
     for name, moved in (("one", rows), ("two", rows + 30)):
@@ -77,10 +121,18 @@ def test_components_without_a_counterpart_are_refused(tmp_path):
 
 
 def test_models_of_different_kinds_are_refused(tmp_path):
-    rows = draw(200, 4)
+    rows = draw(200, 4) / 10  # so dense that noise of a hypervolume of 1 takes few of them
     kinds = [{"n_components": 2}, {"n_components": 3}, {"covariance_type": "diag"}, {"prior": "default"}]
+    start = GaussianMixture(2, random_state=0).fit(rows)
+    kinds += [
+        {"noise": True},
+        {"means_init": start.means_, "precisions_init": start.precisions_, "frozen": [0, 1]},
+        {"noise": 1.0},
+    ]
     for number, one in enumerate(kinds):
         GaussianMixture(**{"n_components": 2, **one}, random_state=0).fit(rows).save(tmp_path / f"{number}.zarr")
-    for number, word in ((1, "n_components"), (2, "covariance_type"), (3, "inference")):
+    words = ["n_components", "covariance_type", "inference", "noise", "frozen"]
+    pairs = [(0, number, word) for number, word in enumerate(words, 1)]
+    for first, second, word in [*pairs, (4, 6, "noise cannot be merged: True and hypervolume 1")]:
         with pytest.raises(ConfigurationError, match=word):
-            merge_runs(tmp_path / "0.zarr", tmp_path / f"{number}.zarr")
+            merge_runs(tmp_path / f"{first}.zarr", tmp_path / f"{second}.zarr")

@@ -6,6 +6,7 @@ import pytest
 
 from daskgmm import BayesianGaussianMixture, GaussianMixture
 from daskgmm.errors import ConfigurationError, DataError
+from daskgmm.report.drift import drift_lines
 
 
 def draw(n, seed, shift=0.0, share=0.5):
@@ -229,6 +230,7 @@ def test_new_rows_that_are_all_noise_raise_its_weight_alone():
     model.update(np.random.default_rng(0).uniform((-10, 6), (-6, 10), (200, 2)))
     np.testing.assert_allclose(model.means_, means, atol=1e-2)
     assert model.noise_weight_ == pytest.approx((2_000 * before + 200) / 2_200, abs=2e-3)
+    assert f"weight of the noise: {before:.4f} to {model.noise_weight_:.4f}" in drift_lines(model.drift_)
     assert model.partial_fit(scattered(2_000, 3)).noise_weight_ < 0.2
 
 

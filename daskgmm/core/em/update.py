@@ -165,18 +165,20 @@ class Update:
 
 def merge_kept(
     parts: Sequence[tuple[Mixture, KeptStatistics]],
+    adopt: Callable[[Mixture, Survey], Mixture],
     infer: Callable[[Survey], Inference],
     floor_of: Callable[[Survey], Floor],
 ) -> tuple[Mixture, KeptStatistics]:
     """Return the state of the rows of several states together, an M-step on their statistics, and what is kept of them.
 
-    Components are those of the same number. The log-likelihood that is kept is a lower bound, as that of an update.
+    Components are those of the same number; `adopt` gives a mixture the noise of the rows of a survey. The
+    log-likelihood that is kept is a lower bound, as that of an update.
     """
     steps = np.minimum.reduce([kept.survey.steps for _, kept in parts])
     survey = reduce(add, (replace(kept.survey, steps=steps) for _, kept in parts))
     moments = reduce(add, (kept.moments for _, kept in parts))
     inference = infer(survey)
-    state = inference.estimate(parts[0][0], moments, floor_of(survey))
+    state = inference.estimate(adopt(parts[0][0], survey), moments, floor_of(survey))
     gaps = (free_energy_gap(mixture, kept, infer(kept.survey)) for mixture, kept in parts)
     level = expected_log_likelihood(inference.natural_parameters(state), moments) + sum(gaps)
     entropy, weight_sum = (sum(getattr(kept, name) for _, kept in parts) for name in ("entropy", "weight_sum"))

@@ -112,6 +112,18 @@ class Mixture:
         covariances = self.covariances[own] if self.structure.layout.stacked else self.covariances
         return Mixture(self.covariance_type, weights / weights.sum(), self.means[own], covariances)
 
+    def reorder(self, components: NDArray[np.intp]) -> Mixture:
+        """Return the mixture with all of its components in another order, frozen ones as such."""
+        covariances = self.covariances[components] if self.structure.layout.stacked else self.covariances
+        frozen = tuple(np.flatnonzero(np.isin(components, self.frozen)).tolist())
+        return replace(
+            self,
+            weights=self.weights[components],
+            means=self.means[components],
+            covariances=covariances,
+            frozen=frozen,
+        )
+
     def replace(self, changes: Iterable[tuple[Sequence[int], Mixture]]) -> Mixture:
         """Return the mixture with components replaced by those of others, which share their weights and come last.
 

@@ -53,6 +53,8 @@ class Drift:
     emptied: tuple[int, ...]  # components that have no rows any more
     weights_before: tuple[float, ...] = ()  # of all components
     weights_after: tuple[float, ...] = ()
+    noise_before: float | None = None  # weight of the noise, if there is any
+    noise_after: float | None = None
 
     @property
     def refit_advised(self) -> bool:
@@ -74,4 +76,6 @@ def drift(density: DensityMoments, level: float, old: Mixture, new: Mixture) -> 
         new.empty,
         tuple(old.weights.tolist()),
         tuple(new.weights.tolist()),
+        None if old.noise is None else old.noise.weight,
+        None if new.noise is None else new.noise.weight,
     )
