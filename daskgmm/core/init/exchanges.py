@@ -53,7 +53,7 @@ def exchanges(
     mixture: Mixture, splits: Sequence[Split], most: int, again: Sequence[tuple[float, Exchange]] = ()
 ) -> list[Exchange]:
     """Return exchanges by what is estimated without EM on them, the most promising first, those of `again` too."""
-    mergers = nsmallest(_MERGERS * most, _mergers(mixture), key=lambda one: one.loss)
+    mergers = nsmallest(_MERGERS * most, bound_mergers(mixture), key=lambda one: one.loss)
     pairs = [pair for pair in product(splits, mergers) if pair[0].component not in (pair[1].first, pair[1].second)]
     found = [
         (split.gain - merger.loss, _exchange(mixture, split, merger)) for split, merger in _rank_pairs(pairs)[:most]
@@ -73,7 +73,7 @@ def propose(
     return exchanges(mixture, halve(mixture), most, again)
 
 
-def _rank_pairs(pairs: list[tuple[Split, _Merge]]) -> list[tuple[Split, _Merge]]:
+def _rank_pairs(pairs: list[tuple[Split, Merger]]) -> list[tuple[Split, Merger]]:
     """Return the pairs in the order of what they are estimated to gain, the most promising first."""
     return sorted(pairs, key=lambda one: one[1].loss - one[0].gain)
 
@@ -119,7 +119,7 @@ def _overlapping(sample: Expectation, mixture: Mixture) -> tuple[NDArray[np.int3
     return found.labels, list(zip(firsts.tolist(), seconds.tolist(), strict=True))
 
 
-def _regroupings(mixture: Mixture, splits: Sequence[Split]) -> list[tuple[Split, _Merge]]:
+def _regroupings(mixture: Mixture, splits: Sequence[Split]) -> list[tuple[Split, Merger]]:
     """Return splits with mergers of one of the halves with another component, the most promising first.
 
     The components are numbered as in the mixture after the split, whose last two are the halves.
@@ -127,12 +127,12 @@ def _regroupings(mixture: Mixture, splits: Sequence[Split]) -> list[tuple[Split,
     found, k = [], mixture.n_components
     for split in splits:
         after_split = mixture.replace([((split.component,), split.pair)])
-        mergers = _mergers(after_split)
+        mergers = bound_mergers(after_split)
         found += [(split, one) for one in mergers if one.first < k - 1 <= one.second]
     return _rank_pairs(found)
 
 
-def _regrouping(mixture: Mixture, split: Split, merger: _Merge) -> Exchange:
+def _regrouping(mixture: Mixture, split: Split, merger: Merger) -> Exchange:
     other = merger.first + (merger.first >= split.component)  # its number before the split
     components = (split.component, other)
     ours = mixture.take(components)
@@ -158,7 +158,7 @@ def after(mixture: Mixture, made: Sequence[Change]) -> Mixture:
 
 
 @dataclass(frozen=True)
-class _Merge:
+class Merger:
     """Two components in one."""
 
     first: int
@@ -166,7 +166,7 @@ class _Merge:
     loss: float  # at most, nats per row
 
 
-def _mergers(mixture: Mixture) -> Iterator[_Merge]:
+def bound_mergers(mixture: Mixture) -> Iterator[Merger]:
     """Yield all mergers: (w_i + w_j) log|S_ij| / 2 - w_i log|S_i| / 2 - w_j log|S_j| / 2 is lost (Runnalls 2007)."""
     matrices = mixture.matrices()
     own = mixture.weights * matrices.log_det()
@@ -176,10 +176,10 @@ def _mergers(mixture: Mixture) -> Iterator[_Merge]:
         together = matrices.merge(first, second, mixture.share(first, second), between)
         weight = mixture.weights[first] + mixture.weights[second]
         losses = (weight * together.log_det() - own[first] - own[second]) / 2
-        yield from (_Merge(first, int(one), float(loss)) for one, loss in zip(second, losses, strict=True))
+        yield from (Merger(first, int(one), float(loss)) for one, loss in zip(second, losses, strict=True))
 
 
-def _exchange(mixture: Mixture, split: Split, merger: _Merge) -> Exchange:
+def _exchange(mixture: Mixture, split: Split, merger: Merger) -> Exchange:
     components = (split.component, merger.first, merger.second)
     ours = mixture.take(components)
     return Exchange(components, ours, ours.merge(1, 2).replace([((0,), split.pair)]))

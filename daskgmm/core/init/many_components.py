@@ -20,7 +20,7 @@ from ..em.e_step import Expectation
 from ..em.loop import Trial
 from ..mixture.mixture import Mixture, merge_pairs
 from .drawn_splits import DrawnSplit, halve_components, split_pairs_again
-from .exchanges import after, disjoint
+from .exchanges import Merger, after, bound_mergers, disjoint
 from .responsibilities import Responsibilities
 from .splitting import short_runs
 from .starts import SeedOptions
@@ -98,18 +98,23 @@ def _combine(found: Responsibilities, splits: Sequence[DrawnSplit]) -> list[Cand
     mixture = found.mixture
     if mixture.n_components == 2:
         return [one for split in splits for one in _regroup(found, split)]
-    mergers = _mergers(found)
+    mergers = _compare_mergers(found)
     pairs = product(splits[:_COMBINED], mergers[:_COMBINED])
-    return [_exchange(mixture, split, merger) for split, merger in pairs if split.components[0] not in merger.pair]
+    return [
+        _exchange(mixture, split, merger)
+        for split, merger in pairs
+        if split.components[0] not in (merger.first, merger.second)
+    ]
 
 
 def _exchange(mixture: Mixture, split: DrawnSplit, merger: Merger) -> Candidate:
-    components = (*split.components, *merger.pair)
+    pair = merger.first, merger.second
+    components = (*split.components, *pair)
 
     def make() -> Mixture:
         return mixture.take(components).merge(1, 2).replace([((0,), split.pair)])
 
-    return Candidate(components, split.gain - merger.loss, (split.components, ("merged", *merger.pair)), make)
+    return Candidate(components, split.gain - merger.loss, (split.components, ("merged", *pair)), make)
 
 
 def _regroup(found: Responsibilities, split: DrawnSplit) -> Iterator[Candidate]:
@@ -126,35 +131,11 @@ def _same(mixture: Mixture) -> Mixture:
     return mixture
 
 
-@dataclass(frozen=True)
-class Merger:
-    """Two components in one."""
-
-    pair: tuple[int, int]
-    loss: float  # nats per row
-
-
-def _mergers(found: Responsibilities) -> list[Merger]:
+def _compare_mergers(found: Responsibilities) -> list[Merger]:
     """Return mergers, the cheapest first, by what the mixture loses on rows before any more EM."""
     mixture, rows = found.mixture, found.first(_MERGER_ROWS)
-    likely = nsmallest(_MERGERS * mixture.n_components, _bounds(mixture))
-    pairs = sorted(pair for _, pair in likely)
+    likely = nsmallest(_MERGERS * mixture.n_components, bound_mergers(mixture), key=lambda one: one.loss)
+    pairs = sorted((one.first, one.second) for one in likely)
     losses = -rows.gains(pairs, merge_pairs(mixture, pairs))
-    mergers = (Merger(pair, float(loss)) for pair, loss in zip(pairs, losses, strict=True))
+    mergers = (Merger(*pair, float(loss)) for pair, loss in zip(pairs, losses, strict=True))
     return sorted(mergers, key=lambda one: one.loss)
-
-
-def _bounds(mixture: Mixture) -> Iterator[tuple[float, tuple[int, int]]]:
-    """Yield what mergers lose at most: (w_i + w_j) log|S_ij| / 2 - w_i log|S_i| / 2 - w_j log|S_j| / 2 (Runnalls 2007).
-
-    That is far too much for two components that lie upon each other.
-    """
-    matrices = mixture.matrices()
-    own = mixture.weights * matrices.log_det()
-    for first in range(mixture.n_components - 1):
-        second = np.arange(first + 1, mixture.n_components)
-        between = mixture.means[second] - mixture.means[first]
-        together = matrices.merge(first, second, mixture.share(first, second), between)
-        weight = mixture.weights[first] + mixture.weights[second]
-        bounds = (weight * together.log_det() - own[first] - own[second]) / 2
-        yield from ((float(bound), (first, int(one))) for bound, one in zip(bounds, second, strict=True))
