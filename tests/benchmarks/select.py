@@ -5,11 +5,9 @@ tenth of the rows, and its time is multiplied by ten. Streaming is from zarr in 
 """
 
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import zarr
@@ -33,7 +31,7 @@ from daskgmm.events import ignore
 from daskgmm.fitting.sweep import SelectionResult, SelectionSpec, search
 
 from .problems import problem
-from .timing import in_turn
+from .timing import in_turn, time_call
 
 _SCIKIT_SHARE = 10  # scikit-learn gets one row of so many
 
@@ -78,14 +76,14 @@ def scikit_learn(rows: np.ndarray, select: SelectOptions) -> None:
 
 def _in_memory(rows: np.ndarray, select: SelectOptions) -> list[str]:
     held = Rows.of_memory(rows)
-    ours, found = _timed(lambda: sweep(held, select))
-    apart, best = _timed(lambda: separate(held, select))
-    theirs, _ = _timed(lambda: scikit_learn(rows[::_SCIKIT_SHARE], select))
+    ours, found = time_call(lambda: sweep(held, select))
+    apart, best = time_call(lambda: separate(held, select))
+    theirs, _ = time_call(lambda: scikit_learn(rows[::_SCIKIT_SHARE], select))
     return [
-        f"in memory: sweep {ours:.1f} s (chooses {found.best.name}), separate fits {apart:.1f} s (choose {best.name}), "
-        f"sweep / separate {ours / apart:.3f}",
-        f"scikit-learn's loop on {len(rows[::_SCIKIT_SHARE]):,} rows {theirs:.1f} s; times {_SCIKIT_SHARE} / sweep: "
-        f"{theirs * _SCIKIT_SHARE / ours:.1f}",
+        f"in memory: sweep {ours}, chooses {found.best.name}, separate fits {apart}, choose {best.name}, "
+        f"sweep / separate {ours.processor / apart.processor:.3f} of processor",
+        f"scikit-learn's loop on {len(rows[::_SCIKIT_SHARE]):,} rows {theirs}; times {_SCIKIT_SHARE} / sweep: "
+        f"{theirs.processor * _SCIKIT_SHARE / ours.processor:.1f} of processor",
     ]
 
 
@@ -94,9 +92,10 @@ def _streamed(rows: np.ndarray, select: SelectOptions) -> list[str]:
         path = Path(directory) / "rows.zarr"
         stored = zarr.create_array(path, data=rows, chunks=(min(len(rows), 65_536), 8))
         lazy = Rows.of_readable(stored, stored.chunks[:1]).fuse()
-        ours, _ = _timed(lambda: sweep(lazy, select))
-        apart, _ = _timed(lambda: separate(lazy, select))
-    return [f"streamed from zarr: sweep {ours:.1f} s, separate fits {apart:.1f} s, separate / sweep {apart / ours:.1f}"]
+        ours, _ = time_call(lambda: sweep(lazy, select))
+        apart, _ = time_call(lambda: separate(lazy, select))
+    ratio = apart.processor / ours.processor
+    return [f"streamed from zarr: sweep {ours}, separate fits {apart}, separate / sweep {ratio:.1f} of processor"]
 
 
 def _shared_pass(rows: np.ndarray, select: SelectOptions) -> str:
@@ -115,9 +114,3 @@ def _shared_pass(rows: np.ndarray, select: SelectOptions) -> str:
         f"one pass of {len(mixtures)} candidates, one thread: shared {ns['shared']:.0f} ns/row, separate "
         f"{ns['separate']:.0f} ns/row, separate / shared {timings.ratio('separate', 'shared'):.2f}"
     )
-
-
-def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
-    result = call()
-    return time.perf_counter() - start, result

@@ -95,7 +95,10 @@ def _streamed(rows: Rows, surveyed: Any, mixture: Mixture) -> None:
 
 
 def _told(timings: Timings) -> str:
-    lines = [f"{name:29s} {timings.median(name) * 1e3:8.1f} ms" for name in timings.seconds]
+    lines = [
+        f"{name:29s} {timings.median(name) * 1e3:8.1f} ms, {timings.of_processor(name) * 1e3:8.1f} of processor"
+        for name in timings.seconds
+    ]
     rounds = list(zip(*timings.seconds.values(), strict=True))
     fast = [streamed / (read + kernel) for read, kernel, streamed, _, _ in rounds]
     slow = [streamed / max(read, kernel) for _, kernel, _, read, streamed in rounds]

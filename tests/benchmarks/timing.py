@@ -4,6 +4,9 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,24 @@ class Timings:
     def ratio_of_processor(self, slow: str, fast: str) -> float:
         """Return the same of the seconds of the processor, which what else runs on the machine leaves alone."""
         return _ratio(self.processor[slow], self.processor[fast])
+
+
+@dataclass(frozen=True)
+class Took:
+    """What a call took."""
+
+    seconds: float
+    processor: float  # seconds of the processor in this process, which what else runs on the machine leaves alone
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.1f} s ({self.processor:.1f} of processor)"
+
+
+def time_call(call: Callable[[], Result]) -> tuple[Took, Result]:
+    """Return what a call took, and its result."""
+    start, processor_start = time.perf_counter(), time.process_time()
+    result = call()
+    return Took(time.perf_counter() - start, time.process_time() - processor_start), result
 
 
 def _ratio(slow: list[float], fast: list[float]) -> float:
