@@ -161,7 +161,7 @@ class HeldLock:
             return
         if other is None and not self.directory.exists():
             return  # what is written next fails, and says so
-        gone = f"the lock of this job on {self.directory} is gone: another run may have been there"
+        gone = f"the lock of this job on {self.directory} has been removed, and another run may have been there"
         taken = f"{self.directory} was taken over by {other} while this job stood still"
         raise LostLockError(
             f"{gone if other is None else taken}; nothing more is written, and --resume goes on once no run is there"

@@ -343,7 +343,7 @@ def test_a_job_whose_lock_is_gone_writes_nothing(directory):
     (directory / "run").mkdir(parents=True)
     with locked(directory):
         (directory / LOCK).unlink()
-        with pytest.raises(LostLockError, match="is gone: another run may have been there"):
+        with pytest.raises(LostLockError, match="has been removed, and another run may have been there"):
             write_below(directory)
 
 
