@@ -16,6 +16,7 @@ from ..kernels.natural_parameters import Coefficients, prepare_prediction
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
 from ..scoring.prediction import Wanted, predict
+from .responsibilities import rank_overlaps
 from .splitting import Split, first_of, halve
 from .starts import SeedOptions
 
@@ -23,7 +24,6 @@ Halve = Callable[[Mixture], list[Split]]  # the components of a mixture in two, 
 
 AGAIN = 4  # of so many exchanges that are tried one splits a pair again
 _ROWS = 20_000  # of the sample, on which is seen what components share
-_SHARED = 1e-3  # of the rows: components that share less do not overlap
 _MERGERS = 2  # pairs to merge, the cheapest, for each exchange that is proposed
 
 
@@ -42,10 +42,9 @@ OfComponents = TypeVar("OfComponents", bound=Change)
 
 @dataclass(frozen=True, eq=False)
 class Exchange:
-    """Components in place of as many others; the weights of both, as mixtures of their own, add up to 1."""
+    """Components in place of as many others, whose weight they share."""
 
     components: tuple[int, ...]  # the one that is split, and the one or two that are merged
-    ours: Mixture  # these
     theirs: Mixture  # the halves and the merged one, in any order
 
 
@@ -94,7 +93,7 @@ def split_again(sample: Expectation, mixture: Mixture, floor: Floor | None, most
         if halves is not None:
             density = predict(part.rows, part.row_weights, _coefficients(part, ours), 2, Wanted(log_density=True))
             gain = (halves.level - float(np.mean(density.log_density))) * len(own) / len(labels)  # type: ignore[arg-type]
-            found.append((gain, Exchange(components, ours, hold_shared(ours, halves.pair))))
+            found.append((gain, Exchange(components, hold_shared(ours, halves.pair))))
     return found
 
 
@@ -114,9 +113,7 @@ def _overlapping(sample: Expectation, mixture: Mixture) -> tuple[NDArray[np.int3
     found = predict(rows, weights, _coefficients(sample, mixture), mixture.n_components, Wanted(probabilities=True))
     resp = np.nan_to_num(np.asarray(found.probabilities)[:, : mixture.n_components])  # NaN: of rows that are left out
     shared = np.triu(resp.T @ resp, k=1) / len(rows)
-    order = np.argsort(-shared, axis=None, kind="stable")
-    firsts, seconds = np.unravel_index(order[: np.count_nonzero(shared >= _SHARED)], shared.shape)
-    return found.labels, list(zip(firsts.tolist(), seconds.tolist(), strict=True))
+    return found.labels, rank_overlaps(shared)
 
 
 def _regroupings(mixture: Mixture, splits: Sequence[Split]) -> list[tuple[Split, Merger]]:
@@ -138,7 +135,7 @@ def _regrouping(mixture: Mixture, split: Split, merger: Merger) -> Exchange:
     ours = mixture.take(components)
     halves = ours.replace([((0,), split.pair)])  # the other one, then the halves
     half = 1 + merger.second - (mixture.n_components - 1)
-    return Exchange(components, ours, halves.merge(0, half))
+    return Exchange(components, halves.merge(0, half))
 
 
 def disjoint(ranked: Iterable[OfComponents]) -> list[OfComponents]:
@@ -182,4 +179,4 @@ def bound_mergers(mixture: Mixture) -> Iterator[Merger]:
 def _exchange(mixture: Mixture, split: Split, merger: Merger) -> Exchange:
     components = (split.component, merger.first, merger.second)
     ours = mixture.take(components)
-    return Exchange(components, ours, ours.merge(1, 2).replace([((0,), split.pair)]))
+    return Exchange(components, ours.merge(1, 2).replace([((0,), split.pair)]))

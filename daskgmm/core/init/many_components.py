@@ -7,9 +7,8 @@ are worth it: two components that lie upon each other seem to lose much by a mer
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from heapq import nsmallest
 from itertools import product
 
@@ -97,7 +96,7 @@ def _combine(found: Responsibilities, splits: Sequence[DrawnSplit]) -> list[Cand
     """Return the splits with the mergers of two other components, or of a half if there are no two others."""
     mixture = found.mixture
     if mixture.n_components == 2:
-        return [one for split in splits for one in _regroup(found, split)]
+        return [_regroup(found, split, half) for split in splits for half in (1, 2)]
     mergers = _compare_mergers(found)
     pairs = product(splits[:_COMBINED], mergers[:_COMBINED])
     return [
@@ -117,18 +116,11 @@ def _exchange(mixture: Mixture, split: DrawnSplit, merger: Merger) -> Candidate:
     return Candidate(components, split.gain - merger.loss, (split.components, ("merged", *pair)), make)
 
 
-def _regroup(found: Responsibilities, split: DrawnSplit) -> Iterator[Candidate]:
-    """Yield the exchanges that split one of two components and merge a half with the other."""
-    other = 1 - split.components[0]
-    halves = found.mixture.take([other, *split.components]).replace([((1,), split.pair)])  # the other, then the halves
-    for half in (1, 2):
-        theirs = halves.merge(0, half)
-        gain = found.gain((0, 1), theirs)
-        yield Candidate((other, *split.components), gain, (split.components, half), partial(_same, theirs))
-
-
-def _same(mixture: Mixture) -> Mixture:
-    return mixture
+def _regroup(found: Responsibilities, split: DrawnSplit, half: int) -> Candidate:
+    """Return the exchange that splits one of two components and merges a half, 1 or 2, with the other."""
+    components = (1 - split.components[0], *split.components)
+    theirs = found.mixture.take(components).replace([((1,), split.pair)]).merge(0, half)
+    return Candidate(components, found.gain(components, theirs), (split.components, half), lambda: theirs)
 
 
 def _compare_mergers(found: Responsibilities) -> list[Merger]:

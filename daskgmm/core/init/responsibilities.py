@@ -14,16 +14,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..arrays.types import Array
 from ..em.e_step import Expectation
 from ..kernels.natural_parameters import prepare_prediction
 from ..mixture.mixture import Mixture
 from ..scoring.prediction import Wanted, predict
+from .paired_difference import log_density
 
 _MOST_NUMBERS = 2**23  # responsibilities that are held
 _LEAST_RESP = 1e-3  # of a row: what changes less is not counted
+_SHARED = 1e-3  # of the rows: components that share less do not overlap
 _TINY = 1e-300
 
 
@@ -70,7 +71,8 @@ class Responsibilities:
         if not len(near):
             return 0.0
         share = max(float(self.mixture.weights[list(components)].sum()), _TINY)
-        own = self._log_density(near, others) + np.log(share) - self.log_density[near]
+        part = replace(self.sample, rows=self.sample.rows[near], row_weights=None)
+        own = log_density(part, others) + np.log(share) - self.log_density[near]
         return float(self.shares[near] @ np.logaddexp(np.log(np.maximum(1 - resp[near], _TINY)), own))
 
     def gains(self, pairs: Sequence[tuple[int, int]], others: Mixture) -> Array:
@@ -96,12 +98,12 @@ class Responsibilities:
         shared: Array = np.triu(self.of_rows.T @ (self.of_rows * self.shares[:, None]), k=1)
         return shared
 
-    def _log_density(self, rows: NDArray[np.intp], mixture: Mixture) -> Array:
-        coefficients = prepare_prediction(mixture, missing=self.sample.survey.has_gaps)
-        wanted = Wanted(log_density=True)
-        found = predict(self.sample.rows[rows], None, coefficients, mixture.n_components, wanted).log_density
-        assert found is not None, "it was asked for"
-        return found
+
+def rank_overlaps(shared: Array) -> list[tuple[int, int]]:
+    """Return the pairs of components that overlap, most first; `shared` (k, k), an upper triangle, as of `overlaps`."""
+    order = np.argsort(-shared, axis=None, kind="stable")
+    firsts, seconds = np.unravel_index(order[: np.count_nonzero(shared >= _SHARED)], shared.shape)
+    return list(zip(firsts.tolist(), seconds.tolist(), strict=True))
 
 
 def first_rows(sample: Expectation, n: int) -> Expectation:

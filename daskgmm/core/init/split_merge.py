@@ -140,9 +140,7 @@ class _Search:
         if tries.n_tried < _FEWEST:
             self._explored.append(_Explored(trial, tries, []))
             found = try_exchanges(self._sample, self._options, trial.mixture, self._split)
-            level = trial.history[-1] + self._least / 2
-            may = [one for one in found if one.history[-1] + one.remaining_gain >= level]
-            return self._first_better([one.mixture for one in rank(may)] if may else [], trial)
+            return self._first_better(self._in_reach(found, trial), trial)
         tried = tries.best(trial.mixture, tries.n_tried // AGAIN)
         self._explored.append(_Explored(trial, tries, tried))
         return self._first_better(self._promising(tries, tried), trial)
@@ -163,8 +161,12 @@ class _Search:
             return may
         found = rank(short_runs(self._sample, self._options, may, _CHECK_STAGES))
         self._unsettled += found
-        level = tries.trial.history[-1] + self._least / 2
-        return [one.mixture for one in found if one.history[-1] + one.remaining_gain >= level]
+        return self._in_reach(found, tries.trial)
+
+    def _in_reach(self, found: Sequence[Trial], trial: Trial) -> list[Mixture]:
+        """Return the mixtures of trials that EM is expected to lead above another one by enough, the best first."""
+        level = trial.history[-1] + self._least / 2
+        return [one.mixture for one in rank(found) if one.history[-1] + one.remaining_gain >= level] if found else []
 
     def _known(self, trial: Trial) -> _Explored | None:
         near = (one for one in self._explored if abs(one.trial.history[-1] - trial.history[-1]) <= _ALIKE)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,7 @@ _SHORT = 10  # EM steps that starts are compared after
 MOST_SPLITS = 4  # of one mixture, that are tried
 _SAME_COMPONENT = 1e-3  # Bhattacharyya distance of a component from one that is not halved again
 _SPLIT_STEPS = 8  # EM steps of the two halves of a component
+_SPLIT_TOL = 1e-3  # nats per row of the component, of that EM
 _SPLIT_ROWS = 4_000  # of a component, at most (and 20 for each feature): the gain of its split is estimated on them
 
 
@@ -160,7 +162,7 @@ def halvings(sample: Expectation, mixture: Mixture, floor: Floor | None, known: 
         if len(own) < 2 * (mixture.n_features + 1) or component in mixture.empty:
             continue
         whole = mixture.take([component])
-        halved = _among(known, whole, means)
+        halved = find_same(known, whole, means, _SAME_COMPONENT)
         if halved is None:
             halved = halve(first_of(sample, own), whole, floor)
         if halved is not None:
@@ -168,45 +170,70 @@ def halvings(sample: Expectation, mixture: Mixture, floor: Floor | None, known: 
     return sorted(found, key=lambda one: -one.gain)
 
 
-def _among(known: Sequence[Split], whole: Mixture, means: Array) -> Split | None:
-    """Return the halving of a component that is nearly the same, None if there is none; `means` (m, d) of those known.
+class Known(Protocol):
+    """What was split."""
+
+    @property
+    def whole(self) -> Mixture: ...
+
+
+OfWhole = TypeVar("OfWhole", bound=Known)
+
+
+def find_same(known: Sequence[OfWhole], whole: Mixture, means: Array, within: float) -> OfWhole | None:
+    """Return the split of a component that is nearly the same, None if there is none; `means` (m, d) of those known.
+
+    It is if their Bhattacharyya distance is below `within`.
 
     (mu_a - mu_b)^T S^-1 (mu_a - mu_b) / 8 is the least that their distance can be, and each feature's share of it less.
     """
     variances = whole.variances[0]
-    apart = (means - whole.means[0]) ** 2 > 8 * _SAME_COMPONENT * 2 * variances
+    apart = (means - whole.means[0]) ** 2 > 8 * within * 2 * variances
     near = (known[int(one)] for one in np.flatnonzero(~apart.any(axis=1)))
-    return next((one for one in near if bhattacharyya_distances(one.whole, whole)[0, 0] < _SAME_COMPONENT), None)
+    return next((one for one in near if bhattacharyya_distances(one.whole, whole)[0, 0] < within), None)
+
+
+def most_split_rows(n_features: int) -> int:
+    """Return on how many rows of a component, at most, its split is estimated."""
+    return max(_SPLIT_ROWS, 20 * (n_features + 1))
 
 
 def first_of(sample: Expectation, chosen: NDArray[np.intp]) -> Expectation:
     """Return the first of the chosen rows of the sample, as many as a split is estimated on."""
-    first = chosen[: max(_SPLIT_ROWS, 20 * (sample.rows.shape[1] + 1))]
+    first = chosen[: most_split_rows(sample.rows.shape[1])]
     weights = None if sample.row_weights is None else sample.row_weights[first]
     return in_memory(sample.rows[first], weights, sample.dtype)
 
 
 def halve(part: Expectation, component: Mixture, floor: Floor | None) -> Split | None:
-    """Return a component in two, by the rows that are labelled with it; None where these have no width, or no values.
-
-    EM on them starts from the two sides of the widest axis, and from the densest place and what is around it.
-    """
+    """Return a component in two, by the rows labelled with it; None where these have no width, or no values."""
     if part.survey.without_value:
         return None
-    em = EMOptions(1e-3, _SPLIT_STEPS, floor)
-    one, two = (SeedOptions(k, component.covariance_type, em=em) for k in (1, 2))
-    z = standardise(part)[0]
-    axis = np.linalg.eigh(part.survey.pooled)[1][:, -1]
-    sides = [z @ axis > 0, densest_place(whiten(z, part.survey.pooled))]
-    starts = mixtures_of_parts(part, two, [side.astype(np.intp) for side in sides if side is not None])
+    one = _options(1, component.covariance_type, floor)
     try:
-        whole = short_runs(part, one, mixtures_of_parts(part, one, [np.zeros(len(z), np.intp)]))[0]
-        best, d = rank(short_runs(part, two, starts))[0], component.n_features
+        whole = short_runs(part, one, mixtures_of_parts(part, one, [np.zeros(len(part.rows), np.intp)]))[0]
+        best, d = fit_pair(part, component.covariance_type, floor), component.n_features
     except SingularCovarianceError:
         return None
     n_more = d + 1 + component.structure.n_parameters(1, d)
     own_gain = best.history[-1] - whole.history[-1] - n_more / len(part.rows)
     return Split(0, component, best.mixture, own_gain, 1.0, best.history[-1])
+
+
+def fit_pair(part: Expectation, covariance_type: str, floor: Floor | None) -> Trial:
+    """Return the trial of two components on rows; raise SingularCovarianceError where these have no width.
+
+    EM on them starts from the two sides of the widest axis, and from the densest place and what is around it.
+    """
+    z, options = standardise(part)[0], _options(2, covariance_type, floor)
+    axis = np.linalg.eigh(part.survey.pooled)[1][:, -1]
+    sides = [z @ axis > 0, densest_place(whiten(z, part.survey.pooled))]
+    starts = mixtures_of_parts(part, options, [side.astype(np.intp) for side in sides if side is not None])
+    return rank(short_runs(part, options, starts))[0]
+
+
+def _options(n_components: int, covariance_type: str, floor: Floor | None) -> SeedOptions:
+    return SeedOptions(n_components, covariance_type, em=EMOptions(_SPLIT_TOL, _SPLIT_STEPS, floor))
 
 
 def mixtures_of_parts(sample: Expectation, options: SeedOptions, parts: Sequence[Labels]) -> list[Mixture]:
