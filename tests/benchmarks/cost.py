@@ -7,8 +7,6 @@ minus that of the parameters that the rows were drawn from, nats per row.
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Callable
 
 import numpy as np
 
@@ -20,6 +18,7 @@ from daskgmm.core.mixture.mixture import Mixture
 
 from .mixtures import SUITE, Hard
 from .quality import level
+from .timing import time_call
 
 _ROUNDS = 3  # of a pass
 
@@ -39,17 +38,11 @@ def run(tiny: bool = False) -> str:
 
 def _line(hard: Hard, rows: np.ndarray) -> tuple[str, float]:
     model = GaussianMixture(hard.k, random_state=0)
-    fit = _processor_time(lambda: model.fit(rows))
+    fit = time_call(lambda: model.fit(rows))[0].processor
     mixture = Mixture("full", model.weights_, model.means_, model.covariances_)
     held = Rows.of_memory(rows)
     survey, _ = survey_and_sample(held, 1, 0)
     expect = Expectation(held, survey)
-    one = min(_processor_time(lambda: expect((mixture,))) for _ in range(_ROUNDS))
+    one = min(time_call(lambda: expect((mixture,)))[0].processor for _ in range(_ROUNDS))
     gap = level(rows, mixture) - level(rows, hard.mixture)
     return f"{hard.name:18s} {fit:19.2f}  {one:8.3f}  {fit / one:8.1f}  {gap:+9.5f}", fit / one
-
-
-def _processor_time(call: Callable[[], object]) -> float:
-    start = time.process_time()
-    call()
-    return time.process_time() - start

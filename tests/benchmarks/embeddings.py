@@ -6,7 +6,6 @@ python -m tests.benchmarks.embeddings --rows 100000
 """
 
 import argparse
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from sklearn.mixture import GaussianMixture as Peer
 from sklearn.pipeline import make_pipeline
 
 from daskgmm import GaussianMixture
+
+from .timing import time_call
 
 _ROWS, _UNSEEN = 1_000_000, 20_000
 _PART = 10_000  # rows that are drawn at once
@@ -65,11 +66,10 @@ def _compare(rows: np.ndarray, groups: np.ndarray, n: int, shape: Shape) -> Iter
 
 
 def _time(call: Callable[[], object]) -> str:
-    processor, start = time.process_time(), time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        call()
-    return f"{time.process_time() - processor:.1f} | {time.perf_counter() - start:.1f}"
+        took, _ = time_call(call)
+    return f"{took.processor:.1f} | {took.seconds:.1f}"
 
 
 def _judge(model: BaseEstimator, rows: np.ndarray, groups: np.ndarray) -> str:

@@ -27,7 +27,7 @@ from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.options.fit import FitOptions, ModelOptions
 
 from .mixtures import SUITE, Hard
-from .timing import Took, time_call
+from .timing import time_call
 
 WITHIN = 2e-3  # of the true parameters, nats per row
 MOST_READS = 10  # of the data, that of the survey too
@@ -74,12 +74,12 @@ def _line(hard: Hard, n: int) -> tuple[str, bool, float | None]:
     rows = hard.rows(n)
     seeded, passes = fitted(hard, rows)
     truth = level(rows, hard.mixture)
-    theirs, took = _scikit_learn(hard, rows)
+    theirs, processor = _scikit_learn(hard, rows)
     within, sooner = passes.first(truth - WITHIN), passes.first(theirs)
-    ratio = None if sooner is None else took.processor / passes.processor[sooner - 1]
+    ratio = None if sooner is None else processor / passes.processor[sooner - 1]
     line = f"{hard.name:16s} {passes.levels[-1] - truth:+9.5f}  {len(passes.levels):5d}  {within or 'never':>6}"
     line += f"  {passes.seconds[-1]:7.2f} ({seeded:.2f})  {passes.processor[-1]:9.2f}"
-    line += f"   {theirs - truth:+16.5f}  {took.processor:9.1f}"
+    line += f"   {theirs - truth:+16.5f}  {processor:9.1f}"
     line += "   never" if ratio is None else f"  {ratio:7.1f}"
     return line, within is not None and passes.reads <= MOST_READS, ratio
 
@@ -108,14 +108,13 @@ def level(rows: np.ndarray, mixture: Mixture) -> float:
     return Expectation(held, survey)((mixture,))[0].mean_log_likelihood
 
 
-def _scikit_learn(hard: Hard, rows: np.ndarray) -> tuple[float, Took]:
-    """Return the level that its default fit would have on all rows, and what it would take there."""
+def _scikit_learn(hard: Hard, rows: np.ndarray) -> tuple[float, float]:
+    """Return the level that its default fit would have on all rows, and its seconds of the processor there."""
     model = SklearnGaussianMixture(hard.k, random_state=0)
     part = rows[: len(rows) // _SHARE]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         took, _ = time_call(lambda: model.fit(part))
     mixture = Mixture("full", model.weights_, model.means_, model.covariances_)
-    return (level(part, mixture) + level(rows[len(part) :], mixture)) / 2, Took(
-        took.seconds * _SHARE, took.processor * _SHARE
-    )
+    on_all = (level(part, mixture) + level(rows[len(part) :], mixture)) / 2
+    return on_all, took.processor * _SHARE
