@@ -14,7 +14,7 @@ from ..chunked.memory import Persist
 from ..core.em.fitted_model import Model
 from ..core.em.variational import Posterior, WeightPrior
 from ..core.init.starts import InitParams
-from ..core.mixture.covariance import DEFAULT_TYPES
+from ..core.mixture.covariance import DEFAULT_TYPES, STRUCTURES
 from ..core.mixture.floor import DEFAULT_REG_COVAR
 from ..core.options.fit import ComputeDtype, ModelOptions
 from ..core.options.prior import InferenceName, Prior, PriorOptions
@@ -254,9 +254,9 @@ class BayesianGaussianMixture(UpdateMixin):
             )
         if self.mean_prior is not None:
             self._check_shape(self.mean_prior, (d,), "means")
-        shapes = {"full": (d, d), "tied": (d, d), "diag": (d,), "spherical": ()}
         if self.covariance_prior is not None:
-            self._check_shape(self.covariance_prior, shapes[self.covariance_type], f"{self.covariance_type} covariance")
+            shape = STRUCTURES[self.covariance_type].layout.reduce(np.eye(d)).shape
+            self._check_shape(self.covariance_prior, shape, f"{self.covariance_type} covariance")
 
     def _check_shape(self, values: Any, shape: tuple[int, ...], name: str) -> None:
         array = np.asarray(values) if shape == () else check_array(values, ensure_2d=False, input_name=name)

@@ -17,7 +17,7 @@ from ..core.em.fitted_model import Model
 from ..core.init.starts import Given, InitParams
 from ..core.mixture.covariance import STRUCTURES, CovarianceType
 from ..core.mixture.floor import DEFAULT_REG_COVAR
-from ..core.mixture.low_rank import FactorNoise
+from ..core.mixture.low_rank import FACTOR_TYPES, FactorNoise, FactorType
 from ..core.mixture.noise import VOLUME_AND_MISSING, Noise
 from ..core.options.fit import ComputeDtype, ModelOptions
 from ..core.options.prior import InferenceName
@@ -206,7 +206,7 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **CONSTRAINTS,
         **CONSTRAINTS_OF_ONE_MIXTURE,
-        "covariance_type": [StrOptions({*STRUCTURES, "low_rank"})],
+        "covariance_type": [StrOptions({*STRUCTURES, *FACTOR_TYPES})],
         "n_factors": [Interval(Integral, 1, None, closed="left"), None],
         "factor_noise": [StrOptions({"own", "common", "isotropic"})],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
@@ -225,7 +225,7 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
         self,
         n_components: int = 1,
         *,
-        covariance_type: CovarianceType | Literal["low_rank"] = "full",
+        covariance_type: Literal[CovarianceType, FactorType] = "full",
         n_factors: int | None = None,
         factor_noise: FactorNoise = "own",
         tol: float = 1e-4,

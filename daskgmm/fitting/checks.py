@@ -74,10 +74,9 @@ def check_width(model: ModelOptions, n_features: int) -> None:
 def check_features(covariance_type: str, n_features: int) -> None:
     """Raise ConfigurationError where a covariance type is for one feature and there are more."""
     if STRUCTURES[covariance_type].one_feature and n_features > 1:
-        of_more = {"E": "EII", "V": "VII"}[covariance_type]
         raise ConfigurationError(
             f"covariance_type {covariance_type} is for one feature, but there are {n_features}: "
-            f"take {of_more}, or another with three letters"
+            f"take {STRUCTURES[covariance_type].letters}, or another with three letters"
         )
     q = STRUCTURES[covariance_type].layout.n_factors
     if q >= n_features:

@@ -43,6 +43,11 @@ class Family:
         return self.constrain is not None and not self.shared
 
     @property
+    def conjugate(self) -> bool:
+        """Whether the posterior of the covariances is of the prior's form: inverse Wishart or inverse gamma."""
+        return self.constrain is None
+
+    @property
     def feature_map(self) -> FeatureMap:
         """That of the kernel with a shared centre: what is quadratic cancels where covariances are the same."""
         return FeatureMap.LINEAR if self.shared else self.layout.feature_map

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ from .frame import Frame
 from .matrices import DenseMatrices, Matrices
 
 FactorNoise = Literal["own", "common", "isotropic"]
+FactorType = Literal["low_rank"]  # covariance types of options that need a number of factors beside their name
+FACTOR_TYPES: tuple[FactorType, ...] = get_args(FactorType)
 LABELS_AND_LOW_RANK = (
     "labelled rows are not for covariance_type low_rank: leave labels out, or take another covariance_type"
 )
@@ -237,6 +239,7 @@ class LowRankFamily:
     layout: LowRank
     one_feature: bool = False
     shared: bool = False
+    conjugate: bool = False
 
     @property
     def letters(self) -> str:

@@ -15,7 +15,7 @@ from ..init.starts import Given, InitParams, SeedOptions, first_stage_rows, n_mo
 from ..mixture.covariance import STRUCTURES, CovarianceType
 from ..mixture.data_summary import Survey
 from ..mixture.floor import DEFAULT_REG_COVAR, Floor
-from ..mixture.low_rank import FactorNoise, low_rank_name
+from ..mixture.low_rank import FACTOR_TYPES, FactorNoise, FactorType, low_rank_name
 from ..mixture.mixture import Mixture, project
 from ..mixture.noise import Noise
 from .prior import InferenceName, Prior, inference_of
@@ -32,7 +32,7 @@ class ModelOptions:
 
     n_components: Annotated[int, Ge(1)] = 8
     """Number of Gaussians, k."""
-    covariance_type: Literal[CovarianceType, "low_rank"] = "full"
+    covariance_type: Literal[CovarianceType, FactorType] = "full"
     """full: each component its own matrix; tied: one for all; diag: own variances; spherical: one variance each.
 
     Or one of mclust's families, by the letters of volume, shape and orientation (E: equal, V: varying, I: identity).
@@ -81,19 +81,20 @@ class ModelOptions:
 
     def _check_factors(self) -> None:
         """Raise ConfigurationError for options of factors that cannot act."""
-        if self.covariance_type == "low_rank" and self.n_factors is None:
-            raise ConfigurationError("model.covariance_type low_rank needs model.n_factors, such as 4")
+        if self.has_factors and self.n_factors is None:
+            raise ConfigurationError(f"model.covariance_type {self.covariance_type} needs model.n_factors, such as 4")
         if isinstance(self.n_factors, bool):
             raise ConfigurationError(f"model.n_factors is {self.n_factors}, but must be a number, such as 4")
-        if self.covariance_type != "low_rank" and (self.n_factors is not None or self.factor_noise != "own"):
+        if not self.has_factors and (self.n_factors is not None or self.factor_noise != "own"):
             raise ConfigurationError(
                 f"model.n_factors and factor_noise are for covariance_type low_rank, not {self.covariance_type}: "
                 "leave them out, or choose low_rank"
             )
-        if self.covariance_type == "low_rank" and (self.noise is not False or self.frozen):
+        if self.has_factors and (self.noise is not False or self.frozen):
             name = "frozen" if self.frozen else "noise"
             raise ConfigurationError(
-                f"model.{name} is not for covariance_type low_rank: leave {name} out, or take another covariance_type"
+                f"model.{name} is not for covariance_type {self.covariance_type}: leave {name} out, or take another "
+                "covariance_type"
             )
 
     def _check_reduce(self) -> None:
@@ -147,9 +148,14 @@ class ModelOptions:
         return replace(mixture, noise=noise)
 
     @property
+    def has_factors(self) -> bool:
+        """Whether the covariances have factors, so that n_factors and factor_noise act."""
+        return self.covariance_type in FACTOR_TYPES
+
+    @property
     def family(self) -> str:
         """The name of the family of covariances: low_rank_4 for low_rank with 4 factors."""
-        if self.covariance_type == "low_rank" and self.n_factors is not None:
+        if self.has_factors and self.n_factors is not None:
             return low_rank_name(self.n_factors, self.factor_noise)
         return self.covariance_type
 

@@ -14,7 +14,7 @@ from ..arrays.types import Array
 from ..em.inference import MAXIMUM_LIKELIHOOD, Inference
 from ..em.priors import MaximumAPosteriori, PriorValues
 from ..em.variational import Variational, VariationalPrior, WeightPrior
-from ..mixture.covariance import STRUCTURES, Family
+from ..mixture.covariance import STRUCTURES
 from ..mixture.data_summary import Survey
 
 InferenceName = Literal["em", "map", "variational"]
@@ -75,7 +75,7 @@ def check_prior(name: InferenceName, prior: Prior, covariance_type: str) -> None
     if name != "em" and STRUCTURES[covariance_type].layout.n_factors:
         raise ConfigurationError(f"fit.inference {name} is not for covariance_type low_rank: take em, or another type")
     family = STRUCTURES[covariance_type]
-    if name == "variational" and isinstance(family, Family) and family.constrain is not None:
+    if name == "variational" and not family.conjugate:
         raise ConfigurationError(
             f"fit.inference variational has full, tied, diag and spherical covariances, not {covariance_type}: take "
             "one of these, or map"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ...core.mixture.covariance import STRUCTURES
+from ...core.mixture.covariance import DEFAULT_TYPES, STRUCTURES
 from ...text import counted
 from .report_data import Story
 
@@ -14,7 +14,6 @@ _STRONG, _ALIKE = 0.5, 0.8  # Bhattacharyya coefficients
 _SURE = 0.9  # probability of the most probable component
 _FEW_ROWS = 10  # per parameter
 _SAME_END = 1e-3  # nats per row: restarts this close ended in the same place
-_SIMPLER = ("tied", "diag", "spherical")  # in the order in which they are advised
 _NARROW = 1.001  # times the least deviation that a component may have
 
 
@@ -213,7 +212,7 @@ def _simpler(story: Story, joined: str) -> str:
     """Return the advice to choose covariances of fewer parameters than those of the fit, if there are any."""
     k, d = story.mixture.n_components, story.mixture.n_features
     own = story.mixture.n_parameters
-    fewer = [name for name in _SIMPLER if k - 1 + k * d + STRUCTURES[name].n_parameters(k, d) < own]
+    fewer = [name for name in DEFAULT_TYPES if k - 1 + k * d + STRUCTURES[name].n_parameters(k, d) < own]
     return f"{joined}covariance_type {listed_as_choice(fewer)}" if fewer else ""
 
 
