@@ -21,6 +21,7 @@ from . import (
     streaming,
     structures,
     unseen,
+    updates,
     wide,
     wide_memory,
     wide_passes,
@@ -48,6 +49,7 @@ BENCHMARKS = {
     "wide_memory": wide_memory,
     "wide_passes": wide_passes,
     "embeddings": embeddings,
+    "updates": updates,
 }
 
 
