@@ -21,6 +21,9 @@ Persist = bool | Literal["auto"]
 
 _READ_COPIES = 3  # a chunk as it is stored, decoded, and put together from stored chunks
 _BLOCK_COPIES = 4  # the survey's: float64, differences, weighted ones, and which values are finite
+_STEP_COPIES = 3  # of a mixture, in a step of EM: its covariances, the statistics of a pass, and the step
+_RESTART_COPIES = 12  # while a restart is started and improved: statistics, covariances, their factors
+_FACTOR_COPIES = 36  # the same of low rank, of which the steps that are combined are as large as mixtures
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Estimate:
     largest_chunk: int
     per_thread: int  # of each thread that reads: a chunk, and what it is made from
     mixture: int  # statistics or coefficients of one mixture
+    restart: int  # all mixtures that a restart on the sample holds
     per_slot: int  # of each thread that computes, beside that: converted blocks, tiles and sums of the kernels
 
 
@@ -74,6 +78,21 @@ def mixture_bytes(n_components: int, n_features: int, covariance_type: str) -> i
     """Return what statistics or covariances of one mixture take, whichever is larger."""
     structure, d = STRUCTURES[covariance_type], n_features
     return 8 * n_components * max(structure.feature_map.n_columns(d), d * d if structure.layout.dense else d)
+
+
+@dataclass(frozen=True)
+class MixtureBounds:
+    """Between what bounds a fit holds of its mixtures, bytes."""
+
+    least: int  # no step of EM can do without: a machine that has less cannot run the fit, which is refused
+    most: int  # of each restart on the sample: what is planned, of which a fit may take less and is not refused by
+
+
+def mixture_bounds(n_components: int, n_features: int, covariance_type: str) -> MixtureBounds:
+    """Return the bounds of what a fit holds of its mixtures."""
+    mixture = mixture_bytes(n_components, n_features, covariance_type)
+    copies = _FACTOR_COPIES if STRUCTURES[covariance_type].layout.n_factors else _RESTART_COPIES
+    return MixtureBounds(_STEP_COPIES * mixture, copies * mixture)
 
 
 def estimate(rows: Rows, n_components: int, covariance_type: str) -> Estimate:
@@ -100,5 +119,6 @@ def estimate(rows: Rows, n_components: int, covariance_type: str) -> Estimate:
         largest_chunk=largest,
         per_thread=_READ_COPIES * (largest + weights),
         mixture=mixture_bytes(n_components, d, covariance_type),
+        restart=mixture_bounds(n_components, d, covariance_type).most,
         per_slot=_BLOCK_COPIES * min(block_rows(d), largest_rows) * d * 8 + n_tile * tile_width * 8 + sums,
     )

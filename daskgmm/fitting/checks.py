@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import psutil
-
-from ..chunked.memory import mixture_bytes
 from ..core.arrays.naming import name_column
 from ..core.kernels.low_rank import NO_MISSING
 from ..core.mixture.covariance import STRUCTURES
 from ..core.mixture.data_summary import Survey
-from ..core.mixture.low_rank import low_rank_name
 from ..core.options.fit import ModelOptions
 from ..errors import ConfigurationError, DataError
 from ..events import Listener, Notice
-
-_STEP_COPIES = 3  # of a mixture, at least: its covariances, the statistics of a pass, and the step
-_FEW_FACTORS = 16  # that are suggested
-_GIB = 2**30
 
 
 def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | None, listen: Listener) -> None:
@@ -55,20 +47,6 @@ def check_family(covariance_type: str, survey: Survey) -> None:
     check_features(covariance_type, survey.n_features)
     if survey.has_gaps and STRUCTURES[covariance_type].layout.n_factors:
         raise ConfigurationError(NO_MISSING)
-
-
-def check_width(model: ModelOptions, n_features: int) -> None:
-    """Raise ConfigurationError if a step of EM cannot be computed in the memory of this machine."""
-    held = _STEP_COPIES * mixture_bytes(model.n_components, n_features, model.family)
-    memory = int(psutil.virtual_memory().total)
-    if held <= memory:
-        return
-    few = _STEP_COPIES * mixture_bytes(model.n_components, n_features, low_rank_name(_FEW_FACTORS, "own"))
-    raise ConfigurationError(
-        f"{model.n_components} components of covariance_type {model.family} with {n_features} features take "
-        f"{held / _GIB:,.1f} GiB in a step of EM, and this machine has {memory / _GIB:,.1f} GiB: take low_rank with "
-        f"n_factors {_FEW_FACTORS} ({few / _GIB:,.1f} GiB) or diag, or decrease n_components"
-    )
 
 
 def check_features(covariance_type: str, n_features: int) -> None:

@@ -24,7 +24,8 @@ from ..core.options.fit import FitOptions, ModelOptions
 from ..errors import ConfigurationError
 from ..events import Listener, Phase
 from ..text import counted
-from .checks import check_fittable, check_width
+from .checks import check_fittable
+from .width import check_width
 
 
 @dataclass(frozen=True, eq=False)

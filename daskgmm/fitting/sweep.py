@@ -21,8 +21,9 @@ from ..core.selection.sweep import Candidate, Sweep, SweepOptions, best_candidat
 from ..core.selection.table import Selection, selection
 from ..errors import DataError, SingularCovarianceError
 from ..events import Iteration, Listener, Notice, Phase
-from .checks import check_family, check_width
+from .checks import check_family
 from .iteration_events import sweep_events
+from .width import check_width
 
 Keep = Callable[[Sweep, Iteration | None], None]  # takes the sweep after a pass, and what is told of it
 

@@ -27,8 +27,6 @@ _DRAWN_COPIES = 3  # of the sample: as drawn from each chunk, together, and in r
 _POINT_COPIES = 5  # of the rows that a restart works on: float64, standardised, whitened, and two of k-means
 _DISTANCES = 8  # that k-means++ holds for each of these rows, one for each candidate
 _MOVING = 18 * 8  # bytes for each row of the sample while components are moved
-_MIXTURE_COPIES = 12  # k x F, while a restart is started and improved: statistics, covariances, their factors
-_FACTOR_COPIES = 36  # the same of low rank, of which the steps that are combined are as large as mixtures
 _READ_COPIES = 2  # of a stored chunk that is cut: as it is stored, and decoded
 _SUMS_COPIES = 3  # of a pass's statistics in a thread that computes: of a tile, of a block, of a chunk
 _PICTURE_COPIES = 8  # of an image: decoded and converted; beside its labels as array, as picture, and while resized
@@ -61,8 +59,7 @@ class FitPlan:
         """Return what one process takes at most; rows that are kept are spread evenly over the processes."""
         config, needs, rows, fitted = self.config, self.needs, self.rows, self.fitted
         results = bytes_of_results(rows, config)
-        copies = _FACTOR_COPIES if config.model.n_factors else _MIXTURE_COPIES
-        sample = _sample_bytes(config, fitted, self.n_sample, copies * needs.mixture)
+        sample = _sample_bytes(config, fitted, self.n_sample, needs.restart)
         sample = max(sample, _axes_bytes(config, rows))
         held = -(-fitted.n_bytes // config.cluster.n_processes) if keep else 0
         picture = _PICTURE_COPIES * rows.n_bytes if self.source.is_image else 0

@@ -8,7 +8,7 @@ import numpy as np
 
 from daskgmm.config import parse_config
 from daskgmm.errors import ConfigurationError
-from daskgmm.fitting.checks import check_width
+from daskgmm.fitting.width import check_width
 from daskgmm.jobs.plan import plan_fit
 from daskgmm.sources import open_source
 

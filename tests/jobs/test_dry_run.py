@@ -11,6 +11,7 @@ import zarr
 
 from daskgmm.config import parse_config
 from daskgmm.errors import ConfigurationError
+from daskgmm.fitting.width import machine_bytes
 from daskgmm.jobs.dry_run import describe_fit
 
 _JOB = """
@@ -51,13 +52,22 @@ STREAMED = {
 }
 
 
+def create_rows(path):
+    """Create 256 MiB of rows x 16 float32, none of which is written."""
+    return zarr.create_array(path, shape=(32 * 131_072, 16), chunks=(131_072, 16), dtype="float32")
+
+
+@pytest.fixture
+def path(tmp_path):
+    create_rows(tmp_path / "rows.zarr")
+    return tmp_path / "rows.zarr"
+
+
 @pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    """256 MiB of rows x 16 float32."""
+def rows_path(tmp_path_factory):
     path = tmp_path_factory.mktemp("rows") / "rows.zarr"
-    chunk, n_chunks = 131_072, 32
-    array = zarr.create_array(path, shape=(n_chunks * chunk, 16), chunks=(chunk, 16), dtype="float32")
-    rng = np.random.default_rng(0)
+    array = create_rows(path)
+    rng, chunk = np.random.default_rng(0), array.chunks[0]
     for at in range(0, array.shape[0], chunk):
         array[at : at + chunk] = rng.standard_normal((chunk, 16), np.float32) + 4 * rng.integers(4, size=(chunk, 1))
     return path
@@ -65,21 +75,25 @@ def path(tmp_path_factory):
 
 def said(path, *overrides):
     """Return the MiB that --dry-run names for each process."""
-    shown = describe_fit(parse_config(_JOB.format(path=path), overrides))
+    return peak_of(parse_config(_JOB.format(path=path), overrides))
+
+
+def peak_of(config):
+    shown = describe_fit(config)
     return int(re.search(r"^peak memory: +at most (\d+) MiB in each process", shown, re.MULTILINE)[1])
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak of a process there")
 @pytest.mark.parametrize("name", STREAMED)
-def test_a_streamed_fit_takes_no_more_memory_than_was_said(path, name, tmp_path):
+def test_a_streamed_fit_takes_no_more_memory_than_was_said(rows_path, name, tmp_path):
     overrides = (*STREAMED[name], f"output.directory={tmp_path / 'run'}")
     program = tmp_path / "job.py"  # a file, which worker processes can import
     program.write_text(_PROGRAM)
-    command = [sys.executable, str(program), _JOB.format(path=path), *overrides]
+    command = [sys.executable, str(program), _JOB.format(path=rows_path), *overrides]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    peak, bound = max(int(line) for line in done.stdout.split()), said(path, *overrides)
+    peak, bound = max(int(line) for line in done.stdout.split()), said(rows_path, *overrides)
     assert peak <= bound <= 3 * peak
 
 
@@ -105,8 +119,25 @@ def test_many_features_are_refused_or_advised(tmp_path):
     path = tmp_path / "wide.npy"
     np.lib.format.open_memmap(path, "w+", np.float32, (1000, 4096))  # a hole: takes no room
     text = f"{{data: {{path: {path}}}, output: {{directory: {tmp_path}/run}}}}"
-    with pytest.raises(ConfigurationError, match=r"take low_rank with n_factors 16 .* or diag"):
+    with pytest.raises(ConfigurationError, match=r"take .*at most \d+ components"):
         describe_fit(parse_config(text, ["model.n_components=100000"]))
     diagonal = ["model.covariance_type=diag"]
     assert "fit.dtype=float32 takes about half the time" in describe_fit(parse_config(text, diagonal))
     assert "fit.dtype=float32 takes" not in describe_fit(parse_config(text, [*diagonal, "fit.dtype=float32"]))
+    assert "covariances:" not in describe_fit(parse_config(text, diagonal))
+    assert "products in a pass are about 114 times those of low_rank" in describe_fit(parse_config(text))
+    by_variance = ["model.n_components=100000", "model.reduce={variance: 0.9}"]
+    assert "covariances:" not in describe_fit(parse_config(text, by_variance))
+
+
+def test_options_of_less_memory_are_named_if_this_machine_has_less_than_planned(tmp_path):
+    path, d = tmp_path / "wide.npy", 1024
+    np.lib.format.open_memmap(path, "w+", np.float32, (100_000, d))  # a hole: takes no room
+    text = f"{{data: {{path: {path}}}, output: {{directory: {tmp_path}/run}}}}"
+    k = machine_bytes() // (3 * 8 * d * d)  # the largest that is not refused
+    shown = re.search(r"^memory here: .*$", describe_fit(parse_config(text, [f"model.n_components={k}"])), re.MULTILINE)
+    named = re.search(r"low_rank with n_factors 16 \((\d+) MiB\) or reduce to 50 features \((\d+) MiB\)", shown[0])
+    low_rank = [f"model.n_components={k}", "model.covariance_type=low_rank", "model.n_factors=16"]
+    assert peak_of(parse_config(text, low_rank)) == int(named[1])
+    assert peak_of(parse_config(text, [f"model.n_components={k}", "model.reduce.features=50"])) == int(named[2])
+    assert "memory here" not in describe_fit(parse_config(text, low_rank))

@@ -1,0 +1,84 @@
+"""Many features: the mixtures that no machine like this one can hold, and models that take less."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psutil
+from dask.utils import format_bytes
+
+from ..chunked.memory import MixtureBounds, mixture_bounds
+from ..core.mixture.covariance import STRUCTURES
+from ..core.options.fit import ModelOptions
+from ..core.options.reduce import Reduce
+from ..errors import ConfigurationError
+from ..text import counted
+
+_FEW_FACTORS = 16
+_FEW_AXES = 50
+
+
+@dataclass(frozen=True)
+class Width:
+    """A model as it is fitted to so many features."""
+
+    model: ModelOptions
+    n_features: int
+    name: str = ""  # of the options that lead from a wider model to this one
+
+    @property
+    def bounds(self) -> MixtureBounds:
+        """What a fit holds of its mixtures."""
+        return mixture_bounds(self.model.n_components, self.n_features, self.model.family)
+
+    @property
+    def n_products(self) -> int:
+        """Products of a pass for each row and component: the columns of its statistics."""
+        return STRUCTURES[self.model.family].feature_map.n_columns(self.n_features)
+
+
+def machine_bytes() -> int:
+    """Return the memory of this machine."""
+    return int(psutil.virtual_memory().total)
+
+
+def check_width(model: ModelOptions, n_features: int) -> None:
+    """Raise ConfigurationError if a step of EM cannot be computed in the memory of this machine."""
+    wide, memory = Width(model, n_features), machine_bytes()
+    held = wide.bounds.least
+    if held <= memory:
+        return
+    remedies = [
+        f"{one.name} ({format_bytes(one.bounds.least)})" for one in narrower(wide) if one.bounds.least <= memory
+    ]
+    if few := model.n_components * memory // held:
+        remedies.append(f"at most {few} components")
+    raise ConfigurationError(
+        f"{counted(model.n_components, 'component')} of covariance_type {model.family} with {n_features} features take "
+        f"{format_bytes(held)} in a step of EM, and this machine has {format_bytes(memory)}: "
+        f"take {' or '.join(remedies or ['fewer features'])}"
+    )
+
+
+def narrower(wide: Width) -> Iterator[Width]:
+    """Yield the usual models of many features that hold less, as far as they go with the other options of the model."""
+    d = wide.n_features
+    if d > _FEW_FACTORS:
+        low_rank = {"covariance_type": "low_rank", "n_factors": _FEW_FACTORS}
+        yield from _valid(wide, d, f"low_rank with n_factors {_FEW_FACTORS}", low_rank)
+    if d > _FEW_AXES:
+        yield from _valid(wide, _FEW_AXES, f"reduce to {_FEW_AXES} features", {"reduce": Reduce(_FEW_AXES)})
+    diagonal = {"covariance_type": "diag", "n_factors": None, "factor_noise": "own"}
+    yield from _valid(wide, d, "diag", diagonal)
+
+
+def _valid(wide: Width, n_features: int, name: str, options: dict[str, Any]) -> Iterator[Width]:
+    """Yield a model with other options if they go together and hold less."""
+    try:
+        one = Width(replace(wide.model, **options), n_features, name)
+    except ConfigurationError:
+        return
+    if one.bounds.least < wide.bounds.least:
+        yield one
