@@ -37,7 +37,9 @@ PASSWORD = "DASKGMM_GATEWAY_PASSWORD"  # noqa: S105 # the name of a variable
 _NOT_LET_IN = {401, 403}  # of HTTP
 _ANSWER_TIMEOUT = 60.0  # seconds; a cluster whose name does not come back can't be stopped
 _STOP_TIMEOUT = 15.0  # seconds; the results are complete, and wait for it
-_INTERVAL = 0.5  # seconds between two looks whether the cluster runs
+_END_TIMEOUT = 30.0  # seconds in which processes end; the gateway's local backend takes 10 with those that hang
+_INTERVAL = 0.5  # seconds between two looks at the state of the cluster
+_NOT_ENDED = ("pending", "running", "stopping")
 
 
 @dataclass(frozen=True)
@@ -112,13 +114,25 @@ class Gateway:
             leftovers += self._stop(name)
 
     def _stop(self, name: str) -> list[str]:
-        """Have the cluster stopped; return what to tell where the server does not: the job is complete all the same."""
+        """Have the cluster stopped, and wait for its end; return what to report if that fails: the job is complete."""
         try:
             self._ask("stop_cluster", name, timeout=_STOP_TIMEOUT)
+            self._wait_for_end(name)
         except Exception as error:
             _LOGGER.debug("cluster %s was not stopped", name, exc_info=True)
             return [f"cluster {name} may still run: {error}; stop it at the gateway"]
         return []
+
+    def _wait_for_end(self, name: str) -> None:
+        """Wait until the gateway lists the cluster as ended; raise ClusterLostError after _END_TIMEOUT seconds."""
+        end = time.monotonic() + _END_TIMEOUT
+        while name in self._names_not_ended():
+            if time.monotonic() > end:
+                raise ClusterLostError(f"its processes have not ended within {_END_TIMEOUT:g} s")
+            time.sleep(_INTERVAL)
+
+    def _names_not_ended(self) -> list[str]:
+        return [report.name for report in self._ask("list_clusters", status=_NOT_ENDED, timeout=_STOP_TIMEOUT)]
 
     def _scale(self, name: str) -> None:
         self._ask("scale_cluster", name, self.n_workers)

@@ -6,11 +6,12 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 from distributed import default_client
 
-from daskgmm.clusters.kinds import Gateway
+from daskgmm.clusters.kinds import Gateway, gateway
 from daskgmm.clusters.kinds.gateway import PASSWORD
 from daskgmm.config import parse_config
 from daskgmm.errors import ClusterLostError, ConfigurationError
@@ -103,7 +104,8 @@ def test_a_cluster_is_started_and_stopped_with_the_block(server):
         assert len(marked(server.mark)) >= 3
     assert connection.description == f"2 workers of the gateway at {server.url}"
     assert connection.dashboard.startswith(f"{server.url}/clusters/")
-    assert_all_end(server.mark)
+    assert not marked(server.mark)  # the block waits for their end
+    assert not connection.leftovers
     with pytest.raises(ValueError, match="No client"):
         default_client()
 
@@ -206,6 +208,28 @@ def test_what_to_tell_of_a_cluster_that_cannot_be_stopped():
     (message,) = Gateway(address="http://127.0.0.1:9")._stop("team.1")
     assert message.startswith("cluster team.1 may still run: stop_cluster at the gateway http://127.0.0.1:9: ")
     assert message.endswith("; stop it at the gateway")
+
+
+@needs_client
+def test_a_cluster_that_stays_while_it_is_stopped_is_reported(monkeypatch):
+    class Stopping:
+        def __init__(self, *_, **__): ...
+        async def __aenter__(self):
+            return self
+
+        async def __aexit__(self, *_): ...
+        async def stop_cluster(self, name):
+            self.stopped = name
+
+        async def list_clusters(self, status):
+            return [SimpleNamespace(name="team.1")] if "stopping" in status else []
+
+    monkeypatch.setattr("dask_gateway.Gateway", Stopping)
+    monkeypatch.setattr(gateway, "_END_TIMEOUT", 0.02)
+    monkeypatch.setattr(gateway, "_INTERVAL", 0.01)
+    told = "cluster team.1 may still run: its processes have not ended within 0.02 s; stop it at the gateway"
+    assert Gateway(address="http://h")._stop("team.1") == [told]
+    assert Gateway(address="http://h")._stop("team.2") == []
 
 
 @needs_server
