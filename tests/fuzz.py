@@ -19,7 +19,7 @@ import pytest
 import zarr
 from click.testing import CliRunner
 
-from daskgmm.cli.commands import main
+from daskgmm.cli.main import main
 from daskgmm.config import load_config
 from daskgmm.events import Event, Iteration, Listener, Phase, ignore
 from daskgmm.jobs.fit import fit

@@ -103,7 +103,8 @@ def copied(folder: Path, target: Path) -> Path:
 def run_in_little_memory(*arguments: str, more: int = 2**30) -> subprocess.CompletedProcess[str]:
     """Run a command of daskgmm that can take up to `more` bytes of address space beyond what its libraries take."""
     program = (
-        "import resource, sys, psutil; import daskgmm.cli.commands, daskgmm.cli.main, daskgmm.chunked.prediction;"
+        "import resource, sys, psutil; import daskgmm.cli.main, daskgmm.chunked.prediction;"
+        "[daskgmm.cli.main.main.get_command(None, name) for name in daskgmm.cli.main.COMMANDS];"
         f"limit = psutil.Process().memory_info().vms + {more};"
         "resource.setrlimit(resource.RLIMIT_AS, (limit, limit));"
         "sys.argv[0] = 'daskgmm'; daskgmm.cli.main.run()"

@@ -27,7 +27,7 @@ FLOORS = [  # each may import of those above it in this list
     {"cli", "__init__"},
     {"__main__"},
 ]
-ONE_ROOM = {"sources/tables": "sources"}  # folders that count as the one above them
+ONE_ROOM = {"sources/tables": "sources", "cli/commands": "cli"}  # folders that count as the one above them
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 OUTSIDE_CORE = {"dask", "distributed", "zarr", "click", "rich", "time", "pathlib"}  # no cluster, file, clock, terminal
 
@@ -144,6 +144,7 @@ ACROSS_MODULES = {  # tests that mirror no module: what they are of
     "chunked/test_fit": "a whole fit over chunked rows, by the functions of all rooms below",
     "chunked/test_schedulers": "the same bits on all schedulers",
     "clusters/kinds/test_kinds": "what all kinds of clusters have alike",
+    "cli/test_commands": "the commands, each as a user runs it",
     "core/em/test_families": "E-step, M-step and loop of each covariance family",
     "core/init/test_families": "moves of components of each covariance family",
     "core/kernels/test_cache": "processes that compile kernels and that load them",

@@ -14,8 +14,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from daskgmm.cli.commands import main
-from daskgmm.cli.main import COMMANDS
+from daskgmm.cli.main import COMMANDS, main
 from daskgmm.config import load_config, parse_config
 
 from .benchmarks.__main__ import BENCHMARKS

@@ -8,7 +8,7 @@ import zarr
 from click.testing import CliRunner
 from PIL import Image
 
-from daskgmm.cli.commands import main
+from daskgmm.cli.main import main
 from daskgmm.storage.formats.model import load_model
 
 RNG = np.random.default_rng(0)

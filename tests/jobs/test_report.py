@@ -11,7 +11,7 @@ from distributed import Client
 from PIL import Image
 
 from daskgmm.chunked.worker_usage import usage
-from daskgmm.cli.commands import main
+from daskgmm.cli.main import main
 from daskgmm.config import load_config
 from daskgmm.events import Notice, Phase
 from daskgmm.jobs import fit as job

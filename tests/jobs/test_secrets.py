@@ -8,7 +8,7 @@ import yaml
 import zarr
 from click.testing import CliRunner
 
-from daskgmm.cli.commands import main
+from daskgmm.cli.main import main
 from daskgmm.errors import DataError, without_credentials
 from daskgmm.filesystem.location import resolve_location, zarr_store
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
-from daskgmm.cli.commands import main
+from daskgmm.cli.main import main
 from daskgmm.jobs.status import status_of
 from daskgmm.storage.formats.model import load_model
 from daskgmm.storage.run.lock import LOCK, Owner

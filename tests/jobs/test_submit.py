@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from daskgmm.cli.commands import main
+from daskgmm.cli.main import main
 from daskgmm.clusters.kinds import Local, Slurm
 from daskgmm.config import load_config
 from daskgmm.errors import ConfigurationError

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from daskgmm import load_model
-from daskgmm.cli.commands import main
+from daskgmm.cli.main import main
 from daskgmm.config import load_config
 from daskgmm.errors import ConfigurationError
 from daskgmm.events import Notice

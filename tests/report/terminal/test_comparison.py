@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from daskgmm.cli.commands import main
+from daskgmm.cli.main import main
 from daskgmm.core.em.fitted_model import FitSummary, Model
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.scoring.matching import compare

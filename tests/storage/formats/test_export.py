@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import daskgmm
-from daskgmm.cli.commands import main
+from daskgmm.cli.main import main
 from daskgmm.core.em.fitted_model import Anomaly, FitSummary, Model
 from daskgmm.core.kernels.natural_parameters import prepare_prediction
 from daskgmm.core.mixture.mixture import Mixture
