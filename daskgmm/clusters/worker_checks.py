@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from distributed import Client
-from numba.core.registry import cpu_target
 from threadpoolctl import threadpool_info
 
 from ..blas import single_threaded
@@ -31,6 +30,7 @@ from ..filesystem.location import remove_if_empty
 from .connection import ANSWER_TIMEOUT
 from .dask_internals import worker_descriptions
 from .departures import departures_excused
+from .numba_internals import compilation_target
 
 Versions = Mapping[str, str]  # or that it is missing: of a package by worker, or of a worker by package
 _OWN = "daskgmm"
@@ -325,8 +325,8 @@ def _own_blas() -> tuple[int, str]:
     """Return the threads that BLAS uses in a task of this process, and the kernels that it and numba take."""
     with single_threaded():
         libraries = [one for one in threadpool_info() if one["user_api"] == "blas"]
-    _, processor, features = cpu_target.target_context.codegen().magic_tuple()  # which numba's cache is kept by
-    compiled = f"numba {processor} ({features.count('+')} features)"
+    processor, n_features = compilation_target()
+    compiled = f"numba {processor} ({n_features} features)"
     kernels = " and ".join(
         [*sorted({f"{one['internal_api']} {one.get('architecture')}" for one in libraries}), compiled]
     )
