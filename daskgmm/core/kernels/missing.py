@@ -15,6 +15,7 @@ NOTHING_FILLED = kernels.Filled(np.empty((0, 0)), np.empty((0, 0)))
 _NO_WEIGHTS = np.empty(0)
 _BITS = 64  # features whose gaps one code holds
 _DIGITS = 16  # bits of a code that NumPy sorts by digits
+_SUMMED_VALUES = 2**16  # at a time in the search for the first gap: 512 KiB of float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,28 +47,29 @@ class Pattern:
 
 def pattern(block: NDArray[np.floating], row_weights: Array | None) -> Pattern | None:
     """Return which rows (m, d) have gaps, None if none has; rows of weight 0 count as complete."""
-    if not np.isnan(_total(block)):
+    if not _has_nan(block):
         return None
-    d, weights = block.shape[1], _NO_WEIGHTS if row_weights is None else row_weights
+    weights = _NO_WEIGHTS if row_weights is None else row_weights
     complete, rows, codes = kernels.rows_with_gaps(block, weights)
     if not len(rows):
         return None
-    empty = (codes == _all_missing(d)).all(axis=1)
-    if empty.any():
-        rows, codes, without = rows[~empty], codes[~empty], rows[empty]
-    else:
-        without = rows[:0]
-    order = _order(codes, d)
-    changes = np.flatnonzero((np.diff(codes[order], axis=0) != 0).any(axis=1)) + 1
-    edges = np.concatenate([[0], changes, [len(rows)]]) if len(rows) else np.zeros(1, np.intp)
-    n_missing = np.bitwise_count(codes[order]).sum(axis=1, dtype=np.uint16)
-    return Pattern(complete, rows[order], edges, n_missing, without)
+    by_word = codes.T  # NumPy reduces along a short last axis slowly
+    is_empty = np.logical_and.reduce(by_word == _all_missing(block.shape[1])[:, None])
+    rows, codes, empty = rows[~is_empty], codes[~is_empty], rows[is_empty]
+    order = _order(codes, block.shape[1])
+    own = codes.T[:, order]
+    starts = np.flatnonzero(np.logical_or.reduce(own[:, 1:] != own[:, :-1])) + 1
+    edges = np.concatenate([[0], starts, [len(rows)]]) if len(rows) else np.zeros(1, np.intp)
+    n_missing = np.bitwise_count(own[:, edges[:-1]]).sum(axis=0, dtype=np.uint16)
+    return Pattern(complete, rows[order], edges, np.repeat(n_missing, np.diff(edges)), empty)
 
 
-def _total(block: NDArray[np.floating]) -> float:
-    """Return a sum that is NaN if a value is; of infinite values too, which is harmless."""
+def _has_nan(block: NDArray[np.floating]) -> bool:
+    """Return whether a value is NaN, by sums of some rows at a time; infinite values may count, which is harmless."""
+    n_rows = max(_SUMMED_VALUES // block.shape[1], 1)
+    parts = (block[first : first + n_rows] for first in range(0, len(block), n_rows))
     with np.errstate(over="ignore", invalid="ignore"):
-        return float(block.sum(dtype=np.float64))
+        return any(np.isnan(part.sum(dtype=np.float64)) for part in parts)
 
 
 def _all_missing(d: int) -> NDArray[np.uint64]:

@@ -67,6 +67,15 @@ class Gaps(NamedTuple):
     inverses: NDArray[np.float64]  # (pairs, k), the lower triangles of P_mm^-1
 
 
+@_compiled
+def fill_codes(rows: Any, order: Any, codes: Any) -> None:
+    """Set the bits of codes (m, d / 64 rounded up) that say what the first m rows of `order` miss."""
+    for a in range(len(codes)):
+        row = order[a]
+        for i in range(rows.shape[1]):
+            codes[a, i // 64] |= np.uint64(np.isnan(rows[row, i])) << np.uint64(i % 64)
+
+
 @_entry
 def rows_with_gaps(rows: Any, row_weights: Any) -> Any:
     """Return which rows (n, d) are complete, which are not, and what these miss: bits (m, d / 64 rounded up).
@@ -75,20 +84,18 @@ def rows_with_gaps(rows: Any, row_weights: Any) -> Any:
     """
     n, d = rows.shape
     complete, incomplete = np.empty(n, np.int64), np.empty(n, np.int64)
-    codes, n_complete, m = np.zeros((n, (d + 63) // 64), np.uint64), 0, 0
-    for b in range(n):
+    n_complete, m = 0, 0
+    for b in range(n):  # without a branch, which would be mispredicted
         total = 0.0
         for i in range(d):
             total += 0.0 * rows[b, i]  # NaN if a value is, or is infinite
-        if np.isnan(total) and (len(row_weights) == 0 or row_weights[b] != 0.0):
-            for i in range(d):  # without a branch, which would be mispredicted
-                codes[m, i // 64] |= np.uint64(np.isnan(rows[b, i])) << np.uint64(i % 64)
-            incomplete[m] = b
-            m += 1
-        else:
-            complete[n_complete] = b
-            n_complete += 1
-    return complete[:n_complete], incomplete[:m], codes[:m]
+        has_gap = np.isnan(total) and (len(row_weights) == 0 or row_weights[b] != 0.0)
+        complete[n_complete], incomplete[m] = b, b
+        n_complete += not has_gap
+        m += has_gap
+    codes = np.zeros((m, (d + 63) // 64), np.uint64)
+    fill_codes(rows, incomplete, codes)
+    return complete[:n_complete], incomplete[:m], codes
 
 
 @_compiled
