@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from .vector_math import exp_coefficients, exp_flushed, log_normal
 
@@ -90,11 +90,11 @@ def tile_rows(n_columns: int) -> int:
     return tile
 
 
-@_compiled
-def aligned(m: int, n: int, like: Any) -> Any:
-    """Return zeros (m, n) of the type of `like` from a boundary of 64 bytes on: vectors off it take twice as long."""
-    flat = np.zeros(m * n + _BOUNDARY // like.itemsize, like.dtype)
-    first = -flat.ctypes.data % _BOUNDARY // like.itemsize
+def aligned(m: int, n: int, dtype: DTypeLike) -> NDArray[Any]:
+    """Return zeros (m, n) from a boundary of 64 bytes on: vectors off it take twice as long."""
+    own = np.dtype(dtype)
+    flat = np.zeros(m * n + _BOUNDARY // own.itemsize, own)
+    first = -flat.__array_interface__["data"][0] % _BOUNDARY // own.itemsize
     return flat[first : first + m * n].reshape(m, n)
 
 

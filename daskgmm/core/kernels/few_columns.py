@@ -7,19 +7,52 @@ a tile, and five coefficients or ten sums stay in registers (sixteen of them are
     T[c, f .. f + 4] += sum_b R[c, b] phi[f .. f + 4, b], for two components at once
 
 The first column of phi is 1: it costs no product. Full covariances of 2, 3, 4 features have 5, 9, 14 others.
+
+Passes and prediction are one compiled function, and NumPy makes its scratch: so a first fit compiles less.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from .compiled import _compiled, _entry, aligned, build_features, load_tile, load_weights, softmax, weigh
+from .compiled import (
+    Outputs,
+    Setting,
+    _compiled,
+    _entry,
+    aligned,
+    build_features,
+    emit,
+    load_tile,
+    load_weights,
+    softmax,
+    weigh,
+)
 
 MOST_COLUMNS = 91  # of full covariances of 12 features: beyond, BLAS of the widest vectors is the quicker one
 STEP = 5  # columns
+
+_shared: Callable[..., Any] = register_jitable  # of functions for compiled code and for Python
+_NOTHING = Outputs(np.empty(0, np.int32), np.empty((0, 0)), np.empty(0))
+_NO_WEIGHTS = np.empty(0)
+_NO_SUMS = np.empty((0, 0))
+
+
+class Scratch(NamedTuple):
+    """The coefficients and the tile of a pass, from boundaries of cache lines on."""
+
+    theta: NDArray[Any]  # (k, width), zeros behind its columns
+    x: NDArray[Any]  # (d, tile), of the type of the rows
+    phi: NDArray[Any]  # (width, tile)
+    z: NDArray[Any]  # (d, tile), a part of phi
+    features: NDArray[Any]  # (F, tile), a part of phi
+    joint: NDArray[Any]  # (k, tile), k rounded up to an even number
+    of_rows: NDArray[np.float64]  # (3, tile): weights, log-densities, sums over components
 
 
 def runs_in_few(theta: NDArray[np.floating]) -> bool:
@@ -27,7 +60,7 @@ def runs_in_few(theta: NDArray[np.floating]) -> bool:
     return bool(theta.shape[1] <= MOST_COLUMNS)
 
 
-@_compiled
+@_shared
 def few_width(n_columns: int) -> int:
     """Return how many columns there are with those of zeros that fill the last step."""
     return 1 + (n_columns + STEP - 2) // STEP * STEP
@@ -92,36 +125,54 @@ def add_five(sums: Any, f: int, one: float, two: float, three: float, four: floa
     sums[f + 4] += five
 
 
-@_compiled
-def copy_columns(source: Any, target: Any) -> None:
-    """Copy source (k, F) into the first columns of target; an assignment of a slice takes five seconds to compile."""
-    for c in range(source.shape[0]):
-        for f in range(source.shape[1]):
-            target[c, f] = source[c, f]
-
-
 @_entry
-def expect_few(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: Any) -> Any:
-    """Return what `expect_shared` returns: T (k, F), the log-likelihoods (m,) and the sum of the weights."""
-    d, (k, n_columns) = rows.shape[1], theta.shape
-    width, k_even = few_width(n_columns), (k + 1) // 2 * 2
-    filled = np.zeros((k, width), theta.dtype)
-    copy_columns(theta, filled)
-    x, phi = aligned(d, setting.tile, rows), aligned(width, setting.tile, theta)
-    z, features = phi[1 : 1 + d], phi[:n_columns]
-    joint = aligned(k_even, setting.tile, theta)
-    of_rows = aligned(3, setting.tile, setting.centre)
+def _pass_few(
+    rows: Any, row_weights: Any, setting: Any, edges: Any, scratch: Any, sums: Any, log_likelihood: Any, outputs: Any
+) -> Any:
+    """Add to sums (k, width) and log_likelihood (m,), and return the sum of the weights; or fill the outputs if any."""
+    phi, joint, of_rows = scratch.phi, scratch.joint, scratch.of_rows
     weights, log_prob, total = of_rows[0], of_rows[1], of_rows[2]
-    sums = np.zeros((k_even, width))
-    log_likelihood, weight_sum = np.zeros(len(edges) - 1), 0.0
+    weight_sum = 0.0
     for start in range(0, len(rows), setting.tile):
-        n = load_tile(rows, start, setting, x, z)
-        weight_sum += load_weights(row_weights, start, n, z, weights)
-        build_features(setting.feature_map, setting.metric, z, features)
-        few_joint(filled, phi, joint)
-        for m in range(len(edges) - 1):
+        n = load_tile(rows, start, setting, scratch.x, scratch.z)
+        weight_sum += load_weights(row_weights, start, n, scratch.z, weights)
+        build_features(setting.feature_map, setting.metric, scratch.z, scratch.features)
+        few_joint(scratch.theta, phi, joint)
+        for m in range(len(log_likelihood)):
             own = joint[edges[m] : edges[m + 1]]
             softmax(own, setting.flush, log_prob, total)
-            log_likelihood[m] += weigh(own, total, weights, log_prob)
-        few_moments(phi, joint, sums)
+            if len(outputs.labels):
+                emit(start, n, own, log_prob, total, outputs)
+            else:
+                log_likelihood[m] += weigh(own, total, weights, log_prob)
+        if len(sums):
+            few_moments(phi, joint, sums)
+    return weight_sum
+
+
+def expect_few(
+    rows: NDArray[Any], row_weights: NDArray[Any], setting: Setting, theta: NDArray[Any], edges: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Return what `expect_shared` returns: T (k, F), the log-likelihoods (m,) and the sum of the weights."""
+    k, n_columns = theta.shape
+    scratch = _make_scratch(rows, setting, theta)
+    sums, log_likelihood = np.zeros((len(scratch.joint), len(scratch.phi))), np.zeros(len(edges) - 1)
+    weight_sum = _pass_few(rows, row_weights, setting, edges, scratch, sums, log_likelihood, _NOTHING)
     return sums[:k, :n_columns].copy(), log_likelihood, weight_sum
+
+
+def predict_few(rows: NDArray[Any], setting: Setting, theta: NDArray[Any], outputs: Outputs) -> None:
+    """Fill the outputs for rows (n, d), as `predict_shared` does."""
+    scratch, edges = _make_scratch(rows, setting, theta), np.array([0, len(theta)])
+    _pass_few(rows, _NO_WEIGHTS, setting, edges, scratch, _NO_SUMS, np.zeros(1), outputs)
+
+
+def _make_scratch(rows: NDArray[Any], setting: Setting, theta: NDArray[Any]) -> Scratch:
+    """Return scratch for rows (n, d), and theta (k, F) in it."""
+    (k, n_columns), d, tile = theta.shape, rows.shape[1], setting.tile
+    width = few_width(n_columns)
+    filled, space = np.zeros((k, width), theta.dtype), aligned(width + (k + 1) // 2 * 2, tile, theta.dtype)
+    filled[:, :n_columns] = theta
+    phi, joint = space[:width], space[width:]
+    x, of_rows = aligned(d, tile, rows.dtype), aligned(3, tile, np.float64)
+    return Scratch(filled, x, phi, phi[1 : 1 + d], phi[:n_columns], joint, of_rows)

@@ -33,7 +33,7 @@ from ..mixture.noise import VOLUME_AND_MISSING
 from ..mixture.statistics import Statistics
 from . import compiled as kernels
 from . import missing_compiled, missing_e_step, missing_prediction, pattern_compiled
-from .few_columns import expect_few, runs_in_few
+from .few_columns import expect_few, predict_few, runs_in_few
 from .low_rank import NO_MISSING, LowRank, prepare_low_rank
 from .many_columns import expect_many, predict_many, runs_in_many
 from .missing import Pattern, missing_terms, take_terms
@@ -96,7 +96,8 @@ class FeatureMapParams:
         return expect_together((self,), rows, row_weights)[0]
 
     def predict(self, rows: NDArray[np.floating], outputs: kernels.Outputs) -> None:
-        predict = predict_many if runs_in_many(self.setting, self.theta) else kernels.predict_shared
+        wide = predict_many if runs_in_many(self.setting, self.theta) else kernels.predict_shared
+        predict = predict_few if runs_in_few(self.theta) else wide
         predict(rows, self.setting, self.theta, outputs)
 
     def expected_joint(self, sums: Array) -> float:

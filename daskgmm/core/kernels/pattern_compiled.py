@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .compiled import _STRIP as STRIP
 from .compiled import _Z_LIMIT as Z_LIMIT
 from .compiled import (
+    Setting,
     _compiled,
     _entry,
     add_moments,
@@ -32,7 +33,7 @@ from .compiled import (
     weigh,
 )
 from .few_columns import MOST_COLUMNS, STEP, few_joint, few_moments, few_width
-from .missing_compiled import full_column, invert_lanes, observed_of
+from .missing_compiled import MissingTerms, full_column, invert_lanes, observed_of
 
 
 @_compiled
@@ -220,20 +221,19 @@ class Scratch(NamedTuple):
     of_rows: NDArray[np.float64]  # (3, tile): weights, log-densities, sums
 
 
-@_compiled
-def pattern_scratch(rows: Any, theta: Any, tile: int) -> Any:
+def _make_scratch(rows: NDArray[Any], theta: NDArray[Any], tile: int) -> Scratch:
     """Return scratch for coefficients like theta (k, F), on boundaries of cache lines."""
-    (k, n_columns), d = theta.shape, rows.shape[1]
+    (k, n_columns), d, dtype = theta.shape, rows.shape[1], theta.dtype
     width = n_columns + STEP
     return Scratch(
-        aligned(d, tile, rows),
-        aligned(1, width * tile, theta)[0],
-        aligned(1, (k + 1) * tile, theta)[0],
-        aligned(1, k * tile, theta)[0],
-        aligned(1, k * width, theta)[0],
-        aligned(1, k * n_columns, theta)[0],
-        aligned(tile, k, theta),
-        aligned(3, tile, theta).astype(np.float64),
+        aligned(d, tile, rows.dtype),
+        aligned(1, width * tile, dtype)[0],
+        aligned(1, (k + 1) * tile, dtype)[0],
+        aligned(1, k * tile, dtype)[0],
+        aligned(1, k * width, dtype)[0],
+        aligned(1, k * n_columns, dtype)[0],
+        aligned(tile, k, dtype),
+        aligned(3, tile, np.float64),
     )
 
 
@@ -297,15 +297,34 @@ def expect_pattern_few(
     return log_likelihood, weight_sum
 
 
-@_entry
-def expect_patterns(rows: Any, row_weights: Any, order: Any, edges: Any, setting: Any, theta: Any, terms: Any) -> Any:
+def expect_patterns(
+    rows: NDArray[Any],
+    row_weights: NDArray[Any],
+    order: NDArray[np.int64],
+    edges: NDArray[np.int64],
+    setting: Setting,
+    theta: NDArray[Any],
+    terms: MissingTerms | None,
+) -> tuple[NDArray[np.float64], float, float, float]:
     """Return T (k, F), the log-likelihood, the expected joint log-density and the weight of rows (n, d) with gaps.
 
     Run p is the rows order[edges[p] : edges[p + 1]], which miss the same values. Covariances are dense. The expected
     joint log-density is the sum over rows and components of responsibility times log w_k N(x_o | k).
     """
+    scratch = _make_scratch(rows, theta, setting.tile)
+    found: tuple[NDArray[np.float64], float, float, float] = _pass_patterns(
+        rows, row_weights, order, edges, setting, theta, terms, scratch
+    )
+    return found
+
+
+@_entry
+def _pass_patterns(
+    rows: Any, row_weights: Any, order: Any, edges: Any, setting: Any, theta: Any, terms: Any, scratch: Any
+) -> Any:
+    """Return what `expect_patterns` returns."""
     d, (k, n_all), tile = rows.shape[1], theta.shape, setting.tile
-    whole, scratch = np.ascontiguousarray(theta.T).astype(np.float64), pattern_scratch(rows, theta, tile)
+    whole = np.ascontiguousarray(theta.T).astype(np.float64)
     work, log_det, columns = np.empty(k), np.empty(k), np.empty(n_all, np.int64)
     observed, missing_space = np.empty(d, np.int64), np.empty(d, np.int64)
     sums, run_sums = np.zeros((n_all, k)), np.empty((n_all, k))

@@ -5,7 +5,7 @@ import pytest
 
 from daskgmm.core.init.starts import in_memory
 from daskgmm.core.kernels import compiled
-from daskgmm.core.kernels.few_columns import expect_few, runs_in_few
+from daskgmm.core.kernels.few_columns import expect_few, predict_few, runs_in_few
 from daskgmm.core.kernels.natural_parameters import prepare
 from daskgmm.core.mixture.mixture import Mixture
 from tests import oracles
@@ -46,3 +46,19 @@ def test_in_float32_sums_are_those_of_float64_to_its_precision():
     found, expected = (expect_few(rows, np.empty(0), one.setting, theta, edges) for theta in thetas)
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-4, atol=1e-4 * np.abs(expected[0]).max())
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_prediction_is_that_of_the_kernel_for_any_columns(dtype):
+    parameters = oracles.random_parameters("full", 3, 4, seed=0)
+    rows = oracles.draw(parameters, 301)[0].astype(dtype)
+    one = prepare(Mixture(*parameters), in_memory(rows, None).survey)
+    found, expected = (compiled.Outputs(np.empty(301, np.int32), np.empty((301, 3)), np.empty(301)) for _ in range(2))
+    predict_few(rows, one.setting, one.theta, found)
+    compiled.predict_shared(rows, one.setting, one.theta, expected)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    np.testing.assert_allclose(found.resp, expected.resp, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(found.log_prob, expected.log_prob, rtol=1e-13)
+    only_labels = compiled.Outputs(np.empty(301, np.int32), np.empty((0, 3)), np.empty(0))
+    predict_few(rows, one.setting, one.theta, only_labels)
+    np.testing.assert_array_equal(only_labels.labels, expected.labels)
