@@ -21,6 +21,11 @@ class Reduced:
     rows: Rows
     projection: Projection | None
 
+    @property
+    def n_columns(self) -> int:
+        """The number of features of the rows as they are stored."""
+        return self.rows.n_features if self.projection is None else self.projection.n_columns
+
 
 def reduce_rows(
     rows: Rows, reduce: Reduce | None, seed: int, persist: Persist, listen: Listener, before: Projection | None = None

@@ -107,7 +107,7 @@ def fit_rows(
             state, restarts = initial_state(prepared, start, listen)
             beginning = keep_beginning(rows, source, prepared.survey, prepared.sample, restarts, config)
             save_beginning(beginning, work.path / RECORD)
-        seen = seen_rows(rows, prepared.survey, prepared.fingerprints, config.data)
+        seen = seen_rows(reduced, prepared.survey, prepared.fingerprints, config.data)
         keep_seen(seen, "fit", work)
         checkpoints.keep({"fit": state})
         listen(Phase("fit", f"EM on all {prepared.survey.n_rows:,} rows"))

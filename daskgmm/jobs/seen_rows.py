@@ -15,6 +15,7 @@ from ..config import Config
 from ..core.mixture.data_summary import Survey
 from ..errors import ConfigurationError, DataError
 from ..filesystem.location import is_url, public
+from ..fitting.reduction import Reduced
 from ..sources import DataOptions, Source, open_source
 from ..sources.part import part_of
 from ..storage.formats.history import Entry, History, SeenRows, read_history, regions_of_store, write_history
@@ -92,14 +93,17 @@ def _plain(data: DataOptions) -> dict[str, Any]:
     return plain | {"path": public(data.path)}
 
 
-def seen_rows(rows: Rows, survey: Survey, fingerprints: tuple[str, ...], data: DataOptions, first: int = 0) -> SeenRows:
-    """Return what is stored of the rows of a job."""
+def seen_rows(
+    reduced: Reduced, survey: Survey, fingerprints: tuple[str, ...], data: DataOptions, first: int = 0
+) -> SeenRows:
+    """Return what is stored of the rows of a job: as they are fitted, but for the number of features of the store."""
+    rows = reduced.rows
     return SeenRows(
         path=absolute(data.path),
         data=_plain(data),
         first=first,
         grid=tuple(map(int, rows.grid)),
-        n_features=rows.n_features,
+        n_features=reduced.n_columns,
         dtype=str(rows.array.dtype),
         chunks=tuple(tuple(map(int, sizes)) for sizes in rows.array.chunks[:-1]),
         fingerprints=fingerprints,

@@ -7,7 +7,6 @@ model and the table -> predict pass
 from __future__ import annotations
 
 from ..chunked.data_summary import summarise
-from ..chunked.rows import Rows
 from ..config import Config
 from ..core.em.fitted_model import Model
 from ..core.em.loop import State
@@ -147,16 +146,17 @@ def select_rows(
         if checkpoints.before.states:
             sweep = sweep_of(checkpoints.before, config.select.candidates, config.select.n_folds)
         else:
-            sweep = start_sweep_job(rows, source, wanted, config, work, listen)
+            sweep = start_sweep_job(reduced, source, wanted, config, work, listen)
         keep(sweep, None)
         found = finish_sweep(sweep, known_rows(rows, work), wanted, listen, keep)
     return save_found(found, source, projection, config, work, listen), found.selection
 
 
 def start_sweep_job(
-    rows: Rows, source: Source, wanted: SelectionSpec, config: Config, work: Unfinished, listen: Listener
+    reduced: Reduced, source: Source, wanted: SelectionSpec, config: Config, work: Unfinished, listen: Listener
 ) -> Sweep:
     """Return the sweep before the first pass: the survey of all rows, and the starts of all candidates on a sample."""
+    rows = reduced.rows
     size, resolution = wanted.n_sample(rows.n_features), wanted.model.resolution_of_rows
     summary = summarise(rows, size, wanted.seed, resolution, identify=True)
     survey, sample = summary.survey, summary.sample
@@ -164,7 +164,7 @@ def start_sweep_job(
     report_mask(config.data.mask, survey, rows.n_rows, listen, reduced=config.model.reduce is not None)
     sweep = start_sweep(survey, sample, wanted, listen)
     save_beginning(keep_beginning(rows, source, survey, sample, RestartResults((), ()), config), work.path / RECORD)
-    seen = seen_rows(rows, survey, summary.fingerprints, config.data)
+    seen = seen_rows(reduced, survey, summary.fingerprints, config.data)
     keep_seen(seen, "select", work)
     return sweep
 

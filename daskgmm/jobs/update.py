@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from ..chunked.data_summary import summarise
-from ..chunked.prediction import check_features
+from ..chunked.projection import project_rows
 from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
 from ..config import Config
@@ -24,6 +24,7 @@ from ..errors import ConfigurationError, DataError
 from ..events import Finished, Listener, Notice, Phase, ignore
 from ..filesystem.location import public, resolve_location
 from ..fitting.checks import check_same_features, report_mask
+from ..fitting.reduction import Reduced
 from ..fitting.update import (
     SAMPLED_ROWS,
     check_updatable,
@@ -36,7 +37,7 @@ from ..fitting.update import (
 from ..observers.mlflow import tracked
 from ..observers.recorder import Recorder, keep_beginning, mend_record
 from ..report.drift import drift_lines
-from ..sources import open_source
+from ..sources import Source, open_source
 from ..storage.formats.history import Entry, History, check_unseen, read_history, write_history
 from ..storage.formats.model import fingerprint, save_model
 from ..storage.formats.provenance import save_beginning, save_course
@@ -49,7 +50,7 @@ from .report import leave_finished, report_of_fit
 from .resume import find_finished_update, read_fitted, update_plan
 from .scoring import check_clusters, options_of, write_scores
 from .seen_rows import NewRows, absolute, check_old_rows, new_rows, old_sources, seen_rows
-from .session import keep_iterations, opened
+from .session import keep_iterations, opened, reduce_rows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +66,6 @@ class FinishedRun:
 def finished_run(run_dir: str, model: Model) -> FinishedRun:
     """Return a run that can go on with new rows; raise ConfigurationError or DataError if it cannot."""
     check_updatable(model.mixture)
-    if model.projection is not None:
-        raise ConfigurationError(
-            "the run is of principal components of its own rows, which daskgmm update does not take to new ones: fit "
-            "all rows, or take GaussianMixture.update"
-        )
     path = resolve_location(run_dir)
     history = read_history(path / HISTORY)
     if model.kept is None or history is None:
@@ -115,13 +111,15 @@ def update(
         directory.check_writable(overwrite, resume)
         new, recorder = open_new(config, run), Recorder(tell)
         with (
-            opened(plan_fit(config, new.source), recorder) as rows,
+            opened(plan_fit(config, new.source), recorder) as stored,
             directory.fitting(
-                config.to_yaml(), update_plan(rows, config, run.model, new.first), resume, overwrite
+                config.to_yaml(), update_plan(stored, config, run.model, new.first), resume, overwrite
             ) as work,
         ):
+            reduced = reduce_rows_of(stored, config, recorder, run.model.projection)
+            rows = reduced.rows
             mend_record(rows, new.source, config, work, recorder)
-            fitted = read_fitted(work, recorder) or update_rows(rows, new, config, run, work, recorder)
+            fitted = read_fitted(work, recorder) or update_rows(reduced, new, config, run, work, recorder)
             report_drift(read_history(work.path / HISTORY), tell)
             model = write_scores(fitted, rows, new.source, config, work, recorder)
         if config.output.report:
@@ -134,7 +132,8 @@ def open_new(config: Config, run: FinishedRun) -> NewRows:
     """Return the new rows of the configuration; raise DataError if there are none, or of other features."""
     new = new_rows(config, run.history)
     check_same_features(new.source.feature_names, run.model.feature_names)
-    check_features(new.n_features, run.model.mixture)
+    if new.n_features != run.model.n_features:
+        raise DataError(f"the data have {new.n_features} features, but the model was fitted on {run.model.n_features}")
     return new
 
 
@@ -153,13 +152,14 @@ def check_update(config: Config, run: FinishedRun) -> None:
 
 
 def update_rows(
-    rows: Rows, new: NewRows, config: Config, run: FinishedRun, work: Unfinished, listen: Recorder
+    reduced: Reduced, new: NewRows, config: Config, run: FinishedRun, work: Unfinished, listen: Recorder
 ) -> Model:
     """Return the model after EM on new rows, which is saved with what it has seen: from where it stood, or again."""
-    with checkpointing(work, config.output.checkpoint_every, listen) as checkpoints:
+    rows, projection = reduced.rows, reduced.projection
+    with checkpointing(work, config.output.checkpoint_every, listen, projection) as checkpoints:
         n_sample = max(config.output.report_rows, SAMPLED_ROWS)
-        summary = summarise(rows, n_sample, config.fit.random_state, config.model.resolution, identify=True)
-        seen = seen_rows(rows, summary.survey, summary.fingerprints, config.data, new.first)
+        summary = summarise(rows, n_sample, config.fit.random_state, config.model.resolution_of_rows, identify=True)
+        seen = seen_rows(reduced, summary.survey, summary.fingerprints, config.data, new.first)
         rows = rows.known_as(summary.fingerprints)
         if not config.update.repeat:
             _check_rows(new, config, run)
@@ -167,7 +167,7 @@ def update_rows(
         update = update_of(summary.survey, run.model.state, run.kept, config.model, config.fit, config.update.forget)
         state = checkpoints.before.states.get("fit")
         if state is None:
-            report_mask(config.data.mask, summary.survey, rows.n_rows, listen)
+            report_mask(config.data.mask, summary.survey, rows.n_rows, listen, reduced=projection is not None)
             state = initial_update(update)
             beginning = keep_beginning(rows, new.source, update.survey, summary.sample, RestartResults((), ()), config)
             save_beginning(beginning, work.path / RECORD)
@@ -195,8 +195,8 @@ def update_rows(
 def _check_rows(new: NewRows, config: Config, run: FinishedRun) -> None:
     """Raise DataError if a store that has grown is another one than the run has seen: its last old chunk is read."""
     if new.before:
-        every = rows_of(open_source(config.data), config.compute).fuse()
-        check_old_rows(every, new.before, f"data.path {public(config.data.path)}")
+        every = _as_fitted(open_source(config.data), config, run)
+        check_old_rows(every.fuse(), new.before, f"data.path {public(config.data.path)}")
 
 
 def _of_old(kept: KeptStatistics, config: Config) -> str:
@@ -214,7 +214,7 @@ def _model(rows: Rows, best: Trial, update: Update, config: Config, run: Finishe
         state, kept = _step_on_all(rows, best, update, config, run)
         objective = (kept.log_likelihood + update.base.penalty(state)) / kept.weight_sum
         best = replace(best, mixture=state, history=(*best.history, objective))
-    return Model.of(best, update.base, run.model.feature_names, kept, options_of(config))
+    return Model.of(best, update.base, run.model.feature_names, kept, options_of(config), run.model.projection)
 
 
 def _step_on_all(
@@ -241,8 +241,14 @@ def _old_rows(config: Config, run: FinishedRun, stack: ExitStack) -> Iterator[tu
     if config.update.forget == 0:
         return
     for seen, source in old_sources(run.history, config):
-        rows = stack.enter_context(ready(rows_of(source, config.compute).fuse(), False, source.description))
-        yield rows, config.update.forget * seen.share
+        rows = _as_fitted(source, config, run).fuse()
+        yield stack.enter_context(ready(rows, False, source.description)), config.update.forget * seen.share
+
+
+def _as_fitted(source: Source, config: Config, run: FinishedRun) -> Rows:
+    """Return the rows of a source, lazily, on the principal components of the run if it is of some."""
+    rows, projection = rows_of(source, config.compute), run.model.projection
+    return rows if projection is None else project_rows(rows, projection)
 
 
 def report_drift(history: History | None, listen: Listener) -> None:

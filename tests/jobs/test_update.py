@@ -297,3 +297,33 @@ def test_a_pass_over_all_rows_closes_most_of_the_gap(job):
             - GaussianMixture.from_model(update(config, finished_run("evenly", load_model("evenly")))).score(every)
         )
     assert -1e-9 < gaps[1] < gaps[0] / 5
+
+
+def test_a_run_on_principal_components_takes_new_rows_in_their_columns_and_keeps_its_axes(job):
+    turn = np.random.default_rng(5).normal(size=(2, 4))
+    wide = [draw(n, seed) @ turn + [0, 10, 0, 500] for n, seed in ((N_OLD, 0), (N_NEW, 2), (N_NEW, 3))]
+    append("wide.zarr", np.concatenate(wide[:2]))
+    run(
+        "fit",
+        "job.yaml",
+        "data.path=wide.zarr",
+        "model.reduce.features=2",
+        "compute.chunk_bytes=3200",
+        "output.directory=of_two",
+    )
+    append("wide.zarr", wide[2])
+    assert "from 750 on" in run("update", "of_two", "--dry-run").output
+    before = load_model("of_two")
+    run("update", "of_two", "output.directory=of_three", "update.full_pass=true", "output.report=true")
+    after = load_model("of_three")
+    np.testing.assert_array_equal(after.projection.axes, before.projection.axes)
+    assert after.summary.weight_sum == N_OLD + 2 * N_NEW
+    np.testing.assert_allclose(after.mixture.weights @ after.marginals.means, np.concatenate(wide).mean(0), rtol=1e-3)
+    run("update", "of_two", "output.directory=quick", "output.report=false")
+    expected = GaussianMixture.load("of_two").update(wide[2])
+    np.testing.assert_allclose(load_model("quick").mixture.means, expected.means_, rtol=1e-9)
+    assert "has no new rows" in refused("update", "quick", "output.directory=x", code=3)
+    np.save("seen.npy", wide[0])
+    assert "seen before" in refused("update", "of_two", "data.path=seen.npy", "output.directory=x", code=3)
+    np.save("narrow.npy", wide[0][:, :2])
+    assert "have 2 features" in refused("update", "of_two", "data.path=narrow.npy", "output.directory=x", code=3)

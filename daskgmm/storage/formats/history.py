@@ -31,7 +31,7 @@ class SeenRows(BaseModel):
     data: dict[str, Any]  # the section of the configuration that they were read by
     first: int  # step of the first axis at which they begin
     grid: tuple[int, ...]  # their shape
-    n_features: int
+    n_features: int  # of the store, also if they were reduced to principal components
     dtype: str
     chunks: tuple[tuple[int, ...], ...]  # sizes of the chunks along each axis of the grid
     fingerprints: tuple[str, ...]  # of each chunk with its weights, in C order
