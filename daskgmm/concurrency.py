@@ -45,7 +45,7 @@ def current_execution() -> Execution | None:
 
 
 @contextmanager
-def executing(execution: Execution) -> Iterator[None]:
+def execute_in(execution: Execution) -> Iterator[None]:
     """Compute there what this thread computes within the block."""
     token = _EXECUTION.set(execution)
     try:

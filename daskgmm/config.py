@@ -26,7 +26,7 @@ from .core.options.select import SelectOptions
 from .core.options.update import UpdateOptions
 from .core.selection.sweep import Candidate
 from .errors import ConfigurationError
-from .filesystem.location import PUBLIC_OPTIONS, is_url, public, reading, resolve_location
+from .filesystem.location import PUBLIC_OPTIONS, guard_read, is_url, public, resolve_location
 from .options import field_texts
 from .sources import DataOptions
 from .storage.run.directory import OutputOptions
@@ -150,7 +150,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         If the file cannot be read, is not YAML, or has an unknown key or a value out of bounds.
     """
     try:
-        with reading(resolve_location(path)) if is_url(path) else nullcontext():
+        with guard_read(resolve_location(path)) if is_url(path) else nullcontext():
             text = resolve_location(path).read_text()
     except OSError as error:
         raise ConfigurationError(f"cannot read the configuration {str(path)!r}: {error.strerror or error}") from None

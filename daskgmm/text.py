@@ -9,15 +9,15 @@ from math import floor, isfinite, log10
 from rich.markup import escape
 
 
-def counted(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """Return the number with its noun, in the plural where it is not one: 1 chunk, 2,048 chunks, 0 passes."""
     plural = noun + ("es" if noun.endswith("s") else "s")
     return f"{number:,} {noun if number == 1 else plural}"
 
 
-def counted_workers(number: int, noun: str, threads: int) -> str:
+def describe_workers(number: int, noun: str, threads: int) -> str:
     """Return workers with their threads: 1 local worker with 2 threads; 4 workers with 1 thread each."""
-    return f"{counted(number, noun)} with {counted(threads, 'thread')}{' each' if number != 1 else ''}"
+    return f"{pluralize(number, noun)} with {pluralize(threads, 'thread')}{' each' if number != 1 else ''}"
 
 
 def with_precision(value: float, deviation: float) -> str:
@@ -43,7 +43,7 @@ def two_digits(deviation: float) -> str:
     return with_precision(deviation, deviation)
 
 
-def signed(number: str) -> str:
+def format_signed(number: str) -> str:
     """Return the number with a minus that is as wide as a digit."""
     return number.replace("-", "\N{MINUS SIGN}")
 
@@ -105,6 +105,6 @@ def _n_common(texts: Sequence[str]) -> int:
     return next(ends, min(len(least), len(greatest)))
 
 
-def shown(text: str) -> str:
+def escape_text(text: str) -> str:
     """Return a text that rich shows as it is, neither its markup nor a terminal's control characters acting."""
     return escape(printable(text))

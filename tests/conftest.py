@@ -158,7 +158,7 @@ def fit():
     def fit(rows, model, options=None):
         options = options or FitOptions()
         survey, sample = survey_and_sample(rows, options.n_sample(model, rows.n_features), options.random_state)
-        mixtures = run_restarts(sample, options.seeding(model, survey), options.random_state).mixtures
+        mixtures = run_restarts(sample, options.seed_options(model, survey), options.random_state).mixtures
         state = State(survey, tuple(Trial(mixture) for mixture in mixtures))
         return iterate(state, Expectation(rows, survey), options.em(model, survey)).best
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from daskgmm.text import counted, harmless, printable, shorten, shorten_apart, shown, with_precision
+from daskgmm.text import escape_text, harmless, pluralize, printable, shorten, shorten_apart, with_precision
 
 
 @pytest.mark.parametrize(
@@ -10,7 +10,7 @@ from daskgmm.text import counted, harmless, printable, shorten, shorten_apart, s
     [(1, "chunk", "1 chunk"), (2048, "chunk", "2,048 chunks"), (0, "pass", "0 passes"), (1, "pass", "1 pass")],
 )
 def test_a_number_has_its_noun_in_the_singular_or_the_plural(number, noun, text):
-    assert counted(number, noun) == text
+    assert pluralize(number, noun) == text
 
 
 def test_no_character_acts_on_a_terminal_or_a_page():
@@ -19,7 +19,7 @@ def test_no_character_acts_on_a_terminal_or_a_page():
     assert "\x1b" not in harmless(hostile)
     assert "\u202e" not in harmless(hostile)
     assert harmless("tab\tand\nline") == "tab\tand\nline"
-    assert shown(hostile) == r"a?[31mb?c?\[bold]d"
+    assert escape_text(hostile) == r"a?[31mb?c?\[bold]d"
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def group_tasks(
     if None in nodes.values():
         return None
     spans = [(first, min(first + size, len(blocks))) for first in range(0, len(blocks), size)]
-    needed = [_needed(nodes, [*blocks[a:b], *weights[a:b]]) for a, b in spans]
+    needed = [_find_needed(nodes, [*blocks[a:b], *weights[a:b]]) for a, b in spans]
     uses = Counter(key for keys in needed for key in keys)
     name = f"held-{uuid4().hex}{GROUP}"
     layer = {key: node for key, node in nodes.items() if uses[key] > 1}
@@ -105,7 +105,7 @@ def _node(key: Key, value: Any) -> GraphNode | None:
     return None if isinstance(value, Future | tuple | str) else DataNode(key, value)
 
 
-def _needed(nodes: Mapping[Key, GraphNode], keys: Collection[Key]) -> list[Key]:
+def _find_needed(nodes: Mapping[Key, GraphNode], keys: Collection[Key]) -> list[Key]:
     """Return the keys of the nodes that these keys need, themselves included."""
     found, todo = dict.fromkeys(keys), list(keys)
     while todo:

@@ -13,7 +13,7 @@ from dask.system import CPU_COUNT
 from dask.threaded import get as threaded_get
 from distributed import KilledWorker
 
-from ..concurrency import READ_AHEAD, Execution, current_execution, enter_pool, executing, n_reading_ahead
+from ..concurrency import READ_AHEAD, Execution, current_execution, enter_pool, execute_in, n_reading_ahead
 from ..errors import ClusterLostError
 from .map_reduce import describe_lost_task
 from .rows import Rows, name_rows
@@ -26,7 +26,7 @@ def ready(rows: Rows, keep: bool, name: str = "the data") -> Iterator[Rows]:
     A block that no worker survives is named, as rows of what has this name.
     """
     with _blocks_named(rows, name):
-        with reading_ahead(rows):
+        with read_rows_ahead(rows):
             if not keep:
                 yield rows
                 return
@@ -47,7 +47,7 @@ def _blocks_named(rows: Rows, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def reading_ahead(rows: Rows) -> Iterator[None]:
+def read_rows_ahead(rows: Rows) -> Iterator[None]:
     """Within it, this thread's job has threads of its own: some that read ahead, and as many that compute as before.
 
     Another scheduler has the threads that it was started with.
@@ -59,7 +59,7 @@ def reading_ahead(rows: Rows) -> Iterator[None]:
     n_ahead = n_reading_ahead(dask.config.get(READ_AHEAD, "auto"), execution.n_threads)
     pool = ThreadPoolExecutor(execution.n_threads + n_ahead, "daskgmm", enter_pool, (execution,))
     try:
-        with executing(replace(execution, pool=pool)):
+        with execute_in(replace(execution, pool=pool)):
             yield
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # after an error its reads may go on for long

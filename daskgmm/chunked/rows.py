@@ -179,7 +179,7 @@ class Rows:
         block = int(np.searchsorted(ends, row, side="right"))
         return place_in(self.regions[block], int(row - (ends[block] - self.block_sizes[block])))
 
-    def known_as(self, names: tuple[str, ...]) -> Rows:
+    def name_blocks(self, names: tuple[str, ...]) -> Rows:
         """Return the same rows whose blocks must have these names (`chunked.known_blocks`) whenever they are read.
 
         Rows that are held in memory are not read again.

@@ -20,9 +20,9 @@ from ..core.em.fitted_model import Model
 from ..errors import DaskGMMError, without_credentials
 from ..events import Listener, ignore
 from ..filesystem.location import public
-from ..observers.console import listening
+from ..observers.console import listen_on
 from ..text import printable
-from .signals import signals_raised
+from .signals import raise_signals
 
 Command = Callable[..., None]
 
@@ -55,7 +55,7 @@ class RunFlags:
     @contextmanager
     def listen(self, max_iter: int, tol: float | None = None) -> Iterator[Listener]:
         """Give a listener that prints the events of a job; `tol` is what the remaining gain is compared with."""
-        with listening(self.console, max_iter, tol) as listener:
+        with listen_on(self.console, max_iter, tol) as listener:
             yield ignore if self.quiet else listener
 
 
@@ -86,7 +86,7 @@ def report_errors(command: Command) -> Command:
     @wraps(command)
     def run(*args: Any, debug: bool, **options: Any) -> None:
         try:
-            with signals_raised():
+            with raise_signals():
                 command(*args, **options)
         except (click.ClickException, click.exceptions.Exit):
             raise

@@ -35,7 +35,7 @@ _AGAIN = 0.1  # seconds after which what Python has ignored is raised again
 
 
 @contextmanager
-def signals_raised() -> Iterator[None]:
+def raise_signals() -> Iterator[None]:
     """Raise Interrupted in the main thread at the first signal within the block; end the process at a second one.
 
     An error that follows the signal comes of taking the job apart: Interrupted is raised in its place, with its notes.
@@ -47,7 +47,7 @@ def signals_raised() -> Iterator[None]:
     received: list[int] = []
     before = {number: signal.signal(number, partial(_interrupt, received)) for number in EXIT_CODES}
     try:
-        with _ignored_is_raised_again(received):
+        with _raise_ignored_again(received):
             yield
     except Exception as error:
         if not received:
@@ -78,7 +78,7 @@ def _interruption(number: int, error: Exception) -> Interrupted:
 
 
 @contextmanager
-def _ignored_is_raised_again(received: list[int]) -> Iterator[None]:
+def _raise_ignored_again(received: list[int]) -> Iterator[None]:
     """Send a signal again within the block if its exception was raised where Python can only ignore it."""
     before, timers = sys.unraisablehook, ExitStack()
 

@@ -16,12 +16,12 @@ from typing import Annotated, Any, Protocol, TypeVar
 from annotated_types import Gt
 from distributed import Client
 
-from ..concurrency import Execution, executing
+from ..concurrency import Execution, execute_in
 from . import abandonment
 from .arrival import brought, wait_for_workers
 from .dask_internals import is_abandoned_wait, preload_no_workers_timeout
 from .stall_detection import Timeouts
-from .watchdog import watched
+from .watchdog import watch
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Cluster(Protocol):
 
 
 @contextmanager
-def connected(
+def await_workers(
     client: Client,
     patience: Timeouts,
     description: str,
@@ -75,14 +75,14 @@ def connected(
     Raise ClusterLostError, with the remedy, if they are late, or if no task is completed for too long; `rescale` asks
     for workers that are missing then, and paused ones are restarted where the cluster is our `own`.
     """
-    with _quiet(), answers_within(patience.stall_timeout), client, watched(client, patience, rescale, own):
+    with _quiet(), answers_within(patience.stall_timeout), client, watch(client, patience, rescale, own):
         present = nullcontext if own else partial(brought, client, 1, description, patience.start_timeout)
         if own:
             wait_for_workers(client, n_workers, description, patience.start_timeout)
         else:
             with brought(client, n_workers, description, patience.start_timeout):
                 pass
-        with client.as_current(), executing(Execution(client)):
+        with client.as_current(), execute_in(Execution(client)):
             yield Connection(description, client.dashboard_link, client, present)
 
 
@@ -124,7 +124,7 @@ class _News(logging.Filter):
 
 
 def client_of(cluster: Any, **options: Any) -> Client:
-    """Return a client that is not the default one of the process: `connected` makes it that of the job's thread."""
+    """Return a client that is not the default one of the process: `await_workers` makes it that of the job's thread."""
     return Client(cluster, set_as_default=False, **options)
 
 

@@ -118,7 +118,7 @@ def job_class(cluster_class: Any) -> Any:
     return cluster_class.job_cls
 
 
-def recording_refusals(job: Any, refusals: list[str]) -> Any:
+def record_refusals(job: Any, refusals: list[str]) -> Any:
     """Return a subclass of a class of jobs that adds to `refusals` why the queue took none: dask-jobqueue logs it only.
 
     Such a job counts as one that never comes, so that it can be closed.

@@ -24,7 +24,7 @@ _PATIENCE = 2.0  # seconds for an answer of the scheduler
 
 
 @contextmanager
-def watched(client: Client | None, compute_threads: int) -> Iterator[Look]:
+def watch_tasks(client: Client | None, compute_threads: int) -> Iterator[Look]:
     """Give a function that tells what goes on, each time that it is called, from any thread; None without an answer.
 
     Of the threads of each worker, compute_threads compute; others read ahead.

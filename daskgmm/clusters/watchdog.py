@@ -29,7 +29,7 @@ _HELP_TIMEOUT = 30.0  # seconds that workers have to start over
 
 
 @contextmanager
-def watched(client: Client, patience: Timeouts, rescale: Callable[[], None] | None, own: bool) -> Iterator[None]:
+def watch(client: Client, patience: Timeouts, rescale: Callable[[], None] | None, own: bool) -> Iterator[None]:
     """Within it, whoever waits for results of the client is woken when none will come; then raise ClusterLostError.
 
     That is at once where the connection to the scheduler is lost. Where no task was completed for stall_timeout
@@ -82,7 +82,7 @@ class _Watchdog:
 
     def _look(self) -> None:
         awaited = pending_keys(self._client)
-        look = self._asked() if awaited else None
+        look = self._ask_workers() if awaited else None
         self._check_turnover(awaited, look)
         if self.verdict is None:
             self._check_stall(awaited, look)
@@ -110,12 +110,12 @@ class _Watchdog:
             self._help(stall, look)
             self._stall = stall.after_help(look, monotonic())
 
-    def _asked(self) -> ClusterSnapshot | None:
+    def _ask_workers(self) -> ClusterSnapshot | None:
         """Return what the scheduler says of its workers, None where it does not answer."""
 
         async def ask() -> ClusterSnapshot:
             workers, tasks = await worker_descriptions(self._client), await tasks_by_worker(self._client)
-            seen = {address: _seen(worker) for address, worker in workers.items()}
+            seen = {address: _take_snapshot(worker) for address, worker in workers.items()}
             return ClusterSnapshot(seen, tasks, await count_tasks_left(self._client))
 
         look: ClusterSnapshot | None
@@ -150,7 +150,7 @@ class _Watchdog:
             _LOGGER.debug("results were not cancelled", exc_info=True)
 
 
-def _seen(worker: Mapping[str, Any]) -> WorkerSnapshot:
+def _take_snapshot(worker: Mapping[str, Any]) -> WorkerSnapshot:
     return WorkerSnapshot(
         last_heard=float(worker["last_seen"]),
         paused=worker["status"] == "paused",

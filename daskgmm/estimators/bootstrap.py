@@ -19,7 +19,7 @@ from ..core.em.loop import StopReason
 from ..core.mixture.mixture import Mixture
 from ..core.selection.resampling import Resampling, ResamplingKind, fit_resamples
 from ..errors import ConfigurationError, DataError
-from ..text import counted, shown, two_digits, with_precision
+from ..text import escape_text, pluralize, two_digits, with_precision
 from .gaussian_mixture import GaussianMixture
 from .summary import as_text
 
@@ -87,7 +87,7 @@ class Bootstrap:
 
     def _table(self) -> Table:
         errors, names = self.standard_errors, self.feature_names[:_MOST_FEATURES]
-        table = Table("component", "weight", *map(shown, names))
+        table = Table("component", "weight", *map(escape_text, names))
         for component in np.argsort(-self.mixture.weights, kind="stable"):
             means = zip(self.mixture.means[component, : len(names)], errors.means[component], strict=False)
             weight = _with_error(self.mixture.weights[component], errors.weights[component])
@@ -96,7 +96,7 @@ class Bootstrap:
 
     def _legend(self) -> str:
         left_out = self.n_resamples - len(self.resampled)
-        legend = f"weights and means ± standard error, of {counted(len(self.resampled), 'resample')}"
+        legend = f"weights and means ± standard error, of {pluralize(len(self.resampled), 'resample')}"
         more = len(self.feature_names) - _MOST_FEATURES
         if more > 0:
             legend += f"; {more} more features are in .standard_errors"

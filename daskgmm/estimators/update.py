@@ -45,13 +45,13 @@ class UpdateMixin(MixtureEstimator):
         Raises ConfigurationError for a `forget` outside of 0 to 1, DataError if nothing is known of the fit.
         """
         check_forget(forget)
-        kept, model, options = self._known()
+        kept, model, options = self._find_kept()
         old, state = self._mixture(), self._state()
         rows = self._scored_rows(X, sample_weight)
         with ready(rows, keep=True) as held:
             update = prepare_update(held, state, kept, model, options, forget)
             best = run_update(held, update, model, options).best
-            self._keep(best, update.base, update.kept(best))
+            self._keep(best, update.base, update.keep(best))
             self.drift_ = measure_drift(held, old, self._mixture(), kept.mean_log_likelihood)
         return self
 
@@ -66,7 +66,7 @@ class UpdateMixin(MixtureEstimator):
         """
         if not hasattr(self, "converged_"):
             return self.fit(X, y, sample_weight=sample_weight)
-        kept, model, options = self._known()
+        kept, model, options = self._find_kept()
         rows = self._scored_rows(X, sample_weight)
         if read_labels(y, rows.grid) is not None:
             raise ConfigurationError("labels y are for the first batch alone: leave them out, or fit all rows at once")
@@ -79,7 +79,7 @@ class UpdateMixin(MixtureEstimator):
         self.lower_bounds_ = [*self.lower_bounds_, self.lower_bound_]
         return self
 
-    def _known(self) -> tuple[KeptStatistics, ModelOptions, FitOptions]:
+    def _find_kept(self) -> tuple[KeptStatistics, ModelOptions, FitOptions]:
         """Return what is kept of the rows that were seen, and the options to go on with; raise if that cannot be."""
         check_is_fitted(self)
         kept = self._kept

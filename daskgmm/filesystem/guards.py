@@ -19,7 +19,7 @@ _guards: dict[str, Guard] = {}  # of this process, by directory: writers in all 
 
 
 @contextmanager
-def guarded(directory: Path, guard: Guard) -> Iterator[None]:
+def guard_writes(directory: Path, guard: Guard) -> Iterator[None]:
     """Have the guard asked before each write of this process below the directory."""
     key = directory.absolute().as_posix()
     _guards[key] = guard

@@ -88,7 +88,7 @@ def writable_store(path: Path) -> Store:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def write_whole(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` at the end, or remove it after an error."""
     temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
     try:
@@ -104,7 +104,7 @@ def write_durably(path: Path, data: bytes) -> None:
     if not isinstance(path, Path):
         path.write_bytes(data)
         return
-    with written_whole(path) as temporary, temporary.open("wb") as file:
+    with write_whole(path) as temporary, temporary.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -118,7 +118,7 @@ def write_durably(path: Path, data: bytes) -> None:
 
 def write_at_once(path: Path) -> AbstractContextManager[Path]:
     """Return a context that gives where to write a file so that it is never seen in part: stores put whole objects."""
-    return written_whole(path) if isinstance(path, Path) else nullcontext(path)
+    return write_whole(path) if isinstance(path, Path) else nullcontext(path)
 
 
 def replace_path(source: Path, target: Path) -> None:
@@ -218,7 +218,7 @@ def leads_elsewhere(path: Path, folder: Path) -> bool:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def guard_read(path: Path) -> Iterator[None]:
     """Turn the errors of a store that cannot be reached, or not by us, into a DataError of one line."""
     try:
         yield
@@ -231,7 +231,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def writing(path: Path, guard: Guard | None = None) -> Iterator[None]:
+def guard_write(path: Path, guard: Guard | None = None) -> Iterator[None]:
     """Ask the guard of the path, then turn the errors of a store that takes no more, or not from us, into one line.
 
     Raises DataError, and what the guard raises: the given one, which a worker needs, else the one of this process.

@@ -23,7 +23,7 @@ from ..core.mixture.projection import Projection
 from ..core.options.fit import FitOptions, ModelOptions
 from ..errors import ConfigurationError
 from ..events import Listener, Phase
-from ..text import counted
+from ..text import pluralize
 from .checks import check_fittable
 from .width import check_width
 
@@ -79,7 +79,7 @@ def prepare_fit(
     survey, sample, names = summary.survey, summary.sample, summary.fingerprints
     em = options.em(model, survey, accelerate=accelerate)
     if labels is None:
-        return Fit(rows.known_as(names), survey, sample, model, options, seed, em, fingerprints=names)
+        return Fit(rows.name_blocks(names), survey, sample, model, options, seed, em, fingerprints=names)
     found = summarise_labelled(rows, labels, model.n_components, survey)
     gappy = LabelledGaps(rows, labels.rechunk(rows.array.chunks[:-1])) if found.has_gaps else None
     rows = without_labelled(rows, labels)
@@ -104,8 +104,8 @@ def initial_state(fit: Fit, start: Start, listen: Listener) -> tuple[State, Rest
 def _restarts(fit: Fit, given: Given, listen: Listener) -> RestartResults:
     """Return the restarts on the sample; if means are given, partitions by them without any EM."""
     n_sample = fit.options.n_sample(fit.model, fit.survey.n_features)
-    listen(Phase("seed", f"{counted(fit.options.n_init, 'restart')} on {min(n_sample, fit.survey.n_rows):,} rows"))
-    options = fit.options.seeding(fit.model, fit.survey, given)
+    listen(Phase("seed", f"{pluralize(fit.options.n_init, 'restart')} on {min(n_sample, fit.survey.n_rows):,} rows"))
+    options = fit.options.seed_options(fit.model, fit.survey, given)
     if given.means is None and fit.labelled is not None:
         return run_labelled(fit.sample, options, fit.seed)
     if given.means is None:

@@ -11,7 +11,7 @@ from ..core.mixture.projection import Projection
 from ..core.options.reduce import REDUCE_AND_MISSING, Reduce
 from ..errors import ConfigurationError
 from ..events import Listener, Phase
-from ..text import counted
+from ..text import pluralize
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ def reduce_rows(
     if before is None:
         if reduce is None:
             return Reduced(rows, None)
-        listen(Phase("reduce", f"principal components of {counted(rows.n_features, 'column')}"))
+        listen(Phase("reduce", f"principal components of {pluralize(rows.n_features, 'column')}"))
         before = find_projection(rows, reduce, seed)
     return Reduced(in_projection(rows, before, persist), before)
 

@@ -14,7 +14,7 @@ from ..core.mixture.covariance import STRUCTURES
 from ..core.options.fit import ModelOptions
 from ..core.options.reduce import Reduce
 from ..errors import ConfigurationError
-from ..text import counted
+from ..text import pluralize
 
 _FEW_FACTORS = 16
 _FEW_AXES = 50
@@ -56,8 +56,8 @@ def check_width(model: ModelOptions, n_features: int) -> None:
     if few := model.n_components * memory // held:
         remedies.append(f"at most {few} components")
     raise ConfigurationError(
-        f"{counted(model.n_components, 'component')} of covariance_type {model.family} with {n_features} features take "
-        f"{format_bytes(held)} in a step of EM, and this machine has {format_bytes(memory)}: "
+        f"{pluralize(model.n_components, 'component')} of covariance_type {model.family} with {n_features} features "
+        f"take {format_bytes(held)} in a step of EM, and this machine has {format_bytes(memory)}: "
         f"take {' or '.join(remedies or ['fewer features'])}"
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ConfigurationError
-from ..filesystem.location import make_directory, public, reading, resolve_location, writing, written_whole
+from ..filesystem.location import guard_read, guard_write, make_directory, public, resolve_location, write_whole
 from ..report.compared_runs import Run
 from ..report.html.runs_page import runs_page
 from ..storage.formats.provenance import load_record
@@ -14,10 +14,10 @@ from ..storage.run.directory import RECORD
 from .status import load_finished
 
 
-def compared_run(run_dir: str) -> Run:
+def load_run(run_dir: str) -> Run:
     """Return the fit in a run directory or a model.zarr; raise DataError if there is none or it is damaged."""
     model, record = load_finished(run_dir), resolve_location(run_dir) / RECORD
-    with reading(record):
+    with guard_read(record):
         return Run(public(run_dir), model, load_record(record) if record.exists() else None)
 
 
@@ -30,8 +30,8 @@ def write_runs_page(runs: Sequence[Run], output: str, *, overwrite: bool = False
     if path.exists() and not overwrite:
         raise ConfigurationError(f"{path} is there already: give another --html, or --overwrite")
     content = runs_page(runs)
-    with writing(path):
+    with guard_write(path):
         make_directory(path.parent)
-        with written_whole(path) as temporary:
+        with write_whole(path) as temporary:
             temporary.write_text(content, encoding="utf-8")
     return path

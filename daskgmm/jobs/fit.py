@@ -16,12 +16,12 @@ from ..filesystem.location import resolve_location
 from ..fitting.checks import check_same_features, report_mask
 from ..fitting.fit import Start, initial_state, prepare_fit, run_em
 from ..fitting.reduction import Reduced, reduce_rows
-from ..observers.mlflow import tracked
+from ..observers.mlflow import track
 from ..observers.recorder import Recorder, keep_beginning, mend_record
 from ..sources import Source, open_source
 from ..storage.formats.model import save_model
 from ..storage.formats.provenance import save_beginning, save_course
-from ..storage.run.checkpoint_policy import checkpointing
+from ..storage.run.checkpoint_policy import keep_checkpoints
 from ..storage.run.directory import MODEL, RECORD, OutputOptions, RunDirectory
 from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
@@ -32,7 +32,7 @@ from .report import leave_finished, report_of_fit
 from .resume import find_finished_fit, fit_plan, projection_before, read_fitted
 from .scoring import check_clusters, options_of, with_anomaly, with_clusters, write_results, write_scores
 from .seen_rows import keep_seen, seen_rows
-from .session import keep_iterations, opened, reduce_rows_of
+from .session import keep_iterations, open_session, reduce_rows_of
 from .start import find_saved_model, start_from
 
 
@@ -65,7 +65,7 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
     """
     check_clusters(config.output, config.model.n_components)
     directory = RunDirectory(resolve_location(config.output.directory, config.output.storage_options))
-    with tracked(config, "fit", listen) as tell, directory.locked(tell):
+    with track(config, "fit", listen) as tell, directory.hold_lock(tell):
         if resume:
             reopen_damaged(directory.path, tell)
         if resume and (before := find_finished_fit(directory, config)) is not None:
@@ -77,8 +77,8 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
         source, recorder = open_source(config.data), Recorder(tell)
         start = start_from(saved, config.model, source)
         with (
-            opened(plan_fit(config, source), recorder) as stored,
-            directory.fitting(config.to_yaml(), fit_plan(stored, config), resume, overwrite) as work,
+            open_session(plan_fit(config, source), recorder) as stored,
+            directory.write_fit(config.to_yaml(), fit_plan(stored, config), resume, overwrite) as work,
         ):
             before = read_fitted(work, recorder)
             known = before.projection if before else start.projection or projection_before(work)
@@ -97,7 +97,7 @@ def fit_rows(
 ) -> Model:
     """Return the model of the rows, which is saved: by EM from where it stood, or from the best starts on a sample."""
     rows, projection = reduced.rows, reduced.projection
-    with checkpointing(work, config.output.checkpoint_every, listen, projection) as checkpoints:
+    with keep_checkpoints(work, config.output.checkpoint_every, listen, projection) as checkpoints:
         labels = None if source.labels is None else lazy_labels(source.labels, rows)
         # When resumed the same.
         prepared = prepare_fit(rows, config.model, config.fit, config.fit.random_state, labels=labels, identify=True)
@@ -156,7 +156,7 @@ def predict(
     """
     directory = RunDirectory(resolve_location(config.output.directory, config.output.storage_options))
     check_predictable(directory, config.output)
-    with tracked(config, "prediction", listen) as tell, directory.locked(tell):
+    with track(config, "prediction", listen) as tell, directory.hold_lock(tell):
         if resume:
             reopen_damaged(directory.path, tell)
         directory.check_writable(overwrite, resume)
@@ -165,12 +165,12 @@ def predict(
             check_same_features(source.feature_names, model.feature_names)
         else:
             source = with_given(source, config.data.given, model)
-        with opened(plan_fit(config, source), tell) as stored:
+        with open_session(plan_fit(config, source), tell) as stored:
             rows = reduce_rows(stored, None, 0, config.compute.persist, tell, model.projection).rows
             model = with_anomaly(model, rows, config.output, tell)
             merged = with_clusters(model, clusters, rows, config.output, tell)
             results = results_of(rows, source, model, config, merged)
-            with directory.predicting(config.to_yaml(), results.plan, resume, overwrite) as work:
+            with directory.write_prediction(config.to_yaml(), results.plan, resume, overwrite) as work:
                 write_results(results, model, work, tell, of_new_rows=True)
         tell(Finished(config.output.directory, {}))
 

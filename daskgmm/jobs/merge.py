@@ -9,7 +9,7 @@ from ..events import Finished, Listener, ignore
 from ..filesystem.location import resolve_location
 from ..fitting.checks import check_same_features
 from ..fitting.reduction import reduce_rows
-from ..observers.mlflow import tracked
+from ..observers.mlflow import track
 from ..sources import open_source
 from ..storage.formats.clusters import write_clusters
 from ..storage.run.directory import CLUSTERS, RunDirectory
@@ -18,7 +18,7 @@ from .fit import check_predictable
 from .outputs import results_of
 from .plan import plan_fit
 from .scoring import with_clusters, write_results
-from .session import opened
+from .session import open_session
 
 
 def merge(
@@ -46,18 +46,18 @@ def merge(
     """
     directory = RunDirectory(resolve_location(config.output.directory, config.output.storage_options))
     check_predictable(directory, config.output)
-    with tracked(config, "merge", listen) as tell, directory.locked(tell):
+    with track(config, "merge", listen) as tell, directory.hold_lock(tell):
         if resume:
             reopen_damaged(directory.path, tell)
         directory.check_writable(overwrite, resume)
         source = open_source(config.data)
         check_same_features(source.feature_names, model.feature_names)
-        with opened(plan_fit(config, source), tell) as stored:
+        with open_session(plan_fit(config, source), tell) as stored:
             rows = reduce_rows(stored, None, 0, config.compute.persist, tell, model.projection).rows
             clusters = with_clusters(model, None, rows, config.output, tell)
             assert clusters is not None, "output.clusters is set"
             results = results_of(rows, source, model, config, clusters)
-            with directory.predicting(config.to_yaml(), results.plan, resume, overwrite) as work:
+            with directory.write_prediction(config.to_yaml(), results.plan, resume, overwrite) as work:
                 write_clusters(clusters, model, work.path / CLUSTERS)
                 write_results(results, model, work, tell)
         tell(Finished(config.output.directory, {}))

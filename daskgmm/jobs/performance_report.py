@@ -12,7 +12,7 @@ import distributed
 
 from ..clusters.connection import Connection
 from ..errors import ConfigurationError
-from ..filesystem.location import resolve_location, writing
+from ..filesystem.location import guard_write, resolve_location
 from ..storage.run.directory import PERFORMANCE, OutputOptions
 
 
@@ -35,5 +35,5 @@ def performance_report(connection: Connection, output: OutputOptions) -> Iterato
         yield
         report.__exit__(None, None, None)  # it holds nothing; after an error it may wait for a lost scheduler
         target = resolve_location(output.directory, output.storage_options) / PERFORMANCE
-        with writing(target):
+        with guard_write(target):
             target.write_bytes(file.read_bytes())

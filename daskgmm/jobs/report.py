@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import DaskGMMError, DataError
 from ..events import Listener, Notice, Phase
-from ..filesystem.location import reading, writing, written_whole, zarr_store
+from ..filesystem.location import guard_read, guard_write, write_whole, zarr_store
 from ..filesystem.retry import reason
 from ..report.html.page import page
 from ..report.html.report_data import Story
@@ -34,7 +34,7 @@ from ..storage.run.directory import (
     RunDirectory,
 )
 from ..yaml_text import parse_yaml
-from .status import unfinished
+from .status import describe_work
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -45,20 +45,20 @@ _MOST_READ = 2**28  # cells of labels that are read for it
 def write_report(directory: Path) -> Path:
     """Draw report.html of the run in the directory; return its path. Raises DataError where there is no whole fit."""
     text = page(story_of(directory))
-    with writing(directory), written_whole(directory / REPORT) as temporary:
+    with guard_write(directory), write_whole(directory / REPORT) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return directory / REPORT
 
 
 def draw_again(directory: Path) -> Path:
     """Draw report.html of a run that no job writes to meanwhile; return its path. Raises as `write_report`."""
-    with reading(directory):
+    with guard_read(directory):
         if not (directory / MODEL).exists():
             raise DataError(
-                unfinished(directory)
+                describe_work(directory)
                 or f"there is no fitted model in {directory}: a report is made of the run directory of a fit"
             )
-        with RunDirectory(directory).locked(), _drawable(directory):
+        with RunDirectory(directory).hold_lock(), _drawable(directory):
             return write_report(directory)
 
 

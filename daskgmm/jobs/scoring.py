@@ -16,7 +16,7 @@ from ..core.em.fitted_model import Anomaly, Model
 from ..core.options.fitted import FittedOptions
 from ..core.scoring.merging import Clusters, check_n_clusters
 from ..events import Labelled, Listener, Notice, Phase
-from ..filesystem.location import writing
+from ..filesystem.location import guard_write
 from ..observers.recorder import Recorder
 from ..report.new_rows import new_row_lines
 from ..report.segmentation import write_segmentation
@@ -28,7 +28,7 @@ from ..storage.run.directory import CLUSTERS, FIT_FILES, MODEL, PICTURE, RECORD,
 from ..storage.run.finished_parts import mark_fitted
 from ..storage.run.staging import Unfinished
 from ..storage.schema import RESULTS
-from ..text import counted
+from ..text import pluralize
 from .outputs import Results, results_of
 from .seen_rows import known_rows
 
@@ -40,7 +40,7 @@ def write_scores(
 
     Returns the model, with the threshold of anomalies where one is wanted; results that are there already stay.
     """
-    with writing(work.path):
+    with guard_write(work.path):
         mark_fitted(work.path, FIT_FILES)
     rows = known_rows(rows, work)
     model = with_anomaly(fitted, rows, config.output, listen)
@@ -100,7 +100,7 @@ def with_clusters(
         listen(Phase("merge", f"clusters of {k} components by {rows.n_rows:,} rows"))
     tree = merge_components(rows, model.mixture) if before is None else before.tree
     n_clusters = tree.elbow if output.clusters == "auto" else output.clusters
-    listen(Notice(f"{counted(k, 'component')} in {counted(n_clusters, 'cluster')}"))
+    listen(Notice(f"{pluralize(k, 'component')} in {pluralize(n_clusters, 'cluster')}"))
     return Clusters(tree, n_clusters)
 
 
@@ -124,7 +124,7 @@ def write_results(
                 listen(Notice(line))
     if source.is_image and kinds.labels:
         pixels, labels = source.array[(slice(None),) * 3], read_result(work.path, "labels")
-        with writing(work.path):
+        with guard_write(work.path):
             write_segmentation(work.path / PICTURE, pixels, labels, model.marginals.means)
 
 

@@ -129,7 +129,7 @@ def keep_seen(seen: SeenRows, job: Literal["fit", "select"], work: Unfinished) -
 def known_rows(rows: Rows, work: Unfinished) -> Rows:
     """Return the rows, whose blocks must be those that the job has read first whenever they are read again."""
     names = _names_left(work)
-    return rows.known_as(names) if len(names) == len(rows.block_sizes) else rows
+    return rows.name_blocks(names) if len(names) == len(rows.block_sizes) else rows
 
 
 def _names_left(work: Unfinished) -> tuple[str, ...]:

@@ -17,18 +17,18 @@ from ..core.selection.sweep import Candidate, Sweep
 from ..core.selection.table import Selection
 from ..errors import ConfigurationError, DataError
 from ..events import Finished, Iteration, Listener, Notice, ignore
-from ..filesystem.location import resolve_location, writing
+from ..filesystem.location import guard_write, resolve_location
 from ..fitting.checks import check_fittable, report_mask
 from ..fitting.reduction import Reduced
 from ..fitting.sweep import SelectionResult, SelectionSpec, finish_sweep, start_sweep
-from ..observers.mlflow import tracked
+from ..observers.mlflow import track
 from ..observers.recorder import Recorder, keep_beginning, mend_record
 from ..sources import Source, open_source
 from ..storage.formats.model import save_model
 from ..storage.formats.provenance import save_beginning, save_course
 from ..storage.formats.selection import read_selection, write_selection
 from ..storage.formats.sweep_checkpoint import notes_of, sweep_of
-from ..storage.run.checkpoint_policy import checkpointing
+from ..storage.run.checkpoint_policy import keep_checkpoints
 from ..storage.run.directory import CONFIG, MODEL, RECORD, SELECTION, RunDirectory
 from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
@@ -37,7 +37,7 @@ from .report import leave_finished, report_of_fit
 from .resume import find_finished_sweep, projection_before, read_fitted, select_plan
 from .scoring import check_clusters, options_of, write_scores
 from .seen_rows import keep_seen, known_rows, seen_rows
-from .session import opened, reduce_rows_of
+from .session import open_session, reduce_rows_of
 
 
 def select(
@@ -72,7 +72,7 @@ def select(
     check_clusters(config.output, min(config.select.sizes))
     _check_selectable(config)
     directory = RunDirectory(resolve_location(config.output.directory, config.output.storage_options))
-    with tracked(config, "select", listen) as tell, directory.locked(tell):
+    with track(config, "select", listen) as tell, directory.hold_lock(tell):
         if resume:
             reopen_damaged(directory.path, tell)
         if resume and (before := find_finished_sweep(directory, config)) is not None:
@@ -81,8 +81,8 @@ def select(
         directory.check_writable(overwrite, resume)
         source, recorder = open_source(config.data), Recorder(tell)
         with (
-            opened(plan_sweep(config, source), recorder) as stored,
-            directory.fitting(config.to_yaml(), select_plan(stored, config), resume, overwrite) as work,
+            open_session(plan_sweep(config, source), recorder) as stored,
+            directory.write_fit(config.to_yaml(), select_plan(stored, config), resume, overwrite) as work,
         ):
             before = read_selected(work, recorder)
             known = before[0].projection if before else projection_before(work)
@@ -91,7 +91,7 @@ def select(
             mend_record(rows, source, config, work, recorder)
             best, table = before or select_rows(reduced, source, config, work, recorder)
             chosen = config.of(best_of(table, config))
-            with writing(work.path):
+            with guard_write(work.path):
                 (work.path / CONFIG).write_text(chosen.to_yaml())
             model = write_scores(best, rows, source, chosen, work, recorder)
         if config.output.report:
@@ -135,7 +135,7 @@ def select_rows(
     """Return the best model of the rows and the table of the sweep, which are saved: from where it stood, or again."""
     wanted = SelectionSpec(config.select, config.model, config.fit, config.fit.random_state)
     rows, projection = reduced.rows, reduced.projection
-    with checkpointing(work, config.output.checkpoint_every, listen, projection) as checkpoints:
+    with keep_checkpoints(work, config.output.checkpoint_every, listen, projection) as checkpoints:
 
         def keep(sweep: Sweep, event: Iteration | None) -> None:
             if event is not None:

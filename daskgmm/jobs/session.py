@@ -9,7 +9,7 @@ from ..chunked.memory import fits
 from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
 from ..clusters.connection import Cluster, Connection
-from ..clusters.task_progress import watched
+from ..clusters.task_progress import watch_tasks
 from ..concurrency import own_read_ahead
 from ..config import Config
 from ..core.em.loop import State
@@ -19,20 +19,20 @@ from ..fitting.iteration_events import iteration_events
 from ..fitting.reduction import Reduced, reduce_rows
 from ..sources import Source
 from ..storage.run.checkpoint_policy import Checkpoints
-from ..text import counted
+from ..text import pluralize
 from .performance_report import performance_report
 from .plan import FitPlan
 from .preflight import check_cluster
 
 
 @contextmanager
-def opened(plan: FitPlan, listen: Listener) -> Iterator[Rows]:
+def open_session(plan: FitPlan, listen: Listener) -> Iterator[Rows]:
     """Connect to the place where the job computes, and give the rows of the plan there, once it can do the job."""
     config, source = plan.config, plan.source
     with (
         own_read_ahead(config.compute.read_ahead),
-        _connected(config.cluster, listen) as connection,
-        watched(connection.client, config.cluster.compute_threads) as look,
+        _connect(config.cluster, listen) as connection,
+        watch_tasks(connection.client, config.cluster.compute_threads) as look,
     ):
         listen(Connected(connection.description, connection.dashboard, look))
         keep = fits(plan.fitted, config.compute.persist)
@@ -71,7 +71,7 @@ def reduce_rows_of(rows: Rows, config: Config, listen: Listener, before: Project
 
 
 @contextmanager
-def _connected(cluster: Cluster, listen: Listener) -> Iterator[Connection]:
+def _connect(cluster: Cluster, listen: Listener) -> Iterator[Connection]:
     """Connect, and tell at the end what of the cluster may still run: it spoils no job that is complete."""
     with ExitStack() as stack, cluster.connect() as connection:
         stack.callback(_tell, connection.leftovers, listen)
@@ -85,5 +85,5 @@ def _tell(messages: Iterable[str], listen: Listener) -> None:
 
 def _describe(rows: Rows, source: Source) -> str:
     shape = " x ".join(f"{size:,}" for size in rows.grid)
-    what = f"{source.description}: {shape} rows x {counted(rows.n_features, 'feature')} ({rows.array.dtype})"
-    return f"{what}, {counted(len(rows.block_sizes), 'chunk')}"
+    what = f"{source.description}: {shape} rows x {pluralize(rows.n_features, 'feature')} ({rows.array.dtype})"
+    return f"{what}, {pluralize(len(rows.block_sizes), 'chunk')}"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from ..core.em.aitken import passes_left
 from ..core.em.fitted_model import FitSummary, Model
 from ..errors import DataError
-from ..filesystem.location import public, reading, resolve_location
+from ..filesystem.location import guard_read, public, resolve_location
 from ..storage.formats.history import read_history
 from ..storage.formats.model import load_model
 from ..storage.run.directory import CONFIG, HISTORY, SELECTION, RunDirectory
@@ -59,7 +59,7 @@ class RunStatus:
 def status_of(run_dir: str | Path, storage_options: Mapping[str, Any] | None = None) -> RunStatus:
     """Return what the run in a directory, or an fsspec URL, is doing; nothing is changed by looking."""
     directory = resolve_location(run_dir, storage_options)
-    with reading(directory):
+    with guard_read(directory):
         return _status_of(directory)
 
 
@@ -68,12 +68,12 @@ def load_finished(run_dir: str) -> Model:
     try:
         return load_model(run_dir)
     except DataError:
-        if message := unfinished(run_dir):
+        if message := describe_work(run_dir):
             raise DataError(message) from None
         raise
 
 
-def unfinished(run_dir: str | Path) -> str | None:
+def describe_work(run_dir: str | Path) -> str | None:
     """Return what the job in a directory without a model is doing, in a line; None if no job is at work there."""
     found = status_of(run_dir)
     if found.state in {"finished", "nothing"} or found.earlier_run:

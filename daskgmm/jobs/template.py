@@ -12,7 +12,7 @@ from ..config import config_schema, data_config
 from ..errors import ConfigurationError
 from ..filesystem.location import public
 from ..sources import Source, open_source
-from ..text import counted, printable
+from ..text import pluralize, printable
 
 _SECTIONS = {"data": "DataOptions", "model": "ModelOptions", "fit": "FitOptions", "output": "OutputOptions"}
 _WIDTH = 100  # characters of a comment
@@ -39,7 +39,9 @@ def write_template(data: str, path: Path, *, overwrite: bool = False) -> None:
 def _lines(data: str, source: Source) -> Iterator[str]:
     *grid, n_features = source.array.shape if source.array.ndim > 1 else (*source.array.shape, 1)
     rows = " x ".join(f"{size:,}" for size in grid)
-    yield from _comment(f"{public(data)}: {rows} rows of {counted(n_features, 'feature')}{_name_features(source)}.", "")
+    yield from _comment(
+        f"{public(data)}: {rows} rows of {pluralize(n_features, 'feature')}{_name_features(source)}.", ""
+    )
     yield from _comment("A key behind a # has the value that is shown there. daskgmm config schema has all keys.", "")
     definitions = config_schema()["$defs"]
     given: dict[str, Mapping[str, Any]] = {

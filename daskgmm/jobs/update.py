@@ -34,14 +34,14 @@ from ..fitting.update import (
     step_on_all,
     update_of,
 )
-from ..observers.mlflow import tracked
+from ..observers.mlflow import track
 from ..observers.recorder import Recorder, keep_beginning, mend_record
 from ..report.drift import drift_lines
 from ..sources import Source, open_source
 from ..storage.formats.history import Entry, History, check_unseen, read_history, write_history
 from ..storage.formats.model import fingerprint, save_model
 from ..storage.formats.provenance import save_beginning, save_course
-from ..storage.run.checkpoint_policy import checkpointing
+from ..storage.run.checkpoint_policy import keep_checkpoints
 from ..storage.run.directory import HISTORY, MODEL, RECORD, RunDirectory
 from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
@@ -50,7 +50,7 @@ from .report import leave_finished, report_of_fit
 from .resume import find_finished_update, read_fitted, update_plan
 from .scoring import check_clusters, options_of, write_scores
 from .seen_rows import NewRows, absolute, check_old_rows, new_rows, old_sources, seen_rows
-from .session import keep_iterations, opened, reduce_rows_of
+from .session import keep_iterations, open_session, reduce_rows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class FinishedRun:
     path: str
 
 
-def finished_run(run_dir: str, model: Model) -> FinishedRun:
+def load_run(run_dir: str, model: Model) -> FinishedRun:
     """Return a run that can go on with new rows; raise ConfigurationError or DataError if it cannot."""
     check_updatable(model.mixture)
     path = resolve_location(run_dir)
@@ -102,7 +102,7 @@ def update(
     """
     check_update(config, run)
     directory = RunDirectory(resolve_location(config.output.directory, config.output.storage_options))
-    with tracked(config, "update", listen) as tell, directory.locked(tell):
+    with track(config, "update", listen) as tell, directory.hold_lock(tell):
         if resume:
             reopen_damaged(directory.path, tell)
         if resume and (before := find_finished_update(directory, config, run.model)) is not None:
@@ -111,8 +111,8 @@ def update(
         directory.check_writable(overwrite, resume)
         new, recorder = open_new(config, run), Recorder(tell)
         with (
-            opened(plan_fit(config, new.source), recorder) as stored,
-            directory.fitting(
+            open_session(plan_fit(config, new.source), recorder) as stored,
+            directory.write_fit(
                 config.to_yaml(), update_plan(stored, config, run.model, new.first), resume, overwrite
             ) as work,
         ):
@@ -156,11 +156,11 @@ def update_rows(
 ) -> Model:
     """Return the model after EM on new rows, which is saved with what it has seen: from where it stood, or again."""
     rows, projection = reduced.rows, reduced.projection
-    with checkpointing(work, config.output.checkpoint_every, listen, projection) as checkpoints:
+    with keep_checkpoints(work, config.output.checkpoint_every, listen, projection) as checkpoints:
         n_sample = max(config.output.report_rows, SAMPLED_ROWS)
         summary = summarise(rows, n_sample, config.fit.random_state, config.model.resolution_of_rows, identify=True)
         seen = seen_rows(reduced, summary.survey, summary.fingerprints, config.data, new.first)
-        rows = rows.known_as(summary.fingerprints)
+        rows = rows.name_blocks(summary.fingerprints)
         if not config.update.repeat:
             _check_rows(new, config, run)
             check_unseen(seen, run.history, "update.repeat=true")
@@ -208,7 +208,7 @@ def _of_old(kept: KeptStatistics, config: Config) -> str:
 
 def _model(rows: Rows, best: Trial, update: Update, config: Config, run: FinishedRun, listen: Listener) -> Model:
     """Return the model that EM on the new rows has led to, or with update.full_pass a pass over all rows after it."""
-    kept = update.kept(best)
+    kept = update.keep(best)
     if config.update.full_pass:
         listen(Phase("full pass", f"statistics of {kept.survey.n_rows:,} old and new rows"))
         state, kept = _step_on_all(rows, best, update, config, run)

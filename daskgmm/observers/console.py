@@ -9,7 +9,7 @@ from rich.console import Console
 
 from ..events import Connected, Event, Iteration, Listener, Notice, Phase, to_all
 from ..text import printable
-from .live_display import Board, shown
+from .live_display import Board, show
 
 
 def iteration_line(event: Iteration) -> str:
@@ -49,12 +49,12 @@ def plain(console: Console) -> Listener:
 def terminal(console: Console, max_iter: int, tol: float | None = None) -> Iterator[Listener]:
     """Give a listener that prints lines and keeps a display of the job below them."""
     board = Board(max_iter, tol)
-    with shown(board, console):
+    with show(board, console):
         yield to_all(plain(console), board)
 
 
 @contextmanager
-def listening(console: Console, max_iter: int, tol: float | None = None) -> Iterator[Listener]:
+def listen_on(console: Console, max_iter: int, tol: float | None = None) -> Iterator[Listener]:
     """Give the listener that suits the console; `tol` is what the estimated remaining gain is told against."""
     if console.is_terminal and not console.quiet:
         with terminal(console, max_iter, tol) as listener:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ..core.em.aitken import passes_left
 from ..events import Connected, Event, Iteration, Load, Opened, Phase
-from ..text import counted
+from ..text import pluralize
 
 _EVERY = 1.0  # seconds between looks at the cluster
 
@@ -72,7 +72,7 @@ class Board:
             return self.phase
         done = self.iteration.iteration if self.iteration else 0
         if self.iteration and self.iteration.n_live == 0:
-            return f"fit, done after {counted(done, 'pass')}"
+            return f"fit, done after {pluralize(done, 'pass')}"
         return f"fit, pass {done + 1} of at most {self.max_iter + 1}"
 
     def _of_fit(self) -> list[str]:
@@ -106,11 +106,11 @@ class Board:
 
 def _workers(load: Load) -> str:
     workers = "" if load.n_workers == 1 else f"{load.n_workers} workers, "
-    return f"{workers}{counted(load.n_threads, 'thread')}"
+    return f"{workers}{pluralize(load.n_threads, 'thread')}"
 
 
 @contextmanager
-def shown(board: Board, console: Console) -> Iterator[None]:
+def show(board: Board, console: Console) -> Iterator[None]:
     """Show the board below what the console prints, and look at the cluster each second, until the end."""
     ended = Flag()
 

@@ -38,7 +38,7 @@ _PATIENCE = {  # unless the environment says else: a fit waits seconds, not minu
 
 
 @contextmanager
-def tracked(config: Config, job: str, listen: Listener) -> Iterator[Listener]:
+def track(config: Config, job: str, listen: Listener) -> Iterator[Listener]:
     """Give the listener itself, or with output.mlflow one that keeps the job in MLflow beside it.
 
     Raises ConfigurationError where MLflow is not installed. A store that fails ends the tracking with a notice, never
@@ -47,12 +47,12 @@ def tracked(config: Config, job: str, listen: Listener) -> Iterator[Listener]:
     if not config.output.mlflow:
         yield listen
         return
-    with _patience(), _recording(_Store(_client(), listen), config, job) as listener:
+    with _patience(), _record(_Store(_client(), listen), config, job) as listener:
         yield listener
 
 
 @contextmanager
-def _recording(store: _Store, config: Config, job: str) -> Iterator[Listener]:
+def _record(store: _Store, config: Config, job: str) -> Iterator[Listener]:
     """Give a listener that hands events on, and records them until the job ends, with how it ended."""
 
     def both(event: Event) -> None:

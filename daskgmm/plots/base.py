@@ -24,7 +24,7 @@ def axes_or_new(ax: Axes | None) -> Axes:
     return plt.subplots(layout="constrained")[1] if ax is None else ax
 
 
-def fitted(estimator: Any) -> Any:
+def fitted_mixture(estimator: Any) -> Any:
     """Return the GaussianMixture itself, or the best one of a selector; raise NotFittedError if it is not fitted."""
     check_is_fitted(estimator)
     return getattr(estimator, "best_estimator_", estimator)

@@ -17,7 +17,7 @@ from ..core.mixture.mixture import Mixture
 from ..core.scoring.discriminant import feature_separation
 from ..report.ellipse import ellipse
 from ..report.html.colours import LEFT_OUT, component_colours
-from .base import axes_or_new, fitted, mixture_of, names_of, numbers_of, predict_rows, sample_rows
+from .base import axes_or_new, fitted_mixture, mixture_of, names_of, numbers_of, predict_rows, sample_rows
 
 _MOST_FEATURES = 4  # that are drawn if none are named
 _BINS = 40
@@ -52,7 +52,7 @@ class ClustersDisplay:
 
         `features` None takes the four, or fewer, in which the components differ most; `ax` serves for two features.
         """
-        model = fitted(estimator)
+        model = fitted_mixture(estimator)
         mixture, names, rows = mixture_of(model), names_of(model), sample_rows(model, X, n_rows)
         if features is None:
             chosen = sorted(np.argsort(-feature_separation(mixture), kind="stable")[:_MOST_FEATURES].tolist())

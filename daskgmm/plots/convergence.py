@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..report.html.colours import component_colours
-from .base import axes_or_new, fitted
+from .base import axes_or_new, fitted_mixture
 
 
 @dataclass(eq=False)
@@ -25,7 +25,7 @@ class ConvergenceDisplay:
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Axes | None = None) -> ConvergenceDisplay:
         """Draw the course of a fit."""
-        model = fitted(estimator)
+        model = fitted_mixture(estimator)
         return cls(model.lower_bounds_, model.converged_).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> ConvergenceDisplay:

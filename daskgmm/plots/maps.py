@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..report.html.colours import component_colours
-from .base import axes_or_new, fitted
+from .base import axes_or_new, fitted_mixture
 
 _LEFT_OUT = "#00000000"
 
@@ -32,7 +32,7 @@ class MapDisplay:
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any, *, ax: Axes | None = None) -> MapDisplay:
         """Draw the labels of X (height, width, features); those of xarray are drawn along their coordinates."""
-        model = fitted(estimator)
+        model = fitted_mixture(estimator)
         labels = model.predict(X)
         values = np.asarray(labels)
         if values.ndim != 2:

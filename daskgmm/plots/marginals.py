@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ..core.arrays.types import Array
 from ..report.html.colours import component_colours
-from .base import axes_or_new, fitted, mixture_of, names_of, numbers_of, sample_rows
+from .base import axes_or_new, fitted_mixture, mixture_of, names_of, numbers_of, sample_rows
 
 _BINS = 60
 _STEPS = np.linspace(-5, 5, 101)  # standard deviations around each mean at which curves are drawn
@@ -34,7 +34,7 @@ class MarginalsDisplay:
         cls, estimator: Any, X: Any, *, feature: int | str = 0, n_rows: int = 20_000, ax: Axes | None = None
     ) -> MarginalsDisplay:
         """Draw a feature, given by name or number, of at most n_rows rows of X."""
-        model = fitted(estimator)
+        model = fitted_mixture(estimator)
         mixture, names = mixture_of(model), names_of(model)
         (number,) = numbers_of([feature], names)
         deviations = np.sqrt(mixture.variances[:, number])

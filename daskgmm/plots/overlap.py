@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ..core.arrays.types import Array
 from ..core.scoring.bhattacharyya import bhattacharyya_distances
-from .base import axes_or_new, fitted, mixture_of
+from .base import axes_or_new, fitted_mixture, mixture_of
 
 _MOST_CELLS = 12  # components whose values are written into the cells
 
@@ -27,7 +27,7 @@ class OverlapDisplay:
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Axes | None = None) -> OverlapDisplay:
         """Draw the overlap of the components."""
-        mixture = mixture_of(fitted(estimator))
+        mixture = mixture_of(fitted_mixture(estimator))
         return cls(np.exp(-bhattacharyya_distances(mixture, mixture))).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> OverlapDisplay:

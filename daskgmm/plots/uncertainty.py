@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..core.arrays.types import Array
 from ..report.html.colours import component_colours
-from .base import axes_or_new, fitted, predict_rows, sample_rows
+from .base import axes_or_new, fitted_mixture, predict_rows, sample_rows
 
 _BINS = 40
 
@@ -32,7 +32,7 @@ class UncertaintyDisplay:
         cls, estimator: Any, X: Any, *, n_rows: int = 20_000, ax: Axes | None = None
     ) -> UncertaintyDisplay:
         """Draw at most n_rows rows of X."""
-        model = fitted(estimator)
+        model = fitted_mixture(estimator)
         resp = predict_rows(model, sample_rows(model, X, n_rows), "probabilities")
         return cls(resp.max(axis=1), resp.argmax(axis=1), resp.shape[1]).plot(ax)
 

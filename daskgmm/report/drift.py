@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ..core.scoring.drift import Drift
-from ..text import counted
+from ..text import pluralize
 
 _MAX_NAMED = 8  # components that are named
 
@@ -19,7 +19,7 @@ def drift_lines(drift: Drift) -> list[str]:
         f"new rows are {more} likely under the old model than the old rows, by {abs(drift.mean_log_density):.4g} "
         f"nats/row: {errors}"
     )
-    return [density, *_weights(drift), *_noise(drift), *_emptied(drift), _advice(drift)]
+    return [density, *_weights(drift), *_noise(drift), *_name_emptied(drift), _advice(drift)]
 
 
 def _weights(drift: Drift) -> Iterator[str]:
@@ -28,7 +28,7 @@ def _weights(drift: Drift) -> Iterator[str]:
         return
     named = [f"{one}: {drift.weights_before[one]:.4f} to {drift.weights_after[one]:.4f}" for one in moved[:_MAX_NAMED]]
     more = f" and {len(moved) - _MAX_NAMED} more" if len(moved) > _MAX_NAMED else ""
-    yield f"weights of {counted(len(moved), 'component')} moved by more than a tenth: {', '.join(named)}{more}"
+    yield f"weights of {pluralize(len(moved), 'component')} moved by more than a tenth: {', '.join(named)}{more}"
 
 
 def _noise(drift: Drift) -> Iterator[str]:
@@ -36,7 +36,7 @@ def _noise(drift: Drift) -> Iterator[str]:
         yield f"weight of the noise: {drift.noise_before:.4f} to {drift.noise_after:.4f}"
 
 
-def _emptied(drift: Drift) -> Iterator[str]:
+def _name_emptied(drift: Drift) -> Iterator[str]:
     if drift.emptied:
         yield f"components without rows: {', '.join(map(str, drift.emptied))}"
 

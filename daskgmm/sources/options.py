@@ -19,13 +19,13 @@ from .zarr_checked_store import MissingChunks
 _NAMES = ("auto", *FORMATS)
 
 
-def _known(name: str) -> str:
+def _check_name(name: str) -> str:
     if name not in _NAMES:
         raise ValueError(f"should be one of {', '.join(_NAMES)}, got {name!r}")
     return name
 
 
-Format = Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(_NAMES)})]
+Format = Annotated[str, AfterValidator(_check_name), WithJsonSchema({"type": "string", "enum": list(_NAMES)})]
 
 
 def _writable(mask: object) -> object:

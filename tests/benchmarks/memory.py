@@ -39,7 +39,7 @@ for at in range(0, {n}, 65536):
     part[:] = rng.standard_normal(part.shape) + 4 * rng.integers(8, size=len(part))[:, None]
 held, model, options = Rows.of_memory(rows), ModelOptions(n_components=8), FitOptions(max_iter=3)
 survey, sample = survey_and_sample(held, options.n_sample(model, 16), 0)
-mixtures = run_restarts(sample, options.seeding(model, survey), 0).mixtures
+mixtures = run_restarts(sample, options.seed_options(model, survey), 0).mixtures
 state = State(survey, tuple(Trial(one) for one in mixtures))
 iterate(state, Expectation(held, survey), options.em(model, survey))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

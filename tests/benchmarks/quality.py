@@ -89,7 +89,7 @@ def fitted(hard: Hard, rows: np.ndarray) -> tuple[float, Passes]:
     start, processor_start, passes = time.perf_counter(), time.process_time(), Passes([], [], [])
     model, options, held = ModelOptions(n_components=hard.k), FitOptions(), Rows.of_memory(rows)
     survey, sample = survey_and_sample(held, options.n_sample(model, hard.d), options.random_state)
-    mixtures = run_restarts(sample, options.seeding(model, survey), options.random_state).mixtures
+    mixtures = run_restarts(sample, options.seed_options(model, survey), options.random_state).mixtures
     seeded = time.perf_counter() - start
 
     def listen(state: State) -> None:

@@ -18,7 +18,7 @@ from daskgmm.blas import single_threaded
 from daskgmm.chunked.data_summary import survey_and_sample
 from daskgmm.chunked.e_step import Expectation
 from daskgmm.chunked.initialization import run_restarts
-from daskgmm.chunked.read_ahead import reading_ahead
+from daskgmm.chunked.read_ahead import read_rows_ahead
 from daskgmm.chunked.rows import Rows
 from daskgmm.core.em.e_step import expect
 from daskgmm.core.em.loop import State, Trial, iterate
@@ -47,7 +47,7 @@ def run(tiny: bool = False) -> str:
 def sweep(rows: Rows, select: SelectOptions) -> SelectionResult:
     """Return what the sweep finds."""
     wanted = SelectionSpec(select, ModelOptions(), FitOptions(), 0)
-    with reading_ahead(rows):
+    with read_rows_ahead(rows):
         surveyed, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), 0)
         return search(rows, surveyed, sample, wanted, ignore)
 
@@ -55,11 +55,13 @@ def sweep(rows: Rows, select: SelectOptions) -> SelectionResult:
 def separate(rows: Rows, select: SelectOptions) -> Candidate:
     """Return the candidate of the best BIC of fits that know nothing of each other."""
     bic = {}
-    with reading_ahead(rows):
+    with read_rows_ahead(rows):
         for one in select.candidates:
             model, fit = select.model(one, ModelOptions()), FitOptions()
             surveyed, sample = survey_and_sample(rows, fit.n_sample(model, rows.n_features), 0)
-            trials = tuple(Trial(mixture) for mixture in run_restarts(sample, fit.seeding(model, surveyed), 0).mixtures)
+            trials = tuple(
+                Trial(mixture) for mixture in run_restarts(sample, fit.seed_options(model, surveyed), 0).mixtures
+            )
             best = iterate(State(surveyed, trials), Expectation(rows, surveyed), fit.em(model, surveyed)).best
             bic[one] = best.criteria.bic
     return min(bic, key=bic.__getitem__)

@@ -78,7 +78,7 @@ def _update(first: Result, new: np.ndarray, old: np.ndarray | None) -> Result:
     rows = Rows.of_memory(new)
     update = prepare_update(rows, first.mixture, first.kept, _MODEL, _OPTIONS, 1.0)
     state = run_update(rows, update, _MODEL, _OPTIONS)
-    mixture, kept = state.best.mixture, update.kept(state.best)
+    mixture, kept = state.best.mixture, update.keep(state.best)
     measure_drift(rows, first.mixture, mixture, first.kept.mean_log_likelihood)
     n_read = len(new) * (2 + state.iteration)
     if old is None:

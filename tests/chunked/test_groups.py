@@ -14,7 +14,7 @@ from daskgmm.chunked.labelled_rows import without_labelled
 from daskgmm.chunked.map_reduce import compute, map_reduce
 from daskgmm.chunked.read_ahead import ready
 from daskgmm.chunked.rows import Rows
-from daskgmm.concurrency import Execution, executing
+from daskgmm.concurrency import Execution, execute_in
 from daskgmm.core.mixture.data_summary import survey
 from daskgmm.errors import ClusterLostError
 from tests.benchmarks.problems import problem
@@ -38,7 +38,7 @@ class Counted:
 
 @pytest.fixture
 def one_thread():
-    with executing(ONE_THREAD):
+    with execute_in(ONE_THREAD):
         yield
 
 

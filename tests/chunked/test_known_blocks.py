@@ -39,7 +39,7 @@ def test_a_pass_over_other_rows_than_before_ends_with_their_place(store, weighte
     weights = Store(np.ones(12)) if weighted else None
     rows = Rows.of_readable(store, weights=weights, chunk_bytes=64)
     (names,) = compute(fingerprints(rows))
-    known = rows.known_as(tuple(names))
+    known = rows.name_blocks(tuple(names))
     assert summed(known, [0, 2]) == summed(rows, [0, 2])
     changed = weights if weighted else store
     changed.rows[5] += 1
@@ -50,4 +50,4 @@ def test_a_pass_over_other_rows_than_before_ends_with_their_place(store, weighte
 
 def test_rows_in_memory_are_not_checked():
     rows = Rows(da.zeros((6, 2), chunks=(3, 2))).persist()
-    assert rows.known_as(("other", "others")) is rows
+    assert rows.name_blocks(("other", "others")) is rows

@@ -13,7 +13,7 @@ from daskgmm.chunked.map_reduce import compute, map_reduce
 from daskgmm.chunked.prediction import predict_to
 from daskgmm.chunked.read_ahead import ready
 from daskgmm.chunked.rows import Rows
-from daskgmm.concurrency import READ_AHEAD, Execution, current_execution, executing
+from daskgmm.concurrency import READ_AHEAD, Execution, current_execution, execute_in
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.scoring.prediction import Wanted
 
@@ -107,7 +107,7 @@ def test_jobs_of_threads_at_once_leave_the_configuration_and_each_other_alone():
     before = deepcopy(dask.config.config)
 
     def job(n_threads):
-        with executing(Execution("threads", n_threads)), ready(rows, keep=False):
+        with execute_in(Execution("threads", n_threads)), ready(rows, keep=False):
             both.wait(timeout=30)
             (found,) = compute(delayed(lambda: current_execution().n_threads)())
             both.wait(timeout=30)

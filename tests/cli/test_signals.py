@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from daskgmm.cli.signals import EXIT_CODES, Interrupted, signals_raised
+from daskgmm.cli.signals import EXIT_CODES, Interrupted, raise_signals
 from daskgmm.errors import DataError
 
 
@@ -26,7 +26,7 @@ def fail_after(number, error):
 @pytest.mark.parametrize("number", EXIT_CODES)
 def test_the_first_signal_is_raised(number):
     handler = signal.getsignal(number)
-    with pytest.raises(Interrupted) as caught, signals_raised():
+    with pytest.raises(Interrupted) as caught, raise_signals():
         wait_for(number)
     assert caught.value.exit_code == EXIT_CODES[number]
     assert signal.getsignal(number) == handler
@@ -35,14 +35,14 @@ def test_the_first_signal_is_raised(number):
 @pytest.mark.parametrize("error", [DataError("cannot be written"), RuntimeError("cannot schedule new futures")])
 def test_an_error_that_follows_a_signal_is_the_interruption_with_its_notes(error):
     error.add_note("what is finished is kept")
-    with pytest.raises(Interrupted, match="stopped by SIGINT") as caught, signals_raised():
+    with pytest.raises(Interrupted, match="stopped by SIGINT") as caught, raise_signals():
         fail_after(signal.SIGINT, error)
     assert caught.value.__notes__ == ["what is finished is kept"]
     assert caught.value.__cause__ is error
 
 
 def test_an_error_without_a_signal_stays_what_it_is():
-    with pytest.raises(DataError, match="cannot be read"), signals_raised():
+    with pytest.raises(DataError, match="cannot be read"), raise_signals():
         raise DataError("cannot be read")
 
 
@@ -65,7 +65,7 @@ def finalize_and_wait(number):
 @pytest.mark.parametrize("number", EXIT_CODES)
 def test_a_signal_in_a_finalizer_is_raised_a_moment_later(number, capsys):
     hook = sys.unraisablehook
-    with pytest.raises(Interrupted) as caught, signals_raised():
+    with pytest.raises(Interrupted) as caught, raise_signals():
         finalize_and_wait(number)
     assert caught.value.exit_code == EXIT_CODES[number]
     assert capsys.readouterr().err == ""
@@ -73,7 +73,7 @@ def test_a_signal_in_a_finalizer_is_raised_a_moment_later(number, capsys):
 
 
 def test_a_block_that_ends_first_leaves_no_signal_behind():
-    with signals_raised():
+    with raise_signals():
         SignalledInFinalizer(signal.SIGINT)
     time.sleep(0.2)
 
@@ -86,7 +86,7 @@ def test_other_errors_of_finalizers_are_reported_as_before(capsys):
     told = []
     before, sys.unraisablehook = sys.unraisablehook, lambda unraisable: told.append(str(unraisable.exc_value))
     try:
-        with signals_raised():
+        with raise_signals():
             Failing()
     finally:
         sys.unraisablehook = before

@@ -134,7 +134,7 @@ def test_jobs_of_several_workers_are_known_and_can_be_given_up(monkeypatch):
     refusals = []
     with jobqueue.SLURMCluster(
         n_workers=2,
-        job_cls=internals.recording_refusals(job, refusals),
+        job_cls=internals.record_refusals(job, refusals),
         cores=2,
         processes=2,
         memory="2GiB",

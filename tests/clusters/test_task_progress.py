@@ -9,7 +9,7 @@ import pytest
 from dask.delayed import delayed
 from distributed import Client, LocalCluster
 
-from daskgmm.clusters.task_progress import tasks_of_pass, watched
+from daskgmm.clusters.task_progress import tasks_of_pass, watch_tasks
 from daskgmm.filesystem.retry import RetryPolicy, retry
 
 HASTY = RetryPolicy(attempts=3, first_wait=0.0, longest_wait=0.0, jitter=0.0)
@@ -37,7 +37,7 @@ def client():
 
 def test_threads_count_the_tasks_of_the_pass_that_is_made():
     seen, going_on = [], Event()
-    with dask.config.set(scheduler="threads", num_workers=2), watched(None, 2) as look:
+    with dask.config.set(scheduler="threads", num_workers=2), watch_tasks(None, 2) as look:
 
         def task(number):
             if number == 3:
@@ -54,7 +54,7 @@ def test_threads_count_the_tasks_of_the_pass_that_is_made():
 
 def test_retries_in_this_process_are_counted_from_the_beginning_of_the_job():
     fails_once()
-    with watched(None, 2) as look:
+    with watch_tasks(None, 2) as look:
         assert look().n_retries == 0
         assert fails_once() == "read"
         assert look().n_retries == 1
@@ -68,7 +68,7 @@ def test_a_cluster_tells_its_workers_tasks_and_retries(client):
             Gate("open").wait(30)
         return number
 
-    with watched(client, 2) as look:
+    with watch_tasks(client, 2) as look:
         futures = client.map(waits, range(5), pure=False)
         client.gather(futures[:2])
         load = look()
@@ -92,7 +92,7 @@ def test_a_cluster_that_is_gone_is_no_answer_and_why_is_logged(monkeypatch):
     with (
         LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as one,
-        watched(one, 1) as look,
+        watch_tasks(one, 1) as look,
     ):
         assert look().n_workers == 0
         one.close()

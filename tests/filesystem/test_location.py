@@ -3,7 +3,7 @@
 import pytest
 
 from daskgmm.errors import DataError
-from daskgmm.filesystem.location import resolve_location, write_at_once, writing
+from daskgmm.filesystem.location import guard_write, resolve_location, write_at_once
 
 
 def test_a_file_that_is_not_written_to_its_end_leaves_the_one_before(tmp_path):
@@ -45,5 +45,5 @@ def test_a_directory_that_is_moved_away_while_another_is_made_in_it_is_not_in_th
         path.write_text("")
     elif there == "folder":
         path.mkdir()
-    with pytest.raises(DataError, match=words), writing(tmp_path):
+    with pytest.raises(DataError, match=words), guard_write(tmp_path):
         raise FileExistsError(17, "File exists", str(path))

@@ -20,7 +20,7 @@ from daskgmm.jobs.fit import fit
 from daskgmm.storage.formats.model import load_model
 from daskgmm.storage.formats.provenance import load_record
 from daskgmm.storage.run.finished_parts import whole_regions
-from daskgmm.storage.run.lock import LOCK, Owner, locked, owner
+from daskgmm.storage.run.lock import LOCK, Owner, hold_lock, owner
 from tests.cli.test_commands import refused, run
 from tests.clusters.processes import assert_same_bits
 
@@ -382,11 +382,11 @@ def test_a_read_only_directory_is_refused_before_anything_is_read(job, small_dis
 
 
 def test_two_runs_on_one_directory_are_one_too_many(job):
-    with locked(job / "run"):
+    with hold_lock(job / "run"):
         for command in (("fit", "job.yaml", "--resume"), ("fit", "job.yaml", "--overwrite")):
             assert f"is in use by {owner(job / 'run')}" in refused(*command, code=5)
     run("fit", "job.yaml")
-    with locked(job / "run/predictions"):
+    with hold_lock(job / "run/predictions"):
         assert "is in use by" in refused("predict", "run", code=5)
     run("predict", "run")
 
@@ -464,8 +464,8 @@ def test_a_signal_ends_the_fit_and_resume_goes_on(long_job, monkeypatch, number,
 @pytest.mark.slow
 def test_a_second_signal_ends_at_once(job):
     code = (
-        "import time\nfrom daskgmm.cli.signals import signals_raised\n"
-        "with signals_raised():\n    try:\n        print('ready', flush=True); time.sleep(600)\n"
+        "import time\nfrom daskgmm.cli.signals import raise_signals\n"
+        "with raise_signals():\n    try:\n        print('ready', flush=True); time.sleep(600)\n"
         "    finally:\n        print('ending', flush=True); time.sleep(600)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

@@ -8,7 +8,7 @@ import zarr
 from daskgmm import GaussianMixture
 from daskgmm.config import load_config
 from daskgmm.events import Iteration, Opened
-from daskgmm.jobs.update import finished_run, update
+from daskgmm.jobs.update import load_run, update
 from daskgmm.storage.formats.history import read_history
 from daskgmm.storage.formats.model import load_model
 from tests.cli.test_commands import refused, run
@@ -59,7 +59,7 @@ def settings(*overrides):
 
 
 def updated(*overrides, listen=lambda event: None, run_dir="run", **options):
-    return update(settings(*overrides), finished_run(run_dir, load_model(run_dir)), listen, **options)
+    return update(settings(*overrides), load_run(run_dir, load_model(run_dir)), listen, **options)
 
 
 def test_the_command_does_what_the_estimator_does(job):
@@ -93,7 +93,7 @@ def test_of_a_store_that_has_grown_only_the_new_rows_are_read(job):
     entry = read_history(job / "grew/history.json").last
     assert (entry.rows.first, entry.rows.n_rows) == (N_OLD + N_NEW, N_NEW)
     np.save("more.npy", more)
-    apart = finished_run("whole", load_model("whole"))
+    apart = load_run("whole", load_model("whole"))
     config = load_config("whole/config.yaml", ("data.path=more.npy", "output.directory=apart", "output.report=false"))
     update(config, apart, opened.append)
     assert next(one for one in opened if isinstance(one, Opened)).n_rows == N_NEW
@@ -191,7 +191,7 @@ def test_all_inferences_go_on(job, options):
     config = load_config("kind/config.yaml", ("data.path=seven.npy", "update.full_pass=true", "output.directory=went"))
     model = update(
         config,
-        finished_run("kind", load_model("kind")),
+        load_run("kind", load_model("kind")),
         lambda event: levels.append(event.objective) if isinstance(event, Iteration) else None,
         overwrite=True,
     )
@@ -293,8 +293,7 @@ def test_a_pass_over_all_rows_closes_most_of_the_gap(job):
         overrides = ("data.path=most.npy", f"update.full_pass={name}", f"output.directory=closed-{name}")
         config = load_config("evenly/config.yaml", overrides)
         gaps.append(
-            refit
-            - GaussianMixture.from_model(update(config, finished_run("evenly", load_model("evenly")))).score(every)
+            refit - GaussianMixture.from_model(update(config, load_run("evenly", load_model("evenly")))).score(every)
         )
     assert -1e-9 < gaps[1] < gaps[0] / 5
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from daskgmm.core.em.fitted_model import FitSummary, Model
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.events import Connected, Iteration, Notice, Phase
-from daskgmm.observers.console import iteration_line, listening
+from daskgmm.observers.console import iteration_line, listen_on
 from daskgmm.report.segmentation import segmentation
 from daskgmm.report.terminal.model_tables import inspection
 
@@ -41,7 +41,7 @@ def test_what_is_raised_is_what_is_printed_where_a_prior_or_old_rows_count_too()
 def test_every_event_is_shown(is_terminal):
     out = io.StringIO()
     console = Console(file=out, force_terminal=is_terminal, width=200, highlight=False)
-    with listening(console, 10) as listen:
+    with listen_on(console, 10) as listen:
         for event in (Connected("two", "http://here"), Phase("fit", "EM"), Phase("save"), ITERATION, Notice("mind")):
             listen(event)
     text = out.getvalue()
@@ -60,7 +60,7 @@ def test_texts_of_data_and_paths_are_shown_as_they_are(is_terminal):
     """Neither markup of rich nor a terminal's control characters act."""
     out = io.StringIO()
     console = Console(file=out, force_terminal=is_terminal, width=200, highlight=False)
-    with listening(console, 10) as listen:
+    with listen_on(console, 10) as listen:
         listen(Phase("read", "speed[m].npy"))
         listen(Notice("column [/b] is constant \x1b[2Jas it is"))
         listen(Connected("[red]two", None))

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from daskgmm.events import Connected, Iteration, Load, Notice, Opened, Phase
-from daskgmm.observers.console import listening
-from daskgmm.observers.live_display import Board, shown
+from daskgmm.observers.console import listen_on
+from daskgmm.observers.live_display import Board, show
 
 ITERATION = Iteration(
     iteration=3,
@@ -102,7 +102,7 @@ def test_the_cluster_is_looked_at_while_it_is_shown():
 
     board = board_after(Connected("there", None, look))
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
-    with shown(board, console):
+    with show(board, console):
         deadline = time.monotonic() + 30
         while not looks and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -113,7 +113,7 @@ def test_the_cluster_is_looked_at_while_it_is_shown():
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_a_display_that_ends_leaves_the_lines_alone(is_terminal):
     console = Console(file=io.StringIO(), force_terminal=is_terminal, width=200, highlight=False)
-    with listening(console, 10, 1e-4) as listen:
+    with listen_on(console, 10, 1e-4) as listen:
         for event in (Phase("fit", "EM"), ITERATION, Notice("mind")):
             listen(event)
     lines = console.file.getvalue()

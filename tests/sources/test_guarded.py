@@ -8,7 +8,7 @@ import pytest
 from distributed.core import error_message
 
 from daskgmm.errors import DataError
-from daskgmm.filesystem.location import writing
+from daskgmm.filesystem.location import guard_write
 from daskgmm.filesystem.retry import RetryPolicy, sendable
 from daskgmm.sources.guarded import Guard, Reliable
 
@@ -97,7 +97,7 @@ def test_a_refusal_arrives_from_a_worker_as_it_is():
 
 def test_a_refusal_of_what_is_written_arrives_too(tmp_path):
     def write():
-        with sendable(), writing(tmp_path):
+        with sendable(), guard_write(tmp_path):
             raise UnsendableError("Forbidden")
 
     with pytest.raises(DataError) as caught:

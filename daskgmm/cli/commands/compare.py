@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ...errors import ConfigurationError
-from ...jobs.compare import compared_run, write_runs_page
+from ...jobs.compare import load_run, write_runs_page
 from ...report.terminal.comparison import comparison
 from ...report.terminal.runs_table import runs_table
 from ..command import echo, make_console, report_errors
@@ -27,7 +27,7 @@ def compare(run_dirs: tuple[str, ...], page: str | None, overwrite: bool) -> Non
     """
     if len(run_dirs) < 2:
         raise ConfigurationError(f"there is nothing to compare {run_dirs[0]} with: give two or more run directories")
-    runs = [compared_run(one) for one in run_dirs]
+    runs = [load_run(one) for one in run_dirs]
     console = make_console()
     if len(runs) > 2:
         console.print(runs_table(runs, console.width))

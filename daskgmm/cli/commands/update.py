@@ -6,7 +6,7 @@ import click
 
 from ...jobs.dry_run import describe_update
 from ...jobs.status import load_finished
-from ...jobs.update import finished_run
+from ...jobs.update import load_run
 from ...jobs.update import update as run_update
 from ...report.terminal.model_tables import summary_line
 from ..command import OVERRIDES, RunFlags, echo, print_directory, report_convergence, report_errors, take_run_flags
@@ -27,7 +27,7 @@ def update(run_dir: str, overrides: tuple[str, ...], dry_run: bool, flags: RunFl
 
     Example: daskgmm update runs/quickstart data.path=new.zarr update.forget=0.5
     """
-    run = finished_run(run_dir, load_finished(run_dir))
+    run = load_run(run_dir, load_finished(run_dir))
     settings = update_config(run_dir, overrides)
     if dry_run:
         echo(settings.to_yaml())

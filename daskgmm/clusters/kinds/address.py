@@ -22,9 +22,9 @@ from ..connection import (
     Connection,
     StallTimeout,
     StartTimeout,
+    await_workers,
     client_of,
     connect_timeout,
-    connected,
     reason,
     run_coroutine,
 )
@@ -110,7 +110,7 @@ class Address:
         """Connect a client, and close it at the end: the cluster goes on."""
         address = self._resolve_address()
         description = f"workers of the scheduler at {address}"
-        with connected(self._client(address), self, description, self.n_workers, own=False) as connection:
+        with await_workers(self._client(address), self, description, self.n_workers, own=False) as connection:
             yield connection
 
     def _client(self, address: str) -> Client:

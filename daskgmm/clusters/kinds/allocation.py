@@ -18,8 +18,8 @@ from distributed import Scheduler, SpecCluster
 
 from ...errors import ConfigurationError
 from ...options import STRICT, parse_size
-from ...text import counted, counted_workers
-from ..connection import Connection, client_of, connected
+from ...text import describe_workers, pluralize
+from ..connection import Connection, await_workers, client_of
 from .batch import BatchWorkers, check_command
 
 _CLOSING = 30.0  # seconds that workers have to end once they are told to
@@ -46,15 +46,15 @@ class Allocation(BatchWorkers):
         check_command("srun", self.kind)
         self.check_network(self.interface)
         description = (
-            f"{counted(self.tasks, 'task')} of {counted_workers(self.processes, 'worker', self.compute_threads)}"
+            f"{pluralize(self.tasks, 'task')} of {describe_workers(self.processes, 'worker', self.compute_threads)}"
         )
         scheduler = {"cls": Scheduler, "options": self.scheduler_options(self.interface)}
         with (
             SpecCluster(scheduler=scheduler, silence_logs="critical") as cluster,
-            _running(self.srun_command(cluster.scheduler_address), self.environment),
-            connected(client_of(cluster), self, description) as connection,
+            _run_beside(self.srun_command(cluster.scheduler_address), self.environment),
+            await_workers(client_of(cluster), self, description) as connection,
         ):
-            yield self.shown(connection)
+            yield self.drop_dashboard(connection)
 
     def srun_command(self, scheduler: str) -> list[str]:
         """Return the command that starts the workers, of which one that ends leaves the others alone."""
@@ -82,7 +82,7 @@ def _check_inside() -> None:
 
 
 @contextmanager
-def _running(command: list[str], environment: dict[str, str]) -> Iterator[None]:
+def _run_beside(command: list[str], environment: dict[str, str]) -> Iterator[None]:
     """Run a command beside this process until the end of the context."""
     process = subprocess.Popen(command, env={**os.environ, **environment}, stdin=subprocess.DEVNULL)  # noqa: S603
     try:

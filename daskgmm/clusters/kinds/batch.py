@@ -88,7 +88,7 @@ class BatchWorkers:
         shown = {"dashboard": self.dashboard_address is not None, "dashboard_address": address}
         return {"interface": interface, **shown, **own_scheduler(self.stall_timeout, self.start_timeout)}
 
-    def shown(self, connection: Connection) -> Connection:
+    def drop_dashboard(self, connection: Connection) -> Connection:
         """Return the connection, without a dashboard where none is wanted."""
         return connection if self.dashboard_address else replace(connection, dashboard=None)
 

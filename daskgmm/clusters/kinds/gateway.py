@@ -23,9 +23,9 @@ from ..connection import (
     Connection,
     StallTimeout,
     StartTimeout,
+    await_workers,
     client_of,
     connect_timeout,
-    connected,
     end_when_abandoned,
     reason,
     run_coroutine,
@@ -91,7 +91,9 @@ class Gateway:
         leftovers: list[str] = []
         with (
             self._cluster(leftovers) as report,
-            connected(self._client(report), self, description, rescale=partial(self._scale, report.name)) as connection,
+            await_workers(
+                self._client(report), self, description, rescale=partial(self._scale, report.name)
+            ) as connection,
         ):
             yield replace(connection, dashboard=report.dashboard_link, leftovers=leftovers)
 
@@ -105,7 +107,7 @@ class Gateway:
 
         One that can't be stopped is added to leftovers, in words.
         """
-        name = self._submitted()
+        name = self._submit()
         try:
             report = self._report_of_running(name)
             self._scale(name)
@@ -137,7 +139,7 @@ class Gateway:
     def _scale(self, name: str) -> None:
         self._ask("scale_cluster", name, self.n_workers)
 
-    def _submitted(self) -> str:
+    def _submit(self) -> str:
         try:
             return str(self._ask("submit", **self.cluster_options))
         except ConfigurationError:
@@ -188,7 +190,7 @@ class Gateway:
         except (ImportError, ValueError):  # of the configuration
             raise
         except Exception as error:  # those of the server, of HTTP and of the network have no base in common
-            raise ClusterLostError(f"{method} at the gateway {self._where}: {_told(error)}") from None
+            raise ClusterLostError(f"{method} at the gateway {self._where}: {_explain(error)}") from None
 
     def _server(self, gateway: Any) -> Any:
         auth: Any = self.auth
@@ -200,7 +202,7 @@ class Gateway:
             raise ConfigurationError(f"kind: gateway with cluster.address {self.address!r}: {error}") from None
 
 
-def _told(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     """Return the reason, with the remedy where the server did not let in."""
     status = getattr(error, "status", None)
     if status in _NOT_LET_IN:

@@ -22,9 +22,9 @@ from pydantic import BeforeValidator, Field
 
 from ...errors import ConfigurationError
 from ...options import STRICT, TextPattern
-from ...text import counted, counted_workers
-from ..connection import Connection, client_of, connected
-from ..dask_internals import job_class, recording_refusals
+from ...text import describe_workers, pluralize
+from ..connection import Connection, await_workers, client_of
+from ..dask_internals import job_class, record_refusals
 from ..memory_size import Memory
 from .batch import BatchWorkers, check_command, slurm_directive, slurm_pattern
 from .job_replacement import Replacing
@@ -75,14 +75,14 @@ class JobQueue(BatchWorkers):
         package = _dask_jobqueue(self.kind)
         self.check_network(self._scheduler_network)
         description = (
-            f"{counted(self.jobs, f'{self.kind} job')} of "
-            f"{counted_workers(self.processes, 'worker', self.compute_threads)}"
+            f"{pluralize(self.jobs, f'{self.kind} job')} of "
+            f"{describe_workers(self.processes, 'worker', self.compute_threads)}"
         )
         with (
-            self._submitted(package) as cluster,
-            connected(client_of(cluster), self, description) as connection,
+            self._submit(package) as cluster,
+            await_workers(client_of(cluster), self, description) as connection,
         ):
-            yield self.shown(connection)
+            yield self.drop_dashboard(connection)
 
     def job_script(self, scheduler: str = "tcp://SCHEDULER:8786") -> str:
         """Return the script of a worker's job, for the scheduler's address."""
@@ -104,14 +104,14 @@ class JobQueue(BatchWorkers):
             )
 
     @contextmanager
-    def _submitted(self, package: ModuleType) -> Iterator[Any]:
+    def _submit(self, package: ModuleType) -> Iterator[Any]:
         """Hold the cluster of dask-jobqueue once the queue has taken its first jobs."""
         cluster_class = getattr(package, self.cluster_class)
         check_command(job_class(cluster_class).submit_command, self.kind)
         refusals: list[str] = []
         with cluster_class(
             n_workers=self.n_processes,
-            job_cls=recording_refusals(job_class(cluster_class), refusals),
+            job_cls=record_refusals(job_class(cluster_class), refusals),
             interface=self.interface,
             scheduler_options=self.scheduler_options(self._scheduler_network),
             silence_logs="critical",

@@ -15,8 +15,8 @@ from pydantic import StringConstraints
 
 from ...concurrency import READ_AHEAD, n_reading_ahead
 from ...options import STRICT, parse_size
-from ...text import counted_workers
-from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, client_of, connected, worker_ttl
+from ...text import describe_workers
+from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, await_workers, client_of, worker_ttl
 from ..memory_size import Memory, check_memory
 from .dask_operator import dask_cluster_running
 
@@ -123,11 +123,11 @@ class Kubernetes:
         """Have the operator start the pods, make them the active scheduler, and delete them at the end."""
         n_ahead = n_reading_ahead(dask.config.get(READ_AHEAD, "auto"), self.threads_per_worker)
         manifest = dask_cluster(self, f"{self.name}-{uuid4().hex[:8]}", n_ahead)
-        description = counted_workers(self.n_workers, "Kubernetes worker", self.threads_per_worker)
+        description = describe_workers(self.n_workers, "Kubernetes worker", self.threads_per_worker)
         leftovers: list[str] = []
         with (
             dask_cluster_running(manifest, self.namespace, self.start_timeout, leftovers) as cluster,
-            connected(
+            await_workers(
                 client_of(cluster), self, description, rescale=partial(cluster.scale, self.n_workers)
             ) as connection,
         ):

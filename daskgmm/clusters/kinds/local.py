@@ -18,8 +18,8 @@ from tornado.ioloop import IOLoop
 
 from ...concurrency import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from ...options import STRICT
-from ...text import counted_workers
-from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, client_of, connected, own_scheduler
+from ...text import describe_workers
+from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, await_workers, client_of, own_scheduler
 from ..dask_internals import event_loop
 from ..memory_size import MemoryLimit, check_memory
 
@@ -69,11 +69,11 @@ class Local:
     def connect(self) -> Iterator[Connection]:
         """Start the cluster, make it the active scheduler, and close both at the end."""
         n_ahead = n_reading_ahead(dask.config.get(READ_AHEAD, "auto"), self.threads_per_worker)
-        description = counted_workers(self.n_processes, "local worker", self.threads_per_worker)
+        description = describe_workers(self.n_processes, "local worker", self.threads_per_worker)
         with (
             _deaf_loop() as loop,
             self._start_cluster(n_ahead, loop) as cluster,
-            connected(
+            await_workers(
                 client_of(cluster), self, description, rescale=partial(cluster.scale, self.n_processes)
             ) as connection,
         ):

@@ -17,16 +17,16 @@ from distributed import SpecCluster, SSHCluster
 from ...concurrency import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from ...errors import ClusterLostError, ConfigurationError
 from ...options import STRICT
-from ...text import counted_workers
+from ...text import describe_workers
 from ..connection import (
     STALL_TIMEOUT,
     Connection,
     StallTimeout,
     StartTimeout,
     abandonment_text,
+    await_workers,
     client_of,
     connect_timeout,
-    connected,
     own_scheduler,
     reason,
 )
@@ -90,10 +90,10 @@ class Ssh:
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """Start scheduler and workers, make them the active scheduler, and end them at the end."""
-        description = f"{counted_workers(self.n_processes, 'worker', self.threads_per_worker)} on {self._where}"
+        description = f"{describe_workers(self.n_processes, 'worker', self.threads_per_worker)} on {self._where}"
         with (
             self._start_cluster() as cluster,
-            connected(client_of(cluster), self, description, self.n_processes) as connection,
+            await_workers(client_of(cluster), self, description, self.n_processes) as connection,
         ):
             yield connection
 

@@ -10,9 +10,9 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Ge
 from dask.system import CPU_COUNT
 
-from ...concurrency import Execution, executing
+from ...concurrency import Execution, execute_in
 from ...options import STRICT
-from ...text import counted
+from ...text import pluralize
 from ..connection import Connection
 
 
@@ -38,5 +38,5 @@ class Threads:
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """Compute on threads of this process what this thread computes."""
-        with executing(Execution("threads", self.compute_threads)):
-            yield Connection(f"{counted(self.compute_threads, 'thread')} of this process")
+        with execute_in(Execution("threads", self.compute_threads)):
+            yield Connection(f"{pluralize(self.compute_threads, 'thread')} of this process")

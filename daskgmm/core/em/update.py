@@ -146,7 +146,7 @@ class Update:
         """What EM on the new rows infers."""
         return self.base if self.before is None else Continued(self.base, self.before.moments, self.gap)
 
-    def kept(self, trial: Trial) -> KeptStatistics:
+    def keep(self, trial: Trial) -> KeptStatistics:
         """Return what is kept of all rows by a trial on the new ones."""
         new = keep_statistics(trial, self.survey)
         assert new is not None, "low rank keeps nothing that an update could begin with"

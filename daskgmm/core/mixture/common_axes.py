@@ -46,7 +46,7 @@ class _Problem:
     covariances: Array  # (k, d, d)
     equal_volumes: bool  # EVE, or VVE
 
-    def seen(self, axes: Array) -> Array:
+    def rotate(self, axes: Array) -> Array:
         """Return D^T S_k D, (k, d, d)."""
         return along(axes, self.covariances)
 
@@ -80,9 +80,9 @@ def common_axes(counts: Array, covariances: Array, previous: Array | None, equal
     largest = np.argsort(-counts, kind="stable")[:_MOST_STARTS]
     pooled = np.einsum("k,kij->ij", counts, covariances)
     starts = [_swept(problem, np.linalg.eigh(one)[1]) for one in (pooled, *covariances[largest])]
-    starts.sort(key=lambda axes: problem.level(problem.seen(axes)))
+    starts.sort(key=lambda axes: problem.level(problem.rotate(axes)))
     found = [_descend(problem, axes) for axes in starts[:_FROM_BEST]]
-    return min(found, key=lambda axes: problem.level(problem.seen(axes)))
+    return min(found, key=lambda axes: problem.level(problem.rotate(axes)))
 
 
 def axes_of(covariances: Array) -> Array:
@@ -103,7 +103,7 @@ def along(axes: Array, covariances: Array) -> Array:
 
 def _swept(problem: _Problem, axes: Array) -> Array:
     """Return the axes after each pair of them has turned towards the objective."""
-    seen = problem.seen(axes)
+    seen = problem.rotate(axes)
     for pairs in _rounds(len(axes)):
         turn = _plane_rotations(problem, seen, pairs)
         axes, seen = axes @ turn, turn.T @ seen @ turn
@@ -156,7 +156,7 @@ class _Place:
     @classmethod
     def at(cls, problem: _Problem, axes: Array) -> _Place:
         """Return the place of these axes."""
-        seen, (i, j) = problem.seen(axes), np.triu_indices(len(axes), 1)
+        seen, (i, j) = problem.rotate(axes), np.triu_indices(len(axes), 1)
         variances = _variances(seen)
         weights = problem.weights(np.log(variances).sum(axis=1))
         first, second = variances[:, i], variances[:, j]

@@ -50,7 +50,7 @@ def estimate_above(
         now = factors, spare
         factors = np.where(spare < 0, 1.0, 0.0) if before is None else _secant(before, now)
         before, previous = now, found if np.isfinite(found).all() else previous
-        found = _attempt(estimate, counts, floor.added_to(covariances, factors), previous)
+        found = _attempt(estimate, counts, floor.add_to(covariances, factors), previous)
     widest = floor.load(found).max()
     return found * widest if 1 < widest < np.inf else found
 

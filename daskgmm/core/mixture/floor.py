@@ -89,7 +89,7 @@ class Floor:
         load: Array = traces / covariances.shape[1]
         return load
 
-    def added_to(self, covariances: Array, factors: Array) -> Array:
+    def add_to(self, covariances: Array, factors: Array) -> Array:
         """Return covariances (k, d, d) or (k, d) with the floor added, times a factor (k,) of each."""
         least = self.variances if covariances.ndim == 2 else self.matrix
         total: Array = covariances + for_each(factors, covariances) * least

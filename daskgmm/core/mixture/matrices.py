@@ -197,7 +197,7 @@ class DiagonalMatrices:
             raise SingularCovarianceError(_message(component, float(self.values[component].min())))
 
     def whiten(self) -> tuple[DiagonalMatrices, Array]:
-        return DiagonalMatrices(1 / np.sqrt(self._checked())), self.log_det()
+        return DiagonalMatrices(1 / np.sqrt(self._check_values())), self.log_det()
 
     def gram(self) -> DiagonalMatrices:
         return DiagonalMatrices(self.values**2)
@@ -207,11 +207,11 @@ class DiagonalMatrices:
         return product
 
     def log_det(self) -> Array:
-        log_det: Array = np.log(self._checked()).sum(axis=1)
+        log_det: Array = np.log(self._check_values()).sum(axis=1)
         return log_det
 
     def mahalanobis(self, differences: Array) -> Array:
-        lengths: Array = (differences**2 / self._checked()).sum(axis=1)
+        lengths: Array = (differences**2 / self._check_values()).sum(axis=1)
         return lengths
 
     def largest_term(self, reach: Array) -> float:
@@ -239,7 +239,7 @@ class DiagonalMatrices:
         share = share[:, None]
         return DiagonalMatrices(_blend(self.values, first, second, share) + share * (1 - share) * between**2)
 
-    def _checked(self) -> Array:
+    def _check_values(self) -> Array:
         self.check()
         return self.values
 

@@ -204,7 +204,7 @@ class FitOptions:
         inference = inference_of(self.inference, model.prior, model.family, survey)
         return EMOptions(self.tol, self.max_iter, model.floor(survey), accelerate, inference)
 
-    def seeding(self, model: ModelOptions, survey: Survey, given: Given | None = None) -> SeedOptions:
+    def seed_options(self, model: ModelOptions, survey: Survey, given: Given | None = None) -> SeedOptions:
         """Return the options of the starts; on the sample EM goes ten times closer to its limit than on all rows."""
         n_sample = min(self.n_sample(model, survey.n_features), survey.n_rows)
         return SeedOptions(

@@ -156,7 +156,7 @@ def seed_options(
     On a sample EM stops at a tenth of what a fit to it falls short on other rows, p / 2m nats per row, since the passes
     over all rows make that up; on all rows it goes ten times closer to its limit than `tol`.
     """
-    options = fit.seeding(model, survey)
+    options = fit.seed_options(model, survey)
     shortfall = candidate.n_parameters(survey.n_features) / (2 * n_sample) if n_sample < survey.n_rows else 0.0
     tol = max(options.em.tol, _OF_SHORTFALL * shortfall)
     return replace(options, em=replace(options.em, tol=tol, accelerate=False))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.arrays.types import Array
-from ...text import harmless, shorten_apart, signed, two_digits, with_precision
+from ...text import format_signed, harmless, shorten_apart, two_digits, with_precision
 from .colours import LEFT_OUT, text_on
 from .report_data import Story
 
@@ -74,7 +74,7 @@ def _row(story: Story, component: int, features: NDArray[np.intp]) -> dict[str, 
 
 def _values(means: Array, deviations: Array) -> list[tuple[str, str]]:
     return [
-        (signed(with_precision(float(mean), float(deviation))), f"± {two_digits(float(deviation))}")
+        (format_signed(with_precision(float(mean), float(deviation))), f"± {two_digits(float(deviation))}")
         for mean, deviation in zip(means, deviations, strict=True)
     ]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...provenance import TrialHistory
-from ...text import counted, signed
+from ...text import format_signed, pluralize
 from .colours import LEFT_OUT
 from .report_data import Story
 from .svg import ACCENT, FAINT, Drawing, legend_above, panels, to_svg
@@ -23,8 +23,8 @@ _CHOSEN: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 5}
 
 def convergence(story: Story) -> Drawing | None:
     """Return the log-likelihood of each iteration of all trials; None where none is known."""
-    on_sample = _known(story.record.beginning.curves)
-    on_rows = _known(story.record.course.curves)
+    on_sample = _drop_unknown(story.record.beginning.curves)
+    on_rows = _drop_unknown(story.record.course.curves)
     if not on_sample and not on_rows:
         return None
     drawn, axes = panels(400, 290, bool(on_sample) + bool(on_rows))
@@ -39,7 +39,7 @@ def convergence(story: Story) -> Drawing | None:
     return Drawing(title, to_svg(drawn, "convergence", title, text), text)
 
 
-def _known(curves: Sequence[TrialHistory]) -> list[TrialHistory]:
+def _drop_unknown(curves: Sequence[TrialHistory]) -> list[TrialHistory]:
     return [curve for curve in curves if curve.history]
 
 
@@ -96,12 +96,12 @@ def _text(on_sample: list[TrialHistory], on_rows: list[TrialHistory]) -> str:
     texts = []
     restarts = sum(curve.stage == "restart" for curve in on_sample)
     if restarts:
-        which = counted(restarts, "restart") if restarts > 1 else "one start"
+        which = pluralize(restarts, "restart") if restarts > 1 else "one start"
         texts.append(f"Left: {which} on part of the sample; the best goes on over the whole of it.")
     if on_rows:
         best = next((curve for curve in on_rows if curve.chosen), on_rows[0])
-        first, last = (signed(f"{best.history[at]:.7g}") for at in (0, -1))
-        way = f"from {first} to {last}" if first != last else f"{counted(len(best.history), 'pass')}, at {last}"
+        first, last = (format_signed(f"{best.history[at]:.7g}") for at in (0, -1))
+        way = f"from {first} to {last}" if first != last else f"{pluralize(len(best.history), 'pass')}, at {last}"
         texts.append(
             f"{'Right: on' if on_sample else 'On'} all rows, {way} nats per row; each point is a pass that gained "
             "something."

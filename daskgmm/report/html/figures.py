@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ...text import counted
+from ...text import pluralize
 from .colours import LEFT_OUT, rgb
 from .report_data import Story
 from .svg import ACCENT, FAINT, GRID, INK, Drawing, figure, to_svg
@@ -100,7 +100,7 @@ def certainty(story: Story) -> Drawing | None:
 def _of_grey(story: Story) -> str:
     """Return what is grey among the bars: components without a bar of their own, and the noise."""
     lighter = story.mixture.n_components - _MOST_CELLS
-    grey = [f"the {counted(lighter, 'lighter component')}"] if lighter > 0 else []
+    grey = [f"the {pluralize(lighter, 'lighter component')}"] if lighter > 0 else []
     grey += ["the noise"] if story.mixture.noise is not None else []
     return f", grey those of {' and '.join(grey)}" if grey else ""
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.arrays.types import Array
-from ...text import signed
+from ...text import format_signed
 from .colours import LEFT_OUT
 from .report_data import Story, spread_of_most
 from .svg import INK, Drawing, figure, to_svg
@@ -52,8 +52,9 @@ def _marginal(story: Story, feature: int, width: float = _WIDTH, height: float =
     axes.locator_params(axis="x", nbins=5)
     name = story.names[feature]
     text = (  # for those who do not see it: on the page one caption serves all
-        f"Distribution of {name}, from {signed(f'{story.record.beginning.minimum[feature]:.5g}')} to "
-        f"{signed(f'{story.record.beginning.maximum[feature]:.5g}')}: sampled rows as bars, the mixture as curves."
+        f"Distribution of {name}, from {format_signed(f'{story.record.beginning.minimum[feature]:.5g}')} to "
+        f"{format_signed(f'{story.record.beginning.maximum[feature]:.5g}')}: sampled rows as bars, the mixture as "
+        "curves."
     )
     return Drawing(name, to_svg(drawn, f"feature-{feature}", name, text), text)
 

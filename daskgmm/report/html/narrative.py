@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ...core.mixture.covariance import DEFAULT_TYPES, STRUCTURES
-from ...text import counted
+from ...text import pluralize
 from .report_data import Story
 
 _STRONG, _ALIKE = 0.5, 0.8  # Bhattacharyya coefficients
@@ -21,8 +21,10 @@ def headline(story: Story) -> str:
     """Return the fit in half a line."""
     k = len(story.filled)
     if story.clusters is not None:
-        return f"{counted(story.clusters.n_clusters, 'cluster')} of {counted(k, 'component')} in {story.n_rows:,} rows"
-    return f"{counted(k, 'cluster')} in {story.n_rows:,} rows"
+        return (
+            f"{pluralize(story.clusters.n_clusters, 'cluster')} of {pluralize(k, 'component')} in {story.n_rows:,} rows"
+        )
+    return f"{pluralize(k, 'cluster')} in {story.n_rows:,} rows"
 
 
 def summary(story: Story) -> list[str]:
@@ -41,7 +43,7 @@ def _what(story: Story) -> str:
     features = "one feature" if d == 1 else f"{d} features"
     reduced = ""
     if projection is not None:
-        n = counted(projection.n_features, "principal component")
+        n = pluralize(projection.n_features, "principal component")
         reduced = f", reduced to {n}, of which log-likelihood and criteria are"
     text = f"{gaussians} was fitted to {beginning.n_rows:,} rows of {features} ({beginning.description}){reduced}"
     if story.history:
@@ -67,11 +69,11 @@ def _sizes(story: Story) -> Iterator[str]:
 
 
 def _overlaps(story: Story) -> Iterator[str]:
-    pairs = overlapping(story, _STRONG)
+    pairs = find_overlaps(story, _STRONG)
     if pairs:
         named = [f"{one} and {other} ({value:.2f})" for one, other, value in pairs[:3]]
         more = f", and {len(pairs) - 3} more pairs" if len(pairs) > 3 else ""
-        yield f"Overlapping strongly (1 would be the same Gaussian): {listed(named)}{more}."
+        yield f"Overlapping strongly (1 would be the same Gaussian): {join_words(named)}{more}."
     elif len(story.compared) > 1:
         (one, other), distance = _closest(story)
         value = _small_share(float(np.exp(-distance)))
@@ -84,7 +86,7 @@ def _closest(story: Story) -> tuple[tuple[int, int], float]:
     return (min(own, other), max(own, other)), distance
 
 
-def overlapping(story: Story, least: float) -> list[tuple[int, int, float]]:
+def find_overlaps(story: Story, least: float) -> list[tuple[int, int, float]]:
     """Return the pairs of components whose Bhattacharyya coefficient is at least this, the largest first."""
     if len(story.compared) < 2:
         return []
@@ -118,7 +120,7 @@ def _rows_seen(story: Story) -> str:
 
 def _course(story: Story) -> str:
     summary, spans = story.model.summary, story.record.course.spans
-    passes = f"{counted(summary.n_iter + 1, 'pass')} over all rows"
+    passes = f"{pluralize(summary.n_iter + 1, 'pass')} over all rows"
     how = "EM converged" if summary.converged else "EM stopped before it converged,"
     time = f"; the whole job took {duration(sum(span.seconds for span in spans))}" if spans else ""
     return f"{how} after {passes}{time}."
@@ -153,16 +155,16 @@ def _empty(story: Story) -> Iterator[tuple[str, str]]:
     empty = story.mixture.empty
     if empty:
         yield (
-            f"{len(empty)} of {story.mixture.n_components} components have no rows: {listed(empty[:8])}"
+            f"{len(empty)} of {story.mixture.n_components} components have no rows: {join_words(empty[:8])}"
             f"{' and others' if len(empty) > 8 else ''}.",
             "Decrease model.n_components: the data have fewer clusters, or fewer distinct rows.",
         )
 
 
 def _alike(story: Story) -> Iterator[tuple[str, str]]:
-    pairs = overlapping(story, _ALIKE)
+    pairs = find_overlaps(story, _ALIKE)
     if pairs:
-        named = listed([f"{one} and {other}" for one, other, _ in pairs[:5]])
+        named = join_words([f"{one} and {other}" for one, other, _ in pairs[:5]])
         more = f" and {len(pairs) - 5} more pairs" if len(pairs) > 5 else ""
         yield (
             f"Components {named}{more} nearly coincide: together they may describe one cluster of another shape.",
@@ -194,7 +196,7 @@ def _small(story: Story) -> Iterator[tuple[str, str]]:
         yield (
             f"Too few rows for a covariance of {d} features, less than {d + 1}, are in "
             f"{'component' if len(small) == 1 else 'components'} "
-            f"{listed([str(one) for one in small[:8]])}{' and others' if len(small) > 8 else ''}.",
+            f"{join_words([str(one) for one in small[:8]])}{' and others' if len(small) > 8 else ''}.",
             f"Decrease model.n_components{_simpler(story, ', or ')}.",
         )
 
@@ -213,10 +215,10 @@ def _simpler(story: Story, joined: str) -> str:
     k, d = story.mixture.n_components, story.mixture.n_features
     own = story.mixture.n_parameters
     fewer = [name for name in DEFAULT_TYPES if k - 1 + k * d + STRUCTURES[name].n_parameters(k, d) < own]
-    return f"{joined}covariance_type {listed_as_choice(fewer)}" if fewer else ""
+    return f"{joined}covariance_type {join_choices(fewer)}" if fewer else ""
 
 
-def listed_as_choice(parts: Sequence[str]) -> str:
+def join_choices(parts: Sequence[str]) -> str:
     """Return the parts as people list what they may choose from."""
     return " or ".join(parts) if len(parts) < 3 else f"{', '.join(parts[:-1])} or {parts[-1]}"
 
@@ -260,12 +262,12 @@ def _close_call(story: Story) -> Iterator[tuple[str, str]]:
     close = [row.name for row in table.rows if row.evidence == "weak" and row.name != table.best]
     if close:
         yield (
-            f"The data hardly tell {table.best} from {listed(close[:5])}: the BIC differs by 2 at most.",
+            f"The data hardly tell {table.best} from {join_words(close[:5])}: the BIC differs by 2 at most.",
             "Take the one that serves you best, or compare them on more rows.",
         )
 
 
-def listed(parts: Sequence[object]) -> str:
+def join_words(parts: Sequence[object]) -> str:
     """Return the parts as people list them."""
     texts = [str(part) for part in parts]
     return ", ".join(texts[:-1]) + f" and {texts[-1]}" if len(texts) > 1 else "".join(texts)

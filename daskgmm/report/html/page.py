@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from ...text import counted, harmless, signed
+from ...text import format_signed, harmless, pluralize
 from ..drift import update_lines
 from . import figures, marginals
 from . import selection as candidates
@@ -111,7 +111,7 @@ def _tiles(story: Story) -> list[tuple[str, str]]:
         ("passes over all rows", str(summary.n_iter + 1)),
         *_of_time(story),
     ]
-    return [(name, signed(value)) for name, value in tiles]
+    return [(name, format_signed(value)) for name, value in tiles]
 
 
 def _of_time(story: Story) -> list[tuple[str, str]]:
@@ -162,17 +162,17 @@ def _facts(story: Story) -> list[tuple[str, str]]:
     chunk = " × ".join(f"{size:,}" for size in beginning.chunk)
     return [
         ("data", beginning.description),
-        ("shape", f"{grid} rows × {counted(story.model.n_features, 'feature')}, {beginning.dtype}"),
+        ("shape", f"{grid} rows × {pluralize(story.model.n_features, 'feature')}, {beginning.dtype}"),
         *_reduction(story),
         ("chunks", f"{beginning.n_chunks:,} of at most {chunk}"),
         ("rows that count", f"{beginning.n_rows:,}, of weight {found.weight_sum:,.10g}"),
         ("fingerprint of the data", beginning.fingerprint),
         ("model", f"{mixture.n_components} × {mixture.covariance_type}{noise}, {mixture.n_parameters:,} parameters"),
         ("resolution", _resolution(story)),
-        ("log-likelihood in all", signed(f"{found.log_likelihood * found.weight_sum:,.3f}")),
+        ("log-likelihood in all", format_signed(f"{found.log_likelihood * found.weight_sum:,.3f}")),
         (
             "AIC, AICc, BIC, ICL",
-            signed(", ".join(f"{one:,.3f}" for one in (found.aic, found.aicc, found.bic, found.icl))),
+            format_signed(", ".join(f"{one:,.3f}" for one in (found.aic, found.aicc, found.bic, found.icl))),
         ),
         ("stopped", found.stop_reason),
         *([] if story.seed is None else [("seed", str(story.seed))]),
@@ -187,7 +187,7 @@ def _reduction(story: Story) -> list[tuple[str, str]]:
     projection = story.model.projection
     if projection is None:
         return []
-    what = f"{counted(projection.n_features, 'principal component')} (pc0, pc1, ...) of the scaled features"
+    what = f"{pluralize(projection.n_features, 'principal component')} (pc0, pc1, ...) of the scaled features"
     return [("reduced to", f"{what}: log-likelihood, criteria and separations are of the projection")]
 
 

@@ -145,7 +145,7 @@ class Story:
         least = 0.0 if posterior is None else 1 / self.model.summary.weight_sum
         return self.by_weight[(weights[self.by_weight] > 0) & (weights[self.by_weight] >= least)]
 
-    def mapped(self, means: Array, variances: Array) -> NDArray[np.intp]:
+    def choose_mapped(self, means: Array, variances: Array) -> NDArray[np.intp]:
         """Return the components that a map (k, q) is laid around: not light ones so far off that they hide others."""
         held = np.cumsum(self.mixture.shares[self.filled])
         core = self.filled[: int(np.searchsorted(held, _NEARLY_ALL)) + 1]
@@ -158,7 +158,7 @@ class Story:
     def viewed(self) -> Mixture:
         """The components among which the view shows the differences."""
         means, covariances = discriminant_view(self.mixture).gaussians(self.mixture)
-        mapped = self.mapped(means, np.diagonal(covariances, axis1=1, axis2=2))
+        mapped = self.choose_mapped(means, np.diagonal(covariances, axis1=1, axis2=2))
         return self.mixture if len(mapped) == len(self.filled) else self.mixture.take(mapped)
 
     @cached_property

@@ -8,12 +8,12 @@ from typing import Any
 
 from ...core.em.fitted_model import Model
 from ...errors import DataError
-from ...text import counted, shorten_apart, signed
+from ...text import format_signed, pluralize, shorten_apart
 from ..compared_runs import CAPTION, COLUMNS, Run, rank_runs, table_rows, why_incomparable
 from ..matched_components import CAPTION as MATCHES_CAPTION
 from ..matched_components import HEADINGS, match_components
 from .colours import component_colours
-from .narrative import listed
+from .narrative import join_words
 from .page import render
 from .svg import Drawing, figure, legend_above, style, to_svg
 
@@ -43,11 +43,11 @@ def contents(runs: Sequence[Run]) -> dict[str, Any]:
     with style():
         drawings = [one for one in (_criterion(ranked), _ways(ranked)) if one is not None]
     return {
-        "headline": f"{counted(len(runs), 'fit')} compared",
+        "headline": f"{pluralize(len(runs), 'fit')} compared",
         "summary": _summary(ranked),
         "warnings": why_incomparable(runs) + _unconverged(ranked),
         "names": list(COLUMNS),
-        "rows": [[cells[0], *map(signed, cells[1:])] for cells in table_rows(ranked)],
+        "rows": [[cells[0], *map(format_signed, cells[1:])] for cells in table_rows(ranked)],
         "caption": f"{CAPTION[0].upper()}{CAPTION[1:]}.",
         "drawings": drawings,
         "best": ranked[0].name,
@@ -63,18 +63,18 @@ def _summary(ranked: Sequence[Run]) -> str:
     if why_incomparable(ranked):
         return f"The runs are in the order of their BIC, which starts with {best.name}."
     ahead = second.model.summary.bic - best.model.summary.bic
-    return f"By BIC, {best.name} is the best, {_described(best.model)}: {ahead:,.2f} ahead of {second.name}."
+    return f"By BIC, {best.name} is the best, {_describe(best.model)}: {ahead:,.2f} ahead of {second.name}."
 
 
-def _described(model: Model) -> str:
+def _describe(model: Model) -> str:
     mixture = model.mixture
     noise = "" if mixture.noise is None else " and noise"
-    return f"{counted(mixture.n_components, 'component')} of {mixture.covariance_type} covariance{noise}"
+    return f"{pluralize(mixture.n_components, 'component')} of {mixture.covariance_type} covariance{noise}"
 
 
 def _unconverged(ranked: Sequence[Run]) -> list[str]:
     names = [run.name for run in ranked if not run.model.summary.converged]
-    return [f"Stopped before they converged: {listed(names)}."] if names else []
+    return [f"Stopped before they converged: {join_words(names)}."] if names else []
 
 
 def _criterion(ranked: Sequence[Run]) -> Drawing | None:
@@ -89,7 +89,7 @@ def _criterion(ranked: Sequence[Run]) -> Drawing | None:
         axes.plot(*zip(*own, strict=True), linewidth=1.2, label=kind, **look)
     axes.set_xlabel("components")
     axes.set_ylabel("BIC, smaller is better")
-    axes.yaxis.set_major_formatter(lambda value, place: signed(f"{value:,.10g}"))
+    axes.yaxis.set_major_formatter(lambda value, place: format_signed(f"{value:,.10g}"))
     axes.locator_params(axis="x", integer=True)
     axes.grid(axis="y")
     legend_above(drawn, axes)
@@ -113,10 +113,10 @@ def _ways(ranked: Sequence[Run]) -> Drawing | None:
     for at, ((_, history), name, colour) in enumerate(zip(known, names, colours, strict=True)):
         look: Any = {"marker": _MARKERS[at % len(_MARKERS)], "color": colour, "markersize": 4}
         axes.plot(range(len(history)), history, linewidth=1.4, label=name, **look)
-    axes.set_ylim(*_settled([history for _, history in known]))
+    axes.set_ylim(*_find_range([history for _, history in known]))
     axes.set_xlabel("iteration")
     axes.set_ylabel("log-likelihood, nats per row")
-    axes.yaxis.set_major_formatter(lambda value, place: signed(f"{value:,.8g}"))
+    axes.yaxis.set_major_formatter(lambda value, place: format_signed(f"{value:,.8g}"))
     axes.locator_params(axis="x", nbins=6, integer=True)
     axes.grid(axis="y")
     legend_above(drawn, axes)
@@ -126,7 +126,7 @@ def _ways(ranked: Sequence[Run]) -> Drawing | None:
 
 
 def _of_runs(drawn: int, of: int) -> str:
-    return f"All {of} runs" if drawn == of else f"{drawn} of {counted(of, 'run')}, those whose passes are known"
+    return f"All {of} runs" if drawn == of else f"{drawn} of {pluralize(of, 'run')}, those whose passes are known"
 
 
 def _history(run: Run) -> tuple[float, ...]:
@@ -135,7 +135,7 @@ def _history(run: Run) -> tuple[float, ...]:
     return next((curve.history for curve in curves if curve.chosen), ())
 
 
-def _settled(histories: Sequence[Sequence[float]]) -> tuple[float, float]:
+def _find_range(histories: Sequence[Sequence[float]]) -> tuple[float, float]:
     """Return the range in which the ends of all curves are told apart: the first steep steps may lie below it."""
     high, ends = max(map(max, histories)), min(one[-1] for one in histories)
     late = min(one[min(2, len(one) - 1)] for one in histories)
@@ -149,5 +149,5 @@ def _match(best: Run, other: Run) -> Matched:
         variation, rows = match_components(best.model, other.model)
     except DataError as error:
         return Matched(other.name, f"{str(error)[0].upper()}{str(error)[1:]}.", [])
-    text = f"{_described(other.model)}; total variation of the weights {variation:.4f}."
-    return Matched(other.name, text, [tuple(map(signed, row)) for row in rows])
+    text = f"{_describe(other.model)}; total variation of the weights {variation:.4f}."
+    return Matched(other.name, text, [tuple(map(format_signed, row)) for row in rows])

@@ -36,7 +36,7 @@ class Scatter:
     @classmethod
     def of(cls, story: Story, points: Array, means: Array, covariances: Array) -> Scatter:
         """Return them with a window that no light component far off makes too wide."""
-        shown = story.mapped(means, np.diagonal(covariances, axis1=1, axis2=2))
+        shown = story.choose_mapped(means, np.diagonal(covariances, axis1=1, axis2=2))
         members = np.isin(story.drawn_labels, shown) if len(shown) < len(story.filled) else np.ones(len(points), bool)
         window = _window(points[members], means[shown], covariances[shown])
         return cls(points, means, covariances, window)

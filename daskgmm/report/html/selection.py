@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.mixture.covariance import STRUCTURES
 from ...core.selection.criterion import CRITERIA
 from ...core.selection.table import Row, Selection, paired_error
-from ...text import counted
+from ...text import pluralize
 from ..terminal.selection_table import list_candidates, number, places, rank_candidates, remark
 from .colours import LEFT_OUT, component_colours
 from .svg import INK, Drawing, figure, legend_above, to_svg
@@ -40,7 +40,7 @@ def curves(selection: Selection | None) -> tuple[Drawing, ...]:
 def choice(selection: Selection) -> str:
     """Return what was chosen, and how far it is ahead, in words."""
     best, others = selection.chosen, [row for row in rank_candidates(selection)[1:] if row.delta is not None]
-    tried = counted(len(selection.rows), "candidate")
+    tried = pluralize(len(selection.rows), "candidate")
     text = f"{describe(best)} is the best of {tried} by {_inline(selection.criterion)}"
     if not others:
         return text + "."
@@ -101,7 +101,7 @@ def _table_row(row: Row, selection: Selection) -> dict[str, Any]:
     cells = [
         (f"{row.n_parameters:,}", ""),
         (number(row.criterion, places(selection)), _spread(row) if selection.n_folds else ""),
-        ("" if row.name == selection.best else number(row.delta, places(selection)), _paired(row, selection)),
+        ("" if row.name == selection.best else number(row.delta, places(selection)), _format_error(row, selection)),
         *((text, "") for text in _evidence(selection, row.evidence or "")),
         (number(row.mean_log_likelihood, 4), ""),
         ("" if row.failed else str(row.n_iter + 1), ""),
@@ -112,7 +112,7 @@ def _table_row(row: Row, selection: Selection) -> dict[str, Any]:
         "name": row.name,
         "colour": _COLOURS.get(row.structure, LEFT_OUT),
         "chosen": row.name == selection.best,
-        "cells": [(_signed(text), _signed(small)) for text, small in cells],
+        "cells": [(_widen_minus(text), _widen_minus(small)) for text, small in cells],
     }
 
 
@@ -121,7 +121,7 @@ def _evidence(selection: Selection, text: str) -> list[str]:
     return [text] if selection.criterion == "bic" else []
 
 
-def _paired(row: Row, selection: Selection) -> str:
+def _format_error(row: Row, selection: Selection) -> str:
     """Return the standard error of how far a candidate is behind the chosen one, paired fold by fold."""
     error = paired_error(row, selection.chosen)
     return "" if error is None else f"± {number(error, 3)}"
@@ -138,7 +138,7 @@ def _spread(row: Row) -> str:
 def _criterion(selection: Selection, key: str) -> Drawing | None:
     kind = CRITERIA[key]
     name, which = kind.title, kind.direction
-    known = _known(selection, kind.column)
+    known = _keep_known(selection, kind.column)
     sound = [row for row in known if _is_sound(row, selection)]
     if len(sound) < 2:
         return None
@@ -158,7 +158,7 @@ def _criterion(selection: Selection, key: str) -> Drawing | None:
 
 
 def _likelihood(selection: Selection) -> Drawing | None:
-    known = _known(selection, "mean_log_likelihood")
+    known = _keep_known(selection, "mean_log_likelihood")
     if len([row for row in known if not row.collapsed]) < 2:
         return None
     drawn, axes = figure(400, 270)
@@ -191,7 +191,7 @@ def _draw(axes: Axes, selection: Selection, known: list[Row], column: str) -> No
     axes.plot(selection.chosen.n_components, _value(selection.chosen, column), marker="o", markersize=13, **_RING)
     axes.set_ylim(low, high)
     axes.set_xlabel("components")
-    axes.yaxis.set_major_formatter(lambda value, place: _signed(f"{value:,.10g}"))
+    axes.yaxis.set_major_formatter(lambda value, place: _widen_minus(f"{value:,.10g}"))
     axes.grid(axis="y")
     axes.locator_params(axis="x", integer=True)
 
@@ -201,7 +201,7 @@ def _is_sound(row: Row, selection: Selection) -> bool:
     return not row.collapsed or row.name == selection.best
 
 
-def _known(selection: Selection, column: str) -> list[Row]:
+def _keep_known(selection: Selection, column: str) -> list[Row]:
     """Return the rows that have a value in the column."""
     return [row for row in selection.rows if getattr(row, column) is not None]
 
@@ -215,6 +215,6 @@ def _inline(criterion: str) -> str:
     return name if name[1].isupper() else name[0].lower() + name[1:]
 
 
-def _signed(text: str) -> str:
+def _widen_minus(text: str) -> str:
     """Return the text with a minus as wide as a digit where it begins a number."""
     return text.replace("-", "\N{MINUS SIGN}") if text[:1] in "-±0123456789" else text

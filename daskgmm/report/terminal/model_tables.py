@@ -9,7 +9,7 @@ from rich.table import Table
 from ...core.em.fitted_model import FitSummary, Model
 from ...core.mixture.mixture import Mixture
 from ...core.scoring.bhattacharyya import bhattacharyya_distances
-from ...text import counted, shorten_apart, shown, two_digits, with_precision
+from ...text import escape_text, pluralize, shorten_apart, two_digits, with_precision
 from .split_table import split_table
 
 _MOST_FEATURES = 8  # whose means are shown
@@ -27,7 +27,7 @@ def summary_line(summary: FitSummary) -> str:
     """Return the fit in one line."""
     return (
         f"log-likelihood {summary.log_likelihood:.6f} nats/row, BIC {summary.bic:,.3f} after "
-        f"{counted(summary.n_iter + 1, 'pass')}; {summary.stop_reason}"
+        f"{pluralize(summary.n_iter + 1, 'pass')}; {summary.stop_reason}"
     )
 
 
@@ -36,13 +36,13 @@ def _facts(model: Model) -> Table:
     total = summary.log_likelihood * summary.weight_sum
     table = Table(show_header=False, box=None)
     facts = {
-        "mixture": f"{counted(mixture.n_components, 'component')}, {mixture.covariance_type} covariance, "
-        f"{counted(model.n_features, 'feature')}, {counted(mixture.n_parameters, 'parameter')}",
+        "mixture": f"{pluralize(mixture.n_components, 'component')}, {mixture.covariance_type} covariance, "
+        f"{pluralize(model.n_features, 'feature')}, {pluralize(mixture.n_parameters, 'parameter')}",
         **reduction_facts(model),
         "rows (weight)": f"{summary.weight_sum:,.12g}",
         "log-likelihood": f"{summary.log_likelihood:.6f} nats/row, {total:,.3f} in all",
         "AIC, AICc, BIC, ICL": f"{summary.aic:,.3f}, {summary.aicc:,.3f}, {summary.bic:,.3f}, {summary.icl:,.3f}",
-        "passes": f"{summary.n_iter + 1}; {shown(summary.stop_reason)}",
+        "passes": f"{summary.n_iter + 1}; {escape_text(summary.stop_reason)}",
     }
     if model.posterior is not None:
         facts["evidence lower bound"] = f"{summary.evidence_lower_bound:,.3f} nats"
@@ -64,7 +64,7 @@ def reduction_facts(model: Model) -> dict[str, str]:
     """Return what is said of a model of principal components: likelihood and criteria are theirs."""
     if model.projection is None:
         return {}
-    n = counted(model.projection.n_features, "principal component")
+    n = pluralize(model.projection.n_features, "principal component")
     return {"reduced to": f"{n} of the scaled features: log-likelihood, criteria and overlap are of the projection"}
 
 
@@ -90,7 +90,7 @@ def _means(model: Model, width: int) -> list[Table]:
         (str(one), *(_mean(float(mixture.means[one, i]), float(deviations[one, i])) for i in range(len(names))))
         for one in _heaviest_first(mixture)
     ]
-    return split_table(("component", *map(shown, names)), rows, width)
+    return split_table(("component", *map(escape_text, names)), rows, width)
 
 
 def _mean(mean: float, deviation: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 
-from ...text import shown
+from ...text import escape_text
 from ..compared_runs import CAPTION, COLUMNS, Run, rank_runs, table_rows, why_incomparable
 from .split_table import split_table
 
@@ -19,7 +19,7 @@ def runs_table(runs: Sequence[Run], width: int = 100) -> RenderableType:
     If names are long, the rows have numbers, and a list says whose they are.
     """
     ranked = rank_runs(runs)
-    rows = [tuple(map(shown, row)) for row in table_rows(ranked)]
+    rows = [tuple(map(escape_text, row)) for row in table_rows(ranked)]
     names: list[str] = []
     if max(len(run.name) for run in ranked) > width // _LONGEST_NAME:
         names = [f"{number}: {row[0]}" for number, row in enumerate(rows, 1)]

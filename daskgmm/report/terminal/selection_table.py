@@ -9,7 +9,7 @@ from rich.table import Table
 
 from ...core.selection.criterion import CRITERIA
 from ...core.selection.table import Row, Selection, paired_error
-from ...text import counted, shown
+from ...text import escape_text, pluralize
 
 _MOST_ROWS = 12  # of candidates that have nothing remarkable
 _MOST_NUMBERS = 4  # of components that have collapsed
@@ -44,8 +44,8 @@ def list_candidates(selection: Selection, most: int) -> list[Row]:
 def selection_line(selection: Selection) -> str:
     """Return the choice in one line."""
     row, others = selection.chosen, sorted(r.delta for r in selection.rows if r.delta is not None)
-    components = counted(row.n_components, "component")
-    what = f"{row.structure} covariance, {components}: best of {counted(len(selection.rows), 'candidate')}"
+    components = pluralize(row.n_components, "component")
+    what = f"{row.structure} covariance, {components}: best of {pluralize(len(selection.rows), 'candidate')}"
     ahead = f", {number(others[1], places(selection))} ahead of the next" if len(others) > 1 else ""
     return f"{what} by {selection.criterion} ({number(row.criterion, places(selection))}{ahead})"
 
@@ -81,7 +81,7 @@ def _troubles(selection: Selection) -> Iterator[str]:
         if row.failed:
             failed.setdefault(row.stop_reason, []).append(row.name)
     for why, names in failed.items():
-        yield f"{', '.join(names)} failed: {shown(why)}"
+        yield f"{', '.join(names)} failed: {escape_text(why)}"
     for row in selection.rows:
         if row.collapsed:
             more = len(row.collapsed) - _MOST_NUMBERS

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ...errors import DataError
-from .files import StoredFile, opening, reading
+from .files import StoredFile, guard_open, guard_read
 from .row_ranges import cut_rows, find_covering
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class ArrowPart:
     def batches(self, start: int, stop: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Yield the rows [start:stop) of the columns that a schema names, in their stored types."""
         wanted, before = find_covering(self.pieces, start, stop)
-        with reading(self.file.name), _open_stream(self.file) as source:
+        with guard_read(self.file.name), _open_stream(self.file) as source:
             read = islice(_record_batches(source, schema.names, wanted.start), len(wanted))
             done = 0
             for batch in cut_rows(
@@ -51,7 +51,7 @@ def open_arrow(files: Sequence[StoredFile]) -> list[tuple[ArrowPart, pa.Schema]]
 
 
 def _open_part(file: StoredFile) -> tuple[ArrowPart, pa.Schema]:
-    with opening(file.name, "Arrow"):
+    with guard_open(file.name, "Arrow"):
         if file.size == 0:
             raise DataError(f"{file.name} is empty")
         _check_kind(file)

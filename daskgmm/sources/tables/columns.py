@@ -50,7 +50,7 @@ class Columns:
         names = tuple(dict.fromkeys(name for _, schema in different for name in schema.names))
         return cls(table, tuple(different), names, frozenset(indices), frozenset(folders))
 
-    def chosen(self, patterns: Sequence[str] | None, left_out: Collection[str]) -> tuple[str, ...]:
+    def choose(self, patterns: Sequence[str] | None, left_out: Collection[str]) -> tuple[str, ...]:
         """Return the names that patterns choose, in the order of the patterns and then of the table.
 
         A pattern is a name, or a glob that respects case; "!pattern" leaves out what it matches. Without a pattern that
@@ -71,7 +71,7 @@ class Columns:
         """Return the float dtype that holds a column, or its lists, of all files; raise DataError for no numbers."""
         dtype = self._number(name)
         if dtype is None:
-            file, problem = self._told_of(name, PROBLEM)
+            file, problem = self._find_metadata(name, PROBLEM)
             if problem:
                 raise DataError(f"{file}: the column {name!r} is not numbers: {problem}")
             kind = self._name_type(name)
@@ -132,10 +132,10 @@ class Columns:
 
     def _name_type(self, name: str) -> str:
         kind = str(next(iter(self._kinds(name).values()), "empty"))
-        _, example = self._told_of(name, EXAMPLE)
+        _, example = self._find_metadata(name, EXAMPLE)
         return f"{kind}, {example}" if example else kind
 
-    def _told_of(self, name: str, key: bytes) -> tuple[str, str]:
+    def _find_metadata(self, name: str, key: bytes) -> tuple[str, str]:
         """Return the first file whose metadata of a column have a key, with their text; empty texts where none has."""
         for file, schema in self.files:
             metadata = schema.field(name).metadata if schema.get_field_index(name) >= 0 else None
@@ -151,7 +151,7 @@ class Columns:
         ]
         other, other_kind = unlike[0]
         types = f"{other} has the column {name!r} as {other_kind}, but {first} as {kind}"
-        file, problem = self._told_of(name, PROBLEM)
+        file, problem = self._find_metadata(name, PROBLEM)
         return DataError(f"{types}: " + (f"{file}: {problem}" if problem else "store it as one type, or leave it out"))
 
     def _match(self, pattern: str, offered: Sequence[str]) -> list[str]:
@@ -164,7 +164,7 @@ class Columns:
     def _check_numeric(self, names: Sequence[str]) -> None:
         others = [name for name in names if self._number(name) is None]
         for name in others:
-            if self._told_of(name, PROBLEM)[1]:
+            if self._find_metadata(name, PROBLEM)[1]:
                 self.number(name)
         if others:
             listed = _list_names([f"{name!r} ({self._name_type(name)})" for name in others])

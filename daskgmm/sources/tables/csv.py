@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from .compressed import COMPRESSED, InMemory, decompress
-from .csv_dialect import UNNAMED, CsvOptions, Dialect, check_csv_options, find_dialect, shown
+from .csv_dialect import UNNAMED, CsvOptions, Dialect, check_csv_options, find_dialect, quote
 from .csv_values import explain, judge_field
-from .files import ByteFile, StoredFile, reading
+from .files import ByteFile, StoredFile, guard_read
 from .row_ranges import find_covering
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class CsvPart:
     def batches(self, start: int, stop: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Yield the rows [start:stop) of the columns that a schema names, parsed as its types."""
         pieces, before = find_covering(self.pieces, start, stop)
-        with reading(self.file.name):
+        with guard_read(self.file.name):
             for piece in pieces:
                 rows = self.pieces[piece]
                 yield from self._parse_piece(piece, max(start - before, 0), min(stop - before, rows), schema)
@@ -97,7 +97,7 @@ def open_csv(
 
 def _open_part(file: StoredFile, options: CsvOptions, piece_bytes: int) -> tuple[CsvPart, pa.Schema, bool]:
     """Return a part, its columns, and whether all of its rows have been looked at."""
-    with reading(file.name):
+    with guard_read(file.name):
         if file.ends_with(COMPRESSED):
             content = InMemory(file.name, decompress(file))
             return _scan(file, content, options, max(content.size, 1))
@@ -196,7 +196,7 @@ def _undecodable(
     line = block[line_start : block.find(b"\n", error.start + 2) % (len(block) + 1)].decode("latin-1")
     encoded, remedy = ("UTF-8", "set data.encoding") if encoding == "utf-8" else (encoding, "set another data.encoding")
     return DataError(
-        f"{file} is not {encoded} text: row {row}{name} holds {shown(line.strip())} if it is latin-1: {remedy}, "
+        f"{file} is not {encoded} text: row {row}{name} holds {quote(line.strip())} if it is latin-1: {remedy}, "
         "such as latin-1 or cp1252"
     )
 

@@ -130,7 +130,7 @@ def _names(file: str, line: str, delimiter: str, options: CsvOptions) -> tuple[s
 
 def _no_header(file: str, line: str, reason: str) -> DataError:
     return DataError(
-        f"{file} has no header that is sure: its first line is {shown(line)}, where {reason}; "
+        f"{file} has no header that is sure: its first line is {quote(line)}, where {reason}; "
         "set data.header: true if it holds names, false if it is a row, or a list of names"
     )
 
@@ -177,7 +177,7 @@ def _check_spaces(file: str, lines: Sequence[str], fitting: Sequence[str]) -> No
     n_words = {len(line.split()) for line in lines}
     if not fitting and len(n_words) == 1 and n_words.pop() > 1:
         raise DataError(
-            f"{file} has no delimiter that is sure: its first line is {shown(lines[0])}; set data.delimiter, "
+            f"{file} has no delimiter that is sure: its first line is {quote(lines[0])}; set data.delimiter, "
             'such as " ", where each value is separated by one character'
         )
 
@@ -186,12 +186,12 @@ def _fields(file: str, line: str, delimiter: str) -> list[str]:
     try:
         return next(csv.reader([line], delimiter=delimiter), [])
     except csv.Error as error:
-        raise DataError(f"{file}: the line {shown(line)} is no CSV: {error}") from None
+        raise DataError(f"{file}: the line {quote(line)} is no CSV: {error}") from None
 
 
 _SHOWN = 80  # characters of a text in a message
 
 
-def shown(text: str) -> str:
+def quote(text: str) -> str:
     """Return a text as it stands in a message: quoted, and cut where it is long."""
     return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...errors import DataError
-from .csv_dialect import CsvOptions, shown
+from .csv_dialect import CsvOptions, quote
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +46,7 @@ def _first_text(name: str, texts: pa.ChunkedArray, options: CsvOptions, is_alone
     if row < 0:
         return {}
     text = texts[row].as_py()
-    where = f"row {row} holds {shown(text)}"
+    where = f"row {row} holds {quote(text)}"
     is_rare = pc.sum(is_text).as_py() * 2 <= len(texts) - texts.null_count
     if is_rare or _hint(text):
         return {PROBLEM: f"{where}: {remedy_for(text, name)}".encode()}
@@ -89,14 +89,14 @@ def _check_name(file: str, name: str, texts: pa.ChunkedArray) -> None:
     row = pc.index(texts, name).as_py()
     if row >= 0:
         raise DataError(
-            f"{file}: row {row} holds {shown(name)}, which is the name of its column: remove that line if the header "
+            f"{file}: row {row} holds {quote(name)}, which is the name of its column: remove that line if the header "
             "stands there again; else set data.header: true if the first line holds names, false if it is a row"
         )
     first = [text for text in texts.slice(0, _COMPARED).to_pylist() if text]
     if any(map(str.isdigit, name)) and first and {_outline(text) for text in first} == {_outline(name)}:
         raise DataError(
-            f"{file} has no header that is sure: {shown(name)} in its first line is like the values below, such as "
-            f"{shown(first[0])}; set data.header: true if the first line holds names, false if it is a row"
+            f"{file} has no header that is sure: {quote(name)} in its first line is like the values below, such as "
+            f"{quote(first[0])}; set data.header: true if the first line holds names, false if it is a row"
         )
 
 
@@ -121,6 +121,6 @@ def explain(message: str, names: Sequence[str], row: int) -> str:
         column, where, kind, text = found.groups()
         name = names[int(column)]
         where = where.removeprefix("CSV conversion error")
-        return f"{where} holds {shown(text)} in the column {name!r}, which is no {kind}: {remedy_for(text, name)}"
+        return f"{where} holds {quote(text)} in the column {name!r}, which is no {kind}: {remedy_for(text, name)}"
     line = " ".join(message.split())
     return f"{line}; data.delimiter and data.decimal tell how it is written" if _N_COLUMNS.search(line) else line

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ConfigurationError, DataError
-from .files import StoredFile, opening, reading
+from .files import StoredFile, guard_open, guard_read
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,7 +35,7 @@ class FcsPart:
         """Yield the events [start:stop) of the channels that a schema names, on a linear scale."""
         import pyarrow as pa
 
-        with _ONE_AT_A_TIME, reading(self.file.name):
+        with _ONE_AT_A_TIME, guard_read(self.file.name):
             names, values = _events(self.file)
         if len(values) != sum(self.pieces):
             raise DataError(f"{self.file.name} has changed since it was opened: start over")
@@ -52,7 +52,7 @@ def open_fcs(files: Sequence[StoredFile]) -> list[tuple[FcsPart, pa.Schema]]:
 def _open_part(file: StoredFile) -> tuple[FcsPart, pa.Schema]:
     import pyarrow as pa
 
-    with opening(file.name, "FCS"):
+    with guard_open(file.name, "FCS"):
         data = _flow_data(file, only_text=True)
         _check_text(data.text)
     full, rest = divmod(data.event_count, _PIECE_ROWS)

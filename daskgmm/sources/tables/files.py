@@ -68,7 +68,7 @@ class StoredFile:
 
 
 @contextmanager
-def reading(name: str) -> Iterator[None]:
+def guard_read(name: str) -> Iterator[None]:
     """Raise DataError that names the file for what is wrong with it; errors that may pass stay as they are."""
     try:
         yield
@@ -92,10 +92,10 @@ def reading(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def opening(name: str, kind: str) -> Iterator[None]:
-    """As `reading`, for a file that may not be of its kind at all."""
+def guard_open(name: str, kind: str) -> Iterator[None]:
+    """As `guard_read`, for a file that may not be of its kind at all."""
     try:
-        with reading(name):
+        with guard_read(name):
             yield
     except DataError as error:
         raise DataError(f"{error}; if it is no {kind} file, convert it to parquet") from None
@@ -146,7 +146,7 @@ def _file_system(path: str, storage_options: Mapping[str, Any]) -> Iterator[tupl
     if is_url(path):
         check_file_system(path)
     try:
-        with reading(path):
+        with guard_read(path):
             system, root = fsspec.url_to_fs(path, **storage_options)
             yield system, str(root).rstrip("/")
     except (DataError, OSError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import DataError
-from .files import StoredFile, opening, reading
+from .files import StoredFile, guard_open, guard_read
 from .row_ranges import cut_rows, find_covering
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class OrcPart:
 
     def batches(self, start: int, stop: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Yield the rows [start:stop) of the columns that a schema names, in their stored types."""
-        with reading(self.file.name), _open_file(self.file) as orc:
+        with guard_read(self.file.name), _open_file(self.file) as orc:
             if (orc.nrows, orc.nstripes) != (sum(self.pieces), len(self.pieces)):
                 raise DataError(f"{self.file.name} has changed since it was opened: start over")
             stripes, before = find_covering(self.pieces, start, stop)
@@ -44,7 +44,7 @@ def open_orc(files: Sequence[StoredFile]) -> list[tuple[OrcPart, pa.Schema]]:
 
 
 def _open_part(file: StoredFile) -> tuple[OrcPart, pa.Schema]:
-    with opening(file.name, "ORC"), _open_file(file) as orc:
+    with guard_open(file.name, "ORC"), _open_file(file) as orc:
         first = orc.schema.names[:1]  # the least that is read to count rows
         pieces = tuple(orc.read_stripe(stripe, first).num_rows for stripe in range(orc.nstripes))
         return OrcPart(file, pieces), orc.schema

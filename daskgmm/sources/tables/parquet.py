@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...errors import DataError
-from .files import StoredFile, reading
+from .files import StoredFile, guard_read
 from .row_ranges import cut_rows, find_covering
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class ParquetPart:
 
     def batches(self, start: int, stop: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Yield the rows [start:stop) of the columns that a schema names, in their stored types."""
-        with reading(self.file.name), _open_file(self.file) as parquet:
+        with guard_read(self.file.name), _open_file(self.file) as parquet:
             if _row_groups(parquet) != self.pieces:
                 raise DataError(f"{self.file.name} has changed since it was opened: start over")
             groups, before = find_covering(self.pieces, start, stop)
@@ -46,7 +46,7 @@ def open_parquet(files: Sequence[StoredFile]) -> list[tuple[ParquetPart, pa.Sche
 
 
 def _open_part(file: StoredFile) -> tuple[ParquetPart, pa.Schema]:
-    with reading(file.name), _open_file(file) as parquet:
+    with guard_read(file.name), _open_file(file) as parquet:
         _check_own_rows(file, parquet)
         return ParquetPart(file, _row_groups(parquet)), parquet.schema_arrow
 

@@ -150,7 +150,7 @@ class Table:
         With None, these are all but `left_out` and those that pandas and dask wrote as an index. Raise DataError for a
         pattern that matches nothing, and for columns that are not numbers or that not all files have.
         """
-        return self.columns.chosen(patterns, left_out)
+        return self.columns.choose(patterns, left_out)
 
     def notices(self, named: Collection[str]) -> tuple[str, ...]:
         """Return what a person should know of how the table is read: what is left out unasked, and what is slow."""

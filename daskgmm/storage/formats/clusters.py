@@ -25,7 +25,7 @@ from pydantic_core import from_json
 from ...core.em.fitted_model import Model
 from ...core.scoring.merging import Clusters, Merge, MergeTree
 from ...errors import DaskGMMError, DataError
-from ...filesystem.location import writing
+from ...filesystem.location import guard_write
 from ...filesystem.retry import reason
 from ..run.directory import CLUSTERS, CLUSTERS_FOLDER
 from ..schema import FORMAT_VERSION, check_version
@@ -46,7 +46,7 @@ def write_clusters(clusters: Clusters, model: Model, path: Path) -> None:
         "entropies": tree.entropies.tolist(),
         **asdict(tree),
     }
-    with writing(path):
+    with guard_write(path):
         path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 

@@ -20,7 +20,7 @@ from ...core.mixture.noise import Noise
 from ...core.mixture.precisions import precisions, precisions_cholesky
 from ...core.mixture.projection import Projection
 from ...errors import ConfigurationError
-from ...filesystem.location import make_directory, resolve_location, writing, written_whole
+from ...filesystem.location import guard_write, make_directory, resolve_location, write_whole
 from ..run.directory import MODEL, RunDirectory
 from .model import fingerprint
 
@@ -39,10 +39,10 @@ def export_model(model: Model, run_dir: str | Path, name: str, output: str | Non
     if path.exists() and not overwrite:
         raise ConfigurationError(f"{path} is there already: give another --output, or --overwrite")
     content = chosen.content(model)
-    lock = RunDirectory(directory).locked() if output is None else nullcontext()
-    with lock, writing(path):
+    lock = RunDirectory(directory).hold_lock() if output is None else nullcontext()
+    with lock, guard_write(path):
         make_directory(path.parent)
-        with written_whole(path) as temporary:
+        with write_whole(path) as temporary:
             temporary.write_bytes(content)
     return path
 

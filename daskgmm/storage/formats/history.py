@@ -16,7 +16,7 @@ from ...chunked.rows import Region, Rows
 from ...core.scoring.drift import Drift
 from ...errors import DataError
 from ...filesystem.checksums import read_sealed, seal
-from ...filesystem.location import write_first, writing
+from ...filesystem.location import guard_write, write_first
 from ...filesystem.retry import reason
 
 _KIND = "history"
@@ -90,7 +90,7 @@ def _scale(entry: Entry, forget: float) -> Entry:
 
 def write_history(history: History, path: Path) -> None:
     """Write the history to `path`."""
-    with writing(path):
+    with guard_write(path):
         write_first(path, seal(_KIND, history.model_dump_json().encode()))
 
 

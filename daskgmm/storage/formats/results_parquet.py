@@ -11,7 +11,7 @@ from typing import Any
 from ...core.scoring.prediction import Prediction
 from ...filesystem.checksums import Checksum
 from ...filesystem.guards import Guard, guard_of
-from ...filesystem.location import make_directory, write_at_once, writing
+from ...filesystem.location import guard_write, make_directory, write_at_once
 from ...filesystem.retry import retry, sendable
 from ...sources.base import Keys
 from ..run.finished_parts import Region, mark_done
@@ -33,7 +33,7 @@ class TableWriter:
     @classmethod
     def create(cls, work: Unfinished, kinds: ResultKinds, keys: Keys, attributes: dict[str, Any]) -> TableWriter:
         """Return the writer to a folder that is made for it, or that an interrupted job left."""
-        with writing(work.path):
+        with guard_write(work.path):
             make_directory(work.path / TABLE)
         described = {"daskgmm_kind": "results", "daskgmm_format": FORMAT_VERSION, **attributes}
         return cls(work.path, kinds, keys, described, guard_of(work.path))
@@ -45,7 +45,7 @@ class TableWriter:
         keys = self.keys(rows.start, rows.stop)
         columns = {name: keys[name] for name in keys.column_names} | self._columns(prediction)
         table = pa.table(columns).replace_schema_metadata({"daskgmm": json.dumps(self.attributes)})
-        with sendable(), writing(self.folder, self.guard):
+        with sendable(), guard_write(self.folder, self.guard):
             retry(lambda: self._write(region, table))
 
     def _write(self, region: Region, table: Any) -> None:

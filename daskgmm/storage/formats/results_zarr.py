@@ -19,12 +19,12 @@ from ...errors import ConfigurationError
 from ...filesystem.checksums import Checksum, Checksums
 from ...filesystem.guards import Guard, guard_of
 from ...filesystem.location import (
+    guard_write,
     leads_elsewhere,
     remove,
     writable_store,
     write_first,
-    writing,
-    written_whole,
+    write_whole,
     zarr_store,
 )
 from ...filesystem.retry import retry, sendable
@@ -212,16 +212,16 @@ class ZarrWriter:
         """Return the writer to arrays that are made for it, or that an interrupted job left."""
         for name, specs in kinds.specs.items():
             path, create = work.path / f"{name}.zarr", partial(_create, name, specs, kinds, layout, attributes)
-            with writing(work.path):
+            with guard_write(work.path):
                 if path.exists():
                     _go_on(path, create)
                 else:
-                    with written_whole(path) as temporary:
+                    with write_whole(path) as temporary:
                         create(writable_store(temporary))
         return cls(work.path, kinds, guard_of(work.path))
 
     def __call__(self, region: Region, prediction: Prediction) -> None:
-        with sendable(), writing(self.folder, self.guard):
+        with sendable(), guard_write(self.folder, self.guard):
             retry(lambda: self._write(region, prediction))
 
     def _write(self, region: Region, prediction: Prediction) -> None:

@@ -28,7 +28,7 @@ from pydantic_core import from_json
 from ...core.selection.criterion import Criterion
 from ...core.selection.table import Row, Selection
 from ...errors import DataError
-from ...filesystem.location import writing
+from ...filesystem.location import guard_write
 from ...filesystem.retry import reason
 from ..schema import FORMAT_VERSION, check_version
 
@@ -47,7 +47,7 @@ def write_selection(selection: Selection, path: Path) -> None:
         "elbow": dict(selection.elbow),
         "candidates": [asdict(row) for row in selection.rows],
     }
-    with writing(path):
+    with guard_write(path):
         path.write_text(json.dumps(_finite(document), indent=1, allow_nan=False) + "\n")
 
 

@@ -20,7 +20,7 @@ import zarr
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from ...filesystem.location import leads_elsewhere, size_of_file, writing, written_whole, zarr_store
+from ...filesystem.location import guard_write, leads_elsewhere, size_of_file, write_whole, zarr_store
 from ..schema import FORMAT_VERSION, ArraySpec
 
 _LARGEST_HEADER = 64 * 2**20  # bytes: the names of a million features
@@ -44,7 +44,7 @@ def save_plain(path: Path, kind: str, facts: Facts, arrays: Arrays) -> None:
         "daskgmm_version": version("daskgmm"),
         **json.loads(json.dumps(facts)),
     }
-    with writing(path), written_whole(path) as temporary:
+    with guard_write(path), write_whole(path) as temporary:
         checksum = {_CHECKSUM: _checksum(attributes, arrays)}
         group = zarr.create_group(**zarr_store(temporary), attributes=attributes | checksum)
         for spec, values in arrays.items():

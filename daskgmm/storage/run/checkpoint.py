@@ -29,7 +29,7 @@ from ...core.mixture.statistics import Statistics
 from ...errors import DataError
 from ...events import Listener, Notice, ignore
 from ...filesystem.checksums import seal, unseal
-from ...filesystem.location import make_directory, remove, write_durably, writing
+from ...filesystem.location import guard_write, make_directory, remove, write_durably
 from ...filesystem.retry import reason, retry
 from ..schema import (
     CHECKPOINT_HISTORY,
@@ -68,8 +68,8 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write the checkpoint beside the one before it, whole or not at all; return its path. Raise as `writing`."""
-    with writing(folder):
+    """Write the checkpoint beside the one before it, whole or not at all; return its path. Raise as `guard_write`."""
+    with guard_write(folder):
         make_directory(folder)
         before = _names(folder)
         path = folder / f"{int(before[-1][:8]) + 1 if before else 1:08d}.checkpoint"

@@ -77,7 +77,7 @@ class Checkpoints:
 
 
 @contextmanager
-def checkpointing(
+def keep_checkpoints(
     work: Unfinished, every: int, listen: Listener, projection: Projection | None = None
 ) -> Iterator[Checkpoints]:
     """Give the checkpoints of a job, and where it stood; what is kept of it is written if it is interrupted."""

@@ -13,14 +13,14 @@ from annotated_types import Ge, Gt, Lt
 
 from ...errors import ConfigurationError, DataError
 from ...events import Listener, ignore
-from ...filesystem.location import public, remove_if_empty, write_first, writing
+from ...filesystem.location import guard_write, public, remove_if_empty, write_first
 from ...filesystem.retry import reason, trouble
 from ...options import STRICT
 from ..schema import RESULTS
-from .lock import locked
+from .lock import hold_lock
 from .manifest import MANIFEST, Plan
 from .metrics import METRICS
-from .staging import Unfinished, is_unfinished, settle, unfinished
+from .staging import Unfinished, is_unfinished, settle, stage_run
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class RunDirectory:
 
     def check_writable(self, overwrite: bool, resume: bool = False) -> None:
         """Raise before any work where the job could not write: results that are there, or a place that takes none."""
-        with writing(self.path):
+        with guard_write(self.path):
             settle(self.path, CONTENT)
             holds_run, goes_on = self.holds_run, is_unfinished(self.path)
         if holds_run and not overwrite and not (resume and goes_on):
@@ -153,26 +153,26 @@ class RunDirectory:
             remove_if_empty(self.path)
 
     @contextmanager
-    def locked(self, listen: Listener = ignore) -> Iterator[None]:
+    def hold_lock(self, listen: Listener = ignore) -> Iterator[None]:
         """Hold the directory for one job; raise before any work where it takes nothing, or belongs to another."""
         self._probe()
         with ExitStack() as stack:
-            with writing(self.path):
-                stack.enter_context(locked(self.path, listen))
+            with guard_write(self.path):
+                stack.enter_context(hold_lock(self.path, listen))
             yield
 
     @contextmanager
-    def fitting(self, config_yaml: str, plan: Plan, resume: bool, overwrite: bool) -> Iterator[Unfinished]:
+    def write_fit(self, config_yaml: str, plan: Plan, resume: bool, overwrite: bool) -> Iterator[Unfinished]:
         """Give the folder that a fit, or a sweep, writes to; all of it takes the place of an earlier run, or none."""
-        with unfinished(self.path, plan, CONTENT, resume=resume, overwrite=overwrite) as work:
-            with writing(self.path):
+        with stage_run(self.path, plan, CONTENT, resume=resume, overwrite=overwrite) as work:
+            with guard_write(self.path):
                 (work.path / CONFIG).write_text(config_yaml)
             yield work
 
     @contextmanager
-    def predicting(self, config_yaml: str, plan: Plan, resume: bool, overwrite: bool) -> Iterator[Unfinished]:
+    def write_prediction(self, config_yaml: str, plan: Plan, resume: bool, overwrite: bool) -> Iterator[Unfinished]:
         """Give the folder that a prediction writes to; what is finished of it outlives an interruption."""
-        with unfinished(self.path, {"job": "prediction", **plan}, CONTENT, resume=resume, overwrite=overwrite) as work:
-            with writing(self.path):
+        with stage_run(self.path, {"job": "prediction", **plan}, CONTENT, resume=resume, overwrite=overwrite) as work:
+            with guard_write(self.path):
                 (work.path / CONFIG).write_text(config_yaml)
             yield work

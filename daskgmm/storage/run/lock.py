@@ -30,7 +30,7 @@ import psutil
 
 from ...errors import DataError, LostLockError, RunInUseError
 from ...events import Listener, Notice, ignore
-from ...filesystem.guards import guarded
+from ...filesystem.guards import guard_writes
 from ...filesystem.location import make_directory, remove, remove_if_empty, write_first
 from ...filesystem.retry import reason, retry
 
@@ -119,7 +119,7 @@ _NOBODY = Owner("somebody", "an unknown machine", "", "", 0, 0.0, "an unknown ti
 
 
 @contextmanager
-def locked(directory: Path, listen: Listener = ignore, heartbeat: Heartbeat = Heartbeat()) -> Iterator[None]:
+def hold_lock(directory: Path, listen: Listener = ignore, heartbeat: Heartbeat = Heartbeat()) -> Iterator[None]:
     """Hold the directory, made if it is not there, for this job; raise RunInUseError, naming the owner, if it is taken.
 
     A directory that was made for it and that nothing came into goes at the end.
@@ -133,7 +133,7 @@ def locked(directory: Path, listen: Listener = ignore, heartbeat: Heartbeat = He
         beating = Thread(target=_beat, args=(directory, mine, heartbeat.every, stopped), daemon=True)
         beating.start()
         try:
-            with _held(HeldLock(directory, mine)):
+            with _guard_directory(HeldLock(directory, mine)):
                 yield
         finally:
             stopped.set()
@@ -169,9 +169,9 @@ class HeldLock:
 
 
 @contextmanager
-def _held(lock: HeldLock) -> Iterator[None]:
+def _guard_directory(lock: HeldLock) -> Iterator[None]:
     """Guard the directory; an error of a job that has lost its lock is told as that, which is its most likely cause."""
-    with guarded(lock.directory, lock):
+    with guard_writes(lock.directory, lock):
         try:
             yield
         except LostLockError:

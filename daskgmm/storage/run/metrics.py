@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...events import Event, Iteration
 from ...filesystem.guards import check_guard
-from ...filesystem.location import writing
+from ...filesystem.location import guard_write
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ METRICS = "metrics.jsonl"
 @contextmanager
 def metrics_writer(path: Path, before: Sequence[str] = ()) -> Iterator[MetricsWriter]:
     """Give a listener that writes the iterations, at once, behind the lines `before`; in an object store at the end."""
-    with writing(path):
+    with guard_write(path):
         writer = MetricsWriter(path, list(before))
         writer.write()
         try:

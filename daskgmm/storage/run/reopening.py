@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from ...events import Listener, Notice
-from ...filesystem.location import link_or_copy, write_first, writing
+from ...filesystem.location import guard_write, link_or_copy, write_first
 from ..schema import RESULTS
 from .directory import CONTENT, FIT_FILES, MODEL, RECORD, RunDirectory
 from .finished_parts import mark_fitted, mark_regions
@@ -23,7 +23,7 @@ def reopen_damaged(directory: Path, listen: Listener) -> None:
 
     Raises DataError where that cannot be told, as its manifest is missing or damaged.
     """
-    with writing(directory):
+    with guard_write(directory):
         settle(directory, CONTENT)
     if is_unfinished(directory) or not RunDirectory(directory).holds_run:
         return
@@ -38,7 +38,7 @@ def reopen_damaged(directory: Path, listen: Listener) -> None:
         )
     )
     manifest = checked.manifest
-    with writing(directory):
+    with guard_write(directory):
         reopen(directory, manifest.plan, manifest.results, partial(_keep_whole, directory, checked))
 
 

@@ -25,14 +25,14 @@ from ...filesystem.guards import check_guard
 from ...filesystem.location import (
     copy_over,
     files_in,
+    guard_write,
     leads_elsewhere,
     make_directory,
     remove,
     remove_if_empty,
     replace_path,
     write_first,
-    writing,
-    written_whole,
+    write_whole,
 )
 from ...filesystem.retry import reason
 from ..schema import is_chunk_of_results
@@ -67,7 +67,7 @@ class Unfinished:
 
         Regions that were written before and are not whole any more are told of: they are to be written again.
         """
-        with writing(self.path):
+        with guard_write(self.path):
             if _read_plan(self.path / _RESULTS) != plan or not (self.path / DONE).is_dir():
                 for name in (_RESULTS, DONE, *names):
                     remove(self.path / name)
@@ -129,7 +129,7 @@ def waits_for_its_place(directory: Path) -> bool:
 
 
 @contextmanager
-def unfinished(
+def stage_run(
     directory: Path, plan: Plan, replaced: tuple[str, ...], *, resume: bool = False, overwrite: bool = False
 ) -> Iterator[Unfinished]:
     """Give the folder to write to; at the end all that it holds takes its place in the directory.
@@ -140,20 +140,20 @@ def unfinished(
     """
     directory = directory.absolute()  # workers have their own working directory
     folder, made = _own_folder(directory), not directory.exists()
-    with writing(directory):
+    with guard_write(directory):
         going_on = resume and is_unfinished(directory) and _is_same(folder, plan, overwrite)
         if not going_on:
             _begin(folder, plan)
     try:
         yield Unfinished(folder, going_on)
-        with writing(directory):
+        with guard_write(directory):
             complete = _complete(folder, replaced)
     except BaseException as error:
         _leave(directory, error)
         if made:
             remove_if_empty(directory)
         raise
-    with writing(directory):
+    with guard_write(directory):
         _place(directory, complete)
 
 
@@ -189,7 +189,7 @@ def _complete(folder: Path, replaced: tuple[str, ...]) -> _Complete:
     files[MANIFEST] = Checksum.of((folder / MANIFEST).read_bytes())
     removed, n_regions = sorted(set(replaced) - set(names)), len(list_names(folder / DONE))
     complete = _Complete(placed=names, removed=removed, files=files, n_regions=n_regions)
-    with written_whole(folder / COMPLETE) as temporary:
+    with write_whole(folder / COMPLETE) as temporary:
         temporary.write_text(complete.model_copy(update={"checksum": complete.own_checksum}).model_dump_json(indent=1))
     return complete
 
@@ -304,7 +304,7 @@ def _is_same(folder: Path, plan: Plan, overwrite: bool) -> bool:
 
 
 def _write_plan(path: Path, plan: Plan) -> None:
-    with written_whole(path) as temporary:
+    with write_whole(path) as temporary:
         temporary.write_text(json.dumps(dict(plan), indent=2))
 
 

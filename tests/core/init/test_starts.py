@@ -225,9 +225,9 @@ def assert_unit_invariant(options, units, rows=None, columns=(0, 1)):
 def test_moves_lead_away_from_the_one_gaussian_fit_of_many_rows(faithful, init_params):
     """As many rows as the smallest sample has; sums over so many make all random parts alike."""
     model, first = ModelOptions(3, "tied"), survey(faithful)
-    by_means = FitOptions(init_params="kmeans").seeding(model, first)
+    by_means = FitOptions(init_params="kmeans").seed_options(model, first)
     fitted = rank([restart(in_memory(faithful, None), by_means, seed) for seed in range(4)])[0].mixture
-    options = FitOptions(init_params=init_params).seeding(model, first)
+    options = FitOptions(init_params=init_params).seed_options(model, first)
     rows, _ = fitted.sample(50_000, np.random.default_rng(1))
     sample = in_memory(rows, None)
     one = restart(sample, SeedOptions(1, "tied"), 0).history[-1]

@@ -5,7 +5,7 @@ import pytest
 
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.provenance import TrialHistory
-from daskgmm.report.html.narrative import duration, headline, listed, summary, warnings
+from daskgmm.report.html.narrative import duration, headline, join_words, summary, warnings
 from tests.report.html.stories import mixture, story, sweep
 
 
@@ -108,7 +108,12 @@ def test_times_are_told_in_units_that_fit(seconds, words):
 
 
 def test_lists_read_as_people_write_them():
-    assert [listed([]), listed([1]), listed([1, 2]), listed([1, 2, 3])] == ["", "1", "1 and 2", "1, 2 and 3"]
+    assert [join_words([]), join_words([1]), join_words([1, 2]), join_words([1, 2, 3])] == [
+        "",
+        "1",
+        "1 and 2",
+        "1, 2 and 3",
+    ]
 
 
 def test_no_covariances_are_advised_that_the_fit_has_or_that_have_more_parameters():

@@ -40,7 +40,9 @@ def test_a_cluster_of_many_rows_is_in_the_picture_however_far_it_lies():
 def test_components_that_lie_together_are_all_in_the_picture():
     told = story(mixture(12, 3))
     assert scatter_of(told).outside(told) == []
-    np.testing.assert_array_equal(np.sort(told.mapped(told.mixture.means, told.mixture.variances)), np.arange(12))
+    np.testing.assert_array_equal(
+        np.sort(told.choose_mapped(told.mixture.means, told.mixture.variances)), np.arange(12)
+    )
 
 
 def test_a_column_that_is_the_sum_of_others_does_not_ruin_the_view():

@@ -8,12 +8,12 @@ import zarr
 from daskgmm.core.scoring.prediction import LEFT_OUT, Prediction
 from daskgmm.errors import ConfigurationError, DataError
 from daskgmm.events import ignore
-from daskgmm.filesystem.location import copy_over, remove, replace_path, resolve_location, writing
+from daskgmm.filesystem.location import copy_over, guard_write, remove, replace_path, resolve_location
 from daskgmm.sources.base import Coordinate
 from daskgmm.storage.formats.results_parquet import TableWriter
 from daskgmm.storage.formats.results_zarr import GridLayout, ResultKinds, ZarrWriter, read_result
 from daskgmm.storage.run.directory import CONTENT
-from daskgmm.storage.run.staging import FOLDER, is_unfinished, settle, unfinished
+from daskgmm.storage.run.staging import FOLDER, is_unfinished, settle, stage_run
 from daskgmm.storage.schema import RESULTS, labels_spec
 
 EVERYTHING = ResultKinds(3, labels=True, probabilities=True, log_density=True, threshold=0.5)
@@ -40,7 +40,7 @@ def directory(request, tmp_path):
 
 
 def write_all(directory, kinds, predictions, layout=LAYOUT, attributes=None):
-    with unfinished(directory, PLAN, CONTENT, resume=False) as work:
+    with stage_run(directory, PLAN, CONTENT, resume=False) as work:
         write = ZarrWriter.create(work.for_results(PLAN, RESULTS, ignore), kinds, layout, attributes or {})
         for region, one in zip(REGIONS, predictions, strict=True):
             write(region, one)
@@ -48,7 +48,7 @@ def write_all(directory, kinds, predictions, layout=LAYOUT, attributes=None):
 
 def stop_after_one(directory, kinds=EVERYTHING, first=None, layout=LAYOUT):
     def interrupted():
-        with unfinished(directory, PLAN, CONTENT, resume=False) as work:
+        with stage_run(directory, PLAN, CONTENT, resume=False) as work:
             work = work.for_results(PLAN, RESULTS, ignore)
             ZarrWriter.create(work, kinds, layout, {})(REGIONS[0], first or prediction(0))
             raise KeyboardInterrupt
@@ -108,7 +108,7 @@ def test_of_many_components_only_the_most_probable_are_written(tmp_path):
 
 def test_a_job_that_finished_nothing_leaves_nothing(directory):
     def fail():
-        with unfinished(directory, PLAN, CONTENT, resume=False) as work:
+        with stage_run(directory, PLAN, CONTENT, resume=False) as work:
             ZarrWriter.create(work, EVERYTHING, LAYOUT, {})
             raise RuntimeError("stop")
 
@@ -120,7 +120,7 @@ def test_a_job_that_finished_nothing_leaves_nothing(directory):
 def test_an_interrupted_job_is_gone_on_with(directory):
     stop_after_one(directory)
     assert not (directory / "labels.zarr").exists()
-    with unfinished(directory, PLAN, CONTENT, resume=True) as work:
+    with stage_run(directory, PLAN, CONTENT, resume=True) as work:
         work = work.for_results(PLAN, RESULTS, ignore)
         assert [work.is_done(region) for region in REGIONS] == [True, False]
         write = ZarrWriter.create(work, EVERYTHING, LAYOUT, {})
@@ -132,7 +132,7 @@ def test_an_interrupted_job_is_gone_on_with(directory):
 
 def test_without_resume_a_job_starts_anew(directory):
     stop_after_one(directory)
-    with unfinished(directory, PLAN, CONTENT, resume=False) as work:
+    with stage_run(directory, PLAN, CONTENT, resume=False) as work:
         assert not work.is_done(REGIONS[0])
         write = ZarrWriter.create(work, EVERYTHING, LAYOUT, {})
         for region in REGIONS:
@@ -144,14 +144,14 @@ def test_another_job_is_not_gone_on_with(directory):
     stop_after_one(directory)
     with (
         pytest.raises(ConfigurationError, match=r"its model was a, and is b now; start over with --overwrite"),
-        unfinished(directory, {**PLAN, "model": "b"}, CONTENT, resume=True),
+        stage_run(directory, {**PLAN, "model": "b"}, CONTENT, resume=True),
     ):
         pass
     assert (directory / FOLDER).exists()
     (directory / FOLDER / "plan.json").write_text("{")
     with (
         pytest.raises(ConfigurationError, match="cannot be resumed"),
-        unfinished(directory, PLAN, CONTENT, resume=True),
+        stage_run(directory, PLAN, CONTENT, resume=True),
     ):
         pass
 
@@ -162,9 +162,12 @@ def test_only_what_is_wanted_is_written(tmp_path):
 
 
 def test_a_store_that_is_full_is_an_error_of_one_line(tmp_path):
-    with pytest.raises(DataError, match=r"cannot be written: No space left on device; make room"), writing(tmp_path):
+    with (
+        pytest.raises(DataError, match=r"cannot be written: No space left on device; make room"),
+        guard_write(tmp_path),
+    ):
         raise OSError(28, "No space left on device")
-    with pytest.raises(OSError, match="Bad file descriptor"), writing(tmp_path):
+    with pytest.raises(OSError, match="Bad file descriptor"), guard_write(tmp_path):
         raise OSError(9, "Bad file descriptor")
 
 
@@ -182,7 +185,7 @@ def test_results_of_a_table_are_a_table_with_its_keys(directory, top):
     names = pyarrow.table({"name": [f"row {i}" for i in range(24)]})
     regions = [(slice(0, 12),), (slice(12, 24),)]
     kinds = ResultKinds(3, labels=True, probabilities=True, top=top, log_density=True, threshold=0.5)
-    with unfinished(directory, PLAN, CONTENT, resume=False) as work:
+    with stage_run(directory, PLAN, CONTENT, resume=False) as work:
         write = TableWriter.create(work, kinds, lambda start, stop: names[start:stop], {"model": "abc"})
         for region in reversed(regions):
             write(region, prediction(region[0].start, top=top))
@@ -235,7 +238,7 @@ def test_a_folder_without_a_plan_is_none(directory):
     stop_after_one(directory)
     (directory / FOLDER / "plan.json").unlink()
     assert not settle(directory, CONTENT)
-    with unfinished(directory, PLAN, CONTENT, resume=True) as work:
+    with stage_run(directory, PLAN, CONTENT, resume=True) as work:
         assert not work.going_on
         write = ZarrWriter.create(work, EVERYTHING, LAYOUT, {})
         for region in REGIONS:
@@ -246,7 +249,7 @@ def test_a_folder_without_a_plan_is_none(directory):
 def test_an_interruption_before_the_arrays_are_made_is_gone_on_with(directory):
     stop_after_one(directory)
     remove(directory / FOLDER / "log_density.zarr")
-    with unfinished(directory, PLAN, CONTENT, resume=True) as work:
+    with stage_run(directory, PLAN, CONTENT, resume=True) as work:
         ZarrWriter.create(work, EVERYTHING, LAYOUT, {})(REGIONS[1], prediction(1))
     assert (directory / "log_density.zarr").exists()
 
@@ -255,7 +258,7 @@ def test_results_of_another_plan_are_dropped_from_what_is_unfinished(directory):
     """A fit that goes on may write other results of its model."""
 
     def begun(plan, resume, then=None):
-        with unfinished(directory, PLAN, CONTENT, resume=resume) as work:
+        with stage_run(directory, PLAN, CONTENT, resume=resume) as work:
             results = work.for_results(plan, ("labels.zarr",), ignore)
             write = ZarrWriter.create(results, ResultKinds(3), LAYOUT, {})
             todo = [region for region in REGIONS if not results.is_done(region)]
@@ -277,7 +280,7 @@ def test_results_of_another_plan_are_dropped_from_what_is_unfinished(directory):
 
 def test_an_error_of_the_job_is_not_one_of_the_store(directory):
     """What fails in computing, a lost connection say, is told as what it is."""
-    with pytest.raises(ConnectionResetError), unfinished(directory, PLAN, CONTENT):
+    with pytest.raises(ConnectionResetError), stage_run(directory, PLAN, CONTENT):
         raise ConnectionResetError("scheduler")
 
 
@@ -300,7 +303,7 @@ def assert_whole(directory):
 
 def go_on(directory, todo=2, kinds=EVERYTHING, listen=ignore, one_of=prediction, layout=LAYOUT):
     """Go on with what was stopped: write the first regions that are not done, and stop again where others are left."""
-    with unfinished(directory, PLAN, CONTENT, resume=True) as work:
+    with stage_run(directory, PLAN, CONTENT, resume=True) as work:
         work = work.for_results(PLAN, RESULTS, listen)
         write = ZarrWriter.create(work, kinds, layout, {})
         missing = [number for number, region in enumerate(REGIONS) if not work.is_done(region)]

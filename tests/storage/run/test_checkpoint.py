@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from daskgmm.cli.signals import Interrupted, signals_raised
+from daskgmm.cli.signals import Interrupted, raise_signals
 from daskgmm.core.em.anderson import Step
 from daskgmm.core.em.loop import State, StopReason, Trial
 from daskgmm.core.mixture.covariance import STRUCTURES
@@ -27,7 +27,7 @@ from daskgmm.errors import DataError
 from daskgmm.events import Iteration
 from daskgmm.filesystem.location import resolve_location
 from daskgmm.storage.run.checkpoint import Checkpoint, from_bytes, load_checkpoint, save_checkpoint, to_bytes
-from daskgmm.storage.run.checkpoint_policy import checkpointing
+from daskgmm.storage.run.checkpoint_policy import keep_checkpoints
 from daskgmm.storage.run.staging import Unfinished
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=True, width=64)
@@ -240,7 +240,7 @@ def ignore_events(event):
 
 def interrupted(folder, n_states, every=1):
     """Keep states, the metrics of one more, and be interrupted."""
-    with checkpointing(Unfinished(folder), every, ignore_events) as checkpoints:
+    with keep_checkpoints(Unfinished(folder), every, ignore_events) as checkpoints:
         for iteration in range(n_states):
             checkpoints.metrics(Iteration(iteration, 0.0, 0.0, None, None, 1.0, 1.0, 1, ()))
             checkpoints.keep({"fit": state(iteration)})
@@ -255,7 +255,7 @@ def test_an_interruption_writes_what_was_kept_last(tmp_path):
     assert loaded.iteration == 4
     assert [json.loads(line)["iteration"] for line in loaded.metrics] == list(range(5))
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 6
-    with checkpointing(Unfinished(tmp_path, going_on=True), 1, ignore_events) as checkpoints:
+    with keep_checkpoints(Unfinished(tmp_path, going_on=True), 1, ignore_events) as checkpoints:
         assert_same(checkpoints.before.states["fit"], state(4))
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 5
 
@@ -269,7 +269,7 @@ def test_no_checkpoint_is_written_where_none_is_wanted(tmp_path):
 def terminated(folder, delay, *kept):
     """Keep what is given, and be terminated after a delay."""
     killer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGTERM))
-    with signals_raised(), checkpointing(Unfinished(folder), 1, ignore_events) as checkpoints:
+    with raise_signals(), keep_checkpoints(Unfinished(folder), 1, ignore_events) as checkpoints:
         checkpoints.keep({"fit": kept[0]})
         killer.start()
         for one in kept[1:]:

@@ -15,9 +15,9 @@ import pytest
 
 from daskgmm.errors import DataError, LostLockError, RunInUseError
 from daskgmm.filesystem.guards import guard_of
-from daskgmm.filesystem.location import resolve_location, write_first, writing
+from daskgmm.filesystem.location import guard_write, resolve_location, write_first
 from daskgmm.storage.run.directory import RunDirectory
-from daskgmm.storage.run.lock import LOCK, Heartbeat, Owner, locked, owner
+from daskgmm.storage.run.lock import LOCK, Heartbeat, Owner, hold_lock, owner
 
 QUICK = Heartbeat(every=0.02, stale=1.0, look=0.01)
 IMPATIENT = Heartbeat(every=0.02, stale=0.06, look=0.01)  # for locks whose owner is dead for sure
@@ -49,10 +49,10 @@ def dead_process():
 
 
 def test_the_second_job_is_refused_and_told_whose_the_directory_is(directory):
-    with locked(directory):
+    with hold_lock(directory):
         mine = owner(directory)
         assert (mine.pid, mine.process_lives, mine.is_here) == (os.getpid(), True, True)
-        with pytest.raises(RunInUseError) as refusal, locked(directory):
+        with pytest.raises(RunInUseError) as refusal, hold_lock(directory):
             pass
         assert f"is in use by {mine.user} on {mine.host} (process {mine.pid}, since {mine.since})" in str(refusal.value)
         assert owner(directory) == mine
@@ -62,7 +62,7 @@ def test_the_second_job_is_refused_and_told_whose_the_directory_is(directory):
 
 def failing(directory):
     """Hold a directory, write a file and fail."""
-    with locked(directory):
+    with hold_lock(directory):
         (directory / "file").write_text("")
         raise ZeroDivisionError
 
@@ -77,18 +77,18 @@ def test_an_error_releases_the_lock_and_what_came_stays(tmp_path):
 def test_the_lock_of_a_process_that_is_gone_is_taken_over_and_told(directory, other):
     left = leave_behind(directory, **({"pid": dead_process()} if other == "ended" else {"started": 1.0}))
     heard = []
-    with locked(directory, heard.append):
+    with hold_lock(directory, heard.append):
         assert owner(directory).pid == os.getpid()
     assert [one.message for one in heard] == [f"the lock of {left} was left behind, and is taken over"]
 
 
 def test_the_lock_of_a_killed_process_is_taken_over(tmp_path):
-    code = "import os, sys; from pathlib import Path; from daskgmm.storage.run.lock import locked\n"
-    code += "with locked(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    code = "import os, sys; from pathlib import Path; from daskgmm.storage.run.lock import hold_lock\n"
+    code += "with hold_lock(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", code, tmp_path], check=False)
     assert not owner(tmp_path).process_lives
     heard = []
-    with locked(tmp_path, heard.append):
+    with hold_lock(tmp_path, heard.append):
         pass
     assert "was left behind" in heard[0].message
 
@@ -106,7 +106,10 @@ def test_a_job_on_another_machine_lives_while_its_heart_beats(directory):
     beating = threading.Thread(target=beat)
     beating.start()
     try:
-        with pytest.raises(RunInUseError, match="on elsewhere"), locked(directory, heartbeat=Heartbeat(0.05, 60, 0.01)):
+        with (
+            pytest.raises(RunInUseError, match="on elsewhere"),
+            hold_lock(directory, heartbeat=Heartbeat(0.05, 60, 0.01)),
+        ):
             pass
     finally:
         stopped.set()
@@ -116,7 +119,7 @@ def test_a_job_on_another_machine_lives_while_its_heart_beats(directory):
 def test_a_job_on_another_machine_whose_heart_stands_still_is_given_up(directory):
     leave_behind(directory, host="elsewhere")
     heard = []
-    with locked(directory, heard.append, IMPATIENT):
+    with hold_lock(directory, heard.append, IMPATIENT):
         pass
     assert [one.message.partition("locked")[0] for one in heard[:1]] == ["the directory is "]
     assert "on elsewhere" in heard[-1].message
@@ -127,7 +130,7 @@ def test_a_heart_that_has_stood_still_for_long_is_waited_for_for_three_beats(tmp
     leave_behind(tmp_path, namespace="pid:[of another container]")
     os.utime(tmp_path / LOCK, (1e9, 1e9))
     heard, begin = [], monotonic()
-    with locked(tmp_path, heard.append, Heartbeat(every=0.05, stale=60.0, look=0.01)):
+    with hold_lock(tmp_path, heard.append, Heartbeat(every=0.05, stale=60.0, look=0.01)):
         assert 0.15 <= monotonic() - begin < 30
     assert "taken over" in heard[-1].message
 
@@ -146,7 +149,10 @@ def test_a_clock_that_jumps_makes_no_live_lock_stale(tmp_path, clock):
     beating = threading.Thread(target=beat)
     beating.start()
     try:
-        with pytest.raises(RunInUseError, match="on elsewhere"), locked(tmp_path, heartbeat=Heartbeat(1.0, 60.0, 0.01)):
+        with (
+            pytest.raises(RunInUseError, match="on elsewhere"),
+            hold_lock(tmp_path, heartbeat=Heartbeat(1.0, 60.0, 0.01)),
+        ):
             pass
     finally:
         stopped.set()
@@ -154,7 +160,7 @@ def test_a_clock_that_jumps_makes_no_live_lock_stale(tmp_path, clock):
 
 
 def test_a_lock_shows_that_its_owner_lives(directory):
-    with locked(directory, heartbeat=QUICK):
+    with hold_lock(directory, heartbeat=QUICK):
         lock = directory / LOCK
         pulse = lambda: lock.stat().st_mtime_ns if isinstance(lock, type(resolve_location("."))) else lock.read_text()  # noqa: E731
         first, pause = pulse(), threading.Event()
@@ -167,7 +173,7 @@ def test_a_damaged_lock_is_one_whose_owner_is_unknown(directory):
     leave_behind(directory)
     (directory / LOCK).write_text("{")
     heard = []
-    with locked(directory, heard.append, IMPATIENT):
+    with hold_lock(directory, heard.append, IMPATIENT):
         pass
     assert "somebody on an unknown machine" in heard[-1].message
 
@@ -185,7 +191,7 @@ def test_of_many_that_come_at_once_one_gets_the_directory(tmp_path, left):
         def try_it(directory=directory, together=together, all_tried=all_tried):
             together.wait()
             try:
-                with locked(directory):
+                with hold_lock(directory):
                     all_tried.wait()
                     return True
             except RunInUseError:
@@ -199,8 +205,8 @@ def test_of_many_that_come_at_once_one_gets_the_directory(tmp_path, left):
 
 def test_a_bucket_is_locked(s3):
     directory = resolve_location(f"{s3.url}/locked", s3.storage_options)
-    with locked(directory):
-        with pytest.raises(RunInUseError, match=f"process {os.getpid()}"), locked(directory):
+    with hold_lock(directory):
+        with pytest.raises(RunInUseError, match=f"process {os.getpid()}"), hold_lock(directory):
             pass
         assert owner(directory).pid == os.getpid()
     assert owner(directory) is None
@@ -224,7 +230,7 @@ def take_turns(directories, ready, outcomes):
     for directory in directories:
         ready.wait()
         try:
-            with RunDirectory(directory).locked():
+            with RunDirectory(directory).hold_lock():
                 outcomes.put("held")
         except RunInUseError:
             outcomes.put("in use")
@@ -248,7 +254,7 @@ def test_jobs_that_begin_at_once_in_a_new_directory_hold_it_or_are_refused(tmp_p
 
 def test_a_lock_with_an_impossible_process_is_taken_over(directory):
     leave_behind(directory, pid=-5)
-    with locked(directory, heartbeat=IMPATIENT):
+    with hold_lock(directory, heartbeat=IMPATIENT):
         assert owner(directory).pid == os.getpid()
 
 
@@ -264,7 +270,7 @@ def test_a_live_job_on_another_machine_of_the_same_name_is_left_alone(tmp_path):
     beating = threading.Thread(target=beat)
     beating.start()
     try:
-        with pytest.raises(RunInUseError, match=f"in use by {left.user}"), locked(tmp_path, heartbeat=QUICK):
+        with pytest.raises(RunInUseError, match=f"in use by {left.user}"), hold_lock(tmp_path, heartbeat=QUICK):
             pass
     finally:
         stopped.set()
@@ -289,7 +295,7 @@ def test_what_is_no_file_in_the_place_of_the_lock_is_refused(tmp_path, make):
     make(tmp_path / LOCK)
     with (
         pytest.raises(DataError, match=r"\.lock is not the lock of a run, which is a file: remove it"),
-        locked(tmp_path),
+        hold_lock(tmp_path),
     ):
         pass
 
@@ -300,7 +306,7 @@ def test_what_is_no_file_in_the_place_of_the_lock_is_refused(tmp_path, make):
 def test_any_text_as_a_lock_is_a_damaged_one(directory, text):
     directory.mkdir(parents=True, exist_ok=True)
     (directory / LOCK).write_text(text)
-    with locked(directory, heartbeat=IMPATIENT):
+    with hold_lock(directory, heartbeat=IMPATIENT):
         assert owner(directory).pid == os.getpid()
 
 
@@ -311,7 +317,7 @@ def test_a_lock_that_cannot_be_removed_hides_no_error_of_the_job(tmp_path, monke
         raise PermissionError("Forbidden")
 
     def fail():
-        with locked(tmp_path, heard.append):
+        with hold_lock(tmp_path, heard.append):
             monkeypatch.setattr("daskgmm.storage.run.lock.remove", refuse)
             raise ZeroDivisionError
 
@@ -321,13 +327,13 @@ def test_a_lock_that_cannot_be_removed_hides_no_error_of_the_job(tmp_path, monke
 
 
 def write_below(directory):
-    with writing(directory / "folder"):
+    with guard_write(directory / "folder"):
         raise AssertionError("nothing may be written")
 
 
 def test_a_job_whose_lock_was_taken_over_writes_nothing_and_leaves_the_other_lock(directory):
-    with locked(directory, heartbeat=QUICK):
-        with writing(directory / "folder"):  # while it holds the lock
+    with hold_lock(directory, heartbeat=QUICK):
+        with guard_write(directory / "folder"):  # while it holds the lock
             pass
         other = leave_behind(directory, host="elsewhere", token="of another job")
         with pytest.raises(LostLockError) as refusal:
@@ -335,30 +341,30 @@ def test_a_job_whose_lock_was_taken_over_writes_nothing_and_leaves_the_other_loc
     assert f"was taken over by {other} while this job stood still; nothing more" in str(refusal.value)
     assert "--resume" in str(refusal.value)
     assert owner(directory) == other
-    with writing(directory / "folder"):  # of no job of this process any more
+    with guard_write(directory / "folder"):  # of no job of this process any more
         pass
 
 
 def test_a_job_whose_lock_is_gone_writes_nothing(directory):
     (directory / "run").mkdir(parents=True)
-    with locked(directory):
+    with hold_lock(directory):
         (directory / LOCK).unlink()
         with pytest.raises(LostLockError, match="has been removed, and another run may have been there"):
             write_below(directory)
 
 
 def test_a_worker_that_writes_for_a_job_asks_its_lock_too(tmp_path):
-    with locked(tmp_path):
+    with hold_lock(tmp_path):
         guard = pickle.loads(pickle.dumps(guard_of(tmp_path / ".unfinished")))
     assert guard_of(tmp_path) is None
     leave_behind(tmp_path)
-    with pytest.raises(LostLockError), writing(tmp_path, guard):
+    with pytest.raises(LostLockError), guard_write(tmp_path, guard):
         pass
 
 
 def test_an_error_of_a_job_that_has_lost_its_lock_says_that_it_has(tmp_path):
     def fail():
-        with locked(tmp_path):
+        with hold_lock(tmp_path):
             leave_behind(tmp_path, host="elsewhere")
             raise DataError("a file is gone")
 
