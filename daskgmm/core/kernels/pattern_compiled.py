@@ -23,7 +23,6 @@ from .compiled import (
     _compiled,
     _entry,
     add_moments,
-    add_to,
     aligned,
     build_features,
     columns_at_once,
@@ -33,7 +32,8 @@ from .compiled import (
     weigh,
 )
 from .few_columns import MOST_COLUMNS, STEP, few_joint, few_moments, few_width
-from .missing_compiled import MissingTerms, full_column, invert_lanes, observed_of
+from .missing_compiled import MissingTerms, observed_of
+from .pattern_regression import add_missing_sums, columns_of, marginal_theta, regress
 
 
 @_compiled
@@ -67,69 +67,6 @@ def load_weights_of(row_weights: Any, order: Any, start: int, n: int, weights: A
 
 
 @_compiled
-def invert(precisions: Any, missing: Any, inverse: Any, log_det: Any, work: Any) -> None:
-    """Fill inverse (m, m, k) with P_mm^-1 and log_det (k,) with log det P_mm; work (k,) is scratch."""
-    m, k = len(missing), len(work)
-    for a in range(m):
-        for e in range(a + 1):
-            for c in range(k):
-                inverse[a, e, c] = precisions[missing[a], missing[e], c]
-    invert_lanes(inverse, log_det, work)
-    for a in range(m):
-        for e in range(a):
-            for c in range(k):
-                inverse[e, a, c] = inverse[a, e, c]
-
-
-@_compiled
-def regress(terms: Any, missing: Any, own: Any, inverse: Any, slopes: Any, offsets: Any) -> None:
-    """Fill slopes (m, |own|, k) with A and offsets (m, k) with b."""
-    m, k = len(missing), terms.gradients.shape[1]
-    for a in range(m):
-        offsets[a, :] = 0.0
-        for e in range(m):
-            for c in range(k):
-                offsets[a, c] += inverse[a, e, c] * terms.gradients[missing[e], c]
-        for j in range(len(own)):
-            slopes[a, j, :] = 0.0
-            for e in range(m):
-                for c in range(k):
-                    slopes[a, j, c] -= inverse[a, e, c] * terms.precisions[missing[e], own[j], c]
-
-
-@_compiled
-def columns_of(d: int, own: Any, columns: Any) -> Any:
-    """Fill `columns` with those of the full map that hold the features `own`, in the order of a map of these alone."""
-    columns[0] = 0
-    f = 1 + len(own)
-    for i in range(len(own)):
-        columns[1 + i] = 1 + own[i]
-        for j in range(i, len(own)):
-            columns[f] = full_column(d, own[i], own[j])
-            f += 1
-    return f
-
-
-@_compiled
-def marginal_theta(terms: Any, missing: Any, own: Any, log_det: Any, slopes: Any, offsets: Any, theta: Any) -> None:
-    """Add to theta (F, k), the coefficients of phi of the observed features `own`, what makes them marginal."""
-    n_own, k = len(own), theta.shape[1]
-    for a in range(len(missing)):
-        i = missing[a]
-        for c in range(k):
-            theta[0, c] += terms.constants[i, c] + 0.5 * offsets[a, c] * terms.gradients[i, c]
-        for j in range(n_own):
-            for c in range(k):
-                theta[1 + j, c] += slopes[a, j, c] * terms.gradients[i, c]
-            for e in range(j + 1):
-                f, factor = full_column(n_own, e, j), 0.5 if e == j else 1.0
-                for c in range(k):
-                    theta[f, c] -= factor * terms.precisions[own[e], i, c] * slopes[a, j, c]
-    for c in range(k):
-        theta[0, c] -= 0.5 * log_det[c]
-
-
-@_compiled
 def load_features(rows: Any, order: Any, start: int, n: int, own: Any, setting: Any, x: Any, z: Any) -> None:
     """Fill z (|own|, tile) with the features `own` of the rows order[start : start + n], zeros behind the last.
 
@@ -156,45 +93,18 @@ def load_features(rows: Any, order: Any, start: int, n: int, own: Any, setting: 
 @_compiled
 def fill_blocks(theta: Any, step: int, blocks: Any) -> None:
     """Fill blocks (k F,) as `in_blocks` does, from theta (F, k)."""
-    (n_columns, k), at = theta.shape, 0
+    n_columns, k = theta.shape
     for first in range(0, n_columns, step):
-        for c in range(k):
-            for f in range(first, min(first + step, n_columns)):
-                blocks[at] = theta[f, c]
-                at += 1
-
-
-@_compiled
-def map_sums(  # noqa: C901 # three blocks, each a loop over components
-    missing: Any, own: Any, inverse: Any, slopes: Any, offsets: Any, sums: Any, d: int
-) -> None:
-    """Fill the sums (F, k) of missing features from those of the observed features `own` of one pattern."""
-    m, n_own, k = len(missing), len(own), sums.shape[1]
-    cross = np.zeros((n_own, k))
-    for a in range(m):
-        i = missing[a]
-        first = sums[1 + i]
-        for c in range(k):
-            first[c] = sums[0, c] * offsets[a, c]
-        for j in range(n_own):
+        width = min(step, n_columns - first)
+        whole = width - width % STRIP
+        for strip in range(first, first + whole, STRIP):
             for c in range(k):
-                first[c] += slopes[a, j, c] * sums[1 + own[j], c]
-                cross[j, c] = offsets[a, c] * sums[1 + own[j], c]
-            for e in range(n_own):
-                f = full_column(d, min(own[e], own[j]), max(own[e], own[j]))
-                for c in range(k):
-                    cross[j, c] += slopes[a, e, c] * sums[f, c]
-        for j in range(n_own):
-            f = full_column(d, min(i, own[j]), max(i, own[j]))
+                at = k * first + c * width + strip - first
+                for f in range(STRIP):
+                    blocks[at + f] = theta[strip + f, c]
+        for f in range(first + whole, first + width):
             for c in range(k):
-                sums[f, c] = cross[j, c]
-        for e in range(a + 1):
-            f = full_column(d, missing[e], i)
-            for c in range(k):
-                sums[f, c] = first[c] * offsets[e, c] + sums[0, c] * inverse[a, e, c]
-            for j in range(n_own):
-                for c in range(k):
-                    sums[f, c] += cross[j, c] * slopes[e, j, c]
+                blocks[k * first + c * width + f - first] = theta[f, c]
 
 
 @_compiled
@@ -325,24 +235,17 @@ def _pass_patterns(
     """Return what `expect_patterns` returns."""
     d, (k, n_all), tile = rows.shape[1], theta.shape, setting.tile
     whole = np.ascontiguousarray(theta.T).astype(np.float64)
-    work, log_det, columns = np.empty(k), np.empty(k), np.empty(n_all, np.int64)
-    observed, missing_space = np.empty(d, np.int64), np.empty(d, np.int64)
-    sums, run_sums = np.zeros((n_all, k)), np.empty((n_all, k))
-    sums_space, theta_space = np.empty((n_all, k)), np.empty((n_all, k))
+    columns, observed, missing_space = np.empty(n_all, np.int64), np.empty(d, np.int64), np.empty(d, np.int64)
+    sums, sums_space, theta_space = np.zeros((n_all, k)), np.empty((n_all, k)), np.empty((n_all, k))
     log_likelihood, expected, weight_sum = 0.0, 0.0, 0.0
     for run in range(len(edges) - 1):
         missing = missing_space[: missing_of(rows[order[edges[run]]], missing_space)]
-        m, own = len(missing), observed[: observed_of(missing, d, observed)]
+        own = observed[: observed_of(missing, d, observed)]
         n_columns = columns_of(d, own, columns)
-        inverse, slopes, offsets = np.empty((m, m, k)), np.empty((m, d - m, k)), np.empty((m, k))
-        invert(terms.precisions, missing, inverse, log_det, work)
-        regress(terms, missing, own, inverse, slopes, offsets)
+        regression = regress(terms, missing, own)
         own_theta, own_sums = theta_space[:n_columns], sums_space[:n_columns]
-        for f in range(n_columns):
-            for c in range(k):
-                own_theta[f, c] = whole[columns[f], c]
-                own_sums[f, c] = 0.0
-        marginal_theta(terms, missing, own, log_det, slopes, offsets, own_theta)
+        own_sums[:] = 0.0
+        marginal_theta(whole, columns, terms, missing, regression, own_theta)
         own_rows = order[edges[run] : edges[run + 1]]
         n_tiles = (len(own_rows) + tile - 1) // tile
         n_tile = ((len(own_rows) + n_tiles - 1) // n_tiles + 15) // 16 * 16
@@ -355,9 +258,8 @@ def _pass_patterns(
         for f in range(n_columns):
             for c in range(k):
                 expected += own_theta[f, c] * own_sums[f, c]
-                run_sums[columns[f], c] = own_sums[f, c]
-        map_sums(missing, own, inverse, slopes, offsets, run_sums, d)
-        add_to(sums, run_sums)
+                sums[columns[f], c] += own_sums[f, c]
+        add_missing_sums(missing, own, regression, own_sums, sums, d)
     return np.ascontiguousarray(sums.T), log_likelihood, expected, weight_sum
 
 
