@@ -29,6 +29,7 @@ class Execution:
     scheduler: Any  # a name or a client, as dask's keyword takes it
     n_threads: int | None = None  # that compute, where they are threads of this process
     pool: Any = None  # executor of these threads and of those that read ahead
+    n_workers: int = 0  # processes that the job has asked for, some of which may come later
 
     def keywords(self) -> dict[str, Any]:
         """Return the keywords of dask's functions that compute."""

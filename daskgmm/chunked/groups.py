@@ -19,6 +19,7 @@ from distributed import Future, default_client
 from numpy.typing import NDArray
 
 from ..concurrency import current_execution
+from .placement import hint
 
 GROUP = "-group"  # ends the name of tasks on several blocks: their keys are (name, first block, block after the last)
 LARGEST_GROUP = 256  # blocks
@@ -36,6 +37,7 @@ class Groups:
     names: tuple[str, ...]  # of the arrays that the blocks, and their weights, are of
     size: int
     held: tuple[Delayed, ...]  # a `Held` for each group
+    places: tuple[str | None, ...] = ()  # the worker that should hold each group; empty if any may hold any
 
     def persist(self, **keywords: Any) -> Groups:
         """Return the groups held in the memory of the scheduler's workers."""
@@ -76,12 +78,17 @@ def _computing_threads() -> int:
 
 
 def group_tasks(
-    graph: Mapping[Key, Any], names: tuple[str, ...], blocks: Sequence[Key], weights: Sequence[Key], size: int
+    graph: Mapping[Key, Any],
+    names: tuple[str, ...],
+    blocks: Sequence[Key],
+    weights: Sequence[Key],
+    size: int,
+    places: Sequence[str | None] = (),
 ) -> Groups | None:
     """Return groups, not computed yet, each of which reads its blocks (and their weights) in one task.
 
-    `graph` has the tasks of the blocks. What several groups need stays a task of its own. None if workers hold blocks
-    already, wherever they are.
+    `graph` has the tasks of the blocks. What several groups need stays a task of its own. `places` names a worker for
+    each group, if any. None if workers hold blocks already, wherever they are.
     """
     nodes = {key: _node(key, value) for key, value in graph.items()}
     if None in nodes.values():
@@ -90,12 +97,14 @@ def group_tasks(
     needed = [_find_needed(nodes, [*blocks[a:b], *weights[a:b]]) for a, b in spans]
     uses = Counter(key for keys in needed for key in keys)
     name = f"held-{uuid4().hex}{GROUP}"
-    layer = {key: node for key, node in nodes.items() if uses[key] > 1}
+    layer: dict[Key, GraphNode] = {}
     for (a, b), keys in zip(spans, needed, strict=True):
         hold = Task((name, a, b), _hold, _refs(blocks[a:b]), _refs(weights[a:b]))
         layer[name, a, b] = Task.fuse(*(nodes[key] for key in keys if uses[key] == 1), hold)
-    whole = HighLevelGraph.from_collections(name, layer)
-    return Groups(names, size, tuple(Delayed((name, a, b), whole, layer=name) for a, b in spans))
+    with hint(dict(zip(layer, places, strict=bool(places)))):
+        layer |= {key: node for key, node in nodes.items() if uses[key] > 1}
+        whole = HighLevelGraph.from_collections(name, layer)
+    return Groups(names, size, tuple(Delayed((name, a, b), whole, layer=name) for a, b in spans), tuple(places))
 
 
 def _node(key: Key, value: Any) -> GraphNode | None:

@@ -31,6 +31,7 @@ from ..errors import ClusterLostError
 from . import sizeof as sizes
 from .groups import GROUP, Groups, Held
 from .known_blocks import KnownBlock
+from .placement import hint
 from .rows import CHUNK, Rows, align, name_rows
 
 FAN_IN = 16
@@ -72,11 +73,13 @@ def map_reduce(
         work = partial(_on_group, chunk, combine, n_levels)
         layer, dependencies = _group_tasks(groups, name, work, shared_key, list(arguments.values())), groups.held
         first, fan_in = partial(_combine_parts, combine), FAN_IN // n_parts
+    places = groups.places if groups else ()
+    hints = dict(zip(layer, places, strict=bool(places)))
     root = _add_tree(layer, f"{name}-combine", first, combine, fan_in)
     layer[shared_key] = DataNode(shared_key, shared)
-    return Delayed(
-        root, HighLevelGraph.from_collections(name, layer, dependencies=(*dependencies, *of_own)), layer=name
-    )
+    with hint(hints):
+        graph = HighLevelGraph.from_collections(name, layer, dependencies=(*dependencies, *of_own))
+    return Delayed(root, graph, layer=name)
 
 
 def _known_blocks(rows: Rows, own: Mapping[int, Any]) -> dict[int, KnownBlock]:

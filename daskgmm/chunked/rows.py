@@ -22,6 +22,7 @@ from ..errors import DataError
 from .chunk_plan import ChunkBytes, Stored, keep_or_plan, plan_chunks
 from .groups import GROUP, Groups, block_in, group_size, group_tasks, weights_in
 from .mask import presence
+from .placement import place, running_workers
 
 Region = tuple[slice, ...]
 CHUNK = "-chunk"  # ends the name of tasks that work on one block, whose number is in their key
@@ -218,15 +219,16 @@ class Rows:
         return replace(self, array=array, weights=weights[0] if weights else None)
 
     def _group(self) -> Groups | None:
-        """Return the groups of the blocks, not computed yet; None if one task for each block is as good."""
+        """Return the groups of the blocks, not computed yet; None if one task for each block, anywhere, is as good."""
         block_bytes = max(self.block_sizes) * (self.n_bytes // max(self.n_rows, 1))
         size = group_size(len(self.block_sizes), block_bytes)
-        if size == 1:
+        places = place(-(-len(self.block_sizes) // size), size * block_bytes, running_workers())
+        if size == 1 and not any(places):
             return None
         graph = HighLevelGraph.merge(*(one.__dask_graph__() for one in self.arrays))
         blocks, weights = zip(*self.block_keys, strict=True)
         names = tuple(one.name for one in self.arrays)
-        return group_tasks(graph, names, blocks, () if self.weights is None else weights, size)
+        return group_tasks(graph, names, blocks, () if self.weights is None else weights, size, places)
 
 
 def _in_groups(rows: Rows, groups: Groups) -> Rows:

@@ -60,10 +60,14 @@ class Cluster(Protocol):
         """Return a context that holds a Connection, and closes at its end what it has opened."""
 
 
+class ClusterOfWorkers(Cluster, Timeouts, Protocol):
+    """A kind of cluster whose workers are processes."""
+
+
 @contextmanager
 def await_workers(
     client: Client,
-    patience: Timeouts,
+    cluster: ClusterOfWorkers,
     description: str,
     n_workers: int = 1,
     *,
@@ -75,14 +79,14 @@ def await_workers(
     Raise ClusterLostError, with the remedy, if they are late, or if no task is completed for too long; `rescale` asks
     for workers that are missing then, and paused ones are restarted where the cluster is our `own`.
     """
-    with _quiet(), answers_within(patience.stall_timeout), client, watch(client, patience, rescale, own):
-        present = nullcontext if own else partial(brought, client, 1, description, patience.start_timeout)
+    with _quiet(), answers_within(cluster.stall_timeout), client, watch(client, cluster, rescale, own):
+        present = nullcontext if own else partial(brought, client, 1, description, cluster.start_timeout)
         if own:
-            wait_for_workers(client, n_workers, description, patience.start_timeout)
+            wait_for_workers(client, n_workers, description, cluster.start_timeout)
         else:
-            with brought(client, n_workers, description, patience.start_timeout):
+            with brought(client, n_workers, description, cluster.start_timeout):
                 pass
-        with client.as_current(), execute_in(Execution(client)):
+        with client.as_current(), execute_in(Execution(client, n_workers=cluster.n_processes)):
             yield Connection(description, client.dashboard_link, client, present)
 
 

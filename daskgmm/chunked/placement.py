@@ -1,0 +1,99 @@
+"""Which worker holds which blocks: a pass takes as long as the worker that holds most of them for its threads.
+
+Left alone, a scheduler gives the next block to whichever worker asks, so that some hold far more than others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from heapq import heapify, heappop, heappush
+from typing import Any
+
+import dask
+from distributed import default_client
+
+from ..concurrency import current_execution
+
+_MEMORY_SHARE = 0.5  # of a worker's limit: what rows may take at most by `compute.persist: auto`
+
+
+@dataclass(frozen=True, order=True)
+class Worker:
+    """A worker that can hold blocks."""
+
+    address: str
+    n_threads: int
+    memory_limit: int = 0  # bytes; 0 for none
+
+
+def running_workers() -> list[Worker]:
+    """Return the workers that blocks can be placed on, by address.
+
+    There are none if the threads of this process compute, if the user's own annotations say where tasks run, if there
+    is one worker only, or if workers that the job has asked for are yet to come: they get blocks as they come.
+    """
+    execution = current_execution()
+    if dask.get_annotations() or (execution is not None and execution.n_threads):
+        return []
+    try:
+        described = default_client().scheduler_info(n_workers=-1)["workers"].items()
+    except (ValueError, KeyError):  # there is no client, or one whose cluster never started
+        return []
+    workers = [
+        Worker(address, int(one["nthreads"]), int(one["memory_limit"] or 0))
+        for address, one in described
+        if one["status"] == "running"
+    ]
+    n_expected = max(2, execution.n_workers if execution else 0)
+    return sorted(workers) if len(workers) >= n_expected else []
+
+
+def place(n_items: int, item_bytes: int, workers: Sequence[Worker]) -> list[str | None]:
+    """Return the address of the worker for each item, None where no worker has memory left.
+
+    Consecutive items lie together, since a pass adds up their sums first. The counts keep the largest number of items a
+    thread as small as can be.
+    """
+    counts = _shares(n_items, item_bytes, workers)
+    placed: list[str | None] = [worker.address for worker, n in zip(workers, counts, strict=True) for _ in range(n)]
+    return placed + [None] * (n_items - len(placed))
+
+
+def hint(places: Mapping[Any, str | None]) -> AbstractContextManager[object]:
+    """Return a context in which layers of tasks, by their keys, are made that go to workers.
+
+    A task goes elsewhere if its worker is gone, or if another one is idle; all others go anywhere.
+    """
+    if not any(places.values()):
+        return nullcontext()
+    workers = {key: (address,) for key, address in places.items() if address}
+    annotated: AbstractContextManager[object] = dask.annotate(
+        workers=partial(_workers_of, workers), allow_other_workers=True
+    )
+    return annotated
+
+
+def _workers_of(workers: Mapping[Any, tuple[str]], key: Any) -> tuple[str, ...]:
+    return workers.get(key, ())
+
+
+def _shares(n_items: int, item_bytes: int, workers: Sequence[Worker]) -> list[int]:
+    """Return how many items each worker takes: each goes to the one that then has fewest for a thread."""
+    counts, bounds = [0] * len(workers), [_capacity(worker, n_items, item_bytes) for worker in workers]
+    heap = [(1 / worker.n_threads, at) for at, worker in enumerate(workers) if bounds[at]]
+    heapify(heap)
+    for _ in range(min(n_items, sum(bounds))):
+        _, at = heappop(heap)
+        counts[at] += 1
+        if counts[at] < bounds[at]:
+            heappush(heap, ((counts[at] + 1) / workers[at].n_threads, at))
+    return counts
+
+
+def _capacity(worker: Worker, n_items: int, item_bytes: int) -> int:
+    if not worker.memory_limit:
+        return n_items
+    return min(int(_MEMORY_SHARE * worker.memory_limit) // max(item_bytes, 1), n_items)
