@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Self
 
 from sklearn.utils.validation import check_is_fitted
@@ -16,6 +17,7 @@ from ..errors import ConfigurationError, DataError
 from ..fitting.update import (
     check_forget,
     check_updatable,
+    finish_update,
     measure_drift,
     prepare_update,
     run_update,
@@ -51,7 +53,8 @@ class UpdateMixin(MixtureEstimator):
         with ready(rows, keep=True) as held:
             update = prepare_update(held, state, kept, model, options, forget)
             best = run_update(held, update, model, options).best
-            self._keep(best, update.base, update.keep(best))
+            state, kept_of_all = finish_update(update, best, model)
+            self._keep(replace(best, mixture=state), update.base, kept_of_all)
             self.drift_ = measure_drift(held, old, self._mixture(), kept.mean_log_likelihood)
         return self
 

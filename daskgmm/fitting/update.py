@@ -7,28 +7,23 @@ from dataclasses import replace
 from functools import reduce
 from operator import add
 
-import numpy as np
-
 from ..chunked.data_summary import survey_and_sample
 from ..chunked.drift import density_moments
 from ..chunked.e_step import Expectation
 from ..chunked.rows import Rows
+from ..core.em.drawn_rows import can_be_of_rows, draw_rows
 from ..core.em.inference import Inference
 from ..core.em.loop import EMOptions, State, Trial, iterate
 from ..core.em.m_step import component_moments
-from ..core.em.surrogate import propose_surrogate_step
 from ..core.em.update import KeptStatistics, Update, begin_update, blend
-from ..core.init.starts import in_memory
 from ..core.mixture.data_summary import Survey
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.moments import expected_log_likelihood
-from ..core.mixture.statistics import Statistics
 from ..core.options.fit import FitOptions, ModelOptions
 from ..core.scoring.drift import Drift, drift
 from ..errors import ConfigurationError
 from .checks import check_family
 
-_DRAWN_ROWS = 16_384  # in place of all rows, between two passes over them
 SAMPLED_ROWS = 5_000  # new ones, on which steps of columns are found, and correlations if values are missing
 
 
@@ -88,35 +83,45 @@ def measure_drift(rows: Rows, old: Mixture, new: Mixture, level: float) -> Drift
     return drift(density_moments(rows, old), level, old, new)
 
 
+def finish_update(update: Update, best: Trial, model: ModelOptions) -> tuple[Mixture, KeptStatistics]:
+    """Return the state to which EM on the new rows has led, and what is kept of all rows.
+
+    The old rows' statistics are those under the state before the update, so EM ends where they still hold it. How they
+    change from there to the new state is taken from drawn rows, and some steps of EM go on with them. The
+    log-likelihood that is kept is that before these steps, a lower bound.
+    """
+    kept = update.keep(best)
+    drawn = draw_rows(update.mixture, update.base, update.total)
+    if update.before is None or drawn is None:
+        return best.mixture, kept
+    moments = drawn.change(kept.moments, update.before.weight_sum, update.mixture, best.mixture)
+    if not can_be_of_rows(moments, best.mixture):
+        return best.mixture, kept
+    state, moments = drawn.follow(best.mixture, moments, model.floor(update.total))
+    return state, replace(kept, moments=moments)
+
+
 def step_on_all(
     parts: Iterable[tuple[Rows, float]], mixture: Mixture, update: Update, model: ModelOptions, options: FitOptions
 ) -> tuple[Mixture, KeptStatistics]:
     """Return the state to which the statistics of all rows lead, and what is kept of them, by a pass over them.
 
-    `parts` are the old rows and the new ones, each with the share of its weights that counts. EM goes on from the pass
-    on rows that are drawn from the mixture, corrected by the difference of their statistics; if values are missing it
-    makes a single step. The log-likelihood that is kept is a lower bound.
+    `parts` are the old rows and the new ones, each with the share of its weights that counts. Steps of EM go on from
+    the pass with drawn rows; if none can be drawn, it makes a single step. The log-likelihood that is kept is a lower
+    bound.
     """
     total, base = update.total, update.base
-    natural = base.natural_parameters(mixture)
+    natural, floor = base.natural_parameters(mixture), model.floor(total)
     passes = (Expectation(rows, total, options.dtype)((natural,))[0].scale(share) for rows, share in parts)
     statistics = reduce(add, passes)
-    em = EMOptions(options.tol, options.max_iter, model.floor(total), inference=base)
-    state = _follow(mixture, statistics, total, em)
     moments = component_moments(mixture, statistics, total)
-    before, after = (expected_log_likelihood(one, moments) for one in (natural, base.natural_parameters(state)))
-    level = statistics.log_likelihood + after - before
-    return state, KeptStatistics(total, moments, level, statistics.entropy, statistics.weight_sum)
-
-
-def _follow(mixture: Mixture, statistics: Statistics, survey: Survey, em: EMOptions) -> Mixture:
-    """Return the state to which the statistics of all rows under a state lead."""
-    step = em.inference.maximize(mixture, statistics, survey, em.floor)
-    if survey.has_gaps or (mixture.noise is not None and mixture.noise.box is None):
-        return step
-    drawn, _ = em.inference.plug_in(mixture).sample(_DRAWN_ROWS, np.random.default_rng(0))
-    found = propose_surrogate_step(in_memory(drawn, None), survey, Trial(mixture, statistics=statistics), em, far=True)
-    return step if found is None or found.gain <= 0 else found.mixture
+    drawn = draw_rows(mixture, base, total)
+    state, after = (
+        (base.estimate(mixture, moments, floor), moments) if drawn is None else drawn.follow(mixture, moments, floor)
+    )
+    here, there = (expected_log_likelihood(base.natural_parameters(one), moments) for one in (mixture, state))
+    level = statistics.log_likelihood + there - here
+    return state, KeptStatistics(total, after, level, statistics.entropy, statistics.weight_sum)
 
 
 def step_update(

@@ -18,7 +18,7 @@ from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.options.fit import FitOptions, ModelOptions
 from daskgmm.events import ignore
 from daskgmm.fitting.fit import Start, initial_state, prepare_fit, run_em
-from daskgmm.fitting.update import measure_drift, prepare_update, run_update, step_on_all
+from daskgmm.fitting.update import finish_update, measure_drift, prepare_update, run_update, step_on_all
 
 from .quality import level
 from .timing import time_call
@@ -78,7 +78,7 @@ def _update(first: Result, new: np.ndarray, old: np.ndarray | None) -> Result:
     rows = Rows.of_memory(new)
     update = prepare_update(rows, first.mixture, first.kept, _MODEL, _OPTIONS, 1.0)
     state = run_update(rows, update, _MODEL, _OPTIONS)
-    mixture, kept = state.best.mixture, update.keep(state.best)
+    mixture, kept = finish_update(update, state.best, _MODEL)
     measure_drift(rows, first.mixture, mixture, first.kept.mean_log_likelihood)
     n_read = len(new) * (2 + state.iteration)
     if old is None:
