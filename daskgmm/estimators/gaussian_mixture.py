@@ -27,7 +27,7 @@ from ..fitting.fit import Start
 from .base import warn_unless_converged
 from .constraints import CONSTRAINTS, CONSTRAINTS_OF_ONE_MIXTURE, Missing, Resolution, SampleSize
 from .messages import names_parameters
-from .parameters import FactorsMixin, copy_fitted, fitted_options, parameters_of, with_factors
+from .parameters import MATRICES, FactorsMixin, copy_fitted, fitted_options, parameters_of, with_factors
 from .sklearn_internals import Interval, StrOptions, fit_context
 from .update import UpdateMixin
 from .validation import (
@@ -302,19 +302,18 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
     def to_sklearn(self) -> SklearnGaussianMixture | Pipeline:
         """Return a scikit-learn GaussianMixture that predicts the same; raise ConfigurationError if there is noise.
 
-        With `reduce` it is the last step of a Pipeline, after a StandardScaler and a PCA.
+        Covariances of low rank are whole matrices there. With `reduce` it is the last step of a Pipeline, after a
+        StandardScaler and a PCA.
         """
         check_is_fitted(self)
         if self._mixture().noise is not None:
             raise ConfigurationError("scikit-learn has no mixture with a noise component: fit with noise=False")
-        if self._mixture().structure.layout.n_factors:
-            raise ConfigurationError(
-                "scikit-learn has no covariance_type low_rank: predict with this estimator, or fit full"
-            )
         shared = set(SklearnGaussianMixture().get_params())
         other = SklearnGaussianMixture(**{name: value for name, value in self.get_params().items() if name in shared})
-        other.set_params(covariance_type=self._mixture().structure.layout.name)
+        other.set_params(covariance_type=self._mixture().with_whole_matrices().structure.layout.name)
         copied = copy_fitted(self, other)
+        for name in MATRICES:
+            setattr(copied, name, getattr(self, name))
         if self._projection is None:
             return copied
         copied.n_features_in_ = self._projection.n_features

@@ -20,7 +20,7 @@ from ..errors import ConfigurationError
 
 _OF_MODEL = ("reg_covar", "resolution")  # parameters of the estimators that are options by the same name
 _OF_FIT = ("tol", "max_iter", "n_init", "init_params", "sample_size", "n_finalists", "dtype")
-_MADE = ("covariances_", "precisions_", "precisions_cholesky_")  # of low rank, when they are asked for
+MATRICES = ("covariances_", "precisions_", "precisions_cholesky_")  # of low rank, when they are asked for
 
 
 class FactorsMixin:
@@ -28,7 +28,7 @@ class FactorsMixin:
 
     def __getattr__(self, name: str) -> Any:
         """Return dense covariances, precisions or their factors (k, d, d) by loadings and noise."""
-        if name not in _MADE or "loadings_" not in vars(self):
+        if name not in MATRICES or "loadings_" not in vars(self):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         dense = LowRankMatrices(vars(self)["noise_variance_"], vars(self)["loadings_"]).dense
         if name == "covariances_":
@@ -58,7 +58,7 @@ def parameters_of(model: Model) -> dict[str, Any]:
 
 def set_parameters(estimator: Any, mixture: Mixture) -> None:
     """Set weights_, means_ and covariances_ with their precisions, or loadings_ and noise_variance_ of low rank."""
-    for name in (*_MADE, "loadings_", "noise_variance_"):
+    for name in (*MATRICES, "loadings_", "noise_variance_"):
         vars(estimator).pop(name, None)
     estimator._fitted_covariance_type = mixture.covariance_type  # the parameters may be set to others later
     estimator._fitted_noise, estimator._fitted_frozen = mixture.noise, mixture.frozen

@@ -60,6 +60,9 @@ def test_dense_covariances_are_made_when_they_are_asked_for(rows):
     dense = model.loadings_ @ np.swapaxes(model.loadings_, 1, 2) + [np.diag(one) for one in model.noise_variance_]
     np.testing.assert_allclose(model.covariances_, dense, rtol=1e-12)
     np.testing.assert_allclose(model.precisions_ @ dense, np.tile(np.eye(12), (2, 1, 1)), atol=1e-8)
+    peer = model.to_sklearn()
+    assert peer.covariance_type == "full"
+    np.testing.assert_allclose(peer.score_samples(rows), model.score_samples(rows), rtol=1e-9)
     assert model.marginal([3, 1]).loadings_.shape == (2, 2, 2)
 
 
@@ -95,5 +98,5 @@ def test_missing_values_are_refused(rows):
 
 def test_a_mixture_that_this_machine_cannot_hold_is_refused_before_any_row_is_read():
     rows = da.zeros((100_000, 16_384), chunks=(50_000, 16_384))
-    with pytest.raises(ConfigurationError, match=r"16384 features take .* GiB in a step of EM.*take low_rank"):
+    with pytest.raises(ConfigurationError, match=r"16384 features take .* in a step of EM.* take "):
         GaussianMixture(100_000).fit(rows)

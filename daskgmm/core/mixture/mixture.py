@@ -162,6 +162,12 @@ class Mixture:
         noise = None if self.noise is None else self.noise.scale(frame)
         return Mixture(structure.name, self.weights, frame.to_z(self.means), covariances, noise, self.frozen)
 
+    def with_whole_matrices(self) -> Mixture:
+        """Return the mixture as one of scikit-learn's covariance types: covariances of low rank as matrices (d, d)."""
+        if not self.structure.layout.n_factors:
+            return self
+        return Mixture("full", self.weights, self.means, self.matrices().dense)
+
     def merge(self, first: int, second: int) -> Mixture:
         """Return the mixture with a component merged into another, with the moments of both; a shared covariance stays.
 

@@ -90,6 +90,7 @@ def _lists(projection: Projection) -> dict[str, Any]:
 def as_sklearn(model: Model) -> bytes:
     """Return a fitted sklearn.mixture.GaussianMixture as joblib writes it, of the type whose array is of that form.
 
+    Covariances of low rank are whole matrices there.
     If the features were reduced, it is the last step of a Pipeline.
 
     joblib.load reads it with the same scikit-learn. As with each pickle, who loads it runs what is in it: load none
@@ -99,7 +100,7 @@ def as_sklearn(model: Model) -> bytes:
 
     if model.mixture.noise is not None:
         raise ConfigurationError("scikit-learn has no mixture with a noise component: export it as json or onnx")
-    estimator = _estimator(model.mixture)
+    estimator = _estimator(model.mixture.with_whole_matrices())
     summary = model.summary
     estimator.converged_, estimator.n_iter_, estimator.lower_bound_ = (
         summary.converged,
@@ -133,7 +134,7 @@ def as_onnx(model: Model) -> bytes:
     frame = model.mixture.frame
     from sklearn.pipeline import make_pipeline  # takes a second, for which other jobs have no need
 
-    mixture = model.mixture.scale(frame)
+    mixture = model.mixture.with_whole_matrices().scale(frame)
     estimator = _estimator(mixture)
     before = [] if model.projection is None else projection_steps(model.projection, model.mixture)
     steps = make_pipeline(*before, _scaler(frame), estimator)
@@ -238,12 +239,6 @@ FORMATS = {
 def _estimator(mixture: Mixture) -> Any:
     """Return scikit-learn's estimator of the Gaussians, whose weights sum to 1."""
     from sklearn.mixture import GaussianMixture  # as above
-
-    if mixture.structure.layout.n_factors:
-        raise ConfigurationError(
-            f"scikit-learn and ONNX know no covariance_type {mixture.covariance_type}: export to json, whose "
-            "covariances are noise and loadings"
-        )
 
     estimator = GaussianMixture(mixture.n_components, covariance_type=mixture.structure.layout.name)
     estimator.weights_, estimator.means_, estimator.covariances_ = mixture.shares, mixture.means, mixture.covariances

@@ -16,6 +16,7 @@ import daskgmm
 from daskgmm.cli.main import main
 from daskgmm.core.em.fitted_model import Anomaly, FitSummary, Model
 from daskgmm.core.kernels.natural_parameters import prepare_prediction
+from daskgmm.core.mixture.low_rank import LowRankMatrices, low_rank_name
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.scoring.prediction import Wanted, predict
 from daskgmm.errors import ConfigurationError
@@ -100,6 +101,25 @@ def test_scikit_learn_predicts_the_same(covariance_type, tmp_path):
     np.testing.assert_array_equal(estimator.predict(rows), ours.labels)
     np.testing.assert_allclose(estimator.predict_proba(rows), ours.probabilities, atol=1e-9)
     assert (estimator.n_iter_, estimator.converged_, estimator.lower_bound_) == (4, True, -1.0)
+
+
+@pytest.mark.parametrize("form", ["onnx", "sklearn"])
+def test_covariances_of_low_rank_are_whole_matrices_elsewhere(form, tmp_path):
+    rng = np.random.default_rng(0)
+    matrices = LowRankMatrices(rng.uniform(0.1, 1, (4, 3)), rng.normal(size=(4, 3, 1)))
+    mixture = Mixture(low_rank_name(1, "own"), np.full(4, 0.25), 9 * rng.normal(size=(4, 3)), matrices.values)
+    model = replace(model_of("full"), mixture=mixture)
+    rows, ours = rows_and_prediction(model)
+    if form == "onnx":
+        pytest.importorskip("skl2onnx")
+        labels, probabilities = of_onnx(as_onnx(model), rows)
+    else:
+        (tmp_path / "model.joblib").write_bytes(as_sklearn(model))
+        estimator = joblib.load(tmp_path / "model.joblib")
+        del estimator.feature_names_in_
+        labels, probabilities = estimator.predict(rows), estimator.predict_proba(rows)
+    np.testing.assert_array_equal(labels, ours.labels)
+    np.testing.assert_allclose(probabilities, ours.probabilities, atol=1e-5)
 
 
 def test_the_scikit_learn_estimator_knows_the_names_of_its_features(tmp_path):
