@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from math import prod
 from typing import Any, Literal
 
@@ -13,6 +15,7 @@ from .core.arrays.types import Array
 from .core.em.loop import Trial
 
 Stage = Literal["restart", "finalist", "rows"]
+_PACKAGES = ("daskgmm", "dask", "distributed", "numpy", "scipy", "numba", "zarr", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -95,3 +98,8 @@ class Record:
 
     beginning: DataInfo
     course: RunInfo
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that compute."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}

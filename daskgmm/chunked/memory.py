@@ -122,3 +122,8 @@ def estimate(rows: Rows, n_components: int, covariance_type: str) -> Estimate:
         restart=mixture_bounds(n_components, d, covariance_type).most,
         per_slot=_BLOCK_COPIES * min(block_rows(d), largest_rows) * d * 8 + n_tile * tile_width * 8 + sums,
     )
+
+
+def resp_bytes(n_rows: int, n_components: int) -> int:
+    """Return the size of the responsibilities that are held at once while n_rows rows are labelled."""
+    return min(block_rows(n_components), n_rows) * n_components * 8

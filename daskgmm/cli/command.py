@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from errno import ENAMETOOLONG
@@ -16,7 +16,6 @@ import click
 from rich.console import Console
 
 from ..config import Config
-from ..core.em.fitted_model import Model
 from ..errors import DaskGMMError, without_credentials
 from ..events import Listener, ignore
 from ..filesystem.location import public
@@ -132,8 +131,7 @@ def print_directory(console: Console, settings: Config) -> None:
     console.print(printable(f"results in {public(settings.output.directory)}"), markup=False)
 
 
-def report_convergence(model: Model) -> bool:
-    """Return whether the fit has converged; if not, say why it stopped."""
-    if not model.summary.converged:
-        click.echo(f"daskgmm: {model.summary.stop_reason}", err=True)
-    return model.summary.converged
+def report_stop(lines: Iterable[str]) -> None:
+    """Say on stderr why a fit stopped before it converged."""
+    for line in lines:
+        click.echo(f"daskgmm: {line}", err=True)

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..filesystem.location import resolve_location
 from ..fitting.merge import merge_models
-from ..storage.formats.history import check_unseen, read_history
+from ..storage.formats.history import check_apart
 from ..storage.formats.model import load_model
-from ..storage.run.directory import HISTORY
 from .saved_model import SavedModel
 
 
@@ -40,14 +38,6 @@ def merge_runs(
         If a run has no model or has kept no statistics, or if both have seen the same rows.
     """
     if not repeat:
-        _check_apart(resolve_location(run_a, storage_options), resolve_location(run_b, storage_options))
+        check_apart(run_a, run_b, storage_options, "repeat=True")
     model = merge_models(load_model(run_a, storage_options), load_model(run_b, storage_options))
     return SavedModel.from_model(model)
-
-
-def _check_apart(first: Path, second: Path) -> None:
-    """Raise DataError if two runs have seen the same rows, as far as they know."""
-    one, other = read_history(first / HISTORY), read_history(second / HISTORY)
-    for rows in () if other is None else other.rows:
-        if one is not None:
-            check_unseen(rows, one, "repeat=True")

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..chunked.data_summary import first_rows, survey_and_sample
 from ..core.em.fitted_model import Model
-from ..observers.recorder import describe_data, package_versions
-from ..provenance import Record, RunInfo, TrialHistory
+from ..fitting.data_info import describe_data
+from ..provenance import Record, RunInfo, TrialHistory, package_versions
 from ..report.html.page import page
 from ..report.html.report_data import Story
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..core.arrays.naming import name_column
-from ..core.kernels.low_rank import NO_MISSING
 from ..core.mixture.covariance import STRUCTURES
 from ..core.mixture.data_summary import Survey
+from ..core.mixture.low_rank import NO_MISSING
 from ..core.options.fit import ModelOptions
 from ..errors import ConfigurationError, DataError
 from ..events import Listener, Notice

@@ -17,7 +17,7 @@ from ..fitting.checks import check_same_features, report_mask
 from ..fitting.fit import Start, initial_state, prepare_fit, run_em
 from ..fitting.reduction import Reduced, reduce_rows
 from ..observers.mlflow import track
-from ..observers.recorder import Recorder, keep_beginning, mend_record
+from ..observers.recorder import Recorder
 from ..sources import Source, open_source
 from ..storage.formats.model import save_model
 from ..storage.formats.provenance import save_beginning, save_course
@@ -28,6 +28,7 @@ from ..storage.run.staging import Unfinished
 from .given import with_given
 from .outputs import results_of
 from .plan import plan_fit
+from .record import keep_beginning, mend_record
 from .report import leave_finished, report_of_fit
 from .resume import find_finished_fit, fit_plan, projection_before, read_fitted
 from .scoring import check_clusters, options_of, with_anomaly, with_clusters, write_results, write_scores

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..chunked.chunk_plan import strip_length
+from ..chunked.memory import resp_bytes
 from ..chunked.prediction import Write
 from ..chunked.rows import Rows
 from ..config import Config
-from ..core.arrays.blocks import block_rows
 from ..core.em.fitted_model import Model
 from ..core.scoring.merging import Clusters
 from ..errors import ConfigurationError
@@ -80,7 +80,7 @@ def bytes_of_results(rows: Rows, config: Config) -> int:
     if not kinds.specs:
         return 0
     n_rows = _strip(rows, kinds) * prod(max(sizes) for sizes in rows.array.chunks[1:-1])
-    scratch = min(block_rows(k), n_rows) * k * 8 if kinds.probabilities or kinds.clusters else 0
+    scratch = resp_bytes(n_rows, k) if kinds.probabilities or kinds.clusters else 0
     return int(n_rows * (_RESULT_COPIES * kinds.row_bytes + _SCORE_BYTES) + scratch)
 
 

@@ -22,7 +22,7 @@ from ..fitting.checks import check_fittable, report_mask
 from ..fitting.reduction import Reduced
 from ..fitting.sweep import SelectionResult, SelectionSpec, finish_sweep, start_sweep
 from ..observers.mlflow import track
-from ..observers.recorder import Recorder, keep_beginning, mend_record
+from ..observers.recorder import Recorder
 from ..sources import Source, open_source
 from ..storage.formats.model import save_model
 from ..storage.formats.provenance import save_beginning, save_course
@@ -33,6 +33,7 @@ from ..storage.run.directory import CONFIG, MODEL, RECORD, SELECTION, RunDirecto
 from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
 from .plan import plan_sweep
+from .record import keep_beginning, mend_record
 from .report import leave_finished, report_of_fit
 from .resume import find_finished_sweep, projection_before, read_fitted, select_plan
 from .scoring import check_clusters, options_of, write_scores

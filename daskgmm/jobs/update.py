@@ -36,7 +36,7 @@ from ..fitting.update import (
     update_of,
 )
 from ..observers.mlflow import track
-from ..observers.recorder import Recorder, keep_beginning, mend_record
+from ..observers.recorder import Recorder
 from ..report.drift import drift_lines
 from ..sources import Source, open_source
 from ..storage.formats.history import Entry, History, check_unseen, read_history, write_history
@@ -47,6 +47,7 @@ from ..storage.run.directory import HISTORY, MODEL, RECORD, RunDirectory
 from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
 from .plan import plan_fit, rows_of
+from .record import keep_beginning, mend_record
 from .report import leave_finished, report_of_fit
 from .resume import find_finished_update, read_fitted, update_plan
 from .scoring import check_clusters, options_of, write_scores

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ..core.arrays.types import Array
 from ..core.mixture.mixture import Mixture
 from ..core.scoring.discriminant import feature_separation
-from ..report.ellipse import ellipse
 from ..report.html.colours import LEFT_OUT, component_colours
+from ..report.html.ellipse import ellipse
 from .base import axes_or_new, fitted_mixture, mixture_of, names_of, numbers_of, predict_rows, sample_rows
 
 _MOST_FEATURES = 4  # that are drawn if none are named

@@ -11,15 +11,15 @@ import click
 from ...config import CONFIGURATIONS, Config, data_config, load_config
 from ...jobs.dry_run import describe_fit
 from ...jobs.fit import fit as run_fit
-from ...report.terminal.model_tables import summary_line
+from ...report.terminal.model_tables import stop_lines, summary_line
 from ..command import (
     OVERRIDES,
     RunFlags,
     echo,
     gather,
     print_directory,
-    report_convergence,
     report_errors,
+    report_stop,
     take_run_flags,
 )
 
@@ -71,5 +71,6 @@ def fit(request: _Request, dry_run: bool, strict: bool, flags: RunFlags) -> None
         model = run_fit(settings, listen, **flags.start)
     flags.console.print(summary_line(model.summary))
     print_directory(flags.console, settings)
-    if not report_convergence(model) and strict:
+    report_stop(stop_lines(model.summary))
+    if strict and not model.summary.converged:
         sys.exit(4)

@@ -7,8 +7,9 @@ import click
 from ...config import load_config
 from ...jobs.dry_run import describe_sweep
 from ...jobs.select import select as run_select
+from ...report.terminal.model_tables import stop_lines
 from ...report.terminal.selection_table import selection_line, selection_table
-from ..command import OVERRIDES, RunFlags, echo, print_directory, report_convergence, report_errors, take_run_flags
+from ..command import OVERRIDES, RunFlags, echo, print_directory, report_errors, report_stop, take_run_flags
 
 
 @click.command()
@@ -32,4 +33,4 @@ def select(config: str, overrides: tuple[str, ...], dry_run: bool, flags: RunFla
     flags.console.print(selection_table(selection))
     flags.console.print(selection_line(selection))
     print_directory(flags.console, settings)
-    report_convergence(model)
+    report_stop(stop_lines(model.summary))

@@ -8,8 +8,8 @@ from ...jobs.dry_run import describe_update
 from ...jobs.status import load_finished
 from ...jobs.update import load_run
 from ...jobs.update import update as run_update
-from ...report.terminal.model_tables import summary_line
-from ..command import OVERRIDES, RunFlags, echo, print_directory, report_convergence, report_errors, take_run_flags
+from ...report.terminal.model_tables import stop_lines, summary_line
+from ..command import OVERRIDES, RunFlags, echo, print_directory, report_errors, report_stop, take_run_flags
 from ..run_config import update_config
 
 
@@ -37,4 +37,4 @@ def update(run_dir: str, overrides: tuple[str, ...], dry_run: bool, flags: RunFl
         model = run_update(settings, run, listen, **flags.start)
     flags.console.print(summary_line(model.summary))
     print_directory(flags.console, settings)
-    report_convergence(model)
+    report_stop(stop_lines(model.summary))

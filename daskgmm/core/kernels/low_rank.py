@@ -24,7 +24,7 @@ from numpy.typing import DTypeLike, NDArray
 from ...errors import ConfigurationError
 from ..arrays.types import Array
 from ..mixture.frame import Frame
-from ..mixture.low_rank import LowRankMatrices
+from ..mixture.low_rank import NO_MISSING, LowRankMatrices
 from ..mixture.mixture import Mixture
 from ..mixture.statistics import Statistics
 from .compiled import Outputs
@@ -36,11 +36,6 @@ _TILE_ROWS = 512, 4096  # fewest and most: products of fewer rows wait for memor
 _LOG_ZERO = -1e30  # log weight of an empty component: finite, so that it stays out of every product as a number
 _FLUSH = -69.0  # log responsibilities (relative to the largest) below it are exactly 0
 _MAX_ERROR = 3e-4  # nats, that rounding to float32 may add to a log-density
-
-
-NO_MISSING = (
-    "covariance_type low_rank takes no missing values: fill them, leave their rows out by a mask, or take full or diag"
-)
 
 
 @dataclass(frozen=True, eq=False)

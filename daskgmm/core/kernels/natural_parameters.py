@@ -27,6 +27,7 @@ from ..arrays.types import Array
 from ..mixture.data_summary import Survey
 from ..mixture.feature_map import FeatureMap, pack_coefficients
 from ..mixture.frame import Frame
+from ..mixture.low_rank import NO_MISSING
 from ..mixture.matrices import Matrices
 from ..mixture.mixture import Mixture
 from ..mixture.noise import VOLUME_AND_MISSING
@@ -34,7 +35,7 @@ from ..mixture.statistics import Statistics
 from . import compiled as kernels
 from . import missing_compiled, missing_e_step, missing_prediction, pattern_compiled
 from .few_columns import expect_few, predict_few, runs_in_few
-from .low_rank import NO_MISSING, LowRank, prepare_low_rank
+from .low_rank import LowRank, prepare_low_rank
 from .many_columns import expect_many, predict_many, runs_in_many
 from .missing import Pattern, missing_terms, take_terms
 

@@ -33,6 +33,9 @@ from .matrices import DenseMatrices, Matrices
 FactorNoise = Literal["own", "common", "isotropic"]
 FactorType = Literal["low_rank"]  # covariance types of options that need a number of factors beside their name
 FACTOR_TYPES: tuple[FactorType, ...] = get_args(FactorType)
+NO_MISSING = (
+    "covariance_type low_rank takes no missing values: fill them, leave their rows out by a mask, or take full or diag"
+)
 LABELS_AND_LOW_RANK = (
     "labelled rows are not for covariance_type low_rank: leave labels out, or take another covariance_type"
 )

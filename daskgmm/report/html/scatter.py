@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.arrays.types import Array
-from ..ellipse import ellipse
 from .colours import rgb, text_on
+from .ellipse import ellipse
 from .figures import all_or
 from .report_data import Story, spread_of_most
 from .svg import INK, Drawing, figure, to_svg

@@ -23,6 +23,11 @@ def inspection(model: Model, width: int = 80) -> RenderableType:
     return Group(_facts(model), "", *_components(model, width), *_means(model, width), _legend(model))
 
 
+def stop_lines(summary: FitSummary) -> list[str]:
+    """Return why a fit stopped before it converged, nothing if it converged."""
+    return [] if summary.converged else [summary.stop_reason]
+
+
 def summary_line(summary: FitSummary) -> str:
     """Return the fit in one line."""
     return (

@@ -6,6 +6,7 @@ daskgmm history SHA-256 of all that follows this line
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +17,9 @@ from ...chunked.rows import Region, Rows
 from ...core.scoring.drift import Drift
 from ...errors import DataError
 from ...filesystem.checksums import read_sealed, seal
-from ...filesystem.location import guard_write, write_first
+from ...filesystem.location import guard_write, resolve_location, write_first
 from ...filesystem.retry import reason
+from ..run.directory import HISTORY
 
 _KIND = "history"
 
@@ -114,6 +116,14 @@ def updates(history: History | None) -> tuple[tuple[str, int, Drift], ...]:
 
 
 _SAME = 1e-9  # of the range of a column, by which means of the same rows in other chunks may differ
+
+
+def check_apart(run_a: str | Path, run_b: str | Path, storage_options: Mapping[str, Any] | None, remedy: str) -> None:
+    """Raise DataError if two runs have seen the same rows, as far as they know; `remedy` as in `check_unseen`."""
+    one, other = (read_history(resolve_location(run, storage_options) / HISTORY) for run in (run_a, run_b))
+    for rows in () if other is None else other.rows:
+        if one is not None:
+            check_unseen(rows, one, remedy)
 
 
 def check_unseen(new: SeenRows, history: History, remedy: str) -> None:

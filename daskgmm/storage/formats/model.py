@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict
 from ...core.arrays.types import Array
 from ...core.em.fitted_model import Anomaly, FitSummary, Model
 from ...core.em.variational import Posterior
-from ...core.kernels.natural_parameters import prepare_prediction
 from ...core.mixture.covariance import STRUCTURES
 from ...core.mixture.low_rank import is_low_rank
 from ...core.mixture.mixture import Mixture, check_parts
@@ -188,7 +187,7 @@ def _check_mixture(mixture: Mixture) -> None:
     frame = mixture.frame
     if not (np.isfinite(frame.centre).all() and np.isfinite(frame.scale).all() and (frame.scale > 0).all()):
         raise ValueError("means or covariances are too large or too small for their squares")
-    prepare_prediction(mixture)  # raises where a covariance is not positive definite
+    mixture.matrices(frame).log_det()  # raises where a covariance is not positive definite
 
 
 def fingerprint(model: Model) -> str:

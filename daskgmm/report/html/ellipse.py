@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.arrays.types import Array
+from ...core.arrays.types import Array
 
 _CIRCLE = np.linspace(0, 2 * np.pi, 73)
 
