@@ -12,9 +12,9 @@ from scipy.special import chdtrc
 from ...core.arrays.types import Array
 from .report_data import Story
 
-_MOST_FEATURES, _MOST_PATTERNS = 12, 8
+_MOST_FEATURES, _MOST_PATTERNS, _MOST_WARNED = 12, 8, 3
 _RARE = 1e-3  # chance of such a difference between components, for all columns together
-_LARGE = 0.05  # difference between the shares that is worth a notice
+_LARGE = 0.2  # difference between the arcsines of the shares that is worth a notice: Cohen's h (1988) of a small effect
 
 
 def missing_values(story: Story) -> dict[str, Any] | None:
@@ -38,33 +38,40 @@ def missing_values(story: Story) -> dict[str, Any] | None:
 
 
 def not_at_random(story: Story) -> Iterator[tuple[str, str]]:
-    """Yield a warning if how often a column is missing differs between components, with the evidence."""
+    """Yield a warning if how often columns are missing differs between components, with the evidence."""
     gaps, resp = np.isnan(story.stored_rows), _resp(story)
-    if not gaps.any() or story.mixture.n_components < 2:
+    present = resp.sum(axis=0) >= 1
+    if not gaps.any() or present.sum() < 2:
         return
-    shares, counts = _shares(gaps, resp), resp.sum(axis=0)
-    present = counts >= 1
-    mean = counts @ np.nan_to_num(shares) / counts.sum()
+    shares, counts = _shares(gaps, resp)[present], resp.sum(axis=0)[present]
+    mean = np.average(shares, axis=0, weights=counts)
     with np.errstate(divide="ignore", invalid="ignore"):
-        terms = counts[:, None] * (shares - mean) ** 2 / (mean * (1 - mean))
-    statistics = np.nan_to_num(terms[present]).sum(axis=0)
-    spread = np.ptp(shares[present], axis=0)
-    freedom = int(present.sum()) - 1
-    told = (chdtrc(max(freedom, 1), statistics) * gaps.shape[1] < _RARE) & (spread > _LARGE)
-    for i in np.flatnonzero(told)[np.argsort(-statistics[told])][:3]:
-        low, high = shares[present, i].min(), shares[present, i].max()
+        statistics = np.nan_to_num(counts @ ((shares - mean) ** 2 / (mean * (1 - mean))))
+    effects, freedom = np.ptp(2 * np.arcsin(np.sqrt(shares.clip(0, 1))), axis=0), len(counts) - 1
+    is_large = (chdtrc(freedom, statistics) * gaps.shape[1] < _RARE) & (effects > _LARGE)
+    worst = np.flatnonzero(is_large)[np.argsort(-statistics[is_large])][:_MOST_WARNED]
+    if len(worst):
+        columns = (
+            f"{story.names[i]} {_percent(shares[:, i].min())} to {_percent(shares[:, i].max())} "
+            f"(chi-square {statistics[i]:.1f})"
+            for i in worst
+        )
         yield (
-            f"{story.names[i]} is missing in {_percent(low)} to {_percent(high)} of the sampled rows of components "
-            f"(chi-square {statistics[i]:.1f} with {freedom} degrees of freedom): it may not be missing at random.",
-            "If whether it is missing depends on its own value, means and imputed values are biased: compare with what "
-            "is known of why it is missing.",
+            "Values may not be missing at random: the share of a component's sampled rows that miss them differs. "
+            f"{', '.join(columns)}; degrees of freedom: {freedom}.",
+            "If whether a value is missing depends on the value itself, means and imputed values are biased: compare "
+            "with what is known of why it is missing.",
         )
 
 
 def _resp(story: Story) -> Array:
-    """Return the weighted responsibilities of the sampled rows, (m, k); 0 for rows without any value."""
+    """Return the weighted responsibilities of the sampled rows, (m, k); 0 for rows without any value.
+
+    The weights add up to the effective number of rows (Kish 1965), whatever their unit is.
+    """
     some = ~np.isnan(story.stored_rows).all(axis=1)
-    weighted: Array = story.resp[:, : story.mixture.n_components] * (story.row_weights * some)[:, None]
+    weights = story.row_weights * (story.row_weights.sum() / (story.row_weights**2).sum())
+    weighted: Array = story.resp[:, : story.mixture.n_components] * (weights * some)[:, None]
     return weighted
 
 

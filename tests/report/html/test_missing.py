@@ -44,11 +44,21 @@ def test_nothing_is_shown_of_rows_without_gaps(rows):
     assert list(not_at_random(story_of(rows, RESP))) == []
 
 
-def test_values_that_are_missing_in_one_component_are_warned_of_with_the_evidence(rows):
+@pytest.mark.parametrize("unit", [1.0, 1e-6, 1e6])
+def test_values_that_are_missing_in_one_component_are_warned_of_with_the_evidence(rows, unit):
     rows[:50, 0] = np.nan
-    ((what, _),) = not_at_random(story_of(rows, RESP))
-    assert "a is missing in 0.0 % to 25.0 %" in what
-    assert "chi-square 57.1 with 1 degrees of freedom" in what
+    story = story_of(rows, RESP)
+    story.row_weights = story.row_weights * unit
+    ((what, _),) = not_at_random(story)
+    assert "a 0.0 % to 25.0 % (chi-square 57.1); degrees of freedom: 1." in what
+
+
+def test_a_column_that_is_rarely_missing_is_warned_of_if_that_is_in_one_component():
+    rows = np.zeros((20_000, 2))
+    rows[:400] = np.nan  # 4 % of the first component
+    rows[:400, 1] = 0.0
+    ((what, _),) = not_at_random(story_of(rows, np.repeat(np.eye(2), 10_000, axis=0)))
+    assert "a 0.0 % to 4.0 % (chi-square 408.2)" in what
 
 
 def test_values_that_are_missing_everywhere_alike_are_not(rows):
