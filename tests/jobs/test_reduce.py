@@ -62,6 +62,8 @@ def test_the_report_shows_features_and_says_that_criteria_are_of_the_projection(
     assert "reduced to 3 principal components" in text
     assert "x9" in text
     assert "criteria and separations are of the projection" in text
+    assert "mapped back from the principal components" in text
+    assert "The principal components, two by two, with" in text
 
 
 def test_exports_take_the_original_columns(rows, run):

@@ -34,6 +34,7 @@ def component_table(story: Story) -> dict[str, Any]:
         "has_entropy": bool(len(story.rows)),
         "has_labelled": bool(story.record.course.labelled),
         "has_nearest": bool(story.nearest),
+        "is_reduced": story.model.projection is not None,
     }
 
 

@@ -36,7 +36,9 @@ def summary(story: Story) -> list[str]:
 def _what(story: Story) -> str:
     mixture, beginning = story.mixture, story.record.beginning
     gaussians = "One Gaussian" if mixture.n_components == 1 else f"A mixture of {mixture.n_components} Gaussians"
-    gaussians += f" of {mixture.covariance_type} covariance"
+    q = mixture.structure.layout.n_factors
+    of_factors = f"with covariances of {pluralize(q, 'factor')} and noise ({mixture.covariance_type})"
+    gaussians += f" {of_factors}" if q else f" of {mixture.covariance_type} covariance"
     if mixture.noise is not None:
         gaussians += f" and noise, which holds {_percent(mixture.noise.weight)} of the rows,"
     d, projection = story.model.n_features, story.model.projection

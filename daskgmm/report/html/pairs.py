@@ -39,9 +39,11 @@ def pairs(story: Story) -> Drawing | None:
         if column == 0:
             panel.set_ylabel(names[row + 1])
     title = "Pairs of features"
-    most = f"The {len(features)} features of {story.mixture.n_features} in which components differ most"
-    which = "The features" if len(features) == story.mixture.n_features else most
-    text = f"{which}, two by two, in their own units{of_hexagons(story)}. {of_ellipses(story)}{of_outside(outside)}"
+    noun = "features" if story.model.projection is None else "principal components"
+    most = f"The {len(features)} {noun} of {story.mixture.n_features} in which components differ most"
+    which = f"The {noun}" if len(features) == story.mixture.n_features else most
+    units = ", in their own units" if story.model.projection is None else ""
+    text = f"{which}, two by two{units}{of_hexagons(story)}. {of_ellipses(story)}{of_outside(outside)}"
     return Drawing(title, to_svg(drawn, "pairs", title, text), text)
 
 
