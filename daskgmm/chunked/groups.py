@@ -37,7 +37,6 @@ class Groups:
     names: tuple[str, ...]  # of the arrays that the blocks, and their weights, are of
     size: int
     held: tuple[Delayed, ...]  # a `Held` for each group
-    places: tuple[str | None, ...] = ()  # the worker that should hold each group; empty if any may hold any
 
     def persist(self, **keywords: Any) -> Groups:
         """Return the groups held in the memory of the scheduler's workers."""
@@ -101,10 +100,10 @@ def group_tasks(
     for (a, b), keys in zip(spans, needed, strict=True):
         hold = Task((name, a, b), _hold, _refs(blocks[a:b]), _refs(weights[a:b]))
         layer[name, a, b] = Task.fuse(*(nodes[key] for key in keys if uses[key] == 1), hold)
-    with hint(dict(zip(layer, places, strict=bool(places)))):
+    with hint({key: (place,) for key, place in zip(layer, places, strict=bool(places)) if place}):
         layer |= {key: node for key, node in nodes.items() if uses[key] > 1}
         whole = HighLevelGraph.from_collections(name, layer)
-    return Groups(names, size, tuple(Delayed((name, a, b), whole, layer=name) for a, b in spans), tuple(places))
+    return Groups(names, size, tuple(Delayed((name, a, b), whole, layer=name) for a, b in spans))
 
 
 def _node(key: Key, value: Any) -> GraphNode | None:

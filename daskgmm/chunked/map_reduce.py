@@ -31,7 +31,7 @@ from ..errors import ClusterLostError
 from . import sizeof as sizes
 from .groups import GROUP, Groups, Held
 from .known_blocks import KnownBlock
-from .placement import hint
+from .placement import hint, holders
 from .rows import CHUNK, Rows, align, name_rows
 
 FAN_IN = 16
@@ -73,8 +73,7 @@ def map_reduce(
         work = partial(_on_group, chunk, combine, n_levels)
         layer, dependencies = _group_tasks(groups, name, work, shared_key, list(arguments.values())), groups.held
         first, fan_in = partial(_combine_parts, combine), FAN_IN // n_parts
-    places = groups.places if groups else ()
-    hints = dict(zip(layer, places, strict=bool(places)))
+    hints = _hints(layer, groups) if groups else {}
     root = _add_tree(layer, f"{name}-combine", first, combine, fan_in)
     layer[shared_key] = DataNode(shared_key, shared)
     with hint(hints):
@@ -114,6 +113,12 @@ def _group_tasks(groups: Groups, name: str, work: Callable[..., Any], shared_key
         key = (f"{name}{GROUP}", first, first + len(arguments))
         layer[key] = Task(key, work, TaskRef(held.key), TaskRef(shared_key), List(*arguments))
     return layer
+
+
+def _hints(layer: Layer, groups: Groups) -> dict[Any, Sequence[str]]:
+    """Return the workers that hold the groups, by the keys of the tasks on them."""
+    addresses = holders([held.key for held in groups.held])
+    return {key: addresses.get(held.key, ()) for key, held in zip(layer, groups.held, strict=True)}
 
 
 def _levels_in(size: int) -> tuple[int, int]:

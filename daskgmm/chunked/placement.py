@@ -17,6 +17,7 @@ from distributed import default_client
 
 from ..concurrency import current_execution
 
+_ANSWER_TIMEOUT = 5.0  # seconds
 _MEMORY_SHARE = 0.5  # of a worker's limit: what rows may take at most by `compute.persist: auto`
 
 
@@ -62,22 +63,35 @@ def place(n_items: int, item_bytes: int, workers: Sequence[Worker]) -> list[str 
     return placed + [None] * (n_items - len(placed))
 
 
-def hint(places: Mapping[Any, str | None]) -> AbstractContextManager[object]:
-    """Return a context in which layers of tasks, by their keys, are made that go to workers.
+def holders(keys: Sequence[Any]) -> dict[Any, Sequence[str]]:
+    """Return the addresses of the workers that hold the results of these keys now; none for what is not computed yet.
 
-    A task goes elsewhere if its worker is gone, or if another one is idle; all others go anywhere.
+    It is a hint: without a client, or if its scheduler does not answer in time, there is none.
     """
-    if not any(places.values()):
+    try:
+        client = default_client()
+        if client.status != "running":
+            return {}
+        return dict(client.sync(client.scheduler.who_has, keys=list(keys), callback_timeout=_ANSWER_TIMEOUT))
+    except (ValueError, OSError, RuntimeError):  # none, lost (TimeoutError is an OSError), or closed just now
+        return {}
+
+
+def hint(addresses: Mapping[Any, Sequence[str]]) -> AbstractContextManager[object]:
+    """Return a context in which layers of tasks are made that go to one of these workers, by the keys of the tasks.
+
+    A task goes elsewhere if its workers are gone, or if another one is idle; all others go anywhere.
+    """
+    if not any(addresses.values()):
         return nullcontext()
-    workers = {key: (address,) for key, address in places.items() if address}
     annotated: AbstractContextManager[object] = dask.annotate(
-        workers=partial(_workers_of, workers), allow_other_workers=True
+        workers=partial(_workers_of, addresses), allow_other_workers=True
     )
     return annotated
 
 
-def _workers_of(workers: Mapping[Any, tuple[str]], key: Any) -> tuple[str, ...]:
-    return workers.get(key, ())
+def _workers_of(addresses: Mapping[Any, Sequence[str]], key: Any) -> Sequence[str]:
+    return addresses.get(key, ())
 
 
 def _shares(n_items: int, item_bytes: int, workers: Sequence[Worker]) -> list[int]:

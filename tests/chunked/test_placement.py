@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from daskgmm.chunked.map_reduce import compute, map_reduce
-from daskgmm.chunked.placement import Worker, place, running_workers
+from daskgmm.chunked.placement import Worker, holders, place, running_workers
 from daskgmm.chunked.rows import Rows
 from daskgmm.concurrency import Execution, execute_in
 
@@ -55,6 +55,12 @@ def test_no_worker_is_chosen_for_threads_or_for_annotated_tasks_or_while_some_ar
             assert len(running_workers()) == n_found
     with dask.annotate(workers=["elsewhere"]):
         assert not running_workers()
+
+
+def test_nothing_is_said_of_holders_without_a_client_or_of_what_is_not_computed():
+    assert holders(["x"]) == {}
+    with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster, Client(cluster):
+        assert not any(holders(["x"]).values())
 
 
 @pytest.fixture
