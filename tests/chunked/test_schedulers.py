@@ -68,7 +68,6 @@ def cluster(name):
 
 SCHEDULERS = {
     "synchronous": synchronous,
-    "threads-1": threads(1),
     "threads-2": threads(2),
     "threads-4": threads(4),
     "threads-2, reading ahead": reading_ahead,

@@ -78,6 +78,7 @@ def test_the_resolved_configuration_repeats_the_run(job):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
 
 
+@pytest.mark.slow
 def test_threads_and_local_processes_give_the_same_bits(job):
     run("fit", "job.yaml")
     run("fit", "job.yaml", "cluster.kind=local", "cluster.n_workers=2", "output.directory=local")

@@ -84,11 +84,20 @@ def test_masked_arrays_and_nullable_columns_are_missing_values(gappy):
 @pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical", "EII", "VEI", "EVE", "VEV"])
 def test_chunks_change_rounding_alone(gappy, covariance_type):
+    assert_chunks_change_rounding_alone(gappy, covariance_type, np.float64)
+
+
+@pytest.mark.slow  # it compiles the kernel for float32
+def test_chunks_of_single_precision_change_rounding_alone(gappy):
+    assert_chunks_change_rounding_alone(gappy, "full", np.float32)
+
+
+def assert_chunks_change_rounding_alone(gappy, covariance_type, dtype):
     options = {"covariance_type": covariance_type, "missing": "marginal", "tol": 1e-9, "max_iter": 500}
     weights = np.random.default_rng(1).integers(0, 3, len(gappy))
     whole = GaussianMixture(2, random_state=0, **options).fit(gappy, sample_weight=weights)
     chunked = GaussianMixture(2, random_state=0, **options).fit(
-        da.from_array(gappy.astype(np.float32), chunks=(70, 3)), sample_weight=weights
+        da.from_array(gappy.astype(dtype), chunks=(70, 3)), sample_weight=weights
     )
     order = np.argsort(whole.means_[:, 0]), np.argsort(chunked.means_[:, 0])
     np.testing.assert_allclose(whole.means_[order[0]], chunked.means_[order[1]], atol=1e-4)

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -133,7 +134,7 @@ def test_a_prediction_that_is_killed_goes_on(job):
     manifest = job / "run/predictions/.unfinished/done"
     try:
         while process.poll() is None and not (manifest.exists() and len(list(manifest.iterdir())) > 5):
-            pass
+            time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
     finally:
         process.kill()

@@ -197,6 +197,7 @@ Promise.all(sources.map(width));
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(why_not() is not None, reason=f"reports are not looked at: {why_not()}")
 def test_a_browser_shows_it_without_a_complaint_or_a_request(fitted):
     runs = {

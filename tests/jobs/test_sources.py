@@ -155,7 +155,8 @@ def test_every_kind_of_source_gives_the_same_model_and_labels(here, expected, wr
     np.testing.assert_array_equal(expected[1] == -2, ~VALID)
 
 
-@pytest.mark.sampled(every=3)
+@pytest.mark.slow
+@pytest.mark.rotated(every=3)
 @pytest.mark.parametrize("write", [as_zarr, as_netcdf, as_parquet], ids=lambda write: write.__name__)
 def test_a_cluster_of_processes_reads_them_too(here, expected, write):
     write_job(here, write(here), cluster={"kind": "local", "n_workers": 2}, compute={"chunk_bytes": 4096})
