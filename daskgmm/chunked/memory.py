@@ -33,7 +33,7 @@ class ComputeOptions:
     __pydantic_config__: ClassVar = STRICT
 
     persist: Persist = "auto"
-    """Keep the rows in memory between passes; auto does where they take at most half of what is there."""
+    """Keep the rows in memory between passes; auto does if they take at most half of the memory."""
     chunk_bytes: Annotated[int | Literal["auto"], SizeInBytes(minimum=1024, auto=True)] = "auto"
     """Size of a chunk, in bytes or as 64MB; auto aims at 16 to 1024 chunks of about 8 MiB (64 KiB to 256 MiB)."""
     read_ahead: ReadAhead = "auto"

@@ -27,7 +27,7 @@ Command = Callable[..., None]
 
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY.PATH=VALUE]...")
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace a run that the output directory already holds.")
-RESUME = click.option("--resume", is_flag=True, help="Go on with what was interrupted; start where nothing was.")
+RESUME = click.option("--resume", is_flag=True, help="Continue an interrupted run; start one if there is none.")
 _QUIET = click.option("--quiet", is_flag=True, help="Print errors only.")
 _DEBUG = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 _LONG_WORD = re.compile(r"(\S{200})\S{200,}(\S{50})")  # of a message, as a path may be

@@ -24,9 +24,9 @@ COMMANDS = {
     "predict": "Score data with the model in RUN_DIR.",
     "report": "Draw report.html of the fit in RUN_DIR again, from what that directory holds; print its path.",
     "select": "Compare the models that CONFIG names under `select`; keep the best, label the rows with it.",
-    "status": "Tell what the run in RUN_DIR is doing, from its files alone.",
-    "submit": "Submit the fit that CONFIG describes as one SLURM job with its own workers.",
-    "update": "Go on with new rows from the model in RUN_DIR; only these rows are read.",
+    "status": "Show the state of the run in RUN_DIR, from its files alone.",
+    "submit": "Submit the fit that CONFIG describes as one SLURM job with its own workers; print its number.",
+    "update": "Update the model in RUN_DIR with new rows; only these are read.",
 }
 """The first sentence of each command's help."""
 

@@ -93,7 +93,7 @@ class DataOptions:
     keep: tuple[str, ...] = ()
     """Key columns of a table: no features, but carried over to the results."""
     header: bool | Annotated[tuple[str, ...], MinLen(1)] | None = None
-    """Of CSV: true: the first line holds names; false: it is a row; or a list of names; null: it must be sure."""
+    """Of CSV: true: names in the first line; false: none; or a list of names; null: detected, or refused if unsure."""
     delimiter: Annotated[str, Len(1, 1)] | None = None
     """Of CSV: the character between values; null: the one of , ; | and tab that fits."""
     decimal: Literal[".", ","] = "."
@@ -105,7 +105,7 @@ class DataOptions:
     missing_chunks: MissingChunks | None = None
     """Of zarr: chunks that are not there are filled, or an error; null: filled where the store names a fill value."""
     storage_options: dict[str, Any] = field(default_factory=dict, repr=False)
-    """What the file system of a URL is to know: credentials, endpoint."""
+    """Options of the file system of a URL, such as credentials and endpoint."""
     synthetic: SyntheticOptions = field(default_factory=SyntheticOptions)
     """The mixture that sample:synthetic draws from."""
 

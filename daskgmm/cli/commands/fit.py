@@ -46,12 +46,12 @@ class _Request:
 @click.command()
 @click.argument("config", type=click.Path())
 @OVERRIDES
-@click.option("-k", "n_components", metavar="N", help="Fit N components; CONFIG may then be the data themselves.")
+@click.option("-k", "n_components", metavar="N", help="Fit N components; CONFIG may then be a file of data.")
 @click.option("-o", "directory", metavar="DIRECTORY", help="The run directory, as output.directory=DIRECTORY.")
 @click.option(
     "--dry-run", is_flag=True, help="Show the resolved configuration, shape, chunks and memory; write nothing."
 )
-@click.option("--strict", is_flag=True, help="Exit with 4 when the fit stops before convergence.")
+@click.option("--strict", is_flag=True, help="Exit with 4 if the fit stops before it converges.")
 @take_run_flags
 @gather(_Request, "request")
 @report_errors

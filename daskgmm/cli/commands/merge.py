@@ -20,8 +20,8 @@ from ..run_config import prediction_config
 def merge(run_dir: str, overrides: tuple[str, ...], flags: RunFlags) -> None:
     """Merge the components in RUN_DIR into clusters by entropy; write the cluster of each row.
 
-    The rows are those of the fit, and the results go to RUN_DIR/clusters. output.clusters is the number of clusters; if
-    it is left out, that at which the entropy bends.
+    The rows are those of the fit, and the results go to RUN_DIR/clusters. output.clusters is the number of clusters,
+    by default the elbow of the entropy.
 
     Example: daskgmm merge runs/quickstart output.clusters=5
     """

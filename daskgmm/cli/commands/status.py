@@ -18,9 +18,9 @@ from ..command import echo, report_errors
 @click.option("--json", "as_json", is_flag=True, help="As a JSON object, for programs.")
 @report_errors
 def status(run_dir: str, as_json: bool) -> None:
-    """Tell what the run in RUN_DIR is doing, from its files alone. It may be a URL.
+    """Show the state of the run in RUN_DIR, from its files alone. It may be a URL.
 
-    Running, interrupted or finished; the phase, the iteration, how far from tol; and how to go on.
+    Running, interrupted or finished; the phase, the iteration, the gain against tol; and how to continue.
     """
     found = status_of(run_dir)
     if found.state == "nothing" and not as_json:

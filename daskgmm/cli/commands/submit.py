@@ -20,7 +20,7 @@ from ..command import OVERRIDES, OVERWRITE, RESUME, report_errors
 @OVERWRITE
 @report_errors
 def submit(config: str, overrides: tuple[str, ...], dry_run: bool, resume: bool, overwrite: bool) -> None:
-    """Submit the fit that CONFIG describes as one SLURM job with its own workers. It prints the job's number.
+    """Submit the fit that CONFIG describes as one SLURM job with its own workers; print its number.
 
     Example: daskgmm submit fit.yaml cluster.kind=slurm cluster.jobs=4 cluster.cores=8 cluster.memory=32GiB
     """

@@ -20,9 +20,9 @@ from ..run_config import update_config
 @take_run_flags
 @report_errors
 def update(run_dir: str, overrides: tuple[str, ...], dry_run: bool, flags: RunFlags) -> None:
-    """Go on with new rows from the model in RUN_DIR; only these rows are read.
+    """Update the model in RUN_DIR with new rows; only these are read.
 
-    The rows are those of data.path, without those that the run has seen in the same store. Results go to
+    New rows are those of data.path, except those of the same store that the run has seen. Results go to
     RUN_DIR-updated unless output.directory is given; RUN_DIR stays as it is.
 
     Example: daskgmm update runs/quickstart data.path=new.zarr update.forget=0.5

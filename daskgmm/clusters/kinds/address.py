@@ -82,7 +82,7 @@ class Address:
     n_workers: Annotated[int, Ge(1)] = 1
     """Workers to wait for before the job begins; it uses all that are there."""
     threads_per_worker: Annotated[int, Ge(1)] = 1
-    """Threads that each worker was started with; --dry-run reckons the memory with them."""
+    """Threads that each worker was started with; --dry-run computes the memory from them."""
     start_timeout: StartTimeout = 60.0
     """Seconds to wait for the workers; for the scheduler, at most 10 of them."""
     stall_timeout: StallTimeout = STALL_TIMEOUT

@@ -63,7 +63,7 @@ class Gateway:
     n_workers: Annotated[int, Ge(1)] = 1
     """Workers to ask for; the job begins with the first."""
     threads_per_worker: Annotated[int, Ge(1)] = 1
-    """Threads that the server gives each worker; --dry-run reckons the memory with them."""
+    """Threads that the server gives each worker; --dry-run computes the memory from them."""
     start_timeout: StartTimeout = 60.0
     """Seconds to wait for the scheduler, and then for the first worker."""
     stall_timeout: StallTimeout = STALL_TIMEOUT

@@ -52,7 +52,7 @@ class JobQueue(BatchWorkers):
 
     jobs: Annotated[int, Ge(1), Field(description="Jobs that are kept running; one that is cancelled is replaced.")] = 1
     maximum_jobs: Annotated[
-        int | None, Field(description="Jobs to grow to while much is to be done; as many as jobs if left out.")
+        int | None, Field(description="Jobs to grow to while there is much to do; as many as jobs if left out.")
     ] = None
     job_script_prologue: Annotated[
         tuple[str, ...], Field(description="Shell commands before the worker starts, such as module load python.")

@@ -171,17 +171,17 @@ class FitOptions:
     __pydantic_config__: ClassVar = STRICT
 
     tol: Annotated[float, Ge(0)] = 1e-4
-    """Stop when the estimated remaining gain of the mean log-likelihood is below this, in nats per row; 0: go on."""
+    """Stop when the estimated remaining gain of the mean log-likelihood is below this, in nats per row; 0: never."""
     max_iter: Annotated[int, Ge(1)] = 200
-    """Most EM iterations over the full data."""
+    """Maximum number of EM iterations over the full data."""
     n_init: Annotated[int, Ge(1)] = 4
-    """Restarts on the sample; the best goes on."""
+    """Restarts on the sample; the best continues on all rows."""
     init_params: InitParams = "kmeans"
     """How a restart partitions the sample: kmeans, k-means++, random or random_from_data."""
     sample_size: Annotated[int, Ge(1)] | Literal["auto"] = "auto"
     """Rows of the sample; auto takes 20 for each parameter of the model, 100,000 at least."""
     n_finalists: Annotated[int, Ge(1)] = 1
-    """How many of the restarts go on to the full data, sharing each read of it."""
+    """Number of restarts that continue on the full data, sharing each read of it."""
     random_state: Annotated[int, Ge(0)] = 0
     """Seed of the sample and the restarts; the same seed, data and chunks give the same model bit for bit."""
     start: str | None = None

@@ -47,9 +47,9 @@ class SelectOptions:
     evidence: the largest lower bound of the log-evidence, with fit.inference variational.
     """
     folds: Annotated[int, Ge(2), Le(100)] = 5
-    """Parts that the rows are dealt into, for criterion heldout."""
+    """Parts that the rows are split into, for criterion heldout."""
     leave_early: bool = True
-    """Let candidates leave before they converge when they cannot win any more; false: all go on to the end."""
+    """Stop candidates before they converge once they can no longer win; false: run all to the end."""
     batch_bytes: Annotated[int, SizeInBytes(minimum=2**20)] = 64 * 2**20
     """Size of the candidates' statistics that one read of the rows carries at most, in bytes or as 64MB."""
 

@@ -19,6 +19,6 @@ class UpdateOptions:
     forget: Annotated[float, Ge(0), Le(1)] = 1.0
     """What old rows still count for: 1 in full, 0 not at all."""
     full_pass: bool = False
-    """Read all rows, old and new, once after EM on the new ones, and go where their statistics lead."""
+    """Read all rows, old and new, once after EM on the new ones, and continue EM from their statistics."""
     repeat: bool = False
-    """Take rows that the run has seen before once more; of a store that has grown, all of its rows."""
+    """Count rows again that the run has seen before; of a store that has grown, all rows."""

@@ -56,7 +56,7 @@ class OutputOptions:
     report: bool = True
     """Draw report.html of a fit or a sweep; `daskgmm report` draws it again."""
     report_rows: Annotated[int, Ge(0)] = 20_000
-    """Most rows of the data that record.zarr keeps for it, a random sample of 8 MiB at most; 0 keeps none."""
+    """Maximum number of rows that record.zarr keeps for the report, a random sample of 8 MiB at most; 0: none."""
     storage_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """Options of the fsspec file system, where the directory is a URL."""
 
