@@ -85,11 +85,11 @@ class UpdateMixin(MixtureEstimator):
     def _find_kept(self) -> tuple[KeptStatistics, ModelOptions, FitOptions]:
         """Return what is kept of the rows that were seen, and the options to go on with; raise if that cannot be."""
         check_is_fitted(self)
+        mixture: Mixture = self._mixture()
+        check_updatable(mixture)
         kept = self._kept
         if kept is None:
             raise DataError("nothing is known of the rows that this model was fitted to: fit it, then go on")
-        mixture: Mixture = self._mixture()
-        check_updatable(mixture)
         self._check_same_reduce("an update", "set it back, or fit again")
         model, options = self._options()
         check_warm_start(

@@ -37,7 +37,8 @@ def check_updatable(mixture: Mixture) -> None:
     """Raise ConfigurationError if a model cannot go on with new rows."""
     if mixture.structure.layout.n_factors:
         raise ConfigurationError(
-            "covariance_type low_rank keeps no statistics of its rows, so it cannot go on with new ones: fit all rows"
+            "covariance_type low_rank keeps no sum r x x^T of its rows, which other loadings need, so new rows cannot be "
+            "added to them: fit all rows"
         )
 
 

@@ -212,7 +212,7 @@ def test_what_cannot_go_on_is_refused_in_one_line(job):
     refused("update", "run", "data.path=three.npy", "output.directory=three", code=3)
     factors = ("model.covariance_type=low_rank", "model.n_factors=1", "output.directory=factors", "--overwrite")
     run("fit", "job.yaml", *factors, "output.report=false")
-    assert "low_rank keeps no statistics" in refused("update", "factors", "data.path=new.npy", code=2)
+    assert "low_rank keeps no sum" in refused("update", "factors", "data.path=new.npy", code=2)
 
 
 def test_chunks_and_weights_of_grids_update_as_rows(job):
