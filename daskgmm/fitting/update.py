@@ -37,8 +37,8 @@ def check_updatable(mixture: Mixture) -> None:
     """Raise ConfigurationError if a model cannot go on with new rows."""
     if mixture.structure.layout.n_factors:
         raise ConfigurationError(
-            "covariance_type low_rank keeps no sum r x x^T of its rows, which other loadings need, so new rows cannot be "
-            "added to them: fit all rows"
+            "covariance_type low_rank keeps no sum r x x^T of its rows, which other loadings need, so none can be "
+            "added: fit all rows"
         )
 
 
