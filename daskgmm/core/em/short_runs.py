@@ -43,6 +43,7 @@ class _Run:
     start: Mixture
     at: kernels.Components  # what is evaluated next
     best: kernels.Components  # the last that was evaluated
+    scratch: kernels.Scratch
     levels: Array  # of the mean log-likelihood of z, the first n of which are filled
     n: int = 0
     end: int = kernels.GOES_ON
@@ -107,13 +108,15 @@ class _Runner:
         # In the order of C whatever theirs is: for another one the kernel is compiled anew, and has other last digits.
         at = kernels.Components(*(np.array(part, np.float64, order="C") for part in parts))
         most = self._em.max_iter + 1
-        return _Run(mixture, at, kernels.Components(*(part.copy() for part in at)), np.empty(most))
+        best, scratch = kernels.Components(*(part.copy() for part in at)), kernels.make_scratch(self._tiles, at)
+        return _Run(mixture, at, best, scratch, np.empty(most))
 
     def go_on(self, run: _Run, n_steps: int) -> _Run:
         """Return the run after so many steps more, or until it stops."""
         until, n, end = min(max(run.n, 1) + n_steps, len(run.levels)), run.n, run.end
         while n < until and end in (kernels.GOES_ON, kernels.BELOW_FLOOR):
-            n, end = kernels.run(self._tiles, self._bound, run.at, run.best, run.levels, n, until, self._em.tol)
+            parts = run.at, run.best, run.scratch, run.levels
+            n, end = kernels.run(self._tiles, self._bound, *parts, n, until, self._em.tol)
             if end == kernels.BELOW_FLOOR and not self._raise(run.at.covariances):
                 end = kernels.SINGULAR
         return replace(run, n=n, end=end)

@@ -32,6 +32,7 @@ LINEAR, SPHERICAL, DIAGONAL, FULL = range(4)  # FeatureMap, as the constants tha
 # their meaning. Division as NumPy does it: a check for zero is a branch, and a loop with a branch does not vectorise.
 # forceinline: a function that is called, not inlined, is optimised by itself and again with its caller; a process that
 # compiles takes the former, one that loads from the cache the latter, and their sums differ in the last digits.
+# inline: a function that one other calls is copied into it before it is compiled, and not compiled by itself as well.
 # no_cfunc_wrapper: an inlined function is compiled once more for each of its wrappers, and C calls none of ours.
 _OPTIONS = {
     "nogil": True,
@@ -41,6 +42,7 @@ _OPTIONS = {
     "fastmath": {"contract", "reassoc", "nsz"},
 }
 _compiled: Callable[..., Any] = njit(**_OPTIONS, forceinline=True)
+_copied: Callable[..., Any] = njit(**_OPTIONS, inline="always")
 _entry: Callable[..., Any] = njit(**_OPTIONS)  # of functions that Python alone calls
 
 _CACHE_BYTES = 2**20  # of a core's own cache, as processors have them
@@ -138,7 +140,10 @@ def load_weights(row_weights: Any, start: int, n: int, z: Any, weights: Any) -> 
             if weights[b] == 0.0:
                 for i in range(z.shape[0]):
                     z[i, b] = 0.0
-    return weights.sum()
+    weight_sum = 0.0
+    for b in range(len(weights)):
+        weight_sum += weights[b]
+    return weight_sum
 
 
 @_compiled
@@ -380,13 +385,12 @@ def expect_centred(rows: Any, row_weights: Any, setting: Any, mixture: Any, n_co
 @_compiled
 def emit(start: int, n: int, joint: Any, log_prob: Any, total: Any, outputs: Any) -> None:
     """Write the results of a tile of n rows from the output of `softmax`."""
-    k = joint.shape[0]
+    k, labels = joint.shape[0], outputs.labels[start : start + n]
     for b in range(n):
-        best = 0
-        for c in range(1, k):
-            if joint[c, b] > joint[best, b]:
-                best = c
-        outputs.labels[start + b] = best
+        labels[b] = 0
+    for c in range(k - 1, -1, -1):  # the largest is exp(0) = 1; neither a search for it nor a choice would vectorise
+        for b in range(n):
+            labels[b] += np.int32(joint[c, b] == 1.0) * (np.int32(c) - labels[b])
     if len(outputs.resp):
         for b in range(n):
             for c in range(k):

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import _compiled, _entry, softmax, weigh
+from .compiled import _compiled, _copied, _entry, aligned, softmax, weigh
 
 GOES_ON, CONVERGED, SINGULAR, BELOW_FLOOR = range(4)  # how a call ends
 _SMALLEST_PIVOT = 1e-13  # share of a variance that the features before it leave: below it is rounding
@@ -54,11 +54,34 @@ class Components(NamedTuple):
     covariances: NDArray[np.float64]  # (k, r, d)
 
 
+class Scratch(NamedTuple):
+    """What a run computes on the way. NumPy makes it: compiled code that makes arrays takes longer to compile."""
+
+    whitening: NDArray[np.float64]  # (k, r, d)
+    constants: NDArray[np.float64]  # (k,), log w_k - log det S_k / 2
+    counts: NDArray[np.float64]  # (k,)
+    first: NDArray[np.float64]  # (k, d)
+    second: NDArray[np.float64]  # (k, r, d)
+    square: NDArray[np.float64]  # (d, d)
+    difference: NDArray[np.float64]  # (d, tile)
+    joint: NDArray[np.float64]  # (k, tile)
+    of_rows: NDArray[np.float64]  # (3, tile): a feature of W D, log-densities, sums over components
+
+
+def make_scratch(tiles: Tiles, mixture: Components) -> Scratch:
+    """Return scratch for a run."""
+    (k, r, d), tile = mixture.covariances.shape, tiles.z.shape[2]
+    of_components = (np.zeros(shape) for shape in ((k, r, d), (k,), (k,), (k, d), (k, r, d), (d, d)))
+    return Scratch(*of_components, *(aligned(n, tile, np.float64) for n in (d, k, 3)))
+
+
 @_compiled
-def factor(matrix: Any, inverse: Any) -> Any:
-    """Fill `inverse` (d, d) with W, lower triangular, W^T W = matrix^-1; return log det, NaN where that is singular."""
+def factor(matrix: Any, root: Any, inverse: Any) -> Any:
+    """Fill `inverse` (d, d) with W, lower triangular, W^T W = matrix^-1; return log det, NaN if that is singular.
+
+    root (d, d) is scratch.
+    """
     d, log_det = len(matrix), 0.0
-    root = np.zeros((d, d))
     for j in range(d):
         for i in range(j, d):
             left = matrix[i, j]
@@ -81,14 +104,15 @@ def factor(matrix: Any, inverse: Any) -> Any:
     return log_det
 
 
-@_compiled
-def prepare_run(mixture: Any, whitening: Any, constants: Any) -> Any:
-    """Fill W (k, r, d) and log w_k - log det S_k / 2 (k,); return whether all covariances are regular."""
+@_copied
+def prepare_run(mixture: Any, scratch: Any) -> Any:
+    """Fill W and the constants; return whether all covariances are regular."""
+    whitening = scratch.whitening
     k, r, d = whitening.shape
     for c in range(k):
         log_det = 0.0
         if r == d and d > 1:
-            log_det = factor(mixture.covariances[c], whitening[c])
+            log_det = factor(mixture.covariances[c], scratch.square, whitening[c])
         else:
             for i in range(d):
                 variance = mixture.covariances[c, 0, i]
@@ -97,7 +121,7 @@ def prepare_run(mixture: Any, whitening: Any, constants: Any) -> Any:
         if np.isnan(log_det):
             return False
         log_weight = np.log(mixture.weights[c]) if mixture.weights[c] > 0 else _LOG_ZERO
-        constants[c] = log_weight - log_det / 2
+        scratch.constants[c] = log_weight - log_det / 2
     return True
 
 
@@ -180,30 +204,43 @@ def add_tile(z: Any, mean: Any, resp: Any, difference: Any, weighted: Any, first
     return count
 
 
-@_compiled
-def expect_run(tiles: Any, mixture: Any, whitening: Any, constants: Any, counts: Any, first: Any, second: Any) -> Any:
+@_copied
+def clear_sums(scratch: Any) -> None:
+    """Set the sums to 0; assignments to whole arrays would take longer to compile."""
+    k, r, d = scratch.second.shape
+    for c in range(k):
+        scratch.counts[c] = 0.0
+        for i in range(d):
+            scratch.first[c, i] = 0.0
+        for i in range(r):
+            for j in range(d):
+                scratch.second[c, i, j] = 0.0
+
+
+@_copied
+def expect_run(tiles: Any, mixture: Any, scratch: Any) -> Any:
     """Fill the sums N (k,), (k, d) and (k, r, d) about the means; return the mean of the log-densities of z."""
-    n_tiles, d, tile = tiles.z.shape
-    k = len(constants)
-    difference, white, joint = np.empty((d, tile)), np.empty(tile), np.empty((k, tile))
-    log_prob, total = np.empty(tile), np.empty(tile)
-    counts[:], first[:], second[:] = 0.0, 0.0, 0.0
+    (n_tiles, d, _), k = tiles.z.shape, len(scratch.constants)
+    whitening, difference, joint = scratch.whitening, scratch.difference, scratch.joint
+    white, log_prob, total = scratch.of_rows[0], scratch.of_rows[1], scratch.of_rows[2]
+    clear_sums(scratch)
     level = 0.0
     for t in range(n_tiles):
         z = tiles.z[t]
         for c in range(k):
-            tile_joint(z, mixture.means[c], whitening[c], constants[c], difference, white, joint[c])
+            tile_joint(z, mixture.means[c], whitening[c], scratch.constants[c], difference, white, joint[c])
         softmax(joint, _FLUSH, log_prob, total)
         level += weigh(joint, total, tiles.weights[t], log_prob)
         for c in range(k):
-            counts[c] += add_tile(z, mixture.means[c], joint[c], difference, white, first[c], second[c])
+            own = scratch.first[c], scratch.second[c]
+            scratch.counts[c] += add_tile(z, mixture.means[c], joint[c], difference, white, own[0], own[1])
     return level / tiles.weight_sum - d * np.log(2 * np.pi) / 2
 
 
-@_compiled
-def maximize_run(bound: Any, counts: Any, first: Any, second: Any, mixture: Any) -> None:
+@_copied
+def maximize_run(bound: Any, scratch: Any, mixture: Any) -> None:
     """Put the next parameters into the mixture; a component without rows keeps its own, and has the weight 0."""
-    k, d = mixture.means.shape
+    (k, d), counts, first, second = mixture.means.shape, scratch.counts, scratch.first, scratch.second
     total, kept = 0.0, 0.0
     for c in range(k):
         total += counts[c]
@@ -221,7 +258,7 @@ def maximize_run(bound: Any, counts: Any, first: Any, second: Any, mixture: Any)
         pool(mixture)
 
 
-@_compiled
+@_copied
 def pool(mixture: Any) -> None:
     """Give all components the mean of their covariances, weighted by their weights."""
     k, r, d = mixture.covariances.shape
@@ -234,7 +271,7 @@ def pool(mixture: Any) -> None:
                 mixture.covariances[c, i, j] = pooled
 
 
-@_compiled
+@_copied
 def covariance_run(bound: Any, count: Any, shift: Any, second: Any, covariance: Any) -> None:
     """Fill a covariance (r, d) from sums about a point, from which the mean of the component is `shift` (d,) away."""
     r, d = second.shape
@@ -252,19 +289,16 @@ def covariance_run(bound: Any, count: Any, shift: Any, second: Any, covariance: 
             covariance[0, i] = total / d
 
 
-@_compiled
-def hold_to_floor(bound: Any, mixture: Any, above: Any, inverse: Any) -> Any:
-    """Raise variances to the floor; return whether dense covariances are above it in all directions.
-
-    above and inverse (r, d) are scratch.
-    """
-    k, r, d = mixture.covariances.shape
+@_copied
+def hold_to_floor(bound: Any, scratch: Any, mixture: Any) -> Any:
+    """Raise variances to the floor; return whether dense covariances are above it in all directions."""
+    (k, r, d), above, inverse = mixture.covariances.shape, scratch.second[0], scratch.whitening[0]
     for c in range(k):
         if r == d and d > 1:
             for i in range(d):
                 for j in range(d):
                     above[i, j] = mixture.covariances[c, i, j] - bound.floor[i, j]
-            if np.isnan(factor(above, inverse)):
+            if np.isnan(factor(above, scratch.square, inverse)):
                 return False
         else:
             for i in range(d):
@@ -272,7 +306,7 @@ def hold_to_floor(bound: Any, mixture: Any, above: Any, inverse: Any) -> Any:
     return True
 
 
-@_compiled
+@_copied
 def copy_components(source: Any, target: Any) -> None:
     """Copy parameters; assignments of slices would take five times as long to compile."""
     k, r, d = source.covariances.shape
@@ -285,7 +319,7 @@ def copy_components(source: Any, target: Any) -> None:
                 target.covariances[c, i, j] = source.covariances[c, i, j]
 
 
-@_compiled
+@_copied
 def remaining(levels: Any, n: Any) -> Any:
     """Return Aitken's estimate of what the first n levels still have to gain, as `loop.remaining_gain` tells it."""
     if n < 2:
@@ -303,19 +337,18 @@ def remaining(levels: Any, n: Any) -> Any:
 
 
 @_entry
-def run(tiles: Any, bound: Any, mixture: Any, best: Any, levels: Any, n: Any, until: Any, tol: Any) -> Any:
+def run(
+    tiles: Any, bound: Any, mixture: Any, best: Any, scratch: Any, levels: Any, n: Any, until: Any, tol: Any
+) -> Any:
     """Evaluate mixtures from `mixture` on until there are `until` levels; return how many there are, and how it ended.
 
     `levels` are the mean log-likelihoods of z of mixtures that were evaluated, of which there are n already; `best` is
     filled with the last of them, and `mixture` with what comes next.
     """
-    k, r, d = mixture.covariances.shape
-    whitening, constants = np.zeros((k, r, d)), np.empty(k)
-    counts, first, second = np.empty(k), np.empty((k, d)), np.empty((k, r, d))
     while n < until:
-        if not prepare_run(mixture, whitening, constants):
+        if not prepare_run(mixture, scratch):
             return n, SINGULAR
-        level = expect_run(tiles, mixture, whitening, constants, counts, first, second)
+        level = expect_run(tiles, mixture, scratch)
         if not np.isfinite(level):
             return n, SINGULAR
         if n > 0 and level < levels[n - 1]:
@@ -325,7 +358,7 @@ def run(tiles: Any, bound: Any, mixture: Any, best: Any, levels: Any, n: Any, un
         copy_components(mixture, best)
         if remaining(levels, n) < tol:
             return n, CONVERGED
-        maximize_run(bound, counts, first, second, mixture)
-        if not hold_to_floor(bound, mixture, second[0], whitening[0]):
+        maximize_run(bound, scratch, mixture)
+        if not hold_to_floor(bound, scratch, mixture):
             return n, BELOW_FLOOR
     return n, GOES_ON
