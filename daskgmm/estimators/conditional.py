@@ -10,10 +10,12 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from ..chunked.prediction import impute_lazily
+from ..core.arrays.types import Array
 from ..core.mixture.conditional import condition, feature_numbers, marginal
 from ..core.mixture.low_rank import family_options
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.projection import check_not_reduced
+from ..errors import DataError
 from .inputs import Input
 
 _STARTS = ("weights_init", "means_init", "precisions_init", "loadings_init", "noise_variance_init")
@@ -47,7 +49,7 @@ class ConditionalMixin:
     def condition(self, features: Sequence[Any], values: Any) -> Any:
         """Return the estimator of all other features given values (m,) of these, by name or number."""
         given = self._feature_numbers(features)
-        mixture = condition(self._mixture(), given, np.asarray(values, dtype=np.float64))
+        mixture = condition(self._mixture(), given, _numbers(values))
         return self._with_mixture(mixture, [i for i in range(self._mixture().n_features) if i not in given])
 
     def _feature_numbers(self, features: Sequence[Any]) -> list[int]:
@@ -65,3 +67,11 @@ class ConditionalMixin:
         if hasattr(self, "feature_names_in_"):
             other.feature_names_in_ = self.feature_names_in_[features]
         return other
+
+
+def _numbers(values: Any) -> Array:
+    """Return values as an array of float64; raise DataError if they are not numbers."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"values must be numbers, one for each given feature, got {values!r}") from error

@@ -101,8 +101,11 @@ def test_noise_without_a_box_has_no_marginals():
     ("call", "message"),
     [
         (lambda model: model.marginal(["z"]), "there is no feature 'z': the model has 0 to 2 and a, b, c"),
-        (lambda model: model.marginal([]), "one or more different ones"),
-        (lambda model: model.marginal(["a", 0]), "one or more different ones"),
+        (lambda model: model.marginal([]), "no feature is given"),
+        (lambda model: model.marginal(["a", 0]), "feature 0 is given twice"),
+        (lambda model: model.marginal("a"), "a list of names or numbers, got 'a'"),
+        (lambda model: model.condition(0, [0.0]), "a list of names or numbers, got 0"),
+        (lambda model: model.condition(["a"], ["x"]), "values must be numbers"),
         (lambda model: model.condition(["a"], [np.nan]), "1 finite numbers"),
         (lambda model: model.condition(["a", "b", "c"], [0, 0, 0]), "leave one out"),
         (lambda model: model.impute(pd.DataFrame([[0, np.inf, np.nan]], columns=["a", "b", "c"])), "row 0, column 1"),

@@ -78,6 +78,8 @@ def test_a_prediction_from_some_features_imputes_the_others(tmp_path, rows):
         predict(config_of(tmp_path / "new.parquet", tmp_path / "out2", data=", given: [z]"), model)
     with pytest.raises(DataError, match="given names a"):
         predict(config_of(tmp_path / "new.parquet", tmp_path / "out2", data=", given: [a]"), model)
+    with pytest.raises(ConfigurationError, match="given names all 2 features"):
+        predict(config_of(tmp_path / "new.parquet", tmp_path / "out2", data=", given: [b, a]"), model)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ The noise, uniform on a box, is uniform on the sides of it, whatever is given.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,15 +22,23 @@ from .mixture import Mixture
 
 
 def feature_numbers(features: Sequence[Any], names: Sequence[str] | None, n_features: int) -> list[int]:
-    """Return the numbers of features that are given by name or by number; raise DataError for an unknown one."""
+    """Return the numbers of features that are given by name or by number.
+
+    Raises DataError if they are not a list of known features, each of which is given once.
+    """
+    if isinstance(features, str) or not isinstance(features, Iterable):
+        raise DataError(f"features must be a list of names or numbers, got {features!r}: write [{features!r}]")
     known = {name: number for number, name in enumerate(names or ())}
     numbers = [known.get(one, one) if isinstance(one, str) else one for one in features]
     for one, number in zip(features, numbers, strict=True):
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or not 0 <= number < n_features:
             of = f"0 to {n_features - 1}" + (f" and {', '.join(names)}" if names else "")
             raise DataError(f"there is no feature {one!r}: the model has {of}")
-    if not numbers or len(set(numbers)) < len(numbers):
-        raise DataError(f"features must be one or more different ones, got {list(features)}")
+    twice = [one for at, one in enumerate(features) if numbers[at] in numbers[:at]]
+    if twice:
+        raise DataError(f"feature {twice[0]!r} is given twice in {list(features)}: give each feature once")
+    if not numbers:
+        raise DataError("no feature is given: give the name or the number of one at least")
     return [int(number) for number in numbers]
 
 
