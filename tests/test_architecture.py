@@ -2,11 +2,14 @@
 
 import ast
 import importlib
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import daskgmm
+from daskgmm.core.mixture.covariance import ALL_TYPES
+from daskgmm.core.mixture.low_rank import FACTOR_TYPES
 
 FLOORS = [  # each may import of those above it in this list
     {"errors", "events", "text", "options", "defaults"},
@@ -68,6 +71,7 @@ def _module_of(parts):
     return Path("__init__.py")
 
 
+@cache
 def tree_of(module):
     return ast.parse((ROOT / module).read_text())
 
@@ -145,6 +149,17 @@ def test_other_packages_private_attributes_are_used_by_one_module_each():
 def _is_foreign(node):
     """Return whether an attribute is not that of a value of our own, which may be named alike."""
     return not (isinstance(node.value, ast.Name) and node.value.id == "self")
+
+
+def test_covariance_types_are_asked_for_by_name_in_core_mixture_alone():
+    others = [module for module in MODULES if module.parts[:2] != ("core", "mixture")]
+    assert [module for module in others if {*ALL_TYPES, *FACTOR_TYPES} & compared_constants(tree_of(module))] == []
+
+
+def compared_constants(tree):
+    """Return the constants that comparisons in a syntax tree hold."""
+    compared = [node for node in ast.walk(tree) if isinstance(node, ast.Compare)]
+    return {one.value for node in compared for one in ast.walk(node) if isinstance(one, ast.Constant)}
 
 
 ACROSS_MODULES = {  # tests that mirror no module: what they are of

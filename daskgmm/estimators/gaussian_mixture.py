@@ -372,7 +372,7 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
 
     def _start(self, n_features: int) -> Start:
         """Choose the start of EM: the mixture of the last fit, given parameters, or restarts."""
-        given = self._given(n_features)
+        given = self._check_given(n_features)
         if self._resumes(n_features):
             return Start(self._mixture(), given=given)
         if len(self.frozen) and (given.means is None or given.covariances is None):
@@ -383,7 +383,7 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
         noise = None if noise_option(self.noise) is False else Noise(0.0, 0.0)
         return Start(given.mixture(self._family, noise), given=given)
 
-    def _given(self, n_features: int) -> Given:
+    def _check_given(self, n_features: int) -> Given:
         """Check the initial parameters that the user gives, and return them."""
         given = check_given(
             self.n_components,

@@ -11,7 +11,7 @@ _MOST_LISTED = 12  # clusters that the caption lists
 _MOST_MEMBERS = 12  # components of each
 
 
-def merging(story: Story) -> Drawing | None:
+def draw_merging(story: Story) -> Drawing | None:
     """Return the entropy of each number of clusters, with the chosen one; None where nothing was merged."""
     if story.clusters is None or story.mixture.n_components < 2:
         return None

@@ -13,7 +13,7 @@ from ...text import format_signed, harmless, pluralize
 from ..drift import update_lines
 from . import figures, marginals
 from . import selection as candidates
-from .clusters import merging
+from .clusters import draw_merging
 from .colours import LEFT_OUT, text_on
 from .component_table import component_table
 from .convergence import convergence
@@ -95,7 +95,7 @@ class Drawings:
         )
 
 
-_MAIN = (marginals.only_feature, density, figures.overlap, merging, convergence, figures.certainty, loadings)
+_MAIN = (marginals.only_feature, density, figures.overlap, draw_merging, convergence, figures.certainty, loadings)
 _WIDE = (pairs,)
 
 
