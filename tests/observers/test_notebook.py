@@ -45,7 +45,7 @@ def test_the_bar_of_a_sweep_is_of_the_candidates_that_have_left():
     assert bar_of_sweep(replace(ITERATION, n_live=0), 12)["text/plain"].startswith("100%|██████████| 12/12")
 
 
-@pytest.mark.sampled(every=2)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "estimator", ["GaussianMixture(2, verbose=1, random_state=0)", "GaussianMixtureSelector(range(1, 4), verbose=1)"]
 )

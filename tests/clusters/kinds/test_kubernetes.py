@@ -217,6 +217,7 @@ def test_pods_that_no_node_takes_are_given_up_and_deleted(serve):
     assert len(server.deleted) == 1
 
 
+@pytest.mark.slow
 def test_a_cluster_that_may_not_be_deleted_is_told_with_the_command_that_does(serve):
     server = serve()
     server.refuses_deletion = True
