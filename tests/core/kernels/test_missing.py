@@ -194,3 +194,14 @@ def test_rows_are_sorted_by_what_they_miss_and_none_is_lost(d, share, seed):
     masks = [tuple(one) for one in gaps[found.partial]]
     runs = [mask for at, mask in enumerate(masks) if at == 0 or mask != masks[at - 1]]
     assert len(runs) == len(set(runs))
+
+
+def test_a_gap_is_found_in_the_last_rows_of_a_long_block():
+    rows = np.zeros((70_000, 2))
+    rows[-1, 1] = np.nan
+    found = pattern(rows, None)
+    assert found.partial.tolist() == [69_999]
+    assert found.edges.tolist() == [0, 1]
+    assert len(found.complete) == 69_999
+    assert pattern(rows, np.arange(69_999.0, -1, -1)) is None  # that row has weight 0
+    assert pattern(np.full((70_000, 2), 1e308), None) is None
