@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 INK, FAINT, GRID, ACCENT = "#010203", "#010204", "#010205", "#010206"  # stand-ins for what the page's style says
 _VARIABLES = {INK: "var(--ink)", FAINT: "var(--faint)", GRID: "var(--grid)", ACCENT: "var(--accent)"}
 _DPI = 72  # a unit of the SVG is then a point of the figure
+_IMAGE_DPI = 144  # of images within the SVG
 _STYLE = {
     "svg.fonttype": "none",  # texts stay texts
     "svg.hashsalt": "daskgmm",  # the same story gives the same bytes
@@ -43,7 +44,9 @@ _STYLE = {
     "grid.linewidth": 0.6,
     "lines.solid_joinstyle": "round",
     "path.simplify_threshold": 0.3,
-    "savefig.transparent": True,
+    "figure.facecolor": "none",
+    "figure.edgecolor": "none",
+    "axes.facecolor": "none",
     "figure.dpi": _DPI,
     "legend.frameon": False,
     "legend.fontsize": 11.5,
@@ -106,8 +109,13 @@ _NO_ATTRIBUTES = str.maketrans({'"': "&quot;", "'": "&#x27;", "#": "&#x23;"})
 
 def to_svg(drawn: Figure, name: str, title: str, description: str) -> str:
     """Return the figure as an <svg> element that is named to people who do not see it, with ids of its own."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG  # as above
+
     out = io.StringIO()
-    drawn.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}, dpi=144)
+    drawn.set_dpi(_IMAGE_DPI)
+    no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    # savefig would draw, and lay out, a second time
+    FigureCanvasSVG(drawn).print_svg(out, metadata=no_metadata)  # type: ignore[no-untyped-call]
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
