@@ -10,14 +10,13 @@ from ...core.selection.criterion import CRITERIA
 from ...core.selection.table import Row, Selection, paired_error
 from ...text import pluralize
 from ..terminal.selection_table import list_candidates, number, places, rank_candidates, remark
-from .colours import LEFT_OUT, component_colours
+from .colours import component_colours
 from .svg import INK, Drawing, figure, legend_above, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLOURS = dict(zip(STRUCTURES, component_colours(len(STRUCTURES)), strict=True))
-_MARKERS = dict(zip(STRUCTURES, cycle("os^Dv<>")))
+_MARKERS = "os^Dv<>"
 _RING: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 1.4}
 _MOST_ROWS = 20  # of the table, beside those with a remark
 
@@ -110,7 +109,7 @@ def _table_row(row: Row, selection: Selection) -> dict[str, Any]:
     ]
     return {
         "name": row.name,
-        "colour": _COLOURS.get(row.structure, LEFT_OUT),
+        "colour": _looks(selection)[row.structure][0],
         "chosen": row.name == selection.best,
         "cells": [(_widen_minus(text), _widen_minus(small)) for text, small in cells],
     }
@@ -175,18 +174,25 @@ def _likelihood(selection: Selection) -> Drawing | None:
     return Drawing(name, to_svg(drawn, "selection-likelihood", name, text), text)
 
 
+def _looks(selection: Selection) -> dict[str, tuple[str, str]]:
+    """Return colour and marker of each structure: first of all families, then of low rank and of those with noise."""
+    kinds = dict.fromkeys([*STRUCTURES, *sorted(row.structure for row in selection.rows)])
+    return dict(zip(kinds, zip(component_colours(len(kinds)), cycle(_MARKERS), strict=False), strict=False))
+
+
 def _draw(axes: Axes, selection: Selection, known: list[Row], column: str) -> None:
+    looks = _looks(selection)
     for kind in dict.fromkeys(row.structure for row in known):
-        look: dict[str, Any] = {"color": _COLOURS.get(kind, INK)}
+        colour, marker = looks[kind]
         own = [row for row in known if row.structure == kind and (not row.collapsed or row.name == selection.best)]
         x, y = [row.n_components for row in own], [_value(row, column) for row in own]
         errors = [row.held_out_error or 0.0 for row in own] if column == "held_out" else None
-        axes.errorbar(x, y, errors, marker=_MARKERS.get(kind, "o"), markersize=5, capsize=2.5, label=kind, **look)
+        axes.errorbar(x, y, errors, marker=marker, markersize=5, capsize=2.5, label=kind, color=colour)
     low, high = axes.get_ylim()
     for row in known:
         if not _is_sound(row, selection):
             at = min(max(_value(row, column), low), high)  # without a bound, they must not flatten the others
-            colour = _COLOURS.get(row.structure, INK)
+            colour, _ = looks[row.structure]
             axes.plot(row.n_components, at, "x", color=colour, markersize=6, markeredgewidth=1.8, clip_on=False)
     axes.plot(selection.chosen.n_components, _value(selection.chosen, column), marker="o", markersize=13, **_RING)
     axes.set_ylim(low, high)
