@@ -5,10 +5,10 @@ Left alone, a scheduler gives the next block to whichever worker asks, so that s
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import Any
 
@@ -84,14 +84,11 @@ def hint(addresses: Mapping[Any, Sequence[str]]) -> AbstractContextManager[objec
     """
     if not any(addresses.values()):
         return nullcontext()
-    annotated: AbstractContextManager[object] = dask.annotate(
-        workers=partial(_workers_of, addresses), allow_other_workers=True
-    )
+    workers_of = defaultdict[Any, Sequence[str]](
+        tuple, addresses
+    ).__getitem__  # schedulers read it without this package
+    annotated: AbstractContextManager[object] = dask.annotate(workers=workers_of, allow_other_workers=True)
     return annotated
-
-
-def _workers_of(addresses: Mapping[Any, Sequence[str]], key: Any) -> Sequence[str]:
-    return addresses.get(key, ())
 
 
 def _shares(n_items: int, item_bytes: int, workers: Sequence[Worker]) -> list[int]:
