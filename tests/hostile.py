@@ -39,7 +39,7 @@ def damage_bytes(folder: Path, chance: random.Random) -> None:
         case "cut":
             path.write_bytes(content[: chance.randrange(len(content) + 1)])
         case "flip":
-            for _ in range(chance.randint(1, 8)):
+            for _ in range(chance.randint(1, 8) if content else 0):  # an earlier damage may have emptied it
                 content[chance.randrange(len(content))] = chance.randrange(256)
             path.write_bytes(content)
         case "longer":
