@@ -39,9 +39,12 @@ def missing_values(story: Story) -> dict[str, Any] | None:
 
 def not_at_random(story: Story) -> Iterator[tuple[str, str]]:
     """Yield a warning if how often columns are missing differs between components, with the evidence."""
-    gaps, resp = np.isnan(story.stored_rows), _resp(story)
+    gaps = np.isnan(story.stored_rows)
+    if not gaps.any():
+        return
+    resp = _resp(story)
     present = resp.sum(axis=0) >= 1
-    if not gaps.any() or present.sum() < 2:
+    if present.sum() < 2:
         return
     shares, counts = _shares(gaps, resp)[present], resp.sum(axis=0)[present]
     mean = np.average(shares, axis=0, weights=counts)
