@@ -81,7 +81,7 @@ OPTIONS = {  # section.option: right values, wrong ones
     "fit": {
         "tol": ([0, 1e-4], [-1e-4, "1e-4", False]),
         "max_iter": COUNT,
-        "n_init": COUNT,
+        "n_init": (["auto", 1, 10], [0, "10", True, None]),
         "init_params": (["kmeans", "random"], ["x", None]),
         "sample_size": (["auto", 10, 1e6], [0, "10", True]),
         "n_finalists": COUNT,

@@ -37,7 +37,7 @@ from ..events import ignore
 from ..fitting.fit import Fit, Start, initial_state, prepare_fit, run_em
 from ..fitting.reduction import reduce_rows
 from .conditional import ConditionalMixin
-from .constraints import Missing, SampleSize
+from .constraints import Missing, Restarts, SampleSize
 from .inputs import Input, is_lazy, lazy_input, memory_input, without_mask
 from .labels import read_labels
 from .parameters import mixture_of, set_parameters
@@ -70,7 +70,7 @@ class MixtureEstimator(
     n_components: int
     tol: float
     max_iter: int
-    n_init: int
+    n_init: Restarts
     init_params: InitParams
     sample_size: SampleSize
     n_finalists: int

@@ -21,7 +21,7 @@ from ..core.options.prior import InferenceName, Prior, PriorOptions
 from ..errors import DataError
 from ..fitting.fit import Start
 from .base import warn_unless_converged
-from .constraints import CONSTRAINTS, CONSTRAINTS_OF_ONE_MIXTURE, Missing, Resolution, SampleSize
+from .constraints import CONSTRAINTS, CONSTRAINTS_OF_ONE_MIXTURE, Missing, Resolution, Restarts, SampleSize
 from .messages import names_parameters
 from .parameters import copy_fitted, fitted_options, parameters_of
 from .posterior import set_posterior
@@ -61,7 +61,7 @@ class BayesianGaussianMixture(UpdateMixin):
         Smallest variance of a component in any direction, as a share of each column's variance over all rows.
     max_iter : int, default 200
         Largest number of iterations over all rows.
-    n_init : int, default 4
+    n_init : int or "auto", default "auto"
         Number of restarts; see `GaussianMixture`.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default "kmeans"
         How a restart assigns rows to components.
@@ -134,7 +134,7 @@ class BayesianGaussianMixture(UpdateMixin):
         reg_covar: float = DEFAULT_REG_COVAR,
         resolution: Resolution = "auto",
         max_iter: int = 200,
-        n_init: int = 4,
+        n_init: Restarts = "auto",
         init_params: InitParams = "kmeans",
         weight_concentration_prior_type: WeightPrior = "dirichlet_process",
         weight_concentration_prior: float | None = None,

@@ -12,12 +12,13 @@ from .sklearn_internals import Interval, StrOptions
 Missing = Literal["error", "marginal"]
 Resolution = Literal["auto"] | float | tuple[float, ...] | list[float] | NDArray[Any]
 SampleSize = int | Literal["auto"]
+Restarts = int | Literal["auto"]
 
 CONSTRAINTS: dict[str, Any] = {  # of parameters that all estimators have
     "tol": [Interval(Real, 0.0, None, closed="left")],
     "reg_covar": [Interval(Real, 0.0, None, closed="left")],
     "resolution": [Interval(Real, 0.0, None, closed="left"), StrOptions({"auto"}), "array-like"],
-    "n_init": [Interval(Integral, 1, None, closed="left")],
+    "n_init": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "init_params": [StrOptions({"kmeans", "k-means++", "random", "random_from_data"})],
     "sample_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "n_finalists": [Interval(Integral, 1, None, closed="left")],

@@ -25,7 +25,7 @@ from ..core.options.reduce import Reduce
 from ..errors import ConfigurationError
 from ..fitting.fit import Start
 from .base import warn_unless_converged
-from .constraints import CONSTRAINTS, CONSTRAINTS_OF_ONE_MIXTURE, Missing, Resolution, SampleSize
+from .constraints import CONSTRAINTS, CONSTRAINTS_OF_ONE_MIXTURE, Missing, Resolution, Restarts, SampleSize
 from .messages import names_parameters
 from .parameters import MATRICES, FactorsMixin, copy_fitted, fitted_options, parameters_of, with_factors
 from .sklearn_internals import Interval, StrOptions, fit_context
@@ -80,9 +80,10 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
         variance below step^2 / 12 in that column, the variance of rounding. "auto" finds the steps; 0 is none.
     max_iter : int, default 200
         Largest number of M-steps over all rows. 0 returns the initial parameters.
-    n_init : int, default 4
-        Number of restarts. With more than `sample_size` rows they run on a sample, and the best `n_finalists` continue
-        on all rows. With fewer, all restarts run on all rows. scikit-learn runs each on all rows.
+    n_init : int or "auto", default "auto"
+        Number of restarts; "auto": 10 if rows x features x components are 10,000 at most, else 4. With more than
+        `sample_size` rows they run on a sample, and the best `n_finalists` continue on all rows. With fewer, all
+        restarts run on all rows. scikit-learn runs each on all rows.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default "kmeans"
         How a restart assigns rows to components before the first M-step: by the clusters of k-means; to the nearest of
         k centres chosen by k-means++; a few random rows to each; to the nearest of k rows chosen at random.
@@ -232,7 +233,7 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
         reg_covar: float = DEFAULT_REG_COVAR,
         resolution: Resolution = "auto",
         max_iter: int = 200,
-        n_init: int = 4,
+        n_init: Restarts = "auto",
         init_params: InitParams = "kmeans",
         noise: bool | float = False,
         frozen: Any = (),

@@ -32,7 +32,7 @@ from ..fitting.reduction import reduce_rows
 from ..fitting.sweep import SelectionResult, SelectionSpec, search
 from .base import MixtureEstimator, warn_unless_converged
 from .bayesian_mixture import BayesianGaussianMixture, parameters_of_prior
-from .constraints import CONSTRAINTS, Missing, Resolution, SampleSize
+from .constraints import CONSTRAINTS, Missing, Resolution, Restarts, SampleSize
 from .gaussian_mixture import GaussianMixture
 from .labels import read_labels
 from .merged_components import MergedComponents
@@ -88,8 +88,8 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         Step of which the values of a column are multiples; "auto" finds the steps, 0 is none.
     max_iter : int, default 200
         Largest number of M-steps over all rows, for each candidate.
-    n_init : int, default 4
-        Number of restarts of each candidate on the sample.
+    n_init : int or "auto", default "auto"
+        Number of restarts of each candidate on the sample; "auto" as in `GaussianMixture`.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default "kmeans"
         How a restart assigns rows to components before the first M-step, as in `GaussianMixture`.
     sample_size : int or "auto", default "auto"
@@ -192,7 +192,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         reg_covar: float = DEFAULT_REG_COVAR,
         resolution: Resolution = "auto",
         max_iter: int = 200,
-        n_init: int = 4,
+        n_init: Restarts = "auto",
         init_params: InitParams = "kmeans",
         sample_size: SampleSize = "auto",
         n_finalists: int = 1,

@@ -104,8 +104,8 @@ def initial_state(fit: Fit, start: Start, listen: Listener) -> tuple[State, Rest
 def _restarts(fit: Fit, given: Given, listen: Listener) -> RestartResults:
     """Return the restarts on the sample; if means are given, partitions by them without any EM."""
     n_sample = fit.options.n_sample(fit.model, fit.survey.n_features)
-    listen(Phase("seed", f"{pluralize(fit.options.n_init, 'restart')} on {min(n_sample, fit.survey.n_rows):,} rows"))
     options = fit.options.seed_options(fit.model, fit.survey, given)
+    listen(Phase("seed", f"{pluralize(options.n_init, 'restart')} on {min(n_sample, fit.survey.n_rows):,} rows"))
     if given.means is None and fit.labelled is not None:
         return run_labelled(fit.sample, options, fit.seed)
     if given.means is None:

@@ -26,7 +26,7 @@ def describe_fit(config: Config) -> str:
     """Return the plan of a fit as text; raise ConfigurationError if this machine cannot hold such a mixture."""
     plan = plan_fit(config, open_source(config.data))
     _check_width(plan)
-    return _text(_facts(plan, _with_less(config, plan, plan_fit)))
+    return _text({**_facts(plan, _with_less(config, plan, plan_fit)), **_count_restarts(plan)})
 
 
 def describe_sweep(config: Config) -> str:
@@ -60,6 +60,15 @@ def _check_width(plan: FitPlan) -> None:
     """Raise ConfigurationError if this machine cannot hold the mixture, as far as that is known."""
     if _knows_width(plan):
         check_width(plan.config.model, plan.fitted.n_features)
+
+
+def _count_restarts(plan: FitPlan) -> dict[str, str]:
+    """Return the line of the restarts, unless the fit starts from a model."""
+    config = plan.config
+    if config.fit.start is not None:
+        return {}
+    n_restarts = config.fit.n_restarts(config.model, plan.n_sample, plan.fitted.n_features)
+    return {"restarts": f"{n_restarts} on the sample (fit.n_init {config.fit.n_init})"}
 
 
 def _knows_width(plan: FitPlan) -> bool:

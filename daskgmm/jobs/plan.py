@@ -128,8 +128,10 @@ def plan_sweep(config: Config, source: Source) -> FitPlan:
     carried = _bytes_of_pass(config, plan.fitted.n_features)
     most = min(sum(carried), max(select.batch_bytes, *carried))
     copies = FAN_IN + 1 + _SUMS_COPIES * config.cluster.compute_threads
-    starts = (config.fit.n_init + MOST_SPLITS) * len(select.types) * max(carried)
     n_sample = min(select.n_sample(config.fit, config.model, plan.fitted.n_features), plan.rows.n_rows)
+    models = (config.of(one).model for one in select.candidates)
+    n_restarts = max(config.fit.n_restarts(model, n_sample, plan.fitted.n_features) for model in models)
+    starts = (n_restarts + MOST_SPLITS) * len(select.types) * max(carried)
     return replace(plan, n_sample=n_sample, other_bytes=copies * most + starts)
 
 
@@ -169,7 +171,8 @@ def _excess_of_stored_chunk(source: Source, rows: Rows) -> int:
 
 def _sample_bytes(config: Config, rows: Rows, n_sample: int, mixtures: int) -> int:
     """Return what the sample takes with restarts that run on the first part of it at the same time, or with moves."""
-    n_restarts = min(config.fit.n_init, config.cluster.compute_threads)
+    n_restarts = config.fit.n_restarts(config.model, n_sample, rows.n_features)
+    n_restarts = min(n_restarts, config.cluster.compute_threads)
     n_moving = n_moved_restarts(n_restarts, config.fit.n_finalists, n_sample)
     drawn = _DRAWN_COPIES * n_sample * rows.n_features * int(rows.array.dtype.itemsize)
     points = first_stage_rows(n_sample) * (_POINT_COPIES * rows.n_features + _DISTANCES) * 8

@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from daskgmm import GaussianMixture
+from daskgmm.core.options.fit import FitOptions, ModelOptions
 from daskgmm.errors import DataError
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
@@ -418,3 +419,12 @@ def test_a_fit_of_numpy_rows_makes_no_copy_of_them(dtype):
 def test_joblib_keeps_a_fit(model, rows, tmp_path):
     joblib.dump(model, tmp_path / "model.joblib")
     np.testing.assert_array_equal(joblib.load(tmp_path / "model.joblib").predict(rows), model.predict(rows))
+
+
+def test_few_rows_get_ten_restarts_by_default_and_many_get_four():
+    model, options = ModelOptions(n_components=3), FitOptions()
+    assert [options.n_restarts(model, n, 10) for n in (333, 334)] == [10, 4]
+    assert FitOptions(n_init=2).n_restarts(model, 10, 10) == 2
+    rows = np.random.default_rng(0).normal(size=(60, 2))
+    default, ten = (GaussianMixture(2, random_state=0, **options).fit(rows) for options in ({}, {"n_init": 10}))
+    np.testing.assert_array_equal(default.means_, ten.means_)

@@ -23,6 +23,10 @@ from .reduce import Reduce
 
 ComputeDtype = Literal["float64", "float32"]
 
+_RESTARTS = 4
+_RESTARTS_IF_CHEAP = 10  # of few rows the best of four is often not the best that there is
+_CHEAP_PRODUCT = 10_000  # rows x features x components up to which a restart takes a tenth of a second or less
+
 
 @dataclass(frozen=True)
 class ModelOptions:
@@ -174,8 +178,9 @@ class FitOptions:
     """Stop when the estimated remaining gain of the mean log-likelihood is below this, in nats per row; 0: never."""
     max_iter: Annotated[int, Ge(1)] = 200
     """Maximum number of EM iterations over the full data."""
-    n_init: Annotated[int, Ge(1)] = 4
-    """Restarts on the sample; the best continues on all rows."""
+    n_init: Annotated[int, Ge(1)] | Literal["auto"] = "auto"
+    """Restarts on the sample; the best continues. auto: 10 if rows x features x components are 10,000 at most, else 4.
+    """
     init_params: InitParams = "kmeans"
     """How a restart partitions the sample: kmeans, k-means++, random or random_from_data."""
     sample_size: Annotated[int, Ge(1)] | Literal["auto"] = "auto"
@@ -207,13 +212,14 @@ class FitOptions:
     def seed_options(self, model: ModelOptions, survey: Survey, given: Given | None = None) -> SeedOptions:
         """Return the options of the starts; on the sample EM goes ten times closer to its limit than on all rows."""
         n_sample = min(self.n_sample(model, survey.n_features), survey.n_rows)
+        n_init = self.n_restarts(model, n_sample, survey.n_features)
         return SeedOptions(
             model.n_components,
             model.family,
             self.init_params,
-            self.n_init,
-            min(self.n_finalists, self.n_init),
-            n_moved_restarts(self.n_init, self.n_finalists, n_sample),
+            n_init,
+            min(self.n_finalists, n_init),
+            n_moved_restarts(n_init, self.n_finalists, n_sample),
             first_stage_rows(n_sample) < n_sample,
             replace(self.em(model, survey), tol=self.tol / 10, max_iter=10 * self.max_iter),
             given or Given(),
@@ -226,3 +232,9 @@ class FitOptions:
         if self.sample_size != "auto":
             return max(self.sample_size, model.n_components)
         return sample_size(model.n_components, n_features, model.family)
+
+    def n_restarts(self, model: ModelOptions, n_sample: int, n_features: int) -> int:
+        """Return the number of restarts on a sample of so many rows."""
+        if self.n_init != "auto":
+            return self.n_init
+        return _RESTARTS_IF_CHEAP if n_sample * n_features * model.n_components <= _CHEAP_PRODUCT else _RESTARTS
