@@ -20,7 +20,7 @@ from ..em.loop import Trial
 from ..mixture.mixture import Mixture, merge_pairs
 from .drawn_splits import DrawnSplit, halve_components, split_pairs_again
 from .exchanges import Merger, after, bound_mergers, disjoint
-from .responsibilities import Responsibilities
+from .responsibilities import MOST_NUMBERS, Responsibilities
 from .splitting import short_runs
 from .starts import SeedOptions
 
@@ -125,9 +125,10 @@ def _regroup(found: Responsibilities, split: DrawnSplit, half: int) -> Candidate
 
 def _compare_mergers(found: Responsibilities) -> list[Merger]:
     """Return mergers, the cheapest first, by what the mixture loses on rows before any more EM."""
-    mixture, rows = found.mixture, found.first(_MERGER_ROWS)
+    mixture = found.mixture
     likely = nsmallest(_MERGERS * mixture.n_components, bound_mergers(mixture), key=lambda one: one.loss)
     pairs = sorted((one.first, one.second) for one in likely)
+    rows = found.first(min(_MERGER_ROWS, max(MOST_NUMBERS // len(pairs), 1)))
     losses = -rows.gains(pairs, merge_pairs(mixture, pairs))
     mergers = (Merger(*pair, float(loss)) for pair, loss in zip(pairs, losses, strict=True))
     return sorted(mergers, key=lambda one: one.loss)

@@ -22,7 +22,7 @@ from ..mixture.mixture import Mixture
 from ..scoring.prediction import Wanted, predict
 from .paired_difference import log_density
 
-_MOST_NUMBERS = 2**23  # responsibilities that are held
+MOST_NUMBERS = 2**23  # responsibilities that are held
 _LEAST_RESP = 1e-3  # of a row: what changes less is not counted
 _SHARED = 1e-3  # of the rows: components that share less do not overlap
 _TINY = 1e-300
@@ -41,7 +41,7 @@ class Responsibilities:
     @classmethod
     def of(cls, sample: Expectation, mixture: Mixture) -> Responsibilities:
         """Return those of the first rows of the sample: all, unless there are many components."""
-        rows = first_rows(sample, max(_MOST_NUMBERS // mixture.n_components, 1))
+        rows = first_rows(sample, max(MOST_NUMBERS // mixture.n_components, 1))
         coefficients, k = prepare_prediction(mixture, missing=rows.survey.has_gaps), mixture.n_components
         wanted = Wanted(probabilities=True, log_density=True)
         found = predict(rows.rows, rows.row_weights, coefficients, k, wanted)

@@ -41,7 +41,7 @@ def _marginal(story: Story, feature: int, width: float = _WIDTH, height: float =
     densities = _densities(story, feature, grid) * scale
     total = densities.sum(axis=0) + _noise_density(story, feature) * scale
     axes.plot(grid, total, color=INK, linewidth=2.6)  # first, for components that lie apart are all of it
-    for component in story.by_weight[::-1]:
+    for component in story.shown_components[::-1]:
         axes.plot(grid, densities[component], color=story.colours[component], linewidth=1.4)
     even = np.interp(np.linspace(low, high, _POINTS), grid, total)  # a narrow peak must not flatten all others
     top = max(float(np.quantile(even, 0.98)) * 1.15, float(heights.max()) if len(values) else 0.0)
@@ -73,8 +73,9 @@ def _range(story: Story, feature: int, values: Array) -> tuple[float, float]:
 
 
 def _grid(story: Story, feature: int, low: float, high: float) -> Array:
-    """Return the points (n,) at which densities are drawn: evenly spread, and close where a component is narrow."""
-    means, deviations = story.mixture.means[:, feature, None], story.deviations[:, feature, None]
+    """Return the points (n,) at which densities are drawn: evenly spread, and close where a drawn one is narrow."""
+    own = story.shown_components
+    means, deviations = story.mixture.means[own, feature, None], story.deviations[own, feature, None]
     narrow = deviations[:, 0] < (high - low) / _POINTS * 4
     around = (means + _ACROSS * deviations)[narrow].ravel()
     inside = around[(around > low) & (around < high)]

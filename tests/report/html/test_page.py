@@ -97,6 +97,7 @@ def test_of_many_features_the_most_separating_are_shown_and_that_is_said():
 def test_of_many_components_the_heaviest_are_shown_and_that_is_said():
     _, text = drawn(story(mixture(70, 2, apart=30.0)))
     assert "The 50 heaviest of 70 components are listed" in text
+    assert "The 50 heaviest of 70 components have curves of their own." in text
     assert "the 60 heaviest components of 70" in text
 
 
