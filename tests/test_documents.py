@@ -56,10 +56,11 @@ BY_HAND = {  # by page, the first command of each block that takes long or needs
         "python -m tests.benchmarks startup",
         "python -m tests.benchmarks passes structures memory streaming estimator overhead scale select",
         "python -m tests.benchmarks missing",
+        "python -m tests.benchmarks updates",
         "python -m tests.benchmarks wide",
         "python -m tests.benchmarks wide_memory",
         "OPENBLAS_NUM_THREADS=1 python -m tests.benchmarks wide_passes",
-        "python -m tests.benchmarks.embeddings --rows 100000",
+        "python -m tests.benchmarks embeddings",
     ],
     "docs/clusters.md": [
         "daskgmm submit slurm.yaml --dry-run",
