@@ -1,7 +1,7 @@
-"""Seconds of a pass against n, k, d, threads and worker processes; full covariance, float64, rows in memory.
+"""Seconds of a pass, and of the processor, by n, k, d, threads and workers; full covariance, float64, rows in memory.
 
-n goes as far as half of the memory holds; rows of workers are drawn where they stay. The plot is written to the file
-that DASKGMM_BENCHMARK_PLOT names.
+Seconds of the processor are those of this process, so passes of workers have none. n goes as far as half of the memory
+holds; rows of workers are drawn where they stay. The plot is written to the file that DASKGMM_BENCHMARK_PLOT names.
 """
 
 from __future__ import annotations
@@ -44,13 +44,15 @@ class Curve:
     seconds: tuple[float, ...]
     linear: str  # what would be linear
     size: Callable[[int], float] = float  # what the work grows with
+    processor: tuple[float, ...] = ()  # seconds of the processor, if the passes are of this process
 
     @property
     def text(self) -> str:
         """A table, with what each value takes in units of the first one, in proportion."""
-        lines = [f"{self.quantity:10s}  seconds of a pass   {self.linear}"]
-        for value, seconds, ideal in zip(self.values, self.seconds, self.ideal(0), strict=True):
-            lines.append(f"{value:10,d}  {seconds:17.4f}   {seconds / ideal:10.2f}")
+        lines = [f"{self.quantity:10s}  seconds of a pass  of processor   {self.linear}"]
+        of_processor = [f"{own:12.4f}" for own in self.processor] or [f"{'-':>12s}"] * len(self.values)
+        for value, seconds, own, ideal in zip(self.values, self.seconds, of_processor, self.ideal(0), strict=True):
+            lines.append(f"{value:10,d}  {seconds:17.4f}  {own}   {seconds / ideal:10.2f}")
         return "\n".join(lines)
 
     @property
@@ -91,8 +93,11 @@ def _curve(
     size: Callable[[int], float] = float,
 ) -> Curve:
     """Time a pass at each value, one after the other: rows of two of them may not fit in memory at once."""
-    seconds = tuple(in_turn({"pass": call(value)}, rounds).median("pass") for value in values)
-    return Curve(quantity, values, seconds, _LINEAR[quantity], size)
+    timings = [in_turn({"pass": call(value)}, rounds) for value in values]
+    seconds, processor = (
+        tuple(each) for each in zip(*((one.median("pass"), one.of_processor("pass")) for one in timings), strict=True)
+    )
+    return Curve(quantity, values, seconds, _LINEAR[quantity], size, processor)
 
 
 _LINEAR = {
