@@ -91,6 +91,24 @@ def await_workers(
 
 
 @contextmanager
+def hold_cluster(cluster: AbstractContextManager[T], leftovers: list[str]) -> Iterator[T]:
+    """Give a cluster that runs, and close it at the end.
+
+    If it can't be closed, which a loaded machine may not do in the seconds that dask gives it, that is added to
+    leftovers in words: it neither spoils a job that is complete nor hides the error of one that is not.
+    """
+    entered = cluster.__enter__()
+    try:
+        yield entered
+    finally:
+        try:
+            cluster.__exit__(None, None, None)
+        except Exception as error:
+            _LOGGER.debug("the cluster was not closed", exc_info=True)
+            leftovers.append(f"processes of the cluster may still run: it could not be closed ({reason(error)})")
+
+
+@contextmanager
 def answers_within(seconds: float) -> Iterator[None]:
     """Give workers as long to answer what this thread asks within the block."""
     token = ANSWER_TIMEOUT.set(seconds)

@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +23,7 @@ from pydantic import BeforeValidator, Field
 from ...errors import ConfigurationError
 from ...options import STRICT, TextPattern
 from ...text import describe_workers, pluralize
-from ..connection import Connection, await_workers, client_of
+from ..connection import Connection, await_workers, client_of, hold_cluster
 from ..dask_internals import job_class, record_refusals
 from ..memory_size import Memory
 from .batch import BatchWorkers, check_command, slurm_directive, slurm_pattern
@@ -78,11 +78,12 @@ class JobQueue(BatchWorkers):
             f"{pluralize(self.jobs, f'{self.kind} job')} of "
             f"{describe_workers(self.processes, 'worker', self.compute_threads)}"
         )
+        leftovers: list[str] = []
         with (
-            self._submit(package) as cluster,
+            hold_cluster(self._submit(package), leftovers) as cluster,
             await_workers(client_of(cluster), self, description) as connection,
         ):
-            yield self.drop_dashboard(connection)
+            yield replace(self.drop_dashboard(connection), leftovers=leftovers)
 
     def job_script(self, scheduler: str = "tcp://SCHEDULER:8786") -> str:
         """Return the script of a worker's job, for the scheduler's address."""

@@ -19,7 +19,16 @@ from tornado.ioloop import IOLoop
 from ...concurrency import COMPUTE_THREADS, READ_AHEAD, n_reading_ahead
 from ...options import STRICT
 from ...text import describe_workers
-from ..connection import STALL_TIMEOUT, Connection, StallTimeout, StartTimeout, await_workers, client_of, own_scheduler
+from ..connection import (
+    STALL_TIMEOUT,
+    Connection,
+    StallTimeout,
+    StartTimeout,
+    await_workers,
+    client_of,
+    hold_cluster,
+    own_scheduler,
+)
 from ..dask_internals import event_loop
 from ..memory_size import MemoryLimit, check_memory
 
@@ -70,14 +79,16 @@ class Local:
         """Start the cluster, make it the active scheduler, and close both at the end."""
         n_ahead = n_reading_ahead(dask.config.get(READ_AHEAD, "auto"), self.threads_per_worker)
         description = describe_workers(self.n_processes, "local worker", self.threads_per_worker)
+        leftovers: list[str] = []
         with (
             _deaf_loop() as loop,
-            self._start_cluster(n_ahead, loop) as cluster,
+            hold_cluster(self._start_cluster(n_ahead, loop), leftovers) as cluster,
             await_workers(
                 client_of(cluster), self, description, rescale=partial(cluster.scale, self.n_processes)
             ) as connection,
         ):
-            yield connection if self.dashboard_address else replace(connection, dashboard=None)
+            dashboard = connection.dashboard if self.dashboard_address else None
+            yield replace(connection, dashboard=dashboard, leftovers=leftovers)
 
     def _start_cluster(self, n_ahead: int, loop: IOLoop) -> LocalCluster:
         scheduler = {"dashboard": self.dashboard_address is not None, **own_scheduler(self.stall_timeout)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from logging.handlers import BufferingHandler
 from threading import Lock
 from typing import Annotated, Any, ClassVar, Literal
@@ -27,6 +27,7 @@ from ..connection import (
     await_workers,
     client_of,
     connect_timeout,
+    hold_cluster,
     own_scheduler,
     reason,
 )
@@ -91,11 +92,12 @@ class Ssh:
     def connect(self) -> Iterator[Connection]:
         """Start scheduler and workers, make them the active scheduler, and end them at the end."""
         description = f"{describe_workers(self.n_processes, 'worker', self.threads_per_worker)} on {self._where}"
+        leftovers: list[str] = []
         with (
-            self._start_cluster() as cluster,
+            hold_cluster(self._start_cluster(), leftovers) as cluster,
             await_workers(client_of(cluster), self, description, self.n_processes) as connection,
         ):
-            yield connection
+            yield replace(connection, leftovers=leftovers)
 
     @property
     def _where(self) -> str:
