@@ -15,11 +15,11 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.system import CPU_COUNT
 from dask.task_spec import DataNode, GraphNode, List, Task, TaskRef
-from distributed import Future, default_client
+from distributed import Future
 from numpy.typing import NDArray
 
 from ..concurrency import current_execution
-from .placement import hint
+from .placement import hint, scheduled_workers
 
 GROUP = "-group"  # ends the name of tasks on several blocks: their keys are (name, first block, block after the last)
 LARGEST_GROUP = 256  # blocks
@@ -76,11 +76,8 @@ def _computing_threads() -> int:
     execution = current_execution()
     if execution is not None and execution.n_threads:
         return execution.n_threads
-    try:
-        workers = default_client().scheduler_info(n_workers=-1)["workers"].values()
-    except (ValueError, KeyError):  # there is no client, or one whose cluster never started
-        return int(CPU_COUNT)
-    return sum(int(worker["nthreads"]) for worker in workers)
+    workers = scheduled_workers()
+    return int(CPU_COUNT) if workers is None else sum(int(worker["nthreads"]) for worker in workers.values())
 
 
 def group_tasks(
@@ -103,14 +100,14 @@ def group_tasks(
     needed = [_find_needed(nodes, [*blocks[a:b], *weights[a:b]]) for a, b in spans]
     uses = Counter(key for keys in needed for key in keys)
     name = f"held-{uuid4().hex}{GROUP}"
-    layer: dict[Key, GraphNode] = {}
-    for (a, b), keys in zip(spans, needed, strict=True):
-        hold = Task((name, a, b), _hold, _refs(blocks[a:b]), _refs(weights[a:b]))
-        layer[name, a, b] = Task.fuse(*(nodes[key] for key in keys if uses[key] == 1), hold)
-    with hint({key: (place,) for key, place in zip(layer, places, strict=bool(places)) if place}):
-        layer |= {key: node for key, node in nodes.items() if uses[key] > 1}
+    layer = {key: node for key, node in nodes.items() if uses[key] > 1}
+    keys = [(name, a, b) for a, b in spans]
+    for key, (a, b), own in zip(keys, spans, needed, strict=True):
+        hold = Task(key, _hold, _refs(blocks[a:b]), _refs(weights[a:b]))
+        layer[key] = Task.fuse(*(nodes[one] for one in own if uses[one] == 1), hold)
+    with hint({key: (place,) for key, place in zip(keys, places, strict=bool(places)) if place}):
         whole = HighLevelGraph.from_collections(name, layer)
-    return Groups(names, size, tuple(Delayed((name, a, b), whole, layer=name) for a, b in spans))
+    return Groups(names, size, tuple(Delayed(key, whole, layer=name) for key in keys))
 
 
 def _node(key: Key, value: Any) -> GraphNode | None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import psutil
-from distributed import default_client
 
 from ..concurrency import ReadAhead
 from ..core.arrays.blocks import block_rows
@@ -15,6 +14,7 @@ from ..core.kernels.compiled import tile_rows
 from ..core.mixture.covariance import STRUCTURES
 from ..options import STRICT, SizeInBytes
 from .map_reduce import FAN_IN
+from .placement import HELD_SHARE, scheduled_workers
 from .rows import Rows
 
 Persist = bool | Literal["auto"]
@@ -46,11 +46,10 @@ def available_bytes() -> int:
     Workers without a limit have together what this machine has left.
     """
     left = int(psutil.virtual_memory().available)
-    try:
-        workers = default_client().scheduler_info(n_workers=-1)["workers"].values()
-    except (ValueError, KeyError):  # there is no client, or one whose cluster never started
+    workers = scheduled_workers()
+    if workers is None:
         return left
-    limits = [int(worker["memory_limit"] or 0) for worker in workers]
+    limits = [int(worker["memory_limit"] or 0) for worker in workers.values()]
     return sum(limits) + (left if 0 in limits else 0)
 
 
@@ -58,7 +57,7 @@ def fits(rows: Rows, persist: Persist) -> bool:
     """Return whether rows should be held in memory: as told, or by `auto` where they take at most half of it."""
     if persist != "auto":
         return persist
-    return rows.n_bytes <= available_bytes() / 2
+    return rows.n_bytes <= HELD_SHARE * available_bytes()
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from distributed import default_client
 
 from ..concurrency import current_execution
 
+HELD_SHARE = 0.5  # of the memory: what rows that are held between passes may take
 _ANSWER_TIMEOUT = 5.0  # seconds
-_MEMORY_SHARE = 0.5  # of a worker's limit: what rows may take at most by `compute.persist: auto`
 
 
 @dataclass(frozen=True, order=True)
@@ -30,6 +30,18 @@ class Worker:
     memory_limit: int = 0  # bytes; 0 for none
 
 
+def scheduled_workers() -> Mapping[str, Any] | None:
+    """Return the workers of the default client by address, as their scheduler describes them.
+
+    None if there is no client, or one whose cluster never started.
+    """
+    try:
+        workers: Mapping[str, Any] = default_client().scheduler_info(n_workers=-1)["workers"]
+    except (ValueError, KeyError):
+        return None
+    return workers
+
+
 def running_workers() -> list[Worker]:
     """Return the workers that blocks can be placed on, by address.
 
@@ -39,13 +51,9 @@ def running_workers() -> list[Worker]:
     execution = current_execution()
     if dask.get_annotations() or (execution is not None and execution.n_threads):
         return []
-    try:
-        described = default_client().scheduler_info(n_workers=-1)["workers"].items()
-    except (ValueError, KeyError):  # there is no client, or one whose cluster never started
-        return []
     workers = [
         Worker(address, int(one["nthreads"]), int(one["memory_limit"] or 0))
-        for address, one in described
+        for address, one in (scheduled_workers() or {}).items()
         if one["status"] == "running"
     ]
     n_expected = max(2, execution.n_workers if execution else 0)
@@ -84,9 +92,8 @@ def hint(addresses: Mapping[Any, Sequence[str]]) -> AbstractContextManager[objec
     """
     if not any(addresses.values()):
         return nullcontext()
-    workers_of = defaultdict[Any, Sequence[str]](
-        tuple, addresses
-    ).__getitem__  # schedulers read it without this package
+    # A method of a plain type: schedulers read it without this package.
+    workers_of = defaultdict[Any, Sequence[str]](tuple, addresses).__getitem__
     annotated: AbstractContextManager[object] = dask.annotate(workers=workers_of, allow_other_workers=True)
     return annotated
 
@@ -107,4 +114,4 @@ def _shares(n_items: int, item_bytes: int, workers: Sequence[Worker]) -> list[in
 def _capacity(worker: Worker, n_items: int, item_bytes: int) -> int:
     if not worker.memory_limit:
         return n_items
-    return min(int(_MEMORY_SHARE * worker.memory_limit) // max(item_bytes, 1), n_items)
+    return min(int(HELD_SHARE * worker.memory_limit) // max(item_bytes, 1), n_items)
