@@ -11,13 +11,13 @@ from ..core.kernels.natural_parameters import Coefficients, prepare_prediction
 from ..core.mixture.mixture import Mixture
 from ..core.scoring.drift import DensityMoments
 from .map_reduce import add_up, map_reduce
-from .prediction import check_features, check_weights, compute_pass, density_strips
+from .prediction import check_n_features, check_weights, compute_pass, density_strips
 from .rows import Region, Rows
 
 
 def density_moments(rows: Rows, mixture: Mixture) -> DensityMoments:
     """Return the moments of the log-densities of the rows of positive weight; raise DataError if they do not fit."""
-    check_features(rows.n_features, mixture)
+    check_n_features(rows.n_features, mixture.n_features)
     shared = (prepare_prediction(mixture, missing=rows.missing), mixture.n_components)
     regions = dict(enumerate(rows.regions))
     total: DensityMoments = compute_pass(rows, map_reduce(rows, _moments_chunk, add_up, shared, regions, "drift"))

@@ -15,7 +15,7 @@ from ..core.scoring.merging import MergeTree, Pair, entropy_gains, merge_by_entr
 from ..core.scoring.prediction import Wanted, predict
 from ..errors import DataError
 from .map_reduce import add_up, map_reduce
-from .prediction import check_features, check_weights, compute_pass
+from .prediction import check_n_features, check_weights, compute_pass
 from .rows import Region, Rows, place_in
 
 _GUIDE_ROWS = 2**14  # drawn from the mixture, to expect what the rows decide
@@ -30,7 +30,7 @@ def merge_components(rows: Rows, mixture: Mixture) -> MergeTree:
     rows, and another one for each merge that rows drawn from the mixture do not foretell. Rows of weight 0 are absent.
     Raises DataError where the rows do not fit the mixture.
     """
-    check_features(rows.n_features, mixture)
+    check_n_features(rows.n_features, mixture.n_features)
     coefficients = prepare_prediction(mixture, missing=rows.missing)
     gaussians = mixture if mixture.noise is None else mixture.take(range(mixture.n_components))
     drawn, _ = gaussians.sample(_GUIDE_ROWS, np.random.default_rng(0))

@@ -87,7 +87,7 @@ def predict_to(
     read nor counted. Rows of weight 0 are absent. `write` must bear being pickled, and being called again for a region
     when a worker is lost. Raises DataError where the rows do not fit the mixture.
     """
-    check_features(rows.n_features, mixture)
+    check_n_features(rows.n_features, mixture.n_features)
     scoring = Scoring(prepare_prediction(mixture, missing=rows.missing), mixture.n_components, wanted, write, strip)
     regions = dict(enumerate(rows.regions))
     todo = {number: region for number, region in regions.items() if not all(map(done, scoring.strips(region)))}
@@ -106,10 +106,10 @@ def compute_pass(rows: Rows, reduced: Delayed) -> Any:
     return total
 
 
-def check_features(n_features: int, mixture: Mixture) -> None:
-    """Raise DataError unless the rows have as many features as the mixture."""
-    if n_features != mixture.n_features:
-        raise DataError(f"the data have {n_features} features, but the model was fitted on {mixture.n_features}")
+def check_n_features(n_features: int, n_fitted: int) -> None:
+    """Raise DataError unless the rows have as many features as those that a model was fitted on."""
+    if n_features != n_fitted:
+        raise DataError(f"the data have {n_features} features, but the model was fitted on {n_fitted}")
 
 
 def _predict_chunk(block: NDArray[Any], weights: NDArray[Any] | None, scoring: Scoring, region: Region) -> Scored:
@@ -132,7 +132,7 @@ def _predict_chunk(block: NDArray[Any], weights: NDArray[Any] | None, scoring: S
 
 def log_density_counts(rows: Rows, mixture: Mixture) -> Counts:
     """Return how the log-densities of the rows are distributed, from a pass over them."""
-    check_features(rows.n_features, mixture)
+    check_n_features(rows.n_features, mixture.n_features)
     shared = (prepare_prediction(mixture, missing=rows.missing), mixture.n_components)
     regions = dict(enumerate(rows.regions))
     counts: Counts = compute_pass(rows, map_reduce(rows, _density_chunk, add_up, shared, regions, "density"))
@@ -182,7 +182,7 @@ class Likelihood:
 
 def likelihood(rows: Rows, mixture: Mixture, *, entropy: bool = False) -> Likelihood:
     """Return the sums of the rows of positive weight, from a pass over them; raise DataError if there are none."""
-    check_features(rows.n_features, mixture)
+    check_n_features(rows.n_features, mixture.n_features)
     if rows.n_rows == 0:
         raise DataError("there are no rows to score: give 1 or more")
     wanted = Wanted(probabilities=entropy, log_density=True)
@@ -252,7 +252,7 @@ def predict_lazily(
     with `missing` NaN is a missing value, and these rows have the log-density 0. Raises DataError where the features do
     not fit the mixture.
     """
-    check_features(array.shape[-1], mixture)
+    check_n_features(array.shape[-1], mixture.n_features)
     array = array.rechunk({array.ndim - 1: -1})
     coefficients = delayed(prepare_prediction(mixture, missing=missing), pure=False)
     k, features = mixture.n_components, array.ndim - 1
@@ -274,7 +274,7 @@ def impute_lazily(array: da.Array, mixture: Mixture, *, errors: bool = False) ->
     They get their means given what is observed, in the type of the array; with `errors` the result holds their standard
     deviations instead, in float64, and 0 where values are observed. Raises DataError as `predict_lazily`.
     """
-    check_features(array.shape[-1], mixture)
+    check_n_features(array.shape[-1], mixture.n_features)
     array = array.rechunk({array.ndim - 1: -1})
     coefficients = delayed(prepare_prediction(mixture, missing=True), pure=False)
     dtype = np.dtype(np.float64) if errors else array.dtype

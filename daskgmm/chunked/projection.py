@@ -20,6 +20,7 @@ from ..core.options.reduce import Reduce
 from ..errors import DataError
 from .data_summary import Drawn, columns_and_rows
 from .map_reduce import compute, in_slot
+from .prediction import check_n_features
 from .rows import Region, Rows, align, place_in
 
 _MOST_COLUMNS = 512  # whose scatter over all rows is computed
@@ -62,7 +63,7 @@ def project_rows(rows: Rows, projection: Projection) -> Rows:
     Rows of weight 0 are not looked at. Tasks raise DataError for values of others that are not finite, but for rows of
     which all values are NaN.
     """
-    _check_columns(rows.n_features, projection)
+    check_n_features(rows.n_features, projection.n_columns)
     name = f"project-{uuid4().hex}"
     shared, indices = f"{name}-axes", [key[1:] for key, _ in rows.block_keys]
     layer: dict[Any, Any] = {shared: DataNode(shared, (projection, rows.naming))}
@@ -81,7 +82,7 @@ def project_lazily(array: da.Array, projection: Projection) -> da.Array:
 
     Chunk sizes may be unknown; a row of a message is then counted from the start of its chunk.
     """
-    _check_columns(array.shape[-1], projection)
+    check_n_features(array.shape[-1], projection.n_columns)
     array = array.rechunk({array.ndim - 1: -1})
     dtype = projection.dtype(array.dtype)
     projected: da.Array = da.map_blocks(
@@ -95,12 +96,6 @@ def project_lazily(array: da.Array, projection: Projection) -> da.Array:
         meta=np.empty((0,) * array.ndim, dtype),
     )
     return projected
-
-
-def _check_columns(n_columns: int, projection: Projection) -> None:
-    """Raise DataError unless rows have as many columns as the projection."""
-    if n_columns != projection.n_columns:
-        raise DataError(f"the data have {n_columns} features, but the model was fitted on {projection.n_columns}")
 
 
 def _project_block(

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from ..chunked.data_summary import summarise
+from ..chunked.prediction import check_n_features
 from ..chunked.projection import project_rows
 from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
@@ -134,8 +135,7 @@ def open_new(config: Config, run: FinishedRun) -> NewRows:
     """Return the new rows of the configuration; raise DataError if there are none, or of other features."""
     new = new_rows(config, run.history)
     check_same_features(new.source.feature_names, run.model.feature_names)
-    if new.n_features != run.model.n_features:
-        raise DataError(f"the data have {new.n_features} features, but the model was fitted on {run.model.n_features}")
+    check_n_features(new.n_features, run.model.n_features)
     return new
 
 
