@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Self
 
 from sklearn.utils.validation import check_is_fitted
@@ -52,9 +51,8 @@ class UpdateMixin(MixtureEstimator):
         rows = self._scored_rows(X, sample_weight)
         with ready(rows, keep=True) as held:
             update = prepare_update(held, state, kept, model, options, forget)
-            best = run_update(held, update, model, options).best
-            state, kept_of_all = finish_update(update, best, model)
-            self._keep(replace(best, mixture=state), update.base, kept_of_all)
+            best, kept_of_all = finish_update(update, run_update(held, update, model, options).best, model)
+            self._keep(best, update.base, kept_of_all)
             self.drift_ = measure_drift(held, old, self._mixture(), kept.mean_log_likelihood)
         return self
 

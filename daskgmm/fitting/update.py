@@ -84,8 +84,8 @@ def measure_drift(rows: Rows, old: Mixture, new: Mixture, level: float) -> Drift
     return drift(density_moments(rows, old), level, old, new)
 
 
-def finish_update(update: Update, best: Trial, model: ModelOptions) -> tuple[Mixture, KeptStatistics]:
-    """Return the state to which EM on the new rows has led, and what is kept of all rows.
+def finish_update(update: Update, best: Trial, model: ModelOptions) -> tuple[Trial, KeptStatistics]:
+    """Return the trial of EM on the new rows with the state to which that leads, and what is kept of all rows.
 
     The old rows' statistics are those under the state before the update, so EM ends where they still hold it. How they
     change from there to the new state is taken from drawn rows, and some steps of EM go on with them. The
@@ -94,12 +94,12 @@ def finish_update(update: Update, best: Trial, model: ModelOptions) -> tuple[Mix
     kept = update.keep(best)
     drawn = draw_rows(update.mixture, update.base, update.total)
     if update.before is None or drawn is None:
-        return best.mixture, kept
+        return best, kept
     moments = drawn.change(kept.moments, update.before.weight_sum, update.mixture, best.mixture)
     if not can_be_of_rows(moments, best.mixture):
-        return best.mixture, kept
+        return best, kept
     state, moments = drawn.follow(best.mixture, moments, model.floor(update.total))
-    return state, replace(kept, moments=moments)
+    return replace(best, mixture=state), replace(kept, moments=moments)
 
 
 def step_on_all(

@@ -210,8 +210,7 @@ def _of_old(kept: KeptStatistics, config: Config) -> str:
 
 def _model(rows: Rows, best: Trial, update: Update, config: Config, run: FinishedRun, listen: Listener) -> Model:
     """Return the model that EM on the new rows has led to, or with update.full_pass a pass over all rows after it."""
-    state, kept = finish_update(update, best, config.model)
-    best = replace(best, mixture=state)
+    best, kept = finish_update(update, best, config.model)
     if config.update.full_pass:
         listen(Phase("full pass", f"statistics of {kept.survey.n_rows:,} old and new rows"))
         state, kept = _step_on_all(rows, best, update, config, run)

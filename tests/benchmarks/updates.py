@@ -78,7 +78,8 @@ def _update(first: Result, new: np.ndarray, old: np.ndarray | None) -> Result:
     rows = Rows.of_memory(new)
     update = prepare_update(rows, first.mixture, first.kept, _MODEL, _OPTIONS, 1.0)
     state = run_update(rows, update, _MODEL, _OPTIONS)
-    mixture, kept = finish_update(update, state.best, _MODEL)
+    best, kept = finish_update(update, state.best, _MODEL)
+    mixture = best.mixture
     measure_drift(rows, first.mixture, mixture, first.kept.mean_log_likelihood)
     n_read = len(new) * (2 + state.iteration)
     if old is None:

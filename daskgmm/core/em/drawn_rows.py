@@ -46,8 +46,7 @@ class DrawnRows:
 
         Components that are not trusted keep theirs.
         """
-        added, removed = (self._moments(mixture, weight_sum) for mixture in (after, before))
-        return moments + added + removed.scale(-1)
+        return moments + self._moments(after, weight_sum) + self._moments(before, weight_sum).scale(-1)
 
     def follow(
         self, mixture: Mixture, moments: ComponentMoments, floor: Floor | None
@@ -57,8 +56,9 @@ class DrawnRows:
         It stops at moments that rows cannot have.
         """
         state, current = self.inference.estimate(mixture, moments, floor), moments
+        removed = self._moments(mixture, moments.weight_sum).scale(-1)
         for _ in range(_STEPS - 1):
-            changed = self.change(moments, moments.weight_sum, mixture, state)
+            changed = moments + self._moments(state, moments.weight_sum) + removed
             if not can_be_of_rows(changed, state):
                 break
             state, current = self.inference.estimate(state, changed, floor), changed
