@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge
@@ -19,7 +19,7 @@ from distributed import Scheduler, SpecCluster
 from ...errors import ConfigurationError
 from ...options import STRICT, parse_size
 from ...text import describe_workers, pluralize
-from ..connection import Connection, await_workers, client_of
+from ..connection import Connection, await_workers, client_of, hold_cluster
 from .batch import BatchWorkers, check_command
 
 _CLOSING = 30.0  # seconds that workers have to end once they are told to
@@ -49,12 +49,13 @@ class Allocation(BatchWorkers):
             f"{pluralize(self.tasks, 'task')} of {describe_workers(self.processes, 'worker', self.compute_threads)}"
         )
         scheduler = {"cls": Scheduler, "options": self.scheduler_options(self.interface)}
+        leftovers: list[str] = []
         with (
-            SpecCluster(scheduler=scheduler, silence_logs="critical") as cluster,
+            hold_cluster(SpecCluster(scheduler=scheduler, silence_logs="critical"), leftovers) as cluster,
             _run_beside(self.srun_command(cluster.scheduler_address), self.environment),
             await_workers(client_of(cluster), self, description) as connection,
         ):
-            yield self.drop_dashboard(connection)
+            yield replace(self.drop_dashboard(connection), leftovers=leftovers)
 
     def srun_command(self, scheduler: str) -> list[str]:
         """Return the command that starts the workers, of which one that ends leaves the others alone."""
