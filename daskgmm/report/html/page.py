@@ -208,15 +208,11 @@ def _notes(story: Story) -> dict[str, str]:
     notes = {}
     if k > rows:
         notes["components"] = f"The {rows} heaviest of {k} components are listed; all are in model.zarr."
+        notes["curves"] = f"The {rows} heaviest of {k} components have curves of their own."
     if d > shown:
         notes["features"] = f"The {shown} features of {d} in which the components differ most are listed."
-    marginal_notes = []
     if (n := story.mixture.n_features) > drawn:
-        marginal_notes.append(f"The {drawn} features of {n} in which the components differ most are drawn.")
-    if k > rows:
-        marginal_notes.append(f"The {rows} heaviest of {k} components have curves of their own.")
-    if marginal_notes:
-        notes["marginals"] = " ".join(marginal_notes)
+        notes["marginals"] = f"The {drawn} features of {n} in which the components differ most are drawn."
     if k > MOST_COMPONENTS or n > MOST_FEATURES:
         notes["correlations"] = (
             f"Shown are at most the {MOST_COMPONENTS} heaviest components and the {MOST_FEATURES} features in which "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.mixture.covariance import STRUCTURES
 from ...core.selection.criterion import CRITERIA
 from ...core.selection.table import Row, Selection, paired_error
-from ...text import pluralize
+from ...text import format_signed, pluralize
 from ..terminal.selection_table import list_candidates, number, places, rank_candidates, remark
 from .colours import component_colours
 from .svg import INK, Drawing, figure, legend_above, to_svg
@@ -69,7 +69,7 @@ def table(selection: Selection | None) -> dict[str, Any] | None:
     """Return the table of the best candidates, and of all that have a remark; None where there was no sweep."""
     if selection is None:
         return None
-    rows = list_candidates(selection, _MOST_ROWS)
+    rows, looks = list_candidates(selection, _MOST_ROWS), _looks(selection)
     criterion = "held out / row" if selection.n_folds else title(selection.criterion)
     return {
         "names": [
@@ -80,7 +80,7 @@ def table(selection: Selection | None) -> dict[str, Any] | None:
             *_NAMES,
         ],
         "has_evidence": selection.criterion == "bic",
-        "rows": [_table_row(row, selection) for row in rows],
+        "rows": [_table_row(row, selection, looks[row.structure][0]) for row in rows],
         "n_folds": selection.n_folds,
         "more": len(selection.rows) - len(rows),
         "choice": choice(selection),
@@ -96,7 +96,7 @@ def describe(row: Row) -> str:
 _NAMES = ("log-likelihood / row", "passes", "seconds", "remark")
 
 
-def _table_row(row: Row, selection: Selection) -> dict[str, Any]:
+def _table_row(row: Row, selection: Selection, colour: str) -> dict[str, Any]:
     cells = [
         (f"{row.n_parameters:,}", ""),
         (number(row.criterion, places(selection)), _spread(row) if selection.n_folds else ""),
@@ -109,7 +109,7 @@ def _table_row(row: Row, selection: Selection) -> dict[str, Any]:
     ]
     return {
         "name": row.name,
-        "colour": _looks(selection)[row.structure][0],
+        "colour": colour,
         "chosen": row.name == selection.best,
         "cells": [(_widen_minus(text), _widen_minus(small)) for text, small in cells],
     }
@@ -223,4 +223,4 @@ def _inline(criterion: str) -> str:
 
 def _widen_minus(text: str) -> str:
     """Return the text with a minus as wide as a digit where it begins a number."""
-    return text.replace("-", "\N{MINUS SIGN}") if text[:1] in "-±0123456789" else text
+    return format_signed(text) if text[:1] in "-±0123456789" else text
