@@ -41,17 +41,14 @@ class _Run:
     """One start on its way; the arrays are changed in place."""
 
     start: Mixture
-    at: kernels.Components  # what is evaluated next
-    best: kernels.Components  # the last that was evaluated
-    scratch: kernels.Scratch
-    levels: Array  # of the mean log-likelihood of z, the first n of which are filled
-    n: int = 0
+    state: kernels.State
+    n: int = 0  # levels that are filled
     end: int = kernels.GOES_ON
 
     @property
     def level(self) -> float:
         """What was reached, minus infinity if the start itself is singular."""
-        return float(self.levels[self.n - 1]) if self.n else -np.inf
+        return float(self.state.levels[self.n - 1]) if self.n else -np.inf
 
 
 def can_run(rows: Expectation, mixture: Mixture, em: EMOptions) -> bool:
@@ -107,33 +104,31 @@ class _Runner:
         parts = mixture.weights, self._frame.to_z(mixture.means), values
         # In the order of C whatever theirs is: for another one the kernel is compiled anew, and has other last digits.
         at = kernels.Components(*(np.array(part, np.float64, order="C") for part in parts))
-        most = self._em.max_iter + 1
-        best, scratch = kernels.Components(*(part.copy() for part in at)), kernels.make_scratch(self._tiles, at)
-        return _Run(mixture, at, best, scratch, np.empty(most))
+        return _Run(mixture, kernels.make_state(self._tiles, at, self._em.max_iter + 1))
 
     def go_on(self, run: _Run, n_steps: int) -> _Run:
         """Return the run after so many steps more, or until it stops."""
-        until, n, end = min(max(run.n, 1) + n_steps, len(run.levels)), run.n, run.end
+        until, n, end = min(max(run.n, 1) + n_steps, len(run.state.levels)), run.n, run.end
         while n < until and end in (kernels.GOES_ON, kernels.BELOW_FLOOR):
-            parts = run.at, run.best, run.scratch, run.levels
-            n, end = kernels.run(self._tiles, self._bound, *parts, n, until, self._em.tol)
-            if end == kernels.BELOW_FLOOR and not self._raise(run.at.covariances):
+            n, end = kernels.run(self._tiles, self._bound, run.state, n, until, self._em.tol)
+            if end == kernels.BELOW_FLOOR and not self._raise(run.state.at.covariances):
                 end = kernels.SINGULAR
         return replace(run, n=n, end=end)
 
     def trial(self, run: _Run) -> Trial:
         """Return the best mixture that was evaluated; a start that is singular has no history."""
-        history = tuple(float(level) - self._log_scale for level in run.levels[: run.n])
+        history = tuple(float(level) - self._log_scale for level in run.state.levels[: run.n])
         mixture = self._mixture(run)
         flattered, n_unsound = overfit(mixture, self._n_rows, self._em.floor)
         return Trial(mixture, history, stop=_STOPS[run.end], overfit=flattered, n_unsound=n_unsound)
 
     def _mixture(self, run: _Run) -> Mixture:
-        like, values = run.start, run.best.covariances
+        like, best = run.start, run.state.best
+        values = best.covariances
         scaled = values * np.outer(self._frame.scale, self._frame.scale) if self._dense else values[:, 0]
         matrices = DenseMatrices(scaled) if self._dense else DiagonalMatrices(scaled * self._frame.scale**2)
         covariances = like.structure.layout.of_matrices(matrices)
-        return replace(like, weights=run.best.weights, means=self._frame.to_x(run.best.means), covariances=covariances)
+        return replace(like, weights=best.weights, means=self._frame.to_x(best.means), covariances=covariances)
 
     def _floor(self, floor: Floor | None) -> Array:
         d = self._frame.n_features

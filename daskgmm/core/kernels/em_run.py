@@ -68,11 +68,21 @@ class Scratch(NamedTuple):
     of_rows: NDArray[np.float64]  # (3, tile): a feature of W D, log-densities, sums over components
 
 
-def make_scratch(tiles: Tiles, mixture: Components) -> Scratch:
-    """Return scratch for a run."""
-    (k, r, d), tile = mixture.covariances.shape, tiles.z.shape[2]
+class State(NamedTuple):
+    """The arrays that a run changes in place."""
+
+    at: Components  # what is evaluated next
+    best: Components  # the last that was evaluated
+    scratch: Scratch
+    levels: NDArray[np.float64]  # mean log-likelihoods of z of what was evaluated, as many as there can be
+
+
+def make_state(tiles: Tiles, at: Components, most: int) -> State:
+    """Return the state of a run that begins with components, whose arrays it changes, for so many levels at most."""
+    (k, r, d), tile = at.covariances.shape, tiles.z.shape[2]
     of_components = (np.zeros(shape) for shape in ((k, r, d), (k,), (k,), (k, d), (k, r, d), (d, d)))
-    return Scratch(*of_components, *(aligned(n, tile, np.float64) for n in (d, k, 3)))
+    scratch = Scratch(*of_components, *(aligned(n, tile, np.float64) for n in (d, k, 3)))
+    return State(at, Components(*(part.copy() for part in at)), scratch, np.empty(most))
 
 
 @_compiled
@@ -337,14 +347,12 @@ def remaining(levels: Any, n: Any) -> Any:
 
 
 @_entry
-def run(
-    tiles: Any, bound: Any, mixture: Any, best: Any, scratch: Any, levels: Any, n: Any, until: Any, tol: Any
-) -> Any:
-    """Evaluate mixtures from `mixture` on until there are `until` levels; return how many there are, and how it ended.
+def run(tiles: Any, bound: Any, state: Any, n: Any, until: Any, tol: Any) -> Any:
+    """Evaluate mixtures until there are `until` levels; return how many there are, and how it ended.
 
-    `levels` are the mean log-likelihoods of z of mixtures that were evaluated, of which there are n already; `best` is
-    filled with the last of them, and `mixture` with what comes next.
+    There are n levels already.
     """
+    mixture, scratch, levels = state.at, state.scratch, state.levels
     while n < until:
         if not prepare_run(mixture, scratch):
             return n, SINGULAR
@@ -355,7 +363,7 @@ def run(
             return n, CONVERGED
         levels[n] = level
         n += 1
-        copy_components(mixture, best)
+        copy_components(mixture, state.best)
         if remaining(levels, n) < tol:
             return n, CONVERGED
         maximize_run(bound, scratch, mixture)

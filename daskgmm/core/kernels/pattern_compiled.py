@@ -67,20 +67,20 @@ def load_weights_of(row_weights: Any, order: Any, start: int, n: int, weights: A
 
 
 @_compiled
-def load_features(rows: Any, order: Any, start: int, n: int, own: Any, setting: Any, x: Any, z: Any) -> None:
-    """Fill z (|own|, tile) with the features `own` of the rows order[start : start + n], zeros behind the last.
+def load_features(own: Any, start: int, n: int, setting: Any, x: Any, z: Any) -> None:
+    """Fill z (|o|, tile) with the observed features of n rows of a pattern from `start` on, zeros behind the last.
 
-    x (|own|, tile), of the type of the rows, is scratch.
+    x (|o|, tile), of the type of the rows, is scratch.
     """
-    tile = z.shape[1]
+    rows, order, tile = own.rows, own.order, z.shape[1]
     whole = n - n % STRIP
     for first in range(0, whole, STRIP):
-        for j in range(len(own)):
-            i = own[j]
+        for j in range(len(own.features)):
+            i = own.features[j]
             for b in range(STRIP):
                 x[j, first + b] = rows[order[start + first + b], i]
-    for j in range(len(own)):
-        i = own[j]
+    for j in range(len(own.features)):
+        i = own.features[j]
         centre, inverse_scale = setting.centre[i], setting.inverse_scale[i]
         for b in range(whole, n):
             x[j, b] = rows[order[start + b], i]
@@ -118,6 +118,15 @@ def missing_of(row: Any, missing: Any) -> Any:
     return m
 
 
+class PatternRows(NamedTuple):
+    """Rows that miss the same values."""
+
+    rows: NDArray[Any]  # (n, d), all of the block
+    row_weights: NDArray[Any]  # (n,), or none
+    order: NDArray[np.int64]  # which of them are of the pattern
+    features: NDArray[np.int64]  # that are observed
+
+
 class Scratch(NamedTuple):
     """Scratch for the tiles of a pattern; flat, since patterns differ in their columns and tiles."""
 
@@ -148,11 +157,9 @@ def _make_scratch(rows: NDArray[Any], theta: NDArray[Any], tile: int) -> Scratch
 
 
 @_compiled
-def expect_pattern(
-    rows: Any, row_weights: Any, order: Any, own: Any, setting: Any, n_tile: int, scratch: Any, theta: Any, sums: Any
-) -> Any:
-    """Add to sums (F, k) those of phi of the features `own` of the rows `order`; return log-likelihood and weight."""
-    (n_columns, k), n_own = theta.shape, len(own)
+def expect_pattern(own: Any, setting: Any, n_tile: int, scratch: Any, theta: Any, sums: Any) -> Any:
+    """Add to sums (F, k) those of phi of the observed features of a pattern; return log-likelihood and weight."""
+    (n_columns, k), n_own = theta.shape, len(own.features)
     step = columns_at_once(k, n_columns, n_tile)
     blocks, part = scratch.theta[: k * n_columns], scratch.part[: k * step].reshape(step, k)
     fill_blocks(theta, step, blocks)
@@ -162,10 +169,10 @@ def expect_pattern(
     weights, log_prob, total = scratch.of_rows[0, :n_tile], scratch.of_rows[1, :n_tile], scratch.of_rows[2, :n_tile]
     phi[0, :] = 1.0
     log_likelihood, weight_sum = 0.0, 0.0
-    for start in range(0, len(order), n_tile):
-        n = min(n_tile, len(order) - start)
-        load_features(rows, order, start, n, own, setting, scratch.x, phi[1 : 1 + n_own])
-        weight_sum += load_weights_of(row_weights, order, start, n, weights)
+    for start in range(0, len(own.order), n_tile):
+        n = min(n_tile, len(own.order) - start)
+        load_features(own, start, n, setting, scratch.x, phi[1 : 1 + n_own])
+        weight_sum += load_weights_of(own.row_weights, own.order, start, n, weights)
         build_features(setting.feature_map, setting.metric, phi[1 : 1 + n_own], phi)
         shared_joint(blocks, step, phi, joint_part, joint)
         softmax(joint, setting.flush, log_prob, total)
@@ -175,11 +182,9 @@ def expect_pattern(
 
 
 @_compiled
-def expect_pattern_few(
-    rows: Any, row_weights: Any, order: Any, own: Any, setting: Any, n_tile: int, scratch: Any, theta: Any, sums: Any
-) -> Any:
+def expect_pattern_few(own: Any, setting: Any, n_tile: int, scratch: Any, theta: Any, sums: Any) -> Any:
     """Return what `expect_pattern` returns, by the kernel for few columns."""
-    (n_columns, k), n_own = theta.shape, len(own)
+    (n_columns, k), n_own = theta.shape, len(own.features)
     width, k_even = few_width(n_columns), (k + 1) // 2 * 2
     few_theta = scratch.theta[: k * width].reshape(k, width)
     phi = scratch.phi[: width * n_tile].reshape(width, n_tile)
@@ -192,10 +197,10 @@ def expect_pattern_few(
         for c in range(k):
             few_theta[c, f] = theta[f, c]
     log_likelihood, weight_sum = 0.0, 0.0
-    for start in range(0, len(order), n_tile):
-        n = min(n_tile, len(order) - start)
-        load_features(rows, order, start, n, own, setting, scratch.x, phi[1 : 1 + n_own])
-        weight_sum += load_weights_of(row_weights, order, start, n, weights)
+    for start in range(0, len(own.order), n_tile):
+        n = min(n_tile, len(own.order) - start)
+        load_features(own, start, n, setting, scratch.x, phi[1 : 1 + n_own])
+        weight_sum += load_weights_of(own.row_weights, own.order, start, n, weights)
         build_features(setting.feature_map, setting.metric, phi[1 : 1 + n_own], phi[:n_columns])
         few_joint(few_theta, phi, joint)
         softmax(joint[:k], setting.flush, log_prob, total)
@@ -246,13 +251,14 @@ def _pass_patterns(
         own_theta, own_sums = theta_space[:n_columns], sums_space[:n_columns]
         own_sums[:] = 0.0
         marginal_theta(whole, columns, terms, missing, regression, own_theta)
-        own_rows = order[edges[run] : edges[run + 1]]
-        n_tiles = (len(own_rows) + tile - 1) // tile
-        n_tile = ((len(own_rows) + n_tiles - 1) // n_tiles + 15) // 16 * 16
+        own_rows = PatternRows(rows, row_weights, order[edges[run] : edges[run + 1]], own)
+        n_own = len(own_rows.order)
+        n_tiles = (n_own + tile - 1) // tile
+        n_tile = ((n_own + n_tiles - 1) // n_tiles + 15) // 16 * 16
         if n_columns <= MOST_COLUMNS:
-            found = expect_pattern_few(rows, row_weights, own_rows, own, setting, n_tile, scratch, own_theta, own_sums)
+            found = expect_pattern_few(own_rows, setting, n_tile, scratch, own_theta, own_sums)
         else:
-            found = expect_pattern(rows, row_weights, own_rows, own, setting, n_tile, scratch, own_theta, own_sums)
+            found = expect_pattern(own_rows, setting, n_tile, scratch, own_theta, own_sums)
         log_likelihood += found[0]
         weight_sum += found[1]
         for f in range(n_columns):
