@@ -45,6 +45,7 @@ _compiled: Callable[..., Any] = njit(**_OPTIONS, forceinline=True)
 _copied: Callable[..., Any] = njit(**_OPTIONS, inline="always")
 _entry: Callable[..., Any] = njit(**_OPTIONS)  # of functions that Python alone calls
 
+NO_WEIGHTS = np.empty(0)  # of rows that have none
 _CACHE_BYTES = 2**20  # of a core's own cache, as processors have them
 _TILE_BYTES = 12 * 2**20  # phi of one tile at most, for very wide data
 _SMALL_PRODUCT = 10**6  # multiplications up to which OpenBLAS takes matrices as they lie; above, it packs them first

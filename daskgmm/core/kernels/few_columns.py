@@ -21,6 +21,7 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from .compiled import (
+    NO_WEIGHTS,
     Outputs,
     Setting,
     _compiled,
@@ -39,7 +40,6 @@ STEP = 5  # columns
 
 _shared: Callable[..., Any] = register_jitable  # of functions for compiled code and for Python
 _NOTHING = Outputs(np.empty(0, np.int32), np.empty((0, 0)), np.empty(0))
-_NO_WEIGHTS = np.empty(0)
 _NO_SUMS = np.empty((0, 0))
 
 
@@ -164,7 +164,7 @@ def expect_few(
 def predict_few(rows: NDArray[Any], setting: Setting, theta: NDArray[Any], outputs: Outputs) -> None:
     """Fill the outputs for rows (n, d), as `predict_shared` does."""
     scratch, edges = _make_scratch(rows, setting, theta), np.array([0, len(theta)])
-    _pass_few(rows, _NO_WEIGHTS, setting, edges, scratch, _NO_SUMS, np.zeros(1), outputs)
+    _pass_few(rows, NO_WEIGHTS, setting, edges, scratch, _NO_SUMS, np.zeros(1), outputs)
 
 
 def _make_scratch(rows: NDArray[Any], setting: Setting, theta: NDArray[Any]) -> Scratch:

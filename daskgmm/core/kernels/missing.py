@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ..arrays.types import Array
 from ..mixture.matrices import Matrices
 from . import missing_compiled as kernels
+from .compiled import NO_WEIGHTS
 
 NOTHING_FILLED = kernels.Filled(np.empty((0, 0)), np.empty((0, 0)))
-_NO_WEIGHTS = np.empty(0)
 _BITS = 64  # features whose gaps one code holds
 _DIGITS = 16  # bits of a code that NumPy sorts by digits
 _SUMMED_VALUES = 2**16  # at a time in the search for the first gap: 512 KiB of float64
@@ -49,7 +49,7 @@ def pattern(block: NDArray[np.floating], row_weights: Array | None) -> Pattern |
     """Return which rows (m, d) have gaps, None if none has; rows of weight 0 count as complete."""
     if not _has_nan(block):
         return None
-    weights = _NO_WEIGHTS if row_weights is None else row_weights
+    weights = NO_WEIGHTS if row_weights is None else row_weights
     complete, rows, codes = kernels.rows_with_gaps(block, weights)
     if not len(rows):
         return None

@@ -43,7 +43,6 @@ MAX_ERROR = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 3e-5}
 MAX_ERROR_WITH_GAPS = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 3e-5}  # what fills them cancels once more
 _LOG_ZERO = -1e30  # log weight of an empty component: finite, so that it stays out of every product as a number
 _FLUSH = {np.dtype(np.float64): np.log(1e-30), np.dtype(np.float32): np.log(1e-20)}  # above the denormals of each type
-_NO_WEIGHTS = np.empty(0)
 _ROWS_OF_PATTERN = 1  # for each feature: from so many rows on a pattern has a pass of its own
 
 
@@ -122,7 +121,7 @@ class FeatureMapParams:
 
         Rows of frequent patterns take the pattern form, others the fill form; the choice is by the rows alone.
         """
-        weights, setting = _NO_WEIGHTS if row_weights is None else row_weights, self.setting
+        weights, setting = kernels.NO_WEIGHTS if row_weights is None else row_weights, self.setting
         if self.feature_map is not FeatureMap.FULL:
             return self._expect_diagonal(rows, weights, gaps)
         order, edges, others = gaps.split(_ROWS_OF_PATTERN * rows.shape[1])
@@ -175,7 +174,7 @@ class CentredParams:
     missing: missing_compiled.MissingTerms | None = None  # if rows may have missing values
 
     def expect(self, rows: NDArray[np.floating], row_weights: Array | None) -> Statistics:
-        weights = _NO_WEIGHTS if row_weights is None else row_weights
+        weights = kernels.NO_WEIGHTS if row_weights is None else row_weights
         n_columns = self.feature_map.n_columns(self.frame.n_features)
         sums, log_likelihood, weight_sum = kernels.expect_centred(
             rows, weights, self._setting(), self.mixture, n_columns
@@ -189,7 +188,7 @@ class CentredParams:
     def expect_missing(self, rows: NDArray[np.floating], row_weights: Array | None, gaps: Pattern) -> Statistics:
         """Return the statistics of the rows of a block that miss some values."""
         own = gaps.by_number
-        weights = _NO_WEIGHTS if row_weights is None else row_weights[own]
+        weights = kernels.NO_WEIGHTS if row_weights is None else row_weights[own]
         n_columns = self.feature_map.n_columns(self.frame.n_features)
         sums, missing_sums, log_likelihood, expected, weight_sum = missing_e_step.expect_centred_missing(
             rows[own], weights, self._setting(), self.mixture, n_columns, self.missing
@@ -238,7 +237,7 @@ def expect_together(
     mixtures: Sequence[FeatureMapParams], rows: NDArray[np.floating], row_weights: Array | None
 ) -> tuple[Statistics, ...]:
     """Return the statistics of mixtures over one feature map: phi is built once, and their products are one."""
-    weights = _NO_WEIGHTS if row_weights is None else row_weights
+    weights = kernels.NO_WEIGHTS if row_weights is None else row_weights
     thetas = [one.theta for one in mixtures]
     theta = thetas[0] if len(thetas) == 1 else np.concatenate(thetas)
     edges = np.cumsum([0, *map(len, thetas)])
