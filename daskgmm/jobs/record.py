@@ -13,7 +13,7 @@ from ..chunked.rows import Rows
 from ..config import Config
 from ..core.init.starts import RestartResults
 from ..core.mixture.data_summary import Survey
-from ..core.mixture.floor import Floor
+from ..core.mixture.floor import least_variances
 from ..errors import DataError
 from ..events import Listener, Notice
 from ..fitting.data_info import describe_data
@@ -39,7 +39,7 @@ def keep_beginning(
         describe_data(source.description, rows, survey, kept, weights),
         curves=restarts + finalists,
         is_image=source.is_image,
-        least=tuple(np.sqrt(config.model.floor(survey).variances).tolist()),
+        least=tuple(np.sqrt(least_variances(survey, config.model.reg_covar)).tolist()),
         steps=tuple(_find_deciding_steps(survey, config.model.reg_covar).tolist()),
     )
 
@@ -47,7 +47,7 @@ def keep_beginning(
 def _find_deciding_steps(survey: Survey, reg_covar: float) -> NDArray[np.float64]:
     """Return the steps that set the floor, 0 where `reg_covar` does."""
     without = replace(survey, steps=np.zeros(survey.n_features))
-    decides = Floor.of(survey, reg_covar).variances > Floor.of(without, reg_covar).variances
+    decides = least_variances(survey, reg_covar) > least_variances(without, reg_covar)
     steps: NDArray[np.float64] = np.where(decides, survey.steps, 0.0)
     return steps
 

@@ -9,7 +9,7 @@ import numpy as np
 from ...errors import DataError
 from ..arrays.types import for_each
 from ..mixture.data_summary import Survey
-from ..mixture.feature_map import unpack
+from ..mixture.feature_map import FeatureMap, unpack
 from ..mixture.floor import Floor
 from ..mixture.layouts import Scatter
 from ..mixture.mixture import Mixture, hold
@@ -55,7 +55,8 @@ def component_moments(mixture: Mixture, statistics: Statistics, survey: Survey) 
     safe = np.where(alive, counts, 1.0)
     shift = first / safe[:, None]
     origins = frame.to_z(mixture.means) if statistics.centred else np.zeros_like(shift)
-    scatter = Scatter(counts, shift, second / for_each(safe, second), survey.pooled)
+    pooled = survey.pooled if feature_map is FeatureMap.LINEAR else np.zeros((0, 0))
+    scatter = Scatter(counts, shift, second / for_each(safe, second), pooled)
     own = structure.layout.within(scatter, frame)
     if structure.layout.stacked:
         own = np.where(for_each(alive, own), own, mixture.covariances)

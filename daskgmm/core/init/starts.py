@@ -363,7 +363,7 @@ def mixture_of_parts(
         within = from_z(local_factors(z, weights, labels, means, structure.layout.n_factors, rng), frame)
     else:
         scatter = _blend(_scatter(z, weights, labels, means, structure.centred_map, frame), counts, (d + 1) * unit)
-        within = structure.layout.within(Scatter(counts + unit, np.zeros((k, d)), scatter, sample.survey.pooled), frame)
+        within = structure.layout.within(Scatter(counts + unit, np.zeros((k, d)), scatter, np.zeros((0, 0))), frame)
     counts = counts + unit
     covariances = structure.estimate(counts, within, floor=options.em.floor)
     mixture = Mixture(options.covariance_type, counts, frame.to_x(means), covariances, options.noise)

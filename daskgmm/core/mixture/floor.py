@@ -36,16 +36,18 @@ class Floor:
     """The least covariance of a component, in the units of the features."""
 
     variances: Array  # (d,), for diagonal and spherical covariances
-    matrix: Array  # (d, d), for dense covariances
+    matrix: Array  # (d, d), for dense covariances; (0, 0) where there are none
     least_noise: Array | None = None  # (d,), for the noise of covariances of low rank; None: the variances
 
     @classmethod
-    def of(cls, survey: Survey, reg_covar: float) -> Floor:
-        """Return the floor for rows of this survey; `reg_covar` is in units of each column's variance."""
-        frame = survey.frame
-        variances = np.maximum(reg_covar * frame.scale**2, survey.steps**2 / _SHEPPARD)
-        matrix = np.diag(variances)
-        if reg_covar > 0:
+    def of(cls, survey: Survey, reg_covar: float, *, dense: bool = True) -> Floor:
+        """Return the floor for rows of this survey; `reg_covar` is in units of each column's variance.
+
+        Without `dense` it has no matrix, which takes an eigenproblem of all features.
+        """
+        frame, variances = survey.frame, least_variances(survey, reg_covar)
+        matrix = np.diag(variances) if dense else np.zeros((0, 0))
+        if dense and reg_covar > 0:
             matrix = matrix + _null_part(survey) * np.outer(frame.scale, frame.scale)
         return cls(variances, matrix, np.maximum(variances, _LEAST_NOISE * frame.scale**2))
 
@@ -123,6 +125,12 @@ class Floor:
         added = (1 - ratios[low]) / (1 + ratios[low])
         raised: Array = covariance + (directions[:, low] * added) @ directions[:, low].T
         return (raised + raised.T) / 2
+
+
+def least_variances(survey: Survey, reg_covar: float) -> Array:
+    """Return the least variance of each feature for rows of this survey, (d,)."""
+    variances: Array = np.maximum(reg_covar * survey.frame.scale**2, survey.steps**2 / _SHEPPARD)
+    return variances
 
 
 def _null_part(survey: Survey) -> Array:

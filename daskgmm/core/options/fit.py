@@ -165,7 +165,7 @@ class ModelOptions:
 
     def floor(self, survey: Survey) -> Floor:
         """Return the least covariance of a component for rows of this survey."""
-        return Floor.of(survey, self.reg_covar)
+        return Floor.of(survey, self.reg_covar, dense=STRUCTURES[self.family].layout.dense)
 
 
 @dataclass(frozen=True)

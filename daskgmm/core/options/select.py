@@ -136,10 +136,12 @@ class SelectOptions:
     def sweep(self, fit: FitOptions, base: ModelOptions, survey: Survey, n_sample: int) -> SweepOptions:
         """Return the options of the sweep over the surveyed rows, whose starts were fitted to n_sample of them.
 
-        Steps are plain, since a candidate leaves by its estimated remaining gain, which is that of plain steps.
+        Steps are plain, since a candidate leaves by its estimated remaining gain, which is that of plain steps. The
+        floor serves all candidates: it has a matrix if any of them has dense covariances, as the largest then has.
         """
         drawn = n_sample if n_sample < survey.n_rows else None
-        return SweepOptions(replace(fit.em(base, survey), accelerate=False), self.criterion, drawn, self.leave_early)
+        em = replace(fit.em(self.model(self.largest, base), survey), accelerate=False)
+        return SweepOptions(em, self.criterion, drawn, self.leave_early)
 
 
 def _work(covariance_type: str) -> tuple[bool, int]:

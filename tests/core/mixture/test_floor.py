@@ -11,6 +11,8 @@ from daskgmm.core.init.starts import SeedOptions, in_memory, start
 from daskgmm.core.mixture.data_summary import survey
 from daskgmm.core.mixture.floor import DEFAULT_REG_COVAR, Floor
 from daskgmm.core.mixture.mixture import Mixture, project
+from daskgmm.core.options.fit import FitOptions, ModelOptions
+from daskgmm.core.options.select import SelectOptions
 from tests import oracles
 
 
@@ -28,6 +30,27 @@ def test_it_is_a_share_of_the_variance_over_all_rows_or_that_of_rounding():
     floor = Floor.of(with_steps(rows, [0.5, 0.0]), 1e-3)
     np.testing.assert_allclose(floor.variances, [0.25 / 12, 1e-3 * rows[:, 1].var()])
     np.testing.assert_array_equal(floor.matrix, np.diag(floor.variances))
+
+
+def test_without_dense_covariances_it_has_no_matrix_and_the_same_variances():
+    rows = with_steps(np.random.default_rng(0).normal(size=(500, 3)), [0.5, 0.0, 0.0])
+    dense, other = Floor.of(rows, 1e-3), Floor.of(rows, 1e-3, dense=False)
+    assert other.matrix.size == 0
+    for name in ("variances", "noise"):
+        np.testing.assert_array_equal(getattr(other, name), getattr(dense, name))
+
+
+@pytest.mark.parametrize(("family", "size"), [("diag", 0), ("spherical", 0), ("EVI", 0), ("tied", 9), ("VEE", 9)])
+def test_a_model_asks_for_the_matrix_that_its_covariances_need(family, size):
+    found = survey(np.random.default_rng(0).normal(size=(500, 3)))
+    assert ModelOptions(2, family).floor(found).matrix.size == size
+
+
+def test_the_floor_of_a_sweep_serves_dense_candidates_beside_a_diagonal_model():
+    found, base = survey(np.random.default_rng(0).normal(size=(500, 3))), ModelOptions(2, "diag")
+    mixed = SelectOptions((1, 2), ("diag", "full")).sweep(FitOptions(), base, found, 500).em.floor
+    np.testing.assert_array_equal(mixed.matrix, ModelOptions(2).floor(found).matrix)
+    assert SelectOptions((1, 2), ("diag",)).sweep(FitOptions(), base, found, 500).em.floor.matrix.size == 0
 
 
 def test_in_a_direction_in_which_no_rows_differ_it_is_wider_than_the_rounding_of_covariances():
