@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psutil
@@ -12,6 +12,7 @@ from dask.utils import format_bytes
 from ..chunked.memory import MixtureBounds, mixture_bounds
 from ..core.mixture.covariance import STRUCTURES
 from ..core.options.fit import ModelOptions
+from ..core.options.prior import InferenceName
 from ..core.options.reduce import Reduce
 from ..errors import ConfigurationError
 from ..text import pluralize
@@ -21,11 +22,28 @@ _FEW_AXES = 50
 
 
 @dataclass(frozen=True)
+class Setting:
+    """What a fit has beside its model, and not every model goes with."""
+
+    missing: bool = False  # whether values may be missing
+    labelled: bool = False  # whether the components of some rows are known
+    inference: InferenceName = "em"
+
+    def allows(self, model: ModelOptions) -> bool:
+        """Return whether a model can be fitted: low rank and principal components take no missing values, for one."""
+        by_likelihood = self.inference == "em" and not self.missing
+        return (by_likelihood or model.reduce is None) and (
+            (by_likelihood and not self.labelled) or not model.has_factors
+        )
+
+
+@dataclass(frozen=True)
 class Width:
     """A model as it is fitted to so many features."""
 
     model: ModelOptions
     n_features: int
+    setting: Setting = field(default_factory=Setting)
     name: str = ""  # of the options that lead from a wider model to this one
 
     @property
@@ -44,9 +62,9 @@ def machine_bytes() -> int:
     return int(psutil.virtual_memory().total)
 
 
-def check_width(model: ModelOptions, n_features: int) -> None:
+def check_width(model: ModelOptions, n_features: int, setting: Setting) -> None:
     """Raise ConfigurationError if a step of EM cannot be computed in the memory of this machine."""
-    wide, memory = Width(model, n_features), machine_bytes()
+    wide, memory = Width(model, n_features, setting), machine_bytes()
     held = wide.bounds.least
     if held <= memory:
         return
@@ -63,7 +81,7 @@ def check_width(model: ModelOptions, n_features: int) -> None:
 
 
 def narrower(wide: Width) -> Iterator[Width]:
-    """Yield the usual models of many features that hold less, as far as they go with the other options of the model."""
+    """Yield the usual models of many features that hold less, as far as they go with the other options of the fit."""
     d = wide.n_features
     if d > _FEW_FACTORS:
         low_rank = {"covariance_type": "low_rank", "n_factors": _FEW_FACTORS}
@@ -77,8 +95,8 @@ def narrower(wide: Width) -> Iterator[Width]:
 def _valid(wide: Width, n_features: int, name: str, options: dict[str, Any]) -> Iterator[Width]:
     """Yield a model with other options if they go together and hold less."""
     try:
-        one = Width(replace(wide.model, **options), n_features, name)
+        one = Width(replace(wide.model, **options), n_features, wide.setting, name)
     except ConfigurationError:
         return
-    if one.bounds.least < wide.bounds.least:
+    if one.bounds.least < wide.bounds.least and wide.setting.allows(one.model):
         yield one

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..chunked.memory import fits
 from ..config import Config
 from ..core.mixture.covariance import STRUCTURES
-from ..fitting.width import Width, check_width, machine_bytes, narrower
+from ..fitting.width import Setting, Width, check_width, machine_bytes, narrower
 from ..sources import Source, open_source
 from .plan import PROCESS_BYTES, FitPlan, plan_fit, plan_reads, plan_sweep
 from .update import FinishedRun, check_update, open_new
@@ -59,7 +59,8 @@ def describe_update(config: Config, run: FinishedRun) -> str:
 def _check_width(plan: FitPlan) -> None:
     """Raise ConfigurationError if this machine cannot hold the mixture, as far as that is known."""
     if _knows_width(plan):
-        check_width(plan.config.model, plan.fitted.n_features)
+        wide = _width_of(plan)
+        check_width(wide.model, wide.n_features, wide.setting)
 
 
 def _count_restarts(plan: FitPlan) -> dict[str, str]:
@@ -75,6 +76,12 @@ def _knows_width(plan: FitPlan) -> bool:
     """Return whether it is known how many features are fitted; by a share of the variance they are known later."""
     reduce = plan.config.model.reduce
     return reduce is None or reduce.features is not None
+
+
+def _width_of(plan: FitPlan) -> Width:
+    config = plan.config
+    setting = Setting(config.data.missing == "marginal", plan.source.labels is not None, config.fit.inference)
+    return Width(config.model, plan.fitted.n_features, setting)
 
 
 def _facts(plan: FitPlan, others: Alternatives = ()) -> dict[str, str]:
@@ -101,7 +108,7 @@ def _facts(plan: FitPlan, others: Alternatives = ()) -> dict[str, str]:
 
 def _suggest_products(plan: FitPlan) -> dict[str, str]:
     """Return the advice of many features: products in float32, and models of fewer products than dense covariances."""
-    wide, advice = Width(plan.config.model, plan.fitted.n_features), dict[str, str]()
+    wide, advice = _width_of(plan), dict[str, str]()
     if wide.n_features < _MANY_FEATURES:
         return advice
     if _knows_width(plan) and STRUCTURES[wide.model.family].layout.dense:
@@ -142,7 +149,7 @@ def _options_of_less(config: Config, plan: FitPlan) -> Iterator[tuple[str, str, 
     yield "compute.persist=false", "compute", replace(config.compute, persist=False)
     if plan.n_sample > _FEW_ROWS:
         yield f"fit.sample_size={_FEW_ROWS}", "fit", replace(config.fit, sample_size=_FEW_ROWS)
-    for one in narrower(Width(config.model, plan.fitted.n_features)):
+    for one in narrower(_width_of(plan)):
         yield one.name, "model", one.model
     half = config.model.n_components // 2
     if half and not config.model.frozen:

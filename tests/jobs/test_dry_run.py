@@ -141,3 +141,15 @@ def test_options_of_less_memory_are_named_if_this_machine_has_less_than_planned(
     assert peak_of(parse_config(text, low_rank)) == int(named[1])
     assert peak_of(parse_config(text, [f"model.n_components={k}", "model.reduce.features=50"])) == int(named[2])
     assert "memory here" not in describe_fit(parse_config(text, low_rank))
+
+
+def test_no_option_is_named_that_a_job_with_missing_values_could_not_use(tmp_path):
+    path, d = tmp_path / "wide.npy", 1024
+    np.lib.format.open_memmap(path, "w+", np.float32, (100_000, d))  # a hole: takes no room
+    text = f"{{data: {{path: {path}, missing: marginal}}, output: {{directory: {tmp_path}/run}}}}"
+    k = machine_bytes() // (3 * 8 * d * d)  # the largest that is not refused
+    shown = describe_fit(parse_config(text, [f"model.n_components={k}"]))
+    named = re.search(r"^memory here: .*$", shown, re.MULTILINE)
+    assert "diag (" in named[0]
+    assert "low_rank" not in shown
+    assert "reduce" not in shown
