@@ -108,7 +108,8 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
     noise_variance_init : array-like of shape (n_components, n_features), default None
         Initial noise of "low_rank".
     sample_size : int or "auto", default "auto"
-        Rows of the sample. "auto" takes 20 for each parameter of the model, and at least 100,000.
+        Rows of the sample. "auto" takes 20 for each parameter of the model, and at least 100,000; of more than 1,342
+        features fewer, for their memory.
     n_finalists : int, default 1
         Number of restarts that continue from the sample on all rows. They share each pass over the data.
     missing : {"error", "marginal"}, default "error"

@@ -43,6 +43,7 @@ _MOST_MODES = 16
 _LEAST_MODE = 0.02  # of the rows
 _MODE_ROWS = 5_000  # on which modes are looked for
 _NARROWEST_MODE = 0.03  # of the column's standard deviation
+_MOST_VALUES = 2**28  # of a sample: 2 GiB in float64, in which restarts take some of its rows
 NOISE_SHARES = (0.05, 0.2)  # of the rows, that a start takes for noise
 
 
@@ -103,11 +104,15 @@ def sample_size(n_components: int, n_features: int, covariance_type: str) -> int
     """Return the number of rows that a sample should have.
 
     A maximum likelihood fit on m rows falls short on other rows by about n_parameters / 2m nats per row: 20 rows per
-    parameter leave 0.025, which a few passes over the full data make up.
+    parameter leave 0.025, which a few passes over the full data make up. From 1,343 features on the values of the
+    sample are bounded, since it would take far more memory than what is fitted; but each component has 20 times the
+    rows without which its covariance is not regular, which own dense covariances need.
     """
-    k, d = n_components, n_features
-    n_parameters = k - 1 + k * d + STRUCTURES[covariance_type].n_parameters(k, d)
-    return min(max(100_000, 20 * n_parameters), max(200_000, 2**24 // d))
+    k, d, structure = n_components, n_features, STRUCTURES[covariance_type]
+    n_parameters = k - 1 + k * d + structure.n_parameters(k, d)
+    n_needed = 20 * k * max(structure.per_component(d)[0], 1)
+    wanted = min(max(100_000, 20 * n_parameters), max(200_000, 2**24 // d))
+    return min(wanted, max(_MOST_VALUES // d, n_needed))
 
 
 def n_moved_restarts(n_init: int, n_finalists: int, n_sample: int) -> int:

@@ -184,7 +184,7 @@ class FitOptions:
     init_params: InitParams = "kmeans"
     """How a restart partitions the sample: kmeans, k-means++, random or random_from_data."""
     sample_size: Annotated[int, Ge(1)] | Literal["auto"] = "auto"
-    """Rows of the sample; auto takes 20 for each parameter of the model, 100,000 at least."""
+    """Rows of the sample; auto takes 20 for each parameter, 100,000 at least, fewer of more than 1,342 features."""
     n_finalists: Annotated[int, Ge(1)] = 1
     """Number of restarts that continue on the full data, sharing each read of it."""
     random_state: Annotated[int, Ge(0)] = 0

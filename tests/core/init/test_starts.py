@@ -286,6 +286,18 @@ def test_a_sample_has_twenty_rows_for_each_parameter_within_bounds(covariance_ty
     assert size >= min(20 * n_parameters, 200_000)
 
 
+@pytest.mark.parametrize("covariance_type", ["diag", "spherical", "tied"])
+def test_a_sample_of_very_many_features_is_bounded_in_memory(covariance_type):
+    assert sample_size(10, 1342, covariance_type) == 200_000
+    assert sample_size(10, 4096, covariance_type) * 4096 == 2**28
+    assert sample_size(1000, 2**24, covariance_type) >= 1000
+
+
+def test_a_sample_of_very_many_features_has_the_rows_that_dense_covariances_need():
+    assert sample_size(10, 4096, "full") == 200_000
+    assert sample_size(2, 4096, "full") == 20 * 2 * 4097
+
+
 def test_the_width_of_a_column_is_that_within_its_modes():
     rng, n = np.random.default_rng(0), 3000
     modes = rng.normal(size=(n, 3)) + np.array([[0, 0, 0], [0, 20, 20], [0, 20, 45]])[np.arange(n) % 3]
