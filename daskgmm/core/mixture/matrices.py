@@ -221,7 +221,7 @@ class DiagonalMatrices:
         return np.diag(weights @ self.values)
 
     def project(self, axes: Array) -> Array:
-        projected: Array = np.einsum("di,kd,dj->kij", axes, self.values, axes)
+        projected: Array = (axes.T * self.values[:, None, :]) @ axes
         return projected
 
     def average(self, other: Matrices) -> Matrices:
