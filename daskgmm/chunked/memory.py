@@ -21,6 +21,7 @@ Persist = bool | Literal["auto"]
 
 _READ_COPIES = 3  # a chunk as it is stored, decoded, and put together from stored chunks
 _BLOCK_COPIES = 4  # the survey's: float64, differences, weighted ones, and which values are finite
+_SCATTER_COPIES = 5  # of the scatter of all features, while summaries are merged: both, their sum, and the shift's
 _STEP_COPIES = 3  # of a mixture, in a step of EM: its covariances, the statistics of a pass, and the step
 _RESTART_COPIES = 12  # while a restart is started and improved: statistics, covariances, their factors
 _FACTOR_COPIES = 36  # the same of low rank, of which the steps that are combined are as large as mixtures
@@ -71,6 +72,7 @@ class Estimate:
     mixture: int  # statistics or coefficients of one mixture
     restart: int  # all mixtures that a restart on the sample holds
     per_slot: int  # of each thread that computes, beside that: converted blocks, tiles and sums of the kernels
+    scatter: int  # that the summary of the rows has of all features, whatever the covariances are
 
 
 def mixture_bytes(n_components: int, n_features: int, covariance_type: str) -> int:
@@ -94,8 +96,11 @@ def mixture_bounds(n_components: int, n_features: int, covariance_type: str) -> 
     return MixtureBounds(_STEP_COPIES * mixture, copies * mixture)
 
 
-def estimate(rows: Rows, n_components: int, covariance_type: str) -> Estimate:
-    """Return the estimate for a pass over rows with one mixture."""
+def estimate(rows: Rows, n_components: int, covariance_type: str, *, by_column: bool = False) -> Estimate:
+    """Return the estimate for a pass over rows with one mixture, or for that of their summary.
+
+    `by_column` leaves out the scatter of the summary but for its diagonal.
+    """
     d, structure = rows.n_features, STRUCTURES[covariance_type]
     n_columns = structure.feature_map.n_columns(d)
     largest_rows = max(rows.block_sizes)
@@ -107,7 +112,8 @@ def estimate(rows: Rows, n_components: int, covariance_type: str) -> Estimate:
         if q
         else (tile_rows(n_columns), n_columns + 3 * n_components + d)
     )
-    sums = 4 * n_components * n_columns * 8
+    scatter = 0 if by_column else 8 * d * d
+    sums = max(4 * n_components * n_columns * 8, _SCATTER_COPIES * scatter)
     n_combine, level = 0, len(rows.block_sizes)
     while level > 1:
         level = -(-level // FAN_IN)
@@ -120,6 +126,7 @@ def estimate(rows: Rows, n_components: int, covariance_type: str) -> Estimate:
         mixture=mixture_bytes(n_components, d, covariance_type),
         restart=mixture_bounds(n_components, d, covariance_type).most,
         per_slot=_BLOCK_COPIES * min(block_rows(d), largest_rows) * d * 8 + n_tile * tile_width * 8 + sums,
+        scatter=scatter,
     )
 
 

@@ -27,6 +27,8 @@ _DRAWN_COPIES = 3  # of the sample: as drawn from each chunk, together, and in r
 _POINT_COPIES = 5  # of the rows that a restart works on: float64, standardised, whitened, and two of k-means
 _DISTANCES = 8  # that k-means++ holds for each of these rows, one for each candidate
 _MOVING = 18 * 8  # bytes for each row of the sample while components are moved
+_SUMMARY_COPIES = 2  # of the scatter of all rows, which are held: as it is summed up, and of the sample
+_START_COPIES = 6  # of a restart's: its own, the correlations, and their eigenvectors with what these are found in
 _READ_COPIES = 2  # of a stored chunk that is cut: as it is stored, and decoded
 _SUMS_COPIES = 3  # of a pass's statistics in a thread that computes: of a tile, of a block, of a chunk
 _PICTURE_COPIES = 8  # of an image: decoded and converted; beside its labels as array, as picture, and while resized
@@ -59,13 +61,13 @@ class FitPlan:
         """Return what one process takes at most; rows that are kept are spread evenly over the processes."""
         config, needs, rows, fitted = self.config, self.needs, self.rows, self.fitted
         results = bytes_of_results(rows, config)
-        sample = _sample_bytes(config, fitted, self.n_sample, needs.restart)
+        sample = _sample_bytes(config, fitted, self.n_sample, needs)
         sample = max(sample, _axes_bytes(config, rows))
         held = -(-fitted.n_bytes // config.cluster.n_processes) if keep else 0
         picture = _PICTURE_COPIES * rows.n_bytes if self.source.is_image else 0
         per_thread = needs.per_thread + _READ_COPIES * _excess_of_stored_chunk(self.source, rows)
         working = self.n_threads * (per_thread + results) + config.cluster.compute_threads * needs.per_slot  # lent
-        working += FAN_IN * needs.mixture  # statistics that wait to be added up
+        working += FAN_IN * max(needs.mixture, needs.scatter)  # statistics or summaries that wait to be added up
         peak = PROCESS_BYTES + held + working + sample + picture + self.other_bytes
         return Memory(needs.per_thread, needs.per_slot + results, sample, peak)
 
@@ -84,7 +86,8 @@ def plan_fit(config: Config, source: Source) -> FitPlan:
     fitted = _fitted_rows(rows, config)
     needs = estimate(fitted, config.model.n_components, config.model.family)
     if config.model.reduce is not None:
-        needs = _with_reading(needs, estimate(rows, 1, "diag"))
+        sampled = sampled_rows(config.model.reduce, rows.n_features) > 0
+        needs = _with_reading(needs, estimate(rows, 1, "diag", by_column=sampled))
     n_sample = min(config.fit.n_sample(config.model, fitted.n_features), rows.n_rows)
     computing = config.cluster.compute_threads
     n_threads = computing + n_reading_ahead(config.compute.read_ahead, computing)
@@ -169,11 +172,13 @@ def _excess_of_stored_chunk(source: Source, rows: Rows) -> int:
     return max(min(n_rows, rows.n_rows) - max(rows.block_sizes), 0) * int(row_bytes)
 
 
-def _sample_bytes(config: Config, rows: Rows, n_sample: int, mixtures: int) -> int:
+def _sample_bytes(config: Config, rows: Rows, n_sample: int, needs: Estimate) -> int:
     """Return what the sample takes with restarts that run on the first part of it at the same time, or with moves."""
     n_restarts = config.fit.n_restarts(config.model, n_sample, rows.n_features)
     n_restarts = min(n_restarts, config.cluster.compute_threads)
     n_moving = n_moved_restarts(n_restarts, config.fit.n_finalists, n_sample)
+    mixtures = needs.restart + _START_COPIES * needs.scatter
     drawn = _DRAWN_COPIES * n_sample * rows.n_features * int(rows.array.dtype.itemsize)
+    drawn += _SUMMARY_COPIES * needs.scatter
     points = first_stage_rows(n_sample) * (_POINT_COPIES * rows.n_features + _DISTANCES) * 8
     return drawn + max(n_restarts * (points + mixtures), _MOVING * n_sample + n_moving * mixtures)

@@ -66,7 +66,7 @@ class Survey:
             weight_sum,
             origin,
             self.lead + share * shift,
-            self.scatter + other.scatter + self.weight_sum * share * _squares(shift, self.scatter),
+            self._merge_scatter(other, self.weight_sum * share, shift),
             np.minimum(self.minimum, other.minimum),
             np.maximum(self.maximum, other.maximum),
             np.maximum(self.steps, other.steps),
@@ -77,6 +77,14 @@ class Survey:
             tuple(kind for kind in KINDS if kind in self.nonfinite_kinds + other.nonfinite_kinds),
             self.n_missing + other.n_missing,
         )
+
+    def _merge_scatter(self, other: Survey, factor: float, shift: Array) -> Array:
+        """Return the scatters of both and factor times that of the shift, in two arrays: each may be d x d."""
+        total: Array = self.scatter + other.scatter
+        between = _squares(shift, total)
+        between *= factor
+        total += between
+        return total
 
     def scale(self, factor: float) -> Survey:
         """Return the survey of the same rows with `factor` times the weights, above 0."""

@@ -1,5 +1,6 @@
 """The survey of rows."""
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -202,3 +203,14 @@ def test_pooled_is_the_correlation_matrix():
     covariance = np.cov(rows.T, aweights=row_weights)
     deviations = np.sqrt(np.diagonal(covariance))
     np.testing.assert_allclose(found.pooled, covariance / np.outer(deviations, deviations), rtol=1e-12)
+
+
+def test_summaries_are_merged_in_two_matrices_beside_their_own():
+    rows = np.random.default_rng(0).normal(size=(20, 600))
+    one, other = survey(rows[:10]), survey(rows[10:])
+    tracemalloc.start()
+    merged = one + other
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2.1 * merged.scatter.nbytes
+    np.testing.assert_allclose(merged.scatter, 19 * np.cov(rows.T), atol=1e-12)
