@@ -27,6 +27,8 @@ from .starts import SeedOptions
 _MERGER_ROWS = 10_000  # of the sample, on which mergers are compared
 _MERGERS = 3  # for each component, whose loss is computed: those that their moments tell are the cheapest
 _COMBINED = 20  # splits, and mergers, the best, of which all pairs are looked at
+_RESP_COPIES = 3  # of the responsibilities of a mixture, while components are chosen
+_GAIN_COPIES = 6  # of those of mergers: as they are scored, and what is left of each density
 _MOST = 4  # exchanges that are tried one by one
 _OFTEN = 2  # of them with the same split, or the same merger
 _AGAIN = 4  # pairs that are split again
@@ -67,6 +69,13 @@ def try_exchanges(
         return short_runs(sample, options, starts, _STAGES) if starts else ()
     except (SingularCovarianceError, np.linalg.LinAlgError):
         return ()
+
+
+def bytes_of_exchanges(n_rows: int, n_components: int) -> int:
+    """Return the most bytes that exchanges are chosen in, on a sample of so many rows."""
+    of_mergers = _MERGERS * n_components * min(n_rows, _MERGER_ROWS)
+    numbers = _RESP_COPIES * min(n_components * n_rows, MOST_NUMBERS) + _GAIN_COPIES * min(of_mergers, MOST_NUMBERS)
+    return 8 * numbers
 
 
 def _choose(exchanges: Sequence[Candidate]) -> list[list[Candidate]]:

@@ -1,5 +1,6 @@
 """Exchanges in mixtures of many components, and what splits gain and mergers lose on rows."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from daskgmm.core.init.drawn_splits import halve_components, split_pairs_again
 from daskgmm.core.init.exchanges import after
-from daskgmm.core.init.many_components import _choose, _combine, try_exchanges
+from daskgmm.core.init.many_components import _choose, _combine, bytes_of_exchanges, try_exchanges
 from daskgmm.core.init.responsibilities import Responsibilities
 from daskgmm.core.init.starts import SeedOptions, in_memory
 from daskgmm.core.mixture.floor import Floor
@@ -172,3 +173,16 @@ def test_two_broad_components_on_a_cluster_with_a_tight_one_are_split_again():
     assert split.components == (0, 1)
     assert split.gain > 0.05
     assert split.pair.weights.min() == pytest.approx(200 / 4200, abs=0.02)
+
+
+def test_exchanges_of_many_components_are_chosen_in_the_memory_that_is_planned():
+    rng, k, n = np.random.default_rng(0), 300, 3000
+    means = 3 * rng.normal(size=(k, 4))
+    sample = in_memory(means[rng.integers(k, size=n)] + rng.normal(size=(n, 4)), None)
+    mixture = Mixture("diag", np.full(k, 1 / k), means, np.ones((k, 4)))
+    options = SeedOptions(k, "diag", em=replace(EM, floor=Floor.of(sample.survey, 1e-6, dense=False)))
+    tracemalloc.start()
+    try_exchanges(sample, options, mixture, [])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak <= bytes_of_exchanges(n, k) <= 2 * peak
