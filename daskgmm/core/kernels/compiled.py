@@ -3,47 +3,27 @@
 A tile is held transposed, features x rows, so that every inner loop runs along contiguous rows and vectorises.
 With Z the tile in the frame's coordinates, one pass over it is
 
-    shared centre                              own centres (for each component k, D = Z - m_k)
-    L   = Theta phi(Z)^T                       L_k = constant_k - |W_k D|^2 / 2
-    R   = softmax over components of L, times the row weights
-    T  += R phi(Z)                             T_k += R_k phi(D)
+    L  = Theta phi(Z)^T
+    R  = softmax over components of L, times the row weights
+    T += R phi(Z)
 
-Both products of the left column are matrix products over all components. The right column costs twice the arithmetic
-and as many small products as there are components, and keeps its precision however far the components are from
-the frame's centre and however narrow they are (see `coefficients.py` for the choice between the two).
+Both are matrix products over all components. Where components lie too far from the frame's centre, or are too narrow,
+for their precision, the kernels of `own_centres.py` take over (`natural_parameters.py` chooses).
 
 Tiles depend on the shape alone, so that the same rows always give the same bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import DTypeLike, NDArray
 
+from .decorators import entry, inlined
 from .vector_math import exp_coefficients, exp_flushed, log_normal
 
 LINEAR, SPHERICAL, DIAGONAL, FULL = range(4)  # FeatureMap, as the constants that compiled code sees
-
-# contract: fused multiply-add. reassoc, nsz: sums along a tile may be split over vector lanes. NaN and infinity keep
-# their meaning. Division as NumPy does it: a check for zero is a branch, and a loop with a branch does not vectorise.
-# forceinline: a function that is called, not inlined, is optimised by itself and again with its caller; a process that
-# compiles takes the former, one that loads from the cache the latter, and their sums differ in the last digits.
-# inline: a function that one other calls is copied into it before it is compiled, and not compiled by itself as well.
-# no_cfunc_wrapper: an inlined function is compiled once more for each of its wrappers, and C calls none of ours.
-_OPTIONS = {
-    "nogil": True,
-    "cache": True,
-    "error_model": "numpy",
-    "no_cfunc_wrapper": True,
-    "fastmath": {"contract", "reassoc", "nsz"},
-}
-_compiled: Callable[..., Any] = njit(**_OPTIONS, forceinline=True)
-_copied: Callable[..., Any] = njit(**_OPTIONS, inline="always")
-_entry: Callable[..., Any] = njit(**_OPTIONS)  # of functions that Python alone calls
 
 NO_WEIGHTS = np.empty(0)  # of rows that have none
 _CACHE_BYTES = 2**20  # of a core's own cache, as processors have them
@@ -51,9 +31,9 @@ _TILE_BYTES = 12 * 2**20  # phi of one tile at most, for very wide data
 _SMALL_PRODUCT = 10**6  # multiplications up to which OpenBLAS takes matrices as they lie; above, it packs them first
 _FEW_COLUMNS = 48  # for so few, sums along the rows of both matrices are faster than a transposition
 _PACKED_STEP = 256  # columns at a time where packing pays
-_STRIP = 16  # rows that are transposed together: a loop of known length becomes shuffles, 3 times faster
+STRIP = 16  # rows that are transposed together: a loop of known length becomes shuffles, 3 times faster
 _BOUNDARY = 64  # bytes, of a cache line and of the widest vectors
-_Z_LIMIT = 1e70  # squares and products of z stay finite
+Z_LIMIT = 1e70  # squares and products of z stay finite
 
 
 class Setting(NamedTuple):
@@ -65,14 +45,6 @@ class Setting(NamedTuple):
     feature_map: int
     tile: int  # rows
     flush: float  # log responsibilities (relative to the largest) below it are exactly 0
-
-
-class Centred(NamedTuple):
-    """A mixture for the kernels with own centres."""
-
-    constants: NDArray[Any]  # (k,), log w_k - log det(2 pi Sigma_k) / 2
-    means: NDArray[Any]  # (k, d)
-    whitening: NDArray[Any]  # (k, d, d), or (k, 1, d) for diagonal covariances: reciprocal standard deviations
 
 
 class Outputs(NamedTuple):
@@ -101,7 +73,7 @@ def aligned(m: int, n: int, dtype: DTypeLike) -> NDArray[Any]:
     return flat[first : first + m * n].reshape(m, n)
 
 
-@_compiled
+@inlined
 def load_tile(rows: Any, start: int, setting: Any, x: Any, z: Any) -> Any:
     """Fill z (d, tile) with the rows from `start` on, zeros behind the last; return how many rows there were.
 
@@ -110,23 +82,23 @@ def load_tile(rows: Any, start: int, setting: Any, x: Any, z: Any) -> Any:
     d, tile = z.shape
     n = min(tile, rows.shape[0] - start)
     own = rows[start : start + n]
-    whole = n - n % _STRIP
-    for first in range(0, whole, _STRIP):
+    whole = n - n % STRIP
+    for first in range(0, whole, STRIP):
         for i in range(d):
-            for b in range(_STRIP):
+            for b in range(STRIP):
                 x[i, first + b] = own[first + b, i]
     for i in range(d):
         centre, inverse_scale = setting.centre[i], setting.inverse_scale[i]
         for b in range(whole, n):
             x[i, b] = own[b, i]
         for b in range(n):
-            z[i, b] = min(max((x[i, b] - centre) * inverse_scale, -_Z_LIMIT), _Z_LIMIT)
+            z[i, b] = min(max((x[i, b] - centre) * inverse_scale, -Z_LIMIT), Z_LIMIT)
         for b in range(n, tile):
             z[i, b] = 0.0
     return n
 
 
-@_compiled
+@inlined
 def load_weights(row_weights: Any, start: int, n: int, z: Any, weights: Any) -> Any:
     """Fill weights (tile,), 1 where none are given and 0 behind the last row; return their sum.
 
@@ -147,7 +119,7 @@ def load_weights(row_weights: Any, start: int, n: int, z: Any, weights: Any) -> 
     return weight_sum
 
 
-@_compiled
+@inlined
 def build_features(feature_map: int, metric: Any, z: Any, phi: Any) -> None:  # noqa: C901 # four maps, one branch each
     """Fill the rows of phi (F, tile) behind its first 1 + d: the ones and z (d, tile), which the caller has filled."""
     d, tile = z.shape
@@ -169,7 +141,7 @@ def build_features(feature_map: int, metric: Any, z: Any, phi: Any) -> None:  # 
                 phi[f, b] += metric[i] * z[i, b] * z[i, b]
 
 
-@_compiled
+@inlined
 def softmax(joint: Any, flush: float, log_prob: Any, total: Any) -> None:
     """Turn joint_log_prob (k, tile) into exp(joint - max), with its sums in `total`, and fill log_prob (tile,)."""
     k, tile = joint.shape
@@ -189,7 +161,7 @@ def softmax(joint: Any, flush: float, log_prob: Any, total: Any) -> None:
         log_prob[b] += log_normal(total[b])
 
 
-@_compiled
+@inlined
 def weigh(joint: Any, total: Any, weights: Any, log_prob: Any) -> Any:
     """Turn the output of `softmax` into weighted responsibilities; return sum_n weight_n log p(x_n)."""
     k, tile = joint.shape
@@ -203,7 +175,7 @@ def weigh(joint: Any, total: Any, weights: Any, log_prob: Any) -> Any:
     return log_likelihood
 
 
-@_compiled
+@inlined
 def add_to(sums: Any, part: Any) -> None:
     """Add part to sums, matrices of one shape; sums are float64 whatever the tile was computed in."""
     for i in range(sums.shape[0]):
@@ -211,7 +183,7 @@ def add_to(sums: Any, part: Any) -> None:
             sums[i, j] += part[i, j]
 
 
-@_compiled
+@inlined
 def transpose(source: Any, target: Any) -> None:
     """Copy source (m, n) to target (n, m)."""
     for i in range(target.shape[0]):
@@ -219,14 +191,14 @@ def transpose(source: Any, target: Any) -> None:
             target[i, j] = source[j, i]
 
 
-@_compiled
+@inlined
 def columns_at_once(k: int, n_columns: int, tile: int) -> Any:
     """Return how many columns of phi a product takes: few enough not to be packed, or many where those were too few."""
     step = _SMALL_PRODUCT // (k * tile) // 8 * 8
     return min(step if step >= 48 else _PACKED_STEP, n_columns)
 
 
-@_compiled
+@inlined
 def in_blocks(theta: Any, step: int) -> Any:
     """Return theta (k, F) as (k F,): its blocks of `step` columns, each contiguous, one after the other."""
     k, n_columns = theta.shape
@@ -240,7 +212,7 @@ def in_blocks(theta: Any, step: int) -> Any:
     return blocks
 
 
-@_compiled
+@inlined
 def shared_joint(theta_blocks: Any, step: int, phi: Any, part: Any, joint: Any) -> None:
     """Fill joint (k, tile) with Theta phi, block by block of columns; `part` (k, tile) is scratch."""
     k, n_columns = joint.shape[0], phi.shape[0]
@@ -251,7 +223,7 @@ def shared_joint(theta_blocks: Any, step: int, phi: Any, part: Any, joint: Any) 
         add_to(joint, part)
 
 
-@_compiled
+@inlined
 def add_moments(phi: Any, joint: Any, step: int, resp: Any, part: Any, sums: Any) -> None:
     """Add phi R^T to sums (F, k), R being joint (k, tile); resp (tile, k) and part (step, k) are scratch.
 
@@ -269,7 +241,7 @@ def add_moments(phi: Any, joint: Any, step: int, resp: Any, part: Any, sums: Any
         add_to(own, part[: len(own)])
 
 
-@_entry
+@entry
 def expect_shared(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: Any) -> Any:
     """Return T (k, F), sum_n weight_n log p(x_n) and sum_n weight_n of rows (n, d), by the shared centre.
 
@@ -300,90 +272,7 @@ def expect_shared(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: 
     return np.ascontiguousarray(sums.T), log_likelihood, weight_sum
 
 
-@_compiled
-def subtract(z: Any, mean: Any, difference: Any) -> None:
-    """Fill difference (d, tile) with z - mean."""
-    for i in range(z.shape[0]):
-        for b in range(z.shape[1]):
-            difference[i, b] = z[i, b] - mean[i]
-
-
-@_compiled
-def centred_joint(z: Any, mixture: Any, difference: Any, white: Any, joint: Any) -> None:
-    """Fill joint (k, tile) with constant_k - |W_k (z - m_k)|^2 / 2; `difference` and `white` (d, tile) are scratch."""
-    for c in range(len(mixture.constants)):
-        subtract(z, mixture.means[c], difference)
-        joint_of(mixture, c, difference, white, joint[c])
-
-
-@_compiled
-def joint_of(mixture: Any, c: int, difference: Any, white: Any, joint: Any) -> None:
-    """Fill joint (tile,) with constant_c - |W_c d|^2 / 2, d being difference (d, tile); `white` is scratch."""
-    d, tile = difference.shape
-    if mixture.whitening.shape[1] == d:
-        np.dot(mixture.whitening[c], difference, white)
-    else:
-        for i in range(d):
-            for b in range(tile):
-                white[i, b] = mixture.whitening[c, 0, i] * difference[i, b]
-    joint[:] = mixture.constants[c]
-    for i in range(d):
-        for b in range(tile):
-            joint[b] -= 0.5 * white[i, b] * white[i, b]
-
-
-@_compiled
-def centred_part(setting: Any, difference: Any, resp: Any, white: Any, outer: Any, part: Any) -> None:
-    """Fill part (F,) with sum_n resp_n phi(difference_n) of one component; white and outer are scratch."""
-    d, tile = difference.shape
-    part[:] = 0.0
-    for b in range(tile):
-        part[0] += resp[b]
-    for i in range(d):
-        first, second = 0.0, 0.0
-        for b in range(tile):
-            white[i, b] = resp[b] * difference[i, b]
-            first += white[i, b]
-            second += white[i, b] * difference[i, b]
-        part[1 + i] = first
-        if setting.feature_map == DIAGONAL:
-            part[1 + d + i] = second
-        elif setting.feature_map == SPHERICAL:
-            part[1 + d] += setting.metric[i] * second
-    if setting.feature_map == FULL:
-        np.dot(white, difference.T, outer)
-        f = 1 + d
-        for i in range(d):
-            for j in range(i, d):
-                part[f] = outer[i, j]
-                f += 1
-
-
-@_entry
-def expect_centred(rows: Any, row_weights: Any, setting: Any, mixture: Any, n_columns: int) -> Any:
-    """Return what `expect_shared` returns, with T_k = sum_n r_nk phi(z_n - m_k): moments about each own mean."""
-    d, k = rows.shape[1], len(mixture.constants)
-    x, z = np.empty((d, setting.tile), rows.dtype), np.empty((d, setting.tile), mixture.means.dtype)
-    difference, white, outer = np.empty_like(z), np.empty_like(z), np.empty((d, d), mixture.means.dtype)
-    joint = np.empty((k, setting.tile), mixture.means.dtype)
-    part = np.empty((k, n_columns))
-    weights, log_prob, total = np.empty(setting.tile), np.empty(setting.tile), np.empty(setting.tile)
-    sums = np.zeros((k, n_columns))
-    log_likelihood, weight_sum = 0.0, 0.0
-    for start in range(0, len(rows), setting.tile):
-        n = load_tile(rows, start, setting, x, z)
-        weight_sum += load_weights(row_weights, start, n, z, weights)
-        centred_joint(z, mixture, difference, white, joint)
-        softmax(joint, setting.flush, log_prob, total)
-        log_likelihood += weigh(joint, total, weights, log_prob)
-        for c in range(k):
-            subtract(z, mixture.means[c], difference)
-            centred_part(setting, difference, joint[c], white, outer, part[c])
-        add_to(sums, part)
-    return sums, log_likelihood, weight_sum
-
-
-@_compiled
+@inlined
 def emit(start: int, n: int, joint: Any, log_prob: Any, total: Any, outputs: Any) -> None:
     """Write the results of a tile of n rows from the output of `softmax`."""
     k, labels = joint.shape[0], outputs.labels[start : start + n]
@@ -401,7 +290,7 @@ def emit(start: int, n: int, joint: Any, log_prob: Any, total: Any, outputs: Any
             outputs.log_prob[start + b] = log_prob[b]
 
 
-@_entry
+@entry
 def predict_shared(rows: Any, setting: Any, theta: Any, outputs: Any) -> None:
     """Fill the outputs for rows (n, d), by the shared centre."""
     d, (k, n_columns) = rows.shape[1], theta.shape
@@ -415,20 +304,5 @@ def predict_shared(rows: Any, setting: Any, theta: Any, outputs: Any) -> None:
         n = load_tile(rows, start, setting, x, z)
         build_features(setting.feature_map, setting.metric, z, phi)
         shared_joint(theta_blocks, step, phi, part, joint)
-        softmax(joint, setting.flush, log_prob, total)
-        emit(start, n, joint, log_prob, total, outputs)
-
-
-@_entry
-def predict_centred(rows: Any, setting: Any, mixture: Any, outputs: Any) -> None:
-    """Fill the outputs for rows (n, d), from the distances to each component's own centre."""
-    d, k = rows.shape[1], len(mixture.constants)
-    x, z = np.empty((d, setting.tile), rows.dtype), np.empty((d, setting.tile), mixture.means.dtype)
-    difference, white = np.empty_like(z), np.empty_like(z)
-    joint = np.empty((k, setting.tile), mixture.means.dtype)
-    log_prob, total = np.empty(setting.tile), np.empty(setting.tile)
-    for start in range(0, len(rows), setting.tile):
-        n = load_tile(rows, start, setting, x, z)
-        centred_joint(z, mixture, difference, white, joint)
         softmax(joint, setting.flush, log_prob, total)
         emit(start, n, joint, log_prob, total, outputs)

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import _compiled, _copied, _entry, aligned, softmax, weigh
+from .compiled import aligned, softmax, weigh
+from .decorators import copied, entry, inlined
 
 GOES_ON, CONVERGED, SINGULAR, BELOW_FLOOR = range(4)  # how a call ends
 _SMALLEST_PIVOT = 1e-13  # share of a variance that the features before it leave: below it is rounding
@@ -85,7 +86,7 @@ def make_state(tiles: Tiles, at: Components, most: int) -> State:
     return State(at, Components(*(part.copy() for part in at)), scratch, np.empty(most))
 
 
-@_compiled
+@inlined
 def factor(matrix: Any, root: Any, inverse: Any) -> Any:
     """Fill `inverse` (d, d) with W, lower triangular, W^T W = matrix^-1; return log det, NaN if that is singular.
 
@@ -114,7 +115,7 @@ def factor(matrix: Any, root: Any, inverse: Any) -> Any:
     return log_det
 
 
-@_copied
+@copied
 def prepare_run(mixture: Any, scratch: Any) -> Any:
     """Fill W and the constants; return whether all covariances are regular."""
     whitening = scratch.whitening
@@ -135,7 +136,7 @@ def prepare_run(mixture: Any, scratch: Any) -> Any:
     return True
 
 
-@_compiled
+@inlined
 def whiten_feature(i: int, whitening: Any, difference: Any, white: Any) -> None:
     """Fill white (tile,) with feature i of W D; four columns at a time, so that fewer sums are stored on the way."""
     tile = len(white)
@@ -156,7 +157,7 @@ def whiten_feature(i: int, whitening: Any, difference: Any, white: Any) -> None:
             white[b] += one * difference[j, b]
 
 
-@_compiled
+@inlined
 def tile_joint(z: Any, mean: Any, whitening: Any, constant: Any, difference: Any, white: Any, joint: Any) -> None:
     """Fill joint (tile,) with the joint log-densities of a component; difference (d, tile), white (tile,): scratch."""
     d, tile = z.shape
@@ -173,7 +174,7 @@ def tile_joint(z: Any, mean: Any, whitening: Any, constant: Any, difference: Any
         joint[b] = constant - 0.5 * joint[b]
 
 
-@_compiled
+@inlined
 def add_products(i: int, weighted: Any, difference: Any, second: Any) -> None:
     """Add the products of weighted (tile,) with the features up to i, or with i alone where `second` is a diagonal."""
     tile = len(weighted)
@@ -194,7 +195,7 @@ def add_products(i: int, weighted: Any, difference: Any, second: Any) -> None:
         second[row, j] += one
 
 
-@_compiled
+@inlined
 def add_tile(z: Any, mean: Any, resp: Any, difference: Any, weighted: Any, first: Any, second: Any) -> Any:
     """Add the sums of a component to first (d,) and second (r, d), its lower triangle; return that of resp (tile,)."""
     d, tile = z.shape
@@ -214,7 +215,7 @@ def add_tile(z: Any, mean: Any, resp: Any, difference: Any, weighted: Any, first
     return count
 
 
-@_copied
+@copied
 def clear_sums(scratch: Any) -> None:
     """Set the sums to 0; assignments to whole arrays would take longer to compile."""
     k, r, d = scratch.second.shape
@@ -227,7 +228,7 @@ def clear_sums(scratch: Any) -> None:
                 scratch.second[c, i, j] = 0.0
 
 
-@_copied
+@copied
 def expect_run(tiles: Any, mixture: Any, scratch: Any) -> Any:
     """Fill the sums N (k,), (k, d) and (k, r, d) about the means; return the mean of the log-densities of z."""
     (n_tiles, d, _), k = tiles.z.shape, len(scratch.constants)
@@ -247,7 +248,7 @@ def expect_run(tiles: Any, mixture: Any, scratch: Any) -> Any:
     return level / tiles.weight_sum - d * np.log(2 * np.pi) / 2
 
 
-@_copied
+@copied
 def maximize_run(bound: Any, scratch: Any, mixture: Any) -> None:
     """Put the next parameters into the mixture; a component without rows keeps its own, and has the weight 0."""
     (k, d), counts, first, second = mixture.means.shape, scratch.counts, scratch.first, scratch.second
@@ -268,7 +269,7 @@ def maximize_run(bound: Any, scratch: Any, mixture: Any) -> None:
         pool(mixture)
 
 
-@_copied
+@copied
 def pool(mixture: Any) -> None:
     """Give all components the mean of their covariances, weighted by their weights."""
     k, r, d = mixture.covariances.shape
@@ -281,7 +282,7 @@ def pool(mixture: Any) -> None:
                 mixture.covariances[c, i, j] = pooled
 
 
-@_copied
+@copied
 def covariance_run(bound: Any, count: Any, shift: Any, second: Any, covariance: Any) -> None:
     """Fill a covariance (r, d) from sums about a point, from which the mean of the component is `shift` (d,) away."""
     r, d = second.shape
@@ -299,7 +300,7 @@ def covariance_run(bound: Any, count: Any, shift: Any, second: Any, covariance: 
             covariance[0, i] = total / d
 
 
-@_copied
+@copied
 def hold_to_floor(bound: Any, scratch: Any, mixture: Any) -> Any:
     """Raise variances to the floor; return whether dense covariances are above it in all directions."""
     (k, r, d), above, inverse = mixture.covariances.shape, scratch.second[0], scratch.whitening[0]
@@ -316,7 +317,7 @@ def hold_to_floor(bound: Any, scratch: Any, mixture: Any) -> Any:
     return True
 
 
-@_copied
+@copied
 def copy_components(source: Any, target: Any) -> None:
     """Copy parameters; assignments of slices would take five times as long to compile."""
     k, r, d = source.covariances.shape
@@ -329,7 +330,7 @@ def copy_components(source: Any, target: Any) -> None:
                 target.covariances[c, i, j] = source.covariances[c, i, j]
 
 
-@_copied
+@copied
 def remaining(levels: Any, n: Any) -> Any:
     """Return Aitken's estimate of what the first n levels still have to gain, as `loop.remaining_gain` tells it."""
     if n < 2:
@@ -346,7 +347,7 @@ def remaining(levels: Any, n: Any) -> Any:
     return last * ratio / (1 - ratio) if ratio < 1 else np.inf
 
 
-@_entry
+@entry
 def run(tiles: Any, bound: Any, state: Any, n: Any, until: Any, tol: Any) -> Any:
     """Evaluate mixtures until there are `until` levels; return how many there are, and how it ended.
 

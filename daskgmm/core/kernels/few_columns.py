@@ -24,8 +24,6 @@ from .compiled import (
     NO_WEIGHTS,
     Outputs,
     Setting,
-    _compiled,
-    _entry,
     aligned,
     build_features,
     emit,
@@ -34,6 +32,7 @@ from .compiled import (
     softmax,
     weigh,
 )
+from .decorators import entry, inlined
 
 MOST_COLUMNS = 91  # of full covariances of 12 features: beyond, BLAS of the widest vectors is the quicker one
 STEP = 5  # columns
@@ -66,7 +65,7 @@ def few_width(n_columns: int) -> int:
     return 1 + (n_columns + STEP - 2) // STEP * STEP
 
 
-@_compiled
+@inlined
 def few_joint(theta: Any, phi: Any, joint: Any) -> None:
     """Fill joint (k, tile) with Theta phi; theta (k, F) and phi (F, tile) have 1 + 5 m columns, the last of them 0."""
     (k, n_columns), tile = theta.shape, phi.shape[1]
@@ -85,7 +84,7 @@ def few_joint(theta: Any, phi: Any, joint: Any) -> None:
                 joint[c, b] += first + four * phi[f + 3, b] + five * phi[f + 4, b]
 
 
-@_compiled
+@inlined
 def few_moments(phi: Any, joint: Any, sums: Any) -> None:
     """Add R phi^T to sums (k, F), R being joint (k, tile); k is even, and F is 1 + 5 m."""
     (k, n_columns), tile = sums.shape, phi.shape[1]
@@ -115,7 +114,7 @@ def few_moments(phi: Any, joint: Any, sums: Any) -> None:
             add_five(sums[c + 1], f, other_one, other_two, other_three, other_four, other_five)
 
 
-@_compiled
+@inlined
 def add_five(sums: Any, f: int, one: float, two: float, three: float, four: float, five: float) -> None:
     """Add five numbers to sums (F,) from f on."""
     sums[f] += one
@@ -125,7 +124,7 @@ def add_five(sums: Any, f: int, one: float, two: float, three: float, four: floa
     sums[f + 4] += five
 
 
-@_entry
+@entry
 def _pass_few(
     rows: Any, row_weights: Any, setting: Any, edges: Any, scratch: Any, sums: Any, log_likelihood: Any, outputs: Any
 ) -> Any:

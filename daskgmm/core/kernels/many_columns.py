@@ -18,8 +18,6 @@ from .compiled import (
     FULL,
     Outputs,
     Setting,
-    _compiled,
-    _entry,
     add_to,
     emit,
     load_tile,
@@ -28,6 +26,7 @@ from .compiled import (
     transpose,
     weigh,
 )
+from .decorators import entry, inlined
 
 FEWEST_COLUMNS = 12_000  # of full covariances of 154 features: from there on the columns of a tile leave the cache
 TILE = 256  # rows
@@ -39,7 +38,7 @@ def runs_in_many(setting: Setting, theta: NDArray[np.floating]) -> bool:
     return bool(setting.feature_map == FULL and theta.shape[1] >= FEWEST_COLUMNS)
 
 
-@_compiled
+@inlined
 def build_products(z: Any, i: int, j: int, piece: Any) -> Any:
     """Fill piece (step, tile) with the products of z (d, tile) from z_i z_j on; return which i and j are next."""
     d, tile = z.shape
@@ -65,7 +64,7 @@ class Scratch(NamedTuple):
     part_of_rows: NDArray[Any]  # (tile, k)
 
 
-@_compiled
+@inlined
 def many_scratch(rows: Any, theta: Any) -> Any:
     """Return scratch for rows (n, d) and theta (k, F)."""
     (k, _), d = theta.shape, rows.shape[1]
@@ -80,7 +79,7 @@ def many_scratch(rows: Any, theta: Any) -> Any:
     )
 
 
-@_compiled
+@inlined
 def many_joint(scratch: Any) -> None:
     """Fill joint (k, tile) with Theta phi, the rows of the tile being in phi.
 
@@ -98,7 +97,7 @@ def many_joint(scratch: Any) -> None:
     transpose(scratch.of_rows, scratch.joint)
 
 
-@_compiled
+@inlined
 def many_moments(scratch: Any, linear_part: Any, part: Any, sums: Any) -> None:
     """Add phi R^T to sums (F, k), R being joint (k, tile); linear_part (1 + d, k) and part (STEP, k) are scratch."""
     phi, piece, resp = scratch.phi, scratch.piece, scratch.of_rows
@@ -114,7 +113,7 @@ def many_moments(scratch: Any, linear_part: Any, part: Any, sums: Any) -> None:
         add_to(own, part[: len(own)])
 
 
-@_entry
+@entry
 def expect_many(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: Any) -> Any:
     """Return what `expect_shared` returns: T (k, F), the log-likelihoods (m,) and the sum of the weights."""
     d, (k, n_columns) = rows.shape[1], theta.shape
@@ -136,7 +135,7 @@ def expect_many(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: An
     return np.ascontiguousarray(sums.T), log_likelihood, weight_sum
 
 
-@_entry
+@entry
 def predict_many(rows: Any, setting: Any, theta: Any, outputs: Outputs) -> None:
     """Fill the outputs for rows (n, d), as `predict_shared` does."""
     scratch = many_scratch(rows, theta)

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import _compiled, _entry
+from .decorators import entry, inlined
 from .vector_math import log_normal
 
 _LANES = 128  # components of rows whose matrices are inverted together
@@ -67,7 +67,7 @@ class Gaps(NamedTuple):
     inverses: NDArray[np.float64]  # (pairs, k), the lower triangles of P_mm^-1
 
 
-@_compiled
+@inlined
 def fill_codes(rows: Any, order: Any, codes: Any) -> None:
     """Set the bits of codes (m, d / 64 rounded up) that say what the first m rows of `order` miss."""
     for a in range(len(codes)):
@@ -76,7 +76,7 @@ def fill_codes(rows: Any, order: Any, codes: Any) -> None:
             codes[a, i // 64] |= np.uint64(np.isnan(rows[row, i])) << np.uint64(i % 64)
 
 
-@_entry
+@entry
 def rows_with_gaps(rows: Any, row_weights: Any) -> Any:
     """Return which rows (n, d) are complete, which are not, and what these miss: bits (m, d / 64 rounded up).
 
@@ -98,7 +98,7 @@ def rows_with_gaps(rows: Any, row_weights: Any) -> Any:
     return complete[:n_complete], incomplete[:m], codes
 
 
-@_compiled
+@inlined
 def gap_scratch(d: int, k: int, tile: int) -> Any:
     """Return scratch for the gaps of a tile, without place for the inverses."""
     slots = tile * d
@@ -117,7 +117,7 @@ def gap_scratch(d: int, k: int, tile: int) -> Any:
     )
 
 
-@_compiled
+@inlined
 def scan_gaps(x: Any, n: int, z: Any, gaps: Any) -> Any:
     """List the gaps of n rows of a tile x (d, tile) and set z to 0 there; return gaps with place for the inverses."""
     d, slot, n_pairs = x.shape[0], 0, 0
@@ -140,7 +140,7 @@ def scan_gaps(x: Any, n: int, z: Any, gaps: Any) -> Any:
     return Gaps(*first, gaps.by_feature, gaps.correction, gaps.y, np.empty((2 * n_pairs, gaps.y.shape[1])))
 
 
-@_compiled
+@inlined
 def sort_slots(n: int, gaps: Any) -> None:
     """Sort the slots of n rows by feature; the edges hold how often each feature is missing, and become edges."""
     d = len(gaps.edges) - 1
@@ -155,7 +155,7 @@ def sort_slots(n: int, gaps: Any) -> None:
             gaps.rows[gaps.edges[i]] = b
 
 
-@_compiled
+@inlined
 def invert_lanes(matrices: Any, log_det: Any, work: Any) -> None:  # noqa: C901 # three loops over lanes
     """Replace the lower triangles of matrices (m, m, lanes) by those of their inverses, and fill log_det (lanes,).
 
@@ -194,7 +194,7 @@ def invert_lanes(matrices: Any, log_det: Any, work: Any) -> None:  # noqa: C901 
                 matrices[a, b, c] = work[c]
 
 
-@_compiled
+@inlined
 def gradient(terms: Any, row: Any, own: Any, missing: Any, g: Any) -> None:
     """Fill g (m, k) with -P (z - m) of the missing features of a row (d,), about the own centres.
 
@@ -210,7 +210,7 @@ def gradient(terms: Any, row: Any, own: Any, missing: Any, g: Any) -> None:
                 g[a, c] -= terms.precisions[i, j, c] * (value - terms.origins[j, c])
 
 
-@_compiled
+@inlined
 def observed_of(missing: Any, d: int, own: Any) -> Any:
     """Fill `own` (d,) with the features that are not missing; return how many there are."""
     n_own, a = 0, 0
@@ -223,7 +223,7 @@ def observed_of(missing: Any, d: int, own: Any) -> Any:
     return n_own
 
 
-@_compiled
+@inlined
 def shared_gradients(z: Any, terms: Any, gaps: Any) -> None:
     """Fill what is observed and the gradients of the gaps of a tile z (d, tile), by a product for each feature."""
     d, k = z.shape[0], terms.gradients.shape[1]
@@ -244,7 +244,7 @@ def shared_gradients(z: Any, terms: Any, gaps: Any) -> None:
                 g[at, c] = terms.gradients[i, c] - g[at, c]
 
 
-@_compiled
+@inlined
 def centred_gradients(z: Any, n: int, terms: Any, gaps: Any) -> None:
     """Fill the gradients of the gaps of n rows of a tile z (d, tile), each component with its own centre."""
     d, k = z.shape[0], terms.gradients.shape[1]
@@ -262,7 +262,7 @@ def centred_gradients(z: Any, n: int, terms: Any, gaps: Any) -> None:
             gaps.by_feature[gaps.places[gaps.first[b] + a], :] = g[a]
 
 
-@_compiled
+@inlined
 def fill_tile(n: int, terms: Any, gaps: Any) -> None:
     """Fill y, the inverses and the corrections of the gaps of n rows of a tile, from their gradients."""
     d, k, start = len(gaps.edges) - 1, terms.gradients.shape[1], 0
@@ -290,7 +290,7 @@ def fill_tile(n: int, terms: Any, gaps: Any) -> None:
         start = after
 
 
-@_compiled
+@inlined
 def gather_rows(start: int, after: int, terms: Any, gaps: Any, matrix: Any, g: Any) -> None:
     """Fill matrix (m, m, lanes) with P_mm and g (m, lanes) with the gradients of some rows that miss m values each."""
     m, k, dense = len(g), terms.gradients.shape[1], terms.precisions.shape[0] > 1
@@ -309,7 +309,7 @@ def gather_rows(start: int, after: int, terms: Any, gaps: Any, matrix: Any, g: A
                         matrix[a, e, at + c] = terms.precisions[0, i, c] if i == j else 0.0
 
 
-@_compiled
+@inlined
 def solve_lanes(inverse: Any, g: Any, y: Any) -> None:
     """Fill y (m, lanes) with the product of the matrices (m, m, lanes), of which the lower triangles count, and g."""
     m, n = g.shape
@@ -322,7 +322,7 @@ def solve_lanes(inverse: Any, g: Any, y: Any) -> None:
                 y[e, c] += inverse[a, e, c] * g[a, c]
 
 
-@_compiled
+@inlined
 def scatter_rows(start: int, after: int, terms: Any, gaps: Any, inverse: Any, y: Any, values: Any) -> None:
     """Write what was found for some rows that miss m values each: y, the inverses, and the corrections of `values`."""
     m, k = len(y), terms.gradients.shape[1]
@@ -341,7 +341,7 @@ def scatter_rows(start: int, after: int, terms: Any, gaps: Any, inverse: Any, y:
             gaps.correction[c, b] = 0.5 * values[at + c]
 
 
-@_compiled
+@inlined
 def full_column(d: int, i: int, j: int) -> Any:
     """Return the column of phi that holds z_i z_j, i <= j, in the full map."""
     return 1 + d + i * d - i * (i - 1) // 2 + j - i

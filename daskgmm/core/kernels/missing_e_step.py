@@ -9,21 +9,18 @@ import numpy as np
 from .compiled import (
     DIAGONAL,
     FULL,
-    _compiled,
-    _entry,
     add_moments,
     add_to,
     build_features,
-    centred_part,
     columns_at_once,
     in_blocks,
-    joint_of,
     load_tile,
     load_weights,
     shared_joint,
     softmax,
     weigh,
 )
+from .decorators import entry, inlined
 from .missing_compiled import (
     centred_gradients,
     fill_tile,
@@ -33,9 +30,10 @@ from .missing_compiled import (
     scan_gaps,
     shared_gradients,
 )
+from .own_centres import centred_part, joint_of
 
 
-@_compiled
+@inlined
 def fill_sums(  # noqa: C901 # three maps
     setting: Any, z: Any, n: int, terms: Any, gaps: Any, joint: Any, sums: Any
 ) -> None:
@@ -72,7 +70,7 @@ def fill_sums(  # noqa: C901 # three maps
             add_shared_products(terms, gaps, sums)
 
 
-@_compiled
+@inlined
 def add_shared_products(terms: Any, gaps: Any, sums: Any) -> None:
     """Add to sums (F, k) of the full map the products of missing and observed values, feature by feature."""
     d, k = len(gaps.edges) - 1, terms.gradients.shape[1]
@@ -88,7 +86,7 @@ def add_shared_products(terms: Any, gaps: Any, sums: Any) -> None:
                 sums[f, c] += products[j, c]
 
 
-@_compiled
+@inlined
 def add_centred_products(z: Any, n: int, terms: Any, gaps: Any, sums: Any) -> None:
     """Add to sums (F, k) of the full map the products of missing values and observed ones about the own centres."""
     d, k = z.shape[0], terms.gradients.shape[1]
@@ -107,7 +105,7 @@ def add_centred_products(z: Any, n: int, terms: Any, gaps: Any, sums: Any) -> No
                     sums[f, c] += part[c] * (z[j, b] - terms.origins[j, c])
 
 
-@_compiled
+@inlined
 def add_correction(joint: Any, correction: Any, n: int) -> None:
     """Add the correction to the joint log-densities (k, tile) of n rows."""
     for c in range(joint.shape[0]):
@@ -115,7 +113,7 @@ def add_correction(joint: Any, correction: Any, n: int) -> None:
             joint[c, b] += correction[c, b]
 
 
-@_compiled
+@inlined
 def expected_correction(joint: Any, correction: Any, n: int) -> Any:
     """Return the sum of the correction times responsibilities (k, tile) of n rows."""
     total = 0.0
@@ -125,7 +123,7 @@ def expected_correction(joint: Any, correction: Any, n: int) -> Any:
     return total
 
 
-@_entry
+@entry
 def expect_shared_missing(rows: Any, row_weights: Any, setting: Any, theta: Any, terms: Any) -> Any:
     """Return the sums (k, F) of z0 and of what is missing, the log-likelihood, its correction and the weight.
 
@@ -160,7 +158,7 @@ def expect_shared_missing(rows: Any, row_weights: Any, setting: Any, theta: Any,
     return np.ascontiguousarray(sums.T), np.ascontiguousarray(missing_sums.T), log_likelihood, expected, weight_sum
 
 
-@_compiled
+@inlined
 def subtract_observed(z: Any, mean: Any, x: Any, n: int, difference: Any) -> None:
     """Fill difference (d, tile) with z - mean, and 0 where values are missing."""
     for i in range(z.shape[0]):
@@ -171,7 +169,7 @@ def subtract_observed(z: Any, mean: Any, x: Any, n: int, difference: Any) -> Non
                 difference[i, b] = 0.0
 
 
-@_compiled
+@inlined
 def filled_joint(z: Any, x: Any, n: int, mixture: Any, gaps: Any, difference: Any, white: Any, joint: Any) -> None:
     """Fill joint (k, tile) with constant_k - |W_k d|^2 / 2, d being z - m_k, and y where values are missing.
 
@@ -185,7 +183,7 @@ def filled_joint(z: Any, x: Any, n: int, mixture: Any, gaps: Any, difference: An
         joint_of(mixture, c, difference, white, joint[c])
 
 
-@_entry
+@entry
 def expect_centred_missing(rows: Any, row_weights: Any, setting: Any, mixture: Any, n_columns: int, terms: Any) -> Any:
     """Return what `expect_shared_missing` returns, with moments about each own mean; the correction is all of it."""
     d, k, tile = rows.shape[1], len(mixture.constants), setting.tile

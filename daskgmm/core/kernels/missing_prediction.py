@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 
 from .compiled import (
-    _compiled,
-    _entry,
     build_features,
     columns_at_once,
     emit,
@@ -17,11 +15,12 @@ from .compiled import (
     shared_joint,
     softmax,
 )
+from .decorators import entry, inlined
 from .missing_compiled import centred_gradients, fill_tile, gap_scratch, scan_gaps, shared_gradients
 from .missing_e_step import add_correction, filled_joint
 
 
-@_compiled
+@inlined
 def emit_filled(start: int, n: int, joint: Any, total: Any, terms: Any, gaps: Any, filled: Any) -> None:
     """Write the means of missing values, and their variances, from the output of `softmax`; in the frame."""
     k = joint.shape[0]
@@ -40,7 +39,7 @@ def emit_filled(start: int, n: int, joint: Any, total: Any, terms: Any, gaps: An
                 filled.variances[start + b, i] = variance
 
 
-@_entry
+@entry
 def predict_shared_missing(rows: Any, setting: Any, theta: Any, terms: Any, outputs: Any, filled: Any) -> None:
     """Fill the outputs for rows (n, d) by the shared centre; rows that miss as many values should follow each other."""
     d, (k, n_columns), tile = rows.shape[1], theta.shape, setting.tile
@@ -65,7 +64,7 @@ def predict_shared_missing(rows: Any, setting: Any, theta: Any, terms: Any, outp
             emit_filled(start, n, joint, total, terms, gaps, filled)
 
 
-@_entry
+@entry
 def predict_centred_missing(rows: Any, setting: Any, mixture: Any, terms: Any, outputs: Any, filled: Any) -> None:
     """Fill the outputs for rows (n, d), ordered as in `predict_shared_missing`, from the distances to own centres."""
     d, k, tile = rows.shape[1], len(mixture.constants), setting.tile

@@ -33,7 +33,7 @@ from ..mixture.mixture import Mixture
 from ..mixture.noise import VOLUME_AND_MISSING
 from ..mixture.statistics import Statistics
 from . import compiled as kernels
-from . import missing_compiled, missing_e_step, missing_prediction, pattern_compiled
+from . import missing_compiled, missing_e_step, missing_prediction, own_centres, pattern_compiled
 from .few_columns import expect_few, predict_few, runs_in_few
 from .low_rank import LowRank, prepare_low_rank
 from .many_columns import expect_many, predict_many, runs_in_many
@@ -169,21 +169,21 @@ class CentredParams:
 
     frame: Frame
     feature_map: FeatureMap
-    mixture: kernels.Centred
+    mixture: own_centres.Centred
     has_noise: bool = False  # whether the last component is the noise
     missing: missing_compiled.MissingTerms | None = None  # if rows may have missing values
 
     def expect(self, rows: NDArray[np.floating], row_weights: Array | None) -> Statistics:
         weights = kernels.NO_WEIGHTS if row_weights is None else row_weights
         n_columns = self.feature_map.n_columns(self.frame.n_features)
-        sums, log_likelihood, weight_sum = kernels.expect_centred(
+        sums, log_likelihood, weight_sum = own_centres.expect_centred(
             rows, weights, self._setting(), self.mixture, n_columns
         )
         entropy = log_likelihood - self.expected_joint(sums)
         return Statistics(sums, log_likelihood, entropy, weight_sum, centred=True)
 
     def predict(self, rows: NDArray[np.floating], outputs: kernels.Outputs) -> None:
-        kernels.predict_centred(rows, self._setting(), self.mixture, outputs)
+        own_centres.predict_centred(rows, self._setting(), self.mixture, outputs)
 
     def expect_missing(self, rows: NDArray[np.floating], row_weights: Array | None, gaps: Pattern) -> Statistics:
         """Return the statistics of the rows of a block that miss some values."""
@@ -222,7 +222,7 @@ class CentredParams:
         """Return the coefficients of one component, with its weight."""
         own = slice(component, component + 1)
         missing = None if self.missing is None else take_terms(self.missing, own)
-        mixture = kernels.Centred(*(part[own] for part in self.mixture))
+        mixture = own_centres.Centred(*(part[own] for part in self.mixture))
         return replace(self, mixture=mixture, has_noise=False, missing=missing)
 
     def _setting(self) -> kernels.Setting:
@@ -340,7 +340,7 @@ def _make_centred_parameters(
     n_noise = len(gaussians.noise)
     noise = (gaussians.noise, np.zeros((n_noise, d)), np.zeros((n_noise, *whitening.shape[1:])))
     arrays = (np.concatenate(pair) for pair in zip(components, noise, strict=True))
-    mixture = kernels.Centred(*(np.ascontiguousarray(a, dtype=dtype) for a in arrays))
+    mixture = own_centres.Centred(*(np.ascontiguousarray(a, dtype=dtype) for a in arrays))
     return CentredParams(frame, feature_map, mixture, has_noise=n_noise > 0)
 
 

@@ -16,12 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import _STRIP as STRIP
-from .compiled import _Z_LIMIT as Z_LIMIT
 from .compiled import (
+    STRIP,
+    Z_LIMIT,
     Setting,
-    _compiled,
-    _entry,
     add_moments,
     aligned,
     build_features,
@@ -31,12 +29,13 @@ from .compiled import (
     softmax,
     weigh,
 )
+from .decorators import entry, inlined
 from .few_columns import MOST_COLUMNS, STEP, few_joint, few_moments, few_width
 from .missing_compiled import MissingTerms, observed_of
 from .pattern_regression import add_missing_sums, columns_of, marginal_theta, regress
 
 
-@_compiled
+@inlined
 def load_observed(rows: Any, order: Any, start: int, n: int, setting: Any, z: Any, gaps: Any) -> None:
     """Fill z (d, tile) with the rows order[start : start + n] in the frame, 0 where values are missing or behind them.
 
@@ -56,7 +55,7 @@ def load_observed(rows: Any, order: Any, start: int, n: int, setting: Any, z: An
             gaps[i, b] = 0.0
 
 
-@_compiled
+@inlined
 def load_weights_of(row_weights: Any, order: Any, start: int, n: int, weights: Any) -> Any:
     """Fill weights (tile,) with those of the rows order[start : start + n], 0 behind them; return their sum."""
     for b in range(n):
@@ -66,7 +65,7 @@ def load_weights_of(row_weights: Any, order: Any, start: int, n: int, weights: A
     return weights.sum()
 
 
-@_compiled
+@inlined
 def load_features(own: Any, start: int, n: int, setting: Any, x: Any, z: Any) -> None:
     """Fill z (|o|, tile) with the observed features of n rows of a pattern from `start` on, zeros behind the last.
 
@@ -90,7 +89,7 @@ def load_features(own: Any, start: int, n: int, setting: Any, x: Any, z: Any) ->
             z[j, b] = 0.0
 
 
-@_compiled
+@inlined
 def fill_blocks(theta: Any, step: int, blocks: Any) -> None:
     """Fill blocks (k F,) as `in_blocks` does, from theta (F, k)."""
     n_columns, k = theta.shape
@@ -107,7 +106,7 @@ def fill_blocks(theta: Any, step: int, blocks: Any) -> None:
                 blocks[k * first + c * width + f - first] = theta[f, c]
 
 
-@_compiled
+@inlined
 def missing_of(row: Any, missing: Any) -> Any:
     """Fill `missing` (d,) with the features that a row (d,) misses; return how many there are."""
     m = 0
@@ -156,7 +155,7 @@ def _make_scratch(rows: NDArray[Any], theta: NDArray[Any], tile: int) -> Scratch
     )
 
 
-@_compiled
+@inlined
 def expect_pattern(own: Any, setting: Any, n_tile: int, scratch: Any, theta: Any, sums: Any) -> Any:
     """Add to sums (F, k) those of phi of the observed features of a pattern; return log-likelihood and weight."""
     (n_columns, k), n_own = theta.shape, len(own.features)
@@ -181,7 +180,7 @@ def expect_pattern(own: Any, setting: Any, n_tile: int, scratch: Any, theta: Any
     return log_likelihood, weight_sum
 
 
-@_compiled
+@inlined
 def expect_pattern_few(own: Any, setting: Any, n_tile: int, scratch: Any, theta: Any, sums: Any) -> Any:
     """Return what `expect_pattern` returns, by the kernel for few columns."""
     (n_columns, k), n_own = theta.shape, len(own.features)
@@ -233,7 +232,7 @@ def expect_patterns(
     return found
 
 
-@_entry
+@entry
 def _pass_patterns(
     rows: Any, row_weights: Any, order: Any, edges: Any, setting: Any, theta: Any, terms: Any, scratch: Any
 ) -> Any:
@@ -269,7 +268,7 @@ def _pass_patterns(
     return np.ascontiguousarray(sums.T), log_likelihood, expected, weight_sum
 
 
-@_entry
+@entry
 def expect_diagonal(rows: Any, row_weights: Any, order: Any, setting: Any, theta: Any) -> Any:
     """Return the sums (k, F + d), the log-likelihood and the weight of the rows `order`, covariances being diagonal.
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import _compiled
+from .decorators import inlined
 from .missing_compiled import full_column, invert_lanes
 
 
@@ -24,7 +24,7 @@ class Regression(NamedTuple):
     offsets: NDArray[np.float64]  # (m, k), b
 
 
-@_compiled
+@inlined
 def regress(terms: Any, missing: Any, own: Any) -> Any:  # noqa: C901 # matrix products, each a loop over components
     """Return the regression of the missing features on the observed features `own`."""
     m, n_own, k = len(missing), len(own), terms.gradients.shape[1]
@@ -49,7 +49,7 @@ def regress(terms: Any, missing: Any, own: Any) -> Any:  # noqa: C901 # matrix p
     return Regression(inverse, log_det, coupling, slopes, offsets)
 
 
-@_compiled
+@inlined
 def columns_of(d: int, own: Any, columns: Any) -> Any:
     """Fill `columns` with those of the full map that hold the features `own`, in the order of a map of these alone."""
     columns[0] = 0
@@ -62,7 +62,7 @@ def columns_of(d: int, own: Any, columns: Any) -> Any:
     return f
 
 
-@_compiled
+@inlined
 def marginal_theta(  # noqa: C901 # three orders of phi, each a loop over components
     whole: Any, columns: Any, terms: Any, missing: Any, regression: Any, theta: Any
 ) -> None:
@@ -95,7 +95,7 @@ def marginal_theta(  # noqa: C901 # three orders of phi, each a loop over compon
             f += 1
 
 
-@_compiled
+@inlined
 def add_missing_sums(  # noqa: C901 # three blocks, each a loop over components
     missing: Any, own: Any, regression: Any, own_sums: Any, sums: Any, d: int
 ) -> None:

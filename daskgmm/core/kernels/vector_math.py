@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-# contract: fused multiply-add, and nothing else that changes the order of operations. Division as NumPy does it: a
-# check for zero is a branch, and a loop with a branch does not vectorise.
-_exact: Callable[..., Any] = njit(
-    nogil=True, cache=True, error_model="numpy", no_cfunc_wrapper=True, fastmath={"contract"}
-)
-
+from .decorators import exact
 
 _LOG2_E = 1.4426950408889634
 _LN2 = 0.6931471805599453
@@ -23,7 +16,7 @@ _ROUND = 6755399441055744.0 + 1023  # 1.5 * 2^52: adding it rounds to an integer
 _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 
 
-@_exact
+@exact
 def exp_coefficients(flush: float) -> Any:
     """Return the coefficients (11,) that `exp_flushed` takes, highest power first, as a tuple.
 
@@ -47,7 +40,7 @@ def exp_coefficients(flush: float) -> Any:
     )
 
 
-@_exact
+@exact
 def exp_flushed(x: float, flush: float, coefficients: Any) -> Any:
     """Return exp(x) for x <= 0 to 4e-16 relative, and exactly 0 up to `flush` >= -700.
 
@@ -74,7 +67,7 @@ def exp_flushed(x: float, flush: float, coefficients: Any) -> Any:
     return p * power_of_two if x > flush else 0.0
 
 
-@_exact
+@exact
 def log_normal(x: float) -> Any:
     """Return log(x) of a positive normal number to 1e-15 absolute.
 

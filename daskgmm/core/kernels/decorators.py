@@ -1,0 +1,30 @@
+"""How functions of the kernels are compiled: without the GIL, cached, and into their callers where they have any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+# contract: fused multiply-add. reassoc, nsz: sums along a tile may be split over vector lanes. NaN and infinity keep
+# their meaning. Division as NumPy does it: a check for zero is a branch, and a loop with a branch does not vectorise.
+# no_cfunc_wrapper: an inlined function is compiled once more for each of its wrappers, and C calls none of ours.
+_OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+_FREE_ORDER = {"contract", "reassoc", "nsz"}
+
+entry: Callable[..., Any] = njit(**_OPTIONS, fastmath=_FREE_ORDER)
+"""Compiles a function that Python alone calls."""
+
+inlined: Callable[..., Any] = njit(**_OPTIONS, fastmath=_FREE_ORDER, forceinline=True)
+"""Compiles a function that LLVM inlines wherever it is called.
+
+A function that is called, not inlined, is optimised by itself and again with its caller; a process that compiles takes
+the former, one that loads from the cache the latter, and their sums differ in the last digits.
+"""
+
+copied: Callable[..., Any] = njit(**_OPTIONS, fastmath=_FREE_ORDER, inline="always")
+"""Copies a function that one other calls into it before it is compiled, so that it is not compiled by itself as well."""
+
+exact: Callable[..., Any] = njit(**_OPTIONS, fastmath={"contract"})
+"""Compiles a function in which nothing but fused multiply-add changes the order of operations."""
