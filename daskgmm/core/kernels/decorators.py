@@ -24,7 +24,7 @@ the former, one that loads from the cache the latter, and their sums differ in t
 """
 
 copied: Callable[..., Any] = njit(**_OPTIONS, fastmath=_FREE_ORDER, inline="always")
-"""Copies a function that one other calls into it before it is compiled, so that it is not compiled by itself as well."""
+"""Copies a function that one other calls into it before it is compiled, so that it is not compiled by itself too."""
 
 exact: Callable[..., Any] = njit(**_OPTIONS, fastmath={"contract"})
 """Compiles a function in which nothing but fused multiply-add changes the order of operations."""
