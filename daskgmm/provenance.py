@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distributions
 from math import prod
 from typing import Any, Literal
 
@@ -100,6 +102,22 @@ class Record:
     course: RunInfo
 
 
+@cache
+def installed_version(package: str) -> str:
+    """Return the version of an installed package; raise PackageNotFoundError if there is none.
+
+    The search goes through a copy of the paths of modules: a scheduler or a worker that ends in another thread of this
+    process takes its own path away from them, and the next one would be passed over.
+    """
+    found = next(iter(distributions(name=package, path=list(sys.path))), None)
+    if found is None:
+        raise PackageNotFoundError(package)
+    return found.version
+
+
+OWN_VERSION = installed_version("daskgmm")
+
+
 def package_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that compute."""
-    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+    return {"python": platform.python_version(), **{name: installed_version(name) for name in _PACKAGES}}

@@ -91,10 +91,10 @@ def group_tasks(
     """Return groups, not computed yet, each of which reads its blocks (and their weights) in one task.
 
     `graph` has the tasks of the blocks. What several groups need stays a task of its own. `places` names a worker for
-    each group, if any. None if workers hold blocks already, wherever they are.
+    each group, if any. None if workers hold blocks already, or what these need, wherever they are.
     """
     nodes = {key: _node(key, value) for key, value in graph.items()}
-    if None in nodes.values():
+    if not all(node is not None and node.dependencies <= nodes.keys() for node in nodes.values()):
         return None
     spans = [(first, min(first + size, len(blocks))) for first in range(0, len(blocks), size)]
     needed = [_find_needed(nodes, [*blocks[a:b], *weights[a:b]]) for a, b in spans]

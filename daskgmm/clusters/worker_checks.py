@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from operator import eq
 from pathlib import Path
@@ -242,10 +242,10 @@ def _version_teller() -> Callable[[str], str]:
 
     def tell(name: str) -> str:
         spec = find_spec(name)
-        try:
-            number = version(name)
-        except PackageNotFoundError:
+        found = next(iter(distributions(name=name, path=list(sys.path))), None)  # a copy: see `installed_version`
+        if found is None:
             return _MISSING if spec is None else _UNKNOWN
+        number = str(found.version)
         folder = Path(spec.origin or "").parent if spec is not None else Path()
         if spec is None or not folder.is_dir():
             return number  # that of code that was sent, in a zip, ends with its digest

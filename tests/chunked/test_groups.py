@@ -115,6 +115,15 @@ def test_blocks_that_workers_hold_already_stay_where_they_are():
         assert Rows(da.zeros((2000, 2), chunks=(1, 2))).persist().held_groups is not None
 
 
+def test_blocks_made_of_futures_stay_where_those_are():
+    with LocalCluster(1, processes=False, dashboard_address="127.0.0.1:0") as cluster, Client(cluster) as client:
+        futures = client.scatter([np.full((1, 2), i, float) for i in range(64)])
+        blocks = [da.from_delayed(dask.delayed(one), (1, 2), float) for one in futures]
+        held = Rows(da.concatenate(blocks)).persist()
+        assert held.held_groups is None
+        assert_array_equal(held.array.compute()[:, 0], np.arange(64))
+
+
 def test_what_several_groups_need_is_a_task_of_its_own():
     shared = Task("shared", np.ones, 2)
     blocks = {("x", i): Task(("x", i), np.add, shared.ref(), i) for i in range(4)}

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from ...core.selection.table import Row, Selection
 from ...errors import DataError
 from ...filesystem.location import guard_write
 from ...filesystem.retry import reason
+from ...provenance import OWN_VERSION
 from ..schema import FORMAT_VERSION, check_version
 
 
@@ -38,7 +38,7 @@ def write_selection(selection: Selection, path: Path) -> None:
     document = {
         "daskgmm_kind": "selection",
         "daskgmm_format": FORMAT_VERSION,
-        "daskgmm_version": version("daskgmm"),
+        "daskgmm_version": OWN_VERSION,
         "criterion": selection.criterion,
         "smaller_is_better": selection.smaller_is_better,
         "best": selection.best,
