@@ -104,7 +104,7 @@ def owner(directory: Path) -> Owner | None:
     try:
         if isinstance(lock, Path) and not S_ISREG(lock.lstat().st_mode):  # a link or a pipe would never go
             raise DataError(f"{lock} is not the lock of a run, which is a file: remove it")
-        entry = dict(json.loads(lock.read_text()))
+        entry = dict(json.loads(_read(lock)))
         values = {name: type(value)(entry.get(name, value)) for name, value in asdict(_NOBODY).items()}
         return Owner(**values)
     except (FileNotFoundError, NotADirectoryError):
@@ -282,10 +282,16 @@ def _lives(directory: Path, other: Owner, listen: Listener, heartbeat: Heartbeat
     return False
 
 
+def _read(lock: Any) -> str:
+    """Return the text of a lock; of an object by one request: between two, a heartbeat would replace it."""
+    text: str = lock.read_text() if isinstance(lock, Path) else lock.fs.cat_file(lock.path).decode()
+    return text
+
+
 def _pulse(lock: Any) -> object:
     """Return the fields that change with each heartbeat."""
     with suppress(FileNotFoundError):
-        return lock.stat().st_mtime_ns if isinstance(lock, Path) else lock.read_text()
+        return lock.stat().st_mtime_ns if isinstance(lock, Path) else _read(lock)
     return None
 
 

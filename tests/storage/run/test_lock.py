@@ -212,6 +212,13 @@ def test_a_bucket_is_locked(s3):
     assert owner(directory) is None
 
 
+def test_the_lock_of_a_bucket_is_read_while_its_heart_beats(s3):
+    directory = resolve_location(f"{s3.url}/beating", s3.storage_options)
+    with hold_lock(directory, heartbeat=Heartbeat(every=0.001, stale=60.0, look=1.0)):
+        pids = {owner(directory).pid for _ in range(50)}
+    assert pids == {os.getpid()}
+
+
 def test_a_directory_that_another_job_fills_meanwhile_is_not_removed(directory, monkeypatch):
     probe = RunDirectory(directory)
     monkeypatch.setattr("daskgmm.storage.run.directory.write_first", fill_beside)
