@@ -97,20 +97,6 @@ def test_a_streamed_fit_takes_no_more_memory_than_was_said(rows_path, name, tmp_
     assert peak <= bound <= 3 * peak
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak of a process there")
-def test_variances_of_many_features_take_no_more_memory_than_was_said(tmp_path):
-    rng, path, d = np.random.default_rng(0), tmp_path / "rows.npy", 2048
-    np.save(path, rng.standard_normal((d, d), np.float32) + 4 * rng.integers(4, size=(d, 1)).astype(np.float32))
-    short = ("model.covariance_type=diag", "fit.n_init=1", "compute.chunk_bytes=1048576", "output.report=false")
-    program = tmp_path / "job.py"
-    program.write_text(_PROGRAM)
-    command = [sys.executable, str(program), _JOB.format(path=path), *short]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) <= said(path, *short) <= 2 * int(done.stdout)
-
-
 def test_more_threads_chunks_and_results_take_more(path):
     default = said(path, "cluster.n_workers=2")
     assert said(path, "cluster.n_workers=2", "compute.read_ahead=2") == default
