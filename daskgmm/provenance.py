@@ -115,9 +115,6 @@ def installed_version(package: str) -> str:
     return found.version
 
 
-OWN_VERSION = installed_version("daskgmm")
-
-
 def package_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that compute."""
     return {"python": platform.python_version(), **{name: installed_version(name) for name in _PACKAGES}}

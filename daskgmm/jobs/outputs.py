@@ -16,7 +16,7 @@ from ..config import Config
 from ..core.em.fitted_model import Model
 from ..core.scoring.merging import Clusters
 from ..errors import ConfigurationError
-from ..provenance import OWN_VERSION
+from ..provenance import installed_version
 from ..sources import DataOptions, Source
 from ..storage.formats.model import fingerprint
 from ..storage.formats.results_parquet import TableWriter
@@ -109,7 +109,7 @@ def results_of(rows: Rows, source: Source, model: Model, config: Config, cluster
         "source": source.description,
         "model": fingerprint(model),
         "configuration": config.to_yaml(),
-        "daskgmm_version": OWN_VERSION,
+        "daskgmm_version": installed_version("daskgmm"),
         **({} if threshold is None else {"anomaly_threshold": threshold}),
         **({} if clusters is None else {"clusters_of_components": list(clusters.numbers)}),
     }

@@ -16,7 +16,7 @@ from ..core.selection.table import Selection
 from ..errors import DataError, without_credentials
 from ..events import Listener, Notice
 from ..filesystem.location import public
-from ..provenance import OWN_VERSION
+from ..provenance import installed_version
 from ..sources import DataOptions
 from ..storage.formats.history import read_history
 from ..storage.formats.model import fingerprint, load_model
@@ -70,7 +70,7 @@ def plan_of_rows(rows: Rows, data: DataOptions, strip: int | None, left_out: Set
         "shape": " x ".join(map(str, rows.array.shape)),
         "dtype": str(rows.array.dtype),
         "chunks": f"{len(rows.block_sizes)} of at most {max(rows.block_sizes)} rows ({cuts})",
-        "daskgmm_version": OWN_VERSION,
+        "daskgmm_version": installed_version("daskgmm"),
     }
 
 

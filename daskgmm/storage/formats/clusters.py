@@ -26,7 +26,7 @@ from ...core.scoring.merging import Clusters, Merge, MergeTree
 from ...errors import DaskGMMError, DataError
 from ...filesystem.location import guard_write
 from ...filesystem.retry import reason
-from ...provenance import OWN_VERSION
+from ...provenance import installed_version
 from ..run.directory import CLUSTERS, CLUSTERS_FOLDER
 from ..schema import FORMAT_VERSION, check_version
 from .model import fingerprint
@@ -38,7 +38,7 @@ def write_clusters(clusters: Clusters, model: Model, path: Path) -> None:
     document = {
         "daskgmm_kind": "clusters",
         "daskgmm_format": FORMAT_VERSION,
-        "daskgmm_version": OWN_VERSION,
+        "daskgmm_version": installed_version("daskgmm"),
         "model": fingerprint(model),
         "n_clusters": clusters.n_clusters,
         "clusters": clusters.numbers,

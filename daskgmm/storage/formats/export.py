@@ -20,7 +20,7 @@ from ...core.mixture.precisions import precisions, precisions_cholesky
 from ...core.mixture.projection import Projection
 from ...errors import ConfigurationError
 from ...filesystem.location import guard_write, make_directory, resolve_location, write_whole
-from ...provenance import OWN_VERSION
+from ...provenance import installed_version
 from ..run.directory import MODEL, RunDirectory
 from .model import fingerprint
 
@@ -64,7 +64,7 @@ def as_json(model: Model) -> bytes:
     document = {
         "daskgmm_kind": "mixture",
         "daskgmm_format": JSON_FORMAT,
-        "daskgmm_version": OWN_VERSION,
+        "daskgmm_version": installed_version("daskgmm"),
         "model": fingerprint(model),
         "covariance_type": mixture.covariance_type,
         "n_components": mixture.n_components,
@@ -144,7 +144,7 @@ def as_onnx(model: Model) -> bytes:
     if mixture.noise is not None:
         _add_noise(graph.graph, mixture.noise, mixture.n_components)
     _add_log_density(graph.graph, float(np.log(frame.scale).sum()), model.anomaly)
-    for key, value in {"daskgmm_version": OWN_VERSION, "model": fingerprint(model)}.items():
+    for key, value in {"daskgmm_version": installed_version("daskgmm"), "model": fingerprint(model)}.items():
         graph.metadata_props.add(key=key, value=value)
     content: bytes = graph.SerializeToString()
     return content

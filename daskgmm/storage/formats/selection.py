@@ -29,7 +29,7 @@ from ...core.selection.table import Row, Selection
 from ...errors import DataError
 from ...filesystem.location import guard_write
 from ...filesystem.retry import reason
-from ...provenance import OWN_VERSION
+from ...provenance import installed_version
 from ..schema import FORMAT_VERSION, check_version
 
 
@@ -38,7 +38,7 @@ def write_selection(selection: Selection, path: Path) -> None:
     document = {
         "daskgmm_kind": "selection",
         "daskgmm_format": FORMAT_VERSION,
-        "daskgmm_version": OWN_VERSION,
+        "daskgmm_version": installed_version("daskgmm"),
         "criterion": selection.criterion,
         "smaller_is_better": selection.smaller_is_better,
         "best": selection.best,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from ...filesystem.location import guard_write, leads_elsewhere, size_of_file, write_whole, zarr_store
-from ...provenance import OWN_VERSION
+from ...provenance import installed_version
 from ..schema import FORMAT_VERSION, ArraySpec
 
 _LARGEST_HEADER = 64 * 2**20  # bytes: the names of a million features
@@ -41,7 +41,7 @@ def save_plain(path: Path, kind: str, facts: Facts, arrays: Arrays) -> None:
     attributes = {
         "daskgmm_kind": kind,
         "daskgmm_format": FORMAT_VERSION,
-        "daskgmm_version": OWN_VERSION,
+        "daskgmm_version": installed_version("daskgmm"),
         **json.loads(json.dumps(facts)),
     }
     with guard_write(path), write_whole(path) as temporary:

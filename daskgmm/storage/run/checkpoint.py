@@ -30,7 +30,7 @@ from ...events import Listener, Notice, ignore
 from ...filesystem.checksums import seal, unseal
 from ...filesystem.location import guard_write, make_directory, remove, write_durably
 from ...filesystem.retry import reason, retry
-from ...provenance import OWN_VERSION
+from ...provenance import installed_version
 from ..schema import (
     CHECKPOINT_HISTORY,
     CHECKPOINT_SUMS,
@@ -99,7 +99,7 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
     header = {
         "daskgmm_kind": _KIND,
         "daskgmm_format": FORMAT_VERSION,
-        "daskgmm_version": OWN_VERSION,
+        "daskgmm_version": installed_version("daskgmm"),
         "metrics": list(checkpoint.metrics),
         "notes": dict(checkpoint.notes),
         "states": {name: _describe_state(state, arrays) for name, state in checkpoint.states.items()},
