@@ -25,7 +25,7 @@ from ..errors import ConfigurationError
 from ..events import Listener, Phase
 from ..text import pluralize
 from .checks import check_fittable
-from .width import Setting, check_width
+from .width import FitConditions, check_width
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ def prepare_fit(
     two more reads of the data. `identify` takes fingerprints of the blocks too. Raises ConfigurationError if this
     machine cannot hold such a mixture.
     """
-    check_width(model, rows.n_features, Setting(rows.missing, labels is not None, options.inference))
+    check_width(model, rows.n_features, FitConditions(rows.missing, labels is not None, options.inference))
     if labels is not None and model.n_factors is not None:
         raise ConfigurationError(LABELS_AND_LOW_RANK)
     size = options.n_sample(model, rows.n_features)

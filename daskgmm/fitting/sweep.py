@@ -23,7 +23,7 @@ from ..errors import DataError, SingularCovarianceError
 from ..events import Iteration, Listener, Notice, Phase
 from .checks import check_family
 from .iteration_events import sweep_events
-from .width import Setting, check_width
+from .width import FitConditions, check_width
 
 Keep = Callable[[Sweep, Iteration | None], None]  # takes the sweep after a pass, and what is told of it
 
@@ -62,9 +62,9 @@ def start_sweep(survey: Survey, sample: Delayed, wanted: SelectionSpec, listen: 
     """Return the sweep before its first pass: the best starts of each candidate on the sample."""
     for one in wanted.select.types:
         check_family(one, survey)
-    setting = Setting(survey.has_gaps, inference=wanted.fit.inference)
+    conditions = FitConditions(survey.has_gaps, inference=wanted.fit.inference)
     for candidate in wanted.select.candidates:
-        check_width(wanted.select.model(candidate, wanted.model), survey.n_features, setting)
+        check_width(wanted.select.model(candidate, wanted.model), survey.n_features, conditions)
     n_sample = min(wanted.n_sample(survey.n_features), survey.n_rows)
     listen(Phase("seed", f"{len(wanted.select.candidates)} candidates on {n_sample:,} rows"))
     seeds = _seeds(survey, sample, wanted, n_sample)

@@ -22,7 +22,7 @@ _FEW_AXES = 50
 
 
 @dataclass(frozen=True)
-class Setting:
+class FitConditions:
     """What a fit has beside its model, and not every model goes with."""
 
     missing: bool = False  # whether values may be missing
@@ -43,7 +43,7 @@ class Width:
 
     model: ModelOptions
     n_features: int
-    setting: Setting = field(default_factory=Setting)
+    conditions: FitConditions = field(default_factory=FitConditions)
     name: str = ""  # of the options that lead from a wider model to this one
 
     @property
@@ -62,9 +62,9 @@ def machine_bytes() -> int:
     return int(psutil.virtual_memory().total)
 
 
-def check_width(model: ModelOptions, n_features: int, setting: Setting) -> None:
+def check_width(model: ModelOptions, n_features: int, conditions: FitConditions) -> None:
     """Raise ConfigurationError if a step of EM cannot be computed in the memory of this machine."""
-    wide, memory = Width(model, n_features, setting), machine_bytes()
+    wide, memory = Width(model, n_features, conditions), machine_bytes()
     held = wide.bounds.least
     if held <= memory:
         return
@@ -95,8 +95,8 @@ def narrower(wide: Width) -> Iterator[Width]:
 def _valid(wide: Width, n_features: int, name: str, options: dict[str, Any]) -> Iterator[Width]:
     """Yield a model with other options if they go together and hold less."""
     try:
-        one = Width(replace(wide.model, **options), n_features, wide.setting, name)
+        one = Width(replace(wide.model, **options), n_features, wide.conditions, name)
     except ConfigurationError:
         return
-    if one.bounds.least < wide.bounds.least and wide.setting.allows(one.model):
+    if one.bounds.least < wide.bounds.least and wide.conditions.allows(one.model):
         yield one

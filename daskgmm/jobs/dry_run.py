@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..chunked.memory import fits
 from ..config import Config
 from ..core.mixture.covariance import STRUCTURES
-from ..fitting.width import Setting, Width, check_width, machine_bytes, narrower
+from ..fitting.width import FitConditions, Width, check_width, machine_bytes, narrower
 from ..sources import Source, open_source
 from .plan import PROCESS_BYTES, FitPlan, plan_fit, plan_reads, plan_sweep
 from .update import FinishedRun, check_update, open_new
@@ -60,7 +60,7 @@ def _check_width(plan: FitPlan) -> None:
     """Raise ConfigurationError if this machine cannot hold the mixture, as far as that is known."""
     if _knows_width(plan):
         wide = _width_of(plan)
-        check_width(wide.model, wide.n_features, wide.setting)
+        check_width(wide.model, wide.n_features, wide.conditions)
 
 
 def _count_restarts(plan: FitPlan) -> dict[str, str]:
@@ -80,8 +80,8 @@ def _knows_width(plan: FitPlan) -> bool:
 
 def _width_of(plan: FitPlan) -> Width:
     config = plan.config
-    setting = Setting(config.data.missing == "marginal", plan.source.labels is not None, config.fit.inference)
-    return Width(config.model, plan.fitted.n_features, setting)
+    conditions = FitConditions(config.data.missing == "marginal", plan.source.labels is not None, config.fit.inference)
+    return Width(config.model, plan.fitted.n_features, conditions)
 
 
 def _facts(plan: FitPlan, others: Alternatives = ()) -> dict[str, str]:

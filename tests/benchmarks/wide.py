@@ -8,7 +8,7 @@ import numpy as np
 
 from daskgmm.config import parse_config
 from daskgmm.errors import ConfigurationError
-from daskgmm.fitting.width import Setting, check_width
+from daskgmm.fitting.width import FitConditions, check_width
 from daskgmm.jobs.plan import plan_fit
 from daskgmm.sources import open_source
 
@@ -57,7 +57,7 @@ def planned(text: str) -> str:
     config = parse_config(text)
     plan = plan_fit(config, open_source(config.data))
     try:
-        check_width(config.model, plan.fitted.n_features, Setting())
+        check_width(config.model, plan.fitted.n_features, FitConditions())
     except ConfigurationError:
         return "refused"
     return f"{plan.memory(keep=False).peak / _GIB:.2f}"

@@ -7,14 +7,14 @@ import pytest
 from daskgmm.core.options.fit import ModelOptions
 from daskgmm.core.options.reduce import Reduce
 from daskgmm.errors import ConfigurationError
-from daskgmm.fitting.width import Setting, Width, check_width, machine_bytes, narrower
+from daskgmm.fitting.width import FitConditions, Width, check_width, machine_bytes, narrower
 
 TOO_MANY = machine_bytes() // (3 * 8 * 1024**2) + 1  # components of full covariances of 1,024 features
 
 
 def refusal(model, n_features):
     with pytest.raises(ConfigurationError) as caught:
-        check_width(model, n_features, Setting())
+        check_width(model, n_features, FitConditions())
     return str(caught.value)
 
 
@@ -27,9 +27,9 @@ def test_what_is_named_in_place_of_a_refused_mixture_is_not_refused_and_one_comp
     assert "\n" not in text
     for one in narrower(Width(ModelOptions(TOO_MANY), 1024)):
         assert one.name in text
-        check_width(one.model, one.n_features, Setting())
+        check_width(one.model, one.n_features, FitConditions())
     few = int(re.search(r"at most (\d+) components", text)[1])
-    check_width(ModelOptions(few), 1024, Setting())
+    check_width(ModelOptions(few), 1024, FitConditions())
     refusal(ModelOptions(few + 1), 1024)
 
 
@@ -63,13 +63,13 @@ def test_narrower_models_hold_less_and_go_with_the_other_options(n_features, opt
 
 
 @pytest.mark.parametrize(
-    ("setting", "model", "expected"),
+    ("conditions", "model", "expected"),
     [
-        (Setting(missing=True), ModelOptions(), ["diag"]),
-        (Setting(inference="map"), ModelOptions(), ["diag"]),
-        (Setting(labelled=True), ModelOptions(), ["reduce to 50 features", "diag"]),
-        (Setting(missing=True), ModelOptions(covariance_type="diag"), []),
+        (FitConditions(missing=True), ModelOptions(), ["diag"]),
+        (FitConditions(inference="map"), ModelOptions(), ["diag"]),
+        (FitConditions(labelled=True), ModelOptions(), ["reduce to 50 features", "diag"]),
+        (FitConditions(missing=True), ModelOptions(covariance_type="diag"), []),
     ],
 )
-def test_models_are_named_only_if_they_go_with_the_rest_of_the_fit(setting, model, expected):
-    assert [one.name for one in narrower(Width(model, 1024, setting))] == expected
+def test_models_are_named_only_if_they_go_with_the_rest_of_the_fit(conditions, model, expected):
+    assert [one.name for one in narrower(Width(model, 1024, conditions))] == expected

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+NO_MATRIX: Array = np.zeros((0, 0))  # in place of a d x d matrix that is not needed
+
 
 def for_each(numbers: NDArray[Any], like: Array) -> NDArray[Any]:
     """Return numbers (k,) in a shape in which each meets its own of the k entries of `like`, (k, ...)."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...errors import DataError
-from ..arrays.types import for_each
+from ..arrays.types import NO_MATRIX, for_each
 from ..mixture.data_summary import Survey
 from ..mixture.feature_map import FeatureMap, unpack
 from ..mixture.floor import Floor
@@ -55,7 +55,7 @@ def component_moments(mixture: Mixture, statistics: Statistics, survey: Survey) 
     safe = np.where(alive, counts, 1.0)
     shift = first / safe[:, None]
     origins = frame.to_z(mixture.means) if statistics.centred else np.zeros_like(shift)
-    pooled = survey.pooled if feature_map is FeatureMap.LINEAR else np.zeros((0, 0))
+    pooled = survey.pooled if feature_map is FeatureMap.LINEAR else NO_MATRIX
     scatter = Scatter(counts, shift, second / for_each(safe, second), pooled)
     own = structure.layout.within(scatter, frame)
     if structure.layout.stacked:

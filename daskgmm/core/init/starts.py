@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 
 from ...blas import single_threaded
 from ...errors import SingularCovarianceError
-from ..arrays.types import Array, for_each
+from ..arrays.types import NO_MATRIX, Array, for_each
 from ..em.e_step import Expectation, Rows
 from ..em.loop import EMOptions, State, Trial, iterate
 from ..em.surrogate import CHEAP_ROWS
@@ -111,8 +111,8 @@ def sample_size(n_components: int, n_features: int, covariance_type: str) -> int
     k, d, structure = n_components, n_features, STRUCTURES[covariance_type]
     n_parameters = k - 1 + k * d + structure.n_parameters(k, d)
     n_needed = 20 * k * max(structure.per_component(d)[0], 1)
-    wanted = min(max(100_000, 20 * n_parameters), max(200_000, 2**24 // d))
-    return min(wanted, max(_MOST_VALUES // d, n_needed))
+    n_rows = min(max(100_000, 20 * n_parameters), max(200_000, 2**24 // d))
+    return min(n_rows, max(_MOST_VALUES // d, n_needed))
 
 
 def n_moved_restarts(n_init: int, n_finalists: int, n_sample: int) -> int:
@@ -368,7 +368,7 @@ def mixture_of_parts(
         within = from_z(local_factors(z, weights, labels, means, structure.layout.n_factors, rng), frame)
     else:
         scatter = _blend(_scatter(z, weights, labels, means, structure.centred_map, frame), counts, (d + 1) * unit)
-        within = structure.layout.within(Scatter(counts + unit, np.zeros((k, d)), scatter, np.zeros((0, 0))), frame)
+        within = structure.layout.within(Scatter(counts + unit, np.zeros((k, d)), scatter, NO_MATRIX), frame)
     counts = counts + unit
     covariances = structure.estimate(counts, within, floor=options.em.floor)
     mixture = Mixture(options.covariance_type, counts, frame.to_x(means), covariances, options.noise)

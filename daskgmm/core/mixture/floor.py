@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...blas import single_threaded
-from ..arrays.types import Array, for_each
+from ..arrays.types import NO_MATRIX, Array, for_each
 from .data_summary import Survey
 
 DEFAULT_REG_COVAR = 1e-12
@@ -36,7 +36,7 @@ class Floor:
     """The least covariance of a component, in the units of the features."""
 
     variances: Array  # (d,), for diagonal and spherical covariances
-    matrix: Array  # (d, d), for dense covariances; (0, 0) where there are none
+    matrix: Array  # (d, d), for dense covariances; NO_MATRIX where there are none
     least_noise: Array | None = None  # (d,), for the noise of covariances of low rank; None: the variances
 
     @classmethod
@@ -46,7 +46,7 @@ class Floor:
         Without `dense` it has no matrix, which takes an eigenproblem of all features.
         """
         frame, variances = survey.frame, least_variances(survey, reg_covar)
-        matrix = np.diag(variances) if dense else np.zeros((0, 0))
+        matrix = np.diag(variances) if dense else NO_MATRIX
         if dense and reg_covar > 0:
             matrix = matrix + _null_part(survey) * np.outer(frame.scale, frame.scale)
         return cls(variances, matrix, np.maximum(variances, _LEAST_NOISE * frame.scale**2))

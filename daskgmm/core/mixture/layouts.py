@@ -19,7 +19,7 @@ class Scatter(NamedTuple):
     counts: Array  # (k,), N_k = sum_n r_nk, all positive
     shift: Array  # (k, d), mean of the component minus the point that its moments are about
     second: Array  # sum_n r_nk z z^T / N_k about that point, in the shape of the feature map
-    pooled: Array  # (d, d), second moment of all rows about the frame's centre; (0, 0) if `second` has each one's own
+    pooled: Array  # (d, d), second moment of all rows about the frame's centre; NO_MATRIX if `second` is each one's
 
 
 class Layout(Protocol):
