@@ -268,11 +268,8 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
         self.init_params = init_params
         self.noise = noise
         self.frozen = frozen
-        self.weights_init = weights_init
-        self.means_init = means_init
-        self.precisions_init = precisions_init
-        self.loadings_init = loadings_init
-        self.noise_variance_init = noise_variance_init
+        self.weights_init, self.means_init, self.precisions_init = weights_init, means_init, precisions_init
+        self.loadings_init, self.noise_variance_init = loadings_init, noise_variance_init
         self.sample_size = sample_size
         self.n_finalists = n_finalists
         self.missing = missing
