@@ -213,10 +213,10 @@ def _whole_numbers(value: Any) -> Any:
         return {key: _whole_numbers(one) for key, one in value.items()}
     if isinstance(value, list):
         return [_whole_numbers(one) for one in value]
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_WHOLE else value
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _MAX_INTEGER else value
 
 
-_LARGEST_WHOLE = 2**63  # larger ones stay as they are written
+_MAX_INTEGER = 2**63  # larger ones stay as they are written
 
 
 def config_schema() -> dict[str, Any]:
@@ -278,7 +278,7 @@ _UNION_MEMBERS = {"int", "float", "bool", "str"}  # pydantic puts the member of 
 
 def _explain(error: Mapping[str, Any]) -> str:
     is_unknown = error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}
-    *outer, last = [str(part)[:_LONGEST_SHOWN] for part in error["loc"]] or [""]
+    *outer, last = [str(part)[:_MAX_VALUE_LENGTH] for part in error["loc"]] or [""]
     location = [part for part in outer if part.isidentifier() and part not in _UNION_MEMBERS]
     if is_unknown or (last.isidentifier() and last not in _UNION_MEMBERS):
         location.append(last)
@@ -326,7 +326,7 @@ def _in_words(message: str) -> str:
 
 _SWITCHES = ("on", "off", "yes", "no", "y", "n")
 _SWITCH = ": write true or false, since YAML 1.2 has on, off, yes and no as texts"
-_LONGEST_SHOWN = 100  # characters of a value in a message
+_MAX_VALUE_LENGTH = 100  # characters of a value in a message
 
 
 def _got(location: list[str], value: object) -> str:
@@ -334,7 +334,7 @@ def _got(location: list[str], value: object) -> str:
     if "storage_options" in location or isinstance(value, dict | list | tuple):
         return ""
     shown = repr(public(value) if isinstance(value, str) else value)
-    return f", got {shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + '...'}"
+    return f", got {shown if len(shown) <= _MAX_VALUE_LENGTH else shown[:_MAX_VALUE_LENGTH] + '...'}"
 
 
 def _nearest(location: list[str], error: Mapping[str, Any]) -> str:

@@ -56,7 +56,7 @@ class WorkerUsage:
 
 @dataclass(frozen=True, eq=False)
 class DataInfo:
-    """What was fitted: the data by their survey and a sample of their rows, and the starts."""
+    """What was fitted: the data by their data summary and a sample of their rows, and the starts."""
 
     description: str  # of the source
     grid: tuple[int, ...]
@@ -64,7 +64,7 @@ class DataInfo:
     chunk: tuple[int, ...]  # shape of the largest
     n_chunks: int
     n_rows: int  # of positive weight
-    fingerprint: str  # of shape, dtype and survey
+    fingerprint: str  # of shape, dtype and data summary
     minimum: Array  # (d,)
     maximum: Array  # (d,)
     rows: NDArray[Any]  # (m, d), a uniform sample as it is stored

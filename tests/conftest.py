@@ -17,7 +17,7 @@ from hypothesis import settings
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
 
-from daskgmm.chunked.data_summary import survey_and_sample
+from daskgmm.chunked.data_summary import summarise_and_sample
 from daskgmm.chunked.e_step import Expectation
 from daskgmm.chunked.initialization import run_restarts
 from daskgmm.core.em.loop import State, Trial, iterate
@@ -157,10 +157,12 @@ def fit():
 
     def fit(rows, model, options=None):
         options = options or FitOptions()
-        survey, sample = survey_and_sample(rows, options.n_sample(model, rows.n_features), options.random_state)
-        mixtures = run_restarts(sample, options.seed_options(model, survey), options.random_state).mixtures
-        state = State(survey, tuple(Trial(mixture) for mixture in mixtures))
-        return iterate(state, Expectation(rows, survey), options.em(model, survey)).best
+        data_summary, sample = summarise_and_sample(
+            rows, options.n_sample(model, rows.n_features), options.random_state
+        )
+        mixtures = run_restarts(sample, options.seed_options(model, data_summary), options.random_state).mixtures
+        state = State(data_summary, tuple(Trial(mixture) for mixture in mixtures))
+        return iterate(state, Expectation(rows, data_summary), options.em(model, data_summary)).best
 
     return fit
 

@@ -10,10 +10,12 @@ from ..errors import ConfigurationError
 ChunkBytes = int | Literal["auto"]
 Stored = tuple[int, ...] | tuple[tuple[int, ...]] | None  # chunk shape of the grid; sizes of pieces of rows; any cut
 
-_TARGET = 8 * 2**20
+_TARGET_BYTES = 8 * 2**20
 _MIN_CHUNKS, _MAX_CHUNKS = 16, 1024
-_ROUND = 1024  # chunks of more rows, which may be cut anywhere, are multiples of it: so results can be cut in turn
-_MOST_CHUNKS = 10**6  # that are planned at all
+_ROW_MULTIPLE = (
+    1024  # chunks of more rows, which may be cut anywhere, are multiples of it: so results can be cut in turn
+)
+_MAX_CHUNKS = 10**6  # that are planned at all
 _MIN_BYTES, _MAX_BYTES = 64 * 2**10, 256 * 2**20
 
 
@@ -25,7 +27,7 @@ def target_bytes(total_bytes: int, chunk_bytes: ChunkBytes) -> int:
     """
     if chunk_bytes != "auto":
         return chunk_bytes
-    n_chunks = min(max(total_bytes // _TARGET, _MIN_CHUNKS), _MAX_CHUNKS)
+    n_chunks = min(max(total_bytes // _TARGET_BYTES, _MIN_CHUNKS), _MAX_CHUNKS)
     return min(max(ceil(total_bytes / n_chunks), _MIN_BYTES), _MAX_BYTES)
 
 
@@ -57,7 +59,7 @@ def plan_chunks(
         growth = max(target_rows // max(prod(sizes), 1), 1)
         sizes[axis] = min(sizes[axis] * growth, grid[axis])
         if sizes[axis] < grid[axis]:
-            if stored is None and sizes[axis] > _ROUND:
+            if stored is None and sizes[axis] > _ROW_MULTIPLE:
                 sizes[axis] = _round_rows(sizes[axis])
             break
     most_rows = max(_MAX_BYTES // row_bytes, 1)
@@ -68,17 +70,17 @@ def plan_chunks(
 
 
 def _check_number(n_chunks: int, n_rows: int) -> None:
-    if n_chunks > _MOST_CHUNKS:
+    if n_chunks > _MAX_CHUNKS:
         raise ConfigurationError(
-            f"{n_rows:,} rows would be cut into {n_chunks:,} chunks, and at most {_MOST_CHUNKS:,} can be planned: "
+            f"{n_rows:,} rows would be cut into {n_chunks:,} chunks, and at most {_MAX_CHUNKS:,} can be planned: "
             "raise chunk_bytes (256 MiB at most), or take a part of the rows"
         )
 
 
 def _round_rows(n_rows: int) -> int:
     """Return the number as a multiple of 1024: the next one if little is added, so that no small chunk is left over."""
-    up = -(-n_rows // _ROUND) * _ROUND
-    return up if (up - n_rows) * 16 <= n_rows else up - _ROUND
+    up = -(-n_rows // _ROW_MULTIPLE) * _ROW_MULTIPLE
+    return up if (up - n_rows) * 16 <= n_rows else up - _ROW_MULTIPLE
 
 
 def _gather(pieces: tuple[int, ...], target_rows: int, most_rows: int) -> tuple[int, ...]:

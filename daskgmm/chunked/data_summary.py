@@ -1,4 +1,4 @@
-"""The survey pass and the sample, drawn together in one read of the data."""
+"""The pass of the data summary and the sample, drawn together in one read of the data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..core.arrays.naming import Naming, name_column
 from ..core.em.e_step import Expectation
 from ..core.init.gaps import with_correlations
 from ..core.init.starts import in_memory
-from ..core.mixture.data_summary import Survey, survey
+from ..core.mixture.data_summary import DataSummary, summarise_rows
 from ..core.mixture.resolution import Resolution, find_steps, steps_of
 from ..errors import DataError
 from .fingerprint import fingerprints
@@ -28,32 +28,32 @@ Drawn = tuple[NDArray[Any], NDArray[Any] | None]  # rows (m, d) and their weight
 class Summary:
     """What one read of all rows gives."""
 
-    survey: Survey
+    data_summary: DataSummary
     sample: Delayed  # of a core.Expectation
     fingerprints: tuple[str, ...] = ()  # of each block, if they were asked for
 
 
-def survey_and_sample(
+def summarise_and_sample(
     rows: Rows, size: int, seed: int, resolution: Literal["auto"] | Resolution = "auto"
-) -> tuple[Survey, Delayed]:
-    """Return the survey of all rows, and a uniform sample of them that stays where it was drawn.
+) -> tuple[DataSummary, Delayed]:
+    """Return the data summary of all rows, and a uniform sample of them that stays where it was drawn.
 
     The sample is a lazy `core.Expectation` over min(size, n) rows in random order, held in the workers' memory. The
     steps of columns of limited resolution are found on it, unless `resolution` gives them. Raises DataError where
     values or weights cannot be used.
     """
     summary = summarise(rows, size, seed, resolution)
-    return summary.survey, summary.sample
+    return summary.data_summary, summary.sample
 
 
 def summarise(
     rows: Rows, size: int, seed: int, resolution: Literal["auto"] | Resolution = "auto", *, identify: bool = False
 ) -> Summary:
-    """Return what `survey_and_sample` does, and to `identify` the rows fingerprints of all blocks; raise as it does."""
+    """Return data summary and sample (`summarise_and_sample`); with `identify`, fingerprints of all blocks too."""
     marks = (fingerprints(rows),) if identify else ()
     sample = delayed(_shuffle, pure=False)(_draw(rows, size, seed), seed)
-    surveyed, sample, *marked = persist(_survey(rows), sample, *marks)
-    result, *names = compute(surveyed, *marked)
+    data_summary, sample, *marked = persist(_data_summary(rows), sample, *marks)
+    result, *names = compute(data_summary, *marked)
     check(result, rows)
     if result.has_gaps:
         result = _with_correlations_of(sample, result, rows.naming)
@@ -64,31 +64,31 @@ def summarise(
     return Summary(replace(result, steps=steps), sample, tuple(names[0]) if names else ())
 
 
-def columns_and_rows(rows: Rows, size: int, seed: int, *, by_column: bool) -> tuple[Survey, Delayed]:
-    """Return the survey of all rows, and min(size, n) of them as drawn: a lazy pair of rows and weights.
+def columns_and_rows(rows: Rows, size: int, seed: int, *, by_column: bool) -> tuple[DataSummary, Delayed]:
+    """Return the data summary of all rows, and min(size, n) of them as drawn: a lazy pair of rows and weights.
 
-    `by_column` leaves the scatter of the columns out but for its diagonal. Raises DataError as `survey_and_sample`.
+    `by_column` leaves the scatter of the columns out but for its diagonal. Raises DataError as `summarise_and_sample`.
     """
-    surveyed, drawn = persist(_survey(rows, by_column=by_column), _draw(rows, size, seed))
-    (result,) = compute(surveyed)
+    data_summary, drawn = persist(_data_summary(rows, by_column=by_column), _draw(rows, size, seed))
+    (result,) = compute(data_summary)
     check(result, rows)
     return result, drawn
 
 
-def _with_correlations_of(sample: Delayed, result: Survey, naming: Naming) -> Survey:
-    """Return the survey with the correlations of the sample, which does without the gaps.
+def _with_correlations_of(sample: Delayed, result: DataSummary, naming: Naming) -> DataSummary:
+    """Return the data summary with the correlations of the sample, which does without the gaps.
 
     Raises DataError if a column has no value in the sample.
     """
-    (own,) = compute(delayed(_survey_of, pure=False)(sample))
+    (own,) = compute(delayed(_summary_of, pure=False)(sample))
     if own.without_value:
         name = name_column(naming.features, own.without_value[0])
         raise DataError(f"{name} has no value in a sample of {own.n_rows:,} rows: drop it, or raise sample_size")
-    return with_correlations(result, own.pooled)
+    return with_correlations(result, own.total_covariance)
 
 
-def _survey_of(sample: Expectation) -> Survey:
-    return sample.survey
+def _summary_of(sample: Expectation) -> DataSummary:
+    return sample.data_summary
 
 
 def _steps(sample: Expectation) -> NDArray[np.float64]:
@@ -107,8 +107,8 @@ def _first_rows(sample: Expectation, n_rows: int) -> Drawn:
     return sample.rows[:n_rows].copy(), None if weights is None else weights[:n_rows].copy()
 
 
-def check(result: Survey, rows: Rows) -> None:
-    """Raise DataError, naming the first place, where the surveyed rows hold faults."""
+def check(result: DataSummary, rows: Rows) -> None:
+    """Raise DataError, naming the first place, if the summarised rows hold faults."""
     if result.first_nonfinite is not None:
         row, column = result.first_nonfinite
         raise DataError(
@@ -135,7 +135,7 @@ def check(result: Survey, rows: Rows) -> None:
 _MAX_MAGNITUDE = 1e140  # 1 / it is the smallest: squares and their ratios are then numbers, with room for products
 
 
-def _check_sizes(result: Survey, features: Sequence[str] | None) -> None:
+def _check_sizes(result: DataSummary, features: Sequence[str] | None) -> None:
     """Raise DataError where squares of values, or ratios of them, would be no numbers."""
     if not 1 / _MAX_MAGNITUDE <= result.weight_sum <= _MAX_MAGNITUDE:
         raise DataError(
@@ -160,14 +160,16 @@ def _check_sizes(result: Survey, features: Sequence[str] | None) -> None:
         )
 
 
-def _survey(rows: Rows, *, by_column: bool = False) -> Delayed:
+def _data_summary(rows: Rows, *, by_column: bool = False) -> Delayed:
     how = rows.missing, by_column
-    return map_reduce(rows, _survey_chunk, add_up, how, rows.first_rows, "survey")
+    return map_reduce(rows, _summarise_chunk, add_up, how, rows.first_rows, "data summary")
 
 
-def _survey_chunk(block: NDArray[Any], weights: NDArray[Any] | None, how: tuple[bool, bool], first_row: int) -> Survey:
+def _summarise_chunk(
+    block: NDArray[Any], weights: NDArray[Any] | None, how: tuple[bool, bool], first_row: int
+) -> DataSummary:
     missing, by_column = how
-    return survey(block, weights, first_row, missing=missing, by_column=by_column)
+    return summarise_rows(block, weights, first_row, missing=missing, by_column=by_column)
 
 
 def _draw(rows: Rows, size: int, seed: int) -> Delayed:

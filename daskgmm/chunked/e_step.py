@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from ..core.em.e_step import expect, expect_labelled
 from ..core.em.labelled_rows import LabelledRows, with_labelled
 from ..core.kernels.natural_parameters import Coefficients, prepare
-from ..core.mixture.data_summary import Survey
+from ..core.mixture.data_summary import DataSummary
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.statistics import Statistics
 from .labelled_rows import LabelledGaps
@@ -26,14 +26,16 @@ class Expectation:
     """A pass over chunked rows: a tuple of mixtures in, their statistics out, from one read of the data."""
 
     rows: Rows
-    survey: Survey  # of these rows
+    data_summary: DataSummary  # of these rows
     dtype: DTypeLike = np.float64  # of the products
-    labelled: LabelledRows | None = None  # other rows, whose components are known; the survey is of them too
+    labelled: LabelledRows | None = None  # other rows, whose components are known; the data summary is of them too
     gappy: LabelledGaps | None = None  # and those of them that have gaps
 
     def __call__(self, mixtures: tuple[Mixture, ...]) -> Parts:
         some_rows = self.labelled is not None
-        coefficients = tuple(prepare(mixture, self.survey, self.dtype, some_rows=some_rows) for mixture in mixtures)
+        coefficients = tuple(
+            prepare(mixture, self.data_summary, self.dtype, some_rows=some_rows) for mixture in mixtures
+        )
         own = dict.fromkeys(range(len(self.rows.block_sizes)))
         passes = [map_reduce(self.rows, _expect_chunk, add_up_each, coefficients, own, "expect")]
         if self.gappy is not None:

@@ -14,13 +14,13 @@ from .known_blocks import hash_block, short_name
 from .map_reduce import compute, map_reduce
 from .rows import Region, Rows
 
-_CHUNKS = 3  # looked at
+_N_CHUNKS = 3  # looked at
 
 
 def digest(rows: Rows) -> str:
     """Return a short name of the rows and weights: equal for equal data, different where a row looked at is."""
     n_chunks = len(rows.block_sizes)
-    chosen = np.random.default_rng(n_chunks).choice(n_chunks, min(_CHUNKS, n_chunks), replace=False)
+    chosen = np.random.default_rng(n_chunks).choice(n_chunks, min(_N_CHUNKS, n_chunks), replace=False)
     own = dict.fromkeys(sorted(int(number) for number in chosen))
     (digests,) = compute(map_reduce(rows, _digest_chunk, _digest_combine, None, own, "digest"))
     return sha256("".join(digests).encode()).hexdigest()[:16]

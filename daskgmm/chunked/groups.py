@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from ..concurrency import current_execution
 from .placement import hint, scheduled_workers
 
-GROUP = "-group"  # ends the name of tasks on several blocks: their keys are (name, first block, block after the last)
-LARGEST_GROUP = 256  # blocks
+GROUP_SUFFIX = (
+    "-group"  # ends the name of tasks on several blocks: their keys are (name, first block, block after the last)
+)
+MAX_GROUP = 256  # blocks
 _GROUP_BYTES = 64 * 2**20  # at most: what a worker that is lost, or a task that is moved, takes with it stays small
-_PER_THREAD = 8  # groups, at least: threads wait for the last one of a pass
+_GROUPS_PER_THREAD = 8  # groups, at least: threads wait for the last one of a pass
 
 Key = Any  # of a task
 Held = tuple[list[NDArray[Any]], list[NDArray[Any]]]  # blocks of a group, and their weights (none without)
@@ -63,8 +65,8 @@ def group_size(n_blocks: int, block_bytes: int) -> int:
     n_threads, size = _computing_threads(), 1
     while (
         n_threads
-        and size < LARGEST_GROUP
-        and 2 * size * n_threads * _PER_THREAD <= n_blocks
+        and size < MAX_GROUP
+        and 2 * size * n_threads * _GROUPS_PER_THREAD <= n_blocks
         and 2 * size * block_bytes <= _GROUP_BYTES
     ):
         size *= 2
@@ -99,7 +101,7 @@ def group_tasks(
     spans = [(first, min(first + size, len(blocks))) for first in range(0, len(blocks), size)]
     needed = [_find_needed(nodes, [*blocks[a:b], *weights[a:b]]) for a, b in spans]
     uses = Counter(key for keys in needed for key in keys)
-    name = f"held-{uuid4().hex}{GROUP}"
+    name = f"held-{uuid4().hex}{GROUP_SUFFIX}"
     layer = {key: node for key, node in nodes.items() if uses[key] > 1}
     keys = [(name, a, b) for a, b in spans]
     for key, (a, b), own in zip(keys, spans, needed, strict=True):

@@ -22,11 +22,11 @@ from ..core.init.starts import (
     restart_seeds,
     start,
 )
-from ..core.mixture.data_summary import Survey
+from ..core.mixture.data_summary import DataSummary
 from ..core.mixture.mixture import Mixture
 from .map_reduce import compute, in_slot
 
-_OTHERS = 2  # times as many restarts, if all have collapsed
+_MORE_RESTARTS = 2  # times as many restarts, if all have collapsed
 
 
 def run_restarts(sample: Delayed, options: SeedOptions, seed: int) -> RestartResults:
@@ -54,7 +54,7 @@ def _restart(part: Delayed, options: SeedOptions, seed: int) -> list[Restart]:
 
     In few rows k-means may find parts from which EM leads to components of single rows alone.
     """
-    seeds = restart_seeds(seed, (1 + _OTHERS) * options.n_init)
+    seeds = restart_seeds(seed, (1 + _MORE_RESTARTS) * options.n_init)
     own, others = seeds[: options.n_init], seeds[options.n_init :]
     stages: list[Restart] = list(compute(*(delayed(in_slot, pure=False)(restart, part, options, one) for one in own)))
     if any(isinstance(one, Trial) and one.sound for one in stages):
@@ -72,13 +72,13 @@ def _move_components(
     return rank(found)
 
 
-def suggest_from(sample: Delayed, survey: Survey, options: EMOptions) -> Suggest:
+def suggest_from(sample: Delayed, data_summary: DataSummary, options: EMOptions) -> Suggest:
     """Return what suggests, from the statistics of a pass over all rows, where they lead to: EM on the sample."""
 
     def suggest(trial: Trial, far: bool) -> Suggestion | None:
         evaluated = Trial(trial.mixture, statistics=trial.statistics)
         (found,) = compute(
-            delayed(in_slot, pure=False)(propose_surrogate_step, sample, survey, evaluated, options, far)
+            delayed(in_slot, pure=False)(propose_surrogate_step, sample, data_summary, evaluated, options, far)
         )
         suggestion: Suggestion | None = found
         return suggestion

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 
-_BYTES = 2**20  # of a block that its name is made of, evenly spread over its rows
+_HASHED_BYTES = 2**20  # of a block that its name is made of, evenly spread over its rows
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def short_name(block: NDArray[Any], weights: NDArray[Any] | None) -> str:
 def hash_block(block: NDArray[Any], weights: NDArray[Any] | None) -> str:
     """Return the digest of rows (m, d), of at most 1 MiB of them, and of their weights (m,)."""
     row_bytes = max(block.shape[1] * block.dtype.itemsize, 1)
-    step = max(-(-len(block) * row_bytes // _BYTES), 1)
+    step = max(-(-len(block) * row_bytes // _HASHED_BYTES), 1)
     found = sha256(np.ascontiguousarray(block[::step]).tobytes())
     if weights is not None:
         found.update(np.ascontiguousarray(weights[::step]).tobytes())

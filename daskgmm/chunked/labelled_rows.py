@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from ..core.em.e_step import Expectation
 from ..core.em.labelled_rows import UNKNOWN, LabelledRows
-from ..core.mixture.data_summary import Survey, survey
+from ..core.mixture.data_summary import DataSummary, summarise_rows
 from ..errors import DataError
-from .data_summary import survey_and_sample
+from .data_summary import summarise_and_sample
 from .map_reduce import FAN_IN, compute, in_slot
 from .rows import Rows, align
 
@@ -26,8 +26,8 @@ from .rows import Rows, align
 class _Classes:
     """What rows tell of the classes that they are labelled with; merges by `+`."""
 
-    complete: tuple[Survey, ...]  # of the rows without gaps
-    gappy: tuple[Survey, ...]  # of those with gaps
+    complete: tuple[DataSummary, ...]  # of the rows without gaps
+    gappy: tuple[DataSummary, ...]  # of those with gaps
     first_bad: tuple[int, float] | None = None  # row and label, if it is that of no component
     some_unknown: bool = False  # whether a row of positive weight has no label
 
@@ -54,8 +54,8 @@ class LabelledSummary:
     has_gaps: bool
 
 
-def summarise_labelled(rows: Rows, labels: da.Array, n_components: int, survey: Survey) -> LabelledSummary:
-    """Return the moments of the labelled rows of each component, from a pass over all rows, of which the survey is.
+def summarise_labelled(rows: Rows, labels: da.Array, n_components: int, data_summary: DataSummary) -> LabelledSummary:
+    """Return the moments of the labelled rows of each component, from a pass over the rows of the data summary.
 
     `labels` (*grid) are whole numbers from 0 to n_components - 1, or -1. Raises DataError for others, and if no row is
     without label.
@@ -69,7 +69,7 @@ def summarise_labelled(rows: Rows, labels: da.Array, n_components: int, survey: 
         parts = [delayed(_merge, pure=False)(group) for group in groups]
     (found,) = compute(parts[0])
     _check(found, rows, n_components)
-    return _moments(found, survey)
+    return _moments(found, data_summary)
 
 
 def _summarise(
@@ -87,7 +87,7 @@ def _summarise_block(
     has_gaps = np.isnan(flat).any(axis=1)
     complete, gappy = (
         tuple(
-            survey(flat[one], None if weights is None else weights[one], missing=True)
+            summarise_rows(flat[one], None if weights is None else weights[one], missing=True)
             for one in (chosen & (own == component) for component in range(n_components))
         )
         for chosen in (~has_gaps, has_gaps)
@@ -113,29 +113,29 @@ def _check(found: _Classes, rows: Rows, n_components: int) -> None:
         raise DataError("all rows of positive weight have labels: label those -1 whose component is to be found")
 
 
-def _moments(found: _Classes, survey: Survey) -> LabelledSummary:
+def _moments(found: _Classes, data_summary: DataSummary) -> LabelledSummary:
     complete = _of_classes(found.complete)
     if not any(one.n_rows for one in found.gappy):
         return LabelledSummary(complete, complete, has_gaps=False)
     together = (one + more for one, more in zip(found.complete, found.gappy, strict=True))
-    return LabelledSummary(complete, _of_classes([_fill_gaps(one, survey) for one in together]), has_gaps=True)
+    return LabelledSummary(complete, _of_classes([_fill_gaps(one, data_summary) for one in together]), has_gaps=True)
 
 
-def _of_classes(surveys: Sequence[Survey]) -> LabelledRows:
-    counts = np.array([one.weight_sum for one in surveys])
+def _of_classes(data_summaries: Sequence[DataSummary]) -> LabelledRows:
+    counts = np.array([one.weight_sum for one in data_summaries])
     safe = np.where(counts > 0, counts, 1.0)[:, None, None]
-    covariances = np.array([one.scatter for one in surveys]) / safe
-    return LabelledRows(counts, np.array([one.mean for one in surveys]), covariances)
+    covariances = np.array([one.scatter for one in data_summaries]) / safe
+    return LabelledRows(counts, np.array([one.mean for one in data_summaries]), covariances)
 
 
-def _fill_gaps(one: Survey, survey: Survey) -> Survey:
-    """Return the survey of a class as if its rows had no gaps: by the values that they have, else by all rows'."""
+def _fill_gaps(one: DataSummary, data_summary: DataSummary) -> DataSummary:
+    """Return the data summary of a class as if its rows had no gaps: by its present values, or all rows' if none."""
     if not one.has_gaps:
         return one
     known = one.column_weights > 0
     root = np.sqrt(np.where(known, one.column_weights, 1.0))
-    scatter = one.weight_sum * np.where(known, one.scatter / np.outer(root, root), np.diag(survey.variance))
-    mean = np.where(known, one.mean, survey.mean)
+    scatter = one.weight_sum * np.where(known, one.scatter / np.outer(root, root), np.diag(data_summary.variance))
+    mean = np.where(known, one.mean, data_summary.mean)
     return replace(one, origin=mean, lead=np.zeros_like(mean), scatter=scatter, n_gaps=(), value_weights=())
 
 
@@ -157,9 +157,9 @@ def sample_beside_labelled(rows: Rows, labelled: LabelledRows, size: int, seed: 
 
     A sample of a tenth of the rows has a tenth of the weight of the labelled ones.
     """
-    unlabelled, sample = survey_and_sample(rows, size, seed, 0.0)
+    unlabelled, sample = summarise_and_sample(rows, size, seed, 0.0)
     return delayed(_with_labelled, pure=False)(sample, labelled, unlabelled.weight_sum)
 
 
 def _with_labelled(sample: Expectation, labelled: LabelledRows, weight_sum: float) -> Expectation:
-    return replace(sample, labelled=labelled.scale(sample.survey.weight_sum / weight_sum))
+    return replace(sample, labelled=labelled.scale(sample.data_summary.weight_sum / weight_sum))

@@ -29,7 +29,7 @@ from ..blas import single_threaded
 from ..concurrency import COMPUTE_THREADS, compute_slot, current_execution, slot_lent
 from ..errors import ClusterLostError
 from . import sizeof as sizes
-from .groups import GROUP, Groups, Held
+from .groups import GROUP_SUFFIX, Groups, Held
 from .known_blocks import KnownBlock
 from .placement import hint, holders
 from .rows import CHUNK, Rows, align, name_rows
@@ -110,7 +110,7 @@ def _group_tasks(groups: Groups, name: str, work: Callable[..., Any], shared_key
     layer: Layer = {}
     for first, held in zip(range(0, len(own), groups.size), groups.held, strict=True):
         arguments = own[first : first + groups.size]
-        key = (f"{name}{GROUP}", first, first + len(arguments))
+        key = (f"{name}{GROUP_SUFFIX}", first, first + len(arguments))
         layer[key] = Task(key, work, TaskRef(held.key), TaskRef(shared_key), List(*arguments))
     return layer
 

@@ -20,7 +20,7 @@ from .rows import Rows
 Persist = bool | Literal["auto"]
 
 _READ_COPIES = 3  # a chunk as it is stored, decoded, and put together from stored chunks
-_BLOCK_COPIES = 4  # the survey's: float64, differences, weighted ones, and which values are finite
+_BLOCK_COPIES = 4  # the data summary's: float64, differences, weighted ones, and which values are finite
 _SCATTER_COPIES = 5  # of the scatter of all features, while summaries are merged: both, their sum, and the shift's
 _STEP_COPIES = 3  # of a mixture, in a step of EM: its covariances, the statistics of a pass, and the step
 _RESTART_COPIES = 12  # while a restart is started and improved: statistics, covariances, their factors

@@ -12,15 +12,15 @@ from ..core.arrays.types import Array
 from ..core.kernels.natural_parameters import Coefficients, prepare_prediction
 from ..core.mixture.mixture import Mixture
 from ..core.scoring.merging import MergeTree, Pair, entropy_gains, merge_by_entropy
-from ..core.scoring.prediction import Wanted, predict
+from ..core.scoring.prediction import PredictionOutputs, predict
 from ..errors import DataError
 from .map_reduce import add_up, map_reduce
 from .prediction import check_n_features, check_weights, compute_pass
 from .rows import Region, Rows, place_in
 
 _GUIDE_ROWS = 2**14  # drawn from the mixture, to expect what the rows decide
-_TILE = 2**17  # responsibilities that are held at once
-_PROBABILITIES = Wanted(probabilities=True)
+_TILE_NUMBERS = 2**17  # responsibilities that are held at once
+_PROBABILITIES = PredictionOutputs(probabilities=True)
 
 
 def merge_components(rows: Rows, mixture: Mixture) -> MergeTree:
@@ -57,7 +57,7 @@ def _sum_gains(
 ) -> Array:
     """Return the gain of each pair, and last the weight of the rows."""
     coefficients, n_components, pairs = shared
-    step, gains, weight = max(_TILE // n_components, 1), np.zeros(len(pairs)), 0.0
+    step, gains, weight = max(_TILE_NUMBERS // n_components, 1), np.zeros(len(pairs)), 0.0
     for at in range(0, len(block), step):
         own = slice(at, at + step)
         own_weights = None if weights is None else check_weights(weights[own], region, at)

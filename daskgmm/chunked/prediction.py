@@ -18,7 +18,7 @@ from ..core.mixture.mixture import Mixture
 from ..core.scoring.drift import DensityMoments
 from ..core.scoring.imputation import impute
 from ..core.scoring.merging import cluster_probabilities
-from ..core.scoring.prediction import LEFT_OUT, Prediction, Wanted, predict
+from ..core.scoring.prediction import LEFT_OUT, Prediction, PredictionOutputs, predict
 from ..core.scoring.quantile_sketch import Counts
 from ..errors import DataError
 from .map_reduce import add_up, compute, map_reduce, out_of_slot
@@ -28,7 +28,7 @@ Write = Callable[[Region, Prediction], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class PredictionTotals:
     """What is counted of scored rows; it adds up by `+`."""
 
     counts: NDArray[np.int64]  # (k,), of the rows that are labelled each component
@@ -36,12 +36,12 @@ class Scored:
     density: DensityMoments  # of their log-densities, if these are wanted, each row counted once
 
     @classmethod
-    def nothing(cls, n_components: int) -> Scored:
+    def nothing(cls, n_components: int) -> PredictionTotals:
         """Return what is counted of no row."""
         return cls(np.zeros(n_components, np.int64), 0, DensityMoments())
 
     @classmethod
-    def of(cls, prediction: Prediction, n_components: int) -> Scored:
+    def of(cls, prediction: Prediction, n_components: int) -> PredictionTotals:
         """Return what is counted of a prediction; rows that are left out are not."""
         labels, density = prediction.labels, prediction.log_density
         counts = np.bincount(labels[labels >= 0], minlength=n_components)
@@ -51,8 +51,8 @@ class Scored:
             return cls(counts, n_rows, DensityMoments())
         return cls(counts, n_rows, DensityMoments.of(np.asarray(density, np.float64)[present], np.ones(n_rows)))
 
-    def __add__(self, other: Scored) -> Scored:
-        return Scored(self.counts + other.counts, self.n_rows + other.n_rows, self.density + other.density)
+    def __add__(self, other: PredictionTotals) -> PredictionTotals:
+        return PredictionTotals(self.counts + other.counts, self.n_rows + other.n_rows, self.density + other.density)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class Scoring:
 
     coefficients: Coefficients
     n_components: int
-    wanted: Wanted
+    outputs: PredictionOutputs
     write: Write
     strip: int | None  # steps of the first axis that are scored and written at once; None: a block
 
@@ -76,11 +76,11 @@ class Scoring:
 def predict_to(
     rows: Rows,
     mixture: Mixture,
-    wanted: Wanted,
+    outputs: PredictionOutputs,
     write: Write,
     strip: int | None = None,
     done: Callable[[Region], bool] = lambda region: False,
-) -> Scored:
+) -> PredictionTotals:
     """Score all rows, calling write(region of the grid, prediction) in tasks; return what was counted.
 
     A region is a strip of a block, a whole one where `strip` is None. Blocks whose strips are all `done` are neither
@@ -88,12 +88,12 @@ def predict_to(
     when a worker is lost. Raises DataError where the rows do not fit the mixture.
     """
     check_n_features(rows.n_features, mixture.n_features)
-    scoring = Scoring(prepare_prediction(mixture, missing=rows.missing), mixture.n_components, wanted, write, strip)
+    scoring = Scoring(prepare_prediction(mixture, missing=rows.missing), mixture.n_components, outputs, write, strip)
     regions = dict(enumerate(rows.regions))
     todo = {number: region for number, region in regions.items() if not all(map(done, scoring.strips(region)))}
     if not todo:
-        return Scored.nothing(mixture.n_components)
-    scored: Scored = compute_pass(rows, map_reduce(rows, _predict_chunk, add_up, scoring, todo, "predict"))
+        return PredictionTotals.nothing(mixture.n_components)
+    scored: PredictionTotals = compute_pass(rows, map_reduce(rows, _predict_chunk, add_up, scoring, todo, "predict"))
     return scored
 
 
@@ -112,8 +112,10 @@ def check_n_features(n_features: int, n_fitted: int) -> None:
         raise DataError(f"the data have {n_features} features, but the model was fitted on {n_fitted}")
 
 
-def _predict_chunk(block: NDArray[Any], weights: NDArray[Any] | None, scoring: Scoring, region: Region) -> Scored:
-    scored, at = Scored.nothing(scoring.n_components), 0
+def _predict_chunk(
+    block: NDArray[Any], weights: NDArray[Any] | None, scoring: Scoring, region: Region
+) -> PredictionTotals:
+    scored, at = PredictionTotals.nothing(scoring.n_components), 0
     for strip in scoring.strips(region):
         own = slice(at, at + prod(one.stop - one.start for one in strip))
         prediction = predict(
@@ -121,11 +123,11 @@ def _predict_chunk(block: NDArray[Any], weights: NDArray[Any] | None, scoring: S
             None if weights is None else weights[own],
             scoring.coefficients,
             scoring.n_components,
-            scoring.wanted,
+            scoring.outputs,
             lambda row, strip=strip: place_in(strip, row),  # type: ignore[misc]
         )
         out_of_slot(scoring.write, strip, prediction)
-        scored += Scored.of(prediction, scoring.n_components)
+        scored += PredictionTotals.of(prediction, scoring.n_components)
         at = own.stop
     return scored
 
@@ -159,7 +161,7 @@ def density_strips(
         own = slice(at, at + _DENSITY_ROWS)
         own_weights = None if weights is None else weights[own]
         place = lambda row, at=at: place_in(region, at + row)  # noqa: E731 # of this strip
-        density = predict(block[own], own_weights, *shared, Wanted(log_density=True), place).log_density
+        density = predict(block[own], own_weights, *shared, PredictionOutputs(log_density=True), place).log_density
         assert density is not None
         yield density, own_weights
 
@@ -185,8 +187,8 @@ def likelihood(rows: Rows, mixture: Mixture, *, entropy: bool = False) -> Likeli
     check_n_features(rows.n_features, mixture.n_features)
     if rows.n_rows == 0:
         raise DataError("there are no rows to score: give 1 or more")
-    wanted = Wanted(probabilities=entropy, log_density=True)
-    shared = (prepare_prediction(mixture, missing=rows.missing), mixture.n_components, wanted)
+    outputs = PredictionOutputs(probabilities=entropy, log_density=True)
+    shared = (prepare_prediction(mixture, missing=rows.missing), mixture.n_components, outputs)
     regions = dict(enumerate(rows.regions))
     sums: Likelihood = compute_pass(rows, map_reduce(rows, _likelihood_chunk, add_up, shared, regions, "likelihood"))
     if sums.weight_sum == 0:
@@ -195,16 +197,19 @@ def likelihood(rows: Rows, mixture: Mixture, *, entropy: bool = False) -> Likeli
 
 
 def _likelihood_chunk(
-    block: NDArray[Any], weights: NDArray[Any] | None, shared: tuple[Coefficients, int, Wanted], region: Region
+    block: NDArray[Any],
+    weights: NDArray[Any] | None,
+    shared: tuple[Coefficients, int, PredictionOutputs],
+    region: Region,
 ) -> Likelihood:
-    coefficients, n_components, wanted = shared
-    step = max(_DENSITY_ROWS // (n_components if wanted.probabilities else 1), 1)
+    coefficients, n_components, outputs = shared
+    step = max(_DENSITY_ROWS // (n_components if outputs.probabilities else 1), 1)
     total = Likelihood()
     for at in range(0, len(block), step):
         own = slice(at, at + step)
         own_weights = None if weights is None else check_weights(weights[own], region, at)
         place = lambda row, at=at: place_in(region, at + row)  # noqa: E731 # of this strip
-        total = total + _sums(predict(block[own], own_weights, coefficients, n_components, wanted, place), own_weights)
+        total = total + _sums(predict(block[own], own_weights, coefficients, n_components, outputs, place), own_weights)
     return total
 
 
@@ -298,14 +303,14 @@ def _score_block(
     result: Result,
     clusters: tuple[int, ...] | None,
 ) -> NDArray[Any]:
-    wanted = Wanted(
+    outputs = PredictionOutputs(
         probabilities=result == "probabilities",
         log_density=result == "log_density",
         clusters=clusters if result == "clusters" else None,
     )
     flat = align(block).reshape(-1, block.shape[-1])
     present = _presence(flat) if coefficients.missing is None else None
-    values: NDArray[Any] = getattr(predict(flat, present, coefficients, n_components, wanted), result)
+    values: NDArray[Any] = getattr(predict(flat, present, coefficients, n_components, outputs), result)
     if clusters is not None and result == "probabilities":
         values = cluster_probabilities(values, np.array(clusters))
     shaped = values.reshape(block.shape[:-1] + values.shape[1:])

@@ -23,18 +23,18 @@ from .map_reduce import compute, in_slot
 from .prediction import check_n_features
 from .rows import Region, Rows, align, place_in
 
-_MOST_COLUMNS = 512  # whose scatter over all rows is computed
-_MOST_ROWS = 2**15  # of the sample, if there are more columns
-_MOST_BYTES = 2**28  # of it in float64
+_MAX_COLUMNS = 512  # whose scatter over all rows is computed
+_MAX_ROWS = 2**15  # of the sample, if there are more columns
+_MAX_BYTES = 2**28  # of it in float64
 _ROWS_PER_AXIS = 4  # at least
 
 
 def sampled_rows(reduce: Reduce, n_columns: int) -> int:
     """Return how many rows principal components are found on; 0 if they are found on the scatter of all rows."""
-    if n_columns <= _MOST_COLUMNS:
+    if n_columns <= _MAX_COLUMNS:
         return 0
     least = _ROWS_PER_AXIS * reduce.most_features(n_columns) if reduce.features else 0
-    return max(min(_MOST_ROWS, _MOST_BYTES // (8 * n_columns)), least)
+    return max(min(_MAX_ROWS, _MAX_BYTES // (8 * n_columns)), least)
 
 
 def find_projection(rows: Rows, reduce: Reduce, seed: int) -> Projection:
@@ -45,10 +45,12 @@ def find_projection(rows: Rows, reduce: Reduce, seed: int) -> Projection:
     """
     reduce.check(rows.n_features)
     size = sampled_rows(reduce, rows.n_features)
-    survey, drawn = columns_and_rows(rows, max(size, 1), seed, by_column=size > 0)
+    data_summary, drawn = columns_and_rows(rows, max(size, 1), seed, by_column=size > 0)
     if not size:
-        return project_on_scatter(survey.mean, survey.frame, survey.pooled, reduce.breadth)
-    (projection,) = compute(delayed(in_slot, pure=False)(_project_drawn, survey.frame, drawn, reduce.breadth, seed))
+        return project_on_scatter(data_summary.mean, data_summary.frame, data_summary.total_covariance, reduce.breadth)
+    (projection,) = compute(
+        delayed(in_slot, pure=False)(_project_drawn, data_summary.frame, drawn, reduce.breadth, seed)
+    )
     found: Projection = projection
     return found
 

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..core.kernels.natural_parameters import Coefficients, prepare
-from ..core.mixture.data_summary import Survey
+from ..core.mixture.data_summary import DataSummary
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.statistics import Statistics
 from ..core.selection.resampling import Resampling, expect_resampled
@@ -28,7 +28,7 @@ class ResampledExpectation:
     """
 
     rows: Rows
-    survey: Survey  # of these rows
+    data_summary: DataSummary  # of these rows
     resampling: Resampling
     batch_bytes: int = 64 * 2**20
 
@@ -41,7 +41,7 @@ class ResampledExpectation:
         return tuple(found)
 
     def _pass(self, mixtures: tuple[Mixture, ...], resamples: tuple[int, ...]) -> Parts:
-        coefficients = tuple(prepare(one, self.survey, some_rows=True) for one in mixtures)
+        coefficients = tuple(prepare(one, self.data_summary, some_rows=True) for one in mixtures)
         shared = coefficients, resamples, self.resampling
         first_rows = self.rows.first_rows
         (total,) = compute(map_reduce(self.rows, _expect_chunk, add_up_each, shared, first_rows, "bootstrap"))

@@ -20,13 +20,13 @@ from ..core.arrays.blocks import check_numbers
 from ..core.arrays.naming import UNNAMED, Naming
 from ..errors import DataError
 from .chunk_plan import ChunkBytes, Stored, keep_or_plan, plan_chunks
-from .groups import GROUP, Groups, block_in, group_size, group_tasks, weights_in
+from .groups import GROUP_SUFFIX, Groups, block_in, group_size, group_tasks, weights_in
 from .mask import presence
 from .placement import place, running_workers
 
 Region = tuple[slice, ...]
 CHUNK = "-chunk"  # ends the name of tasks that work on one block, whose number is in their key
-_HELD = "-held"  # ends the name of blocks that workers hold
+_HELD_SUFFIX = "-held"  # ends the name of blocks that workers hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,9 +162,9 @@ class Rows:
         match key:
             case (str(name), int(number)) if name.endswith(CHUNK):
                 return self.regions[number]
-            case (str(name), int(first), int(stop)) if name.endswith(GROUP):
+            case (str(name), int(first), int(stop)) if name.endswith(GROUP_SUFFIX):
                 return _around(self.regions[first:stop])
-            case (str(name), *index) if name.removesuffix(_HELD) in self._names:
+            case (str(name), *index) if name.removesuffix(_HELD_SUFFIX) in self._names:
                 edges = [np.concatenate([[0], np.cumsum(sizes)]).tolist() for sizes in self.array.chunks[:-1]]
                 return tuple(slice(edge[i], edge[i + 1]) for edge, i in zip(edges, index, strict=False))
         return None
@@ -185,7 +185,7 @@ class Rows:
 
         Rows that are held in memory are not read again.
         """
-        return self if self.array.name.endswith(_HELD) or self.groups is not None else replace(self, known=names)
+        return self if self.array.name.endswith(_HELD_SUFFIX) or self.groups is not None else replace(self, known=names)
 
     def fuse(self) -> Rows:
         """Return the same rows with the reading of each block as one task, since every pass builds on this graph."""
@@ -213,7 +213,7 @@ class Rows:
 
     def _align(self) -> Rows:
         array, *weights = (
-            one.map_blocks(align, name=one.name + _HELD, dtype=one.dtype, meta=meta_from_array(one))
+            one.map_blocks(align, name=one.name + _HELD_SUFFIX, dtype=one.dtype, meta=meta_from_array(one))
             for one in self.arrays
         )
         return replace(self, array=array, weights=weights[0] if weights else None)

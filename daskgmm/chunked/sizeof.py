@@ -9,7 +9,7 @@ from dask.sizeof import sizeof
 
 from ..core.em.e_step import Expectation
 from ..core.kernels.natural_parameters import CentredParams, FeatureMapParams
-from ..core.mixture.data_summary import Survey
+from ..core.mixture.data_summary import DataSummary
 from ..core.mixture.statistics import Statistics
 from ..core.scoring.quantile_sketch import Counts
 from ..core.selection.folds import FoldStatistics
@@ -22,5 +22,5 @@ def bytes_of(value: Any) -> int:
 
 def register() -> None:
     """Let dask know the values that tasks give to one another."""
-    for kind in (Statistics, Survey, Counts, Expectation, FeatureMapParams, CentredParams, FoldStatistics):
+    for kind in (Statistics, DataSummary, Counts, Expectation, FeatureMapParams, CentredParams, FoldStatistics):
         sizeof.register(kind, bytes_of)

@@ -14,7 +14,7 @@ from ..core.init.splitting import Seeded, partitions, refine_finalists, start_ca
 from ..core.init.starts import SeedOptions, first_stage, restart_seeds
 from ..core.kernels.natural_parameters import Coefficients, prepare
 from ..core.mixture.covariance import STRUCTURES
-from ..core.mixture.data_summary import Survey
+from ..core.mixture.data_summary import DataSummary
 from ..core.mixture.feature_map import FeatureMap
 from ..core.mixture.mixture import Mixture
 from ..core.selection.folds import Fold, FoldSplit, FoldStatistics, score
@@ -62,7 +62,7 @@ class SweepExpectation:
     """
 
     rows: Rows
-    survey: Survey  # of these rows
+    data_summary: DataSummary  # of these rows
     dealing: FoldSplit
     dtype: DTypeLike = np.float64  # of the products
     batch_bytes: int = 64 * 2**20
@@ -80,7 +80,7 @@ class SweepExpectation:
 
     def _pass(self, mixtures: tuple[Mixture, ...], folds: tuple[Fold, ...]) -> Parts:
         some_rows = self.dealing.n_folds > 0
-        coefficients = tuple(prepare(one, self.survey, self.dtype, some_rows=some_rows) for one in mixtures)
+        coefficients = tuple(prepare(one, self.data_summary, self.dtype, some_rows=some_rows) for one in mixtures)
         shared = (coefficients, folds, self.dealing)
         (total,) = compute(map_reduce(self.rows, _score_chunk, add_up_each, shared, self.rows.first_rows, "sweep"))
         parts: Parts = total

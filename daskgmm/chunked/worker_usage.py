@@ -15,7 +15,7 @@ from ..concurrency import COMPUTE_THREADS, current_execution
 
 _LOGGER = logging.getLogger(__name__)
 
-_PATIENCE = 10.0  # seconds for the answers of all workers: one that is frozen never gives any
+_ANSWER_TIMEOUT = 10.0  # seconds for the answers of all workers: one that is frozen never gives any
 
 
 class Usage(NamedTuple):
@@ -39,7 +39,7 @@ def usage() -> Mapping[str, Usage]:
         return {"this process": _own_usage()._replace(threads=n_threads or CPU_COUNT)}
     try:
         workers = client.scheduler_info(n_workers=-1)["workers"]
-        answers = client.sync(_ask_workers, client, callback_timeout=_PATIENCE)
+        answers = client.sync(_ask_workers, client, callback_timeout=_ANSWER_TIMEOUT)
     except Exception:  # of a cluster that is on its way out; the next pass over it says so
         _LOGGER.debug("workers reported no usage", exc_info=True)
         return {}

@@ -9,7 +9,7 @@ from ..errors import ConfigurationError
 from ..filesystem.location import resolve_location
 from ..storage.run.directory import CONFIG
 
-_OF_UPDATE = ("data.", "cluster.", "compute.", "output.", "update.", "fit.tol=", "fit.max_iter=")  # of overrides
+_UPDATE_OPTIONS = ("data.", "cluster.", "compute.", "output.", "update.", "fit.tol=", "fit.max_iter=")  # of overrides
 
 
 def prediction_config(run_dir: str, overrides: tuple[str, ...], folder: str) -> Config:
@@ -38,7 +38,7 @@ def update_config(run_dir: str, overrides: tuple[str, ...]) -> Config:
     Raises ConfigurationError for overrides that cannot act in an update.
     """
     for override in overrides:
-        if not override.startswith(_OF_UPDATE):
+        if not override.startswith(_UPDATE_OPTIONS):
             raise ConfigurationError(
                 f"override {override!r}: an update takes data, cluster, compute, output, update, fit.tol and "
                 "fit.max_iter only; the model is that of the run"

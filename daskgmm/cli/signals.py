@@ -31,7 +31,7 @@ class Interrupted(KeyboardInterrupt):
         return f"stopped by {signal.Signals(self.args[0]).name}"
 
 
-_AGAIN = 0.1  # seconds after which what Python has ignored is raised again
+_REPEAT_SECONDS = 0.1  # seconds after which what Python has ignored is raised again
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def _raise_ignored_again(received: list[int]) -> Iterator[None]:
             before(unraisable)
             return
         signal.signal(error.args[0], partial(_interrupt, received))
-        again = threading.Timer(_AGAIN, _send_to_main_thread, error.args)
+        again = threading.Timer(_REPEAT_SECONDS, _send_to_main_thread, error.args)
         timers.callback(again.cancel)
         again.start()
 

@@ -9,7 +9,7 @@ from dask.utils import format_bytes
 from ..errors import ConfigurationError
 from ..options import SizeInBytes, parse_size
 
-_LEAST_MEMORY = 400 * 2**20  # what a worker takes for itself, before any rows
+_MIN_MEMORY = 400 * 2**20  # what a worker takes for itself, before any rows
 
 
 Memory = Annotated[int | str, SizeInBytes(as_written=True)]
@@ -27,7 +27,7 @@ def check_memory(size: int | str, key: str = "cluster.memory", n_processes: int 
         n = parse_size(size)
     except ValueError as error:
         raise ConfigurationError(f"{key} {error}") from None
-    least = n_processes * _LEAST_MEMORY
+    least = n_processes * _MIN_MEMORY
     if n < least:
         takers = "a worker takes for itself" if n_processes == 1 else f"{n_processes} workers take for themselves"
         raise ConfigurationError(f"{key} {size!r} is less than the {format_bytes(least)} that {takers}: raise it")

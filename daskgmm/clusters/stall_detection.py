@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 BUSY_PATIENCE = 10  # times as long is waited while a worker that has tasks computes: a task may take its time
-MOST_HELPS = 3  # in one computation; a cluster that stands still again and again will not finish it
-_BUSY = 10.0  # percent of a core; a worker that waits takes less for its heartbeat
+MAX_HELPS = 3  # in one computation; a cluster that stands still again and again will not finish it
+_BUSY_PERCENT = 10.0  # percent of a core; a worker that waits takes less for its heartbeat
 
 
 class Timeouts(Protocol):
@@ -60,7 +60,7 @@ class ClusterSnapshot:
         """Return whether a worker that has tasks computes."""
         idle = {*self.silent_since(before), *self.paused}
         candidates = (address for address, keys in self.processing.items() if keys and address not in idle)
-        return any(address in self.workers and self.workers[address].cpu >= _BUSY for address in candidates)
+        return any(address in self.workers and self.workers[address].cpu >= _BUSY_PERCENT for address in candidates)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Stall:
     @property
     def is_hopeless(self) -> bool:
         """Whether help was tried in vain."""
-        return self.helped or self.helps >= MOST_HELPS
+        return self.helped or self.helps >= MAX_HELPS
 
     def after_help(self, look: ClusterSnapshot | None, now: float) -> Stall:
         """Return the stall that begins when help was tried."""

@@ -20,7 +20,7 @@ from .dask_internals import TaskStates, threads_and_task_states
 _LOGGER = logging.getLogger(__name__)
 
 Look = Callable[[], Load | None]
-_PATIENCE = 2.0  # seconds for an answer of the scheduler
+_ANSWER_TIMEOUT = 2.0  # seconds for an answer of the scheduler
 
 
 @contextmanager
@@ -72,7 +72,7 @@ class _Retries:
 def _ask_scheduler(client: Client, compute_threads: int, n_retries: int) -> Load | None:
     """Return what the scheduler says; None if it does not answer in time, or in an unexpected format."""
     try:
-        threads, prefixes = client.sync(threads_and_task_states, client, callback_timeout=_PATIENCE)
+        threads, prefixes = client.sync(threads_and_task_states, client, callback_timeout=_ANSWER_TIMEOUT)
         done, total = tasks_of_pass(prefixes)
         n_threads = sum(min(one, compute_threads) for one in threads.values())
         return Load(len(threads), n_threads, done, total, n_retries)

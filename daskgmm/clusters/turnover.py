@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .stall_detection import ClusterSnapshot
 
-MOST_LIVES = 20  # of workers, in which nothing is gained
+MAX_LIVES = 20  # of workers, in which nothing is gained
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Turnover:
 
     def is_in_vain(self, limit: float, now: float) -> bool:
         """Return whether too many workers have gone, and the limit (seconds) has passed."""
-        return len(self.gone) >= MOST_LIVES and now - self.since >= limit
+        return len(self.gone) >= MAX_LIVES and now - self.since >= limit
 
     def describe(self, now: float) -> str:
         """Return what was seen, and the remedy."""

@@ -21,9 +21,9 @@ from .turnover import Turnover, turnover_after
 
 _LOGGER = logging.getLogger(__name__)
 
-_TICK = 0.5  # seconds between two looks at the client's own state
-_LOOKS = 10  # at the cluster, in the time after which a stall is one
-_LONGEST_INTERVAL = 10.0  # seconds between two of them
+_TICK_SECONDS = 0.5  # seconds between two looks at the client's own state
+_LOOKS_PER_TIMEOUT = 10  # at the cluster, in the time after which a stall is one
+_MAX_INTERVAL = 10.0  # seconds between two of them
 _ANSWER_TIMEOUT = 30.0  # seconds that the scheduler has
 _HELP_TIMEOUT = 30.0  # seconds that workers have to start over
 
@@ -64,14 +64,14 @@ class _Watchdog:
         self.over = Event()
         self.verdict: str | None = None
         self._client, self._patience, self._rescale, self._own = client, patience, rescale, own
-        self._interval = min(patience.stall_timeout / _LOOKS, _LONGEST_INTERVAL)
+        self._interval = min(patience.stall_timeout / _LOOKS_PER_TIMEOUT, _MAX_INTERVAL)
         self._stall: Stall | None = None
         self._turnover: Turnover | None = None
 
     def watch(self) -> None:
         """Look until it is over."""
         next_look = monotonic() + self._interval
-        while not self.over.wait(min(_TICK, self._interval)):
+        while not self.over.wait(min(_TICK_SECONDS, self._interval)):
             if self.verdict is None:
                 self.verdict = _lost(self._client)
             if self.verdict is None and monotonic() >= next_look:

@@ -33,9 +33,17 @@ from .departures import departures_excused
 from .numba_internals import compilation_target
 
 Versions = Mapping[str, str]  # or that it is missing: of a package by worker, or of a worker by package
-_OWN = "daskgmm"
-_SAME = ("dask", "distributed")  # they speak a protocol of their own release
-_LIKE = ("numpy", "scipy", "numba", "zarr", "threadpoolctl", "pydantic", "fsspec")  # they may differ in the last digits
+_OWN_PACKAGE = "daskgmm"
+_PROTOCOL_PACKAGES = ("dask", "distributed")  # they speak a protocol of their own release
+_NUMERICAL_PACKAGES = (
+    "numpy",
+    "scipy",
+    "numba",
+    "zarr",
+    "threadpoolctl",
+    "pydantic",
+    "fsspec",
+)  # they may differ in the last digits
 _MISSING = "missing"
 _UNKNOWN = "of an unknown version"
 
@@ -69,7 +77,7 @@ def differences(client: Client) -> list[Difference]:
     """Return where Python and the packages that this one needs differ on workers from those here."""
 
     async def ask() -> Any:
-        return await client.get_versions(packages=[*_SAME, *_LIKE])
+        return await client.get_versions(packages=[*_PROTOCOL_PACKAGES, *_NUMERICAL_PACKAGES])
 
     versions = _of_workers(client, ask)
     here = _versions(versions["client"])
@@ -94,7 +102,7 @@ def _refuse(found: list[Difference], tell: Callable[[str], None]) -> None:
     if serious := [str(difference) for difference in found if difference.matters]:
         raise ConfigurationError(
             f"{'; '.join(serious)}: install the same packages on the workers, use their image here, or "
-            f"restart workers and scheduler that were sent another {_OWN}"
+            f"restart workers and scheduler that were sent another {_OWN_PACKAGE}"
         )
 
 
@@ -221,7 +229,11 @@ def _is_same_major(first: str, second: str) -> bool:
     return first.split(".")[0] == second.split(".")[0]
 
 
-_COMPARISONS = {"python": _is_same_minor, **dict.fromkeys(_SAME, eq), **dict.fromkeys(_LIKE, _is_same_major)}
+_COMPARISONS = {
+    "python": _is_same_minor,
+    **dict.fromkeys(_PROTOCOL_PACKAGES, eq),
+    **dict.fromkeys(_NUMERICAL_PACKAGES, _is_same_major),
+}
 
 
 def _own_versions(client: Client) -> Versions:
@@ -229,9 +241,9 @@ def _own_versions(client: Client) -> Versions:
     tell = _version_teller()
 
     async def ask() -> Any:
-        return await client.run_on_scheduler(tell, _OWN)
+        return await client.run_on_scheduler(tell, _OWN_PACKAGE)
 
-    return {**answers(client, tell, _OWN), "the scheduler": _of_scheduler(client, ask)}
+    return {**answers(client, tell, _OWN_PACKAGE), "the scheduler": _of_scheduler(client, ask)}
 
 
 def _version_teller() -> Callable[[str], str]:
@@ -259,14 +271,14 @@ def _version_teller() -> Callable[[str], str]:
 
 def _own_differences(own: Versions) -> list[Difference]:
     """Return where this package is another; it can be sent to where it is missing, and may have been."""
-    return _compare(_OWN, _own_version(), {place: one for place, one in own.items() if one != _MISSING}, eq)
+    return _compare(_OWN_PACKAGE, _own_version(), {place: one for place, one in own.items() if one != _MISSING}, eq)
 
 
 def _send_own_package(client: Client, lacking: list[str], tell: Callable[[str], None]) -> None:
     """Send this package to the workers and the scheduler, now and for workers to come, unless none lacks it."""
     if not lacking:
         return
-    tell(f"{_OWN} is missing on {_names_of(lacking)}: it is sent there")
+    tell(f"{_OWN_PACKAGE} is missing on {_names_of(lacking)}: it is sent there")
     with tempfile.TemporaryDirectory() as folder:
         packed = _pack(Path(folder))
 
@@ -279,21 +291,21 @@ def _send_own_package(client: Client, lacking: list[str], tell: Callable[[str], 
 def _pack(folder: Path) -> str:
     """Return the path of a zip of this package with its metadata, from which workers can tell the version."""
     ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(_package(), folder / "content" / _OWN, ignore=ignore)
-    metadata = folder / "content" / f"{_OWN}-{_own_version()}.dist-info" / "METADATA"
+    shutil.copytree(_package(), folder / "content" / _OWN_PACKAGE, ignore=ignore)
+    metadata = folder / "content" / f"{_OWN_PACKAGE}-{_own_version()}.dist-info" / "METADATA"
     metadata.parent.mkdir()
-    metadata.write_text(f"Metadata-Version: 2.1\nName: {_OWN}\nVersion: {_own_version()}\n")
-    return shutil.make_archive(str(folder / _OWN), "zip", folder / "content")
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {_OWN_PACKAGE}\nVersion: {_own_version()}\n")
+    return shutil.make_archive(str(folder / _OWN_PACKAGE), "zip", folder / "content")
 
 
 @cache
 def _own_version() -> str:
     """Return the version of this package here, with a digest of its code."""
-    return _version_teller()(_OWN)
+    return _version_teller()(_OWN_PACKAGE)
 
 
 def _package() -> Path:
-    return Path(sys.modules[_OWN].__file__ or "").parent
+    return Path(sys.modules[_OWN_PACKAGE].__file__ or "").parent
 
 
 def _check_output(client: Client, output: Path) -> None:

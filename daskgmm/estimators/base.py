@@ -173,7 +173,7 @@ class MixtureEstimator(
                 fit, best = self._search(ready_rows, labels, start)
         except SingularCovarianceError as error:
             raise SingularCovarianceError(f"{_SINGULAR} In short: {error}") from None
-        self._keep(best, fit.em.inference, keep_statistics(best, fit.survey))
+        self._keep(best, fit.em.inference, keep_statistics(best, fit.data_summary))
 
     def _search(self, rows: Rows, labels: da.Array | None, start: Start) -> tuple[Fit, Trial]:
         """Return the fit and the best trial of EM over all rows."""

@@ -30,7 +30,7 @@ from .update import UpdateMixin
 from .validation import as_tuples, resolution_option
 
 DefaultType = Literal["full", "tied", "diag", "spherical"]
-_OF_PRIOR = {  # parameters that are values of a prior by another name
+_PRIOR_VALUES = {  # parameters that are values of a prior by another name
     "weight_concentration_prior": "weight_concentration",
     "mean_precision_prior": "mean_precision",
     "mean_prior": "mean",
@@ -268,5 +268,5 @@ def parameters_of_prior(prior: Prior) -> dict[str, Any]:
     """Return the parameters of the estimator that are the values of a prior, none for the default one."""
     if not isinstance(prior, PriorOptions):
         return {}
-    values = {name: getattr(prior, of_prior) for name, of_prior in _OF_PRIOR.items()}
+    values = {name: getattr(prior, of_prior) for name, of_prior in _PRIOR_VALUES.items()}
     return {**values, "weight_concentration_prior_type": prior.weights or "dirichlet_process"}

@@ -10,7 +10,7 @@ from rich.table import Table
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ..chunked.data_summary import survey_and_sample
+from ..chunked.data_summary import summarise_and_sample
 from ..chunked.memory import fits
 from ..chunked.read_ahead import ready
 from ..chunked.resampling import ResampledExpectation
@@ -25,7 +25,7 @@ from .summary import as_text
 
 _GAIN_LEFT = 1e-3  # nats in all, at which the fit of a resample stops: 0.05 standard errors of a parameter
 _MIN_RESAMPLES = 2  # resamples of which a deviation can be taken
-_MOST_FEATURES = 4  # that are shown
+_MAX_FEATURES = 4  # that are shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ class Bootstrap:
         return as_text(self._table(), self._legend())
 
     def _table(self) -> Table:
-        errors, names = self.standard_errors, self.feature_names[:_MOST_FEATURES]
+        errors, names = self.standard_errors, self.feature_names[:_MAX_FEATURES]
         table = Table("component", "weight", *map(escape_text, names))
         for component in np.argsort(-self.mixture.weights, kind="stable"):
             means = zip(self.mixture.means[component, : len(names)], errors.means[component], strict=False)
@@ -97,7 +97,7 @@ class Bootstrap:
     def _legend(self) -> str:
         left_out = self.n_resamples - len(self.resampled)
         legend = f"weights and means ± standard error, of {pluralize(len(self.resampled), 'resample')}"
-        more = len(self.feature_names) - _MOST_FEATURES
+        more = len(self.feature_names) - _MAX_FEATURES
         if more > 0:
             legend += f"; {more} more features are in .standard_errors"
         return legend + (f"; {left_out} more did not converge" if left_out else "")
@@ -161,16 +161,16 @@ def bootstrap(
     given = model._scored_rows(X, sample_weight)
     with ready(given, keep=fits(given, model.persist)) as rows:
         n_sample = fit.n_sample(options, rows.n_features)  # of which steps and correlations are taken
-        survey, _ = survey_and_sample(rows, n_sample, 0, options.resolution_of_rows)
-        em = replace(fit.em(options, survey), tol=_GAIN_LEFT / survey.weight_sum)
-        expect = ResampledExpectation(rows, survey, resampling)
-        trials = fit_resamples(model._mixture(), survey, n_resamples, expect, em)
+        data_summary, _ = summarise_and_sample(rows, n_sample, 0, options.resolution_of_rows)
+        em = replace(fit.em(options, data_summary), tol=_GAIN_LEFT / data_summary.weight_sum)
+        expect = ResampledExpectation(rows, data_summary, resampling)
+        trials = fit_resamples(model._mixture(), data_summary, n_resamples, expect, em)
     converged = tuple(trial.mixture for trial in trials if trial.stop is StopReason.CONVERGED)
     if len(converged) < _MIN_RESAMPLES:
         raise DataError(
             f"{len(converged)} of {n_resamples} resamples converged: fit fewer components, or raise max_iter"
         )
-    names = getattr(model, "feature_names_in_", [f"x{i}" for i in range(survey.n_features)])
+    names = getattr(model, "feature_names_in_", [f"x{i}" for i in range(data_summary.n_features)])
     if model._projection is not None:
         names = model._projection.names
     return Bootstrap(model._mixture(), converged, n_resamples, tuple(map(str, names)))

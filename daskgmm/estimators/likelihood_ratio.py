@@ -11,15 +11,17 @@ from rich.table import Table
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from ..chunked.data_summary import survey_and_sample
+from ..chunked.data_summary import summarise_and_sample
 from ..core.arrays.types import Array
-from ..core.mixture.data_summary import Survey
+from ..core.mixture.data_summary import DataSummary
 from ..core.mixture.mixture import Mixture
 from ..errors import ConfigurationError
 from .gaussian_mixture import GaussianMixture
 from .summary import as_text
 
-_ENOUGH = 20  # resamples at or above the statistic, after which a test is known to be far from any usual level
+_ENOUGH_EXCEEDANCES = (
+    20  # resamples at or above the statistic, after which a test is known to be far from any usual level
+)
 _SEEDS = 2**31 - 1
 
 
@@ -39,7 +41,7 @@ class LikelihoodRatioTest:
         them (Besag and Clifford 1991).
         """
         m, n = int((self.resampled >= self.statistic).sum()), len(self.resampled)
-        return m / n if m >= _ENOUGH else (1 + m) / (1 + n)
+        return m / n if m >= _ENOUGH_EXCEEDANCES else (1 + m) / (1 + n)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -107,15 +109,15 @@ def likelihood_ratio_test(
     sizes = sorted(set(n_components))
     _check(model, sizes, n_resamples, level)
     rows = model._input(X, reset=True).rows()
-    survey, _ = survey_and_sample(rows, rows.n_rows, 0, model._model_options()[0].resolution)
-    random, own = check_random_state(random_state), clone(model).set_params(resolution=survey.steps, verbose=0)
+    data_summary, _ = summarise_and_sample(rows, rows.n_rows, 0, model._model_options()[0].resolution)
+    random, own = check_random_state(random_state), clone(model).set_params(resolution=data_summary.steps, verbose=0)
     tests: list[LikelihoodRatioTest] = []
     fitted: dict[int, GaussianMixture] = {}
     for k in sizes:
         for size in (k, k + 1):
             fitted[size] = fitted.get(size) or _fit(own, size, X, random)
-        statistic = _statistic(fitted[k], fitted[k + 1], survey.n_rows)
-        resampled = _resample(own, fitted[k]._mixture(), survey, statistic, n_resamples, random)
+        statistic = _statistic(fitted[k], fitted[k + 1], data_summary.n_rows)
+        resampled = _resample(own, fitted[k]._mixture(), data_summary, statistic, n_resamples, random)
         tests.append(LikelihoodRatioTest(k, statistic, resampled))
         if tests[-1].p_value > level:
             break
@@ -155,23 +157,23 @@ def _statistic(smaller: GaussianMixture, larger: GaussianMixture, n_rows: int) -
 def _resample(
     model: GaussianMixture,
     null: Mixture,
-    survey: Survey,
+    data_summary: DataSummary,
     statistic: float,
     n_resamples: int,
     random: np.random.RandomState,
 ) -> Array:
     """Return the statistics of rows drawn from the null model, until enough of them reach the statistic."""
     found: list[float] = []
-    k, n = null.n_components, survey.n_rows
-    while len(found) < n_resamples and sum(one >= statistic for one in found) < _ENOUGH:
-        rows = _round_to_steps(null.sample(n, np.random.default_rng(random.randint(_SEEDS)))[0], survey)
+    k, n = null.n_components, data_summary.n_rows
+    while len(found) < n_resamples and sum(one >= statistic for one in found) < _ENOUGH_EXCEEDANCES:
+        rows = _round_to_steps(null.sample(n, np.random.default_rng(random.randint(_SEEDS)))[0], data_summary)
         smaller, larger = (_fit(model, size, rows, random) for size in (k, k + 1))
         found.append(_statistic(smaller, larger, n))
     return np.array(found)
 
 
-def _round_to_steps(rows: Array, survey: Survey) -> Array:
-    """Return rows at the steps of the surveyed ones, which are multiples of them from the least value on."""
-    steps = np.where(survey.steps > 0, survey.steps, 1.0)
-    on_steps = survey.minimum + steps * np.round((rows - survey.minimum) / steps)
-    return np.where(survey.steps > 0, on_steps, rows)
+def _round_to_steps(rows: Array, data_summary: DataSummary) -> Array:
+    """Return rows at the steps of the summarised ones, which are multiples of them from the least value on."""
+    steps = np.where(data_summary.steps > 0, data_summary.steps, 1.0)
+    on_steps = data_summary.minimum + steps * np.round((rows - data_summary.minimum) / steps)
+    return np.where(data_summary.steps > 0, on_steps, rows)

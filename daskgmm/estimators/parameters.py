@@ -18,8 +18,8 @@ from ..core.mixture.precisions import precisions, precisions_cholesky
 from ..core.options.fitted import FittedOptions
 from ..errors import ConfigurationError
 
-_OF_MODEL = ("reg_covar", "resolution")  # parameters of the estimators that are options by the same name
-_OF_FIT = ("tol", "max_iter", "n_init", "init_params", "sample_size", "n_finalists", "dtype")
+_MODEL_PARAMETERS = ("reg_covar", "resolution")  # parameters of the estimators that are options by the same name
+_FIT_PARAMETERS = ("tol", "max_iter", "n_init", "init_params", "sample_size", "n_finalists", "dtype")
 MATRICES = ("covariances_", "precisions_", "precisions_cholesky_")  # of low rank, when they are asked for
 
 
@@ -51,7 +51,7 @@ def parameters_of(model: Model) -> dict[str, Any]:
     if options is None:
         return known
     known |= {"missing": options.missing, "random_state": options.random_state}
-    for section, names in ((options.model, _OF_MODEL), (options.fit, _OF_FIT)):
+    for section, names in ((options.model, _MODEL_PARAMETERS), (options.fit, _FIT_PARAMETERS)):
         known |= {name: getattr(section, name) for name in names}
     return known
 

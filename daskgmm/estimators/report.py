@@ -6,24 +6,24 @@ from datetime import UTC, datetime
 from numbers import Integral
 from typing import Any
 
-from ..chunked.data_summary import first_rows, survey_and_sample
+from ..chunked.data_summary import first_rows, summarise_and_sample
 from ..core.em.fitted_model import Model
 from ..fitting.data_info import describe_data
 from ..provenance import Record, RunInfo, TrialHistory, package_versions
 from ..report.html.page import page
-from ..report.html.report_data import Story
+from ..report.html.report_data import ReportData
 
 
 def draw_report(estimator: Any, X: Any, sample_weight: Any, n_rows: int) -> str:
     """Return the report of an estimator's fit as HTML, with at most n_rows of the rows X; one pass over them."""
     model: Model = estimator._model()
     rows = estimator._scored_rows(X, sample_weight)
-    survey, sample = survey_and_sample(rows, n_rows, seed=0, resolution=0.0)
+    data_summary, sample = summarise_and_sample(rows, n_rows, seed=0, resolution=0.0)
     kept, weights = first_rows(sample, n_rows)
     description = f"{type(X).__module__.partition('.')[0]}.{type(X).__name__}"
-    info = describe_data(description, rows, survey, kept, weights)
+    info = describe_data(description, rows, data_summary, kept, weights)
     return page(
-        Story(model, Record(info, _course(estimator)), _configuration(estimator), _seed(estimator), of_run=False)
+        ReportData(model, Record(info, _course(estimator)), _configuration(estimator), _seed(estimator), of_run=False)
     )
 
 

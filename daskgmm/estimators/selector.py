@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ..chunked.data_summary import survey_and_sample
+from ..chunked.data_summary import summarise_and_sample
 from ..chunked.memory import Persist, fits
 from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
@@ -42,7 +42,7 @@ from .sklearn_internals import Interval, StrOptions, fit_context
 from .summary import ModelTable
 from .validation import fit_options, is_noise, noise_option, prior_of, reduce_option, resolution_option
 
-_SHARED = (
+_SHARED_PARAMETERS = (
     "tol",
     "reg_covar",
     "resolution",
@@ -344,7 +344,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         return tuple(map(noise_option, noises))
 
     def _estimator(self, n_components: int, covariance_type: str, noise: bool | float = False) -> MixtureEstimator:
-        shared = {name: getattr(self, name) for name in (*_SHARED, "random_state", "verbose")}
+        shared = {name: getattr(self, name) for name in (*_SHARED_PARAMETERS, "random_state", "verbose")}
         if CRITERIA[self.criterion].of_posterior:
             of_prior = parameters_of_prior(self._prior())
             own = {"n_components": n_components, "covariance_type": covariance_type}
@@ -364,8 +364,8 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         reduced = reduce_rows(rows, reduce, seed, self.persist, ignore)
         rows, checked.projection_, checked._fitted_reduce = reduced.rows, reduced.projection, reduce
         size = spec.n_sample(rows.n_features)
-        survey, sample = survey_and_sample(rows, size, seed, model.resolution_of_rows)
-        return search(rows, survey, sample, spec, sweep_listener(self.verbose, len(select.candidates)))
+        data_summary, sample = summarise_and_sample(rows, size, seed, model.resolution_of_rows)
+        return search(rows, data_summary, sample, spec, sweep_listener(self.verbose, len(select.candidates)))
 
     def _keep(self, found: SelectionResult, checked: MixtureEstimator) -> None:
         """Set the fitted attributes; `checked` has those of the data."""
@@ -373,7 +373,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         self.best_estimator_ = self._estimator(best.n_components, best.covariance_type, best.noise)
         self.best_estimator_.projection_ = checked.projection_
         self.best_estimator_._fitted_reduce = checked._fitted_reduce
-        kept = keep_statistics(found.trial, found.sweep.survey)
+        kept = keep_statistics(found.trial, found.sweep.data_summary)
         self.best_estimator_._keep(found.trial, found.inference, kept)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(checked, name):

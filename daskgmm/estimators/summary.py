@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 from ..core.em.fitted_model import Model
 from ..report.terminal.model_tables import inspection
 
-_WIDTH = 100  # characters
+_LINE_WIDTH = 100  # characters
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,7 +39,7 @@ class ModelTable:
         }
 
     def __repr__(self) -> str:
-        return as_text(inspection(self.model, _WIDTH))
+        return as_text(inspection(self.model, _LINE_WIDTH))
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(repr(self))}</pre>"
@@ -48,7 +48,7 @@ class ModelTable:
 def as_text(*parts: RenderableType) -> str:
     """Return tables and lines as a text of 100 columns."""
     out = io.StringIO()
-    console = Console(file=out, width=_WIDTH, highlight=False, soft_wrap=True)
+    console = Console(file=out, width=_LINE_WIDTH, highlight=False, soft_wrap=True)
     for part in parts:
         console.print(part)
     return out.getvalue().rstrip("\n")

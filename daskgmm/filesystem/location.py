@@ -177,12 +177,12 @@ def remove_if_empty(path: Path) -> None:
             path.fs.rmdir(path.path)
 
 
-_TRIES = 10  # each needs another job that removes the directory in just that moment
+_MAX_TRIES = 10  # each needs another job that removes the directory in just that moment
 
 
 def write_first(path: Path, content: bytes) -> None:
     """Write a small file with the directory around it, which another job that ends may remove meanwhile."""
-    for left in reversed(range(_TRIES)):
+    for left in reversed(range(_MAX_TRIES)):
         try:
             make_directory(path.parent)
             path.write_bytes(content)

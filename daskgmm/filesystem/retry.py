@@ -30,10 +30,10 @@ class RetryPolicy:
     jitter: float = 1.0
 
 
-PATIENT = RetryPolicy()  # about 17 seconds in all
+PATIENT_POLICY = RetryPolicy()  # about 17 seconds in all
 
 
-def retry(action: Callable[[], T], policy: RetryPolicy = PATIENT) -> T:
+def retry(action: Callable[[], T], policy: RetryPolicy = PATIENT_POLICY) -> T:
     """Run an action, and again after errors that may pass; return its result."""
     for attempt in stamina.retry_context(
         on=is_transient,
@@ -145,9 +145,9 @@ def reason(error: Exception) -> str:
     if isinstance(error, ValidationError):  # whose text has lines for each mistake, with what was read
         first = error.errors(include_url=False, include_input=False)[0]
         text = ": ".join([".".join(map(str, first["loc"])) or "it", first["msg"]])
-    text = text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "..."
+    text = text if len(text) <= _MAX_REASON_LENGTH else text[:_MAX_REASON_LENGTH] + "..."
     text = " ".join(text.split())
     return text if status is None else f"the server answers {status}, {text}"
 
 
-_LONGEST_REASON = 300
+_MAX_REASON_LENGTH = 300

@@ -6,18 +6,20 @@ from collections.abc import Sequence
 
 from ..core.arrays.naming import name_column
 from ..core.mixture.covariance import STRUCTURES
-from ..core.mixture.data_summary import Survey
+from ..core.mixture.data_summary import DataSummary
 from ..core.mixture.low_rank import NO_MISSING
 from ..core.options.fit import ModelOptions
 from ..errors import ConfigurationError, DataError
 from ..events import Listener, Notice
 
 
-def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | None, listen: Listener) -> None:
-    """Raise DataError if the surveyed rows cannot carry the model; warn of constant and duplicate columns."""
-    check_enough_rows(survey, model.n_components)
-    check_family(model.family, survey)
-    for column in survey.constant:
+def check_fittable(
+    data_summary: DataSummary, model: ModelOptions, names: Sequence[str] | None, listen: Listener
+) -> None:
+    """Raise DataError if the rows cannot carry the model; warn of constant and duplicate columns."""
+    check_enough_rows(data_summary, model.n_components)
+    check_family(model.family, data_summary)
+    for column in data_summary.constant:
         if model.reg_covar == 0:
             raise DataError(
                 f"{name_column(names, column)} is constant and model.reg_covar is 0, so covariances are singular: "
@@ -25,7 +27,7 @@ def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | N
             )
         _warn_of_column(f"{name_column(names, column)} is constant", model, listen)
     if STRUCTURES[model.family].layout.dense:
-        for first, second in survey.duplicates:
+        for first, second in data_summary.duplicates:
             _warn_of_column(
                 f"{name_column(names, second)} is a linear copy of {name_column(names, first)}, or nearly",
                 model,
@@ -33,19 +35,19 @@ def check_fittable(survey: Survey, model: ModelOptions, names: Sequence[str] | N
             )
 
 
-def check_enough_rows(survey: Survey, n_components: int) -> None:
+def check_enough_rows(data_summary: DataSummary, n_components: int) -> None:
     """Raise DataError where fewer rows count than there are components."""
-    if survey.n_rows < n_components:
+    if data_summary.n_rows < n_components:
         raise DataError(
-            f"{survey.n_rows} rows of positive weight cannot be split into {n_components} components: "
+            f"{data_summary.n_rows} rows of positive weight cannot be split into {n_components} components: "
             "decrease n_components"
         )
 
 
-def check_family(covariance_type: str, survey: Survey) -> None:
-    """Raise ConfigurationError if covariances of a type cannot be fitted to the surveyed rows."""
-    check_features(covariance_type, survey.n_features)
-    if survey.has_gaps and STRUCTURES[covariance_type].layout.n_factors:
+def check_family(covariance_type: str, data_summary: DataSummary) -> None:
+    """Raise ConfigurationError if covariances of a type cannot be fitted to all rows."""
+    check_features(covariance_type, data_summary.n_features)
+    if data_summary.has_gaps and STRUCTURES[covariance_type].layout.n_factors:
         raise ConfigurationError(NO_MISSING)
 
 
@@ -64,7 +66,9 @@ def check_features(covariance_type: str, n_features: int) -> None:
         )
 
 
-def report_mask(mask: object, survey: Survey, n_rows: int, listen: Listener, *, reduced: bool = False) -> None:
+def report_mask(
+    mask: object, data_summary: DataSummary, n_rows: int, listen: Listener, *, reduced: bool = False
+) -> None:
     """Report how many of n_rows rows and missing values a mask leaves out; one that leaves out none may be misspelt.
 
     Of rows that are reduced to principal components missing values are not known.
@@ -72,8 +76,12 @@ def report_mask(mask: object, survey: Survey, n_rows: int, listen: Listener, *, 
     if mask is None:
         return
     shown = f"[{', '.join(map(str, mask))}]" if isinstance(mask, tuple) else repr(mask)
-    n_left_out = n_rows - survey.n_rows
-    missing = f", in which {survey.n_missing:,} values are missing (NaN)" if survey.n_missing and not reduced else ""
+    n_left_out = n_rows - data_summary.n_rows
+    missing = (
+        f", in which {data_summary.n_missing:,} values are missing (NaN)"
+        if data_summary.n_missing and not reduced
+        else ""
+    )
     which = f"{n_left_out:,} of {n_rows:,} rows out{missing}" if n_left_out else "no row out"
     listen(Notice(f"data.mask {shown} leaves {which}"))
 

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..chunked.rows import Rows
-from ..core.mixture.data_summary import Survey
+from ..core.mixture.data_summary import DataSummary
 from ..provenance import DataInfo
 
 
 def describe_data(
-    description: str, rows: Rows, survey: Survey, kept: NDArray[Any], weights: NDArray[Any] | None
+    description: str, rows: Rows, data_summary: DataSummary, kept: NDArray[Any], weights: NDArray[Any] | None
 ) -> DataInfo:
     """Return what is kept of the data alone, with some of their rows (m, d) and weights (m,)."""
     return DataInfo(
@@ -23,19 +23,25 @@ def describe_data(
         dtype=str(rows.array.dtype),
         chunk=tuple(max(sizes) for sizes in rows.array.chunks),
         n_chunks=len(rows.block_sizes),
-        n_rows=survey.n_rows,
-        fingerprint=fingerprint(rows, survey),
-        minimum=survey.minimum,
-        maximum=survey.maximum,
+        n_rows=data_summary.n_rows,
+        fingerprint=fingerprint(rows, data_summary),
+        minimum=data_summary.minimum,
+        maximum=data_summary.maximum,
         rows=kept,
         row_weights=weights,
         curves=(),
     )
 
 
-def fingerprint(rows: Rows, survey: Survey) -> str:
-    """Return a short name of the data: equal for equal shapes, types, chunks and bits of their survey."""
+def fingerprint(rows: Rows, data_summary: DataSummary) -> str:
+    """Return a short name of the data: equal for equal shapes, types, chunks and bits of their data summary."""
     digest = sha256(repr((rows.array.shape, str(rows.array.dtype), rows.array.chunks)).encode())
-    for values in (survey.mean, survey.scatter, survey.minimum, survey.maximum, np.array([survey.weight_sum])):
+    for values in (
+        data_summary.mean,
+        data_summary.scatter,
+        data_summary.minimum,
+        data_summary.maximum,
+        np.array([data_summary.weight_sum]),
+    ):
         digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
     return digest.hexdigest()[:16]

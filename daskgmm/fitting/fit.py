@@ -16,7 +16,7 @@ from ..chunked.rows import Rows
 from ..core.em.labelled_rows import LabelledRows
 from ..core.em.loop import EMOptions, State, Trial, iterate, no_suggestion
 from ..core.init.starts import Given, RestartResults
-from ..core.mixture.data_summary import Survey
+from ..core.mixture.data_summary import DataSummary
 from ..core.mixture.low_rank import LABELS_AND_LOW_RANK
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.projection import Projection
@@ -44,7 +44,7 @@ class Fit:
     """A fit before its first pass of EM: the rows, their summary and sample, and the options."""
 
     rows: Rows
-    survey: Survey
+    data_summary: DataSummary
     sample: Delayed  # of an Expectation
     model: ModelOptions
     options: FitOptions
@@ -76,15 +76,15 @@ def prepare_fit(
         raise ConfigurationError(LABELS_AND_LOW_RANK)
     size = options.n_sample(model, rows.n_features)
     summary = summarise(rows, size, seed, model.resolution_of_rows, identify=identify)
-    survey, sample, names = summary.survey, summary.sample, summary.fingerprints
-    em = options.em(model, survey, accelerate=accelerate)
+    data_summary, sample, names = summary.data_summary, summary.sample, summary.fingerprints
+    em = options.em(model, data_summary, accelerate=accelerate)
     if labels is None:
-        return Fit(rows.name_blocks(names), survey, sample, model, options, seed, em, fingerprints=names)
-    found = summarise_labelled(rows, labels, model.n_components, survey)
+        return Fit(rows.name_blocks(names), data_summary, sample, model, options, seed, em, fingerprints=names)
+    found = summarise_labelled(rows, labels, model.n_components, data_summary)
     gappy = LabelledGaps(rows, labels.rechunk(rows.array.chunks[:-1])) if found.has_gaps else None
     rows = without_labelled(rows, labels)
     sample = sample_beside_labelled(rows, found.all_rows, size, seed)
-    return Fit(rows, survey, sample, model, options, seed, em, found.complete, gappy, names)
+    return Fit(rows, data_summary, sample, model, options, seed, em, found.complete, gappy, names)
 
 
 def initial_state(fit: Fit, start: Start, listen: Listener) -> tuple[State, RestartResults]:
@@ -92,20 +92,20 @@ def initial_state(fit: Fit, start: Start, listen: Listener) -> tuple[State, Rest
 
     Raises DataError if the rows cannot carry the model.
     """
-    check_fittable(fit.survey, fit.model, fit.rows.naming.features, listen)
+    check_fittable(fit.data_summary, fit.model, fit.rows.naming.features, listen)
     if start.mixture is not None:
         listen(Phase("seed", f"from {start.origin}"))
-        trial = Trial(fit.model.adopt(start.mixture, fit.survey), n_before=start.n_before)
-        return State(fit.survey, (trial,)), RestartResults((), ())
+        trial = Trial(fit.model.adopt(start.mixture, fit.data_summary), n_before=start.n_before)
+        return State(fit.data_summary, (trial,)), RestartResults((), ())
     restarts = _restarts(fit, start.given, listen)
-    return State(fit.survey, tuple(Trial(mixture) for mixture in restarts.mixtures)), restarts
+    return State(fit.data_summary, tuple(Trial(mixture) for mixture in restarts.mixtures)), restarts
 
 
 def _restarts(fit: Fit, given: Given, listen: Listener) -> RestartResults:
     """Return the restarts on the sample; if means are given, partitions by them without any EM."""
-    n_sample = fit.options.n_sample(fit.model, fit.survey.n_features)
-    options = fit.options.seed_options(fit.model, fit.survey, given)
-    listen(Phase("seed", f"{pluralize(options.n_init, 'restart')} on {min(n_sample, fit.survey.n_rows):,} rows"))
+    n_sample = fit.options.n_sample(fit.model, fit.data_summary.n_features)
+    options = fit.options.seed_options(fit.model, fit.data_summary, given)
+    listen(Phase("seed", f"{pluralize(options.n_init, 'restart')} on {min(n_sample, fit.data_summary.n_rows):,} rows"))
     if given.means is None and fit.labelled is not None:
         return run_labelled(fit.sample, options, fit.seed)
     if given.means is None:
@@ -115,6 +115,6 @@ def _restarts(fit: Fit, given: Given, listen: Listener) -> RestartResults:
 
 def run_em(fit: Fit, state: State, keep: Callable[[State], None]) -> State:
     """Run EM on all rows from a state until every trial has stopped; `keep` gets the state after each pass."""
-    expect = Expectation(fit.rows, fit.survey, fit.options.dtype, fit.labelled, fit.gappy)
-    suggest = suggest_from(fit.sample, fit.survey, fit.em) if fit.labelled is None else no_suggestion
+    expect = Expectation(fit.rows, fit.data_summary, fit.options.dtype, fit.labelled, fit.gappy)
+    suggest = suggest_from(fit.sample, fit.data_summary, fit.em) if fit.labelled is None else no_suggestion
     return iterate(state, expect, fit.em, keep, suggest)

@@ -12,7 +12,7 @@ from ..core.em.inference import Inference
 from ..core.em.update import KeptStatistics, merge_kept
 from ..core.em.variational import Variational
 from ..core.mixture.covariance import same_family
-from ..core.mixture.data_summary import Survey
+from ..core.mixture.data_summary import DataSummary
 from ..core.mixture.mixture import Mixture
 from ..core.options.fitted import FittedOptions
 from ..core.scoring.bhattacharyya import bhattacharyya_distances
@@ -21,8 +21,8 @@ from ..errors import ConfigurationError, DataError
 from .checks import check_same_features
 from .update import check_updatable
 
-_LEAST_OVERLAP = 0.2  # Bhattacharyya coefficient of components that are one
-_SAME = 1e-12  # Bhattacharyya distance of frozen components that were given the same mean and covariance
+_MIN_OVERLAP = 0.2  # Bhattacharyya coefficient of components that are one
+_SAME_DISTANCE = 1e-12  # Bhattacharyya distance of frozen components that were given the same mean and covariance
 _STOP_REASON = "merged from the statistics of two runs by an M-step: fit from it, or update it, to go on"
 
 
@@ -36,11 +36,11 @@ def merge_models(first: Model, second: Model) -> Model:
     _check_frozen(first.mixture, second.mixture.reorder(order))
     parts = [(first.state, _statistics_of(first)), (second.state.reorder(order), _statistics_of(second).take(order))]
 
-    def infer(survey: Survey) -> Inference:
-        return options.fit.em(options.model, survey).inference
+    def infer(data_summary: DataSummary) -> Inference:
+        return options.fit.em(options.model, data_summary).inference
 
     state, kept = merge_kept(parts, options.model.with_noise, infer, options.model.floor)
-    inference, n_iter = infer(kept.survey), first.summary.n_iter + second.summary.n_iter
+    inference, n_iter = infer(kept.data_summary), first.summary.n_iter + second.summary.n_iter
     summary = FitSummary.of_state(state, inference, kept, _STOP_REASON, n_iter=n_iter)
     posterior = inference.posterior(state) if isinstance(inference, Variational) else None
     mixture, names = inference.plug_in(state), first.feature_names
@@ -90,7 +90,7 @@ def _check_frozen(first: Mixture, second: Mixture) -> None:
             "one; fit all rows"
         )
     for one in first.frozen:
-        if not bhattacharyya_distances(first.take([one]), second.take([one])).item() <= _SAME:
+        if not bhattacharyya_distances(first.take([one]), second.take([one])).item() <= _SAME_DISTANCE:
             raise ConfigurationError(
                 f"frozen component {one} has another mean or covariance in the second model, so they cannot be merged: "
                 "fit all rows"
@@ -104,10 +104,10 @@ def _match_components(first: Mixture, second: Mixture) -> NDArray[np.intp]:
     """
     found = compare(first, second)
     for match in found.matches:
-        if (overlap := float(np.exp(-match.distance))) < _LEAST_OVERLAP:
+        if (overlap := float(np.exp(-match.distance))) < _MIN_OVERLAP:
             raise DataError(
                 f"component {match.first} of the first model has no counterpart in the second: the nearest left, "
-                f"{match.second}, overlaps it by {overlap:.2g}, and {_LEAST_OVERLAP:g} is the least; fit all rows"
+                f"{match.second}, overlaps it by {overlap:.2g}, and {_MIN_OVERLAP:g} is the least; fit all rows"
             )
     order = np.full(first.n_components, -1, dtype=np.intp)
     for match in found.matches:

@@ -13,7 +13,7 @@ from ..core.em.inference import Inference
 from ..core.em.loop import Trial
 from ..core.init.splitting import Seeded
 from ..core.init.starts import first_stage_rows
-from ..core.mixture.data_summary import Survey
+from ..core.mixture.data_summary import DataSummary
 from ..core.options.fit import FitOptions, ModelOptions
 from ..core.options.select import SelectOptions, seed_options
 from ..core.selection.folds import FoldSplit
@@ -53,34 +53,36 @@ class SelectionResult:
     inference: Inference  # by which it was found
 
 
-def search(rows: Rows, survey: Survey, sample: Delayed, wanted: SelectionSpec, listen: Listener) -> SelectionResult:
-    """Run a sweep over the surveyed rows; raise DataError if every candidate fails."""
-    return finish_sweep(start_sweep(survey, sample, wanted, listen), rows, wanted, listen)
+def search(
+    rows: Rows, data_summary: DataSummary, sample: Delayed, spec: SelectionSpec, listen: Listener
+) -> SelectionResult:
+    """Run a sweep over all rows; raise DataError if every candidate fails."""
+    return finish_sweep(start_sweep(data_summary, sample, spec, listen), rows, spec, listen)
 
 
-def start_sweep(survey: Survey, sample: Delayed, wanted: SelectionSpec, listen: Listener) -> Sweep:
+def start_sweep(data_summary: DataSummary, sample: Delayed, spec: SelectionSpec, listen: Listener) -> Sweep:
     """Return the sweep before its first pass: the best starts of each candidate on the sample."""
-    for one in wanted.select.types:
-        check_family(one, survey)
-    conditions = FitConditions(survey.has_gaps, inference=wanted.fit.inference)
-    for candidate in wanted.select.candidates:
-        check_width(wanted.select.model(candidate, wanted.model), survey.n_features, conditions)
-    n_sample = min(wanted.n_sample(survey.n_features), survey.n_rows)
-    listen(Phase("seed", f"{len(wanted.select.candidates)} candidates on {n_sample:,} rows"))
-    seeds = _seeds(survey, sample, wanted, n_sample)
-    return initial_sweep(wanted.select.candidates, seeds, survey, wanted.select.n_folds)
+    for one in spec.select.types:
+        check_family(one, data_summary)
+    conditions = FitConditions(data_summary.has_gaps, inference=spec.fit.inference)
+    for candidate in spec.select.candidates:
+        check_width(spec.select.model(candidate, spec.model), data_summary.n_features, conditions)
+    n_sample = min(spec.n_sample(data_summary.n_features), data_summary.n_rows)
+    listen(Phase("seed", f"{len(spec.select.candidates)} candidates on {n_sample:,} rows"))
+    seeds = _seeds(data_summary, sample, spec, n_sample)
+    return initial_sweep(spec.select.candidates, seeds, data_summary, spec.select.n_folds)
 
 
 def finish_sweep(
-    sweep: Sweep, rows: Rows, wanted: SelectionSpec, listen: Listener, keep: Keep = lambda sweep, event: None
+    sweep: Sweep, rows: Rows, spec: SelectionSpec, listen: Listener, keep: Keep = lambda sweep, event: None
 ) -> SelectionResult:
     """Run the remaining passes of a sweep; `keep` gets each pass before it is reported."""
-    survey, n_sample = sweep.survey, min(wanted.n_sample(rows.n_features), sweep.survey.n_rows)
-    options = wanted.select.sweep(wanted.fit, wanted.model, survey, n_sample)
-    dealing = FoldSplit(wanted.select.n_folds, wanted.seed)
-    expect = SweepExpectation(rows, survey, dealing, wanted.fit.dtype, wanted.select.batch_bytes)
-    listen(Phase("fit", f"EM of {len(sweep.candidates)} candidates on all {survey.n_rows:,} rows"))
-    event_of = sweep_events(sweep, options, survey.n_rows)
+    data_summary, n_sample = sweep.data_summary, min(spec.n_sample(rows.n_features), sweep.data_summary.n_rows)
+    options = spec.select.sweep(spec.fit, spec.model, data_summary, n_sample)
+    dealing = FoldSplit(spec.select.n_folds, spec.seed)
+    expect = SweepExpectation(rows, data_summary, dealing, spec.fit.dtype, spec.select.batch_bytes)
+    listen(Phase("fit", f"EM of {len(sweep.candidates)} candidates on all {data_summary.n_rows:,} rows"))
+    event_of = sweep_events(sweep, options, data_summary.n_rows)
 
     def tell(sweep: Sweep) -> Sweep:
         sweep, event = event_of(sweep)
@@ -92,19 +94,19 @@ def finish_sweep(
     return _result_of(run_sweep(sweep, expect, options, tell), options, listen)
 
 
-def _seeds(survey: Survey, sample: Delayed, wanted: SelectionSpec, n_sample: int) -> dict[str, Seeded]:
+def _seeds(data_summary: DataSummary, sample: Delayed, spec: SelectionSpec, n_sample: int) -> dict[str, Seeded]:
     """Return the finalists of each candidate on the sample, by its name, or why it has none."""
-    few = f"{survey.n_rows} rows of positive weight cannot be split into that many components"
-    fitting = [one for one in wanted.select.candidates if one.n_components <= survey.n_rows]
+    few = f"{data_summary.n_rows} rows of positive weight cannot be split into that many components"
+    fitting = [one for one in spec.select.candidates if one.n_components <= data_summary.n_rows]
     starts: Starts = {}
     for one in fitting:
         on_first, on_sample = (
-            seed_options(one, wanted.fit, wanted.select.model(one, wanted.model), survey, n)
+            seed_options(one, spec.fit, spec.select.model(one, spec.model), data_summary, n)
             for n in (first_stage_rows(n_sample), n_sample)
         )
         starts[one] = on_first, on_sample
-    seeds = seed_all(sample, starts, wanted.seed)
-    return {one.name: seeds.get(one.name, SingularCovarianceError(few)) for one in wanted.select.candidates}
+    seeds = seed_all(sample, starts, spec.seed)
+    return {one.name: seeds.get(one.name, SingularCovarianceError(few)) for one in spec.select.candidates}
 
 
 def _result_of(sweep: Sweep, options: SweepOptions, listen: Listener) -> SelectionResult:
@@ -121,10 +123,10 @@ def _why_none(sweep: Sweep, options: SweepOptions) -> str:
     if len(sweep.failures) == len(sweep.candidates):
         why = next(iter(sweep.failures.values()))
         return f"none of {len(sweep.candidates)} candidates could be fitted; the first: {why}"
-    d = sweep.survey.n_features
+    d = sweep.data_summary.n_features
     least = min(one.n_parameters(d) for one in sweep.candidates if one.name in sweep.states)
     return (
         f"no candidate has a finite {options.criterion}: the smallest has {least} parameters, of which aicc takes at "
-        f"most n - 2 = {sweep.survey.weight_sum - 2:,.6g} (rows by their weights); choose another criterion, fewer "
-        "components or covariance_type diag or spherical"
+        f"most n - 2 = {sweep.data_summary.weight_sum - 2:,.6g} (rows by their weights); choose another criterion, "
+        "fewer components or covariance_type diag or spherical"
     )

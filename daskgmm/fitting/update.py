@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import reduce
 from operator import add
 
-from ..chunked.data_summary import survey_and_sample
+from ..chunked.data_summary import summarise_and_sample
 from ..chunked.drift import density_moments
 from ..chunked.e_step import Expectation
 from ..chunked.rows import Rows
@@ -16,7 +16,7 @@ from ..core.em.inference import Inference
 from ..core.em.loop import EMOptions, State, Trial, iterate
 from ..core.em.m_step import component_moments
 from ..core.em.update import KeptStatistics, Update, begin_update, blend
-from ..core.mixture.data_summary import Survey
+from ..core.mixture.data_summary import DataSummary
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.moments import expected_log_likelihood
 from ..core.options.fit import FitOptions, ModelOptions
@@ -46,16 +46,21 @@ def prepare_update(
     rows: Rows, mixture: Mixture, kept: KeptStatistics, model: ModelOptions, options: FitOptions, forget: float
 ) -> Update:
     """Return the update of a state by new rows, which are read once for their summary; raise DataError for faults."""
-    survey, _ = survey_and_sample(rows, SAMPLED_ROWS, 0, model.resolution_of_rows)
-    return update_of(survey, mixture, kept, model, options, forget)
+    data_summary, _ = summarise_and_sample(rows, SAMPLED_ROWS, 0, model.resolution_of_rows)
+    return update_of(data_summary, mixture, kept, model, options, forget)
 
 
 def update_of(
-    survey: Survey, mixture: Mixture, kept: KeptStatistics, model: ModelOptions, options: FitOptions, forget: float
+    data_summary: DataSummary,
+    mixture: Mixture,
+    kept: KeptStatistics,
+    model: ModelOptions,
+    options: FitOptions,
+    forget: float,
 ) -> Update:
-    """Return the update of a state by new rows of a survey; the noise is that of the box of old and new rows."""
-    check_family(model.family, survey)
-    update = begin_update(mixture, kept, survey, forget, lambda total: options.em(model, total).inference)
+    """Return the update of a state by new rows of a data summary; the noise is that of the box of old and new rows."""
+    check_family(model.family, data_summary)
+    update = begin_update(mixture, kept, data_summary, forget, lambda total: options.em(model, total).inference)
     return replace(update, mixture=model.with_noise(mixture, update.total))
 
 
@@ -70,13 +75,13 @@ def run_update(
     """Run EM on the new rows until it has converged, from a state on the way if one is given."""
     floor = model.floor(update.total)
     em = EMOptions(options.tol, options.max_iter, floor, accelerate=True, inference=update.inference)
-    expect = Expectation(rows, update.survey, options.dtype)
+    expect = Expectation(rows, update.data_summary, options.dtype)
     return iterate(state or initial_update(update), expect, em, keep)
 
 
 def initial_update(update: Update) -> State:
     """Return the state before the first pass."""
-    return State(update.survey, (Trial(update.mixture),))
+    return State(update.data_summary, (Trial(update.mixture),))
 
 
 def measure_drift(rows: Rows, old: Mixture, new: Mixture, level: float) -> Drift:
@@ -132,9 +137,9 @@ def step_update(
     inference of which it is the state.
     """
     update = prepare_update(rows, mixture, kept, model, options, 1.0)
-    expect = Expectation(rows, update.survey, options.dtype)
+    expect = Expectation(rows, update.data_summary, options.dtype)
     (statistics,) = expect((update.base.natural_parameters(update.mixture),))
-    moments = blend(kept.moments, component_moments(update.mixture, statistics, update.survey), kept.n_batches)
+    moments = blend(kept.moments, component_moments(update.mixture, statistics, update.data_summary), kept.n_batches)
     state = update.base.estimate(update.mixture, moments, model.floor(update.total))
     weight_sum = kept.weight_sum + statistics.weight_sum
     of_each = weight_sum / statistics.weight_sum  # what the batch says of a row is taken for all

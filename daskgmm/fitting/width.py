@@ -17,8 +17,8 @@ from ..core.options.reduce import Reduce
 from ..errors import ConfigurationError
 from ..text import pluralize
 
-_FEW_FACTORS = 16
-_FEW_AXES = 50
+_SUGGESTED_FACTORS = 16
+_SUGGESTED_AXES = 50
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,13 @@ def check_width(model: ModelOptions, n_features: int, conditions: FitConditions)
 def narrower(wide: Width) -> Iterator[Width]:
     """Yield the usual models of many features that hold less, as far as they go with the other options of the fit."""
     d = wide.n_features
-    if d > _FEW_FACTORS:
-        low_rank = {"covariance_type": "low_rank", "n_factors": _FEW_FACTORS}
-        yield from _valid(wide, d, f"low_rank with n_factors {_FEW_FACTORS}", low_rank)
-    if d > _FEW_AXES:
-        yield from _valid(wide, _FEW_AXES, f"reduce to {_FEW_AXES} features", {"reduce": Reduce(_FEW_AXES)})
+    if d > _SUGGESTED_FACTORS:
+        low_rank = {"covariance_type": "low_rank", "n_factors": _SUGGESTED_FACTORS}
+        yield from _valid(wide, d, f"low_rank with n_factors {_SUGGESTED_FACTORS}", low_rank)
+    if d > _SUGGESTED_AXES:
+        yield from _valid(
+            wide, _SUGGESTED_AXES, f"reduce to {_SUGGESTED_AXES} features", {"reduce": Reduce(_SUGGESTED_AXES)}
+        )
     diagonal = {"covariance_type": "diag", "n_factors": None, "factor_noise": "own"}
     yield from _valid(wide, d, "diag", diagonal)
 

@@ -19,7 +19,7 @@ Alternatives = Iterable[tuple[str, FitPlan]]
 _MIB = 2**20
 _MANY_FEATURES = 256  # from which float32 is suggested, and models of fewer products
 _MANY_PRODUCTS = 4  # times those of another model, from which that is suggested
-_FEW_ROWS = 20_000  # of the sample, if there is little memory
+_SMALL_SAMPLE = 20_000  # of the sample, if there is little memory
 
 
 def describe_fit(config: Config) -> str:
@@ -50,7 +50,7 @@ def describe_update(config: Config, run: FinishedRun) -> str:
     """Return the plan of an update as text; nothing is read but the shape of the source."""
     check_update(config, run)
     new = open_new(config, run)
-    old = f"{run.kept.survey.n_rows:,} of {run.path}, which count for {config.update.forget:g}"
+    old = f"{run.kept.data_summary.n_rows:,} of {run.path}, which count for {config.update.forget:g}"
     again = "read once more after EM" if config.update.full_pass else "not read again"
     plan = plan_fit(config, new.source)
     return _text({"old rows": f"{old}: {again}", "new rows": f"from {new.first:,} on", **_facts(plan)})
@@ -147,8 +147,8 @@ def _with_less(config: Config, plan: FitPlan, planner: Planner) -> Iterator[tupl
 def _options_of_less(config: Config, plan: FitPlan) -> Iterator[tuple[str, str, object]]:
     """Yield options that may take less memory: their name, their section, and the section with them."""
     yield "compute.persist=false", "compute", replace(config.compute, persist=False)
-    if plan.n_sample > _FEW_ROWS:
-        yield f"fit.sample_size={_FEW_ROWS}", "fit", replace(config.fit, sample_size=_FEW_ROWS)
+    if plan.n_sample > _SMALL_SAMPLE:
+        yield f"fit.sample_size={_SMALL_SAMPLE}", "fit", replace(config.fit, sample_size=_SMALL_SAMPLE)
     for one in narrower(_width_of(plan)):
         yield one.name, "model", one.model
     half = config.model.n_components // 2

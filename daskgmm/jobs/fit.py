@@ -1,6 +1,6 @@
 """Fit and predict: the data flow from a configuration to a run directory.
 
-open source -> survey -> sample + seed -> [ pass -> M-step ] x iterations -> save model -> predict pass
+open source -> data summary -> sample + seed -> [ pass -> M-step ] x iterations -> save model -> predict pass
 """
 
 from __future__ import annotations
@@ -104,17 +104,17 @@ def fit_rows(
         prepared = prepare_fit(rows, config.model, config.fit, config.fit.random_state, labels=labels, identify=True)
         state = checkpoints.before.states.get("fit")
         if state is None:
-            report_mask(config.data.mask, prepared.survey, rows.n_rows, listen, reduced=projection is not None)
+            report_mask(config.data.mask, prepared.data_summary, rows.n_rows, listen, reduced=projection is not None)
             state, restarts = initial_state(prepared, start, listen)
-            beginning = keep_beginning(rows, source, prepared.survey, prepared.sample, restarts, config)
+            beginning = keep_beginning(rows, source, prepared.data_summary, prepared.sample, restarts, config)
             save_beginning(beginning, work.path / RECORD)
-        seen = seen_rows(reduced, prepared.survey, prepared.fingerprints, config.data)
+        seen = seen_rows(reduced, prepared.data_summary, prepared.fingerprints, config.data)
         keep_seen(seen, "fit", work)
         checkpoints.keep({"fit": state})
-        listen(Phase("fit", f"EM on all {prepared.survey.n_rows:,} rows"))
-        state = run_em(prepared, state, keep_iterations(checkpoints, prepared.survey.n_rows, listen))
+        listen(Phase("fit", f"EM on all {prepared.data_summary.n_rows:,} rows"))
+        state = run_em(prepared, state, keep_iterations(checkpoints, prepared.data_summary.n_rows, listen))
     save_course(listen.course(state), work.path / RECORD)
-    kept = keep_statistics(state.best, state.survey)
+    kept = keep_statistics(state.best, state.data_summary)
     inference, options = prepared.em.inference, options_of(config)
     model = Model.of(state.best, inference, source.feature_names, kept, options, projection)
     save_model(model, work.path / MODEL)

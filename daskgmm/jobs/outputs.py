@@ -26,7 +26,7 @@ from ..storage.run.manifest import Plan
 from ..storage.run.staging import Unfinished
 from .resume import plan_of_rows
 
-_NOT_OF_ROWS = {"weights", "labels"}  # a prediction takes none
+_FIT_ONLY_OPTIONS = {"weights", "labels"}  # a prediction takes none
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Results:
     def plan(self) -> Plan:
         """What the results depend on, for a job that goes on with them."""
         return {
-            **plan_of_rows(self.rows, self.data, self.strip, _NOT_OF_ROWS),
+            **plan_of_rows(self.rows, self.data, self.strip, _FIT_ONLY_OPTIONS),
             "model": self.attributes["model"],
             "results": repr(self.kinds),
         }

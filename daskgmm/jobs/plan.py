@@ -16,7 +16,7 @@ from ..chunked.sweep import batches, bytes_in_pass
 from ..concurrency import n_reading_ahead
 from ..config import Config
 from ..core.init.many_components import bytes_of_exchanges
-from ..core.init.splitting import MOST_SPLITS
+from ..core.init.splitting import MAX_SPLITS
 from ..core.init.starts import first_stage_rows, n_moved_restarts
 from ..core.mixture.projection import Projection
 from ..sources import Source
@@ -27,7 +27,7 @@ _AXES_COPIES = 4  # of the rows that principal components are found on: as drawn
 _DRAWN_COPIES = 3  # of the sample: as drawn from each chunk, together, and in random order
 _POINT_COPIES = 5  # of the rows that a restart works on: float64, standardised, whitened, and two of k-means
 _DISTANCES = 8  # that k-means++ holds for each of these rows, one for each candidate
-_MOVING = 18 * 8  # bytes for each row of the sample while components are moved
+_MOVE_BYTES = 18 * 8  # bytes for each row of the sample while components are moved
 _SUMMARY_COPIES = 2  # of the scatter of all rows, which are held: as it is summed up, and of the sample
 _START_COPIES = 6  # of a restart's: its own, the correlations, and their eigenvectors with what these are found in
 _READ_COPIES = 2  # of a stored chunk that is cut: as it is stored, and decoded
@@ -135,7 +135,7 @@ def plan_sweep(config: Config, source: Source) -> FitPlan:
     n_sample = min(select.n_sample(config.fit, config.model, plan.fitted.n_features), plan.rows.n_rows)
     models = (config.of(one).model for one in select.candidates)
     n_restarts = max(config.fit.n_restarts(model, n_sample, plan.fitted.n_features) for model in models)
-    starts = (n_restarts + MOST_SPLITS) * len(select.types) * max(carried)
+    starts = (n_restarts + MAX_SPLITS) * len(select.types) * max(carried)
     return replace(plan, n_sample=n_sample, other_bytes=copies * most + starts)
 
 
@@ -182,5 +182,5 @@ def _sample_bytes(config: Config, rows: Rows, n_sample: int, needs: Estimate) ->
     drawn = _DRAWN_COPIES * n_sample * rows.n_features * int(rows.array.dtype.itemsize)
     drawn += _SUMMARY_COPIES * needs.scatter
     points = first_stage_rows(n_sample) * (_POINT_COPIES * rows.n_features + _DISTANCES) * 8
-    moving = max(_MOVING * n_sample, n_moving * bytes_of_exchanges(n_sample, config.model.n_components))
+    moving = max(_MOVE_BYTES * n_sample, n_moving * bytes_of_exchanges(n_sample, config.model.n_components))
     return drawn + max(n_restarts * (points + mixtures), moving + n_moving * mixtures)

@@ -16,7 +16,7 @@ from ..events import Listener, Notice, Phase
 from ..filesystem.location import guard_read, guard_write, write_whole, zarr_store
 from ..filesystem.retry import reason
 from ..report.html.page import page
-from ..report.html.report_data import Story
+from ..report.html.report_data import ReportData
 from ..storage.formats.clusters import find_clusters
 from ..storage.formats.history import read_history, updates
 from ..storage.formats.model import load_model
@@ -39,7 +39,7 @@ from .status import describe_work
 _LOGGER = logging.getLogger(__name__)
 
 _MAP_SIDE = 700  # cells of the map of labels along its longer side
-_MOST_READ = 2**28  # cells of labels that are read for it
+_MAX_CELLS = 2**28  # cells of labels that are read for it
 
 
 def write_report(directory: Path) -> Path:
@@ -93,14 +93,14 @@ def leave_finished(run: RunDirectory, output: OutputOptions, listen: Listener) -
         report_of_fit(run.path, listen)
 
 
-def story_of(directory: Path) -> Story:
+def story_of(directory: Path) -> ReportData:
     """Return all that the report of the run tells."""
     model, record = load_model(directory), load_record(directory / RECORD)
     configuration = (directory / CONFIG).read_text()
     options = parse_yaml(configuration, str(directory / CONFIG))
     picture = (directory / PICTURE).read_bytes() if (directory / PICTURE).exists() else None
     labels, of = _labels(directory, record.beginning.grid)
-    return Story(
+    return ReportData(
         model=model,
         record=record,
         configuration=configuration,
@@ -120,7 +120,7 @@ def _labels(directory: Path, grid: tuple[int, ...]) -> tuple[NDArray[np.integer]
     if len(grid) < 2 or min(grid[-2:]) < 2 or not path.exists():
         return None, ""
     labels = zarr.open_array(**zarr_store(path), path="labels", mode="r")
-    if labels.shape != grid or grid[-2] * grid[-1] > _MOST_READ:
+    if labels.shape != grid or grid[-2] * grid[-1] > _MAX_CELLS:
         return None, ""
     middle: tuple[int | slice, ...] = tuple(size // 2 for size in grid[:-2])
     step = -(-max(grid[-2:]) // _MAP_SIDE)

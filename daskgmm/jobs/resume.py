@@ -28,9 +28,15 @@ from ..storage.run.manifest import Plan
 from ..storage.run.staging import Unfinished, is_unfinished, settle
 from ..yaml_text import parse_yaml
 
-_KEPT_BESIDE = {"report", "report_rows", "mlflow", "performance_report"}  # of output: what tells of a job
-_FREE = {"directory", "checkpoint_every", "storage_options", *_KEPT_BESIDE}  # they change no result
-_SWEPT = {"n_components", "covariance_type", "n_factors", "factor_noise", "noise"}  # of model: what a sweep chooses
+_SIDE_OUTPUTS = {"report", "report_rows", "mlflow", "performance_report"}  # of output: what tells of a job
+_FREE_OPTIONS = {"directory", "checkpoint_every", "storage_options", *_SIDE_OUTPUTS}  # they change no result
+_SWEPT_OPTIONS = {
+    "n_components",
+    "covariance_type",
+    "n_factors",
+    "factor_noise",
+    "noise",
+}  # of model: what a sweep chooses
 
 
 def fit_plan(rows: Rows, config: Config) -> Plan:
@@ -41,7 +47,7 @@ def fit_plan(rows: Rows, config: Config) -> Plan:
 
 def select_plan(rows: Rows, config: Config) -> Plan:
     """Describe everything that a sweep depends on, with `select` for the number of components and the structure."""
-    model = {key: value for key, value in vars(config.model).items() if key not in _SWEPT}
+    model = {key: value for key, value in vars(config.model).items() if key not in _SWEPT_OPTIONS}
     select = {**vars(config.select), "n_components": config.select.sizes, "covariance_type": config.select.types}
     select["noise"] = config.select.noises
     options = {**_texts("model", model), **_texts("fit", vars(config.fit)), **_texts("select", select)}
@@ -131,7 +137,7 @@ def _same(directory: RunDirectory, config: Config, decisive: Callable[[Sections]
 def _of_fit(sections: Sections) -> Sections:
     """Return what of a configuration decides on the results of a fit."""
     data = {key: value for key, value in sections["data"].items() if key != "storage_options"}
-    output = {key: value for key, value in sections["output"].items() if key not in _FREE}
+    output = {key: value for key, value in sections["output"].items() if key not in _FREE_OPTIONS}
     cut = {"chunk_bytes": sections["compute"]["chunk_bytes"]}
     return {"data": data, "model": sections["model"], "fit": sections["fit"], "compute": cut, "output": output}
 
@@ -141,7 +147,7 @@ def _of_update(sections: Sections) -> Sections:
 
 
 def _of_sweep(sections: Sections) -> Sections:
-    model = {key: value for key, value in sections["model"].items() if key not in _SWEPT}
+    model = {key: value for key, value in sections["model"].items() if key not in _SWEPT_OPTIONS}
     return {**_of_fit(sections), "model": model, "select": sections["select"]}
 
 

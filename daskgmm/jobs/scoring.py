@@ -116,7 +116,9 @@ def write_results(
         return
     listen(Phase("predict", f"labels and densities of {rows.n_rows:,} rows"))
     work = work.for_results(results.plan, RESULTS, listen)
-    scored = predict_to(rows, model.mixture, kinds.wanted, results.writer(work), results.strip, work.is_done)
+    scored = predict_to(
+        rows, model.mixture, kinds.prediction_outputs, results.writer(work), results.strip, work.is_done
+    )
     if not work.going_on:  # else rows that were labelled before are not among them
         _report_labels(scored.counts, listen)
         if of_new_rows:

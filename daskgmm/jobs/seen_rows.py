@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from ..chunked.fingerprint import fingerprint_of
 from ..chunked.rows import Rows
 from ..config import Config
-from ..core.mixture.data_summary import Survey
+from ..core.mixture.data_summary import DataSummary
 from ..errors import ConfigurationError, DataError
 from ..filesystem.location import is_url, public
 from ..fitting.reduction import Reduced
@@ -22,7 +22,17 @@ from ..storage.formats.history import Entry, History, SeenRows, read_history, re
 from ..storage.run.directory import HISTORY
 from ..storage.run.staging import Unfinished
 
-_OF_NO_ROW = {"columns", "weights", "labels", "mask", "missing", "given", "keep", "missing_chunks", "storage_options"}
+_SELECTING_OPTIONS = {
+    "columns",
+    "weights",
+    "labels",
+    "mask",
+    "missing",
+    "given",
+    "keep",
+    "missing_chunks",
+    "storage_options",
+}
 _DATA = TypeAdapter(DataOptions)
 
 
@@ -76,7 +86,9 @@ def _is_same_store(seen: SeenRows, data: DataOptions) -> bool:
     """Return whether rows are of the array that the options name, whatever counts of them."""
     options = _plain(data)
     return seen.path == absolute(data.path) and all(
-        seen.data.get(name) == value for name, value in options.items() if name not in {*_OF_NO_ROW, "path", "format"}
+        seen.data.get(name) == value
+        for name, value in options.items()
+        if name not in {*_SELECTING_OPTIONS, "path", "format"}
     )
 
 
@@ -94,7 +106,7 @@ def _plain(data: DataOptions) -> dict[str, Any]:
 
 
 def seen_rows(
-    reduced: Reduced, survey: Survey, fingerprints: tuple[str, ...], data: DataOptions, first: int = 0
+    reduced: Reduced, data_summary: DataSummary, fingerprints: tuple[str, ...], data: DataOptions, first: int = 0
 ) -> SeenRows:
     """Return what is stored of the rows of a job: as they are fitted, but for the number of features of the store."""
     rows = reduced.rows
@@ -107,11 +119,11 @@ def seen_rows(
         dtype=str(rows.array.dtype),
         chunks=tuple(tuple(map(int, sizes)) for sizes in rows.array.chunks[:-1]),
         fingerprints=fingerprints,
-        n_rows=int(survey.n_rows),
-        weight_sum=float(survey.weight_sum),
-        mean=tuple(survey.mean.tolist()),
-        minimum=tuple(survey.minimum.tolist()),
-        maximum=tuple(survey.maximum.tolist()),
+        n_rows=int(data_summary.n_rows),
+        weight_sum=float(data_summary.weight_sum),
+        mean=tuple(data_summary.mean.tolist()),
+        minimum=tuple(data_summary.minimum.tolist()),
+        maximum=tuple(data_summary.maximum.tolist()),
     )
 
 

@@ -1,6 +1,6 @@
 """Select: the data flow of a sweep, from a configuration to a run directory.
 
-open source -> survey -> sample + seed all candidates -> [ pass of all -> M-steps ] x iterations -> save the best
+open source -> data summary -> sample + seed all candidates -> [ pass of all -> M-steps ] x iterations -> save the best
 model and the table -> predict pass
 """
 
@@ -134,7 +134,7 @@ def select_rows(
     reduced: Reduced, source: Source, config: Config, work: Unfinished, listen: Recorder
 ) -> tuple[Model, Selection]:
     """Return the best model of the rows and the table of the sweep, which are saved: from where it stood, or again."""
-    wanted = SelectionSpec(config.select, config.model, config.fit, config.fit.random_state)
+    spec = SelectionSpec(config.select, config.model, config.fit, config.fit.random_state)
     rows, projection = reduced.rows, reduced.projection
     with keep_checkpoints(work, config.output.checkpoint_every, listen, projection) as checkpoints:
 
@@ -147,25 +147,27 @@ def select_rows(
         if checkpoints.before.states:
             sweep = sweep_of(checkpoints.before, config.select.candidates, config.select.n_folds)
         else:
-            sweep = start_sweep_job(reduced, source, wanted, config, work, listen)
+            sweep = start_sweep_job(reduced, source, spec, config, work, listen)
         keep(sweep, None)
-        found = finish_sweep(sweep, known_rows(rows, work), wanted, listen, keep)
+        found = finish_sweep(sweep, known_rows(rows, work), spec, listen, keep)
     return save_found(found, source, projection, config, work, listen), found.selection
 
 
 def start_sweep_job(
-    reduced: Reduced, source: Source, wanted: SelectionSpec, config: Config, work: Unfinished, listen: Listener
+    reduced: Reduced, source: Source, spec: SelectionSpec, config: Config, work: Unfinished, listen: Listener
 ) -> Sweep:
-    """Return the sweep before the first pass: the survey of all rows, and the starts of all candidates on a sample."""
+    """Return the sweep before the first pass: the data summary, and the starts of all candidates on a sample."""
     rows = reduced.rows
-    size, resolution = wanted.n_sample(rows.n_features), wanted.model.resolution_of_rows
-    summary = summarise(rows, size, wanted.seed, resolution, identify=True)
-    survey, sample = summary.survey, summary.sample
-    check_fittable(survey, config.of(config.select.smallest).model, rows.naming.features, listen)
-    report_mask(config.data.mask, survey, rows.n_rows, listen, reduced=config.model.reduce is not None)
-    sweep = start_sweep(survey, sample, wanted, listen)
-    save_beginning(keep_beginning(rows, source, survey, sample, RestartResults((), ()), config), work.path / RECORD)
-    seen = seen_rows(reduced, survey, summary.fingerprints, config.data)
+    size, resolution = spec.n_sample(rows.n_features), spec.model.resolution_of_rows
+    summary = summarise(rows, size, spec.seed, resolution, identify=True)
+    data_summary, sample = summary.data_summary, summary.sample
+    check_fittable(data_summary, config.of(config.select.smallest).model, rows.naming.features, listen)
+    report_mask(config.data.mask, data_summary, rows.n_rows, listen, reduced=config.model.reduce is not None)
+    sweep = start_sweep(data_summary, sample, spec, listen)
+    save_beginning(
+        keep_beginning(rows, source, data_summary, sample, RestartResults((), ()), config), work.path / RECORD
+    )
+    seen = seen_rows(reduced, data_summary, summary.fingerprints, config.data)
     keep_seen(seen, "select", work)
     return sweep
 
@@ -182,7 +184,7 @@ def save_found(
     write_selection(found.selection, work.path / SELECTION)
     state: State = found.sweep.states[found.best.name]
     save_course(listen.course(state), work.path / RECORD)
-    kept = keep_statistics(found.trial, state.survey)
+    kept = keep_statistics(found.trial, state.data_summary)
     options = options_of(config.of(found.best))
     model = Model.of(found.trial, found.inference, source.feature_names, kept, options, projection)
     save_model(model, work.path / MODEL)

@@ -25,7 +25,7 @@ from ..errors import ConfigurationError
 from ..options import parse_size
 from ..text import printable
 
-_GO_ON = "--resume"  # how a requeued job treats what the job before it left
+_RESUME_OPTION = "--resume"  # how a requeued job treats what the job before it left
 
 _SCRIPT = """\
 #!/usr/bin/env bash
@@ -54,7 +54,7 @@ if [ "$told" = yes ]; then
 fi
 exit "$status"
 """
-_STOPPED = 5  # exit code of daskgmm after SIGUSR1
+_STOPPED_CODE = 5  # exit code of daskgmm after SIGUSR1
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,9 @@ def batch_job(cluster: Cluster, submission: Submission) -> BatchJob:
         directives="\n".join(f"#SBATCH {directive}" for directive in _directives(cluster)),
         notice=cluster.notice_seconds,
         prologue=prologue,
-        go_on=_GO_ON,
+        go_on=_RESUME_OPTION,
         command=shlex.join(submission.words(cluster)),
-        stopped=_STOPPED,
+        stopped=_STOPPED_CODE,
         maximum_requeues=cluster.maximum_requeues,
     )
     return BatchJob(script, cluster.log_directory)

@@ -15,8 +15,8 @@ from ..sources import Source, open_source
 from ..text import pluralize, printable
 
 _SECTIONS = {"data": "DataOptions", "model": "ModelOptions", "fit": "FitOptions", "output": "OutputOptions"}
-_WIDTH = 100  # characters of a comment
-_MOST_NAMES = 50  # of features, that are listed
+_COMMENT_WIDTH = 100  # characters of a comment
+_MAX_NAMES = 50  # of features, that are listed
 _N_COMPONENTS = 8
 
 
@@ -60,8 +60,8 @@ def _name_features(source: Source) -> str:
     names = list(source.feature_names or ())
     if not names:
         return ""
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return f" ({', '.join(names[:_MOST_NAMES])}{more})"
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return f" ({', '.join(names[:_MAX_NAMES])}{more})"
 
 
 def _section(keys: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
@@ -75,4 +75,4 @@ def _section(keys: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[str]
 
 def _comment(text: str, indent: str) -> Iterator[str]:
     """Yield lines of a comment, in which nothing ends a line."""
-    yield from (f"{indent}# {line}" for line in wrap(printable(text), _WIDTH))
+    yield from (f"{indent}# {line}" for line in wrap(printable(text), _COMMENT_WIDTH))

@@ -1,6 +1,6 @@
 """Update: the data flow of a finished run that goes on with new rows.
 
-open what is new of the source -> survey -> [ pass over new rows + kept statistics -> M-step ] x iterations
+open what is new of the source -> data summary -> [ pass over new rows + kept statistics -> M-step ] x iterations
 -> drift pass -> optionally one pass over all rows -> save model -> predict pass
 """
 
@@ -161,21 +161,25 @@ def update_rows(
     with keep_checkpoints(work, config.output.checkpoint_every, listen, projection) as checkpoints:
         n_sample = max(config.output.report_rows, SAMPLED_ROWS)
         summary = summarise(rows, n_sample, config.fit.random_state, config.model.resolution_of_rows, identify=True)
-        seen = seen_rows(reduced, summary.survey, summary.fingerprints, config.data, new.first)
+        seen = seen_rows(reduced, summary.data_summary, summary.fingerprints, config.data, new.first)
         rows = rows.name_blocks(summary.fingerprints)
         if not config.update.repeat:
             _check_rows(new, config, run)
             check_unseen(seen, run.history, "update.repeat=true")
-        update = update_of(summary.survey, run.model.state, run.kept, config.model, config.fit, config.update.forget)
+        update = update_of(
+            summary.data_summary, run.model.state, run.kept, config.model, config.fit, config.update.forget
+        )
         state = checkpoints.before.states.get("fit")
         if state is None:
-            report_mask(config.data.mask, summary.survey, rows.n_rows, listen, reduced=projection is not None)
+            report_mask(config.data.mask, summary.data_summary, rows.n_rows, listen, reduced=projection is not None)
             state = initial_update(update)
-            beginning = keep_beginning(rows, new.source, update.survey, summary.sample, RestartResults((), ()), config)
+            beginning = keep_beginning(
+                rows, new.source, update.data_summary, summary.sample, RestartResults((), ()), config
+            )
             save_beginning(beginning, work.path / RECORD)
         checkpoints.keep({"fit": state})
-        listen(Phase("fit", f"EM on {update.survey.n_rows:,} new rows, {_of_old(run.kept, config)}"))
-        keep = keep_iterations(checkpoints, update.survey.n_rows, listen)
+        listen(Phase("fit", f"EM on {update.data_summary.n_rows:,} new rows, {_of_old(run.kept, config)}"))
+        keep = keep_iterations(checkpoints, update.data_summary.n_rows, listen)
         state = run_update(rows, update, config.model, config.fit, state, keep)
     model = _model(rows, state.best, update, config, run, listen)
     drift = measure_drift(rows, run.model.mixture, model.mixture, run.kept.mean_log_likelihood)
@@ -205,14 +209,14 @@ def _of_old(kept: KeptStatistics, config: Config) -> str:
     if config.update.forget == 0:
         return "the old ones forgotten"
     share = "" if config.update.forget == 1 else f", which count for {config.update.forget:g}"
-    return f"with the statistics of {kept.survey.n_rows:,} old ones{share}"
+    return f"with the statistics of {kept.data_summary.n_rows:,} old ones{share}"
 
 
 def _model(rows: Rows, best: Trial, update: Update, config: Config, run: FinishedRun, listen: Listener) -> Model:
     """Return the model that EM on the new rows has led to, or with update.full_pass a pass over all rows after it."""
     best, kept = finish_update(update, best, config.model)
     if config.update.full_pass:
-        listen(Phase("full pass", f"statistics of {kept.survey.n_rows:,} old and new rows"))
+        listen(Phase("full pass", f"statistics of {kept.data_summary.n_rows:,} old and new rows"))
         state, kept = _step_on_all(rows, best, update, config, run)
         objective = (kept.log_likelihood + update.base.penalty(state)) / kept.weight_sum
         best = replace(best, mixture=state, history=(*best.history, objective))
@@ -227,7 +231,7 @@ def _step_on_all(
         parts = [*_old_rows(config, run, stack), (rows, 1.0)]
         state, kept = step_on_all(parts, best.mixture, update, config.model, config.fit)
     expected = update.total.weight_sum
-    if abs(kept.weight_sum - expected) > _SAME_WEIGHT * expected:
+    if abs(kept.weight_sum - expected) > _WEIGHT_TOLERANCE * expected:
         raise DataError(
             f"update.full_pass has read rows of weight {kept.weight_sum:,.10g}, but the run has seen {expected:,.10g}: "
             "data of earlier fits have changed; fit again"
@@ -235,7 +239,7 @@ def _step_on_all(
     return state, kept
 
 
-_SAME_WEIGHT = 1e-9  # relative; sums of weights round
+_WEIGHT_TOLERANCE = 1e-9  # relative; sums of weights round
 
 
 def _old_rows(config: Config, run: FinishedRun, stack: ExitStack) -> Iterator[tuple[Rows, float]]:

@@ -17,7 +17,7 @@ from ..core.em.aitken import passes_left
 from ..events import Connected, Event, Iteration, Load, Opened, Phase
 from ..text import pluralize
 
-_EVERY = 1.0  # seconds between looks at the cluster
+_REFRESH_SECONDS = 1.0  # seconds between looks at the cluster
 
 
 def _bar() -> Progress:
@@ -115,7 +115,7 @@ def show(board: Board, console: Console) -> Iterator[None]:
     ended = Flag()
 
     def keep_looking() -> None:
-        while not ended.wait(_EVERY):
+        while not ended.wait(_REFRESH_SECONDS):
             if board.look is not None:
                 board.load = board.look()
 
@@ -126,4 +126,4 @@ def show(board: Board, console: Console) -> Iterator[None]:
             yield
         finally:
             ended.set()
-            looking.join(timeout=3 * _EVERY)
+            looking.join(timeout=3 * _REFRESH_SECONDS)

@@ -26,11 +26,11 @@ from ..yaml_text import parse_yaml
 _LOGGER = logging.getLogger(__name__)
 
 EXPERIMENT = "daskgmm"
-_LONGEST_PARAMETER = 500  # characters; what every MLflow takes
+_MAX_PARAMETER_LENGTH = 500  # characters; what every MLflow takes
 _OF_FOLDER = (
     "MLflow keeps this job in ./mlruns, which MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri ./mlruns shows"
 )
-_PATIENCE = {  # unless the environment says else: a fit waits seconds, not minutes, for a server that is gone
+_TIMEOUTS = {  # unless the environment says else: a fit waits seconds, not minutes, for a server that is gone
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_ALLOW_FILE_STORE": "true",
@@ -72,7 +72,7 @@ def _record(store: _Store, config: Config, job: str) -> Iterator[Listener]:
 @contextmanager
 def _patience() -> Iterator[None]:
     """Set for the block the environment by which MLflow gives up soon, unless the environment says else."""
-    mine = {name: value for name, value in _PATIENCE.items() if name not in os.environ}
+    mine = {name: value for name, value in _TIMEOUTS.items() if name not in os.environ}
     os.environ.update(mine)
     try:
         yield
@@ -149,7 +149,7 @@ class _Store:
             self.listen(Notice(_OF_FOLDER))
         client.set_tag(self.run, "daskgmm.data", public(config.data.path))
         for key, value in _flat(parse_yaml(config.to_yaml(), CONFIG)).items():
-            client.log_param(self.run, key, str(value)[:_LONGEST_PARAMETER])
+            client.log_param(self.run, key, str(value)[:_MAX_PARAMETER_LENGTH])
 
     def _log_iteration(self, event: Iteration) -> None:
         values = {
@@ -186,7 +186,7 @@ class _Store:
 
         path = public(config.data.path)
         known = {"description": fitted.description, "num_rows": fitted.n_rows, "num_features": len(fitted.minimum)}
-        data = Dataset(path[-_LONGEST_PARAMETER:], fitted.fingerprint, "daskgmm", path, profile=json.dumps(known))
+        data = Dataset(path[-_MAX_PARAMETER_LENGTH:], fitted.fingerprint, "daskgmm", path, profile=json.dumps(known))
         self.client.log_inputs(self.run, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..core.em.aitken import passes_left
 from ..events import Event, Iteration, Listener
 
-_WIDTH = 10  # characters of the bar where HTML is not shown
+_BAR_WIDTH = 10  # characters of the bar where HTML is not shown
 
 Bar = dict[str, str]  # as text and as HTML, by their MIME types
 
@@ -51,7 +51,7 @@ def bar_of_sweep(event: Iteration, n_candidates: int) -> Bar:
 
 def _bar(done: int, total: int, tail: str) -> Bar:
     share = done / total
-    blocks = ("█" * round(share * _WIDTH)).ljust(_WIDTH)
+    blocks = ("█" * round(share * _BAR_WIDTH)).ljust(_BAR_WIDTH)
     html = f'<progress value="{done}" max="{total}"></progress> {share:.0%} {escape(tail)}'
     return {"text/plain": f"{share:4.0%}|{blocks}| {tail}", "text/html": html}
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from ..chunked.data_summary import first_rows, survey_and_sample
+from ..chunked.data_summary import first_rows, summarise_and_sample
 from ..chunked.prediction import Result, predict_lazily
 from ..core.arrays.types import Array
 from ..core.mixture.mixture import Mixture
@@ -60,7 +60,7 @@ def numbers_of(features: Sequence[int | str], names: Sequence[str]) -> list[int]
 def sample_rows(estimator: Any, X: Any, n_rows: int) -> Array:
     """Return at most n_rows rows (m, d) of X, a uniform sample that is the same each time."""
     rows = estimator._scored_rows(X)
-    _, sample = survey_and_sample(rows, n_rows, seed=0, resolution=0.0)
+    _, sample = summarise_and_sample(rows, n_rows, seed=0, resolution=0.0)
     return np.asarray(first_rows(sample, n_rows)[0], dtype=np.float64)
 
 

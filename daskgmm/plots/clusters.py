@@ -19,7 +19,7 @@ from ..report.html.colours import LEFT_OUT, component_colours
 from ..report.html.ellipse import ellipse
 from .base import axes_or_new, fitted_mixture, mixture_of, names_of, numbers_of, predict_rows, sample_rows
 
-_MOST_FEATURES = 4  # that are drawn if none are named
+_MAX_FEATURES = 4  # that are drawn if none are named
 _BINS = 40
 
 
@@ -55,7 +55,7 @@ class ClustersDisplay:
         model = fitted_mixture(estimator)
         mixture, names, rows = mixture_of(model), names_of(model), sample_rows(model, X, n_rows)
         if features is None:
-            chosen = sorted(np.argsort(-feature_separation(mixture), kind="stable")[:_MOST_FEATURES].tolist())
+            chosen = sorted(np.argsort(-feature_separation(mixture), kind="stable")[:_MAX_FEATURES].tolist())
         else:
             chosen = numbers_of(features, names)
         return cls(mixture, rows, predict_rows(model, rows, "labels"), names, tuple(chosen)).plot(ax)

@@ -13,7 +13,7 @@ from ..core.arrays.types import Array
 from ..core.scoring.bhattacharyya import bhattacharyya_distances
 from .base import axes_or_new, fitted_mixture, mixture_of
 
-_MOST_CELLS = 12  # components whose values are written into the cells
+_MAX_CELLS = 12  # components whose values are written into the cells
 
 
 @dataclass(eq=False)
@@ -35,7 +35,7 @@ class OverlapDisplay:
         self.ax_ = axes_or_new(ax)
         k = len(self.overlap)
         drawn = self.ax_.imshow(np.where(np.eye(k, dtype=bool), np.nan, self.overlap), cmap="Blues", vmin=0, vmax=1)
-        if k <= _MOST_CELLS:
+        if k <= _MAX_CELLS:
             for row, column in np.argwhere(~np.eye(k, dtype=bool)):
                 value = self.overlap[row, column]
                 ink = "white" if value > 0.6 else "black"

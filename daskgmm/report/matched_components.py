@@ -17,7 +17,7 @@ CAPTION = (
     "of the one that moved most; spread: ratio of the standard deviations"
 )
 
-_NOTHING = 5e-5  # distances and shifts below are rounding: they read as 0
+_ROUNDING = 5e-5  # distances and shifts below are rounding: they read as 0
 
 
 def match_components(first: Model, second: Model) -> tuple[float, list[tuple[str, ...]]]:
@@ -63,7 +63,7 @@ def _rows(result: Comparison, first: Model, second: Model, features: tuple[str, 
             f"{one.weights[0]:.4f}",
             f"{one.weights[1] - one.weights[0]:+.4f}",
             _short(one.moved, 3),
-            f"{features[one.moved_most]} {one.shift[one.moved_most]:+.3g}" if one.moved >= _NOTHING else "",
+            f"{features[one.moved_most]} {one.shift[one.moved_most]:+.3g}" if one.moved >= _ROUNDING else "",
             f"x {one.spread_ratio:.3g}",
         )
         for one in result.matches
@@ -82,4 +82,4 @@ def _rows(result: Comparison, first: Model, second: Model, features: tuple[str, 
 
 
 def _short(value: float, digits: int) -> str:
-    return "0" if value < _NOTHING else f"{value:.{digits}g}"
+    return "0" if value < _ROUNDING else f"{value:.{digits}g}"

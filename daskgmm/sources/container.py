@@ -15,7 +15,7 @@ from .readable import Readable
 if TYPE_CHECKING:
     from .options import DataOptions
 
-LARGEST_COORDINATE = 2**20  # values; longer ones number rows rather than place them
+MAX_COORDINATE = 2**20  # values; longer ones number rows rather than place them
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,12 +8,12 @@ from typing import Any
 
 from ..errors import DataError
 
-_OF_FEATURES = {  # names of axes, in small letters, that features lie along
+_FEATURE_AXES = {  # names of axes, in small letters, that features lie along
     *("feature", "features", "n_features", "band", "bands", "channel", "channels", "c", "variable", "variables", "var"),
     *("component", "components", "gene", "genes", "marker", "markers", "wavelength", "wavelengths", "d", "dim", "dims"),
     *("attribute", "attributes", "parameter", "parameters", "embedding", "latent"),
 }
-_OF_SPACE_AND_TIME = {  # and those that rows lie along, though they may have no coordinate
+_ROW_AXES = {  # and those that rows lie along, though they may have no coordinate
     *("time", "t", "lat", "latitude", "lon", "longitude", "x", "y", "z", "level", "lev", "depth", "height", "altitude")
 }
 
@@ -45,12 +45,12 @@ def default_rows(
     dims = variables[names[0]].dims
     if dims is None or feature_axis is not None:
         return {"array": names[0]} if len(names) == 1 else {}
-    of_features = [axis for axis in dims if axis.lower() in _OF_FEATURES]
+    of_features = [axis for axis in dims if axis.lower() in _FEATURE_AXES]
     if of_features and len(dims) > 1:
         is_clear = len(names) == 1 and len(of_features) == 1
         return {"array": names[0], "feature_axis": of_features[0]} if is_clear else {}
     last = dims[-1]
-    if len(dims) == 1 or last.lower() in _OF_SPACE_AND_TIME or kind_of_coordinate(last) in _NUMBERS:
+    if len(dims) == 1 or last.lower() in _ROW_AXES or kind_of_coordinate(last) in _NUMBERS:
         return {"arrays": names}
     if len(names) > 1:
         return {}

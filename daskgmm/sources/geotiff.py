@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigurationError, DataError
 from .base import Coordinate, Source
-from .container import LARGEST_COORDINATE
+from .container import MAX_COORDINATE
 from .guarded import Guard, Reliable, optional
 from .readable import OfShape, Slices
 
@@ -86,7 +86,7 @@ def _dtype(file: Any, bands: tuple[int, ...]) -> np.dtype[Any]:
 def _coordinates(file: Any) -> dict[str, Coordinate]:
     """Return the places of the middles of pixels, unless the axes are turned or longer than 2**20."""
     place = file.transform
-    if place.is_identity or place.b or place.d or max(file.shape) > LARGEST_COORDINATE:
+    if place.is_identity or place.b or place.d or max(file.shape) > MAX_COORDINATE:
         return {}
     crs = {"crs": file.crs.to_string()} if file.crs else {}
     return {

@@ -8,7 +8,17 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from ..errors import DaskGMMError, DataError
-from ..filesystem.retry import PATIENT, RetryPolicy, denial, is_denied, is_transient, reason, remedy, retry, sendable
+from ..filesystem.retry import (
+    PATIENT_POLICY,
+    RetryPolicy,
+    denial,
+    is_denied,
+    is_transient,
+    reason,
+    remedy,
+    retry,
+    sendable,
+)
 from .readable import Readable, Slices, Wrapped
 
 T = TypeVar("T")
@@ -19,7 +29,7 @@ Locate = Callable[[Slices], str]  # finds what of a stored array cannot be read
 class Guard:
     """Runs reads: retries what may pass, and turns what does not into a DataError of one line."""
 
-    retry: RetryPolicy = PATIENT
+    retry: RetryPolicy = PATIENT_POLICY
     hidden: frozenset[str] = field(default=frozenset(), repr=False)  # must not stand in a message
 
     def __call__(self, read: Callable[[], T], what: str, locate: Callable[[], str] | None = None) -> T:

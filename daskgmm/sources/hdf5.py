@@ -17,7 +17,7 @@ from .anndata import ENCODING as _ENCODING
 from .anndata import axes_of_anndata, check_dense, default_of_anndata
 from .base import Coordinate, Source
 from .cf_decoding import decode, default_fill
-from .container import LARGEST_COORDINATE, Member, source_in
+from .container import MAX_COORDINATE, Member, source_in
 from .guarded import Guard, Reliable, optional
 from .readable import OfShape, Slices
 from .source_format import OF_CONTAINERS, SourceFormat
@@ -107,7 +107,7 @@ class HDF5File:
         index = attribute_of(self.path, name, "_index") if name in {"obs", "var"} and self._is_anndata() else None
         with _h5py(self.path).File(self.path, "r") as file:
             found = file.get(f"{name}/{index}") if index is not None else None
-            if not isinstance(found, _h5py(self.path).Dataset) or found.ndim != 1 or found.size > LARGEST_COORDINATE:
+            if not isinstance(found, _h5py(self.path).Dataset) or found.ndim != 1 or found.size > MAX_COORDINATE:
                 return None
             return Coordinate(found.asstr()[...].astype(str)) if found.dtype.kind in "OS" else None
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import ConfigurationError, DataError, without_credentials
 from ..filesystem.location import PUBLIC_OPTIONS, is_url, secrets_of
-from ..filesystem.retry import PATIENT, RetryPolicy
+from ..filesystem.retry import PATIENT_POLICY, RetryPolicy
 from .base import Source
 from .detection import check_exists, check_signature, detect
 from .formats import FORMATS
@@ -21,7 +21,7 @@ from .options import DataOptions
 from .source_format import SourceFormat
 
 
-def open_source(options: DataOptions, retry: RetryPolicy = PATIENT, *, weighted: bool = True) -> Source:
+def open_source(options: DataOptions, retry: RetryPolicy = PATIENT_POLICY, *, weighted: bool = True) -> Source:
     """Return the source that the options name; raise DataError where it is not there or not numeric.
 
     With `weighted` false row weights and labels are not opened, and may be missing: what they name is still no feature.
@@ -126,8 +126,8 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for one in value:
             yield from _texts(one)
-    elif isinstance(value, str) and len(value) > _SHORT:
+    elif isinstance(value, str) and len(value) > _MIN_SECRET_LENGTH:
         yield value
 
 
-_SHORT = 3  # characters: to hide shorter texts would make messages unreadable
+_MIN_SECRET_LENGTH = 3  # characters: to hide shorter texts would make messages unreadable

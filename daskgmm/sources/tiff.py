@@ -24,9 +24,9 @@ from .whole import Stamp, check_stamp, stamp_of
 if TYPE_CHECKING:
     from .options import DataOptions
 
-_OF_GDAL = (33550, 33922, 34264, 34735, 42112, 42113)  # tags of GeoTIFF, and GDAL's of scale, offset and nodata
+_GEOTIFF_TAGS = (33550, 33922, 34264, 34735, 42112, 42113)  # tags of GeoTIFF, and GDAL's of scale, offset and nodata
 _NAMES = {"S": "sample", "C": "channel", "Q": "page", "I": "page", "T": "time", "Z": "z", "Y": "y", "X": "x"}
-_READ = {"MINISBLACK", "MINISWHITE", "RGB", "YCBCR"}  # tifffile gives YCbCr of JPEG as RGB
+_READ_INTERPRETATIONS = {"MINISBLACK", "MINISWHITE", "RGB", "YCBCR"}  # tifffile gives YCbCr of JPEG as RGB
 
 
 def open_tiff(options: DataOptions, guard: Guard, weighted: bool) -> Source:
@@ -38,7 +38,7 @@ def open_tiff(options: DataOptions, guard: Guard, weighted: bool) -> Source:
     optional("tifffile", "tiff", options.path)
     path = str(Path(options.path).absolute())
     with _open_series(path) as file:
-        if any(tag in file.pages[0].tags for tag in _OF_GDAL):
+        if any(tag in file.pages[0].tags for tag in _GEOTIFF_TAGS):
             return open_geotiff(options, guard)
         series = _only_series(file, options.path)
         _check_samples(series.keyframe, options.path)
@@ -76,7 +76,7 @@ def _only_series(file: Any, path: str) -> Any:
 def _check_samples(page: Any, path: str) -> None:
     """Raise DataError where the stored numbers are no amounts of light, but numbers of colours."""
     kind = getattr(page.photometric, "name", str(page.photometric))
-    if kind not in _READ:
+    if kind not in _READ_INTERPRETATIONS:
         raise DataError(f"{path} has samples of the kind {kind}, which are not read: convert it to grey or RGB")
 
 

@@ -21,7 +21,7 @@ from ..filesystem.location import is_url
 from ..filesystem.zarr_internals import is_consolidated
 from .base import Coordinate, Source, plain_attributes
 from .cf_decoding import decode, default_fill
-from .container import LARGEST_COORDINATE, Member, source_in
+from .container import MAX_COORDINATE, Member, source_in
 from .default_rows import Variable, default_rows
 from .guarded import Guard, Reliable, optional
 from .hdf5 import dataset_names
@@ -198,7 +198,7 @@ class XarrayDataset:
     def coordinate(self, name: str, beside: str) -> Coordinate | None:
         with self.handle.dataset(decoded=False) as raw:
             variable = raw.variables.get(name)
-            if variable is None or variable.dims != (name,) or variable.size > LARGEST_COORDINATE:
+            if variable is None or variable.dims != (name,) or variable.size > MAX_COORDINATE:
                 return None
             values = np.asarray(variable.values)
             return Coordinate(

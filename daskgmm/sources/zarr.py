@@ -20,7 +20,7 @@ from ..filesystem.zarr_internals import chunk_key
 from .anndata import ENCODING, check_dense, default_of_anndata
 from .base import Coordinate, Source, plain_attributes
 from .cf_decoding import decode
-from .container import LARGEST_COORDINATE, Member, source_in, source_of
+from .container import MAX_COORDINATE, Member, source_in, source_of
 from .default_rows import Variable, default_rows, find_coordinate_names
 from .guarded import Guard, Reliable
 from .ome_zarr import multiscale_of
@@ -127,7 +127,7 @@ class ZarrGroup:
     def coordinate(self, name: str, beside: str) -> Coordinate | None:
         path = "/".join((*beside.split("/")[:-1], name))
         found = self.group.get(path)
-        if not isinstance(found, zarr.Array) or found.ndim != 1 or found.size > LARGEST_COORDINATE or path == beside:
+        if not isinstance(found, zarr.Array) or found.ndim != 1 or found.size > MAX_COORDINATE or path == beside:
             return None
         values = np.asarray(found[...])
         if values.dtype.kind in "OT":  # strings of any length

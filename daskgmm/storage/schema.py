@@ -52,7 +52,7 @@ PROJECTION = (
     ArraySpec("axes", ("column", "feature"), "float64"),
     ArraySpec("residual", ("column",), "float64"),
 )
-CHECKPOINT_SURVEY = (
+CHECKPOINT_SUMMARY = (
     ArraySpec("origin", ("feature",), "float64"),
     ArraySpec("lead", ("feature",), "float64"),
     ArraySpec("scatter", ("feature", "feature_2"), "float64"),
@@ -84,9 +84,9 @@ def kept_covariances_spec(covariance_type: str) -> ArraySpec:
     return replace(covariances_spec(covariance_type), name="kept_covariances")
 
 
-def kept_survey_specs() -> tuple[ArraySpec, ...]:
-    """Return the arrays of the survey of rows that a fit keeps, in the order of those of a checkpoint."""
-    return tuple(replace(spec, name=f"kept_{spec.name}") for spec in CHECKPOINT_SURVEY)
+def kept_summary_specs() -> tuple[ArraySpec, ...]:
+    """Return the arrays of the data summary of rows that a fit keeps, in the order of those of a checkpoint."""
+    return tuple(replace(spec, name=f"kept_{spec.name}") for spec in CHECKPOINT_SUMMARY)
 
 
 def labels_spec(n_components: int, *, has_noise: bool = False) -> ArraySpec:
@@ -112,9 +112,9 @@ def clusters_spec(n_components: int, *, has_noise: bool = False) -> ArraySpec:
 
 
 TABLE = "results.parquet"
-_OF_ROWS = ("labels", "clusters", "probabilities", "log_density", "anomaly", "imputed")
-RESULTS = (*(f"{name}.zarr" for name in _OF_ROWS), TABLE)
-_RESULT_ARRAYS = "|".join((*_OF_ROWS, "components", "imputed_error"))
+_ROW_RESULTS = ("labels", "clusters", "probabilities", "log_density", "anomaly", "imputed")
+RESULTS = (*(f"{name}.zarr" for name in _ROW_RESULTS), TABLE)
+_RESULT_ARRAYS = "|".join((*_ROW_RESULTS, "components", "imputed_error"))
 _CHUNK_OF_RESULTS = re.compile(rf"results\.parquet/.*|({_RESULT_ARRAYS})\.zarr/({_RESULT_ARRAYS})/c/.*")
 
 
@@ -123,12 +123,12 @@ def is_chunk_of_results(file: str) -> bool:
     return _CHUNK_OF_RESULTS.fullmatch(file) is not None
 
 
-_COLUMNS = {"labels": "label", "clusters": "cluster", "probabilities": "probability", "components": "component"}
+_TABLE_COLUMNS = {"labels": "label", "clusters": "cluster", "probabilities": "probability", "components": "component"}
 
 
 def column_stem(spec: ArraySpec) -> str:
     """Return what a column of a table of results is called; with _0, _1, ... where there is one for each component."""
-    return _COLUMNS.get(spec.name, spec.name)
+    return _TABLE_COLUMNS.get(spec.name, spec.name)
 
 
 def _smallest(n_components: int) -> str:

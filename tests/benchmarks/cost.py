@@ -11,7 +11,7 @@ import statistics
 import numpy as np
 
 from daskgmm import GaussianMixture
-from daskgmm.chunked.data_summary import survey_and_sample
+from daskgmm.chunked.data_summary import summarise_and_sample
 from daskgmm.chunked.e_step import Expectation
 from daskgmm.chunked.rows import Rows
 from daskgmm.core.mixture.mixture import Mixture
@@ -41,8 +41,8 @@ def _line(hard: Hard, rows: np.ndarray) -> tuple[str, float]:
     fit = time_call(lambda: model.fit(rows))[0].processor
     mixture = Mixture("full", model.weights_, model.means_, model.covariances_)
     held = Rows.of_memory(rows)
-    survey, _ = survey_and_sample(held, 1, 0)
-    expect = Expectation(held, survey)
+    data_summary, _ = summarise_and_sample(held, 1, 0)
+    expect = Expectation(held, data_summary)
     one = min(time_call(lambda: expect((mixture,)))[0].processor for _ in range(_ROUNDS))
     gap = level(rows, mixture) - level(rows, hard.mixture)
     return f"{hard.name:18s} {fit:19.2f}  {one:8.3f}  {fit / one:8.1f}  {gap:+9.5f}", fit / one

@@ -20,7 +20,7 @@ from distributed import Client, LocalCluster
 
 from daskgmm.chunked.e_step import Expectation
 from daskgmm.chunked.rows import Rows
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.core.mixture.feature_map import FeatureMap
 
 from .problems import problem
@@ -119,7 +119,7 @@ def _pass(n: int, d: int, k: int) -> Callable[[], object]:
     """Return a pass over n rows, made of fewer that are repeated."""
     rows, mixture = problem(d, k, min(n, 250_000))
     held = np.concatenate([rows] * -(-n // len(rows)))[:n] if n > len(rows) else rows
-    pass_ = Expectation(Rows.of_memory(held), survey(rows))
+    pass_ = Expectation(Rows.of_memory(held), summarise_rows(rows))
     return lambda: pass_((mixture,))
 
 
@@ -137,7 +137,7 @@ def _on_workers(counts: tuple[int, ...], n: int, rounds: int) -> Curve:
         with _cluster(count):
             few, mixture = problem(_D, _K, 10_000)
             held = Rows(da.random.default_rng(0).normal(size=(n, _D), chunks=(_CHUNK, _D))).persist()
-            pass_ = Expectation(held, survey(few))
+            pass_ = Expectation(held, summarise_rows(few))
             timings = in_turn({"pass": lambda pass_=pass_, mixture=mixture: pass_((mixture,))}, rounds)
             seconds.append(timings.median("pass"))
     return Curve("workers", counts, tuple(seconds), _LINEAR["workers"])

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from daskgmm.core.em.e_step import expect
 from daskgmm.core.em.m_step import maximize
 from daskgmm.core.kernels.natural_parameters import prepare
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.core.mixture.feature_map import FeatureMap
 from daskgmm.core.mixture.mixture import Mixture
 
@@ -89,8 +89,8 @@ def _line(rows: np.ndarray, mixture: Mixture, timings: Timings) -> str:
 
 
 def _ours(rows: np.ndarray, mixture: Mixture, dtype: type) -> Callable[[], Mixture]:
-    surveyed = survey(rows)
-    return lambda: maximize(mixture, expect(rows, None, (prepare(mixture, surveyed, dtype),))[0], surveyed)
+    data_summary = summarise_rows(rows)
+    return lambda: maximize(mixture, expect(rows, None, (prepare(mixture, data_summary, dtype),))[0], data_summary)
 
 
 def _error(rows: np.ndarray, mixture: Mixture) -> float:

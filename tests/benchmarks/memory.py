@@ -29,7 +29,7 @@ import numpy as np
 from daskgmm.chunked.e_step import Expectation
 from daskgmm.chunked.rows import Rows
 from daskgmm.chunked.initialization import run_restarts
-from daskgmm.chunked.data_summary import survey_and_sample
+from daskgmm.chunked.data_summary import summarise_and_sample
 from daskgmm.core.em.loop import State, Trial, iterate
 from daskgmm.core.options.fit import FitOptions, ModelOptions
 rows = np.empty(({n}, 16))
@@ -38,10 +38,10 @@ for at in range(0, {n}, 65536):
     part = rows[at : at + 65536]
     part[:] = rng.standard_normal(part.shape) + 4 * rng.integers(8, size=len(part))[:, None]
 held, model, options = Rows.of_memory(rows), ModelOptions(n_components=8), FitOptions(max_iter=3)
-survey, sample = survey_and_sample(held, options.n_sample(model, 16), 0)
-mixtures = run_restarts(sample, options.seed_options(model, survey), 0).mixtures
-state = State(survey, tuple(Trial(one) for one in mixtures))
-iterate(state, Expectation(held, survey), options.em(model, survey))
+data summary, sample = summarise_and_sample(held, options.n_sample(model, 16), 0)
+mixtures = run_restarts(sample, options.seed_options(model, data summary), 0).mixtures
+state = State(data summary, tuple(Trial(one) for one in mixtures))
+iterate(state, Expectation(held, data summary), options.em(model, data summary))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from daskgmm.core.em.e_step import expect
 from daskgmm.core.kernels.natural_parameters import prepare
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.core.mixture.mixture import Mixture
 
 from .timing import in_turn
@@ -41,7 +41,7 @@ def _line(d: int, k: int, n: int) -> str:
     labels = rng.integers(k, size=n)
     rows = means[labels] + np.einsum("nij,nj->ni", roots[labels], rng.normal(size=(n, d)))
     mixture = Mixture("full", np.full(k, 1 / k), means, roots @ roots.transpose(0, 2, 1))
-    summary = survey(rows)
+    summary = summarise_rows(rows)
     gappy = replace(summary, n_gaps=(1,) * d, value_weights=(float(n),) * d)
     plain, filling = prepare(mixture, summary), prepare(mixture, gappy)
     calls: dict[str, Callable[[], object]] = {"pass": lambda: expect(rows, None, (plain,))}

@@ -61,7 +61,7 @@ output: {{directory: {sys.argv[2]}, labels: false}}
 '''), listen)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 print(json.dumps({
-    "seconds": time.perf_counter() - start, "surveyed": phases["seed"] - start,
+    "seconds": time.perf_counter() - start, "summarised": phases["seed"] - start,
     "seeded": phases["fit"] - phases["seed"], "passes": passes,
     "converged": model.summary.converged, "peak": peak,
 }))
@@ -114,11 +114,11 @@ def _told(n: int, reads: tuple[float, float], fit: dict[str, Any]) -> str:
     median, read = statistics.median(passes), statistics.mean(reads)
     lines = [
         f"reading alone          {n / read:14,.0f} rows/s ({reads[0]:.1f} s before the fit, {reads[1]:.1f} s after it)",
-        f"survey and sample      {n / fit['surveyed']:14,.0f} rows/s ({fit['surveyed']:.1f} s)",
+        f"summary and sample     {n / fit['summarised']:14,.0f} rows/s ({fit['summarised']:.1f} s)",
         f"seeding on the sample  {fit['seeded']:14.1f} s",
         f"a pass of EM           {n / median:14,.0f} rows/s ({median:.1f} s, {min(passes):.1f} to {max(passes):.1f})",
         f"a pass / reading alone {median / read:14.2f}",
-        f"passes                 {1 + len(passes):14d} with that of the survey; converged: {fit['converged']}",
+        f"passes                 {1 + len(passes):14d} with that of the summary; converged: {fit['converged']}",
         f"the whole fit          {fit['seconds']:14.1f} s",
         f"peak memory            {fit['peak'] / 2**20:14,.0f} MiB resident (limit of the data segment: 4,096 MiB)",
     ]

@@ -13,7 +13,7 @@ from daskgmm.chunked.e_step import Expectation
 from daskgmm.chunked.rows import Rows
 from daskgmm.core.em.e_step import expect
 from daskgmm.core.kernels.natural_parameters import prepare
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 
 from .problems import problem
 from .timing import in_turn
@@ -34,10 +34,10 @@ def run(tiny: bool = False) -> str:
 def _overhead(n_chunks: int, tiny: bool) -> str:
     """Compare passes over 1e6 x 8 rows, k = 8, held by the workers with the kernel on as many threads."""
     rows, mixture = problem(8, 8, 20_000 if tiny else 1_000_000)
-    surveyed = survey(rows)
+    data_summary = summarise_rows(rows)
     chunk_bytes = max(rows.nbytes // n_chunks, 1024)
     held = Rows.of_memory(rows, chunk_bytes=chunk_bytes).persist()
-    pass_, coefficients = Expectation(held, surveyed), (prepare(mixture, surveyed),)
+    pass_, coefficients = Expectation(held, data_summary), (prepare(mixture, data_summary),)
     blocks = np.array_split(rows, len(held.block_sizes))
 
     def kernel() -> None:
@@ -57,13 +57,13 @@ def _overhead(n_chunks: int, tiny: bool) -> str:
 def _travels(client: Client, k: int, d: int, n_chunks: int) -> list[str]:
     """Return how many bytes of mixtures the workers fetch in a pass, and how many all tasks use."""
     rows, mixture = problem(d, k, n_chunks * 600)
-    surveyed = survey(rows)
+    data_summary = summarise_rows(rows)
     held = Rows.of_memory(rows, chunk_bytes=rows.nbytes // n_chunks).persist()
-    pass_ = Expectation(held, surveyed)
+    pass_ = Expectation(held, data_summary)
     pass_((mixture,))
     before, start = _fetched(client), time.time()
     pass_((mixture,))
-    size = prepare(mixture, surveyed).theta.nbytes
+    size = prepare(mixture, data_summary).theta.nbytes
     fetched = _fetched(client) - before
     return [
         f"mixture of k = {k}, d = {d}: {size / 1e6:.2f} MB of coefficients; {len(held.block_sizes)} tasks use it",

@@ -10,7 +10,7 @@ from daskgmm.chunked.e_step import Expectation
 from daskgmm.chunked.rows import Rows
 from daskgmm.core.em.e_step import expect
 from daskgmm.core.kernels.natural_parameters import prepare
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 
 from .problems import problem
 from .timing import in_turn
@@ -19,9 +19,9 @@ from .timing import in_turn
 def run(tiny: bool = False) -> str:
     """Return medians, and the ratios one thread / two threads and scheduler / bare kernel on two threads."""
     rows, mixture = problem(8, 8, 4_000 if tiny else 1_000_000)
-    surveyed = survey(rows)
-    coefficients = (prepare(mixture, surveyed),)
-    pass_ = Expectation(Rows.of_memory(rows), surveyed)
+    data_summary = summarise_rows(rows)
+    coefficients = (prepare(mixture, data_summary),)
+    pass_ = Expectation(Rows.of_memory(rows), data_summary)
     halves = np.array_split(rows, 2)
 
     def two_threads() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 
-from daskgmm.chunked.data_summary import survey_and_sample
+from daskgmm.chunked.data_summary import summarise_and_sample
 from daskgmm.chunked.e_step import Expectation
 from daskgmm.chunked.initialization import run_restarts, suggest_from
 from daskgmm.chunked.rows import Rows
@@ -30,13 +30,13 @@ from .mixtures import SUITE, Hard
 from .timing import time_call
 
 WITHIN = 2e-3  # of the true parameters, nats per row
-MOST_READS = 10  # of the data, that of the survey too
+MAX_READS = 10  # of the data, that of the data summary too
 _SHARE = 10  # of the rows, one in so many is what scikit-learn gets
 
 
 @dataclass(frozen=True)
 class Passes:
-    """What a fit has reached after each pass over all rows; the read of the survey and the sample is none of them."""
+    """What a fit has reached after each pass over all rows; the read of data summary and sample is not counted."""
 
     seconds: list[float]  # since the fit began
     processor: list[float]  # the same of the processor
@@ -63,7 +63,7 @@ def run(tiny: bool = False) -> str:
     lines += [line for line, _, _ in results]
     ratios = [ratio for _, _, ratio in results if ratio is not None]
     good = sum(r[1] for r in results)
-    lines.append(f"within {WITHIN} of the true parameters in at most {MOST_READS} reads: {good} of {len(suite)}")
+    lines.append(f"within {WITHIN} of the true parameters in at most {MAX_READS} reads: {good} of {len(suite)}")
     lines.append(
         f"sooner at scikit-learn's level on {len(ratios)} of {len(suite)}, the median {statistics.median(ratios):.0f}"
     )
@@ -81,15 +81,15 @@ def _line(hard: Hard, n: int) -> tuple[str, bool, float | None]:
     line += f"  {passes.seconds[-1]:7.2f} ({seeded:.2f})  {passes.processor[-1]:9.2f}"
     line += f"   {theirs - truth:+16.5f}  {processor:9.1f}"
     line += "   never" if ratio is None else f"  {ratio:7.1f}"
-    return line, within is not None and passes.reads <= MOST_READS, ratio
+    return line, within is not None and passes.reads <= MAX_READS, ratio
 
 
 def fitted(hard: Hard, rows: np.ndarray) -> tuple[float, Passes]:
     """Return the seconds of the seeding, and the passes of the default fit, as a job makes it."""
     start, processor_start, passes = time.perf_counter(), time.process_time(), Passes([], [], [])
     model, options, held = ModelOptions(n_components=hard.k), FitOptions(), Rows.of_memory(rows)
-    survey, sample = survey_and_sample(held, options.n_sample(model, hard.d), options.random_state)
-    mixtures = run_restarts(sample, options.seed_options(model, survey), options.random_state).mixtures
+    data_summary, sample = summarise_and_sample(held, options.n_sample(model, hard.d), options.random_state)
+    mixtures = run_restarts(sample, options.seed_options(model, data_summary), options.random_state).mixtures
     seeded = time.perf_counter() - start
 
     def listen(state: State) -> None:
@@ -97,15 +97,15 @@ def fitted(hard: Hard, rows: np.ndarray) -> tuple[float, Passes]:
         passes.processor.append(time.process_time() - processor_start)
         passes.levels.append(state.best.history[-1])
 
-    state, em = State(survey, tuple(Trial(mixture) for mixture in mixtures)), options.em(model, survey)
-    iterate(state, Expectation(held, survey), em, listen, suggest_from(sample, survey, em))
+    state, em = State(data_summary, tuple(Trial(mixture) for mixture in mixtures)), options.em(model, data_summary)
+    iterate(state, Expectation(held, data_summary), em, listen, suggest_from(sample, data_summary, em))
     return seeded, passes
 
 
 def level(rows: np.ndarray, mixture: Mixture) -> float:
     held = Rows.of_memory(rows)
-    survey, _ = survey_and_sample(held, 1, 0)
-    return Expectation(held, survey)((mixture,))[0].mean_log_likelihood
+    data_summary, _ = summarise_and_sample(held, 1, 0)
+    return Expectation(held, data_summary)((mixture,))[0].mean_log_likelihood
 
 
 def _scikit_learn(hard: Hard, rows: np.ndarray) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from distributed import Client, LocalCluster, futures_of, get_worker, wait
 from daskgmm.chunked.map_reduce import compute, map_reduce
 from daskgmm.chunked.rows import Rows
 from daskgmm.core.kernels.natural_parameters import prepare
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 
 from .problems import problem
 
@@ -46,7 +46,7 @@ def run(tiny: bool = False) -> str:
     n_workers, counts = (4, (10, 40)) if tiny else (200, (100, 1000, 10_000))
     chunk_seconds, read_seconds = (0.01, 0.01) if tiny else (_CHUNK_SECONDS, _READ_SECONDS)
     rows, mixture = problem(_D, _K, 4000)
-    shared = (prepare(mixture, survey(rows)),)
+    shared = (prepare(mixture, summarise_rows(rows)),)
     options = {"threads_per_worker": 1, "dashboard_address": ":0", "memory_limit": 0}
     with (
         dask.config.set(_ALONE),

@@ -1,7 +1,7 @@
 """A sweep k = 1..10 x 4 structures of 1e6 x 8 beside the 40 separate fits, and beside scikit-learn's loop.
 
-The separate fits are ours, each with its own survey, sample, restarts and passes. The loop of scikit-learn runs on a
-tenth of the rows, and its time is multiplied by ten. Streaming is from zarr in a temporary directory.
+The separate fits are ours, each with its own data summary, sample, restarts and passes. The loop of scikit-learn runs
+on a tenth of the rows, and its time is multiplied by ten. Streaming is from zarr in a temporary directory.
 """
 
 import tempfile
@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from daskgmm.blas import single_threaded
-from daskgmm.chunked.data_summary import survey_and_sample
+from daskgmm.chunked.data_summary import summarise_and_sample
 from daskgmm.chunked.e_step import Expectation
 from daskgmm.chunked.initialization import run_restarts
 from daskgmm.chunked.read_ahead import read_rows_ahead
@@ -23,7 +23,7 @@ from daskgmm.chunked.rows import Rows
 from daskgmm.core.em.e_step import expect
 from daskgmm.core.em.loop import State, Trial, iterate
 from daskgmm.core.kernels.natural_parameters import prepare
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.core.options.fit import FitOptions, ModelOptions
 from daskgmm.core.options.select import SelectOptions
 from daskgmm.core.selection.sweep import Candidate
@@ -46,10 +46,10 @@ def run(tiny: bool = False) -> str:
 
 def sweep(rows: Rows, select: SelectOptions) -> SelectionResult:
     """Return what the sweep finds."""
-    wanted = SelectionSpec(select, ModelOptions(), FitOptions(), 0)
+    spec = SelectionSpec(select, ModelOptions(), FitOptions(), 0)
     with read_rows_ahead(rows):
-        surveyed, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), 0)
-        return search(rows, surveyed, sample, wanted, ignore)
+        data_summary, sample = summarise_and_sample(rows, spec.n_sample(rows.n_features), 0)
+        return search(rows, data_summary, sample, spec, ignore)
 
 
 def separate(rows: Rows, select: SelectOptions) -> Candidate:
@@ -58,11 +58,13 @@ def separate(rows: Rows, select: SelectOptions) -> Candidate:
     with read_rows_ahead(rows):
         for one in select.candidates:
             model, fit = select.model(one, ModelOptions()), FitOptions()
-            surveyed, sample = survey_and_sample(rows, fit.n_sample(model, rows.n_features), 0)
+            data_summary, sample = summarise_and_sample(rows, fit.n_sample(model, rows.n_features), 0)
             trials = tuple(
-                Trial(mixture) for mixture in run_restarts(sample, fit.seed_options(model, surveyed), 0).mixtures
+                Trial(mixture) for mixture in run_restarts(sample, fit.seed_options(model, data_summary), 0).mixtures
             )
-            best = iterate(State(surveyed, trials), Expectation(rows, surveyed), fit.em(model, surveyed)).best
+            best = iterate(
+                State(data_summary, trials), Expectation(rows, data_summary), fit.em(model, data_summary)
+            ).best
             bic[one] = best.criteria.bic
     return min(bic, key=bic.__getitem__)
 
@@ -102,9 +104,9 @@ def _streamed(rows: np.ndarray, select: SelectOptions) -> list[str]:
 
 def _shared_pass(rows: np.ndarray, select: SelectOptions) -> str:
     """Compare one pass that all candidates share with a pass for each, on one thread."""
-    surveyed = survey(rows)
+    data_summary = summarise_rows(rows)
     mixtures = [problem(8, one.n_components, 100, one.covariance_type)[1] for one in select.candidates]
-    coefficients = tuple(prepare(mixture, surveyed) for mixture in mixtures)
+    coefficients = tuple(prepare(mixture, data_summary) for mixture in mixtures)
     calls: dict[str, Callable[[], object]] = {
         "shared": lambda: expect(rows, None, coefficients),
         "separate": lambda: [expect(rows, None, (one,)) for one in coefficients],

@@ -17,7 +17,7 @@ from daskgmm.chunked.e_step import Expectation
 from daskgmm.chunked.map_reduce import compute, map_reduce
 from daskgmm.chunked.read_ahead import ready
 from daskgmm.chunked.rows import Rows
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.core.mixture.mixture import Mixture
 
 from .problems import problem
@@ -45,16 +45,16 @@ def run(tiny: bool = False) -> str:
         stored = zarr.open_array(path, mode="r")[...]
         held = Rows.of_memory(stored, chunk_bytes=chunk * 16 * 4)
         fast, slow = _rows(LocalStore(path), chunk), _rows(SlowStore(LocalStore(path)), chunk)
-        surveyed = survey(stored[: 8 * chunk])
+        data_summary = summarise_rows(stored[: 8 * chunk])
         timings = in_turn(
             {
                 "reading and decoding alone": partial(_on_two_threads, lambda: _read(fast)),
                 "kernel alone, rows in memory": partial(
-                    _on_two_threads, lambda: Expectation(held, surveyed)((mixture,))
+                    _on_two_threads, lambda: Expectation(held, data_summary)((mixture,))
                 ),
-                "streamed pass": partial(_on_two_threads, lambda: _streamed(fast, surveyed, mixture)),
+                "streamed pass": partial(_on_two_threads, lambda: _streamed(fast, data_summary, mixture)),
                 "reading alone, slow store": partial(_on_two_threads, lambda: _read(slow)),
-                "streamed pass, slow store": partial(_on_two_threads, lambda: _streamed(slow, surveyed, mixture)),
+                "streamed pass, slow store": partial(_on_two_threads, lambda: _streamed(slow, data_summary, mixture)),
             },
             rounds=2 if tiny else 9,
         )
@@ -89,9 +89,9 @@ def _count(block: np.ndarray, weights: None, shared: None, own: None) -> int:
     return len(block)
 
 
-def _streamed(rows: Rows, surveyed: Any, mixture: Mixture) -> None:
+def _streamed(rows: Rows, data_summary: Any, mixture: Mixture) -> None:
     with ready(rows, keep=False) as streamed:
-        Expectation(streamed, surveyed)((mixture,))
+        Expectation(streamed, data_summary)((mixture,))
 
 
 def _told(timings: Timings) -> str:

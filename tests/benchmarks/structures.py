@@ -12,7 +12,7 @@ import numpy as np
 
 from daskgmm.blas import single_threaded
 from daskgmm.core.em.e_step import Expectation
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 
 from .problems import problem
 from .timing import in_turn
@@ -39,7 +39,7 @@ def run(tiny: bool = False) -> str:
 
 
 def _pass(rows: np.ndarray, mixture: object) -> Callable[[], object]:
-    pass_ = Expectation(rows, None, survey(rows))
+    pass_ = Expectation(rows, None, summarise_rows(rows))
     return lambda: pass_((mixture,))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .mixtures import SUITE, Hard
-from .quality import MOST_READS, WITHIN, fitted, level
+from .quality import MAX_READS, WITHIN, fitted, level
 
 _SEEDS = (1, 2, 3)  # beside 0, that of the suite
 
@@ -23,7 +23,7 @@ def run(tiny: bool = False) -> str:
     for seed in seeds:
         results = [_line(replace(hard, seed=seed), n) for hard in suite]
         told, good, reached = zip(*results, strict=True)
-        within = f"{sum(reached)} are within after at most {MOST_READS} reads"
+        within = f"{sum(reached)} are within after at most {MAX_READS} reads"
         lines += [*told, f"seed {seed}: {sum(good)} of {len(suite)}; {within}"]
     return "\n".join(lines)
 
@@ -35,9 +35,9 @@ def _line(hard: Hard, n: int) -> tuple[str, bool, bool]:
     within = passes.first(truth - WITHIN)
     line = f"{hard.seed:4d}  {hard.name:16s} {passes.levels[-1] - truth:+9.5f}"
     line += f"  {passes.reads:5d}  {within or 'never':>6}"
-    reached = within is not None and within + 1 <= MOST_READS
+    reached = within is not None and within + 1 <= MAX_READS
     return (
         f"{line}  {passes.seconds[-1]:7.2f}  {passes.processor[-1]:9.2f}",
-        reached and passes.reads <= MOST_READS,
+        reached and passes.reads <= MAX_READS,
         reached,
     )

@@ -68,7 +68,7 @@ def _fit(rows: np.ndarray, start: Start) -> Result:
     fit = prepare_fit(Rows.of_memory(rows), _MODEL, _OPTIONS, 0)
     state, _ = initial_state(fit, start, ignore)
     state = run_em(fit, state, lambda state: None)
-    kept = keep_statistics(state.best, fit.survey)
+    kept = keep_statistics(state.best, fit.data_summary)
     assert kept is not None, "full covariances keep their moments"
     return Result(state.best.mixture, kept, len(rows) * (1 + state.iteration))
 

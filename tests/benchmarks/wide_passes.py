@@ -10,7 +10,7 @@ from sklearn.mixture import GaussianMixture
 
 from daskgmm.core.em.e_step import Expectation
 from daskgmm.core.em.m_step import maximize
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.core.mixture.low_rank import LowRankMatrices, low_rank_name
 from daskgmm.core.mixture.mixture import Mixture
 
@@ -50,7 +50,7 @@ def _full(mixture: Mixture) -> Mixture:
 
 
 def _step(mixture: Mixture, rows: np.ndarray, dtype: type = np.float64) -> Callable[[], object]:
-    data = survey(rows)
+    data = summarise_rows(rows)
     expect = Expectation(rows, None, data, dtype)
     return lambda: maximize(mixture, expect((mixture,))[0], data)
 

@@ -12,7 +12,7 @@ from daskgmm.core.em.loop import EMOptions, State, Trial, iterate
 from daskgmm.core.em.m_step import maximize
 from daskgmm.core.init.starts import in_memory
 from daskgmm.core.kernels import natural_parameters as coefficients
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.core.mixture.mixture import Mixture
 from tests import oracles
 
@@ -29,7 +29,7 @@ def compositions(n):
 
 
 def assert_like_in_memory(rows, array, row_weights, kernel_mixtures=MIXTURES):
-    found = survey(array, row_weights)
+    found = summarise_rows(array, row_weights)
     chunked = Expectation(rows, found)(kernel_mixtures)
     whole = in_memory(array, row_weights)(kernel_mixtures)
     for mixture, ours, theirs in zip(kernel_mixtures, chunked, whole, strict=True):
@@ -79,7 +79,7 @@ def test_chunks_without_rows_do_no_harm():
 def test_a_pass_over_chunks_equals_the_loop_over_rows(covariance_type):
     true = oracles.step(ROWS, WEIGHTS, PARAMETERS[covariance_type])
     rows = Rows(da.from_array(ROWS, chunks=(7, 2)), da.from_array(WEIGHTS, chunks=7))
-    found = survey(ROWS, WEIGHTS)
+    found = summarise_rows(ROWS, WEIGHTS)
     mixture = Mixture(*PARAMETERS[covariance_type])
     (statistics,) = Expectation(rows, found)((mixture,))
     assert statistics.log_likelihood == pytest.approx(true.log_likelihood, rel=1e-10)
@@ -95,7 +95,7 @@ def test_the_data_are_read_once_for_all_mixtures_of_a_pass():
         return block
 
     array = da.from_array(ROWS, chunks=(10, 2)).map_blocks(read, meta=np.empty((0, 2)))
-    expect = Expectation(Rows(array), survey(ROWS))
+    expect = Expectation(Rows(array), summarise_rows(ROWS))
     together = expect(MIXTURES)
     assert sorted(reads) == [10] * 4
     for mixture, one in zip(MIXTURES, together, strict=True):
@@ -107,8 +107,8 @@ def test_the_loop_over_chunks_goes_where_the_loop_in_memory_goes(covariance_type
     array, _ = oracles.draw(oracles.random_parameters(covariance_type, 3, 2, seed=3), 500)
     mixture = Mixture(*oracles.random_parameters(covariance_type, 3, 2, seed=4, spread=1.5))
     sample, options = in_memory(array, None), EMOptions(tol=0.0, max_iter=10)
-    expect = Expectation(Rows(da.from_array(array, chunks=(77, 2))), sample.survey)
-    state = State(sample.survey, (Trial(mixture),))
+    expect = Expectation(Rows(da.from_array(array, chunks=(77, 2))), sample.data_summary)
+    state = State(sample.data_summary, (Trial(mixture),))
     ours, theirs = iterate(state, expect, options).best, iterate(state, sample, options).best
     np.testing.assert_allclose(ours.history, theirs.history, rtol=1e-12)
     oracles.assert_agree(ours.mixture, theirs.mixture, 1e-10)
@@ -116,7 +116,7 @@ def test_the_loop_over_chunks_goes_where_the_loop_in_memory_goes(covariance_type
 
 def test_float32_products_are_a_choice_of_the_pass():
     rows = Rows(da.from_array(ROWS, chunks=(10, 2)))
-    single, double = (Expectation(rows, survey(ROWS), dtype)(MIXTURES)[0] for dtype in (np.float32, np.float64))
+    single, double = (Expectation(rows, summarise_rows(ROWS), dtype)(MIXTURES)[0] for dtype in (np.float32, np.float64))
     assert single.log_likelihood != double.log_likelihood
     assert single.log_likelihood == pytest.approx(double.log_likelihood, rel=1e-4)
 

@@ -1,4 +1,4 @@
-"""The whole flow over chunked rows: survey, sample, race, iterate."""
+"""The whole flow over chunked rows: data summary, sample, race, iterate."""
 
 import dask.array as da
 import numpy as np
@@ -8,7 +8,7 @@ from daskgmm.chunked.prediction import predict_to
 from daskgmm.chunked.rows import Rows
 from daskgmm.core.em.loop import StopReason
 from daskgmm.core.options.fit import FitOptions, ModelOptions
-from daskgmm.core.scoring.prediction import Wanted
+from daskgmm.core.scoring.prediction import PredictionOutputs
 from tests import oracles
 
 INITS = ("kmeans", "k-means++", "random", "random_from_data")
@@ -20,7 +20,7 @@ def labels_of(rows, mixture):
     def write(region, prediction):
         found[region] = prediction.labels.reshape(found[region].shape)
 
-    predict_to(rows, mixture, Wanted(), write)
+    predict_to(rows, mixture, PredictionOutputs(), write)
     return found
 
 

@@ -9,13 +9,13 @@ from distributed import Client, KilledWorker, LocalCluster
 from numpy.testing import assert_array_equal
 
 from daskgmm.chunked.e_step import Expectation
-from daskgmm.chunked.groups import GROUP, LARGEST_GROUP, group_size, group_tasks
+from daskgmm.chunked.groups import GROUP_SUFFIX, MAX_GROUP, group_size, group_tasks
 from daskgmm.chunked.labelled_rows import without_labelled
 from daskgmm.chunked.map_reduce import compute, map_reduce
 from daskgmm.chunked.read_ahead import ready
 from daskgmm.chunked.rows import Rows
 from daskgmm.concurrency import Execution, execute_in
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.errors import ClusterLostError
 from tests.benchmarks.problems import problem
 
@@ -133,7 +133,7 @@ def test_what_several_groups_need_is_a_task_of_its_own():
 
 @pytest.mark.parametrize(
     ("n_blocks", "block_bytes", "size"),
-    [(1000, 8000, 64), (10**6, 8000, LARGEST_GROUP), (1000, 2**25, 2), (1000, 2**26, 1), (15, 8, 1)],
+    [(1000, 8000, 64), (10**6, 8000, MAX_GROUP), (1000, 2**25, 2), (1000, 2**26, 1), (15, 8, 1)],
 )
 def test_groups_are_bounded_in_number_and_bytes(n_blocks, block_bytes, size, one_thread):
     assert group_size(n_blocks, block_bytes) == size
@@ -141,7 +141,7 @@ def test_groups_are_bounded_in_number_and_bytes(n_blocks, block_bytes, size, one
 
 def test_a_group_that_no_worker_survives_is_named_by_its_rows():
     def fail(block, weights, shared, own):
-        raise KilledWorker((f"expect-1234{GROUP}", 4, 8), type("Last", (), {"address": "tcp://a:1"}), 3)
+        raise KilledWorker((f"expect-1234{GROUP_SUFFIX}", 4, 8), type("Last", (), {"address": "tcp://a:1"}), 3)
 
     rows = rows_of(20)
     lazy = map_reduce(rows, fail, list, None, dict.fromkeys(range(20)), "test")
@@ -153,15 +153,15 @@ def test_a_group_that_no_worker_survives_is_named_by_its_rows():
 @pytest.mark.slow
 def test_groups_of_a_lost_worker_are_read_again_and_give_the_same_bits():
     array, mixture = problem(3, 2, 4000)
-    rows, surveyed = Rows.of_memory(array, chunk_bytes=2400), survey(array)
+    rows, data_summary = Rows.of_memory(array, chunk_bytes=2400), summarise_rows(array)
     with dask.config.set(scheduler="synchronous"):
-        (expected,) = Expectation(rows, surveyed)((mixture,))
+        (expected,) = Expectation(rows, data_summary)((mixture,))
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):
         held = rows.persist()
-        pass_ = Expectation(held, surveyed)
+        pass_ = Expectation(held, data_summary)
         (first,) = pass_((mixture,))
         client.restart_workers([next(iter(client.scheduler_info()["workers"]))])
         (second,) = pass_((mixture,))

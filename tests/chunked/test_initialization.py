@@ -9,7 +9,7 @@ import pytest
 from dask.delayed import delayed
 
 from daskgmm import GaussianMixture
-from daskgmm.chunked.data_summary import survey_and_sample
+from daskgmm.chunked.data_summary import summarise_and_sample
 from daskgmm.chunked.initialization import run_restarts
 from daskgmm.chunked.rows import Rows
 from daskgmm.concurrency import COMPUTE_THREADS
@@ -21,7 +21,7 @@ from tests import oracles
 
 
 def sample_of(array, size=10_000, seed=0):
-    return survey_and_sample(Rows.of_memory(array, chunk_bytes=2048), size, seed)[1]
+    return summarise_and_sample(Rows.of_memory(array, chunk_bytes=2048), size, seed)[1]
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ class Watched(Expectation):
 @pytest.mark.parametrize("n_slots", [1, 2])
 def test_restarts_run_in_compute_slots(sample, n_slots):
     drawn = sample.compute()
-    watched = Watched(drawn.rows, drawn.row_weights, drawn.survey)
+    watched = Watched(drawn.rows, drawn.row_weights, drawn.data_summary)
     options = SeedOptions(3, init_params="random", n_init=8, em=EMOptions(max_iter=20))
     with dask.config.set({"scheduler": "threads", "num_workers": 8, COMPUTE_THREADS: n_slots}):
         run_restarts(delayed(watched), options, 0)

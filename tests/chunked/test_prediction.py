@@ -10,11 +10,11 @@ import pytest
 from daskgmm.chunked.prediction import log_density_counts, predict_lazily, predict_to
 from daskgmm.chunked.rows import Rows
 from daskgmm.core.mixture.mixture import Mixture
-from daskgmm.core.scoring.prediction import Wanted
+from daskgmm.core.scoring.prediction import PredictionOutputs
 from daskgmm.errors import DataError
 from tests import oracles
 
-ALL = Wanted(probabilities=True, log_density=True)
+ALL = PredictionOutputs(probabilities=True, log_density=True)
 
 
 class Writer:
@@ -62,7 +62,7 @@ def test_results_of_grids_equal_the_oracles_cell_by_cell(covariance_type, grid, 
 def test_only_labels_are_handed_on_where_nothing_else_is_wanted():
     flat, mixture = example("full", (20,))
     seen = []
-    predict_to(Rows.of_memory(flat), mixture, Wanted(), lambda region, prediction: seen.append(prediction))
+    predict_to(Rows.of_memory(flat), mixture, PredictionOutputs(), lambda region, prediction: seen.append(prediction))
     assert all(one.probabilities is None and one.log_density is None for one in seen)
     assert sum(len(one.labels) for one in seen) == 20
 
@@ -71,7 +71,7 @@ def test_a_component_without_rows_is_counted_as_zero():
     flat, mixture = example("diag", (20,))
     away = np.array([[0, 0], [0, 0], [1e6, 0]])
     far = Mixture("diag", mixture.weights, mixture.means + away, mixture.covariances)
-    counts = predict_to(Rows.of_memory(flat), far, Wanted(), lambda region, prediction: None).counts
+    counts = predict_to(Rows.of_memory(flat), far, PredictionOutputs(), lambda region, prediction: None).counts
     assert counts.shape == (3,)
     assert counts[2] == 0
     assert counts.sum() == 20
@@ -93,17 +93,17 @@ def test_a_value_that_is_not_finite_is_named_by_row_and_column(bad, chunk):
     flat[41, 1] = bad
     rows = Rows(da.from_array(flat, chunks=(chunk, 2)))
     with pytest.raises(DataError, match=f"row 41, column 1 is {bad}"):
-        predict_to(rows, mixture, Wanted(), lambda region, prediction: None)
+        predict_to(rows, mixture, PredictionOutputs(), lambda region, prediction: None)
 
 
 def test_a_value_that_is_not_finite_is_named_by_its_place_in_a_grid():
-    """As the survey names it; a number that counts block by block would be found by nobody."""
+    """As the data summary names it; a number that counts block by block would be found by nobody."""
     flat, mixture = example("full", (6, 10))
     grid = flat.reshape(6, 10, 2)
     grid[4, 7, 1] = np.nan
     rows = Rows(da.from_array(grid, chunks=(4, 3, 2)))
     with pytest.raises(DataError, match=r"row \(4, 7\), column 1 is nan"):
-        predict_to(rows, mixture, Wanted(), lambda region, prediction: None)
+        predict_to(rows, mixture, PredictionOutputs(), lambda region, prediction: None)
 
 
 def test_an_error_of_the_writer_is_not_lost():
@@ -113,7 +113,7 @@ def test_an_error_of_the_writer_is_not_lost():
         raise OSError("no space left on device")
 
     with pytest.raises(OSError, match="no space left"):
-        predict_to(Rows.of_memory(flat), mixture, Wanted(), full_disk)
+        predict_to(Rows.of_memory(flat), mixture, PredictionOutputs(), full_disk)
 
 
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
@@ -133,7 +133,7 @@ def test_rows_that_do_not_fit_the_mixture_are_an_error(d):
     _, mixture = example("full", (20,), d=3)
     wrong = np.zeros((20, d))
     with pytest.raises(DataError, match=f"{d} features, but the model was fitted on 3"):
-        predict_to(Rows.of_memory(wrong), mixture, Wanted(), lambda region, prediction: None)
+        predict_to(Rows.of_memory(wrong), mixture, PredictionOutputs(), lambda region, prediction: None)
     with pytest.raises(DataError, match=f"{d} features, but the model was fitted on 3"):
         predict_lazily(da.from_array(wrong), mixture, "labels")
 
@@ -165,11 +165,13 @@ def test_blocks_that_are_done_are_not_even_read():
 
     array = da.from_array(flat, chunks=(5, 2)).map_blocks(reading, meta=np.empty((0, 2)))
     write = Writer((20,), 3)
-    counts = predict_to(Rows(array), mixture, Wanted(), write, done=lambda region: region[0].start in {0, 10}).counts
+    counts = predict_to(
+        Rows(array), mixture, PredictionOutputs(), write, done=lambda region: region[0].start in {0, 10}
+    ).counts
     assert sorted(read) == [(5, 10), (15, 20)]
     np.testing.assert_array_equal(write.times, np.repeat([0, 1, 0, 1], 5))
     assert counts.sum() == 10
-    nothing = predict_to(Rows(array), mixture, Wanted(), write, done=lambda region: True)
+    nothing = predict_to(Rows(array), mixture, PredictionOutputs(), write, done=lambda region: True)
     np.testing.assert_array_equal(nothing.counts, [0, 0, 0])
 
 
@@ -177,7 +179,7 @@ def test_a_block_of_which_a_strip_is_missing_is_written_again():
     flat, mixture = example("full", (20,))
     write = Writer((20,), 3)
     rows = Rows(da.from_array(flat, chunks=(10, 2)))
-    predict_to(rows, mixture, Wanted(), write, strip=5, done=lambda region: region[0].start != 15)
+    predict_to(rows, mixture, PredictionOutputs(), write, strip=5, done=lambda region: region[0].start != 15)
     np.testing.assert_array_equal(write.times, np.repeat([0, 1], 10))
 
 
@@ -211,4 +213,4 @@ def test_the_mean_log_density_of_the_scored_rows_is_told_if_it_is_wanted():
     assert (scored.n_rows, scored.density.n_rows) == (120, 120)
     np.testing.assert_allclose(scored.density.mean, expected.mean())
     np.testing.assert_allclose(scored.density.standard_error, expected.std() / np.sqrt(120))
-    assert predict_to(rows, mixture, Wanted(), Writer((120,), 3)).density.n_rows == 0
+    assert predict_to(rows, mixture, PredictionOutputs(), Writer((120,), 3)).density.n_rows == 0

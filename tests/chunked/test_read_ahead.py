@@ -15,7 +15,7 @@ from daskgmm.chunked.read_ahead import ready
 from daskgmm.chunked.rows import Rows
 from daskgmm.concurrency import READ_AHEAD, Execution, current_execution, execute_in
 from daskgmm.core.mixture.mixture import Mixture
-from daskgmm.core.scoring.prediction import Wanted
+from daskgmm.core.scoring.prediction import PredictionOutputs
 
 N_BLOCKS = 40
 
@@ -139,5 +139,7 @@ def test_blocks_are_scored_while_others_are_written():
         dask.config.set({"scheduler": "threads", "num_workers": 1, READ_AHEAD: 1}),
         ready(rows, keep=False) as streamed,
     ):
-        counts = predict_to(streamed, mixture, Wanted(), lambda region, prediction: together.wait(timeout=30)).counts
+        counts = predict_to(
+            streamed, mixture, PredictionOutputs(), lambda region, prediction: together.wait(timeout=30)
+        ).counts
     assert counts.tolist() == [2 * N_BLOCKS]

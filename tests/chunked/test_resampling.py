@@ -6,7 +6,7 @@ import numpy as np
 from daskgmm.chunked.resampling import ResampledExpectation
 from daskgmm.chunked.rows import Rows
 from daskgmm.core.kernels.natural_parameters import prepare
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.selection.resampling import Resampling, expect_resampled
 from tests import oracles
@@ -15,7 +15,7 @@ from tests import oracles
 def test_a_pass_adds_up_the_chunks_with_the_weights_of_their_own_rows_in_one_batch_or_many():
     parameters = oracles.random_parameters("full", 2, 3, seed=1, spread=1.0)
     values, _ = oracles.draw(parameters, 300)
-    mixture, summary, resampling = Mixture(*parameters), survey(values), Resampling(seed=9)
+    mixture, summary, resampling = Mixture(*parameters), summarise_rows(values), Resampling(seed=9)
     rows = Rows(da.from_array(values, chunks=(70, 3)))
     coefficients = (prepare(mixture, summary, some_rows=True),) * 3
     expected = expect_resampled(values, None, coefficients, (0, 2, 5), 0, resampling)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 
-from daskgmm.chunked.data_summary import survey_and_sample
+from daskgmm.chunked.data_summary import summarise_and_sample
 from daskgmm.chunked.prediction import predict_to
 from daskgmm.chunked.rows import Rows
 from daskgmm.concurrency import COMPUTE_THREADS
@@ -17,7 +17,7 @@ from daskgmm.core.arrays.blocks import block_rows
 from daskgmm.core.options.fit import FitOptions, ModelOptions
 from daskgmm.core.options.reduce import Reduce
 from daskgmm.core.options.select import SelectOptions
-from daskgmm.core.scoring.prediction import Wanted
+from daskgmm.core.scoring.prediction import PredictionOutputs
 from daskgmm.errors import DataError
 from daskgmm.events import ignore
 from daskgmm.fitting.reduction import reduce_rows
@@ -158,8 +158,8 @@ def test_low_rank_has_the_same_bits_if_rows_are_kept(fit, references):
 def sweep(rows, criterion):
     select = SelectOptions((1, 2, 3), ("full", "tied", "low_rank_1"), criterion=criterion, folds=2)
     wanted = SelectionSpec(select, ModelOptions(), OPTIONS, 0)
-    surveyed, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), 0)
-    return search(rows, surveyed, sample, wanted, ignore)
+    data_summary, sample = summarise_and_sample(rows, wanted.n_sample(rows.n_features), 0)
+    return search(rows, data_summary, sample, wanted, ignore)
 
 
 @pytest.fixture(scope="module")
@@ -190,12 +190,12 @@ def test_projections_are_the_same_bits(scheduler):
     np.testing.assert_array_equal(rows, expected_rows)
 
 
-def test_surveys_and_samples_are_the_same_bits(scheduler):
+def test_summaries_and_samples_are_the_same_bits(scheduler):
     with dask.config.set(scheduler="synchronous"):
-        expected, sample = survey_and_sample(dask_array(True), 500, 4)
+        expected, sample = summarise_and_sample(dask_array(True), 500, 4)
         expected_rows = sample.compute().rows
     with scheduler():
-        found, sample = survey_and_sample(dask_array(True), 500, 4)
+        found, sample = summarise_and_sample(dask_array(True), 500, 4)
         rows = sample.compute().rows
     np.testing.assert_array_equal(rows, expected_rows)
     for name in ("mean", "scatter", "minimum", "maximum"):
@@ -225,7 +225,7 @@ def written(folder):
 
 def test_predictions_are_the_same_bits(scheduler, references, tmp_path):
     mixture = references["dask array"].mixture
-    wanted = Wanted(probabilities=True, log_density=True)
+    wanted = PredictionOutputs(probabilities=True, log_density=True)
     folders = [tmp_path / "expected", tmp_path / "found"]
     for folder in folders:
         folder.mkdir()
@@ -247,4 +247,4 @@ def test_bad_data_are_named_alike(scheduler):
     array[2321, 2] = np.nan
     rows = Rows(da.from_array(array, chunks=(400, 3)), da.from_array(row_weights, chunks=400))
     with scheduler(), pytest.raises(DataError, match="the first in row 2321, column 2"):
-        survey_and_sample(rows, 100, 0)
+        summarise_and_sample(rows, 100, 0)

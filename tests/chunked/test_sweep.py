@@ -1,4 +1,4 @@
-"""A whole sweep over chunked rows: survey, one sample, shared passes."""
+"""A whole sweep over chunked rows: data summary, one sample, shared passes."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import ortho_group
 from sklearn.datasets import load_iris
 
-from daskgmm.chunked.data_summary import survey_and_sample
+from daskgmm.chunked.data_summary import summarise_and_sample
 from daskgmm.chunked.rows import Rows
 from daskgmm.chunked.sweep import SweepExpectation, batches, bytes_in_pass
 from daskgmm.core.kernels.natural_parameters import prepare
@@ -24,9 +24,9 @@ from tests import oracles
 def sweep(rows, sizes, covariance_type=tuple(oracles.STRUCTURES), fit=None, **options):
     """Return what the sweep finds; rows may be an array."""
     rows = rows if isinstance(rows, Rows) else Rows.of_memory(rows)
-    wanted = SelectionSpec(SelectOptions(sizes, covariance_type, **options), ModelOptions(), fit or FitOptions(), 0)
-    surveyed, sample = survey_and_sample(rows, wanted.n_sample(rows.n_features), wanted.seed)
-    return search(rows, surveyed, sample, wanted, ignore)
+    spec = SelectionSpec(SelectOptions(sizes, covariance_type, **options), ModelOptions(), fit or FitOptions(), 0)
+    data_summary, sample = summarise_and_sample(rows, spec.n_sample(rows.n_features), spec.seed)
+    return search(rows, data_summary, sample, spec, ignore)
 
 
 def clusters(n=3000, d=2):
@@ -84,7 +84,7 @@ def test_any_chunking_leads_to_the_same_table(criterion):
             assert one.criterion == pytest.approx(same.criterion, rel=1e-6)
 
 
-def test_rows_are_read_once_for_the_survey_and_once_for_each_pass():
+def test_rows_are_read_once_for_the_data_summary_and_once_for_each_pass():
     array, reads = clusters(2000), []
 
     def read(block):
@@ -110,9 +110,9 @@ def test_a_fold_gives_what_a_fit_to_the_other_rows_gives_of_its_own():
     """From the same start, one pass: the statistics of the rows outside, the log-likelihood of those inside."""
     array, dealing = clusters(500), FoldSplit(3, seed=5)
     rows = Rows(da.from_array(array, chunks=(123, 2)))
-    surveyed, _ = survey_and_sample(rows, 10, 0)
+    data_summary, _ = summarise_and_sample(rows, 10, 0)
     mixture = Mixture(*oracles.random_parameters("tied", 3, 2, seed=4, spread=5.0))
-    expect = SweepExpectation(rows, surveyed, dealing)
+    expect = SweepExpectation(rows, data_summary, dealing)
     scored = expect((mixture,) * 4, (0, 1, 2, None))
     whole = scored[3].statistics.log_likelihood
     for one in scored[:3]:
@@ -162,8 +162,8 @@ def test_batches_are_consecutive_and_none_exceeds_the_limit_but_a_single_one():
 def test_what_a_pass_carries_is_counted_at_least(covariance_type, some_rows):
     array = clusters(200, 5)
     mixture = Mixture(*oracles.random_parameters(covariance_type, 4, 5))
-    surveyed, _ = survey_and_sample(Rows.of_memory(array), 200, 0)
-    coefficients = prepare(mixture, surveyed, some_rows=some_rows)
+    data_summary, _ = summarise_and_sample(Rows.of_memory(array), 200, 0)
+    coefficients = prepare(mixture, data_summary, some_rows=some_rows)
     counted = bytes_in_pass(4, 5, covariance_type, some_rows=some_rows)
     assert coefficients.theta.nbytes <= counted <= 2 * 8 * 4 * 25
 
@@ -171,9 +171,9 @@ def test_what_a_pass_carries_is_counted_at_least(covariance_type, some_rows):
 def test_candidates_in_small_batches_take_more_reads_and_give_the_same():
     array = clusters(500)
     rows = Rows.of_memory(array)
-    surveyed, _ = survey_and_sample(rows, 10, 0)
+    data_summary, _ = summarise_and_sample(rows, 10, 0)
     mixtures = tuple(Mixture(*oracles.random_parameters(one, k, 2)) for one in oracles.STRUCTURES for k in (1, 3))
-    whole = SweepExpectation(rows, surveyed, FoldSplit())
+    whole = SweepExpectation(rows, data_summary, FoldSplit())
     small = replace(whole, batch_bytes=200)
     folds = (None,) * len(mixtures)
     for one, other in zip(whole(mixtures, folds), small(mixtures, folds), strict=True):

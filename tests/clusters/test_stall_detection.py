@@ -6,7 +6,7 @@ import pytest
 
 from daskgmm.clusters.stall_detection import (
     BUSY_PATIENCE,
-    MOST_HELPS,
+    MAX_HELPS,
     ClusterSnapshot,
     Stall,
     WorkerSnapshot,
@@ -69,7 +69,7 @@ def test_a_worker_that_computes_without_a_task_of_ours_does_not_count():
 
 def test_help_is_tried_once_in_a_stall_and_a_few_times_for_the_same_results():
     stall = STALL
-    for number in range(MOST_HELPS):
+    for number in range(MAX_HELPS):
         assert not stall.is_hopeless
         helped = stall.after_help(LATER, 200.0)
         assert helped.is_hopeless

@@ -9,7 +9,7 @@ from distributed import LocalCluster, Worker
 from daskgmm.clusters import turnover as turnovers
 from daskgmm.clusters.kinds import Address
 from daskgmm.clusters.stall_detection import ClusterSnapshot, WorkerSnapshot
-from daskgmm.clusters.turnover import MOST_LIVES, turnover_after
+from daskgmm.clusters.turnover import MAX_LIVES, turnover_after
 from daskgmm.errors import ClusterLostError
 
 AWAITED = frozenset({"result"})
@@ -29,18 +29,18 @@ def after(looks, awaited=AWAITED):
 
 
 def test_lives_without_fewer_tasks_left_are_in_vain_after_a_while():
-    turnover = after([look(worker, 2 + worker % 3) for worker in range(MOST_LIVES + 1)])
-    assert len(turnover.gone) == MOST_LIVES
+    turnover = after([look(worker, 2 + worker % 3) for worker in range(MAX_LIVES + 1)])
+    assert len(turnover.gone) == MAX_LIVES
     assert turnover.is_in_vain(10.0, 20.0)
     assert not turnover.is_in_vain(10.0, 9.0)
-    assert turnover.describe(20.0).startswith(f"{MOST_LIVES} workers came and went within 20 s, and never were fewer")
+    assert turnover.describe(20.0).startswith(f"{MAX_LIVES} workers came and went within 20 s, and never were fewer")
 
 
 @pytest.mark.parametrize("worker", [0, 1])
 def test_a_task_less_or_a_worker_that_stays_is_no_turnover(worker):
-    less = [look(worker * one, 100 - one) for one in range(2 * MOST_LIVES)]
+    less = [look(worker * one, 100 - one) for one in range(2 * MAX_LIVES)]
     assert not after(less).gone
-    assert not after([look(0, 5)] * 2 * MOST_LIVES).gone
+    assert not after([look(0, 5)] * 2 * MAX_LIVES).gone
 
 
 def test_other_results_begin_a_new_turnover_and_none_end_it():

@@ -15,7 +15,7 @@ from daskgmm.core.em.fitted_model import FitSummary, Model
 from daskgmm.core.kernels.natural_parameters import prepare_prediction
 from daskgmm.core.mixture.covariance import FAMILIES, STRUCTURES
 from daskgmm.core.mixture.mixture import Mixture
-from daskgmm.core.scoring.prediction import Wanted, predict
+from daskgmm.core.scoring.prediction import PredictionOutputs, predict
 from daskgmm.errors import ConfigurationError
 from daskgmm.events import Iteration
 from daskgmm.jobs.fit import fit
@@ -138,7 +138,7 @@ def vve(tmp_path_factory):
 def test_a_model_is_kept_exported_and_compared(vve):
     model = load_model(vve / "run")
     assert model.mixture.covariance_type == "VVE"
-    ours = predict(IRIS, None, prepare_prediction(model.mixture), 3, Wanted(probabilities=True))
+    ours = predict(IRIS, None, prepare_prediction(model.mixture), 3, PredictionOutputs(probabilities=True))
     np.testing.assert_array_equal(zarr.open_array(vve / "run" / "labels.zarr", path="labels")[...], ours.labels)
     np.testing.assert_array_equal(json.loads(as_json(model))["covariances"], model.mixture.covariances)
     (vve / "model.joblib").write_bytes(as_sklearn(model))

@@ -9,7 +9,7 @@ import pytest
 from daskgmm import GaussianMixture, GaussianMixtureSelector
 from daskgmm.core.em.priors import sample_covariance
 from daskgmm.core.mixture.covariance import FAMILIES
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.errors import DataError
 from tests import oracles
 from tests.references.answers import Folder
@@ -138,7 +138,7 @@ def test_a_prior_of_rows_with_gaps_is_raised_by_each_step(gappy, name):
 
 
 def test_the_default_prior_has_the_variances_of_the_values_that_there_are(gappy):
-    prior = sample_covariance(survey(gappy, None, missing=True))
+    prior = sample_covariance(summarise_rows(gappy, None, missing=True))
     np.testing.assert_allclose(np.diagonal(prior), np.nanvar(gappy, axis=0, ddof=1))
 
 

@@ -42,7 +42,7 @@ def test_an_update_with_the_same_rows_changes_little(covariance_type):
     model = fitted(rows, covariance_type=covariance_type)
     before = model.means_.copy()
     np.testing.assert_allclose(model.update(rows).means_, before, atol=2e-3)
-    assert model._kept.survey.n_rows == 1000
+    assert model._kept.data_summary.n_rows == 1000
 
 
 def test_rows_that_are_forgotten_do_not_count(old):
@@ -250,5 +250,5 @@ def test_frozen_components_stay_in_updates_and_their_weights_do_not():
 def test_finer_steps_of_new_rows_are_those_of_all_and_one_row_has_none():
     rows = np.round(draw(1_000, 6))
     model = fitted(rows)
-    np.testing.assert_allclose(model.update(rows[:1])._kept.survey.steps, 1.0)
-    np.testing.assert_allclose(model.update(np.round(draw(500, 7), 1))._kept.survey.steps, 0.1, rtol=1e-6)
+    np.testing.assert_allclose(model.update(rows[:1])._kept.data_summary.steps, 1.0)
+    np.testing.assert_allclose(model.update(np.round(draw(500, 7), 1))._kept.data_summary.steps, 0.1, rtol=1e-6)

@@ -48,7 +48,7 @@ class Fault:
         return self.name
 
 
-def in_survey(n_reads: int) -> int:
+def in_summary(n_reads: int) -> int:
     return N_CHUNKS // 2
 
 
@@ -341,7 +341,7 @@ NO_NANNY = ("--no-nanny",)
 LIFETIME = ("--lifetime", "30s", "--lifetime-stagger", "10s", "--lifetime-restart")
 
 FAULTS = [
-    Fault("worker killed in the survey", reader(in_survey)),
+    Fault("worker killed in the data summary", reader(in_summary)),
     Fault("worker killed while seeding", one_while_seeding),
     Fault("worker killed in a pass", reader(in_pass)),
     Fault("worker killed that holds rows", one_that_holds_rows, persist=True),
@@ -404,7 +404,7 @@ RARER = [  # tried in the loop only: they differ little from others, and tests s
         message="stopped by SIGUSR1",
     ),
     Fault("worker frozen in the prediction", reader(in_predict, signal.SIGSTOP), FREEZING),
-    Fault("scheduler killed in the survey", scheduler(in_survey), ADDRESS, LOST),
+    Fault("scheduler killed in the data summary", scheduler(in_summary), ADDRESS, LOST),
     Fault("scheduler killed in the prediction", scheduler(in_predict), ADDRESS, LOST),
     Fault("finished, then a bit of the model turned", nothing, THREADS, damage=change_model),
     Fault("client frozen, its directory taken over", taken_over, THREADS, message="was taken over by", code=3),

@@ -9,7 +9,7 @@ import zarr
 from daskgmm import GaussianMixture, load_model
 from daskgmm.config import parse_config
 from daskgmm.core.em.loop import State, Trial
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.errors import ConfigurationError, DataError
 from daskgmm.jobs.fit import fit, predict
 from daskgmm.storage.run.checkpoint import Checkpoint, from_bytes, to_bytes
@@ -108,9 +108,9 @@ def test_options_that_cannot_act_are_refused(tmp_path, rows, data, output, messa
 
 
 def test_a_checkpoint_keeps_the_gaps_of_the_summary_bit_for_bit(tmp_path, rows):
-    summary = survey(rows, np.linspace(0.1, 1, len(rows)), missing=True)
+    summary = summarise_rows(rows, np.linspace(0.1, 1, len(rows)), missing=True)
     model = GaussianMixture(2, missing="marginal", random_state=0).fit(np.nan_to_num(rows))
     state = State(summary, (Trial(model._mixture()),))
-    kept = from_bytes(to_bytes(Checkpoint({"fit": state})), tmp_path).states["fit"].survey
+    kept = from_bytes(to_bytes(Checkpoint({"fit": state})), tmp_path).states["fit"].data_summary
     assert (kept.n_gaps, kept.value_weights) == (summary.n_gaps, summary.value_weights)
-    np.testing.assert_array_equal(kept.pooled, summary.pooled)
+    np.testing.assert_array_equal(kept.total_covariance, summary.total_covariance)

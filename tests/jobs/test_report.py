@@ -134,10 +134,10 @@ def test_of_a_grid_the_middle_is_shown_with_what_is_left_out(fitted):
     group.create_array("t", data=rng.normal(size=(5, 12, 20, 2)), dimension_names=("time", "lat", "lon", "band"))
     group.create_array("land", data=np.broadcast_to(np.arange(20) < 4, (5, 12, 20)).copy())
     run = fitted(None, "model.n_components=2", path="grid.zarr", array="t", mask="~land")
-    story = reporting.story_of(run)
-    assert story.labels.shape == (12, 20)
-    assert story.labels_of == "time 2 of 5"
-    assert (story.labels[:, :4] == -2).all()
+    data = reporting.story_of(run)
+    assert data.labels.shape == (12, 20)
+    assert data.labels_of == "time 2 of 5"
+    assert (data.labels[:, :4] == -2).all()
     text = (run / "report.html").read_text()
     assert "240 other rows are left out" in text
     assert "Grey cells are left out" in text

@@ -138,7 +138,7 @@ def test_a_pass_over_all_rows_comes_closer_to_the_fit_to_all_of_them(job, case):
     gaps = [refit - GaussianMixture.from_model(one).score(every) for one in (first, closer)]
     assert -1e-9 <= gaps[1] <= gaps[0] < 0.03
     assert closer.summary.log_likelihood <= GaussianMixture.from_model(closer).score(every) + 1e-12
-    assert closer.kept.survey.n_rows == len(every)
+    assert closer.kept.data_summary.n_rows == len(every)
 
 
 def test_rows_that_are_forgotten_do_not_count(job):

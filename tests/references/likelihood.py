@@ -95,8 +95,8 @@ def _limit(
     gaps = {}
     for note, accelerate in (("", True), ("by plain EM", False)):
         options = EMOptions(1e-9, 3000, accelerate=accelerate, inference=inference)
-        level = iterate(State(sample.survey, (Trial(start),)), sample, options).best.history[-1]
-        gaps[note] = level * sample.survey.weight_sum - expected
+        level = iterate(State(sample.data_summary, (Trial(start),)), sample, options).best.history[-1]
+        gaps[note] = level * sample.data_summary.weight_sum - expected
         if gaps[note] >= -NATS:
             return gaps[note], note
     return max((gap, note) for note, gap in gaps.items())
@@ -152,7 +152,7 @@ def prior(folder: Folder, name: str) -> Iterator[Answer]:
             continue
         rows, family, k = folder.rows(fit["data"]), fit["model"], fit["G"]
         labels, sample = folder.partition(fit["starts"], f"G{k}"), in_memory(rows, None)
-        inference, moments = MaximumAPosteriori(PriorValues(sample.survey)), moments_of(rows, labels, family)
+        inference, moments = MaximumAPosteriori(PriorValues(sample.data_summary)), moments_of(rows, labels, family)
         mclusts = _of_parameters(fit["parameters"], family, rows.shape[1])
         (statistics,) = sample((mclusts,))
         level = inference.objective(mclusts, statistics) * len(rows)
@@ -180,7 +180,7 @@ def variational(folder: Folder, name: str) -> Iterator[Answer]:
         rows, labels = folder.rows(fit["data"]), folder.partition(fit["starts"], fit["column"])
         sample = in_memory(rows, None)
         values = [fit[key] for key in ("weights", "weight_concentration_prior", "mean_precision_prior")]
-        prior = VariationalPrior(sample.survey, *values, degrees_of_freedom=fit["degrees_of_freedom_prior"])
+        prior = VariationalPrior(sample.data_summary, *values, degrees_of_freedom=fit["degrees_of_freedom_prior"])
         inference, moments = Variational(prior), moments_of(rows, labels, "full")
         shell = Mixture("full", np.ones(len(moments.counts)), moments.means, moments.covariances)
         gap, note = _limit(sample, inference.estimate(shell, moments, None), fit["evidence_lower_bound"], inference)

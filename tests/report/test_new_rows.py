@@ -4,11 +4,11 @@ import numpy as np
 
 from daskgmm.core.scoring.drift import DensityMoments
 from daskgmm.report.new_rows import new_row_lines
-from tests.report.html.stories import mixture, story
+from tests.report.html.stories import data, mixture
 
 
 def test_labels_are_told_against_the_weights_and_the_density_against_that_of_the_fit():
-    model = story(mixture(2, 2)).model
+    model = data(mixture(2, 2)).model
     heavy = 100 * model.mixture.weights
     counts, density = new_row_lines([30, 60], 100, DensityMoments.of(np.array([-1.0, -3.0]), np.ones(2)), model)
     assert counts == (
@@ -18,7 +18,7 @@ def test_labels_are_told_against_the_weights_and_the_density_against_that_of_the
 
 
 def test_of_many_components_the_most_frequent_are_told_and_of_no_row_nothing():
-    model = story(mixture(20, 2)).model
+    model = data(mixture(20, 2)).model
     (line,) = new_row_lines(list(range(20)), 190, DensityMoments(), model)
     assert line.startswith("rows labelled 19: 19, 10.0 percent")
     assert line.endswith("; and 8 other components")

@@ -22,7 +22,7 @@ from ...text import describe_workers, pluralize
 from ..connection import Connection, await_workers, client_of, hold_cluster
 from .batch import BatchWorkers, check_command
 
-_CLOSING = 30.0  # seconds that workers have to end once they are told to
+_CLOSE_TIMEOUT = 30.0  # seconds that workers have to end once they are told to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def _run_beside(command: list[str], environment: dict[str, str]) -> Iterator[Non
     finally:
         process.terminate()
         try:
-            process.wait(_CLOSING)
+            process.wait(_CLOSE_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

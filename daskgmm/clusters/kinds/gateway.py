@@ -34,12 +34,12 @@ from ..connection import (
 _LOGGER = logging.getLogger(__name__)
 
 PASSWORD = "DASKGMM_GATEWAY_PASSWORD"  # noqa: S105 # the name of a variable
-_NOT_LET_IN = {401, 403}  # of HTTP
+_REFUSED_CODES = {401, 403}  # of HTTP
 _ANSWER_TIMEOUT = 60.0  # seconds; a cluster whose name does not come back can't be stopped
 _STOP_TIMEOUT = 15.0  # seconds; the results are complete, and wait for it
 _END_TIMEOUT = 30.0  # seconds in which processes end; the gateway's local backend takes 10 with those that hang
 _INTERVAL = 0.5  # seconds between two looks at the state of the cluster
-_NOT_ENDED = ("pending", "running", "stopping")
+_ACTIVE_STATES = ("pending", "running", "stopping")
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Gateway:
             time.sleep(_INTERVAL)
 
     def _names_not_ended(self) -> list[str]:
-        return [report.name for report in self._ask("list_clusters", status=_NOT_ENDED, timeout=_STOP_TIMEOUT)]
+        return [report.name for report in self._ask("list_clusters", status=_ACTIVE_STATES, timeout=_STOP_TIMEOUT)]
 
     def _scale(self, name: str) -> None:
         self._ask("scale_cluster", name, self.n_workers)
@@ -205,7 +205,7 @@ class Gateway:
 def _explain(error: Exception) -> str:
     """Return the reason, with the remedy where the server did not let in."""
     status = getattr(error, "status", None)
-    if status in _NOT_LET_IN:
+    if status in _REFUSED_CODES:
         return f"refused with {status}; look at cluster.auth, cluster.username and {PASSWORD}"
     return reason(error)
 

@@ -34,8 +34,10 @@ from ..memory_size import MemoryLimit, check_memory
 
 # A terminal sends Ctrl-C to all processes of a job, as a batch system does with its warning: it is the client's to end
 # its workers.
-_DEAF_TO = {signal.SIGINT, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])}
-_DEAF = f"import signal\nfor number in {sorted(map(int, _DEAF_TO))}: signal.signal(number, signal.SIG_IGN)"
+_IGNORED_SIGNALS = {signal.SIGINT, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])}
+_IGNORE_SIGNALS = (
+    f"import signal\nfor number in {sorted(map(int, _IGNORED_SIGNALS))}: signal.signal(number, signal.SIG_IGN)"
+)
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Local:
             local_directory=self.local_directory,
             silence_logs=logging.CRITICAL,
             loop=loop,
-            preload=_DEAF,
+            preload=_IGNORE_SIGNALS,
         )
 
 
@@ -117,7 +119,7 @@ def _deaf_loop() -> Iterator[IOLoop]:
     """
     with ExitStack() as stack:
         blocks = hasattr(signal, "pthread_sigmask")
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _DEAF_TO) if blocks else set()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _IGNORED_SIGNALS) if blocks else set()
         try:
             loop = stack.enter_context(event_loop())
         finally:

@@ -36,7 +36,7 @@ from ..memory_size import MemoryLimit, check_memory
 _SECRETS = {"password", "passphrase"}
 _KEEPALIVE = 15  # seconds; asyncssh gives a host up after three without an answer
 _MANY_LINES = 10_000
-_LISTENING = Lock()
+_LISTENING_LOCK = Lock()
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class Ssh:
 def _heard() -> Iterator[list[logging.LogRecord]]:
     """Give the lines that the hosts say while they start; SSHCluster logs them, and fails without them."""
     logger, handler = logging.getLogger("distributed.deploy.ssh"), BufferingHandler(_MANY_LINES)
-    with _LISTENING:  # the logger is that of the process
+    with _LISTENING_LOCK:  # the logger is that of the process
         before = logger.level, logger.propagate
         logger.setLevel(logging.INFO)
         logger.propagate = False

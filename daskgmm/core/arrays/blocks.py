@@ -12,7 +12,7 @@ from ...errors import DataError
 from .types import Array
 
 _BLOCK_BYTES = 4 * 2**20  # of a block in float64: few calls for each chunk, and little memory for converted ones
-_TILE = 512  # blocks are whole tiles
+_TILE_ROWS = 512  # blocks are whole tiles
 _SUMS_OF_BLOCK = 4  # times a block's memory that its sums take at most: they are copied and added for each block
 
 
@@ -65,4 +65,4 @@ def _plain(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 def block_rows(width: int, n_sums: int = 0) -> int:
     """Return the number of rows of a block of `width` values each: whole tiles, about 4 MiB, or more for large sums."""
     n_bytes = max(_BLOCK_BYTES, 8 * n_sums // _SUMS_OF_BLOCK)
-    return max(n_bytes // (8 * width * _TILE), 1) * _TILE
+    return max(n_bytes // (8 * width * _TILE_ROWS), 1) * _TILE_ROWS

@@ -21,7 +21,7 @@ from ...blas import single_threaded
 from ..arrays.types import Array
 from ..mixture.mixture import Mixture, hold
 
-MEMORY = 5  # differences of steps that are combined
+MAX_MEMORY = 5  # differences of steps that are combined
 _RIDGE = 1e-6  # relative, of the least squares: differences become parallel near the limit
 
 

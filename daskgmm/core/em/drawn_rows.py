@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import SingularCovarianceError
-from ..mixture.data_summary import Survey, survey
+from ..mixture.data_summary import DataSummary, summarise_rows
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
 from ..mixture.moments import ComponentMoments
@@ -30,7 +30,7 @@ _MAX_DRAWN = 32_768  # rows
 _MAX_VALUES = 2**22  # of all drawn rows: 32 MiB
 _DRAWN_PER_PARAMETER = 2
 _ROWS_PER_PARAMETER = 10  # of a component: of fewer, rows drawn from it are not like its own
-_STEPS = 8  # of plain EM: in directions that are nearly flat, more follow what drawn rows cannot tell
+_EM_STEPS = 8  # of plain EM: in directions that are nearly flat, more follow what drawn rows cannot tell
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class DrawnRows:
         """
         state, current = self.inference.estimate(mixture, moments, floor), moments
         removed = self._moments(mixture, moments.weight_sum).scale(-1)
-        for _ in range(_STEPS - 1):
+        for _ in range(_EM_STEPS - 1):
             changed = moments + self._moments(state, moments.weight_sum) + removed
             if not can_be_of_rows(changed, state):
                 break
@@ -66,24 +66,24 @@ class DrawnRows:
 
     def _moments(self, mixture: Mixture, weight_sum: float) -> ComponentMoments:
         (statistics,) = self.expect((self.inference.natural_parameters(mixture),))
-        moments = component_moments(mixture, statistics, self.expect.survey)
+        moments = component_moments(mixture, statistics, self.expect.data_summary)
         moments = moments.scale(weight_sum / statistics.weight_sum)
         return replace(moments, counts=np.where(self.trusted, moments.counts, 0.0))
 
 
-def draw_rows(mixture: Mixture, inference: Inference, surveyed: Survey) -> DrawnRows | None:
-    """Return rows drawn from a mixture of the surveyed rows, always the same; None if they would not stand for these.
+def draw_rows(mixture: Mixture, inference: Inference, data_summary: DataSummary) -> DrawnRows | None:
+    """Return rows drawn from a mixture, always the same; None if they would not stand for the rows it was fitted to.
 
     So it is if values are missing, if the noise has a hypervolume but no box to draw from, or if the mixture has too
     many parameters for so few drawn rows.
     """
     without_box = mixture.noise is not None and mixture.noise.box is None
     n_rows = min(_MAX_DRAWN, _MAX_VALUES // mixture.n_features)
-    if surveyed.has_gaps or without_box or n_rows < _DRAWN_PER_PARAMETER * mixture.n_parameters:
+    if data_summary.has_gaps or without_box or n_rows < _DRAWN_PER_PARAMETER * mixture.n_parameters:
         return None
     rows, row_weights = _draw(inference.plug_in(mixture), n_rows)
-    trusted = mixture.weights * surveyed.n_rows * mixture.n_components >= _ROWS_PER_PARAMETER * mixture.n_parameters
-    return DrawnRows(Expectation(rows, row_weights, survey(rows, row_weights)), inference, trusted)
+    trusted = mixture.weights * data_summary.n_rows * mixture.n_components >= _ROWS_PER_PARAMETER * mixture.n_parameters
+    return DrawnRows(Expectation(rows, row_weights, summarise_rows(rows, row_weights)), inference, trusted)
 
 
 def _draw(mixture: Mixture, n_rows: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

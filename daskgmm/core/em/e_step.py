@@ -14,7 +14,7 @@ from ..arrays.blocks import blocks
 from ..kernels.batching import batch_by_map, expect_stacked, expect_with_gaps
 from ..kernels.low_rank import LowRank
 from ..kernels.natural_parameters import Coefficients, FeatureMapParams, prepare
-from ..mixture.data_summary import Survey
+from ..mixture.data_summary import DataSummary
 from ..mixture.mixture import Mixture
 from ..mixture.statistics import Statistics
 from .labelled_rows import UNKNOWN, LabelledRows, with_labelled
@@ -69,12 +69,14 @@ class Expectation:
 
     rows: Rows  # (n, d)
     row_weights: Rows | None  # (n,)
-    survey: Survey  # of these rows
+    data_summary: DataSummary  # of these rows
     dtype: DTypeLike = np.float64  # of the products
-    some_rows: bool = False  # whether the survey is of more rows than these
+    some_rows: bool = False  # whether the data summary is of more rows than these
     labelled: LabelledRows | None = None  # other rows, whose components are known
 
     def __call__(self, mixtures: tuple[Mixture, ...]) -> tuple[Statistics, ...]:
         some_rows = self.some_rows or self.labelled is not None
-        coefficients = tuple(prepare(mixture, self.survey, self.dtype, some_rows=some_rows) for mixture in mixtures)
+        coefficients = tuple(
+            prepare(mixture, self.data_summary, self.dtype, some_rows=some_rows) for mixture in mixtures
+        )
         return with_labelled(expect(self.rows, self.row_weights, coefficients), coefficients, self.labelled)

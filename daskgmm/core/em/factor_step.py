@@ -17,16 +17,18 @@ import numpy as np
 
 from ...blas import single_threaded
 from ..arrays.types import Array
-from ..mixture.data_summary import Survey
+from ..mixture.data_summary import DataSummary
 from ..mixture.low_rank import LowRankMatrices, from_z
 from ..mixture.mixture import Mixture
 from ..mixture.moments import ComponentMoments
 from ..mixture.statistics import Statistics
 
 
-def factor_moments(mixture: Mixture, statistics: Statistics, survey: Survey, alive: Array) -> ComponentMoments:
+def factor_moments(
+    mixture: Mixture, statistics: Statistics, data_summary: DataSummary, alive: Array
+) -> ComponentMoments:
     """Return counts, means, and loadings with the noise that they leave, of the components that are `alive` (k,)."""
-    frame, d = survey.frame, survey.n_features
+    frame, d = data_summary.frame, data_summary.n_features
     matrices = mixture.matrices(frame)
     assert isinstance(matrices, LowRankMatrices), "a mixture of factor analysers"
     sums = statistics.sums / np.where(alive, statistics.counts, 1.0)[:, None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..mixture.data_summary import Survey
+from ..mixture.data_summary import DataSummary
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
 from ..mixture.moments import ComponentMoments
@@ -34,8 +34,10 @@ class Inference(Protocol):
     def estimate(self, mixture: Mixture, moments: ComponentMoments, floor: Floor | None) -> Mixture:
         """Return the mixture after `mixture` from the moments of its components."""
 
-    def maximize(self, mixture: Mixture, statistics: Statistics, survey: Survey, floor: Floor | None = None) -> Mixture:
-        """Return the mixture after `mixture` from the statistics of the surveyed rows under it: the M-step."""
+    def maximize(
+        self, mixture: Mixture, statistics: Statistics, data_summary: DataSummary, floor: Floor | None = None
+    ) -> Mixture:
+        """Return the mixture after `mixture`, from the statistics of all rows under it: the M-step."""
 
     def objective(self, mixture: Mixture, statistics: Statistics) -> float:
         """Return what EM raises, from the statistics of a pass under the mixture, in nats per unit of row weight."""
@@ -60,8 +62,10 @@ class MaximumLikelihood:
     def estimate(self, mixture: Mixture, moments: ComponentMoments, floor: Floor | None) -> Mixture:
         return estimate(mixture, moments, floor)
 
-    def maximize(self, mixture: Mixture, statistics: Statistics, survey: Survey, floor: Floor | None = None) -> Mixture:
-        return self.estimate(mixture, component_moments(mixture, statistics, survey), floor)
+    def maximize(
+        self, mixture: Mixture, statistics: Statistics, data_summary: DataSummary, floor: Floor | None = None
+    ) -> Mixture:
+        return self.estimate(mixture, component_moments(mixture, statistics, data_summary), floor)
 
     def objective(self, mixture: Mixture, statistics: Statistics) -> float:
         return statistics.mean_log_likelihood

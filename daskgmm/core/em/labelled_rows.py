@@ -50,7 +50,7 @@ class LabelledRows:
         if coefficients.feature_map is not FeatureMap.FULL:
             second = np.diagonal(second, axis1=1, axis2=2)
         if coefficients.feature_map is FeatureMap.SPHERICAL:
-            second = (second @ frame.metric)[:, None]
+            second = (second @ frame.isotropy_weights)[:, None]
         sums = pack_sums(Moments(counts, counts[:, None] * means, second))
         noise = np.zeros((int(coefficients.has_noise), sums.shape[1]))
         return np.concatenate([sums, noise])

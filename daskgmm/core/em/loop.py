@@ -17,12 +17,12 @@ import numpy as np
 from ...blas import single_threaded
 from ...errors import SingularCovarianceError
 from ..kernels.natural_parameters import check_regular
-from ..mixture.data_summary import Survey
+from ..mixture.data_summary import DataSummary
 from ..mixture.degenerate import overfit
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture, project
 from ..mixture.statistics import Statistics
-from .anderson import MEMORY, Step, extrapolate
+from .anderson import MAX_MEMORY, Step, extrapolate
 from .e_step import Expect
 from .inference import MAXIMUM_LIKELIHOOD, Inference
 from .information_criteria import Criteria, criteria
@@ -120,7 +120,7 @@ class Trial:
 class State:
     """Where a fit stands: enough to go on from, bit for bit."""
 
-    survey: Survey
+    data_summary: DataSummary
     trials: tuple[Trial, ...]
     iteration: int = 0  # passes made
 
@@ -158,10 +158,10 @@ def advance(state: State, statistics: tuple[Statistics, ...], options: EMOptions
     """Return the state after a pass that gave `statistics` of the live trials' proposals, in their order."""
     passed = iter(statistics)
     trials = tuple(
-        trial if trial.stop else _evaluate(trial, next(passed), state.survey, options) for trial in state.trials
+        trial if trial.stop else _evaluate(trial, next(passed), state.data_summary, options) for trial in state.trials
     )
     best = max(trials, key=lambda trial: trial.ranking_key).history[-1]
-    trials = tuple(_propose(_give_up(trial, best), state.survey, options) for trial in trials)
+    trials = tuple(_propose(_give_up(trial, best), state.data_summary, options) for trial in trials)
     return replace(state, trials=trials, iteration=state.iteration + 1)
 
 
@@ -182,32 +182,34 @@ def iterate(
         while state.live:
             evaluated = tuple(map(options.inference.natural_parameters, state.targets))
             state = advance(state, expect(evaluated), options)
-            trials = tuple(_consult(trial, suggest, state.survey, options) for trial in state.trials)
+            trials = tuple(_consult(trial, suggest, state.data_summary, options) for trial in state.trials)
             state = replace(state, trials=trials)
             listen(state)
     return state
 
 
-def _consult(trial: Trial, suggest: Suggest, survey: Survey, options: EMOptions) -> Trial:
+def _consult(trial: Trial, suggest: Suggest, data_summary: DataSummary, options: EMOptions) -> Trial:
     """Return the trial at where it is suggested to go, or stopped where too little is to be gained there."""
     if trial.stop is StopReason.CONVERGED:
-        return _verify(replace(trial, stop=None), suggest, survey, options)
+        return _verify(replace(trial, stop=None), suggest, data_summary, options)
     if trial.stop is not None or trial.came_back or not trial.steps:
         return trial
     suggestion = suggest(trial, False)
     if suggestion is None:
         return trial
     if 0 <= suggestion.gain < options.tol and len(trial.history) > 1:  # no fit ends without a step
-        return _verify(trial, suggest, survey, options)
-    if suggestion.gain <= 0 or not _regular(suggestion.mixture, survey):
+        return _verify(trial, suggest, data_summary, options)
+    if suggestion.gain <= 0 or not _regular(suggestion.mixture, data_summary):
         return trial
     steps = (*(step for step in trial.steps[:-1] if step.suggested), _surrogate_step(trial, suggestion))
     trial = replace(trial, steps=steps, proposal=suggestion.mixture, extrapolated=True)
     leapt = _extrapolate(trial, options)
-    return trial if leapt is None or not _regular(leapt.mixture, survey) else replace(trial, proposal=leapt.mixture)
+    return (
+        trial if leapt is None or not _regular(leapt.mixture, data_summary) else replace(trial, proposal=leapt.mixture)
+    )
 
 
-def _verify(trial: Trial, suggest: Suggest, survey: Survey, options: EMOptions) -> Trial:
+def _verify(trial: Trial, suggest: Suggest, data_summary: DataSummary, options: EMOptions) -> Trial:
     """Return the trial as converged, or where EM leads in the long run if more than tol is to be gained on the way.
 
     Few steps tell little on a plateau, which EM leaves slowly.
@@ -216,7 +218,7 @@ def _verify(trial: Trial, suggest: Suggest, survey: Survey, options: EMOptions) 
     if trial.verified or trial.n_iter >= options.max_iter:
         return done
     far = suggest(trial, True)
-    if far is None or not far.gain >= options.tol or not _regular(far.mixture, survey):
+    if far is None or not far.gain >= options.tol or not _regular(far.mixture, data_summary):
         return done
     steps = (_surrogate_step(trial, far),)
     return replace(trial, steps=steps, proposal=far.mixture, extrapolated=True, verified=True)
@@ -245,7 +247,7 @@ def remaining_gain(history: tuple[float, ...]) -> float:
     return float(gains[-1] * ratio / (1 - ratio)) if ratio < 1 else float("inf")
 
 
-def _evaluate(trial: Trial, statistics: Statistics, survey: Survey, options: EMOptions) -> Trial:
+def _evaluate(trial: Trial, statistics: Statistics, data_summary: DataSummary, options: EMOptions) -> Trial:
     """Return the trial after its proposal was evaluated: accepted, or rejected since it gains nothing."""
     level = options.inference.objective(trial.target, statistics)
     if trial.history and not level >= trial.history[-1]:
@@ -253,7 +255,7 @@ def _evaluate(trial: Trial, statistics: Statistics, survey: Survey, options: EMO
     suggested = trial.extrapolated and trial.steps[-1].suggested
     far_enough = suggested and bool(trial.history) and level - trial.history[-1] >= options.tol
     flattered, n_unsound = (
-        (0.0, 0) if options.inference.regularised else overfit(trial.target, survey.n_rows, options.floor)
+        (0.0, 0) if options.inference.regularised else overfit(trial.target, data_summary.n_rows, options.floor)
     )
     trial = replace(
         trial,
@@ -300,27 +302,27 @@ def _give_up(trial: Trial, best: float) -> Trial:
     return replace(trial, stop=StopReason.OVERTAKEN) if beaten else trial
 
 
-def _propose(trial: Trial, survey: Survey, options: EMOptions) -> Trial:
+def _propose(trial: Trial, data_summary: DataSummary, options: EMOptions) -> Trial:
     """Return the trial with what the next pass evaluates: a step of EM, or an extrapolation of the last ones."""
     if trial.stop is not None or trial.statistics is None or trial.extrapolated:
         return trial
-    image = options.inference.maximize(trial.mixture, trial.statistics, survey, options.floor)
-    if not _regular(image, survey):
+    image = options.inference.maximize(trial.mixture, trial.statistics, data_summary, options.floor)
+    if not _regular(image, data_summary):
         return replace(trial, stop=StopReason.COLLAPSED)
     if not options.accelerate:
         return replace(trial, proposal=image)
-    steps = (*trial.steps, Step(trial.mixture, image))[-MEMORY - 1 :]
-    return _propose_extrapolation(replace(trial, steps=steps, proposal=image), survey, options)
+    steps = (*trial.steps, Step(trial.mixture, image))[-MAX_MEMORY - 1 :]
+    return _propose_extrapolation(replace(trial, steps=steps, proposal=image), data_summary, options)
 
 
-def _propose_extrapolation(trial: Trial, survey: Survey, options: EMOptions) -> Trial:
+def _propose_extrapolation(trial: Trial, data_summary: DataSummary, options: EMOptions) -> Trial:
     """Return the trial at where its steps lead to, or stopped where too little is gained there."""
     leapt = _extrapolate(trial, options)
     if leapt is None:
         return trial
     if len(trial.steps) > 2 and max(abs(leapt.gain), trial.gain) < options.tol:
         return replace(trial, proposal=None, stop=StopReason.CONVERGED)
-    if leapt.gain > 0 and _regular(leapt.mixture, survey):
+    if leapt.gain > 0 and _regular(leapt.mixture, data_summary):
         return replace(trial, proposal=leapt.mixture, extrapolated=True)
     return trial
 
@@ -334,9 +336,9 @@ def _extrapolate(trial: Trial, options: EMOptions) -> Suggestion | None:
     return Suggestion(project(mixture, options.floor), gain)
 
 
-def _regular(mixture: Mixture, survey: Survey) -> bool:
+def _regular(mixture: Mixture, data_summary: DataSummary) -> bool:
     try:
-        check_regular(mixture, survey.frame)
+        check_regular(mixture, data_summary.frame)
     except SingularCovarianceError:
         return False
     return True

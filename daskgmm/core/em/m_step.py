@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import DataError
 from ..arrays.types import NO_MATRIX, for_each
-from ..mixture.data_summary import Survey
+from ..mixture.data_summary import DataSummary
 from ..mixture.feature_map import FeatureMap, unpack
 from ..mixture.floor import Floor
 from ..mixture.layouts import Scatter
@@ -20,8 +20,10 @@ from .factor_step import factor_moments
 EMPTY = 1e-12  # share of the row weight; below it a component's moments are rounding errors
 
 
-def maximize(mixture: Mixture, statistics: Statistics, survey: Survey, floor: Floor | None = None) -> Mixture:
-    """Return the next mixture from the statistics of the surveyed rows under `mixture`.
+def maximize(
+    mixture: Mixture, statistics: Statistics, data_summary: DataSummary, floor: Floor | None = None
+) -> Mixture:
+    """Return the next mixture from the statistics of all rows under `mixture`.
 
         w_k = N_k / N     mu_k = sum_n r_nk x_n / N_k     Sigma_k = sum_n r_nk (x_n - mu_k)(x_n - mu_k)^T / N_k
 
@@ -29,12 +31,12 @@ def maximize(mixture: Mixture, statistics: Statistics, survey: Survey, floor: Fl
     A component with N_k <= EMPTY N is empty: it keeps its mean and covariance and has the weight 0 from then on. Of the
     noise the sums hold a last row, whose count alone is used.
     """
-    return estimate(mixture, component_moments(mixture, statistics, survey), floor)
+    return estimate(mixture, component_moments(mixture, statistics, data_summary), floor)
 
 
-def component_moments(mixture: Mixture, statistics: Statistics, survey: Survey) -> ComponentMoments:
+def component_moments(mixture: Mixture, statistics: Statistics, data_summary: DataSummary) -> ComponentMoments:
     """Return count, mean and covariance of the rows of each component; a component without rows has the count 0."""
-    frame, structure = survey.frame, mixture.structure
+    frame, structure = data_summary.frame, mixture.structure
     about_rows = statistics.sums.shape[1] == structure.feature_map.n_columns(frame.n_features)
     feature_map = structure.feature_map if about_rows and not statistics.centred else structure.centred_map
     k = mixture.n_components
@@ -50,13 +52,13 @@ def component_moments(mixture: Mixture, statistics: Statistics, survey: Survey) 
             "that is computed in; compute in float64, or leave these rows out by the weight 0"
         )
     if structure.layout.n_factors:
-        return factor_moments(mixture, statistics, survey, alive)
+        return factor_moments(mixture, statistics, data_summary, alive)
     _, first, second = unpack(feature_map, statistics.sums[:k], frame.n_features)
     safe = np.where(alive, counts, 1.0)
     shift = first / safe[:, None]
     origins = frame.to_z(mixture.means) if statistics.centred else np.zeros_like(shift)
-    pooled = survey.pooled if feature_map is FeatureMap.LINEAR else NO_MATRIX
-    scatter = Scatter(counts, shift, second / for_each(safe, second), pooled)
+    total_second = data_summary.total_covariance if feature_map is FeatureMap.LINEAR else NO_MATRIX
+    scatter = Scatter(counts, shift, second / for_each(safe, second), total_second)
     own = structure.layout.within(scatter, frame)
     if structure.layout.stacked:
         own = np.where(for_each(alive, own), own, mixture.covariances)

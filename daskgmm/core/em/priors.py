@@ -16,7 +16,7 @@ import numpy as np
 
 from ..arrays.types import Array, for_each
 from ..mixture.covariance import CovarianceFamily
-from ..mixture.data_summary import Survey
+from ..mixture.data_summary import DataSummary
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
 from ..mixture.moments import ComponentMoments, quadratic_terms, trace_products
@@ -47,9 +47,9 @@ class NormalWishart:
 
 @dataclass(frozen=True, eq=False)
 class PriorValues:
-    """A prior whose values depend on the model, for rows of a survey; None takes mclust's default."""
+    """A prior whose values depend on the model, for rows of a data summary; None takes mclust's default."""
 
-    survey: Survey
+    data_summary: DataSummary
     weight_concentration: float | None = None  # alpha of a Dirichlet distribution of the weights; 1 is flat
     mean_precision: float | None = None  # kappa, 0.01
     mean: Array | None = None  # (d,), the mean of all rows
@@ -61,7 +61,7 @@ class PriorValues:
         k, d = mixture.means.shape
         return NormalWishart(
             0.01 if self.mean_precision is None else self.mean_precision,
-            self.survey.mean if self.mean is None else self.mean,
+            self.data_summary.mean if self.mean is None else self.mean,
             d + 2.0 if self.degrees_of_freedom is None else self.degrees_of_freedom,
             self._scale(mixture.structure, k, d),
         )
@@ -69,30 +69,30 @@ class PriorValues:
     def _scale(self, family: CovarianceFamily, k: int, d: int) -> Array:
         if self.covariance is not None:
             return family.layout.prior_scale(self.covariance)
-        covariance = sample_covariance(self.survey) / k ** (2 / d)
+        covariance = sample_covariance(self.data_summary) / k ** (2 / d)
         if not family.layout.dense:  # as mclust has it: one number for all features
             covariance = np.diag(np.full(d, np.diagonal(covariance).mean()))
         return family.layout.prior_scale(covariance)
 
 
-def sample_covariance(survey: Survey) -> Array:
+def sample_covariance(data_summary: DataSummary) -> Array:
     """Return the covariance of all rows with the divisor N - 1, (d, d); N for weights that sum to less than 2.
 
     Where rows do not differ in some direction it gets `_RIDGE` of the variances, since a prior needs a width there. If
     values are missing, the divisors are those of the rows that have a value in each column.
     """
-    covariance: Array = survey.scatter / _divisors(survey)
-    scale = survey.frame.scale
+    covariance: Array = data_summary.scatter / _divisors(data_summary)
+    scale = data_summary.frame.scale
     if np.linalg.eigvalsh(covariance / np.outer(scale, scale))[0] < _NULL_DIRECTION:
         covariance = covariance + np.diag(_RIDGE * scale**2)
     return covariance
 
 
-def _divisors(survey: Survey) -> Array:
+def _divisors(data_summary: DataSummary) -> Array:
     """Return by what the entries of the scatter are divided, a number or (d, d)."""
-    weights = survey.column_weights if survey.has_gaps else np.array([survey.weight_sum])
+    weights = data_summary.column_weights if data_summary.has_gaps else np.array([data_summary.weight_sum])
     root = np.sqrt(weights - np.where(weights >= 2, 1.0, 0.0))
-    return np.outer(root, root) if survey.has_gaps else weights - np.where(weights >= 2, 1.0, 0.0)
+    return np.outer(root, root) if data_summary.has_gaps else weights - np.where(weights >= 2, 1.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,12 +131,14 @@ class MaximumAPosteriori:
         means = np.where((total.counts > 0)[:, None], total.means, mixture.means)
         return Mixture(mixture.covariance_type, weights / weights.sum(), means, covariances)
 
-    def maximize(self, mixture: Mixture, statistics: Statistics, survey: Survey, floor: Floor | None = None) -> Mixture:
-        moments = component_moments(mixture, statistics, survey)
-        return self.estimate(mixture, moments.scale(self.prior.survey.weight_sum / statistics.weight_sum), floor)
+    def maximize(
+        self, mixture: Mixture, statistics: Statistics, data_summary: DataSummary, floor: Floor | None = None
+    ) -> Mixture:
+        moments = component_moments(mixture, statistics, data_summary)
+        return self.estimate(mixture, moments.scale(self.prior.data_summary.weight_sum / statistics.weight_sum), floor)
 
     def objective(self, mixture: Mixture, statistics: Statistics) -> float:
-        return statistics.mean_log_likelihood + self.log_prior(mixture) / self.prior.survey.weight_sum
+        return statistics.mean_log_likelihood + self.log_prior(mixture) / self.prior.data_summary.weight_sum
 
     def penalty(self, mixture: Mixture) -> float:
         return self.log_prior(mixture)

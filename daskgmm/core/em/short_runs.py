@@ -27,7 +27,7 @@ from .e_step import Expectation, Rows
 from .inference import MaximumLikelihood
 from .loop import EMOptions, StopReason, Trial
 
-_TILE, _WIDE_TILE, _WIDE = 128, 64, 16  # rows of a tile, and from so many features on
+_TILE_ROWS, _WIDE_TILE_ROWS, _WIDE_FEATURES = 128, 64, 16  # rows of a tile, and from so many features on
 _STOPS = {
     kernels.GOES_ON: StopReason.MAX_ITER,
     kernels.CONVERGED: StopReason.CONVERGED,
@@ -59,7 +59,7 @@ def can_run(rows: Expectation, mixture: Mixture, em: EMOptions) -> bool:
     if mixture.noise is not None or mixture.frozen:
         return False
     own = not mixture.structure.coupled and not mixture.structure.layout.n_factors
-    return own and isinstance(em.inference, MaximumLikelihood) and not rows.survey.has_gaps
+    return own and isinstance(em.inference, MaximumLikelihood) and not rows.data_summary.has_gaps
 
 
 def run_short(rows: Expectation, starts: Sequence[Mixture], em: EMOptions, stages: Sequence[int]) -> tuple[Trial, ...]:
@@ -79,7 +79,7 @@ def run_short(rows: Expectation, starts: Sequence[Mixture], em: EMOptions, stage
         trials = tuple(runner.trial(one) for one in runs if one.n)
     if not trials:
         for mixture in starts:
-            check_regular(mixture, rows.survey.frame)
+            check_regular(mixture, rows.data_summary.frame)
         raise SingularCovarianceError("no start can be computed: increase reg_covar or decrease n_components")
     return trials
 
@@ -89,10 +89,10 @@ class _Runner:
 
     def __init__(self, rows: Expectation, like: Mixture, em: EMOptions) -> None:
         """`like` is a mixture of the family; its parameters do not matter."""
-        layout, own = like.structure.layout, rows.survey.frame
+        layout, own = like.structure.layout, rows.data_summary.frame
         self._isotropic, self._dense = layout.feature_map is FeatureMap.SPHERICAL, layout.dense
         scale = np.full(own.n_features, np.sqrt(own.unit)) if self._isotropic else own.scale
-        self._frame, self._em, self._n_rows = Frame(own.centre, scale), em, rows.survey.n_rows
+        self._frame, self._em, self._n_rows = Frame(own.centre, scale), em, rows.data_summary.n_rows
         self._log_scale = float(np.log(scale).sum())
         self._tiles = _tiles(self._frame.to_z(np.asarray(rows.rows, np.float64)), rows.row_weights)
         self._bound = kernels.Bound(self._floor(em.floor), self._isotropic, like.structure.shared)
@@ -155,7 +155,7 @@ class _Runner:
 def _tiles(z: Array, row_weights: Rows | None) -> kernels.Tiles:
     """Return rows (n, d) in tiles; rows of weight 0 may hold anything."""
     n, d = z.shape
-    tile = _TILE if d < _WIDE else _WIDE_TILE
+    tile = _TILE_ROWS if d < _WIDE_FEATURES else _WIDE_TILE_ROWS
     n_tiles = -(-n // tile)
     padded, weights = np.zeros((n_tiles * tile, d)), np.zeros(n_tiles * tile)
     padded[:n], weights[:n] = z, 1.0 if row_weights is None else row_weights

@@ -19,16 +19,18 @@ import numpy as np
 
 from ..arrays.types import Array
 from ..kernels.natural_parameters import Coefficients, FeatureMapParams, prepare
-from ..mixture.data_summary import Survey
+from ..mixture.data_summary import DataSummary
 from ..mixture.mixture import Mixture
 from ..mixture.statistics import Statistics
 from .e_step import Expectation, expect
 from .loop import EMOptions, State, Suggestion, Trial, iterate
 
-_STEPS = 4  # of EM on the sample: more follow what the sample cannot tell, the noise in directions that are nearly flat
-_FAR_STEPS = 200  # at most, where it is asked whether anything is left to be gained
-_CLOSER = 100  # to the limit than tol
-_CLOSER_WHERE_CHEAP = 10_000
+_EM_STEPS = (
+    4  # of EM on the sample: more follow what the sample cannot tell, the noise in directions that are nearly flat
+)
+_MAX_EM_STEPS = 200  # at most, where it is asked whether anything is left to be gained
+_TOL_DIVISOR = 100  # to the limit than tol
+_TOL_DIVISOR_IF_CHEAP = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +38,11 @@ class _Corrected:
     """A pass over the sample, in the frame of all rows, with the difference of the statistics added."""
 
     sample: Expectation
-    survey: Survey  # of all rows
+    data_summary: DataSummary  # of all rows
     control: Array  # (k, F)
 
     def __call__(self, mixtures: tuple[Mixture, ...]) -> tuple[Statistics, ...]:
-        return tuple(self._correct(_shared_parameters(mixture, self.survey)) for mixture in mixtures)
+        return tuple(self._correct(_shared_parameters(mixture, self.data_summary)) for mixture in mixtures)
 
     def _correct(self, coefficients: FeatureMapParams) -> Statistics:
         found = _pass(self.sample, coefficients)
@@ -53,41 +55,43 @@ class _OwnCentresError(Exception):
 
 
 def propose_surrogate_step(
-    sample: Expectation, survey: Survey, trial: Trial, options: EMOptions, far: bool = False
+    sample: Expectation, data_summary: DataSummary, trial: Trial, options: EMOptions, far: bool = False
 ) -> Suggestion | None:
     """Return the mixture to which the statistics of a trial lead, and its estimated gain there, nats per row.
 
     In a few steps of EM or, with `far`, in as many as it takes. None where that cannot be told: a component is empty,
     or they lie too far apart for their sizes.
     """
-    closer = _CLOSER_WHERE_CHEAP if len(sample.rows) <= CHEAP_ROWS else _CLOSER
-    em = replace(options, max_iter=_FAR_STEPS if far else _STEPS, tol=options.tol / closer, accelerate=far)
+    closer = _TOL_DIVISOR_IF_CHEAP if len(sample.rows) <= CHEAP_ROWS else _TOL_DIVISOR
+    em = replace(options, max_iter=_MAX_EM_STEPS if far else _EM_STEPS, tol=options.tol / closer, accelerate=far)
     try:
-        found = iterate(State(survey, (Trial(trial.mixture),)), _control_pass(sample, survey, trial, options), em).best
+        found = iterate(
+            State(data_summary, (Trial(trial.mixture),)), _control_pass(sample, data_summary, trial, options), em
+        ).best
     except _OwnCentresError:
-        if len(sample.rows) < survey.n_rows:
+        if len(sample.rows) < data_summary.n_rows:
             return None
-        found = iterate(State(survey, (Trial(trial.mixture),)), sample, em).best
+        found = iterate(State(data_summary, (Trial(trial.mixture),)), sample, em).best
     if found.mixture.empty:
         return None
     return Suggestion(found.mixture, found.history[-1] - found.history[0])
 
 
-def _control_pass(sample: Expectation, survey: Survey, trial: Trial, options: EMOptions) -> _Corrected:
+def _control_pass(sample: Expectation, data_summary: DataSummary, trial: Trial, options: EMOptions) -> _Corrected:
     """Return the pass over the sample that has the statistics of all rows at the trial's mixture."""
     assert trial.statistics is not None, "the trial has not been evaluated"
     evaluated, statistics = options.inference.natural_parameters(trial.mixture), trial.statistics
-    found = _pass(sample, _shared_parameters(evaluated, survey))
+    found = _pass(sample, _shared_parameters(evaluated, data_summary))
     control = statistics.sums * (found.weight_sum / statistics.weight_sum) - found.sums
-    return _Corrected(sample, survey, control)
+    return _Corrected(sample, data_summary, control)
 
 
 def _pass(sample: Expectation, coefficients: Coefficients) -> Statistics:
     return expect(sample.rows, sample.row_weights, (coefficients,))[0]
 
 
-def _shared_parameters(mixture: Mixture, survey: Survey) -> FeatureMapParams:
-    coefficients = prepare(mixture, survey)
+def _shared_parameters(mixture: Mixture, data_summary: DataSummary) -> FeatureMapParams:
+    coefficients = prepare(mixture, data_summary)
     if not isinstance(coefficients, FeatureMapParams):
         raise _OwnCentresError
     return coefficients

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays.types import Array
-from ..mixture.data_summary import Survey
+from ..mixture.data_summary import DataSummary
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
 from ..mixture.moments import ComponentMoments, expected_log_likelihood
@@ -38,7 +38,7 @@ _STEP_POWER = 0.7  # between 1/2 and 1: the steps add up without end, and their 
 class KeptStatistics:
     """What a fit keeps of its rows, so that it can go on with new ones without reading them again."""
 
-    survey: Survey  # of all of them, by what they count for
+    data_summary: DataSummary  # of all of them, by what they count for
     moments: ComponentMoments  # of all of them
     log_likelihood: float  # of all of them, in nats: after an update a lower bound of it
     entropy: float  # of the responsibilities, in nats
@@ -55,7 +55,7 @@ class KeptStatistics:
         if factor == 1:
             return self
         return KeptStatistics(
-            self.survey.scale(factor),
+            self.data_summary.scale(factor),
             self.moments.scale(factor),
             factor * self.log_likelihood,
             factor * self.entropy,
@@ -68,14 +68,14 @@ class KeptStatistics:
         return replace(self, moments=self.moments.take(components))
 
 
-def keep_statistics(trial: Trial, survey: Survey) -> KeptStatistics | None:
-    """Return what a trial that was evaluated keeps of the surveyed rows; None for low rank, which has no moments."""
+def keep_statistics(trial: Trial, data_summary: DataSummary) -> KeptStatistics | None:
+    """Return the moments of an evaluated trial, to be kept; None for low rank, which has no moments."""
     statistics = trial.statistics
     assert statistics is not None, "the trial has been evaluated"
     if trial.mixture.structure.layout.n_factors:
         return None
-    moments = component_moments(trial.mixture, statistics, survey)
-    return KeptStatistics(survey, moments, statistics.log_likelihood, statistics.entropy, statistics.weight_sum)
+    moments = component_moments(trial.mixture, statistics, data_summary)
+    return KeptStatistics(data_summary, moments, statistics.log_likelihood, statistics.entropy, statistics.weight_sum)
 
 
 def free_energy_gap(mixture: Mixture, kept: KeptStatistics, inference: Inference) -> float:
@@ -103,8 +103,10 @@ class Continued:
     def estimate(self, mixture: Mixture, moments: ComponentMoments, floor: Floor | None) -> Mixture:
         return self.base.estimate(mixture, moments + self.before, floor)
 
-    def maximize(self, mixture: Mixture, statistics: Statistics, survey: Survey, floor: Floor | None = None) -> Mixture:
-        return self.estimate(mixture, component_moments(mixture, statistics, survey), floor)
+    def maximize(
+        self, mixture: Mixture, statistics: Statistics, data_summary: DataSummary, floor: Floor | None = None
+    ) -> Mixture:
+        return self.estimate(mixture, component_moments(mixture, statistics, data_summary), floor)
 
     def objective(self, mixture: Mixture, statistics: Statistics) -> float:
         """Return the free energy of all rows, old ones by their weight, in nats per unit of row weight.
@@ -132,14 +134,14 @@ class Update:
 
     mixture: Mixture  # the state that the old rows have led to
     before: KeptStatistics | None  # of the old rows, by what they still count for; None: they are forgotten
-    survey: Survey  # of the new rows
+    data_summary: DataSummary  # of the new rows
     base: Inference  # from old and new rows together
     gap: float = 0.0  # as that of `Continued`
 
     @property
-    def total(self) -> Survey:
-        """The survey of all rows that count."""
-        return self.survey if self.before is None else self.before.survey + self.survey
+    def total(self) -> DataSummary:
+        """The data summary of all rows that count."""
+        return self.data_summary if self.before is None else self.before.data_summary + self.data_summary
 
     @property
     def inference(self) -> Inference:
@@ -148,7 +150,7 @@ class Update:
 
     def keep(self, trial: Trial) -> KeptStatistics:
         """Return what is kept of all rows by a trial on the new ones."""
-        new = keep_statistics(trial, self.survey)
+        new = keep_statistics(trial, self.data_summary)
         assert new is not None, "low rank keeps nothing that an update could begin with"
         if self.before is None:
             return new
@@ -165,48 +167,48 @@ class Update:
 
 def merge_kept(
     parts: Sequence[tuple[Mixture, KeptStatistics]],
-    adopt: Callable[[Mixture, Survey], Mixture],
-    infer: Callable[[Survey], Inference],
-    floor_of: Callable[[Survey], Floor],
+    adopt: Callable[[Mixture, DataSummary], Mixture],
+    infer: Callable[[DataSummary], Inference],
+    floor_of: Callable[[DataSummary], Floor],
 ) -> tuple[Mixture, KeptStatistics]:
     """Return the state of the rows of several states together, an M-step on their statistics, and what is kept of them.
 
-    Components are those of the same number; `adopt` gives a mixture the noise of the rows of a survey. The
+    Components are those of the same number; `adopt` gives a mixture the noise of the rows of a data summary. The
     log-likelihood that is kept is a lower bound, as that of an update.
     """
-    steps = np.minimum.reduce([kept.survey.steps for _, kept in parts])
-    survey = reduce(add, (replace(kept.survey, steps=steps) for _, kept in parts))
+    steps = np.minimum.reduce([kept.data_summary.steps for _, kept in parts])
+    data_summary = reduce(add, (replace(kept.data_summary, steps=steps) for _, kept in parts))
     moments = reduce(add, (kept.moments for _, kept in parts))
-    inference = infer(survey)
-    state = inference.estimate(adopt(parts[0][0], survey), moments, floor_of(survey))
-    gaps = (free_energy_gap(mixture, kept, infer(kept.survey)) for mixture, kept in parts)
+    inference = infer(data_summary)
+    state = inference.estimate(adopt(parts[0][0], data_summary), moments, floor_of(data_summary))
+    gaps = (free_energy_gap(mixture, kept, infer(kept.data_summary)) for mixture, kept in parts)
     level = expected_log_likelihood(inference.natural_parameters(state), moments) + sum(gaps)
     entropy, weight_sum = (sum(getattr(kept, name) for _, kept in parts) for name in ("entropy", "weight_sum"))
-    return state, KeptStatistics(survey, moments, level, entropy, weight_sum)
+    return state, KeptStatistics(data_summary, moments, level, entropy, weight_sum)
 
 
 def begin_update(
     mixture: Mixture,
     kept: KeptStatistics,
-    survey: Survey,
+    data_summary: DataSummary,
     forget: float,
-    infer: Callable[[Survey], Inference] = lambda survey: MAXIMUM_LIKELIHOOD,
+    infer: Callable[[DataSummary], Inference] = lambda data_summary: MAXIMUM_LIKELIHOOD,
 ) -> Update:
-    """Return the update of a state by surveyed new rows, the old ones counting for `forget` of their weights.
+    """Return the update of a state by summarised new rows, the old ones counting for `forget` of their weights.
 
-    `infer` gives the inference from rows of a survey.
+    `infer` gives the inference from rows of a data summary.
     """
-    steps = finer_steps(survey, kept.survey)
-    survey = replace(survey, steps=steps)
+    steps = finer_steps(data_summary, kept.data_summary)
+    data_summary = replace(data_summary, steps=steps)
     if forget == 0:
-        return Update(mixture, None, survey, infer(survey))
-    gap = forget * free_energy_gap(mixture, kept, infer(kept.survey))
+        return Update(mixture, None, data_summary, infer(data_summary))
+    gap = forget * free_energy_gap(mixture, kept, infer(kept.data_summary))
     before = kept.scale(forget)
-    before = replace(before, survey=replace(before.survey, steps=steps))
-    return Update(mixture, before, survey, infer(before.survey + survey), gap)
+    before = replace(before, data_summary=replace(before.data_summary, steps=steps))
+    return Update(mixture, before, data_summary, infer(before.data_summary + data_summary), gap)
 
 
-def finer_steps(new: Survey, old: Survey) -> Array:
+def finer_steps(new: DataSummary, old: DataSummary) -> Array:
     """Return the finer step of each column, (d,): new rows that are whole numbers by chance coarsen nothing.
 
     A column that is constant in the new rows tells of no step.

@@ -24,7 +24,7 @@ import numpy as np
 from scipy.special import betaln, digamma, gammaln, multigammaln
 
 from ..arrays.types import Array, for_each
-from ..mixture.data_summary import Survey
+from ..mixture.data_summary import DataSummary
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
 from ..mixture.moments import ComponentMoments, quadratic_terms, trace_products
@@ -73,9 +73,9 @@ WEIGHT_PRIORS: dict[str, Callable[[Array, float], WeightPosterior]] = {
 
 @dataclass(frozen=True, eq=False)
 class VariationalPrior:
-    """The prior of all parameters, for rows of a survey; None takes scikit-learn's default."""
+    """The prior of all parameters, for rows of a data summary; None takes scikit-learn's default."""
 
-    survey: Survey
+    data_summary: DataSummary
     weights: WeightPrior = "dirichlet_process"
     weight_concentration: float | None = None  # 1 / k
     mean_precision: float | None = None  # beta, 1
@@ -85,10 +85,10 @@ class VariationalPrior:
 
     def of(self, mixture: Mixture) -> NormalWishart:
         """Return the values for the mixture's family."""
-        covariance = sample_covariance(self.survey) if self.covariance is None else self.covariance
+        covariance = sample_covariance(self.data_summary) if self.covariance is None else self.covariance
         return NormalWishart(
             1.0 if self.mean_precision is None else self.mean_precision,
-            self.survey.mean if self.mean is None else self.mean,
+            self.data_summary.mean if self.mean is None else self.mean,
             float(mixture.n_features) if self.degrees_of_freedom is None else self.degrees_of_freedom,
             mixture.structure.layout.reduce(covariance),
         )
@@ -146,8 +146,10 @@ class Variational:
         covariances = covariances if floor is None else layout.raise_to(covariances, floor)
         return Mixture(mixture.covariance_type, moments.counts / moments.weight_sum, total.means, covariances)
 
-    def maximize(self, mixture: Mixture, statistics: Statistics, survey: Survey, floor: Floor | None = None) -> Mixture:
-        moments = component_moments(mixture, statistics, survey)
+    def maximize(
+        self, mixture: Mixture, statistics: Statistics, data_summary: DataSummary, floor: Floor | None = None
+    ) -> Mixture:
+        moments = component_moments(mixture, statistics, data_summary)
         return self.estimate(mixture, moments.scale(self._weight_sum / statistics.weight_sum), floor)
 
     def objective(self, mixture: Mixture, statistics: Statistics) -> float:
@@ -193,7 +195,7 @@ class Variational:
 
     @property
     def _weight_sum(self) -> float:
-        return self.prior.survey.weight_sum
+        return self.prior.data_summary.weight_sum
 
     def _degrees_of_freedom(self, counts: Array, prior: NormalWishart, own: bool) -> Array:
         """Return nu_k, (k,): the mean over the components unless each has its own."""

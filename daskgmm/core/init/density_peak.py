@@ -10,11 +10,11 @@ from scipy.special import chndtr
 
 from ..arrays.types import Array
 
-_PLACES = 64  # rows that are looked at
-_CLOSER = 16  # of them, those that seem densest, whose share under a Gaussian is computed
-_SHARES = (0.01, 0.04, 0.15)  # of the rows, that may be the group
-_LEAST_ROWS = 10  # for each feature, in the smallest group
-_LEAST_GAIN = 0.003  # nats per row: less is found in rows of one Gaussian too
+_N_PLACES = 64  # rows that are looked at
+_N_DENSEST = 16  # of them, those that seem densest, whose share under a Gaussian is computed
+_GROUP_SHARES = (0.01, 0.04, 0.15)  # of the rows, that may be the group
+_MIN_ROWS = 10  # for each feature, in the smallest group
+_MIN_GAIN = 0.003  # nats per row: less is found in rows of one Gaussian too
 
 
 def densest_place(white: Array) -> NDArray[np.bool_] | None:
@@ -24,10 +24,10 @@ def densest_place(white: Array) -> NDArray[np.bool_] | None:
     its own about s log(s / q) + (1 - s) log((1 - s) / (1 - q)) nats per row.
     """
     n, d = white.shape
-    counts = [int(share * n) for share in _SHARES if share * n >= _LEAST_ROWS * d]
+    counts = [int(share * n) for share in _GROUP_SHARES if share * n >= _MIN_ROWS * d]
     if not counts:
         return None
-    places = white[:: max(n // _PLACES, 1)]
+    places = white[:: max(n // _N_PLACES, 1)]
     squares = (places**2).sum(axis=1)[:, None] - 2 * places @ white.T + (white**2).sum(axis=1)
     radii = _radii(np.maximum(squares, 0.0), counts)
     near, shares = _dense(radii, places), np.array(counts) / n
@@ -36,7 +36,7 @@ def densest_place(white: Array) -> NDArray[np.bool_] | None:
     gains = shares * np.log(shares / expected) + (1 - shares) * np.log((1 - shares) / (1 - expected))
     gains = np.where(shares > expected, gains, 0.0)
     best, size = np.unravel_index(np.argmax(gains), gains.shape)
-    if gains[best, size] < _LEAST_GAIN:
+    if gains[best, size] < _MIN_GAIN:
         return None
     place = near[best, size]
     inside: NDArray[np.bool_] = squares[place] <= radii[place, size]
@@ -61,5 +61,5 @@ def _dense(radii: Array, places: Array) -> NDArray[np.intp]:
     d, lengths = places.shape[1], (places**2).sum(axis=1)[:, None]
     volume = d * np.log(np.maximum(radii, np.finfo(float).tiny)) / 2
     shares = volume - lengths / 2 + radii * (lengths - d) / (2 * d + 4)
-    dense: NDArray[np.intp] = np.argsort(shares, axis=0, kind="stable")[:_CLOSER]
+    dense: NDArray[np.intp] = np.argsort(shares, axis=0, kind="stable")[:_N_DENSEST]
     return dense

@@ -21,7 +21,7 @@ from .responsibilities import Responsibilities, rank_overlaps
 from .splitting import find_same, first_of, fit_pair, mixtures_of_parts, most_split_rows
 from .starts import SeedOptions
 
-_SAME_COMPONENT = 3e-3  # Bhattacharyya distance of a component from one that is not halved again
+_SAME_DISTANCE = 3e-3  # Bhattacharyya distance of a component from one that is not halved again
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ def halve_components(
         if component in mixture.empty:
             continue
         whole = mixture.take([component])
-        same = find_same(known, whole, means, _SAME_COMPONENT)
+        same = find_same(known, whole, means, _SAME_DISTANCE)
         if same is None:
             split = _halve(found, (component,), floor)
         else:
@@ -73,7 +73,7 @@ def _halve(found: Responsibilities, components: tuple[int, ...], floor: Floor | 
     if len(drawn) < 2 * (found.mixture.n_features + 1):
         return None
     part = first_of(found.sample, drawn)
-    if part.survey.without_value:
+    if part.data_summary.without_value:
         return None
     whole = found.mixture.take(components)
     try:

@@ -15,16 +15,16 @@ from ..em.e_step import Expectation
 from ..kernels.natural_parameters import Coefficients, prepare_prediction
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
-from ..scoring.prediction import Wanted, predict
+from ..scoring.prediction import PredictionOutputs, predict
 from .responsibilities import rank_overlaps
 from .splitting import Split, first_of, halve
 from .starts import SeedOptions
 
 Halve = Callable[[Mixture], list[Split]]  # the components of a mixture in two, the most promising first
 
-AGAIN = 4  # of so many exchanges that are tried one splits a pair again
-_ROWS = 20_000  # of the sample, on which is seen what components share
-_MERGERS = 2  # pairs to merge, the cheapest, for each exchange that is proposed
+TRIED_PER_SPLIT_AGAIN = 4  # of so many exchanges that are tried one splits a pair again
+_OVERLAP_ROWS = 20_000  # of the sample, on which is seen what components share
+_MERGERS_PER_EXCHANGE = 2  # pairs to merge, the cheapest, for each exchange that is proposed
 
 
 class Change(Protocol):
@@ -34,7 +34,7 @@ class Change(Protocol):
     def components(self) -> tuple[int, ...]: ...
 
     @property
-    def theirs(self) -> Mixture: ...
+    def replacement(self) -> Mixture: ...
 
 
 OfComponents = TypeVar("OfComponents", bound=Change)
@@ -45,21 +45,21 @@ class Exchange:
     """Components in place of as many others, whose weight they share."""
 
     components: tuple[int, ...]  # the one that is split, and the one or two that are merged
-    theirs: Mixture  # the halves and the merged one, in any order
+    replacement: Mixture  # the halves and the merged one, in any order
 
 
-def exchanges(
+def combine_exchanges(
     mixture: Mixture, splits: Sequence[Split], most: int, again: Sequence[tuple[float, Exchange]] = ()
 ) -> list[Exchange]:
     """Return exchanges by what is estimated without EM on them, the most promising first, those of `again` too."""
-    mergers = nsmallest(_MERGERS * most, bound_mergers(mixture), key=lambda one: one.loss)
+    mergers = nsmallest(_MERGERS_PER_EXCHANGE * most, bound_mergers(mixture), key=lambda one: one.loss)
     pairs = [pair for pair in product(splits, mergers) if pair[0].component not in (pair[1].first, pair[1].second)]
     found = [
         (split.gain - merger.loss, _exchange(mixture, split, merger)) for split, merger in _rank_pairs(pairs)[:most]
     ]
     if not found:  # two components have no third
-        regroupings = _regroupings(mixture, splits)[:most]
-        found = [(split.gain - merger.loss, _regrouping(mixture, split, merger)) for split, merger in regroupings]
+        regroupings = _combine_regroupings(mixture, splits)[:most]
+        found = [(split.gain - merger.loss, _regroup(mixture, split, merger)) for split, merger in regroupings]
     found = [*found, *again]
     return [one for _, one in sorted(found, key=lambda item: -item[0])]
 
@@ -69,7 +69,7 @@ def propose(
 ) -> list[Exchange]:
     """Return the exchanges that are tried, among them up to `n_again` of pairs that overlap and are split again."""
     again = split_again(sample, mixture, options.em.floor, n_again) if n_again else []
-    return exchanges(mixture, halve(mixture), most, again)
+    return combine_exchanges(mixture, halve(mixture), most, again)
 
 
 def _rank_pairs(pairs: list[tuple[Split, Merger]]) -> list[tuple[Split, Merger]]:
@@ -82,41 +82,45 @@ def split_again(sample: Expectation, mixture: Mixture, floor: Floor | None, most
 
     Two broad components on one cluster, which holds a tight one too, are a plateau that EM does not leave.
     """
-    labels, pairs = _overlapping(sample, mixture)
+    labels, pairs = _find_overlaps(sample, mixture)
     found = []
     for components in pairs[:most]:
         own = np.flatnonzero(np.isin(labels, components))
         if len(own) < 2 * (mixture.n_features + 1):
             continue
-        part, ours = first_of(sample, own), mixture.take(components)
-        halves = halve(part, ours, floor)
+        part, originals = first_of(sample, own), mixture.take(components)
+        halves = halve(part, originals, floor)
         if halves is not None:
-            density = predict(part.rows, part.row_weights, _coefficients(part, ours), 2, Wanted(log_density=True))
+            density = predict(
+                part.rows, part.row_weights, _coefficients(part, originals), 2, PredictionOutputs(log_density=True)
+            )
             gain = (halves.level - float(np.mean(density.log_density))) * len(own) / len(labels)  # type: ignore[arg-type]
-            found.append((gain, Exchange(components, hold_shared(ours, halves.pair))))
+            found.append((gain, Exchange(components, hold_shared(originals, halves.pair))))
     return found
 
 
 def _coefficients(sample: Expectation, mixture: Mixture) -> Coefficients:
-    return prepare_prediction(mixture, missing=sample.survey.has_gaps)
+    return prepare_prediction(mixture, missing=sample.data_summary.has_gaps)
 
 
-def hold_shared(ours: Mixture, theirs: Mixture) -> Mixture:
+def hold_shared(originals: Mixture, replacement: Mixture) -> Mixture:
     """Return components with the covariance that all share, if they do; theirs are as many as ours."""
-    return replace(theirs, covariances=ours.covariances) if theirs.structure.shared else theirs
+    return replace(replacement, covariances=originals.covariances) if replacement.structure.shared else replacement
 
 
-def _overlapping(sample: Expectation, mixture: Mixture) -> tuple[NDArray[np.int32], list[tuple[int, int]]]:
+def _find_overlaps(sample: Expectation, mixture: Mixture) -> tuple[NDArray[np.int32], list[tuple[int, int]]]:
     """Return the labels of the first rows of the sample, and the pairs of components that share most of these rows."""
-    rows = sample.rows[:_ROWS]
-    weights = None if sample.row_weights is None else sample.row_weights[:_ROWS]
-    found = predict(rows, weights, _coefficients(sample, mixture), mixture.n_components, Wanted(probabilities=True))
+    rows = sample.rows[:_OVERLAP_ROWS]
+    weights = None if sample.row_weights is None else sample.row_weights[:_OVERLAP_ROWS]
+    found = predict(
+        rows, weights, _coefficients(sample, mixture), mixture.n_components, PredictionOutputs(probabilities=True)
+    )
     resp = np.nan_to_num(np.asarray(found.probabilities)[:, : mixture.n_components])  # NaN: of rows that are left out
     shared = np.triu(resp.T @ resp, k=1) / len(rows)
     return found.labels, rank_overlaps(shared)
 
 
-def _regroupings(mixture: Mixture, splits: Sequence[Split]) -> list[tuple[Split, Merger]]:
+def _combine_regroupings(mixture: Mixture, splits: Sequence[Split]) -> list[tuple[Split, Merger]]:
     """Return splits with mergers of one of the halves with another component, the most promising first.
 
     The components are numbered as in the mixture after the split, whose last two are the halves.
@@ -129,11 +133,11 @@ def _regroupings(mixture: Mixture, splits: Sequence[Split]) -> list[tuple[Split,
     return _rank_pairs(found)
 
 
-def _regrouping(mixture: Mixture, split: Split, merger: Merger) -> Exchange:
+def _regroup(mixture: Mixture, split: Split, merger: Merger) -> Exchange:
     other = merger.first + (merger.first >= split.component)  # its number before the split
     components = (split.component, other)
-    ours = mixture.take(components)
-    halves = ours.replace([((0,), split.pair)])  # the other one, then the halves
+    originals = mixture.take(components)
+    halves = originals.replace([((0,), split.pair)])  # the other one, then the halves
     half = 1 + merger.second - (mixture.n_components - 1)
     return Exchange(components, halves.merge(0, half))
 
@@ -149,9 +153,9 @@ def disjoint(ranked: Iterable[OfComponents]) -> list[OfComponents]:
     return chosen
 
 
-def after(mixture: Mixture, made: Sequence[Change]) -> Mixture:
+def apply_exchanges(mixture: Mixture, made: Sequence[Change]) -> Mixture:
     """Return the mixture after exchanges of different components."""
-    return mixture.replace((one.components, one.theirs) for one in made)
+    return mixture.replace((one.components, one.replacement) for one in made)
 
 
 @dataclass(frozen=True)
@@ -178,5 +182,5 @@ def bound_mergers(mixture: Mixture) -> Iterator[Merger]:
 
 def _exchange(mixture: Mixture, split: Split, merger: Merger) -> Exchange:
     components = (split.component, merger.first, merger.second)
-    ours = mixture.take(components)
-    return Exchange(components, ours.merge(1, 2).replace([((0,), split.pair)]))
+    originals = mixture.take(components)
+    return Exchange(components, originals.merge(1, 2).replace([((0,), split.pair)]))

@@ -15,17 +15,17 @@ from ..arrays.types import Array
 
 Labels = NDArray[np.intp]
 
-_STEPS = 30  # EM goes on from there
-_SHIFT = 1e-4  # squared shift of all centres that ends the steps, in mean variances of the columns
-_BLOCK = 4096  # rows
+_MAX_STEPS = 30  # EM goes on from there
+_MIN_SHIFT = 1e-4  # squared shift of all centres that ends the steps, in mean variances of the columns
+_BLOCK_ROWS = 4096  # rows
 
 
 def nearest(points: Array, centres: Array) -> Labels:
     """Return the number of the nearest of centres (k, d) for each of points (n, d), in blocks of rows."""
     labels = np.empty(len(points), np.intp)
     half_norms = (centres**2).sum(axis=1) / 2
-    for at in range(0, len(points), _BLOCK):
-        block = slice(at, at + _BLOCK)
+    for at in range(0, len(points), _BLOCK_ROWS):
+        block = slice(at, at + _BLOCK_ROWS)
         labels[block] = np.argmin(half_norms - points[block] @ centres.T, axis=1)
     return labels
 
@@ -64,11 +64,11 @@ def partition_by_k_means(points: Array, weights: Array, k: int, seed: int) -> La
     centres = draw_centres(points, weights, k, seed)
     _, first = np.unique(centres, axis=0, return_index=True)
     mean = points.mean(axis=0)
-    tolerance = _SHIFT * points.var(axis=0).mean()
+    tolerance = _MIN_SHIFT * points.var(axis=0).mean()
     points, centres = points - mean, centres[np.sort(first)] - mean
     columns = np.ascontiguousarray((points * weights[:, None]).T)
     before = np.full(len(points), -1)
-    for _ in range(_STEPS):
+    for _ in range(_MAX_STEPS):
         labels = nearest(points, centres)
         moved = _move(points, weights, columns, labels, centres)
         shift = ((moved - centres) ** 2).sum()

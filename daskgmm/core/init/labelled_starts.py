@@ -38,7 +38,7 @@ def _centres(sample: Expectation, z: Array, weights: Array, rng: np.random.Gener
     """Return the means of labelled components, and for each other one a row, by k-means++ from these on, (k, d)."""
     labelled = sample.labelled
     assert labelled is not None, "these starts are for labelled rows"
-    centres, known = sample.survey.frame.to_z(labelled.means), labelled.counts > 0
+    centres, known = sample.data_summary.frame.to_z(labelled.means), labelled.counts > 0
     distances = np.full(len(z), np.inf)
     for mean in centres[known]:
         distances = np.minimum(distances, ((z - mean) ** 2).sum(axis=1))

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from ..arrays.types import Array
 
-_MOST_ROWS = 512  # of a part, whose axes are looked at where there are more features
-_LEAST_NOISE = 0.05  # of the variance of a feature in a part: EM goes on from there
+_MAX_ROWS = 512  # of a part, whose axes are looked at where there are more features
+_MIN_NOISE = 0.05  # of the variance of a feature in a part: EM goes on from there
 
 
 def local_factors(
@@ -28,7 +28,7 @@ def local_factors(
         variances = (own_weights @ own**2 + prior * within / total) / (own_weights.sum() + prior)
         variances = np.maximum(variances, np.finfo(float).tiny)
         loadings = _principal(own / np.sqrt(variances), own_weights, n_factors, rng) * np.sqrt(variances)[:, None]
-        noise = np.maximum(variances - (loadings**2).sum(axis=1), _LEAST_NOISE * variances)
+        noise = np.maximum(variances - (loadings**2).sum(axis=1), _MIN_NOISE * variances)
         covariances.append(np.concatenate([noise[:, None], loadings], axis=1))
     packed: Array = np.array(covariances)
     return packed
@@ -37,9 +37,9 @@ def local_factors(
 def _principal(rows: Array, weights: Array, n_factors: int, rng: np.random.Generator) -> Array:
     """Return loadings (d, q) of rows (n, d) of unit variances; none of them 0, since EM leaves such a one as it is."""
     d = rows.shape[1]
-    least: Array = np.sqrt(_LEAST_NOISE / n_factors) * rng.standard_normal((d, n_factors)) / np.sqrt(d)
-    if d > _MOST_ROWS:
-        rows, weights = rows[:_MOST_ROWS], weights[:_MOST_ROWS]
+    least: Array = np.sqrt(_MIN_NOISE / n_factors) * rng.standard_normal((d, n_factors)) / np.sqrt(d)
+    if d > _MAX_ROWS:
+        rows, weights = rows[:_MAX_ROWS], weights[:_MAX_ROWS]
     if not weights.sum() > 0:
         return least
     rows = rows * np.sqrt(weights / weights.sum())[:, None]

@@ -19,20 +19,20 @@ from ..em.e_step import Expectation
 from ..em.loop import Trial
 from ..mixture.mixture import Mixture, merge_pairs
 from .drawn_splits import DrawnSplit, halve_components, split_pairs_again
-from .exchanges import Merger, after, bound_mergers, disjoint
-from .responsibilities import MOST_NUMBERS, Responsibilities
+from .exchanges import Merger, apply_exchanges, bound_mergers, disjoint
+from .responsibilities import MAX_NUMBERS, Responsibilities
 from .splitting import short_runs
 from .starts import SeedOptions
 
 _MERGER_ROWS = 10_000  # of the sample, on which mergers are compared
-_MERGERS = 3  # for each component, whose loss is computed: those that their moments tell are the cheapest
-_COMBINED = 20  # splits, and mergers, the best, of which all pairs are looked at
+_MERGERS_PER_COMPONENT = 3  # for each component, whose loss is computed: those that their moments tell are the cheapest
+_N_COMBINED = 20  # splits, and mergers, the best, of which all pairs are looked at
 _RESP_COPIES = 3  # of the responsibilities of a mixture, while components are chosen
 _GAIN_COPIES = 6  # of those of mergers: as they are scored, and what is left of each density
-_MOST = 4  # exchanges that are tried one by one
-_OFTEN = 2  # of them with the same split, or the same merger
-_AGAIN = 4  # pairs that are split again
-_STAGES = 4, 6  # steps of EM of the whole mixture, after which the worse half is given up
+_MAX_TRIED = 4  # exchanges that are tried one by one
+_MAX_REPEATS = 2  # of them with the same split, or the same merger
+_N_SPLIT_AGAIN = 4  # pairs that are split again
+_STAGE_STEPS = 4, 6  # steps of EM of the whole mixture, after which the worse half is given up
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Candidate:
     make: Callable[[], Mixture]  # the halves and the merged one, in any order; made when they are wanted
 
     @property
-    def theirs(self) -> Mixture:
+    def replacement(self) -> Mixture:
         """What takes the place of the components."""
         return self.make()
 
@@ -64,17 +64,17 @@ def try_exchanges(
         found = Responsibilities.of(sample, mixture)
         splits = halve_components(found, options.em.floor, known)
         known += [one for one in splits if all(one.pair is not other.pair for other in known)]
-        again = [_split_again(one) for one in split_pairs_again(found, options.em.floor, _AGAIN)]
-        starts = [after(mixture, made) for made in _choose([*_combine(found, splits), *again])]
-        return short_runs(sample, options, starts, _STAGES) if starts else ()
+        again = [_split_again(one) for one in split_pairs_again(found, options.em.floor, _N_SPLIT_AGAIN)]
+        starts = [apply_exchanges(mixture, made) for made in _choose([*_combine(found, splits), *again])]
+        return short_runs(sample, options, starts, _STAGE_STEPS) if starts else ()
     except (SingularCovarianceError, np.linalg.LinAlgError):
         return ()
 
 
 def bytes_of_exchanges(n_rows: int, n_components: int) -> int:
     """Return the most bytes that exchanges are chosen in, on a sample of so many rows."""
-    of_mergers = _MERGERS * n_components * min(n_rows, _MERGER_ROWS)
-    numbers = _RESP_COPIES * min(n_components * n_rows, MOST_NUMBERS) + _GAIN_COPIES * min(of_mergers, MOST_NUMBERS)
+    of_mergers = _MERGERS_PER_COMPONENT * n_components * min(n_rows, _MERGER_ROWS)
+    numbers = _RESP_COPIES * min(n_components * n_rows, MAX_NUMBERS) + _GAIN_COPIES * min(of_mergers, MAX_NUMBERS)
     return 8 * numbers
 
 
@@ -83,7 +83,7 @@ def _choose(exchanges: Sequence[Candidate]) -> list[list[Candidate]]:
     ranked = sorted(exchanges, key=lambda one: -one.gain)
     gaining = disjoint(one for one in ranked if one.gain > 0)
     together = [gaining, gaining[: len(gaining) // 2]] if len(gaining) > 3 else [gaining]
-    return [*(some for some in together if len(some) > 1), *([one] for one in _vary(ranked)[:_MOST])]
+    return [*(some for some in together if len(some) > 1), *([one] for one in _vary(ranked)[:_MAX_TRIED])]
 
 
 def _vary(ranked: Iterable[Candidate]) -> list[Candidate]:
@@ -91,7 +91,7 @@ def _vary(ranked: Iterable[Candidate]) -> list[Candidate]:
     seen = Counter[object]()
     chosen = []
     for one in ranked:
-        if all(seen[part] < _OFTEN for part in one.parts):
+        if all(seen[part] < _MAX_REPEATS for part in one.parts):
             chosen.append(one)
             seen.update(one.parts)
     return chosen
@@ -107,7 +107,7 @@ def _combine(found: Responsibilities, splits: Sequence[DrawnSplit]) -> list[Cand
     if mixture.n_components == 2:
         return [_regroup(found, split, half) for split in splits for half in (1, 2)]
     mergers = _compare_mergers(found)
-    pairs = product(splits[:_COMBINED], mergers[:_COMBINED])
+    pairs = product(splits[:_N_COMBINED], mergers[:_N_COMBINED])
     return [
         _exchange(mixture, split, merger)
         for split, merger in pairs
@@ -128,16 +128,16 @@ def _exchange(mixture: Mixture, split: DrawnSplit, merger: Merger) -> Candidate:
 def _regroup(found: Responsibilities, split: DrawnSplit, half: int) -> Candidate:
     """Return the exchange that splits one of two components and merges a half, 1 or 2, with the other."""
     components = (1 - split.components[0], *split.components)
-    theirs = found.mixture.take(components).replace([((1,), split.pair)]).merge(0, half)
-    return Candidate(components, found.gain(components, theirs), (split.components, half), lambda: theirs)
+    replacement = found.mixture.take(components).replace([((1,), split.pair)]).merge(0, half)
+    return Candidate(components, found.gain(components, replacement), (split.components, half), lambda: replacement)
 
 
 def _compare_mergers(found: Responsibilities) -> list[Merger]:
     """Return mergers, the cheapest first, by what the mixture loses on rows before any more EM."""
     mixture = found.mixture
-    likely = nsmallest(_MERGERS * mixture.n_components, bound_mergers(mixture), key=lambda one: one.loss)
+    likely = nsmallest(_MERGERS_PER_COMPONENT * mixture.n_components, bound_mergers(mixture), key=lambda one: one.loss)
     pairs = sorted((one.first, one.second) for one in likely)
-    rows = found.first(min(_MERGER_ROWS, max(MOST_NUMBERS // len(pairs), 1)))
+    rows = found.first(min(_MERGER_ROWS, max(MAX_NUMBERS // len(pairs), 1)))
     losses = -rows.gains(pairs, merge_pairs(mixture, pairs))
     mergers = (Merger(*pair, float(loss)) for pair, loss in zip(pairs, losses, strict=True))
     return sorted(mergers, key=lambda one: one.loss)

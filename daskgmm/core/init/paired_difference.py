@@ -14,15 +14,18 @@ from ..arrays.types import Array
 from ..em.e_step import Expectation
 from ..kernels.natural_parameters import prepare_prediction
 from ..mixture.mixture import Mixture
-from ..scoring.prediction import Wanted, predict
+from ..scoring.prediction import PredictionOutputs, predict
 
-_ERRORS = 2.0  # standard errors, that a difference is trusted from
+_N_STANDARD_ERRORS = 2.0  # standard errors, that a difference is trusted from
 
 
 def log_density(rows: Expectation, mixture: Mixture) -> Array:
     """Return log p of each of the rows, (n,)."""
-    wanted, coefficients = Wanted(log_density=True), prepare_prediction(mixture, missing=rows.survey.has_gaps)
-    density = predict(rows.rows, rows.row_weights, coefficients, mixture.n_components, wanted).log_density
+    outputs, coefficients = (
+        PredictionOutputs(log_density=True),
+        prepare_prediction(mixture, missing=rows.data_summary.has_gaps),
+    )
+    density = predict(rows.rows, rows.row_weights, coefficients, mixture.n_components, outputs).log_density
     assert density is not None, "it was asked for"
     return density
 
@@ -45,4 +48,4 @@ class Comparison:
         difference = np.where(weights > 0, log_density(self.rows, mixture) - self.density, 0.0)
         mean = np.average(difference, weights=weights)
         variance = np.average((difference - mean) ** 2, weights=weights) * (weights**2).sum() / weights.sum() ** 2
-        return bool(mean + _ERRORS * np.sqrt((1 - self.share) * variance) >= gain)
+        return bool(mean + _N_STANDARD_ERRORS * np.sqrt((1 - self.share) * variance) >= gain)

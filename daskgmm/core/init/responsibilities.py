@@ -19,13 +19,13 @@ from ..arrays.types import Array
 from ..em.e_step import Expectation
 from ..kernels.natural_parameters import prepare_prediction
 from ..mixture.mixture import Mixture
-from ..scoring.prediction import Wanted, predict
+from ..scoring.prediction import PredictionOutputs, predict
 from .paired_difference import log_density
 
-MOST_NUMBERS = 2**23  # responsibilities that are held
-_LEAST_RESP = 1e-3  # of a row: what changes less is not counted
-_SHARED = 1e-3  # of the rows: components that share less do not overlap
-_TINY = 1e-300
+MAX_NUMBERS = 2**23  # responsibilities that are held
+_MIN_RESP = 1e-3  # of a row: what changes less is not counted
+_MIN_OVERLAP = 1e-3  # of the rows: components that share less do not overlap
+_MIN_SHARE = 1e-300
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +41,10 @@ class Responsibilities:
     @classmethod
     def of(cls, sample: Expectation, mixture: Mixture) -> Responsibilities:
         """Return those of the first rows of the sample: all, unless there are many components."""
-        rows = first_rows(sample, max(MOST_NUMBERS // mixture.n_components, 1))
-        coefficients, k = prepare_prediction(mixture, missing=rows.survey.has_gaps), mixture.n_components
-        wanted = Wanted(probabilities=True, log_density=True)
-        found = predict(rows.rows, rows.row_weights, coefficients, k, wanted)
+        rows = first_rows(sample, max(MAX_NUMBERS // mixture.n_components, 1))
+        coefficients, k = prepare_prediction(mixture, missing=rows.data_summary.has_gaps), mixture.n_components
+        outputs = PredictionOutputs(probabilities=True, log_density=True)
+        found = predict(rows.rows, rows.row_weights, coefficients, k, outputs)
         assert found.log_density is not None, "it was asked for"
         weights = np.ones(len(rows.rows)) if rows.row_weights is None else np.asarray(rows.row_weights, np.float64)
         of_rows = np.nan_to_num(np.asarray(found.probabilities, np.float64)[:, :k], copy=False)
@@ -67,30 +67,30 @@ class Responsibilities:
     def gain(self, components: Sequence[int], others: Mixture) -> float:
         """Return what the mixture gains, nats per row, if others take the place and the weight of some components."""
         resp = self.of_components(components)
-        near = np.flatnonzero(resp > _LEAST_RESP)
+        near = np.flatnonzero(resp > _MIN_RESP)
         if not len(near):
             return 0.0
-        share = max(float(self.mixture.weights[list(components)].sum()), _TINY)
+        share = max(float(self.mixture.weights[list(components)].sum()), _MIN_SHARE)
         part = replace(self.sample, rows=self.sample.rows[near], row_weights=None)
         own = log_density(part, others) + np.log(share) - self.log_density[near]
-        return float(self.shares[near] @ np.logaddexp(np.log(np.maximum(1 - resp[near], _TINY)), own))
+        return float(self.shares[near] @ np.logaddexp(np.log(np.maximum(1 - resp[near], _MIN_SHARE)), own))
 
     def gains(self, pairs: Sequence[tuple[int, int]], others: Mixture) -> Array:
         """Return what the mixture gains if each of others takes the place of a pair, (m,), one by one.
 
         The weights of others are in proportion to what they take.
         """
-        coefficients = prepare_prediction(others, missing=self.sample.survey.has_gaps)
-        wanted = Wanted(probabilities=True, log_density=True)
-        found = predict(self.sample.rows, self.sample.row_weights, coefficients, len(pairs), wanted)
+        coefficients = prepare_prediction(others, missing=self.sample.data_summary.has_gaps)
+        outputs = PredictionOutputs(probabilities=True, log_density=True)
+        found = predict(self.sample.rows, self.sample.row_weights, coefficients, len(pairs), outputs)
         assert found.log_density is not None, "it was asked for"
         probabilities = np.nan_to_num(np.asarray(found.probabilities))
         first, second = np.array(pairs).T
-        share = np.maximum(self.mixture.weights[first] + self.mixture.weights[second], _TINY).sum()
+        share = np.maximum(self.mixture.weights[first] + self.mixture.weights[second], _MIN_SHARE).sum()
         relative = np.exp(np.nan_to_num(found.log_density) + np.log(share) - self.log_density)
         left = np.maximum(1 - self.of_rows[:, first] - self.of_rows[:, second], 0.0)
         left += probabilities * relative[:, None]
-        gains: Array = self.shares @ np.log(np.maximum(left, _TINY))
+        gains: Array = self.shares @ np.log(np.maximum(left, _MIN_SHARE))
         return gains
 
     def overlaps(self) -> Array:
@@ -102,7 +102,7 @@ class Responsibilities:
 def rank_overlaps(shared: Array) -> list[tuple[int, int]]:
     """Return the pairs of components that overlap, most first; `shared` (k, k), an upper triangle, as of `overlaps`."""
     order = np.argsort(-shared, axis=None, kind="stable")
-    firsts, seconds = np.unravel_index(order[: np.count_nonzero(shared >= _SHARED)], shared.shape)
+    firsts, seconds = np.unravel_index(order[: np.count_nonzero(shared >= _MIN_OVERLAP)], shared.shape)
     return list(zip(firsts.tolist(), seconds.tolist(), strict=True))
 
 

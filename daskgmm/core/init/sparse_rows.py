@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from ..arrays.types import Array
 
-_REFERENCES = 1_000  # rows among which neighbours are looked for
-_NEIGHBOUR = 10  # the distance to which of them counts (Byers and Raftery 1998)
-_BLOCK = 4_096  # rows at a time
+_N_REFERENCE_ROWS = 1_000  # rows among which neighbours are looked for
+_NEIGHBOUR_RANK = 10  # the distance to which of them counts (Byers and Raftery 1998)
+_BLOCK_ROWS = 4_096  # rows at a time
 
 
 def sparse_rows(points: Array, weights: Array, share: float) -> NDArray[np.bool_]:
@@ -24,12 +24,12 @@ def sparse_rows(points: Array, weights: Array, share: float) -> NDArray[np.bool_
 
 def _neighbour_distances(points: Array) -> Array:
     """Return the squared distance of each point to one of its nearest among the first points, (n,)."""
-    references = points[:_REFERENCES]
-    rank = min(_NEIGHBOUR, len(references) - 1)
+    references = points[:_N_REFERENCE_ROWS]
+    rank = min(_NEIGHBOUR_RANK, len(references) - 1)
     half_norms = (references**2).sum(axis=1) / 2
     distances = np.empty(len(points))
-    for at in range(0, len(points), _BLOCK):
-        block = points[at : at + _BLOCK]
+    for at in range(0, len(points), _BLOCK_ROWS):
+        block = points[at : at + _BLOCK_ROWS]
         halves = half_norms - block @ references.T + (block**2).sum(axis=1)[:, None] / 2
         distances[at : at + len(block)] = np.partition(halves, rank, axis=1)[:, rank]
     return distances

@@ -23,24 +23,24 @@ from ..em.e_step import Expectation
 from ..em.loop import Trial
 from ..mixture.mixture import Mixture
 from .drawn_splits import DrawnSplit
-from .exchanges import AGAIN, Halve, after, propose
+from .exchanges import TRIED_PER_SPLIT_AGAIN, Halve, apply_exchanges, propose
 from .many_components import try_exchanges
 from .paired_difference import Comparison
-from .splitting import Split, halvings, short_runs
+from .splitting import Split, halve_each, short_runs
 from .starts import Restart, SeedOptions, distinct, expected_optimism, in_memory, rank, run_em_to_sampling_error
 
-_MOST_ROUNDS = 8
+_MAX_ROUNDS = 8
 _MIN_GAIN = 20  # times the tolerance of EM on the sample: moves that gain less are not worth their time
 
-_WORK = 60_000_000  # numbers of joint log-densities times columns for each step of all exchanges together
-_GO_ON = 4  # exchanges, the best after a few steps of EM of the whole mixture, from which a second one is tried
-_SETTLED = 2  # of them, that go on to the limit of EM
-_MOST, _FEWEST = 24, 6  # exchanges that are tried so, or else as in many_components.py
+_STEP_WORK = 60_000_000  # numbers of joint log-densities times columns for each step of all exchanges together
+_N_CONTINUED = 4  # exchanges, the best after a few steps of EM of the whole mixture, from which a second one is tried
+_N_RUN_TO_LIMIT = 2  # of them, that go on to the limit of EM
+_MAX_TRIED, _MIN_TRIED = 24, 6  # exchanges that are tried so, or else as in many_components.py
 _SHORT_STAGES = 4, 6, 10  # steps of EM of the whole mixture, after which the worse half is given up
 _CHECK_STAGES = 4, 6  # on all rows, of those that fewer do not tell from the mixture before
 _TRY_ROWS, _TRY_ROWS_PER_PARAMETER = 10_000, 40  # at least, on which that is done
-_ALIKE = 1e-5  # nats per row: trials that end so close are taken for the same
-_MOST_KEPT = 6  # trials that rows do not tell from the best
+_SAME_LEVEL = 1e-5  # nats per row: trials that end so close are taken for the same
+_MAX_CANDIDATES = 6  # trials that rows do not tell from the best
 
 
 def split_merge(
@@ -54,28 +54,28 @@ def split_merge(
     """
     search = _Search(sample, options)
     if n_moved is not None and len(mixtures) > n_moved:
-        mixtures = _foremost(sample, options, mixtures, n_moved + 1)
-    settled = []
+        mixtures = _choose_foremost(sample, options, mixtures, n_moved + 1)
+    ends = []
     for mixture in mixtures:
-        settled.append(search.settle(mixture))
+        ends.append(search.run_em(mixture))
         if n_moved is None:
-            search.climb(settled[-1], deep=not options.in_parts)
-    if not search.settled:
-        return tuple(settled)
+            search.climb(ends[-1], deep=not options.in_parts)
+    if not search.ends:
+        return tuple(ends)
     if n_moved is not None:
-        for trial in rank(settled)[:n_moved]:
+        for trial in rank(ends)[:n_moved]:
             search.climb(trial)
     elif options.in_parts:
         search.climb(search.best, deep=True)
         return search.candidates()
-    return tuple(distinct(rank(search.settled), _ALIKE))
+    return tuple(distinct(rank(search.ends), _SAME_LEVEL))
 
 
-def _foremost(sample: Expectation, options: SeedOptions, mixtures: Sequence[Mixture], n: int) -> list[Mixture]:
+def _choose_foremost(sample: Expectation, options: SeedOptions, mixtures: Sequence[Mixture], n: int) -> list[Mixture]:
     """Return the n mixtures that a few steps of EM lead farthest, or all if none can be computed."""
     try:
         trials = rank(short_runs(sample, options, mixtures, _CHECK_STAGES))
-        return [trial.mixture for trial in distinct(trials, _ALIKE)][:n]
+        return [trial.mixture for trial in distinct(trials, _SAME_LEVEL)][:n]
     except SingularCovarianceError:
         return list(mixtures)
 
@@ -90,26 +90,26 @@ class _Search:
     """The moves on rows; from what was found so far none are made again."""
 
     def __init__(self, sample: Expectation, options: SeedOptions) -> None:
-        self.settled = list[Trial]()  # to which EM has led
-        self._unsettled = list[Trial]()  # after a few steps
+        self.ends = list[Trial]()  # to which EM has led
+        self._short_ends = list[Trial]()  # after a few steps
         self._sample, self._options = sample, options
         self._halve = _Halved(sample, options)
         self._split = list[DrawnSplit]()  # components of mixtures of many
         self._explored = list[_Explored]()
         self._least = max(expected_optimism(sample, options, 1), _MIN_GAIN * options.em.tol)
 
-    def settle(self, mixture: Mixture) -> Restart:
+    def run_em(self, mixture: Mixture) -> Restart:
         """Return the trial to which EM leads from the mixture, or why there is none."""
         found = run_em_to_sampling_error(self._sample, self._options, mixture)
-        self._unsettled = [one for one in self._unsettled if one.mixture is not mixture]
+        self._short_ends = [one for one in self._short_ends if one.mixture is not mixture]
         if isinstance(found, Trial):
-            self.settled.append(found)
+            self.ends.append(found)
         return found
 
     @property
     def best(self) -> Trial:
         """The best trial so far."""
-        return rank(self.settled)[0]
+        return rank(self.ends)[0]
 
     def climb(self, found: Restart, *, deep: bool = False) -> None:
         """Make moves from a trial for as long as they gain.
@@ -117,7 +117,7 @@ class _Search:
         With `deep`, two are tried together if one gains nothing and none is better so far.
         """
         better = found if isinstance(found, Trial) else None
-        for _ in range(_MOST_ROUNDS):
+        for _ in range(_MAX_ROUNDS):
             if better is None or not _may_move(better, self._options):
                 break
             trial, better = better, self._move(better)
@@ -126,57 +126,57 @@ class _Search:
 
     def candidates(self) -> tuple[Trial, ...]:
         """Return n_finalists trials, and others that the rows do not tell from the best one, the best first."""
-        settled, n = distinct(rank(self.settled), _ALIKE), self._options.n_finalists
-        best, comparison = settled[0], Comparison.of(self._sample, settled[0].mixture)
-        others = sorted([*settled[n:], *self._unsettled], key=lambda one: one.ranking_key, reverse=True)
-        as_sound = (one for one in distinct(others, _ALIKE) if one.ranking_key[0] == best.ranking_key[0])
-        return *settled[:n], *[one for one in as_sound if comparison.may_be_better(one.mixture)][:_MOST_KEPT]
+        ends, n = distinct(rank(self.ends), _SAME_LEVEL), self._options.n_finalists
+        best, comparison = ends[0], Comparison.of(self._sample, ends[0].mixture)
+        others = sorted([*ends[n:], *self._short_ends], key=lambda one: one.ranking_key, reverse=True)
+        as_sound = (one for one in distinct(others, _SAME_LEVEL) if one.ranking_key[0] == best.ranking_key[0])
+        return *ends[:n], *[one for one in as_sound if comparison.may_be_better(one.mixture)][:_MAX_CANDIDATES]
 
     def _move(self, trial: Trial) -> Trial | None:
         """Return the trial after the exchanges that are found to gain, None if they gain too little or were tried."""
         if self._known(trial) is not None:
             return None
         tries = _Tries(self._sample, self._options, self._halve, trial)
-        if tries.n_tried < _FEWEST:
+        if tries.n_tried < _MIN_TRIED:
             self._explored.append(_Explored(trial, tries, []))
             found = try_exchanges(self._sample, self._options, trial.mixture, self._split)
-            return self._first_better(self._in_reach(found, trial), trial)
-        tried = tries.best(trial.mixture, tries.n_tried // AGAIN)
+            return self._find_better(self._select_in_reach(found, trial), trial)
+        tried = tries.best(trial.mixture, tries.n_tried // TRIED_PER_SPLIT_AGAIN)
         self._explored.append(_Explored(trial, tries, tried))
-        return self._first_better(self._promising(tries, tried), trial)
+        return self._find_better(self._select_promising(tries, tried), trial)
 
     def _move_twice(self, trial: Trial) -> Trial | None:
         """Return the trial after two exchanges together, None if they gain too little or are not cheap."""
         known = self._known(trial)
-        if known is None or known.tries.n_tried < _MOST or _n_exchanges(trial.mixture.n_components) <= _MOST:
+        if known is None or known.tries.n_tried < _MAX_TRIED or _n_exchanges(trial.mixture.n_components) <= _MAX_TRIED:
             return None
-        beyond = (self._promising(known.tries, known.tries.best(one.mixture)) for one in known.tried)
-        two = (self._first_better(mixtures, trial) for mixtures in beyond)
+        beyond = (self._select_promising(known.tries, known.tries.best(one.mixture)) for one in known.tried)
+        two = (self._find_better(mixtures, trial) for mixtures in beyond)
         return next((one for one in two if one is not None), None)
 
-    def _promising(self, tries: _Tries, tried: Sequence[Trial]) -> list[Mixture]:
+    def _select_promising(self, tries: _Tries, tried: Sequence[Trial]) -> list[Mixture]:
         """Return the mixtures of trials that may be better than the one before them by enough, the best first."""
-        may = tries.promising(tried, self._least)
+        may = tries.select_promising(tried, self._least)
         if not tries.in_part or not may:
             return may
         found = rank(short_runs(self._sample, self._options, may, _CHECK_STAGES))
-        self._unsettled += found
-        return self._in_reach(found, tries.trial)
+        self._short_ends += found
+        return self._select_in_reach(found, tries.trial)
 
-    def _in_reach(self, found: Sequence[Trial], trial: Trial) -> list[Mixture]:
+    def _select_in_reach(self, found: Sequence[Trial], trial: Trial) -> list[Mixture]:
         """Return the mixtures of trials that EM is expected to lead above another one by enough, the best first."""
         level = trial.history[-1] + self._least / 2
         return [one.mixture for one in rank(found) if one.history[-1] + one.remaining_gain >= level] if found else []
 
     def _known(self, trial: Trial) -> _Explored | None:
-        near = (one for one in self._explored if abs(one.trial.history[-1] - trial.history[-1]) <= _ALIKE)
+        near = (one for one in self._explored if abs(one.trial.history[-1] - trial.history[-1]) <= _SAME_LEVEL)
         return next(near, None)
 
-    def _first_better(self, mixtures: Sequence[Mixture], trial: Trial) -> Trial | None:
+    def _find_better(self, mixtures: Sequence[Mixture], trial: Trial) -> Trial | None:
         """Return the first trial to which EM leads from these mixtures that is better than the trial by enough."""
         soundness, level = trial.ranking_key
-        for mixture in mixtures[:_SETTLED]:
-            found = self.settle(mixture)
+        for mixture in mixtures[:_N_RUN_TO_LIMIT]:
+            found = self.run_em(mixture)
             if isinstance(found, Trial) and found.ranking_key > (soundness, level + self._least):
                 return found
         return None
@@ -190,7 +190,7 @@ class _Halved:
 
     def __call__(self, mixture: Mixture) -> list[Split]:
         """Return the components of a mixture in two, the most promising first."""
-        found = halvings(self._sample, mixture, self._floor, self._known)
+        found = halve_each(self._sample, mixture, self._floor, self._known)
         known = {id(one.pair) for one in self._known}
         self._known += [one for one in found if id(one.pair) not in known]
         return found
@@ -204,7 +204,7 @@ def _n_exchanges(k: int) -> int:
 def _affordable(sample: Expectation, mixture: Mixture) -> int:
     """Return how many exchanges may be tried by EM of the whole mixture."""
     columns = mixture.feature_map.n_columns(mixture.n_features)
-    return min(_MOST, _WORK // (len(sample.rows) * mixture.n_components * columns))
+    return min(_MAX_TRIED, _STEP_WORK // (len(sample.rows) * mixture.n_components * columns))
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,12 +225,12 @@ class _Tries:
         """Return the trials of exchanges that are best after a few steps, the best first."""
         try:
             proposed = propose(self.sample, self.options, mixture, self.n_tried, self.halve, n_again)
-            starts = [after(mixture, [one]) for one in proposed]
-            return distinct(rank(self._run(starts, _SHORT_STAGES)), _ALIKE)[:_GO_ON] if starts else []
+            starts = [apply_exchanges(mixture, [one]) for one in proposed]
+            return distinct(rank(self._run(starts, _SHORT_STAGES)), _SAME_LEVEL)[:_N_CONTINUED] if starts else []
         except (SingularCovarianceError, np.linalg.LinAlgError):
             return []
 
-    def promising(self, tried: Sequence[Trial], least: float) -> list[Mixture]:
+    def select_promising(self, tried: Sequence[Trial], least: float) -> list[Mixture]:
         """Return the mixtures of trials that may be better than the one before by `least`, the best first."""
         if self._before is None:
             return [one.mixture for one in tried]
@@ -244,7 +244,7 @@ class _Tries:
 
     @cached_property
     def _rows(self) -> Expectation:
-        return _spread(self.sample, _rows_to_try(self.trial.mixture))
+        return _spread(self.sample, _count_rows_to_try(self.trial.mixture))
 
     @cached_property
     def _before(self) -> Trial | None:
@@ -275,7 +275,7 @@ class _Explored:
     tried: list[Trial]
 
 
-def _rows_to_try(mixture: Mixture) -> int:
+def _count_rows_to_try(mixture: Mixture) -> int:
     return max(_TRY_ROWS, _TRY_ROWS_PER_PARAMETER * mixture.n_parameters)
 
 

@@ -25,7 +25,7 @@ from ..kernels.natural_parameters import check_regular, prepare_prediction
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
 from ..scoring.bhattacharyya import bhattacharyya_distances
-from ..scoring.prediction import Wanted, predict
+from ..scoring.prediction import PredictionOutputs, predict
 from .density_peak import densest_place
 from .k_means import Labels
 from .starts import (
@@ -42,10 +42,10 @@ from .starts import (
 
 Seeded = tuple[Trial, ...] | SingularCovarianceError  # the finalists, best first, or why there is none
 
-_MOST_LONG = 3  # starts that go on from there
-_SHORT = 10  # EM steps that starts are compared after
-MOST_SPLITS = 4  # of one mixture, that are tried
-_SAME_COMPONENT = 1e-3  # Bhattacharyya distance of a component from one that is not halved again
+_MAX_LONG_RUNS = 3  # starts that go on from there
+_SHORT_STEPS = 10  # EM steps that starts are compared after
+MAX_SPLITS = 4  # of one mixture, that are tried
+_SAME_DISTANCE = 1e-3  # Bhattacharyya distance of a component from one that is not halved again
 _SPLIT_STEPS = 8  # EM steps of the two halves of a component
 _SPLIT_TOL = 1e-3  # nats per row of the component, of that EM
 _SPLIT_ROWS = 4_000  # of a component, at most (and 20 for each feature): the gain of its split is estimated on them
@@ -72,9 +72,11 @@ def start_candidate(
         starts = mixtures_of_parts(sample, options, parts)
         if isinstance(smaller, tuple):
             starts += grow(sample, options, smaller[0].mixture)
-        best = rank(short_runs(sample, options, starts))[: max(options.n_finalists, _MOST_LONG)]
+        best = rank(short_runs(sample, options, starts))[: max(options.n_finalists, _MAX_LONG_RUNS)]
         trials = tuple(Trial(trial.mixture) for trial in best)
-        return tuple(rank(iterate(State(sample.survey, trials), sample, options.em).trials)[: options.n_finalists])
+        return tuple(
+            rank(iterate(State(sample.data_summary, trials), sample, options.em).trials)[: options.n_finalists]
+        )
     except SingularCovarianceError as error:
         return error
     except np.linalg.LinAlgError as error:
@@ -92,7 +94,7 @@ def refine_finalists(sample: Expectation, options: SeedOptions, finalists: Seede
 
 
 def short_runs(
-    sample: Expectation, options: SeedOptions, starts: Sequence[Mixture], stages: Sequence[int] = (_SHORT,)
+    sample: Expectation, options: SeedOptions, starts: Sequence[Mixture], stages: Sequence[int] = (_SHORT_STEPS,)
 ) -> tuple[Trial, ...]:
     """Return the trials of a few EM steps from the starts; raise SingularCovarianceError where none is regular.
 
@@ -102,17 +104,17 @@ def short_runs(
     em = replace(options.em, max_iter=min(sum(stages), options.em.max_iter))
     if starts and can_run(sample, starts[0], em):
         return run_short(sample, starts, em, stages)
-    em = replace(em, max_iter=min(_SHORT, em.max_iter))
+    em = replace(em, max_iter=min(_SHORT_STEPS, em.max_iter))
     regular, error = [], None
     for mixture in starts:
         try:
-            check_regular(mixture, sample.survey.frame)
+            check_regular(mixture, sample.data_summary.frame)
             regular.append(Trial(mixture))
         except SingularCovarianceError as one:
             error = one
     if not regular and error is not None:
         raise error
-    return iterate(State(sample.survey, tuple(regular)), sample, em).trials
+    return iterate(State(sample.data_summary, tuple(regular)), sample, em).trials
 
 
 def grow(sample: Expectation, options: SeedOptions, mixture: Mixture) -> list[Mixture]:
@@ -126,7 +128,7 @@ def grow(sample: Expectation, options: SeedOptions, mixture: Mixture) -> list[Mi
 
 def splits(sample: Expectation, mixture: Mixture, floor: Floor | None) -> list[Mixture]:
     """Return mixtures of one component more, each with one component split, the most promising first."""
-    found = halvings(sample, mixture, floor)[:MOST_SPLITS]
+    found = halve_each(sample, mixture, floor)[:MAX_SPLITS]
     return [mixture.replace([((one.component,), one.pair)]) for one in found]
 
 
@@ -147,22 +149,25 @@ class Split:
         return self.share * self.own_gain
 
 
-def halvings(sample: Expectation, mixture: Mixture, floor: Floor | None, known: Sequence[Split] = ()) -> list[Split]:
+def halve_each(sample: Expectation, mixture: Mixture, floor: Floor | None, known: Sequence[Split] = ()) -> list[Split]:
     """Return the components in two, the most promising first.
 
     The gain is estimated on the rows that are labelled with the component: the log-likelihood of two components there,
     beside that of one, less what more parameters gain on rows that they are fitted to and lose on others (Akaike 1973).
     A component that is one of those `known`, or nearly, is not halved again.
     """
-    coefficients = prepare_prediction(mixture, missing=sample.survey.has_gaps)
-    labels, found = predict(sample.rows, sample.row_weights, coefficients, mixture.n_components, Wanted()).labels, []
+    coefficients = prepare_prediction(mixture, missing=sample.data_summary.has_gaps)
+    labels, found = (
+        predict(sample.rows, sample.row_weights, coefficients, mixture.n_components, PredictionOutputs()).labels,
+        [],
+    )
     means = np.array([one.whole.means[0] for one in known]).reshape(len(known), mixture.n_features)
     for component in range(mixture.n_components):
         own = np.flatnonzero(labels == component)
         if len(own) < 2 * (mixture.n_features + 1) or component in mixture.empty:
             continue
         whole = mixture.take([component])
-        halved = find_same(known, whole, means, _SAME_COMPONENT)
+        halved = find_same(known, whole, means, _SAME_DISTANCE)
         if halved is None:
             halved = halve(first_of(sample, own), whole, floor)
         if halved is not None:
@@ -207,7 +212,7 @@ def first_of(sample: Expectation, chosen: NDArray[np.intp]) -> Expectation:
 
 def halve(part: Expectation, component: Mixture, floor: Floor | None) -> Split | None:
     """Return a component in two, by the rows labelled with it; None where these have no width, or no values."""
-    if part.survey.without_value:
+    if part.data_summary.without_value:
         return None
     one = _options(1, component.covariance_type, floor)
     try:
@@ -226,8 +231,8 @@ def fit_pair(part: Expectation, covariance_type: str, floor: Floor | None) -> Tr
     EM on them starts from the two sides of the widest axis, and from the densest place and what is around it.
     """
     z, options = standardise(part)[0], _options(2, covariance_type, floor)
-    axis = np.linalg.eigh(part.survey.pooled)[1][:, -1]
-    sides = [z @ axis > 0, densest_place(whiten(z, part.survey.pooled))]
+    axis = np.linalg.eigh(part.data_summary.total_covariance)[1][:, -1]
+    sides = [z @ axis > 0, densest_place(whiten(z, part.data_summary.total_covariance))]
     starts = mixtures_of_parts(part, options, [side.astype(np.intp) for side in sides if side is not None])
     return rank(short_runs(part, options, starts))[0]
 

@@ -16,7 +16,7 @@ from ..em.e_step import Expectation, Rows
 from ..em.loop import EMOptions, State, Trial, iterate
 from ..em.surrogate import CHEAP_ROWS
 from ..mixture.covariance import STRUCTURES
-from ..mixture.data_summary import survey
+from ..mixture.data_summary import summarise_rows
 from ..mixture.feature_map import FeatureMap
 from ..mixture.frame import Frame
 from ..mixture.layouts import Scatter
@@ -30,20 +30,20 @@ from .sparse_rows import sparse_rows
 
 InitParams = Literal["kmeans", "k-means++", "random", "random_from_data"]
 
-_HEAT_ROWS = 10_000
+_STAGE_ROWS = 10_000
 _STAGE_TOL = 1e-3  # nats per row: enough to see which restarts are hopeless
-_CLOSER = 10  # to its limit, where all restarts go on
-_SAME = 1e-6  # nats per row: trials that end so close have found the same
-_CLOSE = 0.01  # to the limit of EM, in units of what chance adds to the log-likelihood of the sample
+_TOL_DIVISOR = 10  # to its limit, where all restarts go on
+_SAME_LEVEL = 1e-6  # nats per row: trials that end so close have found the same
+_TOL_PER_OPTIMISM = 0.01  # to the limit of EM, in units of what chance adds to the log-likelihood of the sample
 _ROWS_PER_PART = 4  # times d + 1
-_MIN_MOVED = 2  # restarts, at least, that go on after the first stage: they run side by side
+_MIN_MOVED_RESTARTS = 2  # restarts, at least, that go on after the first stage: they run side by side
 _ROWS_TO_WHITEN = 10  # for each feature
-_APART = 0.25  # nats per row that modes gain at least
-_MOST_MODES = 16
-_LEAST_MODE = 0.02  # of the rows
+_MIN_MODE_GAIN = 0.25  # nats per row that modes gain at least
+_MAX_MODES = 16
+_MIN_MODE_SHARE = 0.02  # of the rows
 _MODE_ROWS = 5_000  # on which modes are looked for
-_NARROWEST_MODE = 0.03  # of the column's standard deviation
-_MOST_VALUES = 2**28  # of a sample: 2 GiB in float64, in which restarts take some of its rows
+_MIN_MODE_WIDTH = 0.03  # of the column's standard deviation
+_MAX_VALUES = 2**28  # of a sample: 2 GiB in float64, in which restarts take some of its rows
 NOISE_SHARES = (0.05, 0.2)  # of the rows, that a start takes for noise
 
 
@@ -112,22 +112,22 @@ def sample_size(n_components: int, n_features: int, covariance_type: str) -> int
     n_parameters = k - 1 + k * d + structure.n_parameters(k, d)
     n_needed = 20 * k * max(structure.per_component(d)[0], 1)
     n_rows = min(max(100_000, 20 * n_parameters), max(200_000, 2**24 // d))
-    return min(n_rows, max(_MOST_VALUES // d, n_needed))
+    return min(n_rows, max(_MAX_VALUES // d, n_needed))
 
 
 def n_moved_restarts(n_init: int, n_finalists: int, n_sample: int) -> int:
     """Return how many restarts go on to moves: all where that is cheap, so that more of them never end lower."""
-    return n_init if n_sample <= CHEAP_ROWS else min(max(n_finalists, _MIN_MOVED), n_init)
+    return n_init if n_sample <= CHEAP_ROWS else min(max(n_finalists, _MIN_MOVED_RESTARTS), n_init)
 
 
 def first_stage_rows(n_sample: int) -> int:
     """Return the number of rows of the first stage of restarts: a quarter of the sample, and at least 10,000."""
-    return min(max(_HEAT_ROWS, n_sample // 4), n_sample)
+    return min(max(_STAGE_ROWS, n_sample // 4), n_sample)
 
 
 def in_memory(rows: Rows, row_weights: Rows | None, dtype: DTypeLike = np.float64) -> Expectation:
-    """Return the pass over rows in memory, with their survey."""
-    return with_fitted_scatter(Expectation(rows, row_weights, survey(rows, row_weights, missing=True), dtype))
+    """Return the pass over rows in memory, with their data summary."""
+    return with_fitted_scatter(Expectation(rows, row_weights, summarise_rows(rows, row_weights, missing=True), dtype))
 
 
 def first_stage(sample: Expectation) -> Expectation:
@@ -137,7 +137,7 @@ def first_stage(sample: Expectation) -> Expectation:
         return sample
     weights = None if sample.row_weights is None else sample.row_weights[:n]
     part = in_memory(sample.rows[:n], weights, sample.dtype)
-    return sample if part.survey.without_value else part
+    return sample if part.data_summary.without_value else part
 
 
 def rank(restarts: Sequence[Restart]) -> list[Trial]:
@@ -148,7 +148,7 @@ def rank(restarts: Sequence[Restart]) -> list[Trial]:
     return sorted(trials, key=lambda trial: trial.ranking_key, reverse=True)
 
 
-def distinct(restarts: Sequence[Restart], within: float = _SAME) -> list[Trial]:
+def distinct(restarts: Sequence[Restart], within: float = _SAME_LEVEL) -> list[Trial]:
     """Return the trials in order, and of those that ended at the same log-likelihood, nats per row, the first.
 
     So it does not depend on the number of restarts which one goes on.
@@ -179,8 +179,10 @@ def run_em_to_sampling_error(sample: Expectation, options: SeedOptions, mixture:
     Where that is cheap it goes closer, so that trials are compared by their limits.
     """
     if len(sample.rows) <= CHEAP_ROWS:
-        return run_em_on_sample(sample, replace(options, em=replace(options.em, tol=options.em.tol / _CLOSER)), mixture)
-    tol = max(options.em.tol, _CLOSE * expected_optimism(sample, options, options.n_components))
+        return run_em_on_sample(
+            sample, replace(options, em=replace(options.em, tol=options.em.tol / _TOL_DIVISOR)), mixture
+        )
+    tol = max(options.em.tol, _TOL_PER_OPTIMISM * expected_optimism(sample, options, options.n_components))
     return run_em_on_sample(sample, replace(options, em=replace(options.em, tol=tol)), mixture)
 
 
@@ -197,7 +199,7 @@ def run_em_on_sample(sample: Expectation, options: SeedOptions, mixture: Mixture
     Its steps are left out: all restarts are held together, and steps take twelve times what a mixture takes.
     """
     try:
-        return replace(iterate(State(sample.survey, (Trial(mixture),)), sample, options.em).best, steps=())
+        return replace(iterate(State(sample.data_summary, (Trial(mixture),)), sample, options.em).best, steps=())
     except SingularCovarianceError as error:
         return error
 
@@ -213,7 +215,7 @@ def _start(sample: Expectation, options: SeedOptions, seed: int) -> Mixture:
     z, weights = standardise(sample)
     given = options.given
     if given.means is not None:
-        labels = nearest(z, sample.survey.frame.to_z(given.means))
+        labels = nearest(z, sample.data_summary.frame.to_z(given.means))
         if options.noise is not None:
             labels[sparse_rows(z, weights, NOISE_SHARES[seed % 2])] = options.n_components
     else:
@@ -233,7 +235,7 @@ def points_of(z: Array, sample: Expectation, seed: int) -> Array:
     groups far apart along one of many columns would drown in the noise of the others.
     """
     whitened = seed % 2 == 1 and len(z) >= _ROWS_TO_WHITEN * z.shape[1]
-    points = whiten(z, sample.survey.pooled) if whitened else z
+    points = whiten(z, sample.data_summary.total_covariance) if whitened else z
     return points / mode_widths(points[:_MODE_ROWS])
 
 
@@ -247,20 +249,20 @@ def mode_widths(points: Array) -> Array:
     ordered = np.sort(points, axis=0)
     whole = ordered.std(axis=0)
     widths = np.array([_mode_width(column) for column in ordered.T])
-    return np.where(whole > 0, np.maximum(widths, _NARROWEST_MODE * whole), 1.0)
+    return np.where(whole > 0, np.maximum(widths, _MIN_MODE_WIDTH * whole), 1.0)
 
 
 def _mode_width(values: Array) -> float:
     """Return the standard deviation within the modes of sorted values (n,)."""
-    n, least = len(values), max(int(_LEAST_MODE * len(values)), 2)
+    n, least = len(values), max(int(_MIN_MODE_SHARE * len(values)), 2)
     parts = [_Part.of(values, least)]
     total = parts[0].squares
-    width, best = total, _APART
-    while len(parts) < _MOST_MODES and (widest := max(parts, key=lambda part: part.gain)).gain > 0:
+    width, best = total, _MIN_MODE_GAIN
+    while len(parts) < _MAX_MODES and (widest := max(parts, key=lambda part: part.gain)).gain > 0:
         parts.remove(widest)
         parts += [_Part.of(half, least) for half in (widest.values[: widest.cut], widest.values[widest.cut :])]
         shares = np.array([len(part.values) / n for part in parts])
-        within = max(sum(part.squares for part in parts), _NARROWEST_MODE**2 * total)
+        within = max(sum(part.squares for part in parts), _MIN_MODE_WIDTH**2 * total)
         gain = float(np.log(total / within) / 2 + shares @ np.log(shares))
         if gain > best:
             width, best = within, gain
@@ -295,7 +297,7 @@ def restart_seeds(entropy: int | Sequence[int], n: int) -> list[int]:
 
 def standardise(sample: Expectation) -> tuple[Array, Array]:
     """Return the rows of the sample in the coordinates of its frame, (n, d), without gaps, and their weights, (n,)."""
-    z = sample.survey.frame.to_z(np.asarray(fill(sample.rows, sample.survey), dtype=np.float64))
+    z = sample.data_summary.frame.to_z(np.asarray(fill(sample.rows, sample.data_summary), dtype=np.float64))
     return z, np.ones(len(z)) if sample.row_weights is None else np.asarray(sample.row_weights, dtype=np.float64)
 
 
@@ -336,9 +338,9 @@ def partition(points: Array, weights: Array, options: SeedOptions, rng: np.rando
             return partition_by_k_means(points, weights, k, seed)
 
 
-def whiten(z: Array, pooled: Array) -> Array:
-    """Return z (n, d) in the principal axes of the pooled covariance, each scaled to variance 1; null axes dropped."""
-    variances, axes = np.linalg.eigh(pooled)
+def whiten(z: Array, covariance: Array) -> Array:
+    """Return z (n, d) in the principal axes of a covariance, each scaled to variance 1; null axes dropped."""
+    variances, axes = np.linalg.eigh(covariance)
     if variances[-1] <= 0:  # all rows are the same
         return z
     kept = variances > 1e-9 * variances[-1]
@@ -354,7 +356,7 @@ def mixture_of_parts(
     Each covariance gets d + 1 rows' worth of the pooled covariance within parts, so that small parts have one too; an
     empty part is put on a row at random. With noise, k is the part of its rows.
     """
-    frame, structure = sample.survey.frame, STRUCTURES[options.covariance_type]
+    frame, structure = sample.data_summary.frame, STRUCTURES[options.covariance_type]
     k, d = options.n_components, frame.n_features
     unit = weights.sum() / len(weights)
     means = z[rng.integers(len(z), size=k)]
@@ -378,7 +380,7 @@ def mixture_of_parts(
 def _scatter(z: Array, weights: Array, labels: Labels, means: Array, feature_map: FeatureMap, frame: Frame) -> Array:
     """Return the scatter of each part about its mean, (k, ...) by the feature map."""
     parts = ((z[labels == part] - mean, weights[labels == part]) for part, mean in enumerate(means))
-    return np.array([_second(own, own_weights, feature_map, frame.metric) for own, own_weights in parts])
+    return np.array([_second(own, own_weights, feature_map, frame.isotropy_weights) for own, own_weights in parts])
 
 
 def _blend(scatter: Array, counts: Array, prior: float) -> Array:
@@ -388,9 +390,9 @@ def _blend(scatter: Array, counts: Array, prior: float) -> Array:
     return blended
 
 
-def _second(differences: Array, weights: Array, feature_map: FeatureMap, metric: Array) -> Array:
+def _second(differences: Array, weights: Array, feature_map: FeatureMap, isotropy_weights: Array) -> Array:
     if feature_map is FeatureMap.FULL:
         dense: Array = (differences.T * weights) @ differences
         return dense
     squares: Array = weights @ differences**2
-    return squares if feature_map is FeatureMap.DIAGONAL else np.array([squares @ metric])
+    return squares if feature_map is FeatureMap.DIAGONAL else np.array([squares @ isotropy_weights])

@@ -13,7 +13,7 @@ from ..mixture.statistics import Statistics
 from .missing import pattern
 from .natural_parameters import Coefficients, FeatureMapParams, expect_together
 
-MOST_COMPONENTS = 256  # of a stack: its joint log-probabilities of a tile stay in the cache of a core
+MAX_COMPONENTS = 256  # of a stack: its joint log-probabilities of a tile stay in the cache of a core
 
 Stack = tuple[int, ...]  # numbers of the mixtures
 
@@ -28,7 +28,7 @@ def batch_by_map(coefficients: Sequence[Coefficients]) -> list[Stack]:
     for number, one in enumerate(coefficients):
         key = (one.feature_map, one.theta.dtype) if isinstance(one, FeatureMapParams) else number
         groups = stacks.setdefault(key, [[]])
-        if groups[-1] and _n_components(coefficients, [*groups[-1], number]) > MOST_COMPONENTS:
+        if groups[-1] and _n_components(coefficients, [*groups[-1], number]) > MAX_COMPONENTS:
             groups.append([])
         groups[-1].append(number)
     return [tuple(group) for groups in stacks.values() for group in groups]

@@ -36,18 +36,18 @@ _BOUNDARY = 64  # bytes, of a cache line and of the widest vectors
 Z_LIMIT = 1e70  # squares and products of z stay finite
 
 
-class Setting(NamedTuple):
+class KernelArgs(NamedTuple):
     """What a kernel is told besides the rows and the mixture: the frame, the map, the tile and the flush bound."""
 
     centre: NDArray[np.float64]  # (d,)
     inverse_scale: NDArray[np.float64]  # (d,); LLVM would move a quotient of the scale into the loop over the rows
-    metric: NDArray[np.float64]  # (d,), of the spherical map
+    isotropy_weights: NDArray[np.float64]  # (d,), of the spherical map
     feature_map: int
     tile: int  # rows
     flush: float  # log responsibilities (relative to the largest) below it are exactly 0
 
 
-class Outputs(NamedTuple):
+class OutputBuffers(NamedTuple):
     """Where prediction writes; an array without rows is not wanted."""
 
     labels: NDArray[np.int32]  # (n,)
@@ -74,7 +74,7 @@ def aligned(m: int, n: int, dtype: DTypeLike) -> NDArray[Any]:
 
 
 @inlined
-def load_tile(rows: Any, start: int, setting: Any, x: Any, z: Any) -> Any:
+def load_tile(rows: Any, start: int, args: Any, x: Any, z: Any) -> Any:
     """Fill z (d, tile) with the rows from `start` on, zeros behind the last; return how many rows there were.
 
     x (d, tile), of the type of the rows, is scratch: z may be of a type that does not hold them.
@@ -88,7 +88,7 @@ def load_tile(rows: Any, start: int, setting: Any, x: Any, z: Any) -> Any:
             for b in range(STRIP):
                 x[i, first + b] = own[first + b, i]
     for i in range(d):
-        centre, inverse_scale = setting.centre[i], setting.inverse_scale[i]
+        centre, inverse_scale = args.centre[i], args.inverse_scale[i]
         for b in range(whole, n):
             x[i, b] = own[b, i]
         for b in range(n):
@@ -120,7 +120,7 @@ def load_weights(row_weights: Any, start: int, n: int, z: Any, weights: Any) -> 
 
 
 @inlined
-def build_features(feature_map: int, metric: Any, z: Any, phi: Any) -> None:  # noqa: C901 # four maps, one branch each
+def build_features(feature_map: int, isotropy_weights: Any, z: Any, phi: Any) -> None:  # noqa: C901 # four maps, one branch each
     """Fill the rows of phi (F, tile) behind its first 1 + d: the ones and z (d, tile), which the caller has filled."""
     d, tile = z.shape
     f = 1 + d
@@ -138,7 +138,7 @@ def build_features(feature_map: int, metric: Any, z: Any, phi: Any) -> None:  # 
         phi[f, :] = 0.0
         for i in range(d):
             for b in range(tile):
-                phi[f, b] += metric[i] * z[i, b] * z[i, b]
+                phi[f, b] += isotropy_weights[i] * z[i, b] * z[i, b]
 
 
 @inlined
@@ -242,7 +242,7 @@ def add_moments(phi: Any, joint: Any, step: int, resp: Any, part: Any, sums: Any
 
 
 @entry
-def expect_shared(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: Any) -> Any:
+def expect_shared(rows: Any, row_weights: Any, args: Any, theta: Any, edges: Any) -> Any:
     """Return T (k, F), sum_n weight_n log p(x_n) and sum_n weight_n of rows (n, d), by the shared centre.
 
     theta (k, F) holds the components of several mixtures one after the other: mixture m has those from edges[m] to
@@ -250,23 +250,23 @@ def expect_shared(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: 
     are computed in the precision of theta.
     """
     d, (k, n_columns) = rows.shape[1], theta.shape
-    step = columns_at_once(k, n_columns, setting.tile)
+    step = columns_at_once(k, n_columns, args.tile)
     theta_blocks = in_blocks(theta, step)
-    x, phi = np.empty((d, setting.tile), rows.dtype), np.ones((n_columns, setting.tile), theta.dtype)
+    x, phi = np.empty((d, args.tile), rows.dtype), np.ones((n_columns, args.tile), theta.dtype)
     z = phi[1 : 1 + d]
-    joint, joint_part = np.empty((k, setting.tile), theta.dtype), np.empty((k, setting.tile), theta.dtype)
-    resp, part = np.empty((setting.tile, k), theta.dtype), np.empty((step, k), theta.dtype)
-    weights, log_prob, total = np.empty(setting.tile), np.empty(setting.tile), np.empty(setting.tile)
+    joint, joint_part = np.empty((k, args.tile), theta.dtype), np.empty((k, args.tile), theta.dtype)
+    resp, part = np.empty((args.tile, k), theta.dtype), np.empty((step, k), theta.dtype)
+    weights, log_prob, total = np.empty(args.tile), np.empty(args.tile), np.empty(args.tile)
     sums = np.zeros((n_columns, k))
     log_likelihood, weight_sum = np.zeros(len(edges) - 1), 0.0
-    for start in range(0, len(rows), setting.tile):
-        n = load_tile(rows, start, setting, x, z)
+    for start in range(0, len(rows), args.tile):
+        n = load_tile(rows, start, args, x, z)
         weight_sum += load_weights(row_weights, start, n, z, weights)
-        build_features(setting.feature_map, setting.metric, z, phi)
+        build_features(args.feature_map, args.isotropy_weights, z, phi)
         shared_joint(theta_blocks, step, phi, joint_part, joint)
         for m in range(len(edges) - 1):
             own = joint[edges[m] : edges[m + 1]]
-            softmax(own, setting.flush, log_prob, total)
+            softmax(own, args.flush, log_prob, total)
             log_likelihood[m] += weigh(own, total, weights, log_prob)
         add_moments(phi, joint, step, resp, part, sums)
     return np.ascontiguousarray(sums.T), log_likelihood, weight_sum
@@ -291,18 +291,18 @@ def emit(start: int, n: int, joint: Any, log_prob: Any, total: Any, outputs: Any
 
 
 @entry
-def predict_shared(rows: Any, setting: Any, theta: Any, outputs: Any) -> None:
+def predict_shared(rows: Any, args: Any, theta: Any, outputs: Any) -> None:
     """Fill the outputs for rows (n, d), by the shared centre."""
     d, (k, n_columns) = rows.shape[1], theta.shape
-    x, phi = np.empty((d, setting.tile), rows.dtype), np.ones((n_columns, setting.tile), theta.dtype)
+    x, phi = np.empty((d, args.tile), rows.dtype), np.ones((n_columns, args.tile), theta.dtype)
     z = phi[1 : 1 + d]
-    step = columns_at_once(k, n_columns, setting.tile)
+    step = columns_at_once(k, n_columns, args.tile)
     theta_blocks = in_blocks(theta, step)
-    joint, part = np.empty((k, setting.tile), theta.dtype), np.empty((k, setting.tile), theta.dtype)
-    log_prob, total = np.empty(setting.tile), np.empty(setting.tile)
-    for start in range(0, len(rows), setting.tile):
-        n = load_tile(rows, start, setting, x, z)
-        build_features(setting.feature_map, setting.metric, z, phi)
+    joint, part = np.empty((k, args.tile), theta.dtype), np.empty((k, args.tile), theta.dtype)
+    log_prob, total = np.empty(args.tile), np.empty(args.tile)
+    for start in range(0, len(rows), args.tile):
+        n = load_tile(rows, start, args, x, z)
+        build_features(args.feature_map, args.isotropy_weights, z, phi)
         shared_joint(theta_blocks, step, phi, part, joint)
-        softmax(joint, setting.flush, log_prob, total)
+        softmax(joint, args.flush, log_prob, total)
         emit(start, n, joint, log_prob, total, outputs)

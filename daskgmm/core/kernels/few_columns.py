@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from .compiled import (
     NO_WEIGHTS,
-    Outputs,
-    Setting,
+    KernelArgs,
+    OutputBuffers,
     aligned,
     build_features,
     emit,
@@ -34,11 +34,11 @@ from .compiled import (
 )
 from .decorators import entry, inlined
 
-MOST_COLUMNS = 91  # of full covariances of 12 features: beyond, BLAS of the widest vectors is the quicker one
+MAX_COLUMNS = 91  # of full covariances of 12 features: beyond, BLAS of the widest vectors is the quicker one
 STEP = 5  # columns
 
 _shared: Callable[..., Any] = register_jitable  # of functions for compiled code and for Python
-_NOTHING = Outputs(np.empty(0, np.int32), np.empty((0, 0)), np.empty(0))
+_NO_OUTPUTS = OutputBuffers(np.empty(0, np.int32), np.empty((0, 0)), np.empty(0))
 _NO_SUMS = np.empty((0, 0))
 
 
@@ -56,7 +56,7 @@ class Scratch(NamedTuple):
 
 def runs_in_few(theta: NDArray[np.floating]) -> bool:
     """Return whether this kernel is the quicker one for theta (k, F)."""
-    return bool(theta.shape[1] <= MOST_COLUMNS)
+    return bool(theta.shape[1] <= MAX_COLUMNS)
 
 
 @_shared
@@ -126,20 +126,20 @@ def add_five(sums: Any, f: int, one: float, two: float, three: float, four: floa
 
 @entry
 def _pass_few(
-    rows: Any, row_weights: Any, setting: Any, edges: Any, scratch: Any, sums: Any, log_likelihood: Any, outputs: Any
+    rows: Any, row_weights: Any, args: Any, edges: Any, scratch: Any, sums: Any, log_likelihood: Any, outputs: Any
 ) -> Any:
     """Add to sums (k, width) and log_likelihood (m,), and return the sum of the weights; or fill the outputs if any."""
     phi, joint, of_rows = scratch.phi, scratch.joint, scratch.of_rows
     weights, log_prob, total = of_rows[0], of_rows[1], of_rows[2]
     weight_sum = 0.0
-    for start in range(0, len(rows), setting.tile):
-        n = load_tile(rows, start, setting, scratch.x, scratch.z)
+    for start in range(0, len(rows), args.tile):
+        n = load_tile(rows, start, args, scratch.x, scratch.z)
         weight_sum += load_weights(row_weights, start, n, scratch.z, weights)
-        build_features(setting.feature_map, setting.metric, scratch.z, scratch.features)
+        build_features(args.feature_map, args.isotropy_weights, scratch.z, scratch.features)
         few_joint(scratch.theta, phi, joint)
         for m in range(len(log_likelihood)):
             own = joint[edges[m] : edges[m + 1]]
-            softmax(own, setting.flush, log_prob, total)
+            softmax(own, args.flush, log_prob, total)
             if len(outputs.labels):
                 emit(start, n, own, log_prob, total, outputs)
             else:
@@ -150,25 +150,25 @@ def _pass_few(
 
 
 def expect_few(
-    rows: NDArray[Any], row_weights: NDArray[Any], setting: Setting, theta: NDArray[Any], edges: NDArray[np.int64]
+    rows: NDArray[Any], row_weights: NDArray[Any], args: KernelArgs, theta: NDArray[Any], edges: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Return what `expect_shared` returns: T (k, F), the log-likelihoods (m,) and the sum of the weights."""
     k, n_columns = theta.shape
-    scratch = _make_scratch(rows, setting, theta)
+    scratch = _make_scratch(rows, args, theta)
     sums, log_likelihood = np.zeros((len(scratch.joint), len(scratch.phi))), np.zeros(len(edges) - 1)
-    weight_sum = _pass_few(rows, row_weights, setting, edges, scratch, sums, log_likelihood, _NOTHING)
+    weight_sum = _pass_few(rows, row_weights, args, edges, scratch, sums, log_likelihood, _NO_OUTPUTS)
     return sums[:k, :n_columns].copy(), log_likelihood, weight_sum
 
 
-def predict_few(rows: NDArray[Any], setting: Setting, theta: NDArray[Any], outputs: Outputs) -> None:
+def predict_few(rows: NDArray[Any], args: KernelArgs, theta: NDArray[Any], outputs: OutputBuffers) -> None:
     """Fill the outputs for rows (n, d), as `predict_shared` does."""
-    scratch, edges = _make_scratch(rows, setting, theta), np.array([0, len(theta)])
-    _pass_few(rows, NO_WEIGHTS, setting, edges, scratch, _NO_SUMS, np.zeros(1), outputs)
+    scratch, edges = _make_scratch(rows, args, theta), np.array([0, len(theta)])
+    _pass_few(rows, NO_WEIGHTS, args, edges, scratch, _NO_SUMS, np.zeros(1), outputs)
 
 
-def _make_scratch(rows: NDArray[Any], setting: Setting, theta: NDArray[Any]) -> Scratch:
+def _make_scratch(rows: NDArray[Any], args: KernelArgs, theta: NDArray[Any]) -> Scratch:
     """Return scratch for rows (n, d), and theta (k, F) in it."""
-    (k, n_columns), d, tile = theta.shape, rows.shape[1], setting.tile
+    (k, n_columns), d, tile = theta.shape, rows.shape[1], args.tile
     width = few_width(n_columns)
     filled, space = np.zeros((k, width), theta.dtype), aligned(width + (k + 1) // 2 * 2, tile, theta.dtype)
     filled[:, :n_columns] = theta

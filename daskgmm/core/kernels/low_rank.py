@@ -27,7 +27,7 @@ from ..mixture.frame import Frame
 from ..mixture.low_rank import NO_MISSING, LowRankMatrices
 from ..mixture.mixture import Mixture
 from ..mixture.statistics import Statistics
-from .compiled import Outputs
+from .compiled import OutputBuffers
 from .missing import Pattern
 from .missing_compiled import Filled
 
@@ -74,7 +74,7 @@ class LowRank:
         sums = np.concatenate([first, own], axis=1)
         return Statistics(sums, log_likelihood, log_likelihood - joint_sum, weight_sum, centred=False)
 
-    def predict(self, rows: NDArray[np.floating], outputs: Outputs) -> None:
+    def predict(self, rows: NDArray[np.floating], outputs: OutputBuffers) -> None:
         """Fill the outputs of rows (n, d): labels, and responsibilities and log-densities if there is room for them."""
         for tile in self._tiles(len(rows)):
             joint = self._joint(rows[tile])[2]
@@ -91,7 +91,7 @@ class LowRank:
         """Raise ConfigurationError: this kernel integrates no missing values out."""
         raise ConfigurationError(NO_MISSING)
 
-    def predict_missing(self, rows: NDArray[np.floating], outputs: Outputs, filled: Filled) -> NoReturn:
+    def predict_missing(self, rows: NDArray[np.floating], outputs: OutputBuffers, filled: Filled) -> NoReturn:
         """Raise ConfigurationError, as above."""
         raise ConfigurationError(NO_MISSING)
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from .compiled import (
     FULL,
-    Outputs,
-    Setting,
+    KernelArgs,
+    OutputBuffers,
     add_to,
     emit,
     load_tile,
@@ -28,14 +28,14 @@ from .compiled import (
 )
 from .decorators import entry, inlined
 
-FEWEST_COLUMNS = 12_000  # of full covariances of 154 features: from there on the columns of a tile leave the cache
+MIN_COLUMNS = 12_000  # of full covariances of 154 features: from there on the columns of a tile leave the cache
 TILE = 256  # rows
 STEP = 128  # products at a time: 256 KiB of float64
 
 
-def runs_in_many(setting: Setting, theta: NDArray[np.floating]) -> bool:
+def runs_in_many(args: KernelArgs, theta: NDArray[np.floating]) -> bool:
     """Return whether this kernel is the quicker one for theta (k, F)."""
-    return bool(setting.feature_map == FULL and theta.shape[1] >= FEWEST_COLUMNS)
+    return bool(args.feature_map == FULL and theta.shape[1] >= MIN_COLUMNS)
 
 
 @inlined
@@ -114,7 +114,7 @@ def many_moments(scratch: Any, linear_part: Any, part: Any, sums: Any) -> None:
 
 
 @entry
-def expect_many(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: Any) -> Any:
+def expect_many(rows: Any, row_weights: Any, args: Any, theta: Any, edges: Any) -> Any:
     """Return what `expect_shared` returns: T (k, F), the log-likelihoods (m,) and the sum of the weights."""
     d, (k, n_columns) = rows.shape[1], theta.shape
     scratch = many_scratch(rows, theta)
@@ -124,24 +124,24 @@ def expect_many(rows: Any, row_weights: Any, setting: Any, theta: Any, edges: An
     sums = np.zeros((n_columns, k))
     log_likelihood, weight_sum = np.zeros(len(edges) - 1), 0.0
     for start in range(0, len(rows), TILE):
-        n = load_tile(rows, start, setting, scratch.x, z)
+        n = load_tile(rows, start, args, scratch.x, z)
         weight_sum += load_weights(row_weights, start, n, z, weights)
         many_joint(scratch)
         for m in range(len(edges) - 1):
             own = joint[edges[m] : edges[m + 1]]
-            softmax(own, setting.flush, log_prob, total)
+            softmax(own, args.flush, log_prob, total)
             log_likelihood[m] += weigh(own, total, weights, log_prob)
         many_moments(scratch, linear_part, part, sums)
     return np.ascontiguousarray(sums.T), log_likelihood, weight_sum
 
 
 @entry
-def predict_many(rows: Any, setting: Any, theta: Any, outputs: Outputs) -> None:
+def predict_many(rows: Any, args: Any, theta: Any, outputs: OutputBuffers) -> None:
     """Fill the outputs for rows (n, d), as `predict_shared` does."""
     scratch = many_scratch(rows, theta)
     log_prob, total = np.empty(TILE), np.empty(TILE)
     for start in range(0, len(rows), TILE):
-        n = load_tile(rows, start, setting, scratch.x, scratch.phi[1:])
+        n = load_tile(rows, start, args, scratch.x, scratch.phi[1:])
         many_joint(scratch)
-        softmax(scratch.joint, setting.flush, log_prob, total)
+        softmax(scratch.joint, args.flush, log_prob, total)
         emit(start, n, scratch.joint, log_prob, total, outputs)

@@ -35,7 +35,7 @@ from .own_centres import centred_part, joint_of
 
 @inlined
 def fill_sums(  # noqa: C901 # three maps
-    setting: Any, z: Any, n: int, terms: Any, gaps: Any, joint: Any, sums: Any
+    args: Any, z: Any, n: int, terms: Any, gaps: Any, joint: Any, sums: Any
 ) -> None:
     """Add to sums (F, k) what missing values have in them, of responsibilities joint (k, tile)."""
     d, k = z.shape[0], terms.gradients.shape[1]
@@ -52,18 +52,18 @@ def fill_sums(  # noqa: C901 # three maps
                 part[c] = resp[c] * y[a, c]
                 sums[1 + i, c] += part[c]
                 gaps.by_feature[places[a], c] = part[c]
-            if setting.feature_map == FULL:
+            if args.feature_map == FULL:
                 for e in range(a + 1):
                     f, pair = full_column(d, missing[e], i), a * (a + 1) // 2 + e
                     for c in range(k):
                         sums[f, c] += part[c] * y[e, c] + resp[c] * inverse[pair, c]
             else:
-                f, factor, pair = 1 + d, setting.metric[i], a * (a + 1) // 2 + a
-                if setting.feature_map == DIAGONAL:
+                f, factor, pair = 1 + d, args.isotropy_weights[i], a * (a + 1) // 2 + a
+                if args.feature_map == DIAGONAL:
                     f, factor = 1 + d + i, 1.0
                 for c in range(k):
                     sums[f, c] += factor * (part[c] * y[a, c] + resp[c] * inverse[pair, c])
-    if setting.feature_map == FULL:
+    if args.feature_map == FULL:
         if len(terms.origins):
             add_centred_products(z, n, terms, gaps, sums)
         else:
@@ -124,13 +124,13 @@ def expected_correction(joint: Any, correction: Any, n: int) -> Any:
 
 
 @entry
-def expect_shared_missing(rows: Any, row_weights: Any, setting: Any, theta: Any, terms: Any) -> Any:
+def expect_shared_missing(rows: Any, row_weights: Any, args: Any, theta: Any, terms: Any) -> Any:
     """Return the sums (k, F) of z0 and of what is missing, the log-likelihood, its correction and the weight.
 
     Rows (n, d) that miss as many values should follow each other. The correction is sum_n sum_k r_nk of what it adds to
     the joint log-densities, which are linear in the sums of z0 but for that.
     """
-    d, (k, n_columns), tile = rows.shape[1], theta.shape, setting.tile
+    d, (k, n_columns), tile = rows.shape[1], theta.shape, args.tile
     step = columns_at_once(k, n_columns, tile)
     theta_blocks = in_blocks(theta, step)
     x, phi = np.empty((d, tile), rows.dtype), np.ones((n_columns, tile), theta.dtype)
@@ -142,19 +142,19 @@ def expect_shared_missing(rows: Any, row_weights: Any, setting: Any, theta: Any,
     sums, missing_sums = np.zeros((n_columns, k)), np.zeros((n_columns, k))
     log_likelihood, expected, weight_sum = 0.0, 0.0, 0.0
     for start in range(0, len(rows), tile):
-        n = load_tile(rows, start, setting, x, z)
+        n = load_tile(rows, start, args, x, z)
         gaps = scan_gaps(x, n, z, gaps)
         weight_sum += load_weights(row_weights, start, n, z, weights)
-        build_features(setting.feature_map, setting.metric, z, phi)
+        build_features(args.feature_map, args.isotropy_weights, z, phi)
         shared_joint(theta_blocks, step, phi, joint_part, joint)
         shared_gradients(z, terms, gaps)
         fill_tile(n, terms, gaps)
         add_correction(joint, gaps.correction, n)
-        softmax(joint, setting.flush, log_prob, total)
+        softmax(joint, args.flush, log_prob, total)
         log_likelihood += weigh(joint, total, weights, log_prob)
         expected += expected_correction(joint, gaps.correction, n)
         add_moments(phi, joint, step, resp, part, sums)
-        fill_sums(setting, z, n, terms, gaps, joint, missing_sums)
+        fill_sums(args, z, n, terms, gaps, joint, missing_sums)
     return np.ascontiguousarray(sums.T), np.ascontiguousarray(missing_sums.T), log_likelihood, expected, weight_sum
 
 
@@ -184,9 +184,9 @@ def filled_joint(z: Any, x: Any, n: int, mixture: Any, gaps: Any, difference: An
 
 
 @entry
-def expect_centred_missing(rows: Any, row_weights: Any, setting: Any, mixture: Any, n_columns: int, terms: Any) -> Any:
+def expect_centred_missing(rows: Any, row_weights: Any, args: Any, mixture: Any, n_columns: int, terms: Any) -> Any:
     """Return what `expect_shared_missing` returns, with moments about each own mean; the correction is all of it."""
-    d, k, tile = rows.shape[1], len(mixture.constants), setting.tile
+    d, k, tile = rows.shape[1], len(mixture.constants), args.tile
     x, z = np.empty((d, tile), rows.dtype), np.empty((d, tile), mixture.means.dtype)
     difference, white, outer = np.empty_like(z), np.empty_like(z), np.empty((d, d), mixture.means.dtype)
     joint, part = np.empty((k, tile), mixture.means.dtype), np.empty((k, n_columns))
@@ -195,7 +195,7 @@ def expect_centred_missing(rows: Any, row_weights: Any, setting: Any, mixture: A
     sums, missing_sums = np.zeros((k, n_columns)), np.zeros((n_columns, k))
     log_likelihood, expected, weight_sum = 0.0, 0.0, 0.0
     for start in range(0, len(rows), tile):
-        n = load_tile(rows, start, setting, x, z)
+        n = load_tile(rows, start, args, x, z)
         gaps = scan_gaps(x, n, z, gaps)
         weight_sum += load_weights(row_weights, start, n, z, weights)
         centred_gradients(z, n, terms, gaps)
@@ -203,12 +203,12 @@ def expect_centred_missing(rows: Any, row_weights: Any, setting: Any, mixture: A
         filled_joint(z, x, n, mixture, gaps, difference, white, joint)
         add_correction(joint, gaps.correction, n)
         gaps.correction[:] = joint
-        softmax(joint, setting.flush, log_prob, total)
+        softmax(joint, args.flush, log_prob, total)
         log_likelihood += weigh(joint, total, weights, log_prob)
         expected += expected_correction(joint, gaps.correction, n)
         for c in range(k):
             subtract_observed(z, mixture.means[c], x, n, difference)
-            centred_part(setting, difference, joint[c], white, outer, part[c])
+            centred_part(args, difference, joint[c], white, outer, part[c])
         add_to(sums, part)
-        fill_sums(setting, z, n, terms, gaps, joint, missing_sums)
+        fill_sums(args, z, n, terms, gaps, joint, missing_sums)
     return sums, np.ascontiguousarray(missing_sums.T), log_likelihood, expected, weight_sum

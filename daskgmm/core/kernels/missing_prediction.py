@@ -40,9 +40,9 @@ def emit_filled(start: int, n: int, joint: Any, total: Any, terms: Any, gaps: An
 
 
 @entry
-def predict_shared_missing(rows: Any, setting: Any, theta: Any, terms: Any, outputs: Any, filled: Any) -> None:
+def predict_shared_missing(rows: Any, args: Any, theta: Any, terms: Any, outputs: Any, filled: Any) -> None:
     """Fill the outputs for rows (n, d) by the shared centre; rows that miss as many values should follow each other."""
-    d, (k, n_columns), tile = rows.shape[1], theta.shape, setting.tile
+    d, (k, n_columns), tile = rows.shape[1], theta.shape, args.tile
     x, phi = np.empty((d, tile), rows.dtype), np.ones((n_columns, tile), theta.dtype)
     z = phi[1 : 1 + d]
     step = columns_at_once(k, n_columns, tile)
@@ -51,36 +51,36 @@ def predict_shared_missing(rows: Any, setting: Any, theta: Any, terms: Any, outp
     log_prob, total = np.empty(tile), np.empty(tile)
     gaps = gap_scratch(d, k, tile)
     for start in range(0, len(rows), tile):
-        n = load_tile(rows, start, setting, x, z)
+        n = load_tile(rows, start, args, x, z)
         gaps = scan_gaps(x, n, z, gaps)
-        build_features(setting.feature_map, setting.metric, z, phi)
+        build_features(args.feature_map, args.isotropy_weights, z, phi)
         shared_joint(theta_blocks, step, phi, part, joint)
         shared_gradients(z, terms, gaps)
         fill_tile(n, terms, gaps)
         add_correction(joint, gaps.correction, n)
-        softmax(joint, setting.flush, log_prob, total)
+        softmax(joint, args.flush, log_prob, total)
         emit(start, n, joint, log_prob, total, outputs)
         if len(filled.values):
             emit_filled(start, n, joint, total, terms, gaps, filled)
 
 
 @entry
-def predict_centred_missing(rows: Any, setting: Any, mixture: Any, terms: Any, outputs: Any, filled: Any) -> None:
+def predict_centred_missing(rows: Any, args: Any, mixture: Any, terms: Any, outputs: Any, filled: Any) -> None:
     """Fill the outputs for rows (n, d), ordered as in `predict_shared_missing`, from the distances to own centres."""
-    d, k, tile = rows.shape[1], len(mixture.constants), setting.tile
+    d, k, tile = rows.shape[1], len(mixture.constants), args.tile
     x, z = np.empty((d, tile), rows.dtype), np.empty((d, tile), mixture.means.dtype)
     difference, white = np.empty_like(z), np.empty_like(z)
     joint = np.empty((k, tile), mixture.means.dtype)
     log_prob, total = np.empty(tile), np.empty(tile)
     gaps = gap_scratch(d, k, tile)
     for start in range(0, len(rows), tile):
-        n = load_tile(rows, start, setting, x, z)
+        n = load_tile(rows, start, args, x, z)
         gaps = scan_gaps(x, n, z, gaps)
         centred_gradients(z, n, terms, gaps)
         fill_tile(n, terms, gaps)
         filled_joint(z, x, n, mixture, gaps, difference, white, joint)
         add_correction(joint, gaps.correction, n)
-        softmax(joint, setting.flush, log_prob, total)
+        softmax(joint, args.flush, log_prob, total)
         emit(start, n, joint, log_prob, total, outputs)
         if len(filled.values):
             emit_filled(start, n, joint, total, terms, gaps, filled)

@@ -24,7 +24,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ...errors import ConfigurationError
 from ..arrays.types import Array
-from ..mixture.data_summary import Survey
+from ..mixture.data_summary import DataSummary
 from ..mixture.feature_map import FeatureMap, pack_coefficients
 from ..mixture.frame import Frame
 from ..mixture.low_rank import NO_MISSING
@@ -95,10 +95,10 @@ class FeatureMapParams:
     def expect(self, rows: NDArray[np.floating], row_weights: Array | None) -> Statistics:
         return expect_together((self,), rows, row_weights)[0]
 
-    def predict(self, rows: NDArray[np.floating], outputs: kernels.Outputs) -> None:
-        wide = predict_many if runs_in_many(self.setting, self.theta) else kernels.predict_shared
+    def predict(self, rows: NDArray[np.floating], outputs: kernels.OutputBuffers) -> None:
+        wide = predict_many if runs_in_many(self.args, self.theta) else kernels.predict_shared
         predict = predict_few if runs_in_few(self.theta) else wide
-        predict(rows, self.setting, self.theta, outputs)
+        predict(rows, self.args, self.theta, outputs)
 
     def expected_joint(self, sums: Array) -> float:
         """Return sum_n sum_k r_nk log(w_k N(x_n|k)), which is linear in the statistics."""
@@ -121,16 +121,16 @@ class FeatureMapParams:
 
         Rows of frequent patterns take the pattern form, others the fill form; the choice is by the rows alone.
         """
-        weights, setting = kernels.NO_WEIGHTS if row_weights is None else row_weights, self.setting
+        weights, args = kernels.NO_WEIGHTS if row_weights is None else row_weights, self.args
         if self.feature_map is not FeatureMap.FULL:
             return self._expect_diagonal(rows, weights, gaps)
         order, edges, others = gaps.split(_ROWS_OF_PATTERN * rows.shape[1])
         sums, log_likelihood, expected, weight_sum = pattern_compiled.expect_patterns(
-            rows, weights, order, edges, setting, self.theta, self.missing
+            rows, weights, order, edges, args, self.theta, self.missing
         )
         frequent = Statistics(sums, log_likelihood, log_likelihood - expected, weight_sum, centred=False)
         own = weights if row_weights is None else weights[others]
-        done = missing_e_step.expect_shared_missing(rows[others], own, setting, self.theta, self.missing)
+        done = missing_e_step.expect_shared_missing(rows[others], own, args, self.theta, self.missing)
         sums, missing_sums, log_likelihood, correction, weight_sum = done
         entropy = log_likelihood - float(np.vdot(self.theta, sums)) - correction
         return frequent + Statistics(sums + missing_sums, log_likelihood, entropy, weight_sum, centred=False)
@@ -141,26 +141,26 @@ class FeatureMapParams:
         precisions, means = self.missing.precisions[0].T, (self.missing.gradients / self.missing.precisions[0]).T
         of_missing = self.missing.constants.T + (precisions * means**2 - np.log(precisions)) / 2
         theta = np.ascontiguousarray(np.concatenate([self.theta, of_missing], axis=1), dtype=self.theta.dtype)
-        setting = self.setting._replace(tile=kernels.tile_rows(theta.shape[1]))
-        sums, log_likelihood, weight_sum = pattern_compiled.expect_diagonal(rows, weights, gaps.partial, setting, theta)
+        args = self.args._replace(tile=kernels.tile_rows(theta.shape[1]))
+        sums, log_likelihood, weight_sum = pattern_compiled.expect_diagonal(rows, weights, gaps.partial, args, theta)
         entropy = log_likelihood - float(np.vdot(theta, sums))
         d = rows.shape[1]
         counts, sums = sums[:, -d:], sums[:, :-d].copy()
         squares = counts * (means**2 + 1 / precisions)
         sums[:, 1 : 1 + d] += counts * means
         sums[:, 1 + d :] += (
-            squares if self.feature_map is FeatureMap.DIAGONAL else (squares @ self.frame.metric)[:, None]
+            squares if self.feature_map is FeatureMap.DIAGONAL else (squares @ self.frame.isotropy_weights)[:, None]
         )
         return Statistics(sums, log_likelihood, entropy, weight_sum, centred=False)
 
     def predict_missing(
-        self, rows: NDArray[np.floating], outputs: kernels.Outputs, filled: missing_compiled.Filled
+        self, rows: NDArray[np.floating], outputs: kernels.OutputBuffers, filled: missing_compiled.Filled
     ) -> None:
-        missing_prediction.predict_shared_missing(rows, self.setting, self.theta, self.missing, outputs, filled)
+        missing_prediction.predict_shared_missing(rows, self.args, self.theta, self.missing, outputs, filled)
 
     @property
-    def setting(self) -> kernels.Setting:
-        return _setting(self.frame, self.feature_map, self.theta.shape[1], self.theta.dtype)
+    def args(self) -> kernels.KernelArgs:
+        return _kernel_args(self.frame, self.feature_map, self.theta.shape[1], self.theta.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,13 +177,13 @@ class CentredParams:
         weights = kernels.NO_WEIGHTS if row_weights is None else row_weights
         n_columns = self.feature_map.n_columns(self.frame.n_features)
         sums, log_likelihood, weight_sum = own_centres.expect_centred(
-            rows, weights, self._setting(), self.mixture, n_columns
+            rows, weights, self._kernel_args(), self.mixture, n_columns
         )
         entropy = log_likelihood - self.expected_joint(sums)
         return Statistics(sums, log_likelihood, entropy, weight_sum, centred=True)
 
-    def predict(self, rows: NDArray[np.floating], outputs: kernels.Outputs) -> None:
-        own_centres.predict_centred(rows, self._setting(), self.mixture, outputs)
+    def predict(self, rows: NDArray[np.floating], outputs: kernels.OutputBuffers) -> None:
+        own_centres.predict_centred(rows, self._kernel_args(), self.mixture, outputs)
 
     def expect_missing(self, rows: NDArray[np.floating], row_weights: Array | None, gaps: Pattern) -> Statistics:
         """Return the statistics of the rows of a block that miss some values."""
@@ -191,15 +191,17 @@ class CentredParams:
         weights = kernels.NO_WEIGHTS if row_weights is None else row_weights[own]
         n_columns = self.feature_map.n_columns(self.frame.n_features)
         sums, missing_sums, log_likelihood, expected, weight_sum = missing_e_step.expect_centred_missing(
-            rows[own], weights, self._setting(), self.mixture, n_columns, self.missing
+            rows[own], weights, self._kernel_args(), self.mixture, n_columns, self.missing
         )
         entropy = log_likelihood - expected
         return Statistics(sums + missing_sums, log_likelihood, entropy, weight_sum, centred=True)
 
     def predict_missing(
-        self, rows: NDArray[np.floating], outputs: kernels.Outputs, filled: missing_compiled.Filled
+        self, rows: NDArray[np.floating], outputs: kernels.OutputBuffers, filled: missing_compiled.Filled
     ) -> None:
-        missing_prediction.predict_centred_missing(rows, self._setting(), self.mixture, self.missing, outputs, filled)
+        missing_prediction.predict_centred_missing(
+            rows, self._kernel_args(), self.mixture, self.missing, outputs, filled
+        )
 
     def expected_joint(self, sums: Array) -> float:
         """Return sum_n sum_k r_nk log(w_k N(x_n|k)), which is linear in the statistics."""
@@ -225,9 +227,9 @@ class CentredParams:
         mixture = own_centres.Centred(*(part[own] for part in self.mixture))
         return replace(self, mixture=mixture, has_noise=False, missing=missing)
 
-    def _setting(self) -> kernels.Setting:
+    def _kernel_args(self) -> kernels.KernelArgs:
         d = self.frame.n_features
-        return _setting(self.frame, self.feature_map, d, self.mixture.means.dtype)
+        return _kernel_args(self.frame, self.feature_map, d, self.mixture.means.dtype)
 
 
 Coefficients = FeatureMapParams | CentredParams | LowRank
@@ -241,10 +243,10 @@ def expect_together(
     thetas = [one.theta for one in mixtures]
     theta = thetas[0] if len(thetas) == 1 else np.concatenate(thetas)
     edges = np.cumsum([0, *map(len, thetas)])
-    setting = mixtures[0].setting
-    wide = expect_many if runs_in_many(setting, theta) else kernels.expect_shared
+    args = mixtures[0].args
+    wide = expect_many if runs_in_many(args, theta) else kernels.expect_shared
     expect = expect_few if runs_in_few(theta) else wide
-    sums, log_likelihoods, weight_sum = expect(rows, weights, setting, theta, edges)
+    sums, log_likelihoods, weight_sum = expect(rows, weights, args, theta, edges)
     parts = zip(thetas, np.split(sums, edges[1:-1]), log_likelihoods.tolist(), strict=True)
     return tuple(
         Statistics(own, log_likelihood, log_likelihood - float(np.vdot(one, own)), weight_sum, centred=False)
@@ -258,30 +260,30 @@ def check_regular(mixture: Mixture, frame: Frame) -> None:
 
 
 def prepare(
-    mixture: Mixture, survey: Survey, dtype: DTypeLike = np.float64, *, some_rows: bool = False
+    mixture: Mixture, data_summary: DataSummary, dtype: DTypeLike = np.float64, *, some_rows: bool = False
 ) -> Coefficients:
-    """Return the mixture's coefficients for a pass over the surveyed rows, computed in `dtype`.
+    """Return the mixture's coefficients for a pass over all rows, computed in `dtype`.
 
     Where all components share their covariance, the quadratic term is common to all and enters as its mean over the
-    rows, -tr(P S) / 2N: wrong row by row, right in the sum over the surveyed rows. With `some_rows` the sum may be over
+    rows, -tr(P S) / 2N: wrong row by row, right in the sum over all rows. With `some_rows` the sum may be over
     some of them only: then the structure takes the full map, whose statistics hold the scatter of just these rows.
     So it does with noise, which has no such term, and if values are missing, whose part of the scatter depends on the
     mixture.
     """
-    frame, structure = survey.frame, mixture.structure
+    frame, structure = data_summary.frame, mixture.structure
     if structure.layout.n_factors:
         return prepare_low_rank(mixture, frame, dtype)
     gaussians = Gaussians.of(mixture, frame)
-    if survey.has_gaps or some_rows or _loses_precision(gaussians, dtype):
-        return _row_by_row(gaussians, frame, structure.centred_map, dtype, missing=survey.has_gaps)
+    if data_summary.has_gaps or some_rows or _loses_precision(gaussians, dtype):
+        return _row_by_row(gaussians, frame, structure.centred_map, dtype, missing=data_summary.has_gaps)
     if mixture.feature_map is FeatureMap.LINEAR:
-        share = -np.vdot(gaussians.precisions[:1].dense, survey.pooled) / 2
+        share = -np.vdot(gaussians.precisions[:1].dense, data_summary.total_covariance) / 2
         return _map_parameters(gaussians, frame, FeatureMap.LINEAR, dtype, float(share))
     return _map_parameters(gaussians, frame, mixture.feature_map, dtype)
 
 
 def prepare_prediction(mixture: Mixture, *, missing: bool = False) -> Coefficients:
-    """Return the mixture's coefficients for rows that nobody surveyed: right row by row, in float64.
+    """Return the mixture's coefficients for rows that nobody summarised: right row by row, in float64.
 
     `missing` says whether values may be missing.
     """
@@ -349,10 +351,12 @@ def _pack(feature_map: FeatureMap, constant: Array, linear: Array, quadratic: Ar
     if feature_map is FeatureMap.LINEAR:
         quadratic = quadratic.reshape(len(quadratic), -1)[:, :0]
     elif feature_map is FeatureMap.SPHERICAL:
-        quadratic = (quadratic / frame.metric)[:, :1]
+        quadratic = (quadratic / frame.isotropy_weights)[:, :1]
     return pack_coefficients(constant, linear, quadratic)
 
 
-def _setting(frame: Frame, feature_map: FeatureMap, n_columns: int, dtype: np.dtype[Any]) -> kernels.Setting:
+def _kernel_args(frame: Frame, feature_map: FeatureMap, n_columns: int, dtype: np.dtype[Any]) -> kernels.KernelArgs:
     tile = kernels.tile_rows(n_columns)
-    return kernels.Setting(frame.centre, 1 / frame.scale, frame.metric, int(feature_map), tile, float(_FLUSH[dtype]))
+    return kernels.KernelArgs(
+        frame.centre, 1 / frame.scale, frame.isotropy_weights, int(feature_map), tile, float(_FLUSH[dtype])
+    )

@@ -62,7 +62,7 @@ def joint_of(mixture: Any, c: int, difference: Any, white: Any, joint: Any) -> N
 
 
 @inlined
-def centred_part(setting: Any, difference: Any, resp: Any, white: Any, outer: Any, part: Any) -> None:
+def centred_part(args: Any, difference: Any, resp: Any, white: Any, outer: Any, part: Any) -> None:
     """Fill part (F,) with sum_n resp_n phi(difference_n) of one component; white and outer are scratch."""
     d, tile = difference.shape
     part[:] = 0.0
@@ -75,11 +75,11 @@ def centred_part(setting: Any, difference: Any, resp: Any, white: Any, outer: An
             first += white[i, b]
             second += white[i, b] * difference[i, b]
         part[1 + i] = first
-        if setting.feature_map == DIAGONAL:
+        if args.feature_map == DIAGONAL:
             part[1 + d + i] = second
-        elif setting.feature_map == SPHERICAL:
-            part[1 + d] += setting.metric[i] * second
-    if setting.feature_map == FULL:
+        elif args.feature_map == SPHERICAL:
+            part[1 + d] += args.isotropy_weights[i] * second
+    if args.feature_map == FULL:
         np.dot(white, difference.T, outer)
         f = 1 + d
         for i in range(d):
@@ -89,39 +89,39 @@ def centred_part(setting: Any, difference: Any, resp: Any, white: Any, outer: An
 
 
 @entry
-def expect_centred(rows: Any, row_weights: Any, setting: Any, mixture: Any, n_columns: int) -> Any:
+def expect_centred(rows: Any, row_weights: Any, args: Any, mixture: Any, n_columns: int) -> Any:
     """Return what `expect_shared` returns, with T_k = sum_n r_nk phi(z_n - m_k): moments about each own mean."""
     d, k = rows.shape[1], len(mixture.constants)
-    x, z = np.empty((d, setting.tile), rows.dtype), np.empty((d, setting.tile), mixture.means.dtype)
+    x, z = np.empty((d, args.tile), rows.dtype), np.empty((d, args.tile), mixture.means.dtype)
     difference, white, outer = np.empty_like(z), np.empty_like(z), np.empty((d, d), mixture.means.dtype)
-    joint = np.empty((k, setting.tile), mixture.means.dtype)
+    joint = np.empty((k, args.tile), mixture.means.dtype)
     part = np.empty((k, n_columns))
-    weights, log_prob, total = np.empty(setting.tile), np.empty(setting.tile), np.empty(setting.tile)
+    weights, log_prob, total = np.empty(args.tile), np.empty(args.tile), np.empty(args.tile)
     sums = np.zeros((k, n_columns))
     log_likelihood, weight_sum = 0.0, 0.0
-    for start in range(0, len(rows), setting.tile):
-        n = load_tile(rows, start, setting, x, z)
+    for start in range(0, len(rows), args.tile):
+        n = load_tile(rows, start, args, x, z)
         weight_sum += load_weights(row_weights, start, n, z, weights)
         centred_joint(z, mixture, difference, white, joint)
-        softmax(joint, setting.flush, log_prob, total)
+        softmax(joint, args.flush, log_prob, total)
         log_likelihood += weigh(joint, total, weights, log_prob)
         for c in range(k):
             subtract(z, mixture.means[c], difference)
-            centred_part(setting, difference, joint[c], white, outer, part[c])
+            centred_part(args, difference, joint[c], white, outer, part[c])
         add_to(sums, part)
     return sums, log_likelihood, weight_sum
 
 
 @entry
-def predict_centred(rows: Any, setting: Any, mixture: Any, outputs: Any) -> None:
+def predict_centred(rows: Any, args: Any, mixture: Any, outputs: Any) -> None:
     """Fill the outputs for rows (n, d), from the distances to each component's own centre."""
     d, k = rows.shape[1], len(mixture.constants)
-    x, z = np.empty((d, setting.tile), rows.dtype), np.empty((d, setting.tile), mixture.means.dtype)
+    x, z = np.empty((d, args.tile), rows.dtype), np.empty((d, args.tile), mixture.means.dtype)
     difference, white = np.empty_like(z), np.empty_like(z)
-    joint = np.empty((k, setting.tile), mixture.means.dtype)
-    log_prob, total = np.empty(setting.tile), np.empty(setting.tile)
-    for start in range(0, len(rows), setting.tile):
-        n = load_tile(rows, start, setting, x, z)
+    joint = np.empty((k, args.tile), mixture.means.dtype)
+    log_prob, total = np.empty(args.tile), np.empty(args.tile)
+    for start in range(0, len(rows), args.tile):
+        n = load_tile(rows, start, args, x, z)
         centred_joint(z, mixture, difference, white, joint)
-        softmax(joint, setting.flush, log_prob, total)
+        softmax(joint, args.flush, log_prob, total)
         emit(start, n, joint, log_prob, total, outputs)

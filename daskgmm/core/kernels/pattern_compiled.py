@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .compiled import (
     STRIP,
     Z_LIMIT,
-    Setting,
+    KernelArgs,
     add_moments,
     aligned,
     build_features,
@@ -30,13 +30,13 @@ from .compiled import (
     weigh,
 )
 from .decorators import entry, inlined
-from .few_columns import MOST_COLUMNS, STEP, few_joint, few_moments, few_width
+from .few_columns import MAX_COLUMNS, STEP, few_joint, few_moments, few_width
 from .missing_compiled import MissingTerms, observed_of
 from .pattern_regression import add_missing_sums, columns_of, marginal_theta, regress
 
 
 @inlined
-def load_observed(rows: Any, order: Any, start: int, n: int, setting: Any, z: Any, gaps: Any) -> None:
+def load_observed(rows: Any, order: Any, start: int, n: int, args: Any, z: Any, gaps: Any) -> None:
     """Fill z (d, tile) with the rows order[start : start + n] in the frame, 0 where values are missing or behind them.
 
     gaps (d, tile) becomes 1 where values are missing.
@@ -45,7 +45,7 @@ def load_observed(rows: Any, order: Any, start: int, n: int, setting: Any, z: An
     for b in range(n):
         row = order[start + b]
         for i in range(d):
-            value = (rows[row, i] - setting.centre[i]) * setting.inverse_scale[i]
+            value = (rows[row, i] - args.centre[i]) * args.inverse_scale[i]
             is_missing = np.isnan(value)
             z[i, b] = 0.0 if is_missing else min(max(value, -Z_LIMIT), Z_LIMIT)
             gaps[i, b] = 1.0 if is_missing else 0.0
@@ -66,7 +66,7 @@ def load_weights_of(row_weights: Any, order: Any, start: int, n: int, weights: A
 
 
 @inlined
-def load_features(own: Any, start: int, n: int, setting: Any, x: Any, z: Any) -> None:
+def load_features(own: Any, start: int, n: int, args: Any, x: Any, z: Any) -> None:
     """Fill z (|o|, tile) with the observed features of n rows of a pattern from `start` on, zeros behind the last.
 
     x (|o|, tile), of the type of the rows, is scratch.
@@ -80,7 +80,7 @@ def load_features(own: Any, start: int, n: int, setting: Any, x: Any, z: Any) ->
                 x[j, first + b] = rows[order[start + first + b], i]
     for j in range(len(own.features)):
         i = own.features[j]
-        centre, inverse_scale = setting.centre[i], setting.inverse_scale[i]
+        centre, inverse_scale = args.centre[i], args.inverse_scale[i]
         for b in range(whole, n):
             x[j, b] = rows[order[start + b], i]
         for b in range(n):
@@ -156,7 +156,7 @@ def _make_scratch(rows: NDArray[Any], theta: NDArray[Any], tile: int) -> Scratch
 
 
 @inlined
-def expect_pattern(own: Any, setting: Any, n_tile: int, scratch: Any, theta: Any, sums: Any) -> Any:
+def expect_pattern(own: Any, args: Any, n_tile: int, scratch: Any, theta: Any, sums: Any) -> Any:
     """Add to sums (F, k) those of phi of the observed features of a pattern; return log-likelihood and weight."""
     (n_columns, k), n_own = theta.shape, len(own.features)
     step = columns_at_once(k, n_columns, n_tile)
@@ -170,18 +170,18 @@ def expect_pattern(own: Any, setting: Any, n_tile: int, scratch: Any, theta: Any
     log_likelihood, weight_sum = 0.0, 0.0
     for start in range(0, len(own.order), n_tile):
         n = min(n_tile, len(own.order) - start)
-        load_features(own, start, n, setting, scratch.x, phi[1 : 1 + n_own])
+        load_features(own, start, n, args, scratch.x, phi[1 : 1 + n_own])
         weight_sum += load_weights_of(own.row_weights, own.order, start, n, weights)
-        build_features(setting.feature_map, setting.metric, phi[1 : 1 + n_own], phi)
+        build_features(args.feature_map, args.isotropy_weights, phi[1 : 1 + n_own], phi)
         shared_joint(blocks, step, phi, joint_part, joint)
-        softmax(joint, setting.flush, log_prob, total)
+        softmax(joint, args.flush, log_prob, total)
         log_likelihood += weigh(joint, total, weights, log_prob)
         add_moments(phi, joint, step, scratch.resp[:n_tile], part, sums)
     return log_likelihood, weight_sum
 
 
 @inlined
-def expect_pattern_few(own: Any, setting: Any, n_tile: int, scratch: Any, theta: Any, sums: Any) -> Any:
+def expect_pattern_few(own: Any, args: Any, n_tile: int, scratch: Any, theta: Any, sums: Any) -> Any:
     """Return what `expect_pattern` returns, by the kernel for few columns."""
     (n_columns, k), n_own = theta.shape, len(own.features)
     width, k_even = few_width(n_columns), (k + 1) // 2 * 2
@@ -198,11 +198,11 @@ def expect_pattern_few(own: Any, setting: Any, n_tile: int, scratch: Any, theta:
     log_likelihood, weight_sum = 0.0, 0.0
     for start in range(0, len(own.order), n_tile):
         n = min(n_tile, len(own.order) - start)
-        load_features(own, start, n, setting, scratch.x, phi[1 : 1 + n_own])
+        load_features(own, start, n, args, scratch.x, phi[1 : 1 + n_own])
         weight_sum += load_weights_of(own.row_weights, own.order, start, n, weights)
-        build_features(setting.feature_map, setting.metric, phi[1 : 1 + n_own], phi[:n_columns])
+        build_features(args.feature_map, args.isotropy_weights, phi[1 : 1 + n_own], phi[:n_columns])
         few_joint(few_theta, phi, joint)
-        softmax(joint[:k], setting.flush, log_prob, total)
+        softmax(joint[:k], args.flush, log_prob, total)
         log_likelihood += weigh(joint[:k], total, weights, log_prob)
         few_moments(phi, joint, few_sums)
     for f in range(n_columns):
@@ -216,7 +216,7 @@ def expect_patterns(
     row_weights: NDArray[Any],
     order: NDArray[np.int64],
     edges: NDArray[np.int64],
-    setting: Setting,
+    args: KernelArgs,
     theta: NDArray[Any],
     terms: MissingTerms | None,
 ) -> tuple[NDArray[np.float64], float, float, float]:
@@ -225,19 +225,19 @@ def expect_patterns(
     Run p is the rows order[edges[p] : edges[p + 1]], which miss the same values. Covariances are dense. The expected
     joint log-density is the sum over rows and components of responsibility times log w_k N(x_o | k).
     """
-    scratch = _make_scratch(rows, theta, setting.tile)
+    scratch = _make_scratch(rows, theta, args.tile)
     found: tuple[NDArray[np.float64], float, float, float] = _pass_patterns(
-        rows, row_weights, order, edges, setting, theta, terms, scratch
+        rows, row_weights, order, edges, args, theta, terms, scratch
     )
     return found
 
 
 @entry
 def _pass_patterns(
-    rows: Any, row_weights: Any, order: Any, edges: Any, setting: Any, theta: Any, terms: Any, scratch: Any
+    rows: Any, row_weights: Any, order: Any, edges: Any, args: Any, theta: Any, terms: Any, scratch: Any
 ) -> Any:
     """Return what `expect_patterns` returns."""
-    d, (k, n_all), tile = rows.shape[1], theta.shape, setting.tile
+    d, (k, n_all), tile = rows.shape[1], theta.shape, args.tile
     whole = np.ascontiguousarray(theta.T).astype(np.float64)
     columns, observed, missing_space = np.empty(n_all, np.int64), np.empty(d, np.int64), np.empty(d, np.int64)
     sums, sums_space, theta_space = np.zeros((n_all, k)), np.empty((n_all, k)), np.empty((n_all, k))
@@ -254,10 +254,10 @@ def _pass_patterns(
         n_own = len(own_rows.order)
         n_tiles = (n_own + tile - 1) // tile
         n_tile = ((n_own + n_tiles - 1) // n_tiles + 15) // 16 * 16
-        if n_columns <= MOST_COLUMNS:
-            found = expect_pattern_few(own_rows, setting, n_tile, scratch, own_theta, own_sums)
+        if n_columns <= MAX_COLUMNS:
+            found = expect_pattern_few(own_rows, args, n_tile, scratch, own_theta, own_sums)
         else:
-            found = expect_pattern(own_rows, setting, n_tile, scratch, own_theta, own_sums)
+            found = expect_pattern(own_rows, args, n_tile, scratch, own_theta, own_sums)
         log_likelihood += found[0]
         weight_sum += found[1]
         for f in range(n_columns):
@@ -269,12 +269,12 @@ def _pass_patterns(
 
 
 @entry
-def expect_diagonal(rows: Any, row_weights: Any, order: Any, setting: Any, theta: Any) -> Any:
+def expect_diagonal(rows: Any, row_weights: Any, order: Any, args: Any, theta: Any) -> Any:
     """Return the sums (k, F + d), the log-likelihood and the weight of the rows `order`, covariances being diagonal.
 
     The last d columns of phi, and of theta, are of the missing values: 1 where they are.
     """
-    d, (k, n_columns), tile = rows.shape[1], theta.shape, setting.tile
+    d, (k, n_columns), tile = rows.shape[1], theta.shape, args.tile
     step = columns_at_once(k, n_columns, tile)
     theta_blocks = in_blocks(theta, step)
     phi = np.ones((n_columns, tile), theta.dtype)
@@ -285,11 +285,11 @@ def expect_diagonal(rows: Any, row_weights: Any, order: Any, setting: Any, theta
     sums, log_likelihood, weight_sum = np.zeros((n_columns, k)), 0.0, 0.0
     for start in range(0, len(order), tile):
         n = min(tile, len(order) - start)
-        load_observed(rows, order, start, n, setting, z, gaps)
+        load_observed(rows, order, start, n, args, z, gaps)
         weight_sum += load_weights_of(row_weights, order, start, n, weights)
-        build_features(setting.feature_map, setting.metric, z, phi[: n_columns - d])
+        build_features(args.feature_map, args.isotropy_weights, z, phi[: n_columns - d])
         shared_joint(theta_blocks, step, phi, joint_part, joint)
-        softmax(joint, setting.flush, log_prob, total)
+        softmax(joint, args.flush, log_prob, total)
         log_likelihood += weigh(joint, total, weights, log_prob)
         add_moments(phi, joint, step, resp, part, sums)
     return np.ascontiguousarray(sums.T), log_likelihood, weight_sum

@@ -26,15 +26,15 @@ from ..arrays.types import Array
 
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]  # numbers of axes (p,), and of those that they are paired with
 
-_MOST_STEPS = 300
-_MEMORY = 10  # steps that the curvature is learnt from
-_MOST_TURN = 0.5  # radians, of a step
-_SUFFICIENT = 1e-4  # part of what the slope promises, that a step must gain
-_MOST_HALVINGS = 20
-_TURNS = 3  # of each pair before the next: each lowers the objective
+_MAX_STEPS = 300
+_N_CURVATURE_STEPS = 10  # steps that the curvature is learnt from
+_MAX_TURN = 0.5  # radians, of a step
+_SUFFICIENT_DECREASE = 1e-4  # part of what the slope promises, that a step must gain
+_MAX_HALVINGS = 20
+_TURNS_PER_PAIR = 3  # of each pair before the next: each lowers the objective
 _RELATIVE_GAIN = 1e-12  # of a step, nats per row and feature: rounding
-_MOST_STARTS = 6  # components whose own axes are tried
-_FROM_BEST = 2  # starts, that are followed to the end
+_MAX_STARTS = 6  # components whose own axes are tried
+_N_FOLLOWED = 2  # starts, that are followed to the end
 _GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -77,11 +77,11 @@ def common_axes(counts: Array, covariances: Array, previous: Array | None, equal
     problem = _Problem(counts / counts.sum(), covariances, equal_volumes)
     if previous is not None:
         return _descend(problem, _swept(problem, axes_of(previous)))
-    largest = np.argsort(-counts, kind="stable")[:_MOST_STARTS]
+    largest = np.argsort(-counts, kind="stable")[:_MAX_STARTS]
     pooled = np.einsum("k,kij->ij", counts, covariances)
     starts = [_swept(problem, np.linalg.eigh(one)[1]) for one in (pooled, *covariances[largest])]
     starts.sort(key=lambda axes: problem.level(problem.rotate(axes)))
-    found = [_descend(problem, axes) for axes in starts[:_FROM_BEST]]
+    found = [_descend(problem, axes) for axes in starts[:_N_FOLLOWED]]
     return min(found, key=lambda axes: problem.level(problem.rotate(axes)))
 
 
@@ -117,7 +117,7 @@ def _plane_rotations(problem: _Problem, seen: Array, pairs: Pairs) -> Array:
     mean, half = (variances[:, first] + variances[:, second]) / 2, (variances[:, first] - variances[:, second]) / 2
     rest = np.log(np.delete(variances, [*first, *second], axis=1)).sum(axis=1)
     angle = np.zeros(len(first))
-    for _ in range(_TURNS):
+    for _ in range(_TURNS_PER_PAIR):
         apart = half * np.cos(angle) + cross * np.sin(angle)
         one, other = mean + apart, mean - apart
         weights = problem.weights(rest + (np.log(one) + np.log(other)).sum(axis=1))
@@ -169,8 +169,8 @@ def _descend(problem: _Problem, axes: Array) -> Array:
     """Return the axes at the minimum to which quasi-Newton steps lead from these."""
     if len(axes) < 2:
         return axes
-    place, steps = _Place.at(problem, axes), deque[tuple[Array, Array]](maxlen=_MEMORY)
-    for _ in range(_MOST_STEPS):
+    place, steps = _Place.at(problem, axes), deque[tuple[Array, Array]](maxlen=_N_CURVATURE_STEPS)
+    for _ in range(_MAX_STEPS):
         direction = _direction(place, steps)
         found = _search_line(problem, place, direction)
         if found is None and steps:  # what was learnt of the curvature is of no use here
@@ -196,7 +196,7 @@ def _direction(place: _Place, steps: Sequence[tuple[Array, Array]]) -> Array:
     left = left / place.curvature
     for (step, change), factor in zip(steps, reversed(factors), strict=True):
         left = left + step * (factor - (change @ left) / (step @ change))
-    direction: Array = -left * min(1.0, _MOST_TURN / max(float(np.abs(left).max()), np.finfo(float).tiny))
+    direction: Array = -left * min(1.0, _MAX_TURN / max(float(np.abs(left).max()), np.finfo(float).tiny))
     return direction
 
 
@@ -205,10 +205,10 @@ def _search_line(problem: _Problem, place: _Place, direction: Array) -> tuple[Ar
     slope = float(direction @ place.gradient)
     if not slope < 0:
         return None
-    for halving in range(_MOST_HALVINGS):
+    for halving in range(_MAX_HALVINGS):
         step = direction / 2**halving
         found = _Place.at(problem, place.axes @ _rotation(step, len(place.axes)))
-        if found.level <= place.level + _SUFFICIENT * slope / 2**halving:
+        if found.level <= place.level + _SUFFICIENT_DECREASE * slope / 2**halving:
             return step, found
     return None
 

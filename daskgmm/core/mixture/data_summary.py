@@ -1,4 +1,4 @@
-"""The survey: what one look at all rows tells; a mergeable value."""
+"""The data summary: what one look at all rows tells; a mergeable value."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .frame import Frame
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
+class DataSummary:
     """Count, weight, mean, scatter, range, resolution and faults of rows; rows of weight 0 are not looked at.
 
     Merges by the pairwise update of Chan, Golub and LeVeque (1979). The mean is kept as one of the rows plus the small
@@ -42,26 +42,26 @@ class Survey:
     value_weights: tuple[float, ...] = ()  # the weight of the other rows
 
     @classmethod
-    def zero(cls, n_features: int, *, by_column: bool = False) -> Survey:
-        """Return the survey of no rows; `by_column` one whose scatter is its diagonal alone."""
+    def zero(cls, n_features: int, *, by_column: bool = False) -> DataSummary:
+        """Return the data summary of no rows; `by_column` one whose scatter is its diagonal alone."""
         d = n_features
         bounds = np.full(d, np.inf), np.full(d, -np.inf)
         return cls(0, 0.0, np.zeros(d), np.zeros(d), np.zeros(d if by_column else (d, d)), *bounds, np.zeros(d))
 
     @np.errstate(over="ignore", invalid="ignore")  # of squares: the scatter then shows it
-    def __add__(self, other: Survey) -> Survey:
+    def __add__(self, other: DataSummary) -> DataSummary:
         if self.has_gaps or other.has_gaps:
             return _merge_with_gaps(self, other)
         return self._merge(other)
 
-    def _merge(self, other: Survey) -> Survey:
-        """Return the survey of the rows of both, if no values are missing."""
+    def _merge(self, other: DataSummary) -> DataSummary:
+        """Return the data summary of the rows of both, if no values are missing."""
         weight_sum = self.weight_sum + other.weight_sum
         share = other.weight_sum / weight_sum if weight_sum > 0 else 0.0
         origin = self.origin if self.n_rows else other.origin
         lead = (other.origin - origin) + other.lead
         shift = lead - self.lead
-        return Survey(
+        return DataSummary(
             self.n_rows + other.n_rows,
             weight_sum,
             origin,
@@ -78,7 +78,7 @@ class Survey:
             self.n_missing + other.n_missing,
         )
 
-    def _merge_scatter(self, other: Survey, factor: float, shift: Array) -> Array:
+    def _merge_scatter(self, other: DataSummary, factor: float, shift: Array) -> Array:
         """Return the scatters of both and factor times that of the shift, in two arrays: each may be d x d."""
         total: Array = self.scatter + other.scatter
         between = _squares(shift, total)
@@ -86,8 +86,8 @@ class Survey:
         total += between
         return total
 
-    def scale(self, factor: float) -> Survey:
-        """Return the survey of the same rows with `factor` times the weights, above 0."""
+    def scale(self, factor: float) -> DataSummary:
+        """Return the data summary of the same rows with `factor` times the weights, above 0."""
         if factor == 1:
             return self
         return replace(
@@ -132,7 +132,7 @@ class Survey:
         return Frame.from_variance(self.mean, self.variance)
 
     @cached_property
-    def pooled(self) -> Array:
+    def total_covariance(self) -> Array:
         """Covariance of all rows in the frame's coordinates, (d, d): the correlations."""
         scale = self.frame.scale
         if self.has_gaps:
@@ -148,34 +148,34 @@ class Survey:
     @property
     def duplicates(self) -> tuple[tuple[int, int], ...]:
         """The pairs of features that are linear copies of each other: |correlation| = 1 to rounding."""
-        near_one = np.triu(np.abs(self.pooled) > 1 - 1e-12, k=1)
+        near_one = np.triu(np.abs(self.total_covariance) > 1 - 1e-12, k=1)
         return tuple((int(i), int(j)) for i, j in zip(*np.nonzero(near_one), strict=True))
 
 
-def survey(
+def summarise_rows(
     rows: NDArray[np.number],
     row_weights: NDArray[np.number] | None = None,
     first_row: int = 0,
     *,
     missing: bool = False,
     by_column: bool = False,
-) -> Survey:
-    """Return the survey of rows (n, d) with weights (n,) or None, the first of which is row number `first_row`.
+) -> DataSummary:
+    """Return the data summary of rows (n, d) with weights (n,) or None, the first of which is row number `first_row`.
 
     NaN is a fault, or with `missing` a missing value. `by_column` leaves out the scatter but for its diagonal; such
     rows have no missing values.
     """
-    zero = Survey.zero(rows.shape[1], by_column=by_column)
+    zero = DataSummary.zero(rows.shape[1], by_column=by_column)
     result = zero
     with single_threaded(), np.errstate(over="ignore", invalid="ignore"):  # of squares: the scatter then shows it
         for block, weights in blocks(rows, row_weights):
-            result = result + _survey_block(block, weights, first_row, missing, zero)
+            result = result + _summarise_block(block, weights, first_row, missing, zero)
             first_row += len(block)
     return result
 
 
-def _merge_with_gaps(one: Survey, other: Survey) -> Survey:
-    """Return the survey of the rows of two surveys, column by column.
+def _merge_with_gaps(one: DataSummary, other: DataSummary) -> DataSummary:
+    """Return the data summary of the rows of two data summaries, column by column.
 
     The scatter is that of rows in which missing values are the mean of their column: its diagonal is exact, off it
     the shift of the means counts as if the gaps of both columns were in the same rows.
@@ -207,10 +207,10 @@ def _diagonal(scatter: Array) -> Array:
     return np.diagonal(scatter) if scatter.ndim == 2 else scatter
 
 
-def _survey_block(
-    block: NDArray[np.floating], weights: Array | None, first_row: int, missing: bool, zero: Survey
-) -> Survey:
-    """Return the survey of a block; its scatter is of the kind of that of `zero`."""
+def _summarise_block(
+    block: NDArray[np.floating], weights: Array | None, first_row: int, missing: bool, zero: DataSummary
+) -> DataSummary:
+    """Return the data summary of a block; its scatter is of the kind of that of `zero`."""
     faults = _faults(block, weights, first_row, missing, zero)
     if faults is not None:
         return faults
@@ -221,7 +221,7 @@ def _survey_block(
     if not len(block):
         return replace(zero, n_missing=n_missing)
     if missing and np.isnan(block).any():
-        return replace(_survey_with_gaps(block, weights), n_missing=n_missing)
+        return replace(_summarise_with_gaps(block, weights), n_missing=n_missing)
     origin = block[0].astype(np.float64)
     values = block - origin
     weight_sum = float(len(values) if weights is None else weights.sum())
@@ -230,18 +230,18 @@ def _survey_block(
     values -= lead
     scatter = _scatter(values, weights, zero)
     moments = weight_sum, origin, lead, scatter, minimum, maximum
-    return Survey(len(block), *moments, np.zeros(block.shape[1]), n_missing=n_missing)
+    return DataSummary(len(block), *moments, np.zeros(block.shape[1]), n_missing=n_missing)
 
 
-def _scatter(values: Array, weights: Array | None, zero: Survey) -> Array:
+def _scatter(values: Array, weights: Array | None, zero: DataSummary) -> Array:
     """Return sum_n weight_n v_n v_n^T of the centred values (n, d), or its diagonal."""
     if zero.scatter.ndim == 1:
         return np.asarray((values**2).sum(axis=0) if weights is None else weights @ values**2)
     return (values.T if weights is None else values.T * weights) @ values
 
 
-def _survey_with_gaps(block: NDArray[np.floating], weights: Array | None) -> Survey:
-    """Return the survey of rows of which values are missing; a column without any has the origin 0."""
+def _summarise_with_gaps(block: NDArray[np.floating], weights: Array | None) -> DataSummary:
+    """Return the data summary of rows of which values are missing; a column without any has the origin 0."""
     weights, gaps = np.ones(len(block)) if weights is None else weights, np.isnan(block)
     column_weights = weights @ ~gaps
     safe = np.where(column_weights > 0, column_weights, 1.0)
@@ -254,13 +254,13 @@ def _survey_with_gaps(block: NDArray[np.floating], weights: Array | None) -> Sur
     maximum = np.where(gaps, -np.inf, block).max(axis=0).astype(np.float64)
     moments = float(weights.sum()), origin, lead, (values.T * weights) @ values, minimum, maximum
     steps, n_gaps, value_weights = np.zeros(block.shape[1]), tuple(gaps.sum(axis=0).tolist()), column_weights.tolist()
-    return Survey(len(block), *moments, steps, n_gaps=n_gaps, value_weights=tuple(value_weights))
+    return DataSummary(len(block), *moments, steps, n_gaps=n_gaps, value_weights=tuple(value_weights))
 
 
 def _faults(
-    block: NDArray[np.floating], weights: Array | None, first_row: int, missing: bool, zero: Survey
-) -> Survey | None:
-    """Return a survey that reports the block's faults and counts none of its rows; None where there is no fault."""
+    block: NDArray[np.floating], weights: Array | None, first_row: int, missing: bool, zero: DataSummary
+) -> DataSummary | None:
+    """Return a data summary with the block's faults and none of its rows; None if there is no fault."""
     bad_values, bad_weights = np.isinf(block) if missing else ~np.isfinite(block), np.zeros(0, dtype=bool)
     if weights is not None:
         bad_values &= (weights != 0)[:, None]

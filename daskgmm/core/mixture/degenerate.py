@@ -12,8 +12,8 @@ log-likelihood less
     p / (m - d - 1) - p / m
 
 with m - d - 1, a little less than the above, so that the smallest components whose covariance is regular, of d + 2
-rows, are still compared and not ruled out; what this is for `_FEW` times d + 1 rows is taken off, and from there on it
-is 0.
+rows, are still compared and not ruled out; its value at `_MIN_ROWS_FACTOR` times d + 1 rows is subtracted, and from
+there on it is 0.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ..arrays.types import Array
 from .floor import Floor
 from .mixture import Mixture
 
-_FEW = 6.0  # times the rows with which a covariance is regular
-_ON_FLOOR = 1.001  # times the floor
+_MIN_ROWS_FACTOR = 6.0  # times the rows with which a covariance is regular
+_FLOOR_FACTOR = 1.001  # times the floor
 _ROUNDING = 0.01  # rows: responsibilities are not quite 0 or 1
 _ROWS_PER_PARAMETER = 2.0  # that a component on the floor must have: one of many rows is a real group
 
@@ -39,12 +39,12 @@ def overfit(mixture: Mixture, n_rows: int, floor: Floor | None) -> tuple[float, 
         return 0.0, 0
     n_regular, n_parameters = mixture.structure.per_component(mixture.n_features)
     counts, least = mixture.weights * n_rows, n_regular
-    few = (counts < _FEW * least) & (mixture.weights > 0)
+    few = (counts < _MIN_ROWS_FACTOR * least) & (mixture.weights > 0)
     unsound = list(unsound_components(mixture, n_rows, floor))
     few[unsound] = False
     if not few.any():
         return 0.0, len(unsound)
-    excess = _excess(counts[few], least) - _excess(np.array(_FEW * least), least)
+    excess = _excess(counts[few], least) - _excess(np.array(_MIN_ROWS_FACTOR * least), least)
     return float((mixture.weights[few] * n_parameters * excess).sum()), len(unsound)
 
 
@@ -83,25 +83,25 @@ def on_floor(mixture: Mixture, floor: Floor) -> tuple[int, ...]:
 def _stands(mixture: Mixture, component: int, floor: Floor) -> bool:
     covariances = mixture.covariances[component]
     if mixture.structure.layout.n_factors:  # noise on the floor in some features is common, and no fault
-        return bool((covariances[:, 0] <= _ON_FLOOR * floor.noise).all())
+        return bool((covariances[:, 0] <= _FLOOR_FACTOR * floor.noise).all())
     spread = mixture.variances
     if covariances.ndim < 2:
         with np.errstate(divide="ignore", invalid="ignore"):
             bounds = floor.variances if covariances.ndim else np.full_like(floor.variances, floor.variances.mean())
-            low = spread[component] <= _ON_FLOOR * bounds
+            low = spread[component] <= _FLOOR_FACTOR * bounds
         total = _total_variances(mixture, spread)
-        return bool((low & (total > _ON_FLOOR**2 * bounds)).any())
+        return bool((low & (total > _FLOOR_FACTOR**2 * bounds)).any())
     try:
         ratios, directions = floor.relative(covariances)
     except np.linalg.LinAlgError:
         return True
-    low = ratios <= _ON_FLOOR
+    low = ratios <= _FLOOR_FACTOR
     if not low.any():
         return False
     dual = np.linalg.solve(directions.T, np.eye(len(directions)))[:, low]  # v_i . x with unit F for each direction
     total = _total(mixture)
     widths = np.linalg.eigvalsh(dual.T @ total @ dual) / np.linalg.eigvalsh(dual.T @ floor.matrix @ dual).max()
-    return bool(widths.max() > _ON_FLOOR**2)
+    return bool(widths.max() > _FLOOR_FACTOR**2)
 
 
 def _total_variances(mixture: Mixture, spread: Array) -> Array:

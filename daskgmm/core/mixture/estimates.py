@@ -22,12 +22,12 @@ from .floor import Floor
 
 Estimate = Callable[[Array, Array, Array | None], Array]  # of counts, covariances, and previous estimates if any
 
-_MOST_ROUNDS = 50  # of Newton's method
-_MOST_STEP = 2.0  # of a log-volume
-_CLOSE = 1e-11  # of the gradient, in shares of rows and features
-_MOST_TRIES = 100  # of the multipliers of the floor
-_MOST_FACTOR = 1e3  # by which a multiplier grows or shrinks: at 0 a component may be singular
-_SLACK = 1e-8  # of the floor's constraint
+_MAX_ROUNDS = 50  # of Newton's method
+_MAX_STEP = 2.0  # of a log-volume
+_GRADIENT_TOLERANCE = 1e-11  # of the gradient, in shares of rows and features
+_MAX_TRIES = 100  # of the multipliers of the floor
+_MAX_FACTOR = 1e3  # by which a multiplier grows or shrinks: at 0 a component may be singular
+_CONSTRAINT_TOLERANCE = 1e-8  # of the floor's constraint
 
 
 def estimate_above(
@@ -43,9 +43,9 @@ def estimate_above(
     if floor is None:
         return found
     factors, before = np.zeros(len(counts)), None
-    for _ in range(_MOST_TRIES):
+    for _ in range(_MAX_TRIES):
         spare = 1 / np.maximum(floor.load(found), np.finfo(float).tiny) - 1
-        if spare.min() >= -_SLACK and (factors * np.minimum(spare, 1)).max() <= _SLACK:
+        if spare.min() >= -_CONSTRAINT_TOLERANCE and (factors * np.minimum(spare, 1)).max() <= _CONSTRAINT_TOLERANCE:
             break
         now = factors, spare
         factors = np.where(spare < 0, 1.0, 0.0) if before is None else _secant(before, now)
@@ -58,11 +58,11 @@ def estimate_above(
 def _secant(before: tuple[Array, Array], now: tuple[Array, Array]) -> Array:
     """Return where multipliers (k,) have no spare left, by the last two of them and what was spare there."""
     (factors_before, spare_before), (factors, spare) = before, now
-    simple = np.where(factors > 0, factors / np.maximum(1 + spare, 1 / _MOST_FACTOR), spare < 0)
+    simple = np.where(factors > 0, factors / np.maximum(1 + spare, 1 / _MAX_FACTOR), spare < 0)
     with np.errstate(all="ignore"):  # what comes out is looked at
         slope = (spare - spare_before) / (factors - factors_before)
         found = np.where(np.isfinite(slope) & (slope > 0), factors - spare / slope, simple)
-    return np.clip(found, factors / _MOST_FACTOR, _MOST_FACTOR * np.maximum(factors, 1))
+    return np.clip(found, factors / _MAX_FACTOR, _MAX_FACTOR * np.maximum(factors, 1))
 
 
 def _attempt(estimate: Estimate, counts: Array, covariances: Array, previous: Array | None) -> Array:
@@ -148,16 +148,16 @@ def _inverse_volumes(counts: Array, covariances: Array) -> Array:
     alive = counts > 0
     shares, own = counts[alive] / counts.sum(), covariances[alive]
     logs, step, level = np.log(_traces(own) / own.shape[1]), np.zeros(len(shares)), np.inf
-    for _ in range(_MOST_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         there = float(own.shape[1] * (shares @ (logs + step) + np.log(_volumes(_sum(shares, logs + step, own)))[0]))
         if there > level:  # Newton's method went too far, or rounding alone is left
             step = step / 2
-            if np.abs(step).max() <= _CLOSE:
+            if np.abs(step).max() <= _GRADIENT_TOLERANCE:
                 break
             continue
         logs, level = logs + step, there
         gradient, step = _newton_step(shares, logs, own)
-        if not np.isfinite(level) or np.abs(gradient).max() <= _CLOSE:
+        if not np.isfinite(level) or np.abs(gradient).max() <= _GRADIENT_TOLERANCE:
             break
     found = np.zeros(len(counts))
     found[alive] = shares * np.exp(-logs)
@@ -178,7 +178,7 @@ def _newton_step(shares: Array, logs: Array, own: Array) -> tuple[Array, Array]:
     hessian = np.diag(traces) - flat @ other.T + traces.mean() / len(traces)
     gradient = own.shape[1] * shares - traces
     step = -np.linalg.solve(hessian, gradient)
-    return gradient, step * min(1.0, _MOST_STEP / max(float(np.abs(step).max()), _MOST_STEP))
+    return gradient, step * min(1.0, _MAX_STEP / max(float(np.abs(step).max()), _MAX_STEP))
 
 
 def _solve(matrix: Array, others: Array) -> Array:

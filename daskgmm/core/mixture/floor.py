@@ -22,12 +22,12 @@ import numpy as np
 
 from ...blas import single_threaded
 from ..arrays.types import NO_MATRIX, Array, for_each
-from .data_summary import Survey
+from .data_summary import DataSummary
 
 DEFAULT_REG_COVAR = 1e-12
 _SHEPPARD = 12.0  # the variance of a uniform distribution of width 1 is 1 / 12
 _NULL_DIRECTION = 1e-12  # share of the variance of standardised columns: below it no rows differ
-_LEAST_NOISE = 1e-6  # of the variance of a column: noise of 0 has no bound, and factors drown in rounding
+_MIN_NOISE = 1e-6  # of the variance of a column: noise of 0 has no bound, and factors drown in rounding
 _NULL_VARIANCE = 1e-8  # of the standardised columns, in such a direction
 
 
@@ -40,16 +40,16 @@ class Floor:
     least_noise: Array | None = None  # (d,), for the noise of covariances of low rank; None: the variances
 
     @classmethod
-    def of(cls, survey: Survey, reg_covar: float, *, dense: bool = True) -> Floor:
-        """Return the floor for rows of this survey; `reg_covar` is in units of each column's variance.
+    def of(cls, data_summary: DataSummary, reg_covar: float, *, dense: bool = True) -> Floor:
+        """Return the floor for rows of this data summary; `reg_covar` is in units of each column's variance.
 
         Without `dense` it has no matrix, which takes an eigenproblem of all features.
         """
-        frame, variances = survey.frame, least_variances(survey, reg_covar)
+        frame, variances = data_summary.frame, least_variances(data_summary, reg_covar)
         matrix = np.diag(variances) if dense else NO_MATRIX
         if dense and reg_covar > 0:
-            matrix = matrix + _null_part(survey) * np.outer(frame.scale, frame.scale)
-        return cls(variances, matrix, np.maximum(variances, _LEAST_NOISE * frame.scale**2))
+            matrix = matrix + _null_part(data_summary) * np.outer(frame.scale, frame.scale)
+        return cls(variances, matrix, np.maximum(variances, _MIN_NOISE * frame.scale**2))
 
     @property
     def noise(self) -> Array:
@@ -127,16 +127,16 @@ class Floor:
         return (raised + raised.T) / 2
 
 
-def least_variances(survey: Survey, reg_covar: float) -> Array:
-    """Return the least variance of each feature for rows of this survey, (d,)."""
-    variances: Array = np.maximum(reg_covar * survey.frame.scale**2, survey.steps**2 / _SHEPPARD)
+def least_variances(data_summary: DataSummary, reg_covar: float) -> Array:
+    """Return the least variance of each feature for rows of this data summary, (d,)."""
+    variances: Array = np.maximum(reg_covar * data_summary.frame.scale**2, data_summary.steps**2 / _SHEPPARD)
     return variances
 
 
-def _null_part(survey: Survey) -> Array:
+def _null_part(data_summary: DataSummary) -> Array:
     """Return what the floor of standardised columns has more in directions in which no rows differ, (d, d)."""
     with single_threaded():
-        variances, axes = np.linalg.eigh(survey.pooled)
+        variances, axes = np.linalg.eigh(data_summary.total_covariance)
     null = axes[:, variances <= _NULL_DIRECTION]
     part: Array = _NULL_VARIANCE * null @ null.T
     return part

@@ -37,7 +37,7 @@ class Frame:
         return float(np.mean(self.scale**2))
 
     @cached_property
-    def metric(self) -> Array:
+    def isotropy_weights(self) -> Array:
         """G (d,), with sum_i g_i z_i^2 = |x - centre|^2 / unit: an isotropic form in a scaled frame."""
         return self.scale**2 / self.unit
 

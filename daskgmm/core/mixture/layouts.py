@@ -19,7 +19,7 @@ class Scatter(NamedTuple):
     counts: Array  # (k,), N_k = sum_n r_nk, all positive
     shift: Array  # (k, d), mean of the component minus the point that its moments are about
     second: Array  # sum_n r_nk z z^T / N_k about that point, in the shape of the feature map
-    pooled: Array  # (d, d), second moment of all rows about the frame's centre; NO_MATRIX if `second` is each one's
+    total_second: Array  # (d, d), of all rows, about the frame's centre; NO_MATRIX if `second` is each one's
 
 
 class Layout(Protocol):
@@ -132,7 +132,7 @@ class Tied(_OfMatrices):
     """One matrix for all components.
 
     Its quadratic term is common to all components, so it cancels in the responsibilities; the kernel with a shared
-    centre needs the linear map only, and the pooled scatter comes from the survey:
+    centre needs the linear map only, and the total scatter comes from the data summary:
 
         Sigma = S / N - sum_k (N_k / N) (mu_k - centre)(mu_k - centre)^T
     """
@@ -159,7 +159,7 @@ class Tied(_OfMatrices):
         share = scatter.counts / scatter.counts.sum()
         between = np.einsum("k,kij->ij", share, _outer(scatter.shift))
         about_own_means = scatter.second.ndim == 3
-        total = np.einsum("k,kij->ij", share, scatter.second) if about_own_means else scatter.pooled
+        total = np.einsum("k,kij->ij", share, scatter.second) if about_own_means else scatter.total_second
         return _to_x(total - between, frame)
 
     def of_each_component(self, covariances: Array, k: int) -> Array:
@@ -251,8 +251,8 @@ class Isotropic:
 
     def within(self, scatter: Scatter, frame: Frame) -> Array:
         own = scatter.second.shape[1] > 0
-        between = scatter.shift**2 @ frame.metric
-        squares = scatter.second[:, 0] - between if own else _pooled_variances(scatter) @ frame.metric
+        between = scatter.shift**2 @ frame.isotropy_weights
+        squares = scatter.second[:, 0] - between if own else _pooled_variances(scatter) @ frame.isotropy_weights
         variances: Array = squares / frame.n_features * frame.unit
         return variances
 
@@ -300,4 +300,4 @@ def _to_x(covariances_z: Array, frame: Frame) -> Array:
 def _pooled_variances(scatter: Scatter) -> Array:
     """Return the variances of z within components, which come from the sums of all rows, for each component, (k, d)."""
     between = scatter.counts / scatter.counts.sum() @ scatter.shift**2
-    return np.broadcast_to(np.diagonal(scatter.pooled) - between, scatter.shift.shape)
+    return np.broadcast_to(np.diagonal(scatter.total_second) - between, scatter.shift.shape)

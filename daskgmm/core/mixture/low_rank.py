@@ -281,7 +281,7 @@ class LowRankFamily:
         Given the factors the M-step separates by features, so that noise is what they leave, or its mean over those
         that share it, and the constrained maximum is there or at the floor.
         """
-        noise = _SHARE[self.noise](counts, covariances[:, :, 0])
+        noise = _SHARE_NOISE[self.noise](counts, covariances[:, :, 0])
         shared = np.concatenate([noise[:, :, None], covariances[:, :, 1:]], axis=2)
         if floor is None:
             return shared
@@ -299,7 +299,7 @@ def _mean_over_features(counts: Array, noise: Array) -> Array:
     return np.broadcast_to(noise.mean(axis=1, keepdims=True), noise.shape)
 
 
-_SHARE: dict[FactorNoise, Callable[[Array, Array], Array]] = {
+_SHARE_NOISE: dict[FactorNoise, Callable[[Array, Array], Array]] = {
     "own": lambda counts, noise: noise,
     "common": _mean_over_components,
     "isotropic": _mean_over_features,

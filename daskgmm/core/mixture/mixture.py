@@ -96,7 +96,7 @@ class Mixture:
 
     @property
     def frame(self) -> Frame:
-        """The mixture's own mean and standard deviations: the frame for data whose survey is not at hand."""
+        """The mixture's own mean and standard deviations: the frame for data whose data summary is not at hand."""
         mean = self.shares @ self.means
         spread = self.variances + (self.means - mean) ** 2
         return Frame.from_variance(mean, self.shares @ spread)

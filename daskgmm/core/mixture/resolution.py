@@ -18,9 +18,9 @@ Resolution = float | Sequence[float]  # one step for all columns, or one for eac
 
 _FIRST_ROWS = 5_000  # which show that a column is continuous
 _MAX_REMAINDERS = 60  # of Euclid's algorithm; each halves the step at least
-_SURE = 100.0  # times its own error that a step must be
-_WAVES = 6  # terms of theta: below 1e-15 of it from there on, at step^2 / 12
-_NEAR = 0.02  # of a step: how far from multiples values may be
+_MIN_STEP_ERRORS = 100.0  # times its own error that a step must be
+_THETA_TERMS = 6  # terms of theta: below 1e-15 of it from there on, at step^2 / 12
+_STEP_TOLERANCE = 0.02  # of a step: how far from multiples values may be
 
 
 def find_steps(rows: NDArray[np.generic]) -> Array:
@@ -75,11 +75,11 @@ def _common_step(distinct: Array, error: float) -> float:
         return 0.0
     step, step_error = float(gaps.min()), 2 * error
     for _ in range(_MAX_REMAINDERS):
-        if step < _SURE * step_error:
+        if step < _MIN_STEP_ERRORS * step_error:
             return 0.0
         multiples = np.round(gaps / step)
         remainders, errors = np.abs(gaps - multiples * step), multiples * step_error + 2 * error
-        left = remainders > np.minimum(errors, _NEAR * step)
+        left = remainders > np.minimum(errors, _STEP_TOLERANCE * step)
         if not left.any():
             step = float(gaps.sum() / multiples.sum())
             return step if _are_multiples(distinct, step) else 0.0
@@ -90,7 +90,7 @@ def _common_step(distinct: Array, error: float) -> float:
 
 def _are_multiples(distinct: Array, step: float) -> bool:
     ratios = (distinct - distinct[0]) / step
-    return bool((np.abs(ratios - np.round(ratios)) <= _NEAR).all())
+    return bool((np.abs(ratios - np.round(ratios)) <= _STEP_TOLERANCE).all())
 
 
 def lattice_excess(mixture: Mixture, steps: Array) -> float:
@@ -106,6 +106,6 @@ def lattice_excess(mixture: Mixture, steps: Array) -> float:
     if not known.any():
         return 0.0
     left = mixture.structure.layout.conditional_variances(mixture.covariances, mixture.means.shape)[:, known]
-    waves = np.arange(1, _WAVES + 1) ** 2 * (left / steps[known] ** 2)[:, :, None]
+    waves = np.arange(1, _THETA_TERMS + 1) ** 2 * (left / steps[known] ** 2)[:, :, None]
     theta = 1 + 2 * np.exp(-2 * np.pi**2 * waves).sum(axis=2)
     return float(mixture.weights @ np.log(theta).sum(axis=1))

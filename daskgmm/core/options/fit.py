@@ -13,7 +13,7 @@ from ...options import STRICT
 from ..em.loop import EMOptions
 from ..init.starts import Given, InitParams, SeedOptions, first_stage_rows, n_moved_restarts, sample_size
 from ..mixture.covariance import STRUCTURES, CovarianceType
-from ..mixture.data_summary import Survey
+from ..mixture.data_summary import DataSummary
 from ..mixture.floor import DEFAULT_REG_COVAR, Floor
 from ..mixture.low_rank import FACTOR_TYPES, FactorNoise, FactorType, low_rank_name
 from ..mixture.mixture import Mixture, project
@@ -23,8 +23,8 @@ from .reduce import Reduce
 
 ComputeDtype = Literal["float64", "float32"]
 
-_RESTARTS = 4
-_RESTARTS_IF_CHEAP = 10  # of few rows the best of four is often not the best that there is
+_N_RESTARTS = 4
+_N_RESTARTS_IF_CHEAP = 10  # of few rows the best of four is often not the best that there is
 _CHEAP_PRODUCT = 10_000  # rows x features x components up to which a restart takes a tenth of a second or less
 
 
@@ -123,8 +123,8 @@ class ModelOptions:
         """The resolution of the rows that are fitted: principal components have none."""
         return self.resolution if self.reduce is None else 0.0
 
-    def noise_of(self, survey: Survey) -> Noise | None:
-        """Return the noise for rows of this survey, whose weight is still to be chosen; None without any.
+    def noise_of(self, data_summary: DataSummary) -> Noise | None:
+        """Return the noise for rows of this data summary, whose weight is still to be chosen; None without any.
 
         Raises DataError if the box of the rows has no volume.
         """
@@ -132,21 +132,21 @@ class ModelOptions:
             return None
         if self.noise is not True:
             return Noise(0.0, float(np.log(self.noise)))
-        if survey.constant:
+        if data_summary.constant:
             raise DataError(
-                f"model.noise is true, but the box of all rows has no volume, since column {survey.constant[0]} is "
-                "constant: drop it, or give the hypervolume as a number"
+                f"model.noise is true, but the box of all rows has no volume, since column {data_summary.constant[0]} "
+                "is constant: drop it, or give the hypervolume as a number"
             )
-        return Noise.of_box(survey.minimum, survey.maximum)
+        return Noise.of_box(data_summary.minimum, data_summary.maximum)
 
-    def adopt(self, mixture: Mixture, survey: Survey) -> Mixture:
+    def adopt(self, mixture: Mixture, data_summary: DataSummary) -> Mixture:
         """Return a mixture that was not fitted with these options as one of theirs: floor, noise, frozen components."""
-        mixture = replace(self.with_noise(mixture, survey), frozen=tuple(sorted(self.frozen)))
-        return project(mixture, self.floor(survey))
+        mixture = replace(self.with_noise(mixture, data_summary), frozen=tuple(sorted(self.frozen)))
+        return project(mixture, self.floor(data_summary))
 
-    def with_noise(self, mixture: Mixture, survey: Survey) -> Mixture:
-        """Return the mixture with the noise of rows of this survey, in the weight that it has."""
-        noise = self.noise_of(survey)
+    def with_noise(self, mixture: Mixture, data_summary: DataSummary) -> Mixture:
+        """Return the mixture with the noise of rows of this data summary, in the weight that it has."""
+        noise = self.noise_of(data_summary)
         if noise is not None and mixture.noise is not None:
             noise = replace(noise, weight=mixture.noise.weight)
         return replace(mixture, noise=noise)
@@ -163,9 +163,9 @@ class ModelOptions:
             return low_rank_name(self.n_factors, self.factor_noise)
         return self.covariance_type
 
-    def floor(self, survey: Survey) -> Floor:
-        """Return the least covariance of a component for rows of this survey."""
-        return Floor.of(survey, self.reg_covar, dense=STRUCTURES[self.family].layout.dense)
+    def floor(self, data_summary: DataSummary) -> Floor:
+        """Return the least covariance of a component for rows of this data summary."""
+        return Floor.of(data_summary, self.reg_covar, dense=STRUCTURES[self.family].layout.dense)
 
 
 @dataclass(frozen=True)
@@ -196,8 +196,8 @@ class FitOptions:
     inference: InferenceName = "em"
     """em: the most likely parameters; map: the mode of their posterior; variational: the posterior itself."""
 
-    def em(self, model: ModelOptions, survey: Survey, *, accelerate: bool = True) -> EMOptions:
-        """Return the options of the EM loop over rows of this survey."""
+    def em(self, model: ModelOptions, data_summary: DataSummary, *, accelerate: bool = True) -> EMOptions:
+        """Return the options of the EM loop over rows of this data summary."""
         if self.inference != "em" and model.reduce is not None:
             raise ConfigurationError(
                 f"fit.inference is {self.inference}, but model.reduce acts with em only: leave one of both out"
@@ -206,13 +206,13 @@ class FitOptions:
             raise ConfigurationError(
                 f"fit.inference is {self.inference}, but model.noise and model.frozen act with em only: leave them out"
             )
-        inference = inference_of(self.inference, model.prior, model.family, survey)
-        return EMOptions(self.tol, self.max_iter, model.floor(survey), accelerate, inference)
+        inference = inference_of(self.inference, model.prior, model.family, data_summary)
+        return EMOptions(self.tol, self.max_iter, model.floor(data_summary), accelerate, inference)
 
-    def seed_options(self, model: ModelOptions, survey: Survey, given: Given | None = None) -> SeedOptions:
+    def seed_options(self, model: ModelOptions, data_summary: DataSummary, given: Given | None = None) -> SeedOptions:
         """Return the options of the starts; on the sample EM goes ten times closer to its limit than on all rows."""
-        n_sample = min(self.n_sample(model, survey.n_features), survey.n_rows)
-        n_init = self.n_restarts(model, n_sample, survey.n_features)
+        n_sample = min(self.n_sample(model, data_summary.n_features), data_summary.n_rows)
+        n_init = self.n_restarts(model, n_sample, data_summary.n_features)
         return SeedOptions(
             model.n_components,
             model.family,
@@ -221,9 +221,9 @@ class FitOptions:
             min(self.n_finalists, n_init),
             n_moved_restarts(n_init, self.n_finalists, n_sample),
             first_stage_rows(n_sample) < n_sample,
-            replace(self.em(model, survey), tol=self.tol / 10, max_iter=10 * self.max_iter),
+            replace(self.em(model, data_summary), tol=self.tol / 10, max_iter=10 * self.max_iter),
             given or Given(),
-            model.noise_of(survey),
+            model.noise_of(data_summary),
             tuple(sorted(model.frozen)),
         )
 
@@ -237,4 +237,4 @@ class FitOptions:
         """Return the number of restarts on a sample of so many rows."""
         if self.n_init != "auto":
             return self.n_init
-        return _RESTARTS_IF_CHEAP if n_sample * n_features * model.n_components <= _CHEAP_PRODUCT else _RESTARTS
+        return _N_RESTARTS_IF_CHEAP if n_sample * n_features * model.n_components <= _CHEAP_PRODUCT else _N_RESTARTS

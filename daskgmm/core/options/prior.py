@@ -15,7 +15,7 @@ from ..em.inference import MAXIMUM_LIKELIHOOD, Inference
 from ..em.priors import MaximumAPosteriori, PriorValues
 from ..em.variational import Variational, VariationalPrior, WeightPrior
 from ..mixture.covariance import STRUCTURES
-from ..mixture.data_summary import Survey
+from ..mixture.data_summary import DataSummary
 
 InferenceName = Literal["em", "map", "variational"]
 
@@ -46,24 +46,24 @@ class PriorOptions:
 Prior = PriorOptions | Literal["default"] | None
 
 
-def inference_of(name: InferenceName, prior: Prior, covariance_type: str, survey: Survey) -> Inference:
-    """Return the inference for rows of a survey; raise ConfigurationError if the prior cannot act in it."""
+def inference_of(name: InferenceName, prior: Prior, covariance_type: str, data_summary: DataSummary) -> Inference:
+    """Return the inference for rows of a data summary; raise ConfigurationError if the prior cannot act in it."""
     check_prior(name, prior, covariance_type)
     if name == "em":
         return MAXIMUM_LIKELIHOOD
     options = prior if isinstance(prior, PriorOptions) else PriorOptions()
-    _check_values(options, survey.n_features)
-    d = survey.n_features
+    _check_values(options, data_summary.n_features)
+    d = data_summary.n_features
     mean = None if options.mean is None else np.array(options.mean, dtype=np.float64)
     covariance = None if options.covariance is None else _matrix(options.covariance, d)
     shared = options.weight_concentration, options.mean_precision, mean, options.degrees_of_freedom, covariance
     if name == "map":
-        return MaximumAPosteriori(PriorValues(survey, *shared))
-    if survey.has_gaps:
+        return MaximumAPosteriori(PriorValues(data_summary, *shared))
+    if data_summary.has_gaps:
         raise ConfigurationError(
             "fit.inference variational cannot integrate missing values out: take map or em, or leave these rows out"
         )
-    return Variational(VariationalPrior(survey, options.weights or "dirichlet_process", *shared))
+    return Variational(VariationalPrior(data_summary, options.weights or "dirichlet_process", *shared))
 
 
 def check_prior(name: InferenceName, prior: Prior, covariance_type: str) -> None:

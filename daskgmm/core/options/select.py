@@ -12,7 +12,7 @@ from ...errors import ConfigurationError
 from ...options import STRICT, SizeInBytes, TextPattern
 from ..init.starts import SeedOptions
 from ..mixture.covariance import ALL_TYPES, DEFAULT_TYPES, STRUCTURES, types_of
-from ..mixture.data_summary import Survey
+from ..mixture.data_summary import DataSummary
 from ..mixture.low_rank import LOW_RANK_PATTERN, family_options
 from ..selection.criterion import CRITERIA, Criterion
 from ..selection.sweep import Candidate, SweepOptions, structure_name
@@ -22,7 +22,7 @@ from .prior import check_prior
 _RANGE = re.compile(r"^([0-9]+)\.\.([0-9]+)$")
 Range = Annotated[str, TextPattern(_RANGE.pattern)]
 TypePattern = Annotated[str, TextPattern(rf"^({'|'.join(ALL_TYPES)}|all|{LOW_RANK_PATTERN}|[EVI*?!\[\]]+)$")]
-_OF_SHORTFALL = 0.1
+_SHORTFALL_SHARE = 0.1
 _MANY_FEATURES = 1000  # features, for which types are ordered by their statistics
 
 
@@ -133,14 +133,14 @@ class SelectOptions:
         """Return the number of rows of the sample that all candidates share: what the largest asks for."""
         return max(fit.n_sample(self.model(one, base), n_features) for one in self.candidates)
 
-    def sweep(self, fit: FitOptions, base: ModelOptions, survey: Survey, n_sample: int) -> SweepOptions:
-        """Return the options of the sweep over the surveyed rows, whose starts were fitted to n_sample of them.
+    def sweep(self, fit: FitOptions, base: ModelOptions, data_summary: DataSummary, n_sample: int) -> SweepOptions:
+        """Return the options of the sweep over all rows, whose starts were fitted to n_sample of them.
 
         Steps are plain, since a candidate leaves by its estimated remaining gain, which is that of plain steps. The
         floor serves all candidates: it has a matrix if any of them has dense covariances, as the largest then has.
         """
-        drawn = n_sample if n_sample < survey.n_rows else None
-        em = replace(fit.em(self.model(self.largest, base), survey), accelerate=False)
+        drawn = n_sample if n_sample < data_summary.n_rows else None
+        em = replace(fit.em(self.model(self.largest, base), data_summary), accelerate=False)
         return SweepOptions(em, self.criterion, drawn, self.leave_early)
 
 
@@ -151,14 +151,16 @@ def _work(covariance_type: str) -> tuple[bool, int]:
 
 
 def seed_options(
-    candidate: Candidate, fit: FitOptions, model: ModelOptions, survey: Survey, n_sample: int
+    candidate: Candidate, fit: FitOptions, model: ModelOptions, data_summary: DataSummary, n_sample: int
 ) -> SeedOptions:
-    """Return the options of a candidate's starts on n_sample of the surveyed rows.
+    """Return the options of a candidate's starts on n_sample of all rows.
 
     On a sample EM stops at a tenth of what a fit to it falls short on other rows, p / 2m nats per row, since the passes
     over all rows make that up; on all rows it goes ten times closer to its limit than `tol`.
     """
-    options = fit.seed_options(model, survey)
-    shortfall = candidate.n_parameters(survey.n_features) / (2 * n_sample) if n_sample < survey.n_rows else 0.0
-    tol = max(options.em.tol, _OF_SHORTFALL * shortfall)
+    options = fit.seed_options(model, data_summary)
+    shortfall = (
+        candidate.n_parameters(data_summary.n_features) / (2 * n_sample) if n_sample < data_summary.n_rows else 0.0
+    )
+    tol = max(options.em.tol, _SHORTFALL_SHARE * shortfall)
     return replace(options, em=replace(options.em, tol=tol, accelerate=False))

@@ -9,7 +9,7 @@ from ..arrays.types import Array
 from ..mixture.matrices import Matrices
 from ..mixture.mixture import Mixture
 
-_BATCH = 2**22  # numbers of the pairs' covariances that are held at once
+_BATCH_NUMBERS = 2**22  # numbers of the pairs' covariances that are held at once
 
 
 def bhattacharyya_distances(mixture_a: Mixture, mixture_b: Mixture) -> Array:
@@ -41,7 +41,7 @@ def _of_shared(means_a: Array, means_b: Array, one: Matrices, other: Matrices) -
 def _of_pairs(means_a: Array, means_b: Array, matrices_a: Matrices, matrices_b: Matrices) -> Array:
     log_det_a, log_det_b = matrices_a.log_det(), matrices_b.log_det()
     distances = np.empty((len(means_a), len(means_b)))
-    step = max(1, _BATCH // max(matrices_a.values[0].size, matrices_b.values[0].size))
+    step = max(1, _BATCH_NUMBERS // max(matrices_a.values[0].size, matrices_b.values[0].size))
     for one in range(len(means_a)):
         for at in range(0, len(means_b), step):
             some = slice(at, at + step)

@@ -12,7 +12,7 @@ from ..mixture.matrices import Matrices
 from ..mixture.mixture import Mixture
 
 _MIN_AXIS_RATIO = 1e-9  # of the widest axis: narrower ones are rounding
-_TIES = 1e-6  # by how much a criterion counts beside the one before it
+_TIE_TOLERANCE = 1e-6  # by how much a criterion counts beside the one before it
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,9 @@ def discriminant_view(mixture: Mixture, n_axes: int = 2) -> View:
     means = frame.to_z(mixture.means) @ to_white
     between = (means.T * weights) @ means
     wide = np.diag(widths / widths[-1])
-    criterion = between + _TIES * _scale(between) * (_sum_differences(matrices, weights, to_white) + _TIES * wide)
+    criterion = between + _TIE_TOLERANCE * _scale(between) * (
+        _sum_differences(matrices, weights, to_white) + _TIE_TOLERANCE * wide
+    )
     _, vectors = np.linalg.eigh(criterion)
     chosen = vectors[:, ::-1][:, :n_axes]
     return View(frame, _fix_signs(to_white @ chosen), np.einsum("iq,ij,jq->q", chosen, between, chosen))

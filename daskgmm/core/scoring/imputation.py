@@ -11,7 +11,7 @@ from ...blas import single_threaded
 from ..arrays.blocks import blocks
 from ..arrays.naming import NotFiniteError
 from ..arrays.types import Array
-from ..kernels.compiled import Outputs
+from ..kernels.compiled import OutputBuffers
 from ..kernels.missing import pattern
 from ..kernels.missing_compiled import Filled
 from ..kernels.natural_parameters import Coefficients
@@ -62,7 +62,7 @@ def _impute_block(
     rows = np.concatenate([gaps.by_number, gaps.empty])
     n, d = len(rows), block.shape[1]
     filled = Filled(np.zeros((n, d)), np.zeros((0 if errors is None else n, d)))
-    nothing = Outputs(np.empty(n, np.int32), np.empty((0, n_components)), np.empty(0))
+    nothing = OutputBuffers(np.empty(n, np.int32), np.empty((0, n_components)), np.empty(0))
     coefficients.predict_missing(block[rows], nothing, filled)
     row, column = np.nonzero(np.isnan(block[rows]))
     frame = coefficients.frame

@@ -19,7 +19,7 @@ Pair = tuple[Cluster, Cluster]
 SumGains = Callable[[Sequence[Pair]], Array]  # of the pairs, over all rows
 
 _NEGLIGIBLE = 1e-40  # a smaller responsibility adds less than 1e-38 nats to a gain
-_NO_OVERLAP = 1e-2  # nats in all: components that overlap less are clusters already
+_MIN_OVERLAP_NATS = 1e-2  # nats in all: components that overlap less are clusters already
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class MergeTree:
         At least 2, as lines need two points; all components if there are no more than 2, or if none overlap.
         """
         k = self.n_components
-        if k <= 2 or self.entropies[-1] < _NO_OVERLAP:
+        if k <= 2 or self.entropies[-1] < _MIN_OVERLAP_NATS:
             return k
         n_clusters = np.arange(1, k + 1)
         errors = [

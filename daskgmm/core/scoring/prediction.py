@@ -12,7 +12,7 @@ from ...blas import single_threaded
 from ..arrays.blocks import blocks
 from ..arrays.naming import NotFiniteError, Place
 from ..arrays.types import Array
-from ..kernels.compiled import Outputs
+from ..kernels.compiled import OutputBuffers
 from ..kernels.missing import NOTHING_FILLED, pattern
 from ..kernels.natural_parameters import Coefficients
 from ..mixture.noise import NOISE
@@ -23,7 +23,7 @@ LEFT_OUT = -2  # label of a row that is left out; its probabilities and log-dens
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PredictionOutputs:
     """Which results a prediction holds beside the labels."""
 
     probabilities: bool = False
@@ -48,16 +48,16 @@ class Prediction:
     imputed_error: Array | None = None  # (n, d), standard errors, 0 where values are observed
 
     @classmethod
-    def empty(cls, n: int, n_components: int, wanted: Wanted) -> Prediction:
+    def empty(cls, n: int, n_components: int, outputs: PredictionOutputs) -> Prediction:
         """Return a prediction that is still to be filled."""
-        top = None if wanted.top is None else min(wanted.top, n_components)
+        top = None if outputs.top is None else min(outputs.top, n_components)
         width = n_components if top is None else top
         return cls(
             np.empty(n, np.int32),
-            np.empty((n, width), wanted.dtype) if wanted.probabilities else None,
-            np.empty(n) if wanted.log_density else None,
-            np.empty((n, top), np.int32) if wanted.probabilities and top is not None else None,
-            None if wanted.clusters is None else np.empty(n, np.int32),
+            np.empty((n, width), outputs.dtype) if outputs.probabilities else None,
+            np.empty(n) if outputs.log_density else None,
+            np.empty((n, top), np.int32) if outputs.probabilities and top is not None else None,
+            None if outputs.clusters is None else np.empty(n, np.int32),
         )
 
     def __getitem__(self, rows: slice) -> Prediction:
@@ -71,7 +71,7 @@ def predict(
     row_weights: NDArray[np.number] | None,
     coefficients: Coefficients,
     n_components: int,
-    wanted: Wanted,
+    outputs: PredictionOutputs,
     place: Callable[[int], Place] = lambda row: (row,),
 ) -> Prediction:
     """Return the prediction for rows (n, d), with the coefficients that `prepare_prediction` returned.
@@ -83,9 +83,9 @@ def predict(
     probabilities are the weights.
     """
     width = n_components + coefficients.has_noise
-    prediction = Prediction.empty(len(rows), width, wanted)
-    clusters = None if wanted.clusters is None else np.array(wanted.clusters)
-    held = width if wanted.probabilities or clusters is not None else 0
+    prediction = Prediction.empty(len(rows), width, outputs)
+    clusters = None if outputs.clusters is None else np.array(outputs.clusters)
+    held = width if outputs.probabilities or clusters is not None else 0
     at = 0
     with single_threaded():
         for block, weights in blocks(rows, row_weights, held):
@@ -95,8 +95,8 @@ def predict(
                 block = np.where(absent[:, None], block.dtype.type(0), block)  # the kernels take finite rows only
             _fill(prediction[at : at + len(block)], block, absent, coefficients, n_components, clusters)
             at += len(block)
-    if wanted.imputed or wanted.imputed_error:
-        return _with_imputed(prediction, rows, row_weights, coefficients, n_components, wanted)
+    if outputs.imputed or outputs.imputed_error:
+        return _with_imputed(prediction, rows, row_weights, coefficients, n_components, outputs)
     return prediction
 
 
@@ -106,15 +106,15 @@ def _with_imputed(
     row_weights: NDArray[np.number] | None,
     coefficients: Coefficients,
     n_components: int,
-    wanted: Wanted,
+    outputs: PredictionOutputs,
 ) -> Prediction:
     """Return the prediction with the rows whose missing values are filled; absent rows become NaN."""
     absent = np.zeros(len(rows), bool) if row_weights is None else np.asarray(row_weights == 0)
     present = np.where(absent[:, None], rows.dtype.type(0), rows) if absent.any() else rows
-    found = impute(present, coefficients, n_components, errors=wanted.imputed_error)
+    found = impute(present, coefficients, n_components, errors=outputs.imputed_error)
     values = found.values if not absent.any() else np.where(absent[:, None], np.nan, found.values)
     errors = None if found.errors is None else np.where(absent[:, None], np.nan, found.errors)
-    return replace(prediction, imputed=values if wanted.imputed else None, imputed_error=errors)
+    return replace(prediction, imputed=values if outputs.imputed else None, imputed_error=errors)
 
 
 def _fill(
@@ -129,7 +129,7 @@ def _fill(
     width = k + coefficients.has_noise
     resp = np.empty((0 if part.probabilities is None and clusters is None else len(block), width))
     log_prob = np.empty(0) if part.log_density is None else part.log_density
-    _score(block, coefficients, Outputs(part.labels, resp, log_prob))
+    _score(block, coefficients, OutputBuffers(part.labels, resp, log_prob))
     if part.probabilities is not None and part.components is not None:
         part.components[:] = _largest(resp, part.components.shape[1])
         part.probabilities[:] = np.take_along_axis(resp, part.components, axis=1)
@@ -162,7 +162,7 @@ def _fill_clusters(
     found[labels == LEFT_OUT] = LEFT_OUT
 
 
-def _score(block: NDArray[np.floating], coefficients: Coefficients, outputs: Outputs) -> None:
+def _score(block: NDArray[np.floating], coefficients: Coefficients, outputs: OutputBuffers) -> None:
     """Fill the outputs for a block of rows, in which values may be missing if the coefficients are for that."""
     found = None if coefficients.missing is None else pattern(block, None)
     if found is None:
@@ -183,9 +183,9 @@ def _score(block: NDArray[np.floating], coefficients: Coefficients, outputs: Out
         outputs.log_prob[found.empty] = 0.0
 
 
-def _space_for(n: int, outputs: Outputs) -> Outputs:
+def _space_for(n: int, outputs: OutputBuffers) -> OutputBuffers:
     """Return empty outputs for n rows, of those that are wanted."""
-    return Outputs(*(np.empty((n if len(one) else 0, *one.shape[1:]), one.dtype) for one in outputs))
+    return OutputBuffers(*(np.empty((n if len(one) else 0, *one.shape[1:]), one.dtype) for one in outputs))
 
 
 def _largest(values: Array, m: int) -> NDArray[np.intp]:

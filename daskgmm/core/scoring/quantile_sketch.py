@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..arrays.types import Array
 
-_DROPPED = 36  # of the 64 bits: sign, exponent and 16 bits of the fraction are left, a step of 2^-16 of the value
+_DROPPED_BITS = 36  # of the 64 bits: sign, exponent and 16 bits of the fraction are left, a step of 2^-16 of the value
 _MAGNITUDE = np.int64(2**63 - 1)
 
 
@@ -51,10 +51,10 @@ def _sum_equal(bins: NDArray[np.int64], weights: Array) -> tuple[NDArray[np.int6
 def _bin(values: Array) -> NDArray[np.int64]:
     """Return the leading bits of floats as integers in the order of the floats (negative ones count backwards)."""
     bits = np.ascontiguousarray(values, np.float64).view(np.int64)
-    return np.where(bits < 0, bits ^ _MAGNITUDE, bits) >> _DROPPED
+    return np.where(bits < 0, bits ^ _MAGNITUDE, bits) >> _DROPPED_BITS
 
 
 def _lower_edges(bins: NDArray[np.int64]) -> Array:
     """Return the smallest float of each bin."""
-    bits = bins << _DROPPED
+    bits = bins << _DROPPED_BITS
     return np.where(bits < 0, bits ^ _MAGNITUDE, bits).view(np.float64)

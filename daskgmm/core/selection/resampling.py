@@ -18,7 +18,7 @@ from ..arrays.types import Array
 from ..em.e_step import Rows, expect
 from ..em.loop import EMOptions, State, Trial, advance
 from ..kernels.natural_parameters import Coefficients
-from ..mixture.data_summary import Survey
+from ..mixture.data_summary import DataSummary
 from ..mixture.mixture import Mixture
 from ..mixture.statistics import Statistics
 
@@ -26,7 +26,7 @@ ResamplingKind = Literal["bayesian", "poisson"]
 ResamplingPass = Callable[[tuple[Mixture, ...], tuple[int, ...]], tuple[Statistics, ...]]  # and resamples' numbers
 
 _OUTPUTS = 4  # of 64 bits, of each count of Philox
-_TOO_MANY = 20  # rows that a resample takes a row as: of Poisson weights one in 1e19 is more
+_MAX_MULTIPLICITY = 20  # rows that a resample takes a row as: of Poisson weights one in 1e19 is more
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Resampling:
     def weights(self, resample: int, first_row: int, n_rows: int) -> Array:
         """Return the weights of n rows, the first of which has the number `first_row`, in a resample, (n,)."""
         uniform = _uniform(self.seed, resample, first_row, n_rows)
-        return np.asarray(_WEIGHTS[self.kind](uniform), dtype=np.float64)
+        return np.asarray(_DRAW_WEIGHTS[self.kind](uniform), dtype=np.float64)
 
 
 def _uniform(seed: int, resample: int, first_row: int, n_rows: int) -> Array:
@@ -64,8 +64,10 @@ def _poisson(uniform: Array) -> NDArray[np.intp]:
     return np.searchsorted(_POISSON, uniform)
 
 
-_POISSON = np.cumsum(np.exp(-1.0) / np.cumprod(np.maximum(np.arange(_TOO_MANY), 1.0)))  # P(count <= 0, 1, 2, ...)
-_WEIGHTS: dict[ResamplingKind, Callable[[Array], NDArray[np.number]]] = {
+_POISSON = np.cumsum(
+    np.exp(-1.0) / np.cumprod(np.maximum(np.arange(_MAX_MULTIPLICITY), 1.0))
+)  # P(count <= 0, 1, 2, ...)
+_DRAW_WEIGHTS: dict[ResamplingKind, Callable[[Array], NDArray[np.number]]] = {
     "bayesian": _exponential,
     "poisson": _poisson,
 }
@@ -92,17 +94,17 @@ def expect_resampled(
 
 def fit_resamples(
     mixture: Mixture,
-    survey: Survey,
+    data_summary: DataSummary,
     n_resamples: int,
     expect_pass: ResamplingPass,
     options: EMOptions,
     listen: Callable[[int], None] = lambda n_live: None,
 ) -> tuple[Trial, ...]:
-    """Return the trials of EM from the mixture on each resample of the surveyed rows; passes are shared.
+    """Return the trials of EM from the mixture on each resample of all rows; passes are shared.
 
     `listen` hears after each pass how many of them go on.
     """
-    states = [State(survey, (Trial(mixture),)) for _ in range(n_resamples)]
+    states = [State(data_summary, (Trial(mixture),)) for _ in range(n_resamples)]
     with single_threaded():
         while live := tuple(number for number, state in enumerate(states) if state.live):
             targets = tuple(options.inference.natural_parameters(states[number].targets[0]) for number in live)

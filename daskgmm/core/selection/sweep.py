@@ -19,7 +19,7 @@ from ..em.loop import EMOptions, State, StopReason, Trial, advance
 from ..init.splitting import Seeded
 from ..kernels.natural_parameters import check_regular
 from ..mixture.covariance import STRUCTURES
-from ..mixture.data_summary import Survey
+from ..mixture.data_summary import DataSummary
 from ..mixture.degenerate import unsound_components
 from ..mixture.mixture import Mixture
 from ..mixture.noise import N_PARAMETERS
@@ -30,8 +30,8 @@ from .folds import Fold, FoldStatistics
 SweepPass = Callable[[tuple[Mixture, ...], tuple[Fold, ...]], tuple[FoldStatistics, ...]]
 
 _ENTROPY_KEPT = 0.5  # of the entropy of the responsibilities, in an optimistic ICL
-_CLOSER = 10
-_UNCERTAIN = 2.0  # standard errors of the difference between two held-out log-likelihoods
+_TOL_DIVISOR = 10
+_N_STANDARD_ERRORS = 2.0  # standard errors of the difference between two held-out log-likelihoods
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class SweepOptions:
         """
         if fold_in(name) is None:
             return self.em
-        return replace(self.em, tol=self.em.tol / _CLOSER)
+        return replace(self.em, tol=self.em.tol / _TOL_DIVISOR)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ class Sweep:
     """
 
     candidates: tuple[Candidate, ...]
-    survey: Survey
+    data_summary: DataSummary
     states: Mapping[str, State]
     n_folds: int = 0  # 0: nothing is held out
     held_out: Mapping[str, float] = field(
@@ -137,7 +137,7 @@ def fold_in(name: str) -> Fold:
 
 
 def initial_sweep(
-    candidates: Sequence[Candidate], seeds: Mapping[str, Seeded], survey: Survey, n_folds: int = 0
+    candidates: Sequence[Candidate], seeds: Mapping[str, Seeded], data_summary: DataSummary, n_folds: int = 0
 ) -> Sweep:
     """Return the sweep before its first pass, from the finalists of each candidate on the sample.
 
@@ -151,14 +151,14 @@ def initial_sweep(
             if isinstance(found, SingularCovarianceError):
                 raise found
             for trial in found:
-                check_regular(trial.mixture, survey.frame)
+                check_regular(trial.mixture, data_summary.frame)
         except SingularCovarianceError as error:
             failures[one.name] = str(error)
             continue
-        states[one.name] = State(survey, tuple(Trial(trial.mixture) for trial in found))
+        states[one.name] = State(data_summary, tuple(Trial(trial.mixture) for trial in found))
         for fold in range(n_folds):
-            states[fold_name(one, fold)] = State(survey, (Trial(found[0].mixture),))
-    return Sweep(tuple(candidates), survey, states, n_folds, failures=failures)
+            states[fold_name(one, fold)] = State(data_summary, (Trial(found[0].mixture),))
+    return Sweep(tuple(candidates), data_summary, states, n_folds, failures=failures)
 
 
 def run_sweep(
@@ -187,7 +187,7 @@ def advance_sweep(sweep: Sweep, scored: Sequence[FoldStatistics], options: Sweep
             failures[name.partition("/")[0]] = str(error)
             continue
         if own and own[0].held_out.weight_sum > 0 and not states[name].best.came_back:
-            held_out[name] = own[0].held_out.mean - lattice_excess(states[name].best.mixture, sweep.survey.steps)
+            held_out[name] = own[0].held_out.mean - lattice_excess(states[name].best.mixture, sweep.data_summary.steps)
     states = {name: state for name, state in states.items() if name.partition("/")[0] not in failures}
     sweep = replace(sweep, states=states, held_out=held_out, failures=failures, iteration=sweep.iteration + 1)
     return _come_back(_leave(sweep, options), options) if options.leave_early else sweep
@@ -218,31 +218,31 @@ def loss(sweep: Sweep, candidate: Candidate, criterion: Criterion, *, limit: Swe
     trial = sweep.states[candidate.name].best
     if kind.of_posterior:
         to_come = 0.0 if limit is None or _is_done(trial) else remaining_gain(trial, limit)
-        return kind.loss(evidence_lower_bound(trial, sweep.survey) + to_come * sweep.survey.weight_sum)
+        return kind.loss(evidence_lower_bound(trial, sweep.data_summary) + to_come * sweep.data_summary.weight_sum)
     if limit is None:
-        return kind.loss(float(getattr(criteria_of(trial, sweep.survey), kind.column)))
-    return kind.loss(float(getattr(_criteria_at_limit(trial, sweep.survey, limit), kind.column)))
+        return kind.loss(float(getattr(criteria_of(trial, sweep.data_summary), kind.column)))
+    return kind.loss(float(getattr(_criteria_at_limit(trial, sweep.data_summary, limit), kind.column)))
 
 
-def criteria_of(trial: Trial, survey: Survey) -> Criteria:
+def criteria_of(trial: Trial, data_summary: DataSummary) -> Criteria:
     """Return the criteria of the trial's mixture, from its comparable log-likelihood."""
     done = trial.statistics
     assert done is not None, "a trial is judged after a pass"
-    return criteria(comparable(trial, survey), done.entropy, trial.mixture.n_parameters, done.weight_sum)
+    return criteria(comparable(trial, data_summary), done.entropy, trial.mixture.n_parameters, done.weight_sum)
 
 
-def comparable(trial: Trial, survey: Survey) -> float:
+def comparable(trial: Trial, data_summary: DataSummary) -> float:
     """Return the total log-likelihood less what components narrower than the steps of the columns gain by that."""
     done = trial.statistics
     assert done is not None, "a trial is judged after a pass"
-    return done.log_likelihood - done.weight_sum * lattice_excess(trial.mixture, survey.steps)
+    return done.log_likelihood - done.weight_sum * lattice_excess(trial.mixture, data_summary.steps)
 
 
-def evidence_lower_bound(trial: Trial, survey: Survey) -> float:
+def evidence_lower_bound(trial: Trial, data_summary: DataSummary) -> float:
     """Return the bound of the log-evidence that variational inference raises, in nats, as comparable as the rest."""
     done = trial.statistics
     assert done is not None, "a trial is judged after a pass"
-    return (trial.history[-1] - lattice_excess(trial.mixture, survey.steps)) * done.weight_sum
+    return (trial.history[-1] - lattice_excess(trial.mixture, data_summary.steps)) * done.weight_sum
 
 
 def held_out_scores(sweep: Sweep, candidate: Candidate) -> Array:
@@ -292,7 +292,7 @@ def collapsed_components(sweep: Sweep, candidate: Candidate, options: SweepOptio
         return (0,)
     if options.em.inference.regularised:
         return ()
-    return unsound_components(trial.mixture, sweep.survey.n_rows, options.em.floor)
+    return unsound_components(trial.mixture, sweep.data_summary.n_rows, options.em.floor)
 
 
 def _is_live(sweep: Sweep, candidate: Candidate) -> bool:
@@ -308,12 +308,12 @@ def _is_done(trial: Trial) -> bool:
     return trial.stop is not None and trial.stop is not StopReason.BEATEN
 
 
-def _criteria_at_limit(trial: Trial, survey: Survey, options: SweepOptions) -> Criteria:
+def _criteria_at_limit(trial: Trial, data_summary: DataSummary, options: SweepOptions) -> Criteria:
     done = trial.statistics
     assert done is not None, "a trial is judged after a pass"
     if _is_done(trial):
-        return criteria_of(trial, survey)
-    log_likelihood = comparable(trial, survey) + remaining_gain(trial, options) * done.weight_sum
+        return criteria_of(trial, data_summary)
+    log_likelihood = comparable(trial, data_summary) + remaining_gain(trial, options) * done.weight_sum
     return criteria(log_likelihood, _ENTROPY_KEPT * done.entropy, trial.mixture.n_parameters, done.weight_sum)
 
 
@@ -345,7 +345,7 @@ def _come_back(sweep: Sweep, options: SweepOptions) -> Sweep:
 def _is_beaten(sweep: Sweep, one: Candidate, leader: Candidate, options: SweepOptions) -> bool:
     best = loss(sweep, one, options.criterion, limit=options)
     if CRITERIA[options.criterion].held_out:
-        best -= _UNCERTAIN * standard_error(held_out_scores(sweep, one) - held_out_scores(sweep, leader))
+        best -= _N_STANDARD_ERRORS * standard_error(held_out_scores(sweep, one) - held_out_scores(sweep, leader))
     return best > loss(sweep, leader, options.criterion)
 
 

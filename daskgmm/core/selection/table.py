@@ -95,7 +95,7 @@ def selection(sweep: Sweep, options: SweepOptions) -> Selection | None:
         rows.append(_never_below(_row(sweep, one, options), rows, sweep, options))
     judged = _judge_all(rows, best, options.criterion)
     elbows = {one.structure: _elbow(judged, one.structure) for one in rows}
-    return Selection(options.criterion, best.name, tuple(judged), elbows, sweep.survey.weight_sum, sweep.n_folds)
+    return Selection(options.criterion, best.name, tuple(judged), elbows, sweep.data_summary.weight_sum, sweep.n_folds)
 
 
 def columns(table: Selection) -> dict[str, list[Any]]:
@@ -132,20 +132,22 @@ def elbow(sizes: Sequence[int], log_likelihoods: Sequence[float]) -> int | None:
 
 
 def _row(sweep: Sweep, one: Candidate, options: SweepOptions) -> Row:
-    d, seconds = sweep.survey.n_features, sweep.seconds.get(one.name, 0.0)
+    d, seconds = sweep.data_summary.n_features, sweep.seconds.get(one.name, 0.0)
     size = one.n_components, one.n_parameters(d)
     row = Row(one.name, one.covariance_type, *size, seconds=seconds, noise=one.noise)
     if one.name in sweep.failures:
         return replace(row, failed=True, stop_reason=sweep.failures[one.name])
     trial = sweep.states[one.name].best
     assert trial.statistics is not None, "a sweep that has ended has judged all its trials"
-    row = _with_likelihood(row, comparable(trial, sweep.survey), trial.statistics.entropy, sweep.survey.weight_sum)
+    row = _with_likelihood(
+        row, comparable(trial, sweep.data_summary), trial.statistics.entropy, sweep.data_summary.weight_sum
+    )
     if sweep.n_folds:
         folds = held_out_scores(sweep, one)
         error = standard_error(folds)
         row = replace(row, held_out=float(folds.mean()), held_out_error=error, held_out_folds=tuple(folds.tolist()))
     if CRITERIA[options.criterion].of_posterior:
-        row = replace(row, evidence_lower_bound=evidence_lower_bound(trial, sweep.survey))
+        row = replace(row, evidence_lower_bound=evidence_lower_bound(trial, sweep.data_summary))
     return replace(
         row,
         n_iter=max(sweep.states[name].best.n_iter for name in sweep.names(one)),
@@ -181,7 +183,7 @@ def _never_below(row: Row, before: Sequence[Row], sweep: Sweep, options: SweepOp
     n_parts = _size(sweep, source)
     cut = float(statistics.counts[:n_parts].min()) * (row.n_components - n_parts)
     entropy = statistics.entropy + cut * float(np.log(2))
-    row = _with_likelihood(row, best.log_likelihood, entropy, sweep.survey.weight_sum)
+    row = _with_likelihood(row, best.log_likelihood, entropy, sweep.data_summary.weight_sum)
     return replace(row, nested=source)
 
 

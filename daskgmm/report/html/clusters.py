@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from .report_data import Story
+from .report_data import ReportData
 from .svg import ACCENT, FAINT, INK, Drawing, figure, to_svg
 
-_MOST_LISTED = 12  # clusters that the caption lists
-_MOST_MEMBERS = 12  # components of each
+_MAX_CLUSTERS = 12  # clusters that the caption lists
+_MAX_MEMBERS = 12  # components of each
 
 
-def draw_merging(story: Story) -> Drawing | None:
+def draw_merging(data: ReportData) -> Drawing | None:
     """Return the entropy of each number of clusters, with the chosen one; None where nothing was merged."""
-    if story.clusters is None or story.mixture.n_components < 2:
+    if data.clusters is None or data.mixture.n_components < 2:
         return None
-    tree, n_clusters = story.clusters.tree, story.clusters.n_clusters
+    tree, n_clusters = data.clusters.tree, data.clusters.n_clusters
     drawn, axes = figure(400, 290)
     numbers = np.arange(1, tree.n_components + 1)
     axes.plot(numbers, tree.entropies, color=ACCENT, linewidth=1.6, marker="o", markersize=4)
@@ -37,20 +37,20 @@ def draw_merging(story: Story) -> Drawing | None:
     axes.set_xlabel("number of clusters")
     axes.set_ylabel("entropy, nats")
     title = "Clusters of components"
-    text = f"Components are merged pair by pair, each time the pair that lowers the entropy most. {_members(story)}"
+    text = f"Components are merged pair by pair, each time the pair that lowers the entropy most. {_members(data)}"
     return Drawing(title, to_svg(drawn, "merging", title, text), text)
 
 
-def _members(story: Story) -> str:
+def _members(data: ReportData) -> str:
     """Return the components of each cluster in words."""
-    assert story.clusters is not None
-    partition = story.clusters.tree.partition(story.clusters.n_clusters)
-    listed = "; ".join(f"{number}: {_few(own)}" for number, own in enumerate(partition[:_MOST_LISTED]))
-    more = f"; and {len(partition) - _MOST_LISTED} more" if len(partition) > _MOST_LISTED else ""
-    how = "where the entropy bends" if story.clusters.n_clusters == story.clusters.tree.elbow else "as asked for"
+    assert data.clusters is not None
+    partition = data.clusters.tree.partition(data.clusters.n_clusters)
+    listed = "; ".join(f"{number}: {_few(own)}" for number, own in enumerate(partition[:_MAX_CLUSTERS]))
+    more = f"; and {len(partition) - _MAX_CLUSTERS} more" if len(partition) > _MAX_CLUSTERS else ""
+    how = "where the entropy bends" if data.clusters.n_clusters == data.clusters.tree.elbow else "as asked for"
     return f"The clusters, {len(partition)} {how}, by their components: {listed}{more}."
 
 
 def _few(members: tuple[int, ...]) -> str:
-    more = f" and {len(members) - _MOST_MEMBERS} more" if len(members) > _MOST_MEMBERS else ""
-    return " ".join(map(str, members[:_MOST_MEMBERS])) + more
+    more = f" and {len(members) - _MAX_MEMBERS} more" if len(members) > _MAX_MEMBERS else ""
+    return " ".join(map(str, members[:_MAX_MEMBERS])) + more

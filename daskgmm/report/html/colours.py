@@ -9,7 +9,7 @@ from ...core.arrays.types import Array
 
 # Okabe and Ito (2008), Color universal design, without black and yellow; then, one after the other, that which is
 # furthest from all before it and from grey, in OKLab as people without and with deuteranopia or protanopia see it.
-_FIRST = (
+_FIRST_COLOURS = (
     *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#861f4a", "#8ed653", "#0018fc", "#c03cfc"),
     *("#b42400", "#9cccb4", "#0048b4", "#9c4878", "#900084", "#9cb478", "#84ccf0", "#543ce4", "#9084d8", "#d81848"),
 )
@@ -24,8 +24,8 @@ def component_colours(n_components: int) -> tuple[str, ...]:
     The first twenty are a palette for colour-blind people. The others go round the hues of OKLCH (Ottosson 2020) by the
     golden angle, so that neighbours differ in hue, and through seven lightnesses, which all people see.
     """
-    more = np.arange(max(n_components - len(_FIRST), 0))
-    return (_FIRST + tuple(_hex(one) for one in _oklch(more)))[:n_components]
+    more = np.arange(max(n_components - len(_FIRST_COLOURS), 0))
+    return (_FIRST_COLOURS + tuple(_hex(one) for one in _oklch(more)))[:n_components]
 
 
 def component_rgb(n_components: int) -> NDArray[np.uint8]:

@@ -10,21 +10,21 @@ import numpy as np
 from ...provenance import TrialHistory
 from ...text import format_signed, pluralize
 from .colours import LEFT_OUT
-from .report_data import Story
+from .report_data import ReportData
 from .svg import ACCENT, FAINT, Drawing, legend_above, panels, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _FINALIST = "#e69f00"
-_LEAST_SPAN, _STEEP = 2e-3, 4  # nats per row that are drawn at least; of the late steps, that are drawn at most
-_CHOSEN: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 5}
+_MIN_SPAN, _MAX_STEEPNESS = 2e-3, 4  # nats per row that are drawn at least; of the late steps, that are drawn at most
+_CHOSEN_STYLE: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 5}
 
 
-def convergence(story: Story) -> Drawing | None:
+def convergence(data: ReportData) -> Drawing | None:
     """Return the log-likelihood of each iteration of all trials; None where none is known."""
-    on_sample = _drop_unknown(story.record.beginning.curves)
-    on_rows = _drop_unknown(story.record.course.curves)
+    on_sample = _drop_unknown(data.record.beginning.curves)
+    on_rows = _drop_unknown(data.record.course.curves)
     if not on_sample and not on_rows:
         return None
     drawn, axes = panels(400, 290, bool(on_sample) + bool(on_rows))
@@ -56,7 +56,7 @@ def _sample(axes: Axes, curves: list[TrialHistory]) -> None:
         _line(axes, begin, curve, color=_FINALIST, linewidth=1.8, label=label)
     for curve in restarts:
         if curve.chosen:
-            axes.plot(len(curve.history) - 1, curve.history[-1], color=LEFT_OUT, **_CHOSEN)
+            axes.plot(len(curve.history) - 1, curve.history[-1], color=LEFT_OUT, **_CHOSEN_STYLE)
     _settle(axes, curves, "on the sample")
 
 
@@ -76,8 +76,8 @@ def _settle(axes: Axes, curves: list[TrialHistory], title: str) -> None:
     ends = min(curve.history[-1] for curve in curves)
     late = min(min(curve.history[min(2, len(curve.history) - 1) :]) for curve in curves)
     lowest, high = min(min(curve.history) for curve in curves), max(max(curve.history) for curve in curves)
-    least = max(_LEAST_SPAN, 1e-6 * abs(high))
-    low = min(ends, max(lowest, high - _STEEP * max(high - late, least)))
+    least = max(_MIN_SPAN, 1e-6 * abs(high))
+    low = min(ends, max(lowest, high - _MAX_STEEPNESS * max(high - late, least)))
     span = max(high - low, least)
     axes.set_ylim(low - 0.1 * span, high + 0.1 * span)
     axes.yaxis.set_major_formatter(lambda value, place: f"{value:,.8g}".replace("-", "\N{MINUS SIGN}"))

@@ -7,25 +7,25 @@ import numpy as np
 from ...core.arrays.types import Array
 from ...text import harmless, shorten_apart
 from .colours import rgb
-from .report_data import Story
+from .report_data import ReportData
 from .svg import INK, Drawing, figure, to_svg
 
-MOST_COMPONENTS, MOST_FEATURES = 6, 8
-_LONGEST_NAME = 12  # characters
+MAX_COMPONENTS, MAX_FEATURES = 6, 8
+_MAX_NAME_LENGTH = 12  # characters
 _POSITIVE, _NEGATIVE = "#0072b2", "#d55e00"
-_NONE = 5e-3  # correlations that are 0 to two digits
+_ZERO_CORRELATION = 5e-3  # correlations that are 0 to two digits
 
 
-def correlations(story: Story) -> tuple[Drawing, ...]:
+def correlations(data: ReportData) -> tuple[Drawing, ...]:
     """Return the correlations within each of the heaviest components, or of all if they share them; none of none."""
-    features = [int(one) for one in np.sort(story.separating[:MOST_FEATURES])]
+    features = [int(one) for one in np.sort(data.separating[:MAX_FEATURES])]
     if len(features) < 2:
         return ()
-    components = story.filled[:MOST_COMPONENTS]
-    values = correlations_of(story, features)[components]
-    if (np.abs(values - np.eye(len(features))) < _NONE).all():
+    components = data.filled[:MAX_COMPONENTS]
+    values = correlations_of(data, features)[components]
+    if (np.abs(values - np.eye(len(features))) < _ZERO_CORRELATION).all():
         return ()
-    names = shorten_apart([harmless(story.names[one]) for one in features], _LONGEST_NAME)
+    names = shorten_apart([harmless(data.names[one]) for one in features], _MAX_NAME_LENGTH)
     if len(components) > 1 and np.allclose(values, values[0], atol=1e-9):
         return (_matrix(values[0], names, "all components", "correlations-all"),)
     return tuple(
@@ -34,9 +34,9 @@ def correlations(story: Story) -> tuple[Drawing, ...]:
     )
 
 
-def correlations_of(story: Story, features: list[int]) -> Array:
+def correlations_of(data: ReportData, features: list[int]) -> Array:
     """Return the correlations of some features within each component, (k, f, f)."""
-    covariances = story.mixture.matrices().take_features(features).dense
+    covariances = data.mixture.matrices().take_features(features).dense
     deviations = np.sqrt(np.maximum(np.diagonal(covariances, axis1=1, axis2=2), 1e-300))
     found: Array = covariances / (deviations[:, :, None] * deviations[:, None, :])
     return found

@@ -9,33 +9,33 @@ from numpy.typing import NDArray
 
 from ...text import pluralize
 from .colours import LEFT_OUT, rgb
-from .report_data import Story
+from .report_data import ReportData
 from .svg import ACCENT, FAINT, GRID, INK, Drawing, figure, to_svg
 
 if TYPE_CHECKING:
     pass
 
 _WIDTH, _HEIGHT = 400, 290
-_HEAT = "#e69f00"
-_MOST_CELLS, _MOST_MAP = 12, 60
+_HEAT_COLOUR = "#e69f00"
+_MAX_CELLS, _MAX_MAP_COMPONENTS = 12, 60
 
 
-def overlap(story: Story) -> Drawing | None:
+def overlap(data: ReportData) -> Drawing | None:
     """Return the map of the Bhattacharyya coefficients of all pairs of components."""
-    if len(story.compared) < 2:
+    if len(data.compared) < 2:
         return None
-    chosen = np.sort(np.argsort(-story.mixture.weights[story.compared], kind="stable")[:_MOST_MAP])
-    components, values = story.compared[chosen], story.overlap[np.ix_(chosen, chosen)]
+    chosen = np.sort(np.argsort(-data.mixture.weights[data.compared], kind="stable")[:_MAX_MAP_COMPONENTS])
+    components, values = data.compared[chosen], data.overlap[np.ix_(chosen, chosen)]
     k = len(components)
     drawn, axes = figure(_WIDTH, 350)
     shades = np.empty((k, k, 4))
-    shades[..., :3], shades[..., 3] = rgb(_HEAT), np.where(np.eye(k, dtype=bool), 0.0, np.clip(values, 0, 1))
+    shades[..., :3], shades[..., 3] = rgb(_HEAT_COLOUR), np.where(np.eye(k, dtype=bool), 0.0, np.clip(values, 0, 1))
     axes.imshow(shades, interpolation="nearest")
     axes.set_aspect("equal")
-    lines = np.arange(k + 1) - 0.5 if k <= _MOST_CELLS else np.array([-0.5, k - 0.5])
+    lines = np.arange(k + 1) - 0.5 if k <= _MAX_CELLS else np.array([-0.5, k - 0.5])
     axes.hlines(lines, -0.5, k - 0.5, color=GRID, linewidth=0.6)
     axes.vlines(lines, -0.5, k - 0.5, color=GRID, linewidth=0.6)
-    if k <= _MOST_CELLS:
+    if k <= _MAX_CELLS:
         for row, column in np.argwhere(~np.eye(k, dtype=bool)):
             value = values[row, column]
             axes.text(
@@ -48,18 +48,18 @@ def overlap(story: Story) -> Drawing | None:
                 color="#111" if value > 0.45 else INK,
             )
     for at, component in enumerate(components):
-        axes.plot(at, at, "s", color=story.colours[component], markersize=min(220 / k, 14))
+        axes.plot(at, at, "s", color=data.colours[component], markersize=min(220 / k, 14))
     step = max(1, -(-k // 20))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_ticks(np.arange(0, k, step), [str(one) for one in components[::step]])
         axis.set_tick_params(length=0)
-    axes.xaxis.set_tick_params(rotation=90 if k > _MOST_CELLS else 0)
+    axes.xaxis.set_tick_params(rotation=90 if k > _MAX_CELLS else 0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("component")
     axes.set_ylabel("component")
     title = "Which clusters overlap"
     text = (
-        f"Bhattacharyya coefficient of each pair of {all_or(story.by_weight, k, 'heaviest components')}: 0 where they "
+        f"Bhattacharyya coefficient of each pair of {all_or(data.by_weight, k, 'heaviest components')}: 0 where they "
         "lie apart, 1 where they are the same. The squares on the diagonal are the components' colours."
     )
     return Drawing(title, to_svg(drawn, "overlap", title, text), text)
@@ -69,45 +69,45 @@ def _share(value: float) -> str:
     return "0" if value < 0.005 else f"{value:.2f}".removeprefix("0")
 
 
-def certainty(story: Story) -> Drawing | None:
+def certainty(data: ReportData) -> Drawing | None:
     """Return how certain the labels of the sampled rows are, by component."""
-    if not len(story.rows) or len(story.mixture.all_weights) < 2:
+    if not len(data.rows) or len(data.mixture.all_weights) < 2:
         return None
     drawn, axes = figure(_WIDTH, _HEIGHT)
     edges = np.linspace(0, 1, 41)
-    heaviest, total = story.by_weight[:_MOST_CELLS], story.row_weights.sum()
+    heaviest, total = data.by_weight[:_MAX_CELLS], data.row_weights.sum()
     bottom = np.zeros(len(edges) - 1)
-    rest = ~np.isin(story.scored.labels, heaviest)
-    parts = [(story.scored.labels == one, story.colours[one]) for one in heaviest] + [(rest, LEFT_OUT)]
+    rest = ~np.isin(data.scored.labels, heaviest)
+    parts = [(data.scored.labels == one, data.colours[one]) for one in heaviest] + [(rest, LEFT_OUT)]
     for members, colour in parts:
-        counts, _ = np.histogram(story.certainties[members], edges, weights=story.row_weights[members])
+        counts, _ = np.histogram(data.certainties[members], edges, weights=data.row_weights[members])
         axes.bar(edges[:-1], 100 * counts / total, np.diff(edges), 100 * bottom / total, align="edge", color=colour)
         bottom += counts
-    axes.set_xlim(min(max(0.0, float(story.certainties.min()) - 0.03), 0.5), 1.0)
+    axes.set_xlim(min(max(0.0, float(data.certainties.min()) - 0.03), 0.5), 1.0)
     axes.set_xlabel("probability of the most probable component")
     axes.set_ylabel("percent of the rows")
     axes.grid(axis="y")
     axes.set_axisbelow(True)
-    sure = story.row_weights[story.certainties >= 0.9].sum() / total
+    sure = data.row_weights[data.certainties >= 0.9].sum() / total
     title = "How certain the labels are"
     text = (
-        f"Of {len(story.rows):,} {story.sampled} {100 * sure:.0f} percent belong to their component with a "
-        f"probability of 0.9 or more; colours are those of the components{_of_grey(story)}."
+        f"Of {len(data.rows):,} {data.sampled} {100 * sure:.0f} percent belong to their component with a "
+        f"probability of 0.9 or more; colours are those of the components{_of_grey(data)}."
     )
     return Drawing(title, to_svg(drawn, "certainty", title, text), text)
 
 
-def _of_grey(story: Story) -> str:
+def _of_grey(data: ReportData) -> str:
     """Return what is grey among the bars: components without a bar of their own, and the noise."""
-    lighter = story.mixture.n_components - _MOST_CELLS
+    lighter = data.mixture.n_components - _MAX_CELLS
     grey = [f"the {pluralize(lighter, 'lighter component')}"] if lighter > 0 else []
-    grey += ["the noise"] if story.mixture.noise is not None else []
+    grey += ["the noise"] if data.mixture.noise is not None else []
     return f", grey those of {' and '.join(grey)}" if grey else ""
 
 
-def phases(story: Story) -> Drawing | None:
+def phases(data: ReportData) -> Drawing | None:
     """Return the seconds of each part of the job."""
-    spans = [span for span in story.record.course.spans if span.seconds > 0]
+    spans = [span for span in data.record.course.spans if span.seconds > 0]
     if not spans:
         return None
     drawn, axes = figure(_WIDTH, 60 + 30 * len(spans))

@@ -6,20 +6,20 @@ import numpy as np
 
 from ...core.scoring.discriminant import loadings as loadings_of
 from ...text import harmless, shorten_apart
-from .report_data import Story
+from .report_data import ReportData
 from .svg import ACCENT, FAINT, GRID, INK, Drawing, panels, to_svg
 
-_MOST_FEATURES = 12
-_LONGEST_NAME = 22  # characters
+_MAX_FEATURES = 12
+_MAX_NAME_LENGTH = 22  # characters
 
 
-def loadings(story: Story) -> Drawing | None:
+def loadings(data: ReportData) -> Drawing | None:
     """Return the correlation of each feature with the two axes of the view; None if these are the features."""
-    if story.mixture.n_features < 3:
+    if data.mixture.n_features < 3:
         return None
-    values = loadings_of(story.view, story.viewed)
-    chosen = np.sort(np.argsort(-np.abs(values).max(axis=1), kind="stable")[:_MOST_FEATURES])
-    names = shorten_apart([harmless(story.names[one]) for one in chosen], _LONGEST_NAME)
+    values = loadings_of(data.view, data.viewed)
+    chosen = np.sort(np.argsort(-np.abs(values).max(axis=1), kind="stable")[:_MAX_FEATURES])
+    names = shorten_apart([harmless(data.names[one]) for one in chosen], _MAX_NAME_LENGTH)
     at = np.arange(len(chosen))[::-1]
     drawn, axes = panels(400, 80 + 22 * len(chosen), values.shape[1])
     for axis, (panel, title) in enumerate(zip(axes, ("first axis", "second axis"), strict=False)):

@@ -10,39 +10,41 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc
 
 from ...core.arrays.types import Array
-from .report_data import Story
+from .report_data import ReportData
 
-_MOST_FEATURES, _MOST_PATTERNS, _MOST_WARNED = 12, 8, 3
-_RARE = 1e-3  # chance of such a difference between components, for all columns together
-_LARGE = 0.2  # difference between the arcsines of the shares that is worth a notice: Cohen's h (1988) of a small effect
+_MAX_FEATURES, _MAX_PATTERNS, _MAX_WARNED = 12, 8, 3
+_SIGNIFICANCE = 1e-3  # chance of such a difference between components, for all columns together
+_MIN_EFFECT = (
+    0.2  # difference between the arcsines of the shares that is worth a notice: Cohen's h (1988) of a small effect
+)
 
 
-def missing_values(story: Story) -> dict[str, Any] | None:
+def missing_values(data: ReportData) -> dict[str, Any] | None:
     """Return the table of missing values that the template shows, None if none are missing."""
-    gaps = np.isnan(story.stored_rows)
+    gaps = np.isnan(data.stored_rows)
     if not gaps.any():
         return None
-    columns = _worst_columns(gaps, story.row_weights)
-    shares = _shares(gaps, _resp(story))
+    columns = _worst_columns(gaps, data.row_weights)
+    shares = _shares(gaps, _resp(data))
     rows = [
-        (int(component), story.colours[component], [_percent(share) for share in shares[component, columns]])
-        for component in story.shown_components
+        (int(component), data.colours[component], [_percent(share) for share in shares[component, columns]])
+        for component in data.shown_components
     ]
-    everywhere = np.average(gaps, axis=0, weights=story.row_weights)[columns]
+    everywhere = np.average(gaps, axis=0, weights=data.row_weights)[columns]
     return {
-        "features": [story.names[i] for i in columns],
+        "features": [data.names[i] for i in columns],
         "all": [_percent(share) for share in everywhere],
         "rows": rows,
-        "patterns": _patterns(story, gaps),
+        "patterns": _patterns(data, gaps),
     }
 
 
-def not_at_random(story: Story) -> Iterator[tuple[str, str]]:
+def not_at_random(data: ReportData) -> Iterator[tuple[str, str]]:
     """Yield a warning if how often columns are missing differs between components, with the evidence."""
-    gaps = np.isnan(story.stored_rows)
+    gaps = np.isnan(data.stored_rows)
     if not gaps.any():
         return
-    resp = _resp(story)
+    resp = _resp(data)
     present = resp.sum(axis=0) >= 1
     if present.sum() < 2:
         return
@@ -51,11 +53,11 @@ def not_at_random(story: Story) -> Iterator[tuple[str, str]]:
     with np.errstate(divide="ignore", invalid="ignore"):
         statistics = np.nan_to_num(counts @ ((shares - mean) ** 2 / (mean * (1 - mean))))
     effects, freedom = np.ptp(2 * np.arcsin(np.sqrt(shares.clip(0, 1))), axis=0), len(counts) - 1
-    is_large = (chdtrc(freedom, statistics) * gaps.shape[1] < _RARE) & (effects > _LARGE)
-    worst = np.flatnonzero(is_large)[np.argsort(-statistics[is_large])][:_MOST_WARNED]
+    is_large = (chdtrc(freedom, statistics) * gaps.shape[1] < _SIGNIFICANCE) & (effects > _MIN_EFFECT)
+    worst = np.flatnonzero(is_large)[np.argsort(-statistics[is_large])][:_MAX_WARNED]
     if len(worst):
         columns = (
-            f"{story.names[i]} {_percent(shares[:, i].min())} to {_percent(shares[:, i].max())} "
+            f"{data.names[i]} {_percent(shares[:, i].min())} to {_percent(shares[:, i].max())} "
             f"(chi-square {statistics[i]:.1f})"
             for i in worst
         )
@@ -67,14 +69,14 @@ def not_at_random(story: Story) -> Iterator[tuple[str, str]]:
         )
 
 
-def _resp(story: Story) -> Array:
+def _resp(data: ReportData) -> Array:
     """Return the weighted responsibilities of the sampled rows, (m, k); 0 for rows without any value.
 
     The weights add up to the effective number of rows (Kish 1965), whatever their unit is.
     """
-    some = ~np.isnan(story.stored_rows).all(axis=1)
-    weights = story.row_weights * (story.row_weights.sum() / (story.row_weights**2).sum())
-    weighted: Array = story.resp[:, : story.mixture.n_components] * (weights * some)[:, None]
+    some = ~np.isnan(data.stored_rows).all(axis=1)
+    weights = data.row_weights * (data.row_weights.sum() / (data.row_weights**2).sum())
+    weighted: Array = data.resp[:, : data.mixture.n_components] * (weights * some)[:, None]
     return weighted
 
 
@@ -88,26 +90,26 @@ def _shares(gaps: NDArray[np.bool_], resp: Array) -> Array:
 def _worst_columns(gaps: NDArray[np.bool_], weights: Array) -> NDArray[np.intp]:
     """Return the columns with most missing values, in the order of the columns."""
     missing = weights @ gaps
-    most = np.argsort(-missing, kind="stable")[:_MOST_FEATURES]
+    most = np.argsort(-missing, kind="stable")[:_MAX_FEATURES]
     return np.sort(most[missing[most] > 0])
 
 
-def _patterns(story: Story, gaps: NDArray[np.bool_]) -> list[tuple[str, str]]:
+def _patterns(data: ReportData, gaps: NDArray[np.bool_]) -> list[tuple[str, str]]:
     """Return what is missing together most often, and the share of the rows."""
     patterns, inverse = np.unique(gaps, axis=0, return_inverse=True)
-    weights = np.bincount(inverse.ravel(), story.row_weights)
-    order = np.argsort(-weights, kind="stable")[:_MOST_PATTERNS]
-    return [(_pattern(story, patterns[at]), _percent(weights[at] / weights.sum())) for at in order]
+    weights = np.bincount(inverse.ravel(), data.row_weights)
+    order = np.argsort(-weights, kind="stable")[:_MAX_PATTERNS]
+    return [(_pattern(data, patterns[at]), _percent(weights[at] / weights.sum())) for at in order]
 
 
-def _pattern(story: Story, pattern: NDArray[np.bool_]) -> str:
-    missing = [story.names[i] for i in np.flatnonzero(pattern)]
+def _pattern(data: ReportData, pattern: NDArray[np.bool_]) -> str:
+    missing = [data.names[i] for i in np.flatnonzero(pattern)]
     if not missing:
         return "nothing"
     if len(missing) == len(pattern):
         return "all features"
-    more = f" and {len(missing) - _MOST_FEATURES} more" if len(missing) > _MOST_FEATURES else ""
-    return ", ".join(missing[:_MOST_FEATURES]) + more
+    more = f" and {len(missing) - _MAX_FEATURES} more" if len(missing) > _MAX_FEATURES else ""
+    return ", ".join(missing[:_MAX_FEATURES]) + more
 
 
 def _percent(share: float) -> str:

@@ -19,23 +19,23 @@ from ...core.scoring.discriminant import View, discriminant_view, feature_separa
 from ...core.scoring.drift import Drift
 from ...core.scoring.imputation import impute
 from ...core.scoring.merging import Clusters
-from ...core.scoring.prediction import Prediction, Wanted, predict
+from ...core.scoring.prediction import Prediction, PredictionOutputs, predict
 from ...core.selection.table import Selection
 from ...provenance import Record
 from ...text import harmless, shorten_apart
 from .colours import LEFT_OUT, component_colours
 
-_LONGEST_NAME = 48  # characters of a name along an axis
+_MAX_NAME_LENGTH = 48  # characters of a name along an axis
 _DISCRIMINANT_AXES = ("first discriminant axis", "second discriminant axis")
-_MOST_WORK = 2e10  # multiplications for the distances of all pairs: a few seconds
-_NEARLY_ALL = 0.95  # of the rows: components beyond may lie outside of a map
-_SQUEEZED = 5  # times as wide as that of nearly all rows: a map that hides what most of it is of
-_FENCE = 8  # interquartile ranges: values further from the quartiles do not widen a figure
+_MAX_MULTIPLICATIONS = 2e10  # multiplications for the distances of all pairs: a few seconds
+_VIEW_SHARE = 0.95  # of the rows: components beyond may lie outside of a map
+_SQUEEZE_FACTOR = 5  # times as wide as that of nearly all rows: a map that hides what most of it is of
+_FENCE_RANGES = 8  # interquartile ranges: values further from the quartiles do not widen a figure
 _TABLE_ROWS, _TABLE_FEATURES, _MARGINALS = 50, 8, 12
 
 
 @dataclass(frozen=True, eq=False)
-class Story:
+class ReportData:
     """All that a report is drawn from."""
 
     model: Model
@@ -58,7 +58,7 @@ class Story:
     def n_rows(self) -> int:
         """The number of all rows that the model has seen and not forgotten."""
         updated = self.model.kept if self.history else None
-        return self.record.beginning.n_rows if updated is None else updated.survey.n_rows
+        return self.record.beginning.n_rows if updated is None else updated.data_summary.n_rows
 
     @property
     def sampled(self) -> str:
@@ -83,7 +83,7 @@ class Story:
     @cached_property
     def compared(self) -> NDArray[np.intp]:
         """Numbers of the components that are compared with each other: all but the lightest of very many."""
-        most = max(int((_MOST_WORK / self.mixture.matrices().pair_work) ** 0.5), 2)
+        most = max(int((_MAX_MULTIPLICATIONS / self.mixture.matrices().pair_work) ** 0.5), 2)
         return np.sort(self.filled[:most])
 
     @cached_property
@@ -148,11 +148,11 @@ class Story:
     def choose_mapped(self, means: Array, variances: Array) -> NDArray[np.intp]:
         """Return the components that a map (k, q) is laid around: not light ones so far off that they hide others."""
         held = np.cumsum(self.mixture.shares[self.filled])
-        core = self.filled[: int(np.searchsorted(held, _NEARLY_ALL)) + 1]
+        core = self.filled[: int(np.searchsorted(held, _VIEW_SHARE)) + 1]
         reach = 2.2 * np.sqrt(variances)
         low, high = means - reach, means + reach
         extent, of_core = (high[some].max(axis=0) - low[some].min(axis=0) for some in (self.filled, core))
-        return core if (extent > _SQUEEZED * of_core).any() else self.filled
+        return core if (extent > _SQUEEZE_FACTOR * of_core).any() else self.filled
 
     @cached_property
     def viewed(self) -> Mixture:
@@ -173,7 +173,7 @@ class Story:
         """What the axes of the map are called."""
         if self.mixture.n_features > 2:
             return _DISCRIMINANT_AXES
-        first, second = shorten_apart([harmless(name) for name in self.names], _LONGEST_NAME)
+        first, second = shorten_apart([harmless(name) for name in self.names], _MAX_NAME_LENGTH)
         return first, second
 
     @cached_property
@@ -200,8 +200,8 @@ class Story:
     @cached_property
     def scored(self) -> Prediction:
         """Labels and responsibilities of the sample."""
-        wanted = Wanted(probabilities=True, log_density=False)
-        return predict(self.stored_rows, None, self._coefficients, self.mixture.n_components, wanted)
+        outputs = PredictionOutputs(probabilities=True, log_density=False)
+        return predict(self.stored_rows, None, self._coefficients, self.mixture.n_components, outputs)
 
     @property
     def resp(self) -> Array:
@@ -244,5 +244,5 @@ def spread_of_most(values: Array, share: float) -> Array:
     These are a share of the values at either end, and what is beyond some interquartile ranges from the quartiles.
     """
     low, first, third, high = np.quantile(values, [share, 0.25, 0.75, 1 - share], axis=0)
-    fence = np.where(third > first, _FENCE * (third - first), np.inf)
+    fence = np.where(third > first, _FENCE_RANGES * (third - first), np.inf)
     return np.stack([np.maximum(low, first - fence), np.minimum(high, third + fence)])

@@ -18,9 +18,9 @@ from .page import render
 from .svg import Drawing, figure, legend_above, style, to_svg
 
 _MARKERS = "os^Dv<>P*X"
-_MOST_MATCHED, _MOST_DRAWN = 8, 10  # runs
-_LONGEST_NAME = 28  # characters, in a legend
-_STEEP = 3  # times the late rise of a curve, which is drawn at most
+_MAX_MATCHED_RUNS, _MAX_DRAWN_RUNS = 8, 10  # runs
+_MAX_NAME_LENGTH = 28  # characters, in a legend
+_MAX_STEEPNESS = 3  # times the late rise of a curve, which is drawn at most
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def contents(runs: Sequence[Run]) -> dict[str, Any]:
         "best": ranked[0].name,
         "match_names": HEADINGS,
         "match_caption": f"{MATCHES_CAPTION[0].upper()}{MATCHES_CAPTION[1:]}.",
-        "matches": [_match(ranked[0], other) for other in ranked[1 : 1 + _MOST_MATCHED]],
-        "n_unmatched": max(len(ranked) - 1 - _MOST_MATCHED, 0),
+        "matches": [_match(ranked[0], other) for other in ranked[1 : 1 + _MAX_MATCHED_RUNS]],
+        "n_unmatched": max(len(ranked) - 1 - _MAX_MATCHED_RUNS, 0),
     }
 
 
@@ -103,12 +103,12 @@ def _kind(run: Run) -> str:
 
 def _ways(ranked: Sequence[Run]) -> Drawing | None:
     """Return the log-likelihood of each pass of the first runs, as far as their records tell it."""
-    known = [(run, _history(run)) for run in ranked[:_MOST_DRAWN]]
+    known = [(run, _history(run)) for run in ranked[:_MAX_DRAWN_RUNS]]
     known = [(run, history) for run, history in known if history]
     if max((len(history) for _, history in known), default=0) < 2 or why_incomparable(ranked):
         return None
     drawn, axes = figure(400, 290)
-    names = shorten_apart([run.name for run, _ in known], _LONGEST_NAME)
+    names = shorten_apart([run.name for run, _ in known], _MAX_NAME_LENGTH)
     colours = component_colours(len(known))
     for at, ((_, history), name, colour) in enumerate(zip(known, names, colours, strict=True)):
         look: Any = {"marker": _MARKERS[at % len(_MARKERS)], "color": colour, "markersize": 4}
@@ -139,7 +139,7 @@ def _find_range(histories: Sequence[Sequence[float]]) -> tuple[float, float]:
     """Return the range in which the ends of all curves are told apart: the first steep steps may lie below it."""
     high, ends = max(map(max, histories)), min(one[-1] for one in histories)
     late = min(one[min(2, len(one) - 1)] for one in histories)
-    low = max(min(map(min, histories)), high - _STEEP * (high - min(late, ends)))
+    low = max(min(map(min, histories)), high - _MAX_STEEPNESS * (high - min(late, ends)))
     margin = 0.06 * max(high - low, 1e-6 * abs(high), 1e-9)
     return low - margin, high + margin
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MARKERS = "os^Dv<>"
 _RING: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 1.4}
-_MOST_ROWS = 20  # of the table, beside those with a remark
+_MAX_ROWS = 20  # of the table, beside those with a remark
 
 
 def title(criterion: str) -> str:
@@ -69,7 +69,7 @@ def table(selection: Selection | None) -> dict[str, Any] | None:
     """Return the table of the best candidates, and of all that have a remark; None where there was no sweep."""
     if selection is None:
         return None
-    rows, looks = list_candidates(selection, _MOST_ROWS), _looks(selection)
+    rows, looks = list_candidates(selection, _MAX_ROWS), _looks(selection)
     criterion = "held out / row" if selection.n_folds else title(selection.criterion)
     return {
         "names": [

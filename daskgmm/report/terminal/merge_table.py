@@ -6,7 +6,7 @@ from rich.table import Table
 
 from ...core.scoring.merging import Cluster, MergeTree
 
-_MOST_MEMBERS = 8  # components of a cluster that are listed
+_MAX_MEMBERS = 8  # components of a cluster that are listed
 
 
 def merge_table(tree: MergeTree, n_clusters: int) -> Table:
@@ -21,5 +21,5 @@ def merge_table(tree: MergeTree, n_clusters: int) -> Table:
 
 
 def _members(cluster: Cluster) -> str:
-    more = f" and {len(cluster) - _MOST_MEMBERS} more" if len(cluster) > _MOST_MEMBERS else ""
-    return " ".join(map(str, cluster[:_MOST_MEMBERS])) + more
+    more = f" and {len(cluster) - _MAX_MEMBERS} more" if len(cluster) > _MAX_MEMBERS else ""
+    return " ".join(map(str, cluster[:_MAX_MEMBERS])) + more

@@ -12,10 +12,10 @@ from ...core.scoring.bhattacharyya import bhattacharyya_distances
 from ...text import escape_text, pluralize, shorten_apart, two_digits, with_precision
 from .split_table import split_table
 
-_MOST_FEATURES = 8  # whose means are shown
-_LONGEST_NAME = 22  # characters of a feature's name above its column
-_LEAST_OVERLAP = 5e-5  # that does not read as 0
-_MOST_WORK = 2e10  # k^2 d^3 up to which the overlaps are computed: seconds
+_MAX_FEATURES = 8  # whose means are shown
+_MAX_NAME_LENGTH = 22  # characters of a feature's name above its column
+_MIN_OVERLAP = 5e-5  # that does not read as 0
+_MAX_MULTIPLICATIONS = 2e10  # k^2 d^3 up to which the overlaps are computed: seconds
 
 
 def inspection(model: Model, width: int = 80) -> RenderableType:
@@ -90,7 +90,7 @@ def _means(model: Model, width: int) -> list[Table]:
     """Return tables of the features' means, side by side as far as they fit into the width."""
     mixture = model.marginals
     deviations = np.sqrt(mixture.variances)
-    names = shorten_apart(_names(model)[:_MOST_FEATURES], _LONGEST_NAME)
+    names = shorten_apart(_names(model)[:_MAX_FEATURES], _MAX_NAME_LENGTH)
     rows = [
         (str(one), *(_mean(float(mixture.means[one, i]), float(deviations[one, i])) for i in range(len(names))))
         for one in _heaviest_first(mixture)
@@ -113,7 +113,7 @@ def _names(model: Model) -> tuple[str, ...]:
 def _nearest(mixture: Mixture) -> list[tuple[str, str]]:
     """Return of each component the nearest other that has rows, and their overlap; nothing where it takes too long."""
     k, d = mixture.means.shape
-    if k - len(mixture.empty) < 2 or k**2 * float(d) ** 3 > _MOST_WORK:
+    if k - len(mixture.empty) < 2 or k**2 * float(d) ** 3 > _MAX_MULTIPLICATIONS:
         return [("", "")] * k
     distances = bhattacharyya_distances(mixture, mixture)
     np.fill_diagonal(distances, np.inf)
@@ -123,7 +123,7 @@ def _nearest(mixture: Mixture) -> list[tuple[str, str]]:
 
 
 def _share(overlap: float) -> str:
-    return f"{overlap:.2g}" if overlap >= _LEAST_OVERLAP else "0"
+    return f"{overlap:.2g}" if overlap >= _MIN_OVERLAP else "0"
 
 
 def _legend(model: Model) -> str:
@@ -131,5 +131,5 @@ def _legend(model: Model) -> str:
         "expected rows: weight x all rows; overlap: with the nearest other component, from 0 to 1; mean ± standard "
         "deviation of each feature"
     )
-    more = model.n_features - _MOST_FEATURES
+    more = model.n_features - _MAX_FEATURES
     return f"{legend}; {more} more features are in model.zarr" if more > 0 else legend

@@ -11,8 +11,8 @@ from ...core.selection.criterion import CRITERIA
 from ...core.selection.table import Row, Selection, paired_error
 from ...text import escape_text, pluralize
 
-_MOST_ROWS = 12  # of candidates that have nothing remarkable
-_MOST_NUMBERS = 4  # of components that have collapsed
+_MAX_ROWS = 12  # of candidates that have nothing remarkable
+_MAX_NUMBERS = 4  # of components that have collapsed
 
 
 def selection_table(selection: Selection) -> RenderableType:
@@ -23,7 +23,7 @@ def selection_table(selection: Selection) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("evidence" if selection.criterion == "bic" else "", no_wrap=True)
     table.add_column("")
-    rows = list_candidates(selection, _MOST_ROWS)
+    rows = list_candidates(selection, _MAX_ROWS)
     for row in rows:
         table.add_row(*_cells(row, selection))
     more = len(selection.rows) - len(rows)
@@ -84,8 +84,8 @@ def _troubles(selection: Selection) -> Iterator[str]:
         yield f"{', '.join(names)} failed: {escape_text(why)}"
     for row in selection.rows:
         if row.collapsed:
-            more = len(row.collapsed) - _MOST_NUMBERS
-            numbers = ", ".join(map(str, row.collapsed[:_MOST_NUMBERS])) + (f" and {more} more" if more > 0 else "")
+            more = len(row.collapsed) - _MAX_NUMBERS
+            numbers = ", ".join(map(str, row.collapsed[:_MAX_NUMBERS])) + (f" and {more} more" if more > 0 else "")
             yield f"{row.name} has collapsed components: {numbers}"
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 _BORDER = 3  # characters between two columns, with their lines
-_LEAST_KEY = 8  # characters of a column of keys that is folded
+_MIN_KEY_WIDTH = 8  # characters of a column of keys that is folded
 
 
 def split_table(
@@ -20,7 +20,7 @@ def split_table(
     Cells are in rich's markup.
     """
     widths = [max(Text.from_markup(cell).cell_len for cell in column) for column in zip(headings, *rows, strict=True)]
-    longest_key = max(width // (2 * n_keys) - _BORDER, _LEAST_KEY)
+    longest_key = max(width // (2 * n_keys) - _BORDER, _MIN_KEY_WIDTH)
     of_keys = sum(min(one, longest_key) + _BORDER for one in widths[:n_keys])
     tables = []
     for group in _side_by_side(widths[n_keys:], width - of_keys):

@@ -62,7 +62,7 @@ def _open_part(file: StoredFile) -> tuple[ArrowPart, pa.Schema]:
     return ArrowPart(file, pieces), schema
 
 
-_END = b"\xff\xff\xff\xff\0\0\0\0"  # of a stream, which pyarrow does not miss
+_STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"  # of a stream, which pyarrow does not miss
 
 
 def _check_kind(file: StoredFile) -> None:
@@ -70,7 +70,7 @@ def _check_kind(file: StoredFile) -> None:
     start = file.read(0, min(len(_FILE), file.size))
     if start.startswith(_FEATHER_1):
         raise DataError(f"{file.name} is Feather of version 1, which is not read")
-    if start != _FILE and file.read(max(file.size - len(_END), 0), file.size) != _END:
+    if start != _FILE and file.read(max(file.size - len(_STREAM_END), 0), file.size) != _STREAM_END:
         raise DataError(f"{file.name} is truncated: the mark that ends a stream is missing")
 
 

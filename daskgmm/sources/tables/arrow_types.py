@@ -99,7 +99,7 @@ def common_type(kinds: Collection[pa.DataType]) -> pa.DataType | None:
     if len(values) == 1:
         return values[0]
     sorts = set(map(sort_of, values))
-    merged = _MERGED.get(sorts.pop()) if len(sorts) == 1 else None
+    merged = _MERGE_TYPES.get(sorts.pop()) if len(sorts) == 1 else None
     return None if merged is None else merged(values)
 
 
@@ -164,7 +164,7 @@ def _is_number(kind: pa.DataType) -> bool:
     return any(is_it(kind) for is_it in (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal))
 
 
-_MERGED: dict[str, Callable[[Collection[Any]], Any]] = {
+_MERGE_TYPES: dict[str, Callable[[Collection[Any]], Any]] = {
     "number": _merge_numbers,
     "text": _merge_texts,
     "time": _merge_times,

@@ -168,7 +168,7 @@ class Columns:
                 self.number(name)
         if others:
             listed = _list_names([f"{name!r} ({self._name_type(name)})" for name in others])
-            remedy = ", ".join(f'"!{name}"' for name in others[:_LISTED])
+            remedy = ", ".join(f'"!{name}"' for name in others[:_MAX_NAMES])
             raise DataError(
                 f"{self.table} has columns that are not numbers: {listed}; leave them out with data.columns: [{remedy}]"
             )
@@ -195,9 +195,9 @@ def _check_distinct(file: str, names: Sequence[str]) -> None:
         raise DataError(f"{file} has several columns with the name {twice[0]!r}: rename them")
 
 
-_LISTED = 8  # names in a message; a table may have thousands
+_MAX_NAMES = 8  # names in a message; a table may have thousands
 
 
 def _list_names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more

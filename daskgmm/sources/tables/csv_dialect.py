@@ -94,7 +94,7 @@ def find_dialect(file: str, start: bytes, options: CsvOptions) -> Dialect:
     _check_encoding(file, start)
     if b"\r" in start and b"\n" not in start and start.strip(b"\r").count(b"\r"):
         raise DataError(f"{file} ends its lines with CR only: write LF (tr '\\r' '\\n')")
-    raw = start[mark:].split(b"\n", _LOOKED_AT)[:_LOOKED_AT]
+    raw = start[mark:].split(b"\n", _N_LINES)[:_N_LINES]
     lines = [
         line.decode(options.encoding, "strict" if i == 0 else "replace").rstrip("\r") for i, line in enumerate(raw)
     ]
@@ -108,11 +108,11 @@ def find_dialect(file: str, start: bytes, options: CsvOptions) -> Dialect:
     return Dialect(names, delimiter, start.find(b"\n") + 1 or len(start))
 
 
-_LOOKED_AT = 100  # lines by which the delimiter is found
+_N_LINES = 100  # lines by which the delimiter is found
 
 
 def _check_encoding(file: str, start: bytes) -> None:
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in start[:_SHOWN]:
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in start[:_MAX_TEXT_LENGTH]:
         raise DataError(f"{file} is UTF-16, or no text: convert it to UTF-8 (iconv -f utf-16 -t utf-8)")
 
 
@@ -189,9 +189,9 @@ def _fields(file: str, line: str, delimiter: str) -> list[str]:
         raise DataError(f"{file}: the line {quote(line)} is no CSV: {error}") from None
 
 
-_SHOWN = 80  # characters of a text in a message
+_MAX_TEXT_LENGTH = 80  # characters of a text in a message
 
 
 def quote(text: str) -> str:
     """Return a text as it stands in a message: quoted, and cut where it is long."""
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+    return repr(text if len(text) <= _MAX_TEXT_LENGTH else f"{text[:_MAX_TEXT_LENGTH]}...")

@@ -92,7 +92,7 @@ def _check_name(file: str, name: str, texts: pa.ChunkedArray) -> None:
             f"{file}: row {row} holds {quote(name)}, which is the name of its column: remove that line if the header "
             "stands there again; else set data.header: true if the first line holds names, false if it is a row"
         )
-    first = [text for text in texts.slice(0, _COMPARED).to_pylist() if text]
+    first = [text for text in texts.slice(0, _N_COMPARED).to_pylist() if text]
     if any(map(str.isdigit, name)) and first and {_outline(text) for text in first} == {_outline(name)}:
         raise DataError(
             f"{file} has no header that is sure: {quote(name)} in its first line is like the values below, such as "
@@ -100,7 +100,7 @@ def _check_name(file: str, name: str, texts: pa.ChunkedArray) -> None:
         )
 
 
-_COMPARED = 100  # values of a column
+_N_COMPARED = 100  # values of a column
 
 
 def _outline(text: str) -> str:

@@ -116,7 +116,7 @@ def _raise_refusal(name: str, error: Exception) -> None:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundFiles:
     """The files of a table, and what a person should know of those that are not read."""
 
     files: tuple[StoredFile, ...]
@@ -124,7 +124,7 @@ class Found:
     columns: tuple[str, ...] = ()  # that the log of a table names
 
 
-def find_files(path: str, suffixes: tuple[str, ...], storage_options: Mapping[str, Any]) -> Found:
+def find_files(path: str, suffixes: tuple[str, ...], storage_options: Mapping[str, Any]) -> FoundFiles:
     """Return the file at a path or URL, those of a glob, or those of a suffix below a directory, in natural order.
 
     Names that begin with a dot or an underscore are no data (_SUCCESS, _metadata, .part.crc) and are skipped below a
@@ -176,7 +176,7 @@ def find_names(path: str, storage_options: Mapping[str, Any]) -> tuple[str, ...]
 _ZARR = ("zarr.json", ".zarray", ".zgroup", ".zmetadata")
 
 
-def _find_files(system: Any, root: str, path: str, suffixes: tuple[str, ...]) -> Found:
+def _find_files(system: Any, root: str, path: str, suffixes: tuple[str, ...]) -> FoundFiles:
     if root.endswith(METADATA_FILE):
         table = root.rpartition("/")[0].rpartition("/")[0]
         return _list_logged(system, read_log(system, Log(table, "Iceberg"), root))
@@ -184,7 +184,7 @@ def _find_files(system: Any, root: str, path: str, suffixes: tuple[str, ...]) ->
     if any(info["type"] == "other" for info in matches):
         raise DataError(f"{path} is a pipe or a device, which cannot be read twice: write it to a file")
     if not is_glob and matches[0]["type"] != "directory":
-        return Found(_describe_stored(system, matches))
+        return FoundFiles(_describe_stored(system, matches))
     listed = {info["name"].rstrip("/"): _list_files(system, info) for info in matches}
     log = _log_of(system, path, listed, is_glob)
     return (
@@ -205,7 +205,7 @@ def _log_of(system: Any, path: str, listed: Mapping[str, list[dict[str, Any]]], 
 
 def _data(
     system: Any, root: str, path: str, listed: Mapping[str, list[dict[str, Any]]], suffixes: tuple[str, ...]
-) -> Found:
+) -> FoundFiles:
     """Return the files that are data: those that a glob matches itself, and those of a suffix below its folders."""
     infos = _visible(root, listed)
     data = [info for name, info in infos.items() if name in listed or name.lower().endswith(suffixes)]
@@ -216,7 +216,7 @@ def _data(
     packed = [name for name in others if _is_packed(name, suffixes)]
     if packed:
         raise DataError(f"{path} has files that cannot be read, such as {packed[0]}: unpack them, or leave them out")
-    return Found(_describe_stored(system, data), tuple(others))
+    return FoundFiles(_describe_stored(system, data), tuple(others))
 
 
 def _visible(root: str, listed: Mapping[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
@@ -231,8 +231,8 @@ def _describe_stored(system: Any, infos: Iterable[Mapping[str, Any]]) -> tuple[S
     return tuple(sorted(files, key=lambda file: natural(file.path)))
 
 
-def _list_logged(system: Any, table: LoggedTable) -> Found:
-    return Found(_describe_stored(system, map(system.info, table.files)), columns=table.columns)
+def _list_logged(system: Any, table: LoggedTable) -> FoundFiles:
+    return FoundFiles(_describe_stored(system, map(system.info, table.files)), columns=table.columns)
 
 
 def _is_web(system: Any) -> bool:

@@ -115,7 +115,7 @@ def updates(history: History | None) -> tuple[tuple[str, int, Drift], ...]:
     return tuple((one.rows.path, one.rows.n_rows, one.drift) for one in entries if one.drift is not None)
 
 
-_SAME = 1e-9  # of the range of a column, by which means of the same rows in other chunks may differ
+_MEAN_TOLERANCE = 1e-9  # of the range of a column, by which means of the same rows in other chunks may differ
 
 
 def check_apart(run_a: str | Path, run_b: str | Path, storage_options: Mapping[str, Any] | None, remedy: str) -> None:
@@ -152,8 +152,8 @@ def _alike(one: SeenRows, other: SeenRows) -> bool:
     if next(exact) != next(exact):
         return False
     extent = np.subtract(one.maximum, one.minimum)
-    same_mean = np.abs(np.subtract(one.mean, other.mean)) <= _SAME * extent
-    return bool(same_mean.all()) and abs(one.weight_sum - other.weight_sum) <= _SAME * one.weight_sum
+    same_mean = np.abs(np.subtract(one.mean, other.mean)) <= _MEAN_TOLERANCE * extent
+    return bool(same_mean.all()) and abs(one.weight_sum - other.weight_sum) <= _MEAN_TOLERANCE * one.weight_sum
 
 
 def regions_of_store(seen: SeenRows) -> list[Region]:

@@ -10,16 +10,16 @@ from pydantic import BaseModel, ConfigDict
 
 from ...core.arrays.types import Array
 from ...core.em.update import KeptStatistics
-from ...core.mixture.data_summary import Survey
+from ...core.mixture.data_summary import DataSummary
 from ...core.mixture.mixture import Mixture
 from ...core.mixture.moments import ComponentMoments
 from ..schema import (
-    CHECKPOINT_SURVEY,
+    CHECKPOINT_SUMMARY,
     KEPT_COUNTS,
     KEPT_MEANS,
     ArraySpec,
     kept_covariances_spec,
-    kept_survey_specs,
+    kept_summary_specs,
 )
 
 
@@ -42,17 +42,17 @@ class KeptFacts(BaseModel):
 
 def facts_of(kept: KeptStatistics) -> dict[str, Any]:
     """Return the facts of what is kept."""
-    survey = kept.survey
+    data_summary = kept.data_summary
     return KeptFacts(
         log_likelihood=float(kept.log_likelihood),
         entropy=float(kept.entropy),
         weight_sum=float(kept.weight_sum),
         n_batches=kept.n_batches,
-        n_rows=int(survey.n_rows),
-        survey_weight_sum=float(survey.weight_sum),
-        n_missing=int(survey.n_missing),
-        n_gaps=tuple(map(int, survey.n_gaps)),
-        value_weights=tuple(map(float, survey.value_weights)),
+        n_rows=int(data_summary.n_rows),
+        survey_weight_sum=float(data_summary.weight_sum),
+        n_missing=int(data_summary.n_missing),
+        n_gaps=tuple(map(int, data_summary.n_gaps)),
+        value_weights=tuple(map(float, data_summary.value_weights)),
         noise_count=float(kept.moments.noise_count),
     ).model_dump(mode="json")
 
@@ -61,15 +61,15 @@ def arrays_of(kept: KeptStatistics, covariance_type: str) -> dict[ArraySpec, Arr
     """Return the arrays of what is kept."""
     moments, covariances = kept.moments, kept_covariances_spec(covariance_type)
     arrays = {KEPT_COUNTS: moments.counts, KEPT_MEANS: moments.means, covariances: moments.covariances}
-    fields = (getattr(kept.survey, spec.name) for spec in CHECKPOINT_SURVEY)
-    return arrays | dict(zip(kept_survey_specs(), fields, strict=True))
+    fields = (getattr(kept.data_summary, spec.name) for spec in CHECKPOINT_SUMMARY)
+    return arrays | dict(zip(kept_summary_specs(), fields, strict=True))
 
 
 def shapes_of(mixture_shape: tuple[int, int], covariance_type: str, shape: tuple[int, ...]) -> dict[ArraySpec, Any]:
     """Return the shapes of the arrays; `shape` is that of the covariances."""
     k, d = mixture_shape
     shapes = {KEPT_COUNTS: (k,), KEPT_MEANS: (k, d), kept_covariances_spec(covariance_type): shape}
-    return shapes | {spec: (d,) * len(spec.dims) for spec in kept_survey_specs()}
+    return shapes | {spec: (d,) * len(spec.dims) for spec in kept_summary_specs()}
 
 
 def read_kept(facts: KeptFacts, arrays: Mapping[ArraySpec, Array], mixture: Mixture) -> KeptStatistics:
@@ -77,14 +77,14 @@ def read_kept(facts: KeptFacts, arrays: Mapping[ArraySpec, Array], mixture: Mixt
     values = {spec.name: array for spec, array in arrays.items()}
     counts, means = values[KEPT_COUNTS.name], values[KEPT_MEANS.name]
     covariances = values[kept_covariances_spec(mixture.covariance_type).name]
-    bounded = (counts, means, covariances, *(values[spec.name] for spec in kept_survey_specs()))
+    bounded = (counts, means, covariances, *(values[spec.name] for spec in kept_summary_specs()))
     if not all(np.isfinite(one).all() for one in bounded) or (counts < 0).any() or facts.survey_weight_sum <= 0:
         raise ValueError("the statistics of the rows hold values that no rows have")
-    of_survey: dict[str, Any] = {spec.name.removeprefix("kept_"): values[spec.name] for spec in kept_survey_specs()}
+    of_summary: dict[str, Any] = {spec.name.removeprefix("kept_"): values[spec.name] for spec in kept_summary_specs()}
     gaps: dict[str, Any] = {"n_gaps": facts.n_gaps, "value_weights": facts.value_weights}
     if any(one and len(one) != mixture.n_features for one in gaps.values()):
         raise ValueError("the statistics of the rows are of another number of features")
-    survey = Survey(facts.n_rows, facts.survey_weight_sum, n_missing=facts.n_missing, **gaps, **of_survey)
+    data_summary = DataSummary(facts.n_rows, facts.survey_weight_sum, n_missing=facts.n_missing, **gaps, **of_summary)
     moments = ComponentMoments(mixture.structure.layout, counts, means, covariances, facts.noise_count)
     level, entropy, weight_sum = facts.log_likelihood, facts.entropy, facts.weight_sum
-    return KeptStatistics(survey, moments, level, entropy, weight_sum, facts.n_batches)
+    return KeptStatistics(data_summary, moments, level, entropy, weight_sum, facts.n_batches)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zarr.abc.store import ByteRequest, Store
 from zarr.storage import MemoryStore
 
-from ...core.scoring.prediction import Prediction, Wanted
+from ...core.scoring.prediction import Prediction, PredictionOutputs
 from ...errors import ConfigurationError
 from ...filesystem.checksums import Checksum, Checksums
 from ...filesystem.guards import Guard, guard_of
@@ -89,11 +89,13 @@ class ResultKinds:
         return replace(self, imputed=imputed, imputed_error=output.imputed_error, features=features)
 
     @property
-    def wanted(self) -> Wanted:
+    def prediction_outputs(self) -> PredictionOutputs:
         """What a prediction must hold for it."""
         has_density = self.log_density or self.threshold is not None
         imputed = self.imputed is not None
-        return Wanted(self.probabilities, has_density, self.top, np.float32, self.clusters, imputed, self.imputed_error)
+        return PredictionOutputs(
+            self.probabilities, has_density, self.top, np.float32, self.clusters, imputed, self.imputed_error
+        )
 
     @property
     def specs(self) -> dict[str, list[ArraySpec]]:
@@ -141,7 +143,7 @@ class ResultKinds:
         return values.astype(spec.dtype, copy=False)
 
 
-_TAKEN = {
+_TAKEN_NAMES = {
     "labels",
     "clusters",
     "probabilities",
@@ -171,7 +173,7 @@ class GridLayout:
         made_up = ("row",) if len(self.grid) == 1 else tuple(f"axis_{i}" for i in range(len(self.grid)))
         if self.dims is None or len(set(self.dims)) < len(self.dims):
             return made_up
-        return tuple(other if dim in _TAKEN else dim for dim, other in zip(self.dims, made_up, strict=True))
+        return tuple(other if dim in _TAKEN_NAMES else dim for dim, other in zip(self.dims, made_up, strict=True))
 
 
 class _Chunks(StoreWrapper):
@@ -242,7 +244,7 @@ def read_result(directory: Path, name: str) -> NDArray[Any]:
     return np.asarray(zarr.open_array(**zarr_store(directory / f"{name}.zarr"), path=name, mode="r")[...])
 
 
-_GROUP = "zarr.json"  # of the group itself
+_GROUP_FILE = "zarr.json"  # of the group itself
 
 
 def _go_on(path: Path, create: Callable[[Store], None]) -> None:
@@ -253,15 +255,15 @@ def _go_on(path: Path, create: Callable[[Store], None]) -> None:
     """
     created: dict[str, Buffer] = {}
     create(MemoryStore(created))
-    group = created.pop(_GROUP).to_bytes()
+    group = created.pop(_GROUP_FILE).to_bytes()
     if not all(_is_stored(path / name, path.parent, content.to_bytes()) for name, content in created.items()):
         raise ConfigurationError(
             f"{path} is not stored as this job stores it: start over with --overwrite, or remove it to have it written "
             "again"
         )
-    if not _is_stored(path / _GROUP, path.parent, group):  # its attributes name the configuration that is used now
-        remove(path / _GROUP)
-        write_first(path / _GROUP, group)
+    if not _is_stored(path / _GROUP_FILE, path.parent, group):  # its attributes name the configuration that is used now
+        remove(path / _GROUP_FILE)
+        write_first(path / _GROUP_FILE, group)
 
 
 def _is_stored(file: Path, folder: Path, content: bytes) -> bool:

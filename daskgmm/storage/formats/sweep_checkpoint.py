@@ -46,5 +46,5 @@ def sweep_of(checkpoint: Checkpoint, candidates: Sequence[Candidate], n_folds: i
             f"the checkpoint is of {len(checkpoint.states)} other models than the {len(needed)} of this sweep: "
             "start over with --overwrite"
         )
-    survey = next(iter(checkpoint.states.values())).survey
-    return Sweep(tuple(candidates), survey, checkpoint.states, n_folds, **vars(notes))
+    data_summary = next(iter(checkpoint.states.values())).data_summary
+    return Sweep(tuple(candidates), data_summary, checkpoint.states, n_folds, **vars(notes))

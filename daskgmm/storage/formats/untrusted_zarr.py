@@ -23,8 +23,8 @@ from ...filesystem.location import guard_write, leads_elsewhere, size_of_file, w
 from ...provenance import installed_version
 from ..schema import FORMAT_VERSION, ArraySpec
 
-_LARGEST_HEADER = 64 * 2**20  # bytes: the names of a million features
-_STORED = {  # beside the shape: how `_create` has zarr store an array
+_MAX_HEADER_BYTES = 64 * 2**20  # bytes: the names of a million features
+_ARRAY_METADATA = {  # beside the shape: how `_create` has zarr store an array
     "zarr_format": 3,
     "node_type": "array",
     "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
@@ -93,8 +93,8 @@ def header_text(folder: Path, array: str = "") -> bytes:
     """Return that zarr.json as it is stored; raise ValueError where it is no file, leads elsewhere or is too large."""
     name = f"{array}/zarr.json".lstrip("/")
     size = _size(folder, name)
-    if size > _LARGEST_HEADER:
-        raise ValueError(f"{name} has {size:,} bytes, and at most {_LARGEST_HEADER:,} are read")
+    if size > _MAX_HEADER_BYTES:
+        raise ValueError(f"{name} has {size:,} bytes, and at most {_MAX_HEADER_BYTES:,} are read")
     return (folder / name).read_bytes()
 
 
@@ -106,7 +106,7 @@ def declared_shape(folder: Path, spec: ArraySpec) -> tuple[int, ...]:
         raise ValueError(f"{spec.name} has the shape {_short(shape)}, expected {len(spec.dims)} sizes above 0")
     stored = {"name": "regular", "configuration": {"chunk_shape": shape}}
     codecs = [_BYTES if np.dtype(spec.dtype).itemsize == 1 else _LITTLE]
-    for key, expected in {**_STORED, "codecs": codecs, "data_type": spec.dtype, "chunk_grid": stored}.items():
+    for key, expected in {**_ARRAY_METADATA, "codecs": codecs, "data_type": spec.dtype, "chunk_grid": stored}.items():
         if document.get(key) != expected:
             raise ValueError(f"{spec.name} has {key} {_short(document.get(key))}, expected {_short(expected)}")
     if transformers := document.get("storage_transformers"):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...core.em.anderson import Step
 from ...core.em.loop import State, StopReason, Trial
-from ...core.mixture.data_summary import Survey
+from ...core.mixture.data_summary import DataSummary
 from ...core.mixture.mixture import Mixture, check_parts
 from ...core.mixture.noise import Noise
 from ...core.mixture.projection import Projection
@@ -33,8 +33,8 @@ from ...filesystem.retry import reason, retry
 from ...provenance import installed_version
 from ..schema import (
     CHECKPOINT_HISTORY,
+    CHECKPOINT_SUMMARY,
     CHECKPOINT_SUMS,
-    CHECKPOINT_SURVEY,
     FORMAT_VERSION,
     MODEL_MEANS,
     MODEL_WEIGHTS,
@@ -45,7 +45,7 @@ from ..schema import (
 )
 
 CHECKPOINTS = "checkpoint"  # the folder of them, among what is unfinished
-_KEPT = 2
+_N_KEPT = 2
 _NAME = re.compile(r"\d{8}\.checkpoint")
 _KIND = "checkpoint"
 _DTYPE = "<f8"
@@ -75,7 +75,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         path = folder / f"{int(before[-1][:8]) + 1 if before else 1:08d}.checkpoint"
         data = to_bytes(checkpoint)
         retry(lambda: write_durably(path, data))
-        kept = {*before[1 - _KEPT :], path.name}
+        kept = {*before[1 - _N_KEPT :], path.name}
         for one in list(folder.iterdir()):
             if one.name not in kept:  # older ones, and what a process that was killed had begun
                 remove(one)
@@ -117,8 +117,8 @@ def from_bytes(data: bytes, path: Path) -> Checkpoint:
         text, _, arrays = content.partition(b"\n")
         header = json.loads(text)
         check_version(header, path, _KIND)
-        surveys: dict[str, Survey] = {}
-        states = {str(name): _state(one, arrays, surveys) for name, one in header["states"].items()}
+        data_summaries: dict[str, DataSummary] = {}
+        states = {str(name): _state(one, arrays, data_summaries) for name, one in header["states"].items()}
         notes = {str(name): one for name, one in header["notes"].items()}
         projection = _projection(header["projection"], arrays) if "projection" in header else None
         return Checkpoint(states, tuple(str(line) for line in header["metrics"]), notes, projection)
@@ -161,11 +161,13 @@ class _Arrays:
 
 
 def _describe_state(state: State, arrays: _Arrays) -> dict[str, Any]:
-    survey: dict[str, Any] = {spec.name: arrays.add(getattr(state.survey, spec.name)) for spec in CHECKPOINT_SURVEY}
-    scalars = {name: _plain(getattr(state.survey, name)) for name in _survey_scalars()}
+    data_summary: dict[str, Any] = {
+        spec.name: arrays.add(getattr(state.data_summary, spec.name)) for spec in CHECKPOINT_SUMMARY
+    }
+    scalars = {name: _plain(getattr(state.data_summary, name)) for name in _summary_scalars()}
     return {
         "iteration": int(state.iteration),
-        "survey": survey | scalars,
+        "survey": data_summary | scalars,
         "trials": [_describe_trial(trial, arrays) for trial in state.trials],
     }
 
@@ -206,9 +208,9 @@ _TRIAL_SCALARS = ("extrapolated", "came_back", "n_rejected", "overfit", "n_befor
 _STATISTICS_SCALARS = ("log_likelihood", "entropy", "weight_sum", "centred")
 
 
-def _survey_scalars() -> Iterator[str]:
-    arrays = {spec.name for spec in CHECKPOINT_SURVEY}
-    return (one.name for one in fields(Survey) if one.name not in arrays)
+def _summary_scalars() -> Iterator[str]:
+    arrays = {spec.name for spec in CHECKPOINT_SUMMARY}
+    return (one.name for one in fields(DataSummary) if one.name not in arrays)
 
 
 def _mixture_specs(covariance_type: str) -> tuple[ArraySpec, ...]:
@@ -241,19 +243,19 @@ class _Stored:
         return np.frombuffer(part, _DTYPE).astype(np.float64).reshape(shape, order=order)
 
 
-def _state(entry: Mapping[str, Any], data: bytes, surveys: dict[str, Survey]) -> State:
-    """Return a state; `surveys` holds those that were read, by their text, since all states of a sweep have one."""
+def _state(entry: Mapping[str, Any], data: bytes, data_summaries: dict[str, DataSummary]) -> State:
+    """Return a state; `data_summaries` holds those already read, by their text: all states of a sweep share one."""
     text = json.dumps(entry["survey"])
-    survey = surveys.get(text) or surveys.setdefault(text, _survey(entry["survey"], data))
-    trials = tuple(_trial(one, _Stored(data, {"feature": survey.n_features})) for one in entry["trials"])
-    return State(survey, trials, int(entry["iteration"]))
+    data_summary = data_summaries.get(text) or data_summaries.setdefault(text, _data_summary(entry["survey"], data))
+    trials = tuple(_trial(one, _Stored(data, {"feature": data_summary.n_features})) for one in entry["trials"])
+    return State(data_summary, trials, int(entry["iteration"]))
 
 
-def _survey(entry: Mapping[str, Any], data: bytes) -> Survey:
+def _data_summary(entry: Mapping[str, Any], data: bytes) -> DataSummary:
     arrays = _Stored(data, {})
-    scalars = {name: _tuple(entry[name]) for name in _survey_scalars() if name in entry}
-    values: dict[str, Any] = {spec.name: arrays[spec, entry[spec.name]] for spec in CHECKPOINT_SURVEY}
-    return Survey(**scalars, **values)
+    scalars = {name: _tuple(entry[name]) for name in _summary_scalars() if name in entry}
+    values: dict[str, Any] = {spec.name: arrays[spec, entry[spec.name]] for spec in CHECKPOINT_SUMMARY}
+    return DataSummary(**scalars, **values)
 
 
 def _trial(entry: Mapping[str, Any], arrays: _Stored) -> Trial:

@@ -23,7 +23,7 @@ from .staging import Unfinished
 _LOGGER = logging.getLogger(__name__)
 
 _SECONDS = 2.0  # of work that may be lost for the sake of speed
-_SHARE = 0.1  # of the time that checkpoints may take where they take long
+_TIME_SHARE = 0.1  # of the time that checkpoints may take where they take long
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Checkpoints:
         before = monotonic()
         with ThreadPoolExecutor(1) as thread:
             thread.submit(self._try, self._kept).result()
-        self._due = monotonic() + max(_SECONDS, (monotonic() - before) / _SHARE)
+        self._due = monotonic() + max(_SECONDS, (monotonic() - before) / _TIME_SHARE)
         self._n_kept = 0
 
     def _try(self, checkpoint: Checkpoint) -> None:

@@ -42,7 +42,7 @@ except ImportError:  # not a Unix
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
-_SAME_START = 2.0  # seconds between two readings of when a process was started
+_START_TOLERANCE = 2.0  # seconds between two readings of when a process was started
 _N_BEATS = 3  # that are waited for before any lock of another machine is given up
 
 
@@ -85,7 +85,7 @@ class Owner:
     def process_lives(self) -> bool:
         """Whether a process of that number runs that was started when the owner was."""
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.started) < _SAME_START
+            return abs(psutil.Process(self.pid).create_time() - self.started) < _START_TOLERANCE
         except psutil.AccessDenied:
             return True
         except (psutil.Error, ArithmeticError, ValueError):  # gone, or of a lock that is damaged
@@ -105,17 +105,19 @@ def owner(directory: Path) -> Owner | None:
         if isinstance(lock, Path) and not S_ISREG(lock.lstat().st_mode):  # a link or a pipe would never go
             raise DataError(f"{lock} is not the lock of a run, which is a file: remove it")
         entry = dict(json.loads(_read(lock)))
-        values = {name: type(value)(entry.get(name, value)) for name, value in asdict(_NOBODY).items()}
+        values = {name: type(value)(entry.get(name, value)) for name, value in asdict(_UNKNOWN_OWNER).items()}
         return Owner(**values)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except DataError:
         raise
     except (ArithmeticError, RecursionError, TypeError, ValueError):
-        return _NOBODY
+        return _UNKNOWN_OWNER
 
 
-_NOBODY = Owner("somebody", "an unknown machine", "", "", 0, 0.0, "an unknown time", "")  # of a lock that is damaged
+_UNKNOWN_OWNER = Owner(
+    "somebody", "an unknown machine", "", "", 0, 0.0, "an unknown time", ""
+)  # of a lock that is damaged
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from .finished_parts import mark_fitted, mark_regions
 from .manifest import Checked, check_run
 from .staging import is_unfinished, reopen, settle
 
-_OF_FIT = (MODEL, *FIT_FILES)  # a fit is gone on with after its end if all of them are whole
+_FIT_RESULTS = (MODEL, *FIT_FILES)  # a fit is gone on with after its end if all of them are whole
 
 
 def reopen_damaged(directory: Path, listen: Listener) -> None:
@@ -44,7 +44,7 @@ def reopen_damaged(directory: Path, listen: Listener) -> None:
 
 def _keep_whole(directory: Path, checked: Checked, folder: Path) -> None:
     """Put what is whole of a run, and can be gone on with, into the folder; without a whole fit, nothing."""
-    fit, record, headers = (_below(checked.manifest.files, names) for names in (_OF_FIT, (RECORD,), RESULTS))
+    fit, record, headers = (_below(checked.manifest.files, names) for names in (_FIT_RESULTS, (RECORD,), RESULTS))
     goes_on = checked.is_whole(fit)
     kept = [names for names in (fit, record, headers) if goes_on and checked.is_whole(names)]
     for name in chain.from_iterable(kept):

@@ -42,7 +42,7 @@ def as_many(mixture):
 
 
 def trial_of(sample, mixture, em):
-    return iterate(State(sample.survey, (Trial(mixture),)), sample, em).best
+    return iterate(State(sample.data_summary, (Trial(mixture),)), sample, em).best
 
 
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
@@ -82,7 +82,7 @@ def test_steps_that_shrink_by_one_ratio_lead_to_their_limit(covariance_type):
 
 def test_too_few_steps_or_an_empty_component_lead_nowhere():
     sample, mixture = overlapping()
-    image = maximize(mixture, sample((mixture,))[0], sample.survey)
+    image = maximize(mixture, sample((mixture,))[0], sample.data_summary)
     step = Step(mixture, image)
     empty = Step(replace(mixture, weights=np.array([0.0, 0.5, 0.5])), image)
     assert extrapolate(()) is None
@@ -104,11 +104,11 @@ def test_a_leap_to_a_mixture_without_bounds_is_none(d):
 def test_a_leap_that_gains_nothing_is_taken_back():
     sample, mixture = overlapping()
     good = trial_of(sample, mixture, EMOptions(1e-3, 100))
-    step = Step(good.mixture, maximize(good.mixture, good.statistics, sample.survey))
+    step = Step(good.mixture, maximize(good.mixture, good.statistics, sample.data_summary))
     leaping = replace(good, proposal=mixture, steps=(step,), extrapolated=True, stop=None)
     states = []
     em = EMOptions(1e-6, 1000, accelerate=True)
-    iterate(State(sample.survey, (leaping,)), sample, em, states.append)
+    iterate(State(sample.data_summary, (leaping,)), sample, em, states.append)
     first = states[0].best
     assert first.history == good.history
     assert first.n_rejected == 1
@@ -120,10 +120,10 @@ def test_a_leap_that_gains_nothing_is_taken_back():
 def test_a_leap_that_gains_nothing_at_max_iter_ends_at_the_mixture_before_it():
     sample, mixture = overlapping()
     good = trial_of(sample, mixture, EMOptions(1e-3, 100))
-    step = Step(good.mixture, maximize(good.mixture, good.statistics, sample.survey))
+    step = Step(good.mixture, maximize(good.mixture, good.statistics, sample.data_summary))
     leaping = replace(good, proposal=mixture, steps=(step,), extrapolated=True, stop=None)
     em = EMOptions(1e-6, good.n_iter + 1, accelerate=True)
-    trial = iterate(State(sample.survey, (leaping,)), sample, em).best
+    trial = iterate(State(sample.data_summary, (leaping,)), sample, em).best
     assert trial.mixture is good.mixture
     assert sample((trial.mixture,))[0].mean_log_likelihood == trial.history[-1]
 
@@ -131,11 +131,11 @@ def test_a_leap_that_gains_nothing_at_max_iter_ends_at_the_mixture_before_it():
 def test_a_suggestion_that_was_combined_in_vain_is_tried_alone():
     sample, mixture = overlapping()
     good = trial_of(sample, mixture, EMOptions(1e-3, 100))
-    image = maximize(good.mixture, good.statistics, sample.survey)
+    image = maximize(good.mixture, good.statistics, sample.data_summary)
     before, last = Step(mixture, good.mixture, suggested=True), Step(good.mixture, image, suggested=True)
     leaping = replace(good, proposal=mixture, steps=(before, last), extrapolated=True, stop=None)
     em = EMOptions(1e-6, 1000, accelerate=True)
-    state = advance(State(sample.survey, (leaping,)), sample((mixture,)), em)
+    state = advance(State(sample.data_summary, (leaping,)), sample((mixture,)), em)
     assert state.best.history == good.history
     assert state.best.mixture is good.mixture
     assert state.best.proposal is image
@@ -151,11 +151,11 @@ def test_steps_that_are_suggested_are_not_combined_with_those_that_are_not():
 
     def suggest(trial, far):
         asked.append(far)
-        image = maximize(trial.mixture, trial.statistics, sample.survey)
+        image = maximize(trial.mixture, trial.statistics, sample.data_summary)
         return None if len(asked) < 3 else Suggestion(image, 1.0)
 
     states, em = [], EMOptions(1e-9, 4, accelerate=True)
-    iterate(State(sample.survey, (Trial(mixture),)), sample, em, states.append, suggest)
+    iterate(State(sample.data_summary, (Trial(mixture),)), sample, em, states.append, suggest)
     kinds = [tuple(step.suggested for step in state.best.steps) for state in states]
     assert kinds[:4] == [(False,), (False, False), (True,), (True, True)]
 
@@ -170,7 +170,7 @@ def test_no_trial_converges_before_the_sample_finds_nothing_to_gain_in_the_long_
         asked.append(far)
         return Suggestion(limit, gain) if far else None
 
-    iterate(State(sample.survey, (Trial(mixture),)), sample, em, states.append, suggest)
+    iterate(State(sample.data_summary, (Trial(mixture),)), sample, em, states.append, suggest)
     assert any(asked)
     best = states[-1].best
     assert best.stop is StopReason.CONVERGED
@@ -187,7 +187,7 @@ def test_no_leap_makes_a_component_narrower_than_an_m_step_does(covariance_type)
     def narrowest(least):
         """Return the least variance after the leap."""
         steps = (Step(*mixtures[:2], suggested=True),)
-        state, states = State(sample.survey, (Trial(mixtures[1], (-100.0,), steps=steps),)), []
+        state, states = State(sample.data_summary, (Trial(mixtures[1], (-100.0,), steps=steps),)), []
         em = EMOptions(1e-9, 3, Floor(np.full(2, least), least * np.eye(2)), accelerate=True)
         iterate(state, sample, em, states.append, lambda trial, far: Suggestion(mixtures[2], 1.0))
         assert states[0].best.extrapolated

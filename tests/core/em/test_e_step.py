@@ -13,7 +13,7 @@ from daskgmm.core.em.m_step import maximize
 from daskgmm.core.init.starts import in_memory
 from daskgmm.core.kernels import natural_parameters as coefficients
 from daskgmm.core.kernels.natural_parameters import CentredParams, FeatureMapParams, prepare
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.core.mixture.mixture import Mixture
 from tests import oracles
 
@@ -60,7 +60,7 @@ def results(rows, row_weights, mixture, dtype=np.float64):
     """Return the statistics of a pass, and the mixture after the M-step."""
     sample = in_memory(rows, row_weights, dtype)
     (statistics,) = sample((mixture,))
-    return statistics, maximize(mixture, statistics, sample.survey)
+    return statistics, maximize(mixture, statistics, sample.data_summary)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -70,7 +70,7 @@ def results(rows, row_weights, mixture, dtype=np.float64):
 def test_statistics_and_m_step_equal_the_loop_over_rows(covariance_type, weighted, shape, kernel, monkeypatch):
     kind = force(monkeypatch, kernel)
     rows, row_weights, mixture, true = problem(covariance_type, weighted, shape)
-    found = survey(rows, row_weights)
+    found = summarise_rows(rows, row_weights)
     assert type(prepare(mixture, found)) is kind
     statistics, after = results(rows, row_weights, mixture)
 
@@ -80,8 +80,8 @@ def test_statistics_and_m_step_equal_the_loop_over_rows(covariance_type, weighte
     if kernel == "centred":
         means = (mixture.means.astype(oracles.LONG) - found.frame.centre) / found.frame.scale
         points = points - means[:, None, :]
-    metric = found.frame.scale**2 / np.mean(found.frame.scale**2)
-    sums = oracles.feature_sums(MAPS[kernel, covariance_type], points, own_weights, true.resp, metric)
+    isotropy_weights = found.frame.scale**2 / np.mean(found.frame.scale**2)
+    sums = oracles.feature_sums(MAPS[kernel, covariance_type], points, own_weights, true.resp, isotropy_weights)
 
     close(statistics.sums, sums, 1e-10)
     assert statistics.log_likelihood == pytest.approx(true.log_likelihood, rel=1e-10)
@@ -145,7 +145,7 @@ def test_both_kernels_give_the_same_mixture_and_likelihood(covariance_type, weig
 def test_both_kernels_agree_where_components_are_too_many_for_unpacked_products(monkeypatch):
     parameters = oracles.random_parameters("full", 90, 24, seed=4, spread=0.5)
     rows, _ = oracles.draw(parameters, 300)
-    found = survey(rows)
+    found = summarise_rows(rows)
     counts, log_likelihoods = [], []
     for kernel in KERNELS:
         force(monkeypatch, kernel)
@@ -263,12 +263,12 @@ LAYOUTS = [fortran, strided, reversed_twice, unaligned, read_only, big_endian]
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("d", [3, 40])
-def test_the_layout_in_memory_does_not_change_a_bit_of_the_survey(d, layout):
+def test_the_layout_in_memory_does_not_change_a_bit_of_the_summary(d, layout):
     """Chunks arrive in other layouts on other schedulers, and a model must not depend on the scheduler."""
     n = 2 * block_rows(d) + 123
     rng = np.random.default_rng(10)
     rows, row_weights = rng.normal(size=(n, d)), rng.uniform(0.5, 1.5, n)
-    expected, found = survey(rows, row_weights), survey(layout(rows), layout(row_weights))
+    expected, found = summarise_rows(rows, row_weights), summarise_rows(layout(rows), layout(row_weights))
     np.testing.assert_array_equal(found.mean, expected.mean)
     np.testing.assert_array_equal(found.scatter, expected.scatter)
     assert found.weight_sum == expected.weight_sum
@@ -281,7 +281,7 @@ def test_the_layout_in_memory_does_not_change_a_bit_of_the_statistics(d, layout)
     rng = np.random.default_rng(10)
     rows, row_weights = rng.normal(size=(n, d)), rng.uniform(0.5, 1.5, n)
     mixture = Mixture("full", np.array([0.4, 0.6]), rng.normal(size=(2, d)), np.array([np.eye(d), 2 * np.eye(d)]))
-    coefficient = (prepare(mixture, survey(rows, row_weights)),)
+    coefficient = (prepare(mixture, summarise_rows(rows, row_weights)),)
     (expected,) = expect(rows, row_weights, coefficient)
     (found,) = expect(layout(rows), layout(row_weights), coefficient)
     np.testing.assert_array_equal(found.sums, expected.sums)

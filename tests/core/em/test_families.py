@@ -26,10 +26,10 @@ def example(seed=0, n=240, d=3):
 def test_the_objective_never_falls_and_the_limit_is_of_the_family(name, accelerate):
     rows, row_weights = example()
     sample = in_memory(rows, row_weights)
-    floor = Floor.of(sample.survey, DEFAULT_REG_COVAR)
+    floor = Floor.of(sample.data_summary, DEFAULT_REG_COVAR)
     first = start(sample, SeedOptions(4, name, em=EMOptions(floor=floor)), 0)
     options = EMOptions(tol=1e-6, max_iter=60, floor=floor, accelerate=accelerate)
-    trial = iterate(State(sample.survey, (Trial(first),)), sample, options).best
+    trial = iterate(State(sample.data_summary, (Trial(first),)), sample, options).best
     assert (np.diff(trial.history) >= 0).all()
     assert trial.history[-1] > trial.history[0]
     np.testing.assert_allclose(project(trial.mixture).covariances, trial.mixture.covariances, rtol=1e-5, atol=1e-8)
@@ -41,12 +41,12 @@ def test_plain_steps_of_em_never_lower_the_log_likelihood_with_components_on_the
     rng = np.random.default_rng(1)
     rows = np.concatenate([np.repeat(rng.normal(size=(3, 2)), 4, axis=0), rng.normal(size=(60, 2))])
     sample = in_memory(rows, None)
-    floor, levels = Floor.of(sample.survey, 1e-3), []
+    floor, levels = Floor.of(sample.data_summary, 1e-3), []
     mixture = start(sample, SeedOptions(6, name, em=EMOptions(floor=floor)), 2)
     for _ in range(25):
         (statistics,) = sample((mixture,))
         levels.append(statistics.mean_log_likelihood)
-        mixture = maximize(mixture, statistics, sample.survey, floor)
+        mixture = maximize(mixture, statistics, sample.data_summary, floor)
     assert (np.diff(levels) > -1e-7).all()
 
 
@@ -56,7 +56,7 @@ def test_a_step_gives_the_estimate_from_the_weighted_covariances_of_the_componen
     sample = in_memory(rows, row_weights)
     mixture = start(sample, SeedOptions(3, name), 0)
     (statistics,) = sample((mixture,))
-    ours = maximize(mixture, statistics, sample.survey)
+    ours = maximize(mixture, statistics, sample.data_summary)
     dense = oracles.Parameters("full", mixture.weights, mixture.means, mixture.matrices().dense)
     true = oracles.step(rows, row_weights, dense).parameters
     counts, own = np.asarray(true.weights, float), np.asarray(true.covariances, float)
@@ -83,7 +83,8 @@ def test_an_empty_component_stays_out_of_what_the_others_have_in_common(name):
     mixture = Mixture(name, np.append(both.weights, 0.0), np.vstack([both.means, 1e3 * both.means[:1]]), covariances)
     (statistics,), (alone,) = sample((mixture,)), sample((both,))
     ours, theirs = (
-        maximize(*one, sample.survey, Floor.of(sample.survey, 1e-12)) for one in ((mixture, statistics), (both, alone))
+        maximize(*one, sample.data_summary, Floor.of(sample.data_summary, 1e-12))
+        for one in ((mixture, statistics), (both, alone))
     )
     assert ours.empty == (2,)
     own = ours.covariances[:2] if stacked else ours.covariances
@@ -95,7 +96,7 @@ def test_a_constant_column_and_a_copy_are_fitted_above_the_floor(name):
     rows, _ = example(seed=4)
     rows = np.column_stack([rows[:, :2], np.full(len(rows), 7.0), rows[:, 0]])
     sample = in_memory(rows, None)
-    floor = Floor.of(sample.survey, 1e-6)
+    floor = Floor.of(sample.data_summary, 1e-6)
     options = SeedOptions(2, name, in_parts=False, em=EMOptions(1e-4, 50, floor, accelerate=True))
     trial = restart(sample, options, 0)
     assert isinstance(trial, Trial)

@@ -20,7 +20,7 @@ def test_criteria_equal_the_oracles(covariance_type, weighted):
     rows, _ = oracles.draw(parameters, 200)
     row_weights = np.random.default_rng(2).uniform(0, 3, len(rows)) if weighted else None
     sample = in_memory(rows, row_weights)
-    state = iterate(State(sample.survey, (Trial(Mixture(*parameters)),)), sample, EMOptions(max_iter=3))
+    state = iterate(State(sample.data_summary, (Trial(Mixture(*parameters)),)), sample, EMOptions(max_iter=3))
     trial = state.best
     true = oracles.step(rows, row_weights, trial.mixture)
     size = len(rows) if row_weights is None else row_weights.sum()

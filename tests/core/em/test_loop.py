@@ -25,7 +25,7 @@ def example(covariance_type="full", n=300, seed=1, weighted=False, spread=1.5):
 
 
 def start(sample, *mixtures):
-    return State(sample.survey, tuple(Trial(mixture) for mixture in mixtures))
+    return State(sample.data_summary, tuple(Trial(mixture) for mixture in mixtures))
 
 
 def arrays(mixture):
@@ -89,7 +89,7 @@ def test_a_step_of_em_that_gains_nothing_ends_the_trial_at_the_mixture_before_it
     level = statistics.mean_log_likelihood
     trial = Trial(mixture, (level,), statistics, proposal=Mixture(*oracles.random_parameters("full", 3, 2, seed=99)))
     lower = replace(statistics, log_likelihood=statistics.log_likelihood - 1e-9)
-    after = advance(State(sample.survey, (trial,)), (lower,), EMOptions()).best
+    after = advance(State(sample.data_summary, (trial,)), (lower,), EMOptions()).best
     assert after.stop is StopReason.CONVERGED
     assert after.history == (level,)
     assert after.mixture is mixture
@@ -195,7 +195,7 @@ def test_a_trial_whose_limit_is_below_another_is_overtaken_and_not_passed_again(
         (settled(mixture, -4.2, 0.3), -4.2),
     )
     trials, levels = zip(good, hopeless, hopeful, strict=True)
-    state = State(sample.survey, trials, iteration=3)
+    state = State(sample.data_summary, trials, iteration=3)
     passed = tuple(replace(statistics, log_likelihood=level * statistics.weight_sum) for level in levels)
     after = advance(state, passed, EMOptions())
     assert [trial.stop for trial in after.trials] == [None, StopReason.OVERTAKEN, None]
@@ -210,7 +210,7 @@ def test_a_trial_that_still_accelerates_is_not_given_up():
     sample, mixture = example()
     (statistics,) = sample((mixture,))
     slow = Trial(mixture, history=(-9.0, -8.9, -8.7))
-    state = State(sample.survey, (settled(mixture, -4.0, 0.1), slow), iteration=3)
+    state = State(sample.data_summary, (settled(mixture, -4.0, 0.1), slow), iteration=3)
     passed = tuple(replace(statistics, log_likelihood=level * statistics.weight_sum) for level in (-4.0, -8.3))
     assert advance(state, passed, EMOptions()).trials[1].stop is None
 
@@ -232,15 +232,15 @@ def test_a_collapsed_trial_is_not_the_best_however_high_its_likelihood():
     sample, mixture = example()
     collapsed = Trial(mixture, history=(50.0,), stop=StopReason.COLLAPSED)
     sound = Trial(mixture, history=(-4.0,))
-    assert State(sample.survey, (collapsed, sound)).best is sound
-    assert State(sample.survey, (collapsed,)).best is collapsed
+    assert State(sample.data_summary, (collapsed, sound)).best is sound
+    assert State(sample.data_summary, (collapsed,)).best is collapsed
 
 
 def test_a_collapsed_trial_overtakes_no_other():
     sample, mixture = example()
     (statistics,) = sample((mixture,))
     collapsed = Trial(mixture, history=(50.0,), statistics=statistics, stop=StopReason.COLLAPSED)
-    state = State(sample.survey, (collapsed, settled(mixture, -4.0, 0.1)), iteration=3)
+    state = State(sample.data_summary, (collapsed, settled(mixture, -4.0, 0.1)), iteration=3)
     passed = (replace(statistics, log_likelihood=-4.0 * statistics.weight_sum),)
     assert advance(state, passed, EMOptions()).trials[1].stop is None
 
@@ -264,7 +264,7 @@ def test_trials_share_passes_and_each_goes_where_it_would_go_alone():
 def test_the_best_trial_is_the_first_of_equals():
     sample, mixture = example()
     trials = tuple(Trial(mixture, history=(level,)) for level in (-5.0, -4.0, -4.0))
-    assert State(sample.survey, trials).best is trials[1]
+    assert State(sample.data_summary, trials).best is trials[1]
 
 
 def test_the_last_gain_is_not_a_number_before_the_second_pass():

@@ -11,7 +11,7 @@ from daskgmm.core.em.m_step import maximize
 from daskgmm.core.init.starts import in_memory
 from daskgmm.core.kernels import natural_parameters as coefficients
 from daskgmm.core.mixture.covariance import STRUCTURES
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.core.mixture.floor import DEFAULT_REG_COVAR, Floor
 from daskgmm.core.mixture.mixture import Mixture
 from tests import oracles
@@ -20,7 +20,7 @@ from tests import oracles
 def em_step(rows, row_weights, mixture, floor=None):
     sample = in_memory(rows, row_weights)
     (statistics,) = sample((mixture,))
-    return statistics, maximize(mixture, statistics, sample.survey, floor)
+    return statistics, maximize(mixture, statistics, sample.data_summary, floor)
 
 
 def sklearn_step(rows, mixture):
@@ -67,7 +67,7 @@ def test_the_floor_follows_the_units_of_the_columns(covariance_type, weighted):
     row_weights = np.random.default_rng(4).uniform(0, 2, len(rows)) if weighted else None
     units = np.array([1e-3, 1.0, 1e4]) if covariance_type != "spherical" else np.full(3, 1e3)
     scaled = scale(parameters, units)
-    floor = Floor.of(survey(rows * units, row_weights), 0.8)
+    floor = Floor.of(summarise_rows(rows * units, row_weights), 0.8)
     _, ours = em_step(rows * units, row_weights, Mixture(*scaled), floor)
     true = oracles.step(rows * units, row_weights, scaled).parameters
     raised = STRUCTURES[covariance_type].layout.raise_to(np.asarray(true.covariances, float), floor)
@@ -135,7 +135,7 @@ def test_the_m_step_leaves_what_it_is_given_unchanged(covariance_type):
     mixture = Mixture(*parameters)
     (statistics,) = sample((mixture,))
     sums = statistics.sums.copy()
-    maximize(mixture, statistics, sample.survey)
+    maximize(mixture, statistics, sample.data_summary)
     np.testing.assert_array_equal(statistics.sums, sums)
     for array, copy in zip((mixture.weights, mixture.means, mixture.covariances), copies, strict=True):
         np.testing.assert_array_equal(array, copy)
@@ -147,7 +147,7 @@ def test_the_default_reg_covar_leaves_components_far_apart_as_they_are(distance)
     rows = np.random.default_rng(5).normal(size=(2000, 2))
     rows[1000:] += distance
     mixture = Mixture("full", np.ones(2) / 2, np.array([[0.0, 0.0], [distance, distance]]), np.stack([np.eye(2)] * 2))
-    _, with_default = em_step(rows, None, mixture, Floor.of(survey(rows), DEFAULT_REG_COVAR))
+    _, with_default = em_step(rows, None, mixture, Floor.of(summarise_rows(rows), DEFAULT_REG_COVAR))
     _, without = em_step(rows, None, mixture)
     np.testing.assert_array_equal(with_default.covariances, without.covariances)
 

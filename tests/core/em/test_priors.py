@@ -41,13 +41,13 @@ def example(seed=0, n=60):
 def test_one_step_and_the_mode_are_mclusts(case, faithful, galaxies):
     rows, labels = {"faithful": faithful, "galaxies": galaxies}[case["data"]], np.array([*map(int, case["labels"])])
     family, sample = case["model"], in_memory(rows, None)
-    inference, moments = MaximumAPosteriori(PriorValues(sample.survey)), moments_of(rows, labels, case["model"])
+    inference, moments = MaximumAPosteriori(PriorValues(sample.data_summary)), moments_of(rows, labels, case["model"])
     mixture = inference.estimate(mixture_of(rows, moments, family), moments, None)
     np.testing.assert_allclose(mixture.means, np.reshape(case["means"], mixture.means.shape), rtol=1e-10)
     expected = np.array(case["covariances"]).reshape(-1, *[rows.shape[1]] * 2)
     np.testing.assert_allclose(mixture.matrices().dense, np.broadcast_to(expected, (3, *expected.shape[1:])), 1e-10)
     options = EMOptions(1e-12, 2000, inference=inference, accelerate=True)
-    limit = iterate(State(sample.survey, (Trial(mixture),)), sample, options).best
+    limit = iterate(State(sample.data_summary, (Trial(mixture),)), sample, options).best
     assert limit.statistics.log_likelihood == pytest.approx(case["loglik"], abs=1e-4)
 
 
@@ -58,7 +58,7 @@ def test_the_mode_is_above_what_mclust_ends_at(case, faithful):
     From mclust's end a step raises it: that is no local optimum of it.
     """
     family, sample = case["model"], in_memory(faithful, None)
-    inference = MaximumAPosteriori(PriorValues(sample.survey))
+    inference = MaximumAPosteriori(PriorValues(sample.data_summary))
     dense = np.array(case["covariances"])
     own = np.array([STRUCTURES[family].layout.reduce(one) for one in dense])
     covariances = STRUCTURES[family].layout.gather(np.array(case["weights"]), own)
@@ -70,7 +70,7 @@ def test_the_mode_is_above_what_mclust_ends_at(case, faithful):
     start = inference.estimate(mixture_of(faithful, moments, family), moments, None)
     for mixture in (start, theirs):
         options = EMOptions(1e-12, 2000, inference=inference, accelerate=True)
-        limit = iterate(State(sample.survey, (Trial(mixture),)), sample, options).best
+        limit = iterate(State(sample.data_summary, (Trial(mixture),)), sample, options).best
         assert len(faithful) * (limit.history[-1] - level) > 1e-3
 
 
@@ -95,10 +95,10 @@ def test_mclusts_step_for_eii_leaves_out_the_scale_of_its_prior(case, faithful):
 def test_the_penalised_objective_never_falls(family, accelerate):
     rows, labels = example()
     sample, moments = in_memory(rows, None), moments_of(rows, labels, family)
-    inference = MaximumAPosteriori(PriorValues(sample.survey, weight_concentration=1.5))
+    inference = MaximumAPosteriori(PriorValues(sample.data_summary, weight_concentration=1.5))
     options = EMOptions(1e-7, 200, accelerate=accelerate, inference=inference)
     mixture = mixture_of(rows, moments, family)
-    trial = iterate(State(sample.survey, (Trial(mixture),)), sample, options).best
+    trial = iterate(State(sample.data_summary, (Trial(mixture),)), sample, options).best
     assert len(trial.history) > 3
     assert (np.diff(trial.history) >= 0).all()
     assert trial.history[-1] > trial.history[0]
@@ -111,7 +111,7 @@ def test_the_m_step_is_the_mode(family):
     """No small change of the parameters raises the expected log-posterior."""
     rows, labels = example(1)
     sample, moments = in_memory(rows, None), moments_of(rows, labels, family)
-    inference = MaximumAPosteriori(PriorValues(sample.survey, mean_precision=2.0, weight_concentration=3.0))
+    inference = MaximumAPosteriori(PriorValues(sample.data_summary, mean_precision=2.0, weight_concentration=3.0))
     best = inference.estimate(mixture_of(rows, moments, family), moments, None)
 
     def level(mixture):
@@ -142,9 +142,11 @@ def test_the_m_step_is_the_mode(family):
 def test_few_rows_do_not_collapse():
     rows, _ = example(2, n=12)
     sample = in_memory(rows, None)
-    inference = MaximumAPosteriori(PriorValues(sample.survey))
+    inference = MaximumAPosteriori(PriorValues(sample.data_summary))
     mixture = Mixture("full", np.full(6, 1 / 6), rows[:6], np.tile(np.diag(rows.var(axis=0)), (6, 1, 1)))
-    trial = iterate(State(sample.survey, (Trial(mixture),)), sample, EMOptions(1e-8, 500, inference=inference)).best
+    trial = iterate(
+        State(sample.data_summary, (Trial(mixture),)), sample, EMOptions(1e-8, 500, inference=inference)
+    ).best
     assert np.linalg.eigvalsh(trial.mixture.covariances).min() > 1e-4
     assert trial.sound
 
@@ -153,8 +155,10 @@ def test_some_rows_count_for_all_as_the_prior_knows_them():
     """Statistics of every second row, of which the others are copies, lead where those of all rows do."""
     rows, labels = example(3)
     both = in_memory(np.repeat(rows, 2, axis=0), None)
-    inference = MaximumAPosteriori(PriorValues(both.survey))
+    inference = MaximumAPosteriori(PriorValues(both.data_summary))
     mixture = mixture_of(rows, moments_of(rows, labels, "VVV"), "VVV")
     half = in_memory(rows, None)
-    one, other = (inference.maximize(mixture, part((mixture,))[0], part.survey).covariances for part in (half, both))
+    one, other = (
+        inference.maximize(mixture, part((mixture,))[0], part.data_summary).covariances for part in (half, both)
+    )
     np.testing.assert_allclose(one, other, rtol=1e-10)

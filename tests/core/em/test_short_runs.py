@@ -45,10 +45,10 @@ def test_steps_are_those_of_the_naive_em(covariance_type, d):
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
 def test_a_floor_binds_as_in_the_loop(covariance_type):
     sample, start = problem(covariance_type, 3)
-    em = EMOptions(1e-12, 12, Floor.of(sample.survey, 0.5))
+    em = EMOptions(1e-12, 12, Floor.of(sample.data_summary, 0.5))
     trial, loop = (
         run_short(sample, [start], em, [12])[0],
-        iterate(State(sample.survey, (Trial(start),)), sample, em).best,
+        iterate(State(sample.data_summary, (Trial(start),)), sample, em).best,
     )
     n = min(len(trial.history), len(loop.history))
     np.testing.assert_allclose(trial.history[:n], loop.history[:n], rtol=1e-9)
@@ -66,7 +66,7 @@ def test_a_run_that_converges_stops_and_says_so():
 
 def test_the_worse_half_is_given_up():
     sample, start = problem("full", 2)
-    spread = sample.survey.frame.scale
+    spread = sample.data_summary.frame.scale
     others = [Mixture("full", start.weights, start.means + shift * spread, start.covariances) for shift in (5, 0, 9, 2)]
     trials = run_short(sample, others, EMOptions(0, 50, None), [1, 2, 3])
     assert [len(one.history) for one in trials] == [2, 7, 2, 4]
@@ -83,7 +83,7 @@ def test_starts_that_are_singular_are_left_out():
 def test_a_component_without_rows_stays_where_it_is():
     sample, start = problem("full", 2)
     means = start.means.copy()
-    means[1] += 1e6 * sample.survey.frame.scale
+    means[1] += 1e6 * sample.data_summary.frame.scale
     trial = run_short(sample, [Mixture("full", start.weights, means, start.covariances)], EMOptions(0, 5, None), [5])[0]
     assert trial.mixture.empty == (1,)
     np.testing.assert_allclose(trial.mixture.means[1], means[1])
@@ -98,7 +98,7 @@ def test_families_with_parts_in_common_take_the_loop(name):
 
 def test_an_objective_other_than_the_likelihood_takes_the_loop():
     sample, start = problem("full", 2)
-    assert not can_run(sample, start, EMOptions(inference=MaximumAPosteriori(PriorValues(sample.survey))))
+    assert not can_run(sample, start, EMOptions(inference=MaximumAPosteriori(PriorValues(sample.data_summary))))
 
 
 def test_rows_of_which_values_are_missing_take_the_loop():

@@ -20,7 +20,7 @@ def data(covariance_type="full", n=20_000, n_sample=4_000, weighted=False, sprea
     weights = np.random.default_rng(1).uniform(0.5, 2, n) if weighted else None
     whole = in_memory(rows, weights)
     sample = in_memory(rows[:n_sample], None if weights is None else weights[:n_sample])
-    start = State(sample.survey, (Trial(Mixture(*parameters)),))
+    start = State(sample.data_summary, (Trial(Mixture(*parameters)),))
     return whole, sample, iterate(start, sample, EM).best.mixture
 
 
@@ -29,8 +29,8 @@ def data(covariance_type="full", n=20_000, n_sample=4_000, weighted=False, sprea
 def test_a_suggestion_gains_no_less_than_a_step_of_em_and_about_what_it_says(covariance_type, weighted):
     whole, sample, mixture = data(covariance_type, weighted=weighted)
     (statistics,) = whole((mixture,))
-    suggestion = propose_surrogate_step(sample, whole.survey, Trial(mixture, statistics=statistics), EM)
-    plain = iterate(State(whole.survey, (Trial(mixture),)), whole, EMOptions(1e-12, 1)).best.history
+    suggestion = propose_surrogate_step(sample, whole.data_summary, Trial(mixture, statistics=statistics), EM)
+    plain = iterate(State(whole.data_summary, (Trial(mixture),)), whole, EMOptions(1e-12, 1)).best.history
     gained = whole((suggestion.mixture,))[0].mean_log_likelihood - plain[0]
     assert gained > 0.95 * (plain[1] - plain[0])
     assert gained == pytest.approx(suggestion.gain, rel=0.5)
@@ -40,10 +40,11 @@ def test_fits_that_are_suggested_their_next_mixture_take_fewer_passes_to_the_sam
     whole, sample, mixture = data()
 
     def suggest(trial, far):
-        return propose_surrogate_step(sample, whole.survey, trial, EM, far)
+        return propose_surrogate_step(sample, whole.data_summary, trial, EM, far)
 
     alone, led = (
-        iterate(State(whole.survey, (Trial(mixture),)), whole, EM, **more).best for more in ({}, {"suggest": suggest})
+        iterate(State(whole.data_summary, (Trial(mixture),)), whole, EM, **more).best
+        for more in ({}, {"suggest": suggest})
     )
     assert led.history[-1] == pytest.approx(alone.history[-1], abs=1e-5)
     assert np.diff(led.history).min() >= 0
@@ -56,10 +57,12 @@ def test_nothing_is_suggested_for_components_far_apart_for_their_sizes():
     whole = in_memory(np.random.default_rng(1).permutation(rows), None)
     sample = in_memory(whole.rows[:500], None)
     mixture = Mixture("full", np.full(2, 0.5), np.array([[0.0, 0.0], [1e8, 1e8]]), np.array([np.eye(2)] * 2))
-    assert propose_surrogate_step(sample, whole.survey, Trial(mixture, statistics=whole((mixture,))[0]), EM) is None
+    assert (
+        propose_surrogate_step(sample, whole.data_summary, Trial(mixture, statistics=whole((mixture,))[0]), EM) is None
+    )
 
 
 def test_nothing_is_suggested_while_a_component_is_empty():
     whole, sample, mixture = data()
     empty = Mixture("full", np.array([0.5, 0.5, 0.0]), mixture.means, mixture.covariances)
-    assert propose_surrogate_step(sample, whole.survey, Trial(empty, statistics=whole((empty,))[0]), EM) is None
+    assert propose_surrogate_step(sample, whole.data_summary, Trial(empty, statistics=whole((empty,))[0]), EM) is None

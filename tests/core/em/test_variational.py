@@ -22,7 +22,9 @@ TYPES = ("full", "tied", "diag", "spherical")
 
 
 def run(inference, sample, mixture, **options):
-    return iterate(State(sample.survey, (Trial(mixture),)), sample, EMOptions(inference=inference, **options)).best
+    return iterate(
+        State(sample.data_summary, (Trial(mixture),)), sample, EMOptions(inference=inference, **options)
+    ).best
 
 
 def first(inference, rows, labels, covariance_type):
@@ -36,7 +38,7 @@ def test_the_bound_is_complete_and_the_posterior_the_reference(case, accelerate,
     rows = faithful if case["data"] == "faithful" else load_iris().data
     labels, sample = np.array([*map(int, case["labels"])]), in_memory(rows, None)
     values = [case[name] for name in ("weights", "weight_concentration_prior", "mean_precision_prior")]
-    prior = VariationalPrior(sample.survey, *values, degrees_of_freedom=case["degrees_of_freedom_prior"])
+    prior = VariationalPrior(sample.data_summary, *values, degrees_of_freedom=case["degrees_of_freedom_prior"])
     inference = Variational(prior)
     moments = moments_of(rows, labels, "full")
     start = Mixture("full", np.full(len(moments.counts), 1.0), moments.means, moments.covariances)
@@ -53,7 +55,7 @@ def test_the_bound_is_complete_and_the_posterior_the_reference(case, accelerate,
 def test_the_parameters_are_scikit_learns_from_the_same_start(weights, covariance_type):
     rows, labels = example(4, n=200)
     sample = in_memory(rows, None)
-    inference = Variational(VariationalPrior(sample.survey, weights, 0.3, 2.0, degrees_of_freedom=4.5))
+    inference = Variational(VariationalPrior(sample.data_summary, weights, 0.3, 2.0, degrees_of_freedom=4.5))
     trial = run(inference, sample, first(inference, rows, labels, covariance_type), tol=0.0, max_iter=30)
     theirs = BayesianGaussianMixture(
         n_components=3,
@@ -84,8 +86,8 @@ def test_the_parameters_are_scikit_learns_from_the_same_start(weights, covarianc
 def test_the_bound_never_falls(covariance_type, floored):
     rows, labels = example(5)
     sample = in_memory(rows, None)
-    inference = Variational(VariationalPrior(sample.survey))
-    floor = Floor.of(sample.survey, 0.1) if floored else None
+    inference = Variational(VariationalPrior(sample.data_summary))
+    floor = Floor.of(sample.data_summary, 0.1) if floored else None
     moments = moments_of(rows, labels, covariance_type)
     start = inference.estimate(mixture_of(rows, moments, covariance_type), moments, floor)
     trial = run(inference, sample, start, tol=1e-9, max_iter=300, floor=floor)
@@ -98,7 +100,7 @@ def test_bounds_of_restricted_posteriors_are_below_the_one_of_full_ones():
     rows, labels = example(6)
     sample = in_memory(rows, None)
     variances = np.diag([1.0, 2.0, 3.0])
-    inference = Variational(VariationalPrior(sample.survey, covariance=variances))
+    inference = Variational(VariationalPrior(sample.data_summary, covariance=variances))
 
     def bound(covariance_type):
         mixture = first(inference, rows, labels, covariance_type)
@@ -111,7 +113,7 @@ def test_the_divergence_of_the_prior_from_itself_is_none():
     rows, labels = example(7)
     sample = in_memory(rows, None)
     for weights in ("dirichlet_process", "dirichlet_distribution"):
-        inference = Variational(VariationalPrior(sample.survey, weights))
+        inference = Variational(VariationalPrior(sample.data_summary, weights))
         prior = inference.prior.of(first(inference, rows, labels, "full"))
         covariances = np.tile(prior.scale / prior.degrees_of_freedom, (3, 1, 1))
         nothing = Mixture("full", np.zeros(3), np.tile(prior.mean, (3, 1)), covariances)
@@ -121,7 +123,7 @@ def test_the_divergence_of_the_prior_from_itself_is_none():
 def test_a_component_without_rows_has_its_prior_as_posterior():
     rows, labels = example(8)
     sample = in_memory(rows, None)
-    inference = Variational(VariationalPrior(sample.survey))
+    inference = Variational(VariationalPrior(sample.data_summary))
     far = first(inference, rows, labels, "full")
     moments = moments_of(rows, labels, "full")
     none = type(moments)(moments.layout, np.array([20.0, 0.0, 40.0]), moments.means, moments.covariances)

@@ -22,7 +22,7 @@ def overlapping(n=400):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_moves_never_lower_the_objective_and_stay_in_the_family(name):
     sample = in_memory(overlapping(), None)
-    floor = Floor.of(sample.survey, DEFAULT_REG_COVAR)
+    floor = Floor.of(sample.data_summary, DEFAULT_REG_COVAR)
     em = EMOptions(1e-3, 40, floor, accelerate=True)
     options = SeedOptions(3, name, "random_from_data", in_parts=False, em=em)
     before = run_em_on_sample(sample, options, start(sample, options, 4))
@@ -38,6 +38,6 @@ def test_pairs_that_are_split_again_have_covariances_of_their_own_number(name):
     mixture = start(sample, SeedOptions(4, name), 0)
     for _, exchange in split_again(sample, mixture, None, 3):
         shape, ours = STRUCTURES[name].layout.shape(2, 2), mixture.take(exchange.components)
-        assert ours.covariances.shape == exchange.theirs.covariances.shape == shape
+        assert ours.covariances.shape == exchange.replacement.covariances.shape == shape
         if STRUCTURES[name].shared:
-            np.testing.assert_array_equal(ours.covariances, exchange.theirs.covariances)
+            np.testing.assert_array_equal(ours.covariances, exchange.replacement.covariances)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from daskgmm.core.init.drawn_splits import halve_components, split_pairs_again
-from daskgmm.core.init.exchanges import after
+from daskgmm.core.init.exchanges import apply_exchanges
 from daskgmm.core.init.many_components import _choose, _combine, bytes_of_exchanges, try_exchanges
 from daskgmm.core.init.responsibilities import Responsibilities
 from daskgmm.core.init.starts import SeedOptions, in_memory
@@ -95,7 +95,8 @@ def test_exchanges_of_different_components_are_made_together():
     assert len(gone) == len(set(gone))
     centres = (np.array([0.0, 20.0, 26.0]) + at[..., :1]).ravel()
     missed = [
-        int((np.abs(one.means[:, 0] - centres[:, None]).min(axis=1) > 1).sum()) for one in (many, after(many, together))
+        int((np.abs(one.means[:, 0] - centres[:, None]).min(axis=1) > 1).sum())
+        for one in (many, apply_exchanges(many, together))
     ]
     assert missed[0] == 2 * n
     assert missed[1] <= 2 * n - 4
@@ -110,7 +111,7 @@ def test_components_that_an_exchange_narrows_are_held_to_the_floor():
     least = 1e-3
     first = first_alone(sample, mixture, Floor(np.full(2, least), least * np.eye(2)))
     assert first.gain > 1
-    assert min(np.linalg.eigvalsh(one).min() for one in first.theirs.covariances) == pytest.approx(least, rel=1e-6)
+    assert min(np.linalg.eigvalsh(one).min() for one in first.replacement.covariances) == pytest.approx(least, rel=1e-6)
 
 
 def test_rows_of_weight_zero_change_nothing():
@@ -119,7 +120,7 @@ def test_rows_of_weight_zero_change_nothing():
     weighted = in_memory(rows, np.append(0.0, np.ones(len(sample.rows))))
     alone, found = (first_alone(one, mixture) for one in (sample, weighted))
     assert found.gain == pytest.approx(alone.gain, rel=1e-6)
-    np.testing.assert_allclose(found.theirs.means, alone.theirs.means, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found.replacement.means, alone.replacement.means, rtol=1e-6, atol=1e-6)
 
 
 def test_an_empty_component_is_put_where_one_is_missing():
@@ -127,7 +128,7 @@ def test_an_empty_component_is_put_where_one_is_missing():
     empty = replace(mixture, weights=np.array([0.0, 1 / 3, 2 / 3]))
     first = first_alone(sample, empty)
     assert first.components == (2, 0, 1)
-    np.testing.assert_allclose(np.sort(first.theirs.means[:, 0]), [0.5, 20, 26], atol=0.3)
+    np.testing.assert_allclose(np.sort(first.replacement.means[:, 0]), [0.5, 20, 26], atol=0.3)
 
 
 def test_a_component_that_has_not_changed_is_not_halved_again():
@@ -161,7 +162,7 @@ def test_of_two_components_a_half_is_merged_with_the_other():
     means, covariances = np.array([[0.0, 0.0], [20.0, 0.0]]), np.array([0.04 * np.eye(2), np.diag([400.0, 1.0])])
     mixture = Mixture("full", np.array([0.02, 0.98]), means, covariances)
     first = first_alone(in_memory(rng.permutation(rows), None), mixture)
-    np.testing.assert_allclose(np.sort(first.theirs.means[:, 0]), [0, 40], atol=0.3)
+    np.testing.assert_allclose(np.sort(first.replacement.means[:, 0]), [0, 40], atol=0.3)
 
 
 def test_two_broad_components_on_a_cluster_with_a_tight_one_are_split_again():
@@ -180,7 +181,7 @@ def test_exchanges_of_many_components_are_chosen_in_the_memory_that_is_planned()
     means = 3 * rng.normal(size=(k, 4))
     sample = in_memory(means[rng.integers(k, size=n)] + rng.normal(size=(n, 4)), None)
     mixture = Mixture("diag", np.full(k, 1 / k), means, np.ones((k, 4)))
-    options = SeedOptions(k, "diag", em=replace(EM, floor=Floor.of(sample.survey, 1e-6, dense=False)))
+    options = SeedOptions(k, "diag", em=replace(EM, floor=Floor.of(sample.data_summary, 1e-6, dense=False)))
     tracemalloc.start()
     try_exchanges(sample, options, mixture, [])
     peak = tracemalloc.get_traced_memory()[1]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from daskgmm.core.em.loop import EMOptions, State, StopReason, Trial, iterate
-from daskgmm.core.init.exchanges import after, exchanges, split_again
+from daskgmm.core.init.exchanges import apply_exchanges, combine_exchanges, split_again
 from daskgmm.core.init.split_merge import split_merge
-from daskgmm.core.init.splitting import halvings
+from daskgmm.core.init.splitting import halve_each
 from daskgmm.core.init.starts import SeedOptions, in_memory
 from daskgmm.core.mixture.floor import Floor
 from daskgmm.core.mixture.mixture import Mixture
@@ -19,7 +19,7 @@ EM = EMOptions(1e-6, 1000, FLOOR, accelerate=True)
 
 
 def halve(sample):
-    return lambda mixture: halvings(sample, mixture, FLOOR)
+    return lambda mixture: halve_each(sample, mixture, FLOOR)
 
 
 def moved(sample, options, mixture):
@@ -45,7 +45,7 @@ def wrong(covariance_type="full"):
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
 def test_a_component_moves_to_where_it_is_missing(covariance_type):
     sample, mixture = wrong(covariance_type)
-    stuck = iterate(State(sample.survey, (Trial(mixture),)), sample, EM).best
+    stuck = iterate(State(sample.data_summary, (Trial(mixture),)), sample, EM).best
     trial = moved(sample, SeedOptions(3, covariance_type, em=EM), mixture)
     assert trial.history[-1] > stuck.history[-1] + 0.1
     np.testing.assert_allclose(np.sort(trial.mixture.means[:, 0]), [0, 20, 26], atol=0.2)
@@ -55,7 +55,7 @@ def test_moves_leave_a_mixture_that_fits_as_it_is():
     sample, _ = wrong()
     means = np.array([[0.0, 0.0], [20.0, 0.0], [26.0, 0.0]])
     mixture = Mixture("full", np.full(3, 1 / 3), means, np.array([np.eye(2)] * 3))
-    alone = iterate(State(sample.survey, (Trial(mixture),)), sample, EM).best
+    alone = iterate(State(sample.data_summary, (Trial(mixture),)), sample, EM).best
     trial = moved(sample, SeedOptions(3, em=EM), mixture)
     assert trial.history[-1] == pytest.approx(alone.history[-1], abs=1e-3)
 
@@ -63,22 +63,24 @@ def test_moves_leave_a_mixture_that_fits_as_it_is():
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
 def test_the_first_exchange_splits_what_is_two_and_merges_what_is_one(covariance_type):
     sample, mixture = wrong(covariance_type)
-    first = exchanges(mixture, halvings(sample, mixture, FLOOR), 4)[0]
+    first = combine_exchanges(mixture, halve_each(sample, mixture, FLOOR), 4)[0]
     assert first.components == (2, 0, 1)
-    merged = int(np.argmin(first.theirs.means[:, 0]))
-    np.testing.assert_allclose(np.sort(first.theirs.means[:, 0]), [0, 20, 26], atol=0.3)
-    assert first.theirs.weights[merged] == pytest.approx(1 / 3)
+    merged = int(np.argmin(first.replacement.means[:, 0]))
+    np.testing.assert_allclose(np.sort(first.replacement.means[:, 0]), [0, 20, 26], atol=0.3)
+    assert first.replacement.weights[merged] == pytest.approx(1 / 3)
     if covariance_type == "full":
-        np.testing.assert_allclose(first.theirs.covariances[merged], np.diag([1.25, 1.0]))  # 1 within, 0.25 between
+        np.testing.assert_allclose(
+            first.replacement.covariances[merged], np.diag([1.25, 1.0])
+        )  # 1 within, 0.25 between
 
 
 def test_exchanges_keep_the_number_of_components_and_the_weight():
     parameters = oracles.random_parameters("full", 5, 3, seed=1)
     sample, mixture = in_memory(oracles.draw(parameters, 5_000)[0], None), Mixture(*parameters)
-    found = exchanges(mixture, halvings(sample, mixture, None), 4)
+    found = combine_exchanges(mixture, halve_each(sample, mixture, None), 4)
     assert len(found) == 4
     for one in found:
-        whole = after(mixture, [one])
+        whole = apply_exchanges(mixture, [one])
         assert whole.n_components == 5
         assert whole.weights.sum() == pytest.approx(1)
         kept = np.setdiff1d(np.arange(5), one.components)
@@ -100,7 +102,7 @@ def test_moves_do_not_depend_on_the_units_of_a_column(unit):
     means = np.stack([[-0.5, 0.5, 23.0, 60.0], [0.0, 0.0, 0.0, unit]], axis=1)
     mixture = Mixture("full", np.array([1, 1, 4, 2]) / 8, means, covariances)
     sample = in_memory(np.stack([first, last], axis=1), None)
-    em = replace(EM, floor=Floor.of(sample.survey, 1e-12))
+    em = replace(EM, floor=Floor.of(sample.data_summary, 1e-12))
     trial = moved(sample, SeedOptions(4, em=em), mixture)
     np.testing.assert_allclose(np.sort(trial.mixture.means[:, 0]), [0, 20, 26, 60], atol=0.2)
 
@@ -122,9 +124,9 @@ def test_of_two_components_one_half_of_a_split_is_merged_with_the_other():
     sample = in_memory(rng.permutation(rows), None)
     means, covariances = np.array([[0.0, 0.0], [20.0, 0.0]]), np.array([0.04 * np.eye(2), np.diag([400.0, 1.0])])
     mixture = Mixture("full", np.array([0.02, 0.98]), means, covariances)
-    first = exchanges(mixture, halvings(sample, mixture, FLOOR), 4)[0]
-    np.testing.assert_allclose(np.sort(first.theirs.means[:, 0]), [0, 40], atol=0.3)
-    assert first.theirs.weights.sum() == pytest.approx(1)
+    first = combine_exchanges(mixture, halve_each(sample, mixture, FLOOR), 4)[0]
+    np.testing.assert_allclose(np.sort(first.replacement.means[:, 0]), [0, 40], atol=0.3)
+    assert first.replacement.weights.sum() == pytest.approx(1)
     trial = moved(sample, SeedOptions(2, em=EM), mixture)
     np.testing.assert_allclose(np.sort(trial.mixture.means[:, 0]), [0, 40], atol=0.2)
 
@@ -141,9 +143,9 @@ def test_a_tight_group_within_a_broad_one_is_found():
 
 def test_a_component_that_has_not_changed_is_not_halved_again():
     sample, mixture = wrong()
-    known = halvings(sample, mixture, FLOOR)
+    known = halve_each(sample, mixture, FLOOR)
     moved_one = replace(mixture, means=mixture.means + np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]]))
-    again = halvings(sample, moved_one, FLOOR, known)
+    again = halve_each(sample, moved_one, FLOOR, known)
     pairs = {one.component: one.pair for one in known}
     assert {one.component for one in again if one.pair is pairs[one.component]} == {0, 1}
 

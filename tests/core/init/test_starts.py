@@ -27,7 +27,7 @@ from daskgmm.core.init.starts import (
     whiten,
 )
 from daskgmm.core.mixture.covariance import STRUCTURES
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.core.mixture.floor import DEFAULT_REG_COVAR, Floor
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.options.fit import FitOptions, ModelOptions
@@ -44,7 +44,7 @@ def example(n=400, d=2, k=3, spread=4.0, seed=1, covariance_type="full"):
 def on_floor(rows, **em):
     """Return the sample of rows, and options of EM with the default floor for them."""
     sample = in_memory(rows, None)
-    return sample, EMOptions(floor=Floor.of(sample.survey, DEFAULT_REG_COVAR), **em)
+    return sample, EMOptions(floor=Floor.of(sample.data_summary, DEFAULT_REG_COVAR), **em)
 
 
 def assert_valid(mixture, k, d):
@@ -176,7 +176,7 @@ def test_whitened_points_have_unit_covariance_and_no_null_axis():
     rows = example(d=3)
     wide = np.column_stack([rows, rows @ [1.0, -2.0, 0.5], np.full(len(rows), 3.0)])
     sample = in_memory(wide, None)
-    white = whiten(sample.survey.frame.to_z(wide), sample.survey.pooled)
+    white = whiten(sample.data_summary.frame.to_z(wide), sample.data_summary.total_covariance)
     assert white.shape == (len(rows), 3)
     np.testing.assert_allclose(np.cov(white.T, ddof=0), np.eye(3), atol=1e-8)
 
@@ -224,7 +224,7 @@ def assert_unit_invariant(options, units, rows=None, columns=(0, 1)):
 @pytest.mark.parametrize("init_params", INITS)
 def test_moves_lead_away_from_the_one_gaussian_fit_of_many_rows(faithful, init_params):
     """As many rows as the smallest sample has; sums over so many make all random parts alike."""
-    model, first = ModelOptions(3, "tied"), survey(faithful)
+    model, first = ModelOptions(3, "tied"), summarise_rows(faithful)
     by_means = FitOptions(init_params="kmeans").seed_options(model, first)
     fitted = rank([restart(in_memory(faithful, None), by_means, seed) for seed in range(4)])[0].mixture
     options = FitOptions(init_params=init_params).seed_options(model, first)
@@ -262,13 +262,13 @@ def test_refining_goes_on_from_a_mixture():
     assert refined.history[-1] >= trial.history[-1]
 
 
-def test_the_heat_is_the_first_quarter_of_a_large_sample_with_its_own_survey():
+def test_the_first_stage_is_the_first_quarter_of_a_large_sample_with_its_own_summary():
     rows = np.random.default_rng(0).normal(size=(200_000, 2))
     row_weights = np.random.default_rng(1).uniform(size=200_000)
     first = first_stage(in_memory(rows, row_weights, np.float32))
     assert len(first.rows) == len(first.row_weights) == 50_000
     np.testing.assert_array_equal(first.rows, rows[:50_000])
-    assert first.survey.n_rows == 50_000
+    assert first.data_summary.n_rows == 50_000
     assert first.dtype == np.float32
 
 

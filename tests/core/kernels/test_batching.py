@@ -7,17 +7,17 @@ from daskgmm.core.em.e_step import expect
 from daskgmm.core.kernels import batching as stacks
 from daskgmm.core.kernels.batching import batch_by_map
 from daskgmm.core.kernels.natural_parameters import CentredParams, prepare
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.core.mixture.mixture import Mixture
 from tests import oracles
 
 ROWS, _ = oracles.draw(oracles.random_parameters("full", 3, 3, seed=1), 500)
-SURVEY = survey(ROWS)
+DATA_SUMMARY = summarise_rows(ROWS)
 
 
 def coefficients(*wanted, dtype=np.float64):
     parameters = (oracles.random_parameters(covariance_type, k, 3, seed=k) for covariance_type, k in wanted)
-    return tuple(prepare(Mixture(*one), SURVEY, dtype) for one in parameters)
+    return tuple(prepare(Mixture(*one), DATA_SUMMARY, dtype) for one in parameters)
 
 
 def test_mixtures_of_one_feature_map_make_a_stack_whatever_their_order():
@@ -33,7 +33,7 @@ def test_a_stack_holds_no_more_components_than_fit_the_cache(monkeypatch):
 
 def test_mixtures_of_another_precision_or_with_own_centres_stay_apart():
     narrow = Mixture("full", np.ones(1), np.full((1, 3), 5.0), 1e-14 * np.eye(3)[None])
-    own_centres = prepare(narrow, SURVEY)
+    own_centres = prepare(narrow, DATA_SUMMARY)
     assert isinstance(own_centres, CentredParams)
     mixtures = (*coefficients(("full", 2)), own_centres, *coefficients(("full", 2), dtype=np.float32))
     assert batch_by_map(mixtures) == [(0,), (1,), (2,)]

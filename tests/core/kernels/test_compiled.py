@@ -7,7 +7,7 @@ from daskgmm.core.em.e_step import expect
 from daskgmm.core.kernels.compiled import tile_rows
 from daskgmm.core.kernels.natural_parameters import prepare
 from daskgmm.core.kernels.vector_math import exp_coefficients, exp_flushed, log_normal
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.core.mixture.mixture import Mixture
 from tests import oracles
 
@@ -58,7 +58,7 @@ def test_tiles_are_powers_of_two_that_shrink_for_very_wide_data(n_columns):
 def test_rows_at_the_edges_of_tiles_count_once(covariance_type, n):
     parameters = oracles.random_parameters(covariance_type, 3, 2)
     rows, _ = oracles.draw(parameters, 513)
-    coefficients = (prepare(Mixture(*parameters), survey(rows)),)
+    coefficients = (prepare(Mixture(*parameters), summarise_rows(rows)),)
     (together,) = expect(rows[:n], None, coefficients)
     alone = [expect(rows[i : i + 1], None, coefficients)[0] for i in range(n)]
     assert together.weight_sum == n

@@ -8,10 +8,10 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from daskgmm.core.em.factor_step import factor_moments
-from daskgmm.core.kernels.compiled import Outputs
+from daskgmm.core.kernels.compiled import OutputBuffers
 from daskgmm.core.kernels.low_rank import prepare_low_rank
 from daskgmm.core.kernels.natural_parameters import prepare_prediction
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.core.mixture.low_rank import LowRankMatrices
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.errors import ConfigurationError
@@ -42,11 +42,11 @@ def test_likelihood_entropy_and_predictions_are_those_of_dense_covariances(case)
     mixture, rows, weights = case
     joint = dense_joint(mixture, rows)
     log_prob, resp = logsumexp(joint, axis=1), np.exp(joint - logsumexp(joint, axis=1)[:, None])
-    done = prepare_low_rank(mixture, survey(rows, weights).frame).expect(rows, weights)
+    done = prepare_low_rank(mixture, summarise_rows(rows, weights).frame).expect(rows, weights)
     assert done.log_likelihood == pytest.approx(weights @ log_prob, rel=1e-11)
     assert done.entropy == pytest.approx(-(weights[:, None] * resp * np.log(resp + 1e-300)).sum(), rel=1e-8)
     np.testing.assert_allclose(done.counts, weights @ resp, rtol=1e-9)
-    outputs = Outputs(np.empty(N, np.int32), np.empty((N, K)), np.empty(N))
+    outputs = OutputBuffers(np.empty(N, np.int32), np.empty((N, K)), np.empty(N))
     prepare_prediction(mixture).predict(rows, outputs)
     np.testing.assert_array_equal(outputs.labels, joint.argmax(axis=1))
     np.testing.assert_allclose(outputs.resp, resp, atol=1e-10)
@@ -55,7 +55,7 @@ def test_likelihood_entropy_and_predictions_are_those_of_dense_covariances(case)
 
 def test_the_m_step_is_a_regression_on_the_factors_with_expanded_parameters(case):
     mixture, rows, weights = case
-    data = survey(rows, weights)
+    data = summarise_rows(rows, weights)
     done = prepare_low_rank(mixture, data.frame).expect(rows, weights)
     moments = factor_moments(mixture, done, data, np.ones(K, dtype=bool))
     joint = dense_joint(mixture, rows)
@@ -79,7 +79,7 @@ def test_the_m_step_is_a_regression_on_the_factors_with_expanded_parameters(case
 
 def test_float32_is_used_where_it_suffices_and_else_float64(case):
     mixture, rows, _ = case
-    frame = survey(rows).frame
+    frame = summarise_rows(rows).frame
     assert prepare_low_rank(mixture, frame, np.float32).theta.dtype == np.float32
     narrow = mixture.covariances.copy()
     narrow[:, :, 0] *= 1e-6

@@ -18,8 +18,8 @@ def wide():
     weights = np.random.default_rng(0).uniform(0, 2, len(rows))
     weights[::5] = 0
     rows[::5] = np.nan
-    one = prepare(Mixture(*parameters), in_memory(rows, weights).survey)
-    return rows, weights, one.setting, np.concatenate([one.theta, one.theta[:2]])
+    one = prepare(Mixture(*parameters), in_memory(rows, weights).data_summary)
+    return rows, weights, one.args, np.concatenate([one.theta, one.theta[:2]])
 
 
 def test_sums_are_those_of_the_kernel_for_any_columns(wide):
@@ -30,14 +30,14 @@ def test_sums_are_those_of_the_kernel_for_any_columns(wide):
 
 
 def test_predictions_are_those_of_the_kernel_for_any_columns(wide):
-    rows, _, setting, theta = wide[0], wide[1], wide[2], wide[3][:3]
+    rows, _, args, theta = wide[0], wide[1], wide[2], wide[3][:3]
     rows = np.nan_to_num(rows)
     outputs = [
-        compiled.Outputs(np.empty(len(rows), np.int32), np.empty((len(rows), len(theta))), np.empty(len(rows)))
+        compiled.OutputBuffers(np.empty(len(rows), np.int32), np.empty((len(rows), len(theta))), np.empty(len(rows)))
         for _ in range(2)
     ]
-    compiled.predict_shared(rows, setting, theta, outputs[0])
-    many_columns.predict_many(rows, setting, theta, outputs[1])
+    compiled.predict_shared(rows, args, theta, outputs[0])
+    many_columns.predict_many(rows, args, theta, outputs[1])
     np.testing.assert_array_equal(outputs[1].labels, outputs[0].labels)
     np.testing.assert_allclose(outputs[1].resp, outputs[0].resp, atol=1e-10)
     np.testing.assert_allclose(outputs[1].log_prob, outputs[0].log_prob, rtol=1e-12)
@@ -45,10 +45,12 @@ def test_predictions_are_those_of_the_kernel_for_any_columns(wide):
 
 def test_wide_data_take_it_and_their_first_moments_are_those_of_the_rows():
     rows = np.random.default_rng(0).standard_normal((40, 154))
-    one = prepare(Mixture("full", np.ones(1), np.zeros((1, 154)), np.eye(154)[None]), in_memory(rows, None).survey)
-    assert many_columns.runs_in_many(one.setting, one.theta)
+    one = prepare(
+        Mixture("full", np.ones(1), np.zeros((1, 154)), np.eye(154)[None]), in_memory(rows, None).data_summary
+    )
+    assert many_columns.runs_in_many(one.args, one.theta)
     sums = one.expect(rows, None).sums[0]
     z = (rows - one.frame.centre) / one.frame.scale
     np.testing.assert_allclose(sums[:155], [40, *z.sum(axis=0)], atol=1e-11)
     np.testing.assert_allclose(sums[155:], (z.T @ z)[np.triu_indices(154)], rtol=1e-11, atol=1e-11)
-    assert not many_columns.runs_in_many(one.setting, one.theta[:, :11_999])
+    assert not many_columns.runs_in_many(one.args, one.theta[:, :11_999])

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from daskgmm.core.em.e_step import expect
 from daskgmm.core.kernels.missing import pattern
 from daskgmm.core.kernels.natural_parameters import CentredParams, FeatureMapParams, prepare, prepare_prediction
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.core.mixture.feature_map import unpack
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.mixture.noise import Noise
 from daskgmm.core.scoring.imputation import impute
-from daskgmm.core.scoring.prediction import LEFT_OUT, Wanted, predict
+from daskgmm.core.scoring.prediction import LEFT_OUT, PredictionOutputs, predict
 
 from ... import oracles
 
@@ -56,7 +56,7 @@ def test_the_statistics_are_those_of_each_row_by_itself(covariance_type, k, d, s
     weights = np.random.default_rng(seed).integers(0, 3, len(rows)).astype(float) if weighted else None
     naive = oracles.missing_step(rows, weights, parameters)
     mixture = Mixture(*parameters._replace(means=parameters.means + offset))
-    summary = survey(rows + offset, weights, missing=True)
+    summary = summarise_rows(rows + offset, weights, missing=True)
     found = expect(rows + offset, weights, (prepare(mixture, summary),))[0]
     row_weights = np.ones(len(rows)) if weights is None else weights
     counts, first, second = about(offset, mixture, found, summary.frame)
@@ -72,7 +72,7 @@ def test_the_statistics_are_those_of_each_row_by_itself(covariance_type, k, d, s
 def test_a_spherical_covariance_sums_the_squares_of_all_features():
     parameters = oracles.random_parameters("spherical", 3, 4)
     rows = with_gaps(oracles.draw(parameters, 60)[0], 0.3)
-    mixture, summary = Mixture(*parameters), survey(rows, missing=True)
+    mixture, summary = Mixture(*parameters), summarise_rows(rows, missing=True)
     found = expect(rows, None, (prepare(mixture, summary),))[0]
     frame, naive = summary.frame, oracles.missing_step(rows, None, parameters)
     about_centre = (
@@ -91,7 +91,7 @@ def test_both_kernels_agree_with_the_naive_prediction_and_imputation(narrow, kin
     mixture, naive = Mixture(*parameters), oracles.missing_step(rows, None, parameters)
     coefficients = prepare_prediction(mixture, missing=True)
     assert isinstance(coefficients, kind)
-    found = predict(rows, None, coefficients, 3, Wanted(probabilities=True, log_density=True))
+    found = predict(rows, None, coefficients, 3, PredictionOutputs(probabilities=True, log_density=True))
     np.testing.assert_allclose(found.log_density, naive.log_prob, atol=1e-5)
     np.testing.assert_allclose(found.probabilities, naive.resp, atol=1e-6)
     filled = impute(rows, coefficients, 3, errors=True)
@@ -110,7 +110,7 @@ def test_the_log_likelihood_of_long_thin_components_is_precise(condition):
     covariances = (covariances + covariances.transpose(0, 2, 1)) / 2
     parameters = oracles.Parameters("full", np.full(3, 1 / 3), rng.normal(size=(3, 6)), covariances)
     rows = with_gaps(oracles.draw(parameters, 300)[0], 0.3)
-    found = expect(rows, None, (prepare(Mixture(*parameters), survey(rows, missing=True)),))[0]
+    found = expect(rows, None, (prepare(Mixture(*parameters), summarise_rows(rows, missing=True)),))[0]
     naive = oracles.missing_step(rows, np.ones(len(rows)), parameters)
     assert found.log_likelihood == pytest.approx(float(naive.log_prob.sum()), rel=1e-10)
 
@@ -128,7 +128,7 @@ def test_the_noise_is_uniform_on_the_box_of_what_a_row_has(covariance_type, narr
     noise = Noise(0.2, float(np.log(highest - lowest).sum()), (tuple(lowest), tuple(highest)))
     weights = np.random.default_rng(1).integers(0, 3, len(rows)).astype(float)
     naive = oracles.missing_step(rows, weights, parameters, (0.2, lowest, highest))
-    mixture, summary = Mixture(*parameters, noise), survey(rows, weights, missing=True)
+    mixture, summary = Mixture(*parameters, noise), summarise_rows(rows, weights, missing=True)
     found = expect(rows, weights, (prepare(mixture, summary),))[0]
     counts, first, second = about(0.0, replace(mixture, noise=None), of_gaussians(found), summary.frame)
     np.testing.assert_allclose(np.append(counts, found.sums[2, 0]), naive.counts, atol=1e-6)
@@ -139,7 +139,7 @@ def test_the_noise_is_uniform_on_the_box_of_what_a_row_has(covariance_type, narr
     assert found.entropy == pytest.approx(naive.entropy, abs=1e-4)
     assert noise.log_density(rows) == pytest.approx(np.log(naive.resp[:, 2]) + naive.log_prob)
     coefficients = prepare_prediction(mixture, missing=True)
-    scored = predict(rows, None, coefficients, 2, Wanted(probabilities=True, log_density=True))
+    scored = predict(rows, None, coefficients, 2, PredictionOutputs(probabilities=True, log_density=True))
     np.testing.assert_allclose(scored.log_density, naive.log_prob, atol=1e-5)
     np.testing.assert_allclose(scored.probabilities, naive.resp, atol=1e-6)
     filled, gaps = impute(rows, coefficients, 2, errors=True), np.isnan(rows)
@@ -159,7 +159,7 @@ def test_a_row_without_any_value_has_the_log_density_0_the_weights_and_the_label
         None,
         prepare_prediction(Mixture(*parameters), missing=True),
         2,
-        Wanted(probabilities=True, log_density=True),
+        PredictionOutputs(probabilities=True, log_density=True),
     )
     assert (found.labels[0], found.log_density[0]) == (LEFT_OUT, 0.0)
     np.testing.assert_allclose(found.probabilities[0], parameters.weights)
@@ -169,7 +169,7 @@ def test_a_row_without_any_value_has_the_log_density_0_the_weights_and_the_label
 def test_complete_blocks_keep_their_bits_beside_blocks_with_gaps(covariance_type):
     parameters = oracles.random_parameters("full", 2, 3)
     rows = oracles.draw(parameters, 500)[0]
-    summary = survey(with_gaps(rows, 0.1), missing=True)
+    summary = summarise_rows(with_gaps(rows, 0.1), missing=True)
     start = {"VEV": "full", "EII": "spherical"}.get(covariance_type, covariance_type)
     mixture = Mixture(covariance_type, *oracles.random_parameters(start, 2, 3)[1:])
     found = expect(rows, None, (prepare(mixture, summary),))[0]

@@ -27,7 +27,7 @@ def apart(covariance_type, distance, n=300):
 def em_step(rows, mixture, dtype=np.float64):
     sample = in_memory(rows, None, dtype)
     (statistics,) = sample((mixture,))
-    return statistics, maximize(mixture, statistics, sample.survey)
+    return statistics, maximize(mixture, statistics, sample.data_summary)
 
 
 @pytest.mark.parametrize("distance", [1, 10, 100, 1000, 3000, 1e4, 1e5, 1e6])
@@ -43,7 +43,7 @@ def test_the_m_step_keeps_its_precision_however_far_apart_the_components_are(cov
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
 def test_near_components_take_the_shared_centre(covariance_type):
     rows, parameters = apart(covariance_type, 10)
-    assert type(prepare(Mixture(*parameters), in_memory(rows, None).survey)) is FeatureMapParams
+    assert type(prepare(Mixture(*parameters), in_memory(rows, None).data_summary)) is FeatureMapParams
     assert type(prepare_prediction(Mixture(*parameters))) is FeatureMapParams
 
 
@@ -51,7 +51,7 @@ def test_near_components_take_the_shared_centre(covariance_type):
 def test_components_a_million_deviations_apart_take_own_centres_and_need_them(covariance_type, monkeypatch):
     rows, parameters = apart(covariance_type, 1e6)
     mixture, true = Mixture(*parameters), oracles.step(rows, None, parameters)
-    assert type(prepare(mixture, in_memory(rows, None).survey)) is CentredParams
+    assert type(prepare(mixture, in_memory(rows, None).data_summary)) is CentredParams
     assert type(prepare_prediction(mixture)) is CentredParams
     statistics, ours = em_step(rows, mixture)
     assert statistics.centred
@@ -66,14 +66,14 @@ def test_components_a_million_deviations_apart_take_own_centres_and_need_them(co
 def test_a_narrow_component_takes_own_centres_too(covariance_type):
     rows, parameters = apart(covariance_type, 10)
     narrow = parameters._replace(covariances=parameters.covariances * 1e-8)
-    assert type(prepare(Mixture(*narrow), in_memory(rows, None).survey)) is CentredParams
+    assert type(prepare(Mixture(*narrow), in_memory(rows, None).data_summary)) is CentredParams
 
 
 def test_float32_products_take_own_centres_earlier():
     rows, parameters = apart("full", 100)
-    survey = in_memory(rows, None).survey
-    assert type(prepare(Mixture(*parameters), survey, np.float64)) is FeatureMapParams
-    assert type(prepare(Mixture(*parameters), survey, np.float32)) is CentredParams
+    data_summary = in_memory(rows, None).data_summary
+    assert type(prepare(Mixture(*parameters), data_summary, np.float64)) is FeatureMapParams
+    assert type(prepare(Mixture(*parameters), data_summary, np.float32)) is CentredParams
 
 
 @pytest.mark.parametrize("distance", [1, 3, 10, 30, 100, 1000, 1e4])
@@ -100,7 +100,7 @@ def test_float32_products_of_many_columns_share_a_centre_and_keep_the_covariance
 @pytest.mark.parametrize("centred", [False, True])
 def test_coefficients_have_the_precision_that_is_asked_for(dtype, centred):
     rows, parameters = apart("full", 1e6 if centred else 1)
-    found = prepare(Mixture(*parameters), in_memory(rows, None).survey, dtype)
+    found = prepare(Mixture(*parameters), in_memory(rows, None).data_summary, dtype)
     assert (found.mixture.means if centred else found.theta).dtype == dtype
 
 
@@ -123,7 +123,7 @@ def test_an_offset_does_not_change_the_fit(covariance_type, dtype, offset, rtol)
 
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
 def test_an_offset_does_not_change_the_m_step_of_many_rows_in_order(covariance_type):
-    """Several blocks of the survey whose means are far apart, as sorted data have them."""
+    """Several blocks of the data summary whose means are far apart, as sorted data have them."""
     rows = np.random.default_rng(3).normal(size=(300_000, 2))
     rows[150_000:] += 10
     moved = rows + 1e8
@@ -165,7 +165,7 @@ def test_constant_and_duplicate_columns_are_fitted_with_reg_covar(covariance_typ
     rows, labels = oracles.draw(oracles.random_parameters(covariance_type, 2, 2, seed=5, spread=8.0), 300)
     wide = np.column_stack([rows, np.full(len(rows), 7.5), 3 * rows[:, 0] - 1])
     sample = in_memory(wide, None)
-    em = EMOptions(floor=Floor.of(sample.survey, DEFAULT_REG_COVAR))
+    em = EMOptions(floor=Floor.of(sample.data_summary, DEFAULT_REG_COVAR))
     trial = restart(sample, SeedOptions(2, covariance_type, em=em), 0)
     shares = np.sort(np.bincount(labels) / len(labels))
     np.testing.assert_allclose(np.sort(trial.mixture.weights), shares, atol=0.02)
@@ -179,9 +179,9 @@ def test_a_covariance_that_is_not_positive_is_an_error_that_names_its_component(
     broken = parameters.covariances.copy()
     index = {"full": (1, 2, 2), "tied": (2, 2), "diag": (1, 2), "spherical": (1,)}[covariance_type]
     broken[index] = bad
-    mixture, survey = Mixture(*parameters._replace(covariances=broken)), in_memory(rows, None).survey
+    mixture, data_summary = Mixture(*parameters._replace(covariances=broken)), in_memory(rows, None).data_summary
     with pytest.raises(SingularCovarianceError, match=f"component {component} is not positive definite"):
-        prepare(mixture, survey)
+        prepare(mixture, data_summary)
 
 
 def test_all_rows_the_same_without_reg_covar_is_an_error_for_spherical_covariances():

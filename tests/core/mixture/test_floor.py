@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 
 from daskgmm.core.em.loop import EMOptions, State, Trial, iterate
 from daskgmm.core.init.starts import SeedOptions, in_memory, start
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.core.mixture.floor import DEFAULT_REG_COVAR, Floor
 from daskgmm.core.mixture.mixture import Mixture, project
 from daskgmm.core.options.fit import FitOptions, ModelOptions
@@ -17,7 +17,7 @@ from tests import oracles
 
 
 def with_steps(rows, steps=0.0):
-    found = survey(rows)
+    found = summarise_rows(rows)
     return type(found)(**{**vars(found), "steps": np.broadcast_to(steps, (rows.shape[1],)).astype(float)})
 
 
@@ -42,12 +42,12 @@ def test_without_dense_covariances_it_has_no_matrix_and_the_same_variances():
 
 @pytest.mark.parametrize(("family", "size"), [("diag", 0), ("spherical", 0), ("EVI", 0), ("tied", 9), ("VEE", 9)])
 def test_a_model_asks_for_the_matrix_that_its_covariances_need(family, size):
-    found = survey(np.random.default_rng(0).normal(size=(500, 3)))
+    found = summarise_rows(np.random.default_rng(0).normal(size=(500, 3)))
     assert ModelOptions(2, family).floor(found).matrix.size == size
 
 
 def test_the_floor_of_a_sweep_serves_dense_candidates_beside_a_diagonal_model():
-    found, base = survey(np.random.default_rng(0).normal(size=(500, 3))), ModelOptions(2, "diag")
+    found, base = summarise_rows(np.random.default_rng(0).normal(size=(500, 3))), ModelOptions(2, "diag")
     mixed = SelectOptions((1, 2), ("diag", "full")).sweep(FitOptions(), base, found, 500).em.floor
     np.testing.assert_array_equal(mixed.matrix, ModelOptions(2).floor(found).matrix)
     assert SelectOptions((1, 2), ("diag",)).sweep(FitOptions(), base, found, 500).em.floor.matrix.size == 0
@@ -128,7 +128,7 @@ def test_the_log_likelihood_never_falls_under_any_floor(covariance_type, reg_cov
         em = EMOptions(1e-9, 60, floor, accelerate)
         mixture = start(sample, SeedOptions(4, covariance_type, "k-means++", em=em), 0)
         states = []
-        trial = iterate(State(sample.survey, (Trial(mixture),)), sample, em, states.append).best
+        trial = iterate(State(sample.data_summary, (Trial(mixture),)), sample, em, states.append).best
         assert (np.diff(trial.history) >= 0).all()
         (again,) = sample((trial.mixture,))
         assert again.mean_log_likelihood == trial.history[-1]

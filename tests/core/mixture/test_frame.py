@@ -16,7 +16,7 @@ def test_to_x_undoes_to_z():
 def test_the_metric_gives_the_squared_distance_in_units_of_the_mean_square_scale():
     points = np.random.default_rng(0).normal(size=(5, 3)) * 10
     distance = ((points - FRAME.centre) ** 2).sum(axis=1)
-    np.testing.assert_allclose(FRAME.to_z(points) ** 2 @ FRAME.metric * FRAME.unit, distance, rtol=1e-13)
+    np.testing.assert_allclose(FRAME.to_z(points) ** 2 @ FRAME.isotropy_weights * FRAME.unit, distance, rtol=1e-13)
 
 
 def test_the_scale_is_the_deviation_and_that_of_the_others_where_a_feature_is_constant():

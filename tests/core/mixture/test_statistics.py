@@ -5,7 +5,7 @@ import pytest
 
 from daskgmm.core.em.e_step import expect
 from daskgmm.core.kernels.natural_parameters import prepare
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.mixture.statistics import Statistics
 from tests import oracles
@@ -16,7 +16,7 @@ PARAMETERS = oracles.random_parameters("full", 3, 2)
 @pytest.fixture
 def statistics():
     rows, _ = oracles.draw(PARAMETERS, 50)
-    return expect(rows, None, (prepare(Mixture(*PARAMETERS), survey(rows)),))[0]
+    return expect(rows, None, (prepare(Mixture(*PARAMETERS), summarise_rows(rows)),))[0]
 
 
 def fields(statistics):

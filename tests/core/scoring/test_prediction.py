@@ -9,15 +9,15 @@ from daskgmm.core.arrays.blocks import block_rows
 from daskgmm.core.kernels import natural_parameters as coefficients
 from daskgmm.core.kernels.natural_parameters import CentredParams, FeatureMapParams, prepare_prediction
 from daskgmm.core.mixture.mixture import Mixture
-from daskgmm.core.scoring.prediction import Wanted, predict
+from daskgmm.core.scoring.prediction import PredictionOutputs, predict
 from daskgmm.errors import DataError
 from tests import oracles
 
-ALL = Wanted(probabilities=True, log_density=True)
+ALL = PredictionOutputs(probabilities=True, log_density=True)
 
 
-def score(rows, mixture, wanted=ALL):
-    return predict(rows, None, prepare_prediction(mixture), mixture.n_components, wanted)
+def score(rows, mixture, outputs=ALL):
+    return predict(rows, None, prepare_prediction(mixture), mixture.n_components, outputs)
 
 
 @pytest.fixture(params=["shared", "centred"])
@@ -71,13 +71,13 @@ def test_only_what_is_wanted_is_returned():
     parameters = oracles.random_parameters("full", 3, 2)
     rows, _ = oracles.draw(parameters, 50)
     whole = score(rows, Mixture(*parameters))
-    for wanted in (Wanted(), Wanted(probabilities=True), Wanted(log_density=True)):
-        found = score(rows, Mixture(*parameters), wanted)
+    for outputs in (PredictionOutputs(), PredictionOutputs(probabilities=True), PredictionOutputs(log_density=True)):
+        found = score(rows, Mixture(*parameters), outputs)
         np.testing.assert_array_equal(found.labels, whole.labels)
         assert found.labels.dtype == np.int32
         for ours, theirs, asked in (
-            (found.probabilities, whole.probabilities, wanted.probabilities),
-            (found.log_density, whole.log_density, wanted.log_density),
+            (found.probabilities, whole.probabilities, outputs.probabilities),
+            (found.log_density, whole.log_density, outputs.log_density),
         ):
             assert (ours is not None) == asked
             if asked:
@@ -122,7 +122,7 @@ def test_the_caller_says_where_in_the_grid_rows_are():
     mixture, rows = Mixture(*oracles.random_parameters("full", 3, 2)), np.zeros((10, 2))
     rows[4, 0] = np.nan
     with pytest.raises(DataError, match=r"^row \(10, 4\), column 0 is nan"):
-        predict(rows, None, prepare_prediction(mixture), 3, Wanted(), lambda row: (10, row))
+        predict(rows, None, prepare_prediction(mixture), 3, PredictionOutputs(), lambda row: (10, row))
 
 
 def test_infinities_of_both_signs_are_an_error_too():
@@ -134,7 +134,7 @@ def test_infinities_of_both_signs_are_an_error_too():
 
 def test_the_largest_numbers_are_finite():
     rows = np.full((10, 2), 1e308)
-    found = score(rows, Mixture(*oracles.random_parameters("full", 3, 2)), Wanted())
+    found = score(rows, Mixture(*oracles.random_parameters("full", 3, 2)), PredictionOutputs())
     assert len(found.labels) == 10
 
 
@@ -142,8 +142,8 @@ def score_top(top, k=6, n=400, **more):
     parameters = oracles.random_parameters("full", k, 2, seed=4, spread=1.0)
     rows, _ = oracles.draw(parameters, n)
     mixture = Mixture(*parameters)
-    wanted = Wanted(probabilities=True, top=top, **more)
-    return score(rows, mixture), predict(rows, None, prepare_prediction(mixture), k, wanted)
+    outputs = PredictionOutputs(probabilities=True, top=top, **more)
+    return score(rows, mixture), predict(rows, None, prepare_prediction(mixture), k, outputs)
 
 
 @pytest.mark.parametrize("top", [1, 2, 5, 6])
@@ -169,13 +169,13 @@ def test_rows_without_weight_are_absent_and_may_hold_anything():
     parameters = oracles.random_parameters("full", 3, 2, seed=5, spread=1.0)
     rows, _ = oracles.draw(parameters, 50)
     mixture = Mixture(*parameters)
-    expected = score(rows, mixture, Wanted(probabilities=True, log_density=True, top=2))
+    expected = score(rows, mixture, PredictionOutputs(probabilities=True, log_density=True, top=2))
     row_weights = np.ones(50)
     absent = np.array([3, 17, 49])
     row_weights[absent] = 0
     rows[absent] = [[np.nan, 1], [np.inf, np.nan], [1e300, 0]]
     coefficients = prepare_prediction(mixture)
-    found = predict(rows, row_weights, coefficients, 3, Wanted(probabilities=True, log_density=True, top=2))
+    found = predict(rows, row_weights, coefficients, 3, PredictionOutputs(probabilities=True, log_density=True, top=2))
     assert (found.labels[absent] == -2).all()
     assert (found.components[absent] == -2).all()
     assert np.isnan(found.probabilities[absent]).all()
@@ -192,17 +192,17 @@ def test_a_value_that_is_not_finite_is_named_though_others_are_absent():
     row_weights = np.ones(10)
     row_weights[2] = 0
     with pytest.raises(DataError, match="row 7, column 1 is nan"):
-        predict(rows, row_weights, prepare_prediction(mixture), 3, Wanted())
+        predict(rows, row_weights, prepare_prediction(mixture), 3, PredictionOutputs())
 
 
 def test_a_thousand_probabilities_of_each_row_are_held_for_one_block_at_a_time():
     k, n = 1000, 4096
     mixture = Mixture("spherical", np.full(k, 1 / k), np.arange(k, dtype=float)[:, None], np.ones(k))
     rows = np.random.default_rng(0).uniform(0, k, (n, 1))
-    predict(rows[:10], None, prepare_prediction(mixture), k, Wanted(probabilities=True, top=3))
+    predict(rows[:10], None, prepare_prediction(mixture), k, PredictionOutputs(probabilities=True, top=3))
     tracemalloc.start()
     try:
-        predict(rows, None, prepare_prediction(mixture), k, Wanted(probabilities=True, top=3))
+        predict(rows, None, prepare_prediction(mixture), k, PredictionOutputs(probabilities=True, top=3))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

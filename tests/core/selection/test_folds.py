@@ -6,7 +6,7 @@ import pytest
 from daskgmm.core.em.e_step import expect
 from daskgmm.core.em.m_step import maximize
 from daskgmm.core.kernels.natural_parameters import prepare
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.selection.folds import FoldSplit, HeldOutStatistics, fold_of, score
 from tests import oracles
@@ -40,8 +40,8 @@ def test_a_row_is_in_the_same_part_wherever_blocks_begin_and_in_another_with_ano
 def test_a_fold_is_fitted_to_the_other_rows_and_judged_on_its_own(covariance_type, weighted):
     rows, weights, mixture = problem(covariance_type)
     weights = weights if weighted else None
-    surveyed = survey(rows, weights)
-    coefficients = (prepare(mixture, surveyed, some_rows=True),) * (N_FOLDS + 1)
+    data_summary = summarise_rows(rows, weights)
+    coefficients = (prepare(mixture, data_summary, some_rows=True),) * (N_FOLDS + 1)
     folds = (*range(N_FOLDS), None)
     scored = score(rows, weights, coefficients, folds, 0, DEALING)
     parts = fold_of(0, len(rows), DEALING)
@@ -49,7 +49,7 @@ def test_a_fold_is_fitted_to_the_other_rows_and_judged_on_its_own(covariance_typ
         own = parts == (-1 if fold is None else fold)
         fitted = oracles.step(rows[~own], None if weights is None else weights[~own], mixture)
         assert one.statistics.log_likelihood == pytest.approx(fitted.log_likelihood, rel=1e-10)
-        after = maximize(mixture, one.statistics, surveyed)
+        after = maximize(mixture, one.statistics, data_summary)
         oracles.assert_agree(after, Mixture(*fitted.parameters), 1e-8)
         if fold is not None:
             out = oracles.step(rows[own], None if weights is None else weights[own], mixture)
@@ -59,7 +59,7 @@ def test_a_fold_is_fitted_to_the_other_rows_and_judged_on_its_own(covariance_typ
 
 def test_blocks_of_rows_add_up_to_the_whole():
     rows, weights, mixture = problem("full")
-    coefficients, folds = (prepare(mixture, survey(rows, weights), some_rows=True),) * 2, (0, 2)
+    coefficients, folds = (prepare(mixture, summarise_rows(rows, weights), some_rows=True),) * 2, (0, 2)
     whole = score(rows, weights, coefficients, folds, 0, DEALING)
     first = score(rows[:101], weights[:101], coefficients, folds, 0, DEALING)
     rest = score(rows[101:], weights[101:], coefficients, folds, 101, DEALING)
@@ -70,7 +70,7 @@ def test_blocks_of_rows_add_up_to_the_whole():
 
 def test_without_folds_a_pass_is_a_plain_one():
     rows, weights, mixture = problem("tied")
-    coefficients = (prepare(mixture, survey(rows, weights)),)
+    coefficients = (prepare(mixture, summarise_rows(rows, weights)),)
     (scored,) = score(rows, weights, coefficients, (None,), 0, FoldSplit())
     np.testing.assert_array_equal(scored.statistics.sums, expect(rows, weights, coefficients)[0].sums)
     assert scored.held_out == HeldOutStatistics()

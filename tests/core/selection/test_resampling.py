@@ -6,7 +6,7 @@ from scipy import stats
 
 from daskgmm.core.em.e_step import expect
 from daskgmm.core.kernels.natural_parameters import prepare
-from daskgmm.core.mixture.data_summary import survey
+from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.selection.resampling import Resampling, expect_resampled
 from tests import oracles
@@ -42,7 +42,7 @@ def test_statistics_are_those_of_rows_weighted_by_hand(covariance_type, weighted
     parameters = oracles.random_parameters(covariance_type, 2, 3, seed=1, spread=1.0)
     rows, _ = oracles.draw(parameters, 300)
     own = np.random.default_rng(2).uniform(0, 2, 300) if weighted else None
-    coefficients = prepare(Mixture(*parameters), survey(rows), some_rows=True)
+    coefficients = prepare(Mixture(*parameters), summarise_rows(rows), some_rows=True)
     resampling = Resampling(seed=9)
     found = expect_resampled(rows, own, (coefficients, coefficients), (4, 7), 11, resampling)
     for one, number in zip(found, (4, 7), strict=True):

@@ -40,7 +40,7 @@ OPTIONS = SweepOptions(EMOptions(tol=1e-6, max_iter=300))
 def started(sizes=(1, 2, 3), n_folds=0, **failing):
     candidates = [Candidate(k, "full") for k in sizes]
     seeds = {one.name: failing.get(one.name, (Trial(TRUTH[one.n_components]),)) for one in candidates}
-    return initial_sweep(candidates, seeds, SAMPLE.survey, n_folds)
+    return initial_sweep(candidates, seeds, SAMPLE.data_summary, n_folds)
 
 
 def passing(seen=None):
@@ -87,7 +87,7 @@ def test_a_candidate_stays_while_what_it_may_gain_could_make_it_win():
     assert surer.n_live == 1
 
 
-TWO_ROWS = 2 / SAMPLE.survey.n_rows  # fewer than a covariance takes
+TWO_ROWS = 2 / SAMPLE.data_summary.n_rows  # fewer than a covariance takes
 FLAT = Mixture(
     "full", np.array([1 - TWO_ROWS, TWO_ROWS]), np.zeros((2, 2)), np.array([np.eye(2), np.diag([1.0, 1e-12])])
 )
@@ -104,7 +104,7 @@ def test_those_that_left_come_back_when_the_leader_fails():
 def test_those_that_left_come_back_when_the_leader_has_collapsed():
     sweep = advance_sweep(started((1, 2)), [scored(-1000.0), scored(-900.0, 2)], OPTIONS)
     leader = replace(sweep.states["full-2"].trials[0], mixture=FLAT, proposal=None, history=(-3.0,) * 4)
-    sweep = replace(sweep, states={**sweep.states, "full-2": State(SAMPLE.survey, (leader,), 4)})
+    sweep = replace(sweep, states={**sweep.states, "full-2": State(SAMPLE.data_summary, (leader,), 4)})
     after = advance_sweep(sweep, [scored(-900.0, 2)], OPTIONS)
     assert after.states["full-2"].best.stop is StopReason.CONVERGED
     assert [name for name, _ in after.live] == ["full-1"]
@@ -113,7 +113,7 @@ def test_those_that_left_come_back_when_the_leader_has_collapsed():
 def test_a_collapsed_candidate_does_not_win_however_high_its_likelihood():
     sweep = run_sweep(started((1, 2)), passing(), OPTIONS)
     trial = replace(sweep.states["full-2"].best, mixture=FLAT)
-    sweep = replace(sweep, states={**sweep.states, "full-2": State(SAMPLE.survey, (trial,), 3)})
+    sweep = replace(sweep, states={**sweep.states, "full-2": State(SAMPLE.data_summary, (trial,), 3)})
     assert loss(sweep, Candidate(2, "full"), "bic") < loss(sweep, Candidate(1, "full"), "bic")
     table = selection(sweep, OPTIONS)
     assert table.best == "full-1"
@@ -146,11 +146,13 @@ def test_the_table_never_shows_less_than_a_smaller_candidate_of_the_structure_ha
     sweep = run_sweep(started((1, 2)), passing(), OPTIONS)
     worse = replace(sweep.states["full-2"].best, statistics=scored(-1700.0, 3).statistics, mixture=TRUTH[3])
     candidates = tuple(Candidate(k, "full") for k in (1, 2, 3))
-    sweep = replace(sweep, candidates=candidates, states={**sweep.states, "full-3": State(SAMPLE.survey, (worse,), 1)})
+    sweep = replace(
+        sweep, candidates=candidates, states={**sweep.states, "full-3": State(SAMPLE.data_summary, (worse,), 1)}
+    )
     table = selection(sweep, OPTIONS)
     assert table.rows[2].nested == "full-2"
     assert table.rows[2].log_likelihood == table.rows[1].log_likelihood
-    free, n = table.rows[2].n_parameters - table.rows[1].n_parameters, sweep.survey.weight_sum
+    free, n = table.rows[2].n_parameters - table.rows[1].n_parameters, sweep.data_summary.weight_sum
     assert table.rows[2].bic == pytest.approx(table.rows[1].bic + free * np.log(n))
     assert table.rows[2].icl > table.rows[1].icl
 
@@ -230,7 +232,7 @@ def test_a_collapsed_candidate_bends_no_elbow():
         k: Trial(mixtures[k], (value / 300,), scored(value, k).statistics, StopReason.MAX_ITER)
         for k, value in ((1, -1000.0), (2, -100.0), (3, -50.0))
     }
-    states = {f"full-{k}": State(SAMPLE.survey, (trial,)) for k, trial in ended.items()}
+    states = {f"full-{k}": State(SAMPLE.data_summary, (trial,)) for k, trial in ended.items()}
     table = selection(replace(started(), states=states), OPTIONS)
     assert [bool(row.collapsed) for row in table.rows] == [False, True, False]
     assert table.elbow == {"full": None}

@@ -8,7 +8,7 @@ from daskgmm.core.em.fitted_model import FitSummary, Model
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.selection.table import Row, Selection, evidence
 from daskgmm.provenance import DataInfo, PhaseTiming, Record, RunInfo, TrialHistory, WorkerUsage
-from daskgmm.report.html.report_data import Story
+from daskgmm.report.html.report_data import ReportData
 
 CURVES = (
     TrialHistory("restart", (-9.0, -3.0, -2.5), "CONVERGED", chosen=True),
@@ -25,7 +25,7 @@ def mixture(k, d, covariance_type="full", *, apart=4.0, seed=0):
     return Mixture(covariance_type, weights, apart * rng.normal(size=(k, d)), np.broadcast_to(eye, shape).copy())
 
 
-def story(of, rows=None, *, names=None, converged=True, n_rows=10_000, **more):
+def data(of, rows=None, *, names=None, converged=True, n_rows=10_000, **more):
     """Return the story of a mixture; by default with rows drawn from it."""
     d = of.n_features
     rows = of.sample(600, np.random.default_rng(1))[0] if rows is None else rows
@@ -56,7 +56,7 @@ def story(of, rows=None, *, names=None, converged=True, n_rows=10_000, **more):
         started="2026-01-02T03:04:05+00:00",
         versions={"python": "3.11"},
     )
-    return Story(Model(of, names, summary), Record(beginning, course), "data:\n  path: here\n", 0, **more)
+    return ReportData(Model(of, names, summary), Record(beginning, course), "data:\n  path: here\n", 0, **more)
 
 
 def sweep(best, bics, criterion="bic", more=()):

@@ -7,7 +7,7 @@ import pytest
 
 from daskgmm.report.html.page import page
 from tests.browser import axe, browser, why_not
-from tests.report.html.stories import mixture, story, sweep
+from tests.report.html.stories import data, mixture, sweep
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=f"pages are not looked at: {why_not()}")
 
@@ -21,7 +21,7 @@ OVERFLOWS = """
 
 def nine_digits():
     of = mixture(3, 8)
-    told = story(
+    told = data(
         dataclasses.replace(of, means=of.means + 1.7e9),
         of.sample(200, np.random.default_rng(0))[0] + 1.7e9,
         n_rows=987_654_321,
@@ -37,9 +37,9 @@ def candidates():
 
 KINDS = {
     "nine digits and long names": nine_digits,
-    "forty components": lambda: story(mixture(40, 3)),
-    "a map": lambda: story(mixture(3, 2), grid=(2, 3), labels=np.array([[0, 1, -2], [2, 2, 1]], np.int8)),
-    "a sweep": lambda: story(mixture(2, 2), selection=sweep("full-1", candidates())),
+    "forty components": lambda: data(mixture(40, 3)),
+    "a map": lambda: data(mixture(3, 2), grid=(2, 3), labels=np.array([[0, 1, -2], [2, 2, 1]], np.int8)),
+    "a sweep": lambda: data(mixture(2, 2), selection=sweep("full-1", candidates())),
 }
 
 

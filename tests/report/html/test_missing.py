@@ -47,9 +47,9 @@ def test_nothing_is_shown_of_rows_without_gaps(rows):
 @pytest.mark.parametrize("unit", [1.0, 1e-6, 1e6])
 def test_values_that_are_missing_in_one_component_are_warned_of_with_the_evidence(rows, unit):
     rows[:50, 0] = np.nan
-    story = story_of(rows, RESP)
-    story.row_weights = story.row_weights * unit
-    ((what, _),) = not_at_random(story)
+    data = story_of(rows, RESP)
+    data.row_weights = data.row_weights * unit
+    ((what, _),) = not_at_random(data)
     assert "a 0.0 % to 25.0 % (chi-square 57.1); degrees of freedom: 1." in what
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.report.html.pairs import pairs, scatters_of
-from tests.report.html.stories import mixture, story
+from tests.report.html.stories import data, mixture
 from tests.report.html.test_scatter import with_far_component
 
 
@@ -23,13 +23,13 @@ def test_ellipses_are_those_of_the_features_in_their_own_units():
     factors = rng.normal(size=(2, 3, 3))
     covariances = factors @ factors.transpose(0, 2, 1)
     of = Mixture("full", np.array([0.4, 0.6]), rng.normal(size=(2, 3)), covariances)
-    scatter = scatters_of(story(of), [0, 1, 2])[0, 2]
+    scatter = scatters_of(data(of), [0, 1, 2])[0, 2]
     np.testing.assert_allclose(scatter.means, of.means[:, [0, 2]])
     np.testing.assert_allclose(scatter.covariances, covariances[:, [0, 2]][:, :, [0, 2]])
 
 
 @pytest.mark.parametrize(("d", "words"), [(3, "The features, two by two"), (9, "The 4 features of 9 in which")])
 def test_at_most_four_features_are_drawn(d, words):
-    assert words in pairs(story(mixture(3, d))).caption
-    assert pairs(story(mixture(3, 2))) is None
-    assert pairs(story(mixture(3, d), np.empty((0, d)))) is not None
+    assert words in pairs(data(mixture(3, d))).caption
+    assert pairs(data(mixture(3, 2))) is None
+    assert pairs(data(mixture(3, d), np.empty((0, d)))) is not None

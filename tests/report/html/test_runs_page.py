@@ -9,11 +9,11 @@ from daskgmm.report.compared_runs import Run, rank_runs, table_rows
 from daskgmm.report.html.runs_page import contents, runs_page
 from daskgmm.storage.formats.model import save_model
 from tests.cli.test_commands import refused, run
-from tests.report.html.stories import mixture, story
+from tests.report.html.stories import data, mixture
 
 
 def fit_of(name, k, bic, *, d=2, seed=0, **changes):
-    told = story(mixture(k, d, seed=seed))
+    told = data(mixture(k, d, seed=seed))
     summary = replace(told.model.summary, bic=bic, **changes)
     return Run(name, replace(told.model, summary=summary), told.record)
 

@@ -18,7 +18,7 @@ from daskgmm.core.em.fitted_model import Anomaly, FitSummary, Model
 from daskgmm.core.kernels.natural_parameters import prepare_prediction
 from daskgmm.core.mixture.low_rank import LowRankMatrices, low_rank_name
 from daskgmm.core.mixture.mixture import Mixture
-from daskgmm.core.scoring.prediction import Wanted, predict
+from daskgmm.core.scoring.prediction import PredictionOutputs, predict
 from daskgmm.errors import ConfigurationError
 from daskgmm.storage.formats.export import FORMATS, as_json, as_onnx, as_sklearn, export_model
 from daskgmm.storage.formats.model import save_model
@@ -40,7 +40,7 @@ def model_of(covariance_type, offset=0.0, empty=False):
 
 def rows_and_prediction(model):
     rows, _ = model.mixture.sample(500, np.random.default_rng(0))
-    return rows, predict(rows, None, prepare_prediction(model.mixture), 4, Wanted(probabilities=True))
+    return rows, predict(rows, None, prepare_prediction(model.mixture), 4, PredictionOutputs(probabilities=True))
 
 
 def of_onnx(content, rows):
@@ -70,8 +70,8 @@ def test_onnxruntime_gives_log_densities_in_units_of_the_rows_and_anomalies(cova
     scaled = Mixture(covariance_type, model.mixture.weights, 3 * model.mixture.means, 9 * model.mixture.covariances)
     model = replace(model, mixture=scaled)
     rows, _ = scaled.sample(300, np.random.default_rng(0))
-    wanted = Wanted(log_density=True)
-    ours = predict(rows, None, prepare_prediction(scaled), 4, wanted).log_density
+    outputs = PredictionOutputs(log_density=True)
+    ours = predict(rows, None, prepare_prediction(scaled), 4, outputs).log_density
     model = replace(model, anomaly=Anomaly(0.1, float(np.quantile(ours, 0.1))))
     session = onnxruntime.InferenceSession(as_onnx(model), providers=["CPUExecutionProvider"])
     density, anomaly = session.run(["log_density", "anomaly"], {"rows": rows})

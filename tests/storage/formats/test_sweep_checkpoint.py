@@ -20,7 +20,7 @@ def kept(n_folds=2):
     """Return a sweep of which one candidate failed, and its checkpoint as it is read."""
     one = Mixture("full", np.ones(1), np.zeros((1, 2)), np.eye(2)[None])
     seeds = {"full-1": (Trial(one),), "full-2": SingularCovarianceError("too few rows")}
-    sweep = initial_sweep(CANDIDATES, seeds, in_memory(ROWS, None).survey, n_folds)
+    sweep = initial_sweep(CANDIDATES, seeds, in_memory(ROWS, None).data_summary, n_folds)
     return sweep, from_bytes(to_bytes(Checkpoint(sweep.states, (), notes_of(sweep))), resolve_location("there"))
 
 
@@ -30,7 +30,7 @@ def test_a_sweep_comes_back_with_what_failed():
     assert list(loaded.states) == list(sweep.states) == ["full-1", "full-1/fold-0", "full-1/fold-1"]
     assert loaded.failures == {"full-2": "too few rows"}
     assert notes_of(loaded) == notes_of(sweep)
-    np.testing.assert_array_equal(loaded.survey.scatter, sweep.survey.scatter)
+    np.testing.assert_array_equal(loaded.data_summary.scatter, sweep.data_summary.scatter)
 
 
 def test_a_checkpoint_of_other_models_is_refused():

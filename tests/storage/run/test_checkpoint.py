@@ -18,7 +18,7 @@ from daskgmm.cli.signals import Interrupted, raise_signals
 from daskgmm.core.em.anderson import Step
 from daskgmm.core.em.loop import State, StopReason, Trial
 from daskgmm.core.mixture.covariance import STRUCTURES
-from daskgmm.core.mixture.data_summary import Survey
+from daskgmm.core.mixture.data_summary import DataSummary
 from daskgmm.core.mixture.feature_map import FeatureMap
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.mixture.noise import Noise
@@ -69,12 +69,12 @@ def trials(draw, d):
 def states(draw):
     d = draw(st.integers(1, 3))
     bad = (draw(st.integers(0, 9)), draw(st.none() | st.tuples(st.integers(0, 9), st.integers(0, 9))))
-    survey = Survey(
+    data_summary = DataSummary(
         draw(st.integers(0, 2**40)), draw(FLOATS), *(draw(floats(d)) for _ in range(2)), draw(floats(d, d)),
         *(draw(floats(d)) for _ in range(3)), *bad, draw(st.integers(0, 9)),
         draw(st.none() | st.tuples(st.integers(0, 9), st.floats(allow_nan=False))),
     )  # fmt: skip
-    return State(survey, tuple(draw(st.lists(trials(d), max_size=3))), draw(st.integers(0, 10**6)))
+    return State(data_summary, tuple(draw(st.lists(trials(d), max_size=3))), draw(st.integers(0, 10**6)))
 
 
 def assert_same(one, other, where="state"):
@@ -117,9 +117,11 @@ def test_a_checkpoint_gives_the_states_back_bit_for_bit(by_name, lines, notes):
 
 def state(iteration, k=2, d=3):
     rng = np.random.default_rng(iteration)
-    survey = Survey(9, 9.0, *(rng.random(d) for _ in range(2)), rng.random((d, d)), *(rng.random(d) for _ in range(3)))
+    data_summary = DataSummary(
+        9, 9.0, *(rng.random(d) for _ in range(2)), rng.random((d, d)), *(rng.random(d) for _ in range(3))
+    )
     mixture = Mixture("full", rng.random(k), rng.random((k, d)), rng.random((k, d, d)))
-    return State(survey, (Trial(mixture),), iteration)
+    return State(data_summary, (Trial(mixture),), iteration)
 
 
 def checkpoint(iteration, **sizes):
@@ -147,14 +149,14 @@ def test_the_last_two_are_kept_and_the_newest_is_read(folder):
 
 def test_arrays_that_states_share_are_written_and_read_once():
     one = state(3, d=40)
-    two = State(one.survey, (Trial(one.trials[0].mixture), *state(4, d=40).trials), 2)
+    two = State(one.data_summary, (Trial(one.trials[0].mixture), *state(4, d=40).trials), 2)
     written = to_bytes(Checkpoint({"one": one, "two": two}))
     alone = to_bytes(Checkpoint({"two": two}))
     assert len(written) < 1.05 * len(alone) + 2000
     loaded = from_bytes(written, resolve_location("there"))
     assert_same(loaded.states["two"], two)
     assert_same(loaded.states["one"], one)
-    assert loaded.states["one"].survey is loaded.states["two"].survey
+    assert loaded.states["one"].data_summary is loaded.states["two"].data_summary
 
 
 def test_the_notes_tell_the_iteration_where_no_state_takes_part_in_all():
@@ -211,7 +213,7 @@ FORGERIES = {
     "sizes that disagree": lambda fit, header: fit["trials"][0]["weights"].update(shape=[1]),
     "an unknown structure": lambda fit, header: fit["trials"][0].update(covariance_type="__class__"),
     "an unknown reason": lambda fit, header: fit["trials"][0].update(stop="mro"),
-    "no survey": lambda fit, header: fit.pop("survey"),
+    "no data summary": lambda fit, header: fit.pop("survey"),
     "no states": lambda fit, header: header.update(states=[1]),
     "notes in words": lambda fit, header: header.update(notes="many"),
     "another format": lambda fit, header: header.update(daskgmm_format=99),
