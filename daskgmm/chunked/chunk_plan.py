@@ -100,7 +100,7 @@ _STRIP_BYTES = 64 * 2**20
 
 
 def strip_length(length: int, step_bytes: int, divides: bool = True) -> int:
-    """Return how many steps of a block's first axis are written at once, about 64 MiB.
+    """Return the number of steps of a block's first axis that are written at once, about 64 MiB.
 
     A divisor of the length, where there are several blocks: strips of all blocks are then chunks of one array. A length
     without a fitting divisor takes the next larger one.

@@ -61,7 +61,7 @@ class Groups:
 
 
 def group_size(n_blocks: int, block_bytes: int) -> int:
-    """Return how many consecutive blocks one task should work on, by the threads that compute."""
+    """Return the number of consecutive blocks for each task, by the threads that compute."""
     n_threads, size = _computing_threads(), 1
     while (
         n_threads
@@ -113,7 +113,7 @@ def group_tasks(
 
 
 def _node(key: Key, value: Any) -> GraphNode | None:
-    """Return what a graph has for a key as a node; None for what workers hold, and for what may be a legacy task."""
+    """Return the node of a key in a graph; None for values held by workers, and for possible legacy tasks."""
     if isinstance(value, GraphNode):
         return value
     return None if isinstance(value, Future | tuple | str) else DataNode(key, value)

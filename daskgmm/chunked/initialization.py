@@ -73,7 +73,7 @@ def _move_components(
 
 
 def suggest_from(sample: Delayed, data_summary: DataSummary, options: EMOptions) -> Suggest:
-    """Return what suggests, from the statistics of a pass over all rows, where they lead to: EM on the sample."""
+    """Return the surrogate step, by EM on the sample, as a function of the statistics of a pass over all rows."""
 
     def suggest(trial: Trial, far: bool) -> Suggestion | None:
         evaluated = Trial(trial.mixture, statistics=trial.statistics)

@@ -122,7 +122,7 @@ def _hints(layer: Layer, groups: Groups) -> dict[Any, Sequence[str]]:
 
 
 def _levels_in(size: int) -> tuple[int, int]:
-    """Return how many levels of the tree are within a group of so many blocks, and how many parts are left of it."""
+    """Return the number of tree levels within a group of so many blocks, and of the parts that are left of it."""
     n_levels = 0
     while size >= FAN_IN:
         n_levels, size = n_levels + 1, size // FAN_IN

@@ -76,7 +76,7 @@ class Estimate:
 
 
 def mixture_bytes(n_components: int, n_features: int, covariance_type: str) -> int:
-    """Return what statistics or covariances of one mixture take, whichever is larger."""
+    """Return the bytes of one mixture's statistics or covariances, whichever is larger."""
     structure, d = STRUCTURES[covariance_type], n_features
     return 8 * n_components * max(structure.feature_map.n_columns(d), d * d if structure.layout.dense else d)
 

@@ -99,7 +99,7 @@ def hint(addresses: Mapping[Any, Sequence[str]]) -> AbstractContextManager[objec
 
 
 def _shares(n_items: int, item_bytes: int, workers: Sequence[Worker]) -> list[int]:
-    """Return how many items each worker takes: each goes to the one that then has fewest for a thread."""
+    """Return the number of items for each worker: each item goes to the worker with fewest for a thread."""
     counts, bounds = [0] * len(workers), [_capacity(worker, n_items, item_bytes) for worker in workers]
     heap = [(1 / worker.n_threads, at) for at, worker in enumerate(workers) if bounds[at]]
     heapify(heap)

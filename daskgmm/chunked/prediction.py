@@ -37,12 +37,12 @@ class PredictionTotals:
 
     @classmethod
     def nothing(cls, n_components: int) -> PredictionTotals:
-        """Return what is counted of no row."""
+        """Return the totals of no rows."""
         return cls(np.zeros(n_components, np.int64), 0, DensityMoments())
 
     @classmethod
     def of(cls, prediction: Prediction, n_components: int) -> PredictionTotals:
-        """Return what is counted of a prediction; rows that are left out are not."""
+        """Return the totals of a prediction, without the rows that are left out."""
         labels, density = prediction.labels, prediction.log_density
         counts = np.bincount(labels[labels >= 0], minlength=n_components)
         present = labels != LEFT_OUT
@@ -133,7 +133,7 @@ def _predict_chunk(
 
 
 def log_density_counts(rows: Rows, mixture: Mixture) -> Counts:
-    """Return how the log-densities of the rows are distributed, from a pass over them."""
+    """Return a quantile sketch of the rows' log-densities, from a pass over them."""
     check_n_features(rows.n_features, mixture.n_features)
     shared = (prepare_prediction(mixture, missing=rows.missing), mixture.n_components)
     regions = dict(enumerate(rows.regions))

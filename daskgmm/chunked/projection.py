@@ -30,7 +30,7 @@ _ROWS_PER_AXIS = 4  # at least
 
 
 def sampled_rows(reduce: Reduce, n_columns: int) -> int:
-    """Return how many rows principal components are found on; 0 if they are found on the scatter of all rows."""
+    """Return the number of rows that principal components are found on; 0 for the scatter of all rows."""
     if n_columns <= _MAX_COLUMNS:
         return 0
     least = _ROWS_PER_AXIS * reduce.most_features(n_columns) if reduce.features else 0

@@ -261,7 +261,7 @@ def place_in(region: Region, row: int) -> tuple[int, ...]:
 
 
 def name_rows(region: Region) -> str:
-    """Return what a message calls the rows of a region of the grid."""
+    """Name the rows of a region of the grid, for a message."""
     return f"rows [{', '.join(f'{one.start}:{one.stop}' for one in region)}]"
 
 

@@ -88,7 +88,7 @@ class SweepExpectation:
 
 
 def bytes_in_pass(n_components: int, n_features: int, covariance_type: str, *, some_rows: bool) -> int:
-    """Return what a pass carries of a mixture: its coefficients or its statistics, whichever is larger."""
+    """Return the bytes that a pass sends for a mixture: its coefficients or its statistics, whichever is larger."""
     structure, d = STRUCTURES[covariance_type], n_features
     feature_map = structure.centred_map if some_rows else structure.feature_map
     whitening = d if structure.centred_map is not FeatureMap.FULL else d * d

@@ -27,7 +27,7 @@ class Usage(NamedTuple):
 
 
 def usage() -> Mapping[str, Usage]:
-    """Return what each worker of the active cluster has used, or this process where there is none.
+    """Return the usage of each worker of the active cluster, or of this process if there is none.
 
     It is for people to look at: a worker that is lost is left out, and all are where one does not answer in time.
     """
@@ -57,7 +57,7 @@ async def _ask_workers(client: Client) -> Any:
 
 
 def _own_usage() -> Usage:
-    """Return what this process has used; 0 threads if nobody has said how many compute."""
+    """Return the usage of this process; 0 threads if their number is unknown."""
     process = psutil.Process()
     times = process.cpu_times()
     n_threads = int(dask.config.get(COMPUTE_THREADS, None) or 0)

@@ -182,13 +182,13 @@ def connect_timeout(start_timeout: float) -> float:
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Return what a coroutine returns; it runs in a thread, as this one may have an event loop (in a notebook)."""
+    """Run a coroutine in a thread and return its result: this thread may have an event loop (in a notebook)."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, coroutine).result()
 
 
 def reason(error: BaseException) -> str:
-    """Return what an error was in the end raised from, with its kind; what is known of a timeout is in the first."""
+    """Return the root cause of an error as "Type: message"; of a timeout, the first error, which says most."""
     root = error
     while root.__cause__ is not None:
         root = root.__cause__

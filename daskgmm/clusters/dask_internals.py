@@ -93,7 +93,7 @@ def event_loop() -> Iterator[IOLoop]:
 
 
 def run_in_loop(loop: IOLoop, function: Any, *arguments: Any) -> Any:
-    """Return what a coroutine function returns that runs in the event loop of another thread."""
+    """Run a coroutine function in the event loop of another thread, and return its result."""
     return sync(loop, function, *arguments)
 
 

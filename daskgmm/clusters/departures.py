@@ -15,7 +15,7 @@ _NAME = "daskgmm-departures"
 
 
 def departures_excused(client: Client) -> Callable[[], Coroutine[Any, Any, None]]:
-    """Return what has the client's scheduler excuse them from now on, until its last client is gone."""
+    """Return the call that makes a client's scheduler excuse departures of workers until its last client is gone."""
 
     async def register() -> None:
         await client.register_plugin(_departures(), name=_NAME)

@@ -106,7 +106,7 @@ def stall_after(
 
 
 def describe(first: ClusterSnapshot | None, now: ClusterSnapshot | None) -> str:
-    """Return what is seen of the workers: what may keep them from completing a task."""
+    """Describe the workers, and what may keep them from completing a task."""
     if now is None:
         return "the scheduler does not answer"
     if not now.workers:

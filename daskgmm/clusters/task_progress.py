@@ -70,7 +70,7 @@ class _Retries:
 
 
 def _ask_scheduler(client: Client, compute_threads: int, n_retries: int) -> Load | None:
-    """Return what the scheduler says; None if it does not answer in time, or in an unexpected format."""
+    """Return the scheduler's answer; None if it does not come in time, or has an unexpected format."""
     try:
         threads, prefixes = client.sync(threads_and_task_states, client, callback_timeout=_ANSWER_TIMEOUT)
         done, total = tasks_of_pass(prefixes)
@@ -82,7 +82,7 @@ def _ask_scheduler(client: Client, compute_threads: int, n_retries: int) -> Load
 
 
 def tasks_of_pass(prefixes: TaskStates) -> tuple[int, int]:
-    """Return how many tasks are done of how many, of the kind of task (by its prefix) that has most still to do."""
+    """Return the numbers of done and of all tasks, of the task prefix with most still to do."""
     left = {name: states["processing"] + states["waiting"] for name, states in prefixes.items()}
     busiest = max(left, key=lambda name: left[name], default=None)
     if busiest is None or left[busiest] == 0:

@@ -29,7 +29,7 @@ class Turnover:
         return len(self.gone) >= MAX_LIVES and now - self.since >= limit
 
     def describe(self, now: float) -> str:
-        """Return what was seen, and the remedy."""
+        """Return the observation and the remedy, in a line."""
         return (
             f"{len(self.gone)} workers came and went within {now - self.since:.0f} s, and never were fewer than "
             f"{self.n_left} tasks left: workers must live longer than a task and what it reads take, so raise their "

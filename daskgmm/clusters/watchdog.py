@@ -111,7 +111,7 @@ class _Watchdog:
             self._stall = stall.after_help(look, monotonic())
 
     def _ask_workers(self) -> ClusterSnapshot | None:
-        """Return what the scheduler says of its workers, None where it does not answer."""
+        """Return the scheduler's view of its workers, None if it does not answer."""
 
         async def ask() -> ClusterSnapshot:
             workers, tasks = await worker_descriptions(self._client), await tasks_by_worker(self._client)

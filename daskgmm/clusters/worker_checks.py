@@ -74,7 +74,7 @@ def check_packages(client: Client, tell: Callable[[str], None]) -> None:
 
 
 def differences(client: Client) -> list[Difference]:
-    """Return where Python and the packages that this one needs differ on workers from those here."""
+    """List the differences of Python and of needed packages between the workers and here."""
 
     async def ask() -> Any:
         return await client.get_versions(packages=[*_PROTOCOL_PACKAGES, *_NUMERICAL_PACKAGES])
@@ -152,7 +152,7 @@ def memory_limits(client: Client) -> dict[str, int]:
 
 
 def most_threads(client: Client) -> int:
-    """Return how many tasks run at once in the worker that runs most."""
+    """Return the largest number of tasks that run at once in a worker."""
     return max((int(one["nthreads"]) for one in _workers(client).values()), default=1)
 
 
@@ -162,7 +162,7 @@ def _workers(client: Client) -> Mapping[str, Any]:
 
 
 def _of_scheduler(client: Client, ask: Callable[[], Awaitable[Any]]) -> Any:
-    """Return what the scheduler answers; raise ClusterLostError where it does not within stall_timeout."""
+    """Return the scheduler's answer; raise ClusterLostError if it does not come within stall_timeout."""
     try:
         return client.sync(ask, callback_timeout=_answer_timeout())
     except TimeoutError:
@@ -179,7 +179,7 @@ def _answer_timeout() -> float:
 def answers(
     client: Client, function: Callable[..., Any], *arguments: Any, on_error: Literal["raise", "return"] = "raise"
 ) -> dict[str, Any]:
-    """Return what each worker answers, by its address; one that is lost meanwhile is left out.
+    """Return the answer of each worker, by its address; workers lost meanwhile are left out.
 
     The function itself must raise no OSError: that is what is returned of a lost worker. Raises as `_of_workers`.
     """
@@ -196,7 +196,7 @@ def answers(
 
 
 def _of_workers(client: Client, ask: Callable[[], Awaitable[Any]]) -> Any:
-    """Return what all workers answer; raise ClusterLostError if one does not within stall_timeout.
+    """Return the answers of all workers; raise ClusterLostError if one does not come within stall_timeout.
 
     The watchdog sees nothing of it: it looks at tasks.
     """
@@ -247,7 +247,7 @@ def _own_versions(client: Client) -> Versions:
 
 
 def _version_teller() -> Callable[[str], str]:
-    """Return what tells the version of a package with a digest of its sources: code changes, and the version may not.
+    """Return a function that gives a package's version with a digest of its sources, since code can change alone.
 
     It is a function of its own, which is sent itself: workers may lack this package.
     """
@@ -270,7 +270,7 @@ def _version_teller() -> Callable[[str], str]:
 
 
 def _own_differences(own: Versions) -> list[Difference]:
-    """Return where this package is another; it can be sent to where it is missing, and may have been."""
+    """List the workers with another version of this package; it can be sent to those without it."""
     return _compare(_OWN_PACKAGE, _own_version(), {place: one for place, one in own.items() if one != _MISSING}, eq)
 
 

@@ -28,7 +28,7 @@ def draw_report(estimator: Any, X: Any, sample_weight: Any, n_rows: int) -> str:
 
 
 def _course(estimator: Any) -> RunInfo:
-    """Return what an estimator knows of its fit: its log-likelihoods."""
+    """Return the record of an estimator's fit: its log-likelihoods."""
     curve = TrialHistory("rows", tuple(estimator.lower_bounds_), chosen=True)
     drawn = datetime.now(UTC).isoformat(timespec="seconds")
     return RunInfo((curve,), (), (), (), "", drawn, package_versions())

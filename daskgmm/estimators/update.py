@@ -81,7 +81,7 @@ class UpdateMixin(MixtureEstimator):
         return self
 
     def _find_kept(self) -> tuple[KeptStatistics, ModelOptions, FitOptions]:
-        """Return what is kept of the rows that were seen, and the options to go on with; raise if that cannot be."""
+        """Return the statistics of the rows seen so far, and the options to continue with; raise if there are none."""
         check_is_fitted(self)
         mixture: Mixture = self._mixture()
         check_updatable(mixture)

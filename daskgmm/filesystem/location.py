@@ -39,7 +39,7 @@ def public(path: str) -> str:
 
 
 def secrets_of(path: str) -> list[str]:
-    """Return what `public` leaves out."""
+    """Return the secrets that `public` removes."""
     try:
         url = urlsplit(path if is_url(path) else "")
     except ValueError:  # brackets that hold no address

@@ -22,5 +22,5 @@ def note_retry() -> None:
 
 
 def retries_here() -> int:
-    """Return how many retries there were in this process since it began, those of its workers left out."""
+    """Return the number of retries of this process so far, without those of its workers."""
     return _counted

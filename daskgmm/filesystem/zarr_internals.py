@@ -29,7 +29,7 @@ class StoreWrapper(WrapperStore[Store]):
 
 
 def read_key(store: Store, key: str) -> bytes | None:
-    """Return what a store holds under a key, None if it holds nothing."""
+    """Return a store's value of a key, None if it has none."""
     value = sync(store.get(key, default_buffer_prototype()))
     return None if value is None else value.to_bytes()
 

@@ -16,7 +16,7 @@ from ..provenance import DataInfo
 def describe_data(
     description: str, rows: Rows, data_summary: DataSummary, kept: NDArray[Any], weights: NDArray[Any] | None
 ) -> DataInfo:
-    """Return what is kept of the data alone, with some of their rows (m, d) and weights (m,)."""
+    """Return the record of the data alone, with some of their rows (m, d) and weights (m,)."""
     return DataInfo(
         description=description,
         grid=rows.grid,

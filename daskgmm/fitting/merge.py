@@ -77,7 +77,7 @@ def _check_mergeable(first: Model, second: Model) -> FittedOptions:
 
 
 def _name_noise(noise: bool | float) -> str:
-    """Return what a model takes for noise, so that True, the box of all rows, differs from a hypervolume of 1."""
+    """Return a model's noise option, so that True, the box of all rows, differs from a hypervolume of 1."""
     return str(noise) if isinstance(noise, bool) else f"hypervolume {float(noise)}"
 
 

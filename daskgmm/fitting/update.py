@@ -85,7 +85,7 @@ def initial_update(update: Update) -> State:
 
 
 def measure_drift(rows: Rows, old: Mixture, new: Mixture, level: float) -> Drift:
-    """Return how new rows differ from old ones of the mean log-density level, by a pass over the new ones."""
+    """Return the drift of new rows from old ones of mean log-density `level`, by a pass over the new ones."""
     return drift(density_moments(rows, old), level, old, new)
 
 

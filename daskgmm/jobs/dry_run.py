@@ -157,7 +157,7 @@ def _options_of_less(config: Config, plan: FitPlan) -> Iterator[tuple[str, str, 
 
 
 def _count_axes(plan: FitPlan) -> str:
-    """Return how many principal components the features are reduced to."""
+    """Return the number of principal components that the features are reduced to."""
     reduce = plan.config.model.reduce
     if reduce is None:
         return ""

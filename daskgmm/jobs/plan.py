@@ -59,7 +59,7 @@ class FitPlan:
     other_bytes: int = 0  # of each process: the statistics of the other candidates of a sweep
 
     def memory(self, *, keep: bool) -> Memory:
-        """Return what one process takes at most; rows that are kept are spread evenly over the processes."""
+        """Return the peak memory of one process; rows that are kept are spread evenly over the processes."""
         config, needs, rows, fitted = self.config, self.needs, self.rows, self.fitted
         results = bytes_of_results(rows, config)
         sample = _sample_bytes(config, fitted, self.n_sample, needs)
@@ -106,7 +106,7 @@ def _fitted_rows(rows: Rows, config: Config) -> Rows:
 
 
 def _with_reading(needs: Estimate, reading: Estimate) -> Estimate:
-    """Return what passes over principal components need that are made of chunks as they are read."""
+    """Return the memory of passes over principal components that are computed from chunks as they are read."""
     return replace(
         needs,
         largest_chunk=reading.largest_chunk,
@@ -116,7 +116,7 @@ def _with_reading(needs: Estimate, reading: Estimate) -> Estimate:
 
 
 def _axes_bytes(config: Config, rows: Rows) -> int:
-    """Return what the search for principal components takes: a sample, or the scatter of all rows."""
+    """Return the memory of the search for principal components: a sample, or the scatter of all rows."""
     reduce, d = config.model.reduce, rows.n_features
     if reduce is None:
         return 0
@@ -140,7 +140,7 @@ def plan_sweep(config: Config, source: Source) -> FitPlan:
 
 
 def plan_reads(config: Config, n_features: int) -> SweepReads:
-    """Return how the candidates of a sweep share the reads of its first pass."""
+    """Describe in a line how the candidates of a sweep share the reads of its first pass."""
     carried = _bytes_of_pass(config, n_features)
     return SweepReads(sum(carried), len(list(batches(carried, config.select.batch_bytes))))
 
@@ -174,7 +174,7 @@ def _excess_of_stored_chunk(source: Source, rows: Rows) -> int:
 
 
 def _sample_bytes(config: Config, rows: Rows, n_sample: int, needs: Estimate) -> int:
-    """Return what the sample takes with restarts that run on the first part of it at the same time, or with moves."""
+    """Return the memory of the sample with restarts that run at once on its first part, or with moves."""
     n_restarts = config.fit.n_restarts(config.model, n_sample, rows.n_features)
     n_restarts = min(n_restarts, config.cluster.compute_threads)
     n_moving = n_moved_restarts(n_restarts, config.fit.n_finalists, n_sample)

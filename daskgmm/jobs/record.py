@@ -29,7 +29,7 @@ _MAX_BYTES = 8 * 2**20  # of the rows that are kept
 def keep_beginning(
     rows: Rows, source: Source, data_summary: DataSummary, sample: Delayed, results: RestartResults, config: Config
 ) -> DataInfo:
-    """Return what is kept of the data and the starts: at most output.report_rows rows, and 8 MiB of them."""
+    """Return the record of data and starts, with at most output.report_rows sampled rows, and 8 MiB of them."""
     row_bytes = rows.n_features * rows.array.dtype.itemsize
     kept, weights = first_rows(sample, min(config.output.report_rows, _MAX_BYTES // row_bytes))
     winner = results.restarts[0] if results.restarts else None

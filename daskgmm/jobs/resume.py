@@ -55,7 +55,7 @@ def select_plan(rows: Rows, config: Config) -> Plan:
 
 
 def update_plan(rows: Rows, config: Config, model: Model, first: int) -> Plan:
-    """Return what an update of a model by rows depends on, which begin at step `first` of their store."""
+    """Return the inputs that an update depends on, with rows from step `first` of their store on."""
     options = {**_texts("model", vars(config.model)), **_texts("fit", vars(config.fit))}
     rows_plan = plan_of_rows(rows, config.data, None, set())
     own = {"model": fingerprint(model), "first": str(first), "content": digest(rows)}
@@ -110,7 +110,7 @@ def _without_max_iter(sections: Sections) -> Sections:
 
 
 def find_finished_sweep(directory: RunDirectory, config: Config) -> tuple[Model, Selection] | None:
-    """Return what a sweep found that has all that the configuration asks for; None where there is none such."""
+    """Return the results of a complete sweep with all that the configuration asks for; None if there is none."""
     settle(directory.path, CONTENT)
     model = _same(directory, config, _of_sweep)
     try:
@@ -135,7 +135,7 @@ def _same(directory: RunDirectory, config: Config, decisive: Callable[[Sections]
 
 
 def _of_fit(sections: Sections) -> Sections:
-    """Return what of a configuration decides on the results of a fit."""
+    """Return the options of a configuration that determine the results of a fit."""
     data = {key: value for key, value in sections["data"].items() if key != "storage_options"}
     output = {key: value for key, value in sections["output"].items() if key not in _FREE_OPTIONS}
     cut = {"chunk_bytes": sections["compute"]["chunk_bytes"]}

@@ -50,7 +50,7 @@ class NewRows:
 
 
 def new_rows(config: Config, history: History) -> NewRows:
-    """Return what the configuration names without the rows of the same store that were seen; raise if there are none.
+    """Return the configured rows without those of the same store that were seen; raise DataError if none are left.
 
     Raises DataError for a store that has not grown, or that has another shape than it had.
     """
@@ -108,7 +108,7 @@ def _plain(data: DataOptions) -> dict[str, Any]:
 def seen_rows(
     reduced: Reduced, data_summary: DataSummary, fingerprints: tuple[str, ...], data: DataOptions, first: int = 0
 ) -> SeenRows:
-    """Return what is stored of the rows of a job: as they are fitted, but for the number of features of the store."""
+    """Return the identity of a job's rows as they are fitted, with the number of features of the store."""
     rows = reduced.rows
     return SeenRows(
         path=absolute(data.path),

@@ -121,7 +121,7 @@ def best_of(table: Selection, config: Config) -> Candidate:
 
 
 def read_selected(work: Unfinished, listen: Listener) -> tuple[Model, Selection] | None:
-    """Return what an interrupted sweep had found when it was stopped, None where it had not ended or is damaged."""
+    """Return the results of an interrupted sweep; None if it had not ended, or if they are damaged."""
     model = read_fitted(work, listen)
     try:
         return None if model is None else (model, read_selection(work.path / SELECTION))

@@ -55,7 +55,7 @@ def start_from(saved: SavedModel | None, options: ModelOptions, source: Source) 
 
 
 def _principal_components(model: Model, options: ModelOptions) -> tuple[object, object]:
-    """Return how many there are in the model, and how many are asked for, None without any: by share as many as are."""
+    """Return the numbers of components in the model and asked for; the latter is None if none is asked for."""
     there = None if model.projection is None else model.projection.n_features
     if options.reduce is None:
         return there, None

@@ -57,7 +57,7 @@ class RunStatus:
 
 
 def status_of(run_dir: str | Path, storage_options: Mapping[str, Any] | None = None) -> RunStatus:
-    """Return what the run in a directory, or an fsspec URL, is doing; nothing is changed by looking."""
+    """Return the status of the run in a directory or at an fsspec URL; nothing is changed."""
     directory = resolve_location(run_dir, storage_options)
     with guard_read(directory):
         return _status_of(directory)
@@ -74,7 +74,7 @@ def load_finished(run_dir: str) -> Model:
 
 
 def describe_work(run_dir: str | Path) -> str | None:
-    """Return what the job in a directory without a model is doing, in a line; None if no job is at work there."""
+    """Describe in a line the job in a directory without a model; None if no job is running there."""
     found = status_of(run_dir)
     if found.state in {"finished", "nothing"} or found.earlier_run:
         return None

@@ -109,7 +109,7 @@ def find_jobs_that_write(directory: str) -> list[str]:
 
 
 def _comment(directory: str) -> str:
-    """Return what a job says of itself, by which it is found again."""
+    """Return the comment by which a submitted job is recognised."""
     return f"daskgmm writes to {printable(directory)}"
 
 

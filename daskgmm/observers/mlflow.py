@@ -82,7 +82,7 @@ def _patience() -> Iterator[None]:
 
 
 def _client() -> Callable[[], Any]:
-    """Return what makes the client of the tracking store."""
+    """Return the factory of the tracking store's client."""
     try:
         from mlflow.tracking import MlflowClient
     except ImportError:

@@ -43,7 +43,7 @@ class Recorder:
         self._listen(event)
 
     def course(self, state: State) -> RunInfo:
-        """Return how the fit went until now; to be called where it is still connected."""
+        """Return the history of the fit so far; to be called while the cluster is connected."""
         return self._course(tuple(TrialHistory.of("rows", trial, trial is state.best) for trial in state.trials))
 
     def _course(self, curves: tuple[TrialHistory, ...]) -> RunInfo:
@@ -76,7 +76,7 @@ class Recorder:
 
 
 def _loads(before: Mapping[str, Usage], after: Mapping[str, Usage]) -> tuple[WorkerUsage, ...]:
-    """Return what each process did in between; one that came later, since it began."""
+    """Return the usage of each process between two readings; of one that joined later, since it started."""
     nothing = Usage(0, 0.0, 0)
     return tuple(
         WorkerUsage(

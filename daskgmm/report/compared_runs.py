@@ -73,5 +73,5 @@ def _range_of(record: Record) -> bytes:
 
 
 def _components_of(model: Model) -> bytes:
-    """Return what tells one projection from another; nothing of fits to the features themselves."""
+    """Return the identity of a projection; empty for a fit to the features themselves."""
     return b"" if model.projection is None else model.projection.axes.tobytes()

@@ -11,7 +11,7 @@ _MAX_NAMED = 8  # components that are named
 
 
 def drift_lines(drift: Drift) -> list[str]:
-    """Return how new rows differ from those before them."""
+    """Describe the drift of new rows from those before them, in lines."""
     is_known = drift.standard_errors != 0 or drift.mean_log_density == 0
     errors = f"{abs(drift.standard_errors):.1f} standard errors" if is_known else "too few rows for a standard error"
     more = "more" if drift.mean_log_density >= 0 else "less"

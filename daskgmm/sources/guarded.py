@@ -33,7 +33,7 @@ class Guard:
     hidden: frozenset[str] = field(default=frozenset(), repr=False)  # must not stand in a message
 
     def __call__(self, read: Callable[[], T], what: str, locate: Callable[[], str] | None = None) -> T:
-        """Return what `read` returns. `what` names it in messages, `locate` finds the part of it that is damaged."""
+        """Return the result of `read`. `what` names it in messages, `locate` finds a damaged part of it."""
         with sendable():
             return self._read_guarded(read, what, locate)
 

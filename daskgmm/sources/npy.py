@@ -68,7 +68,7 @@ def _is_npy(file: Path) -> bool:
 
 
 def _notices(path: str) -> tuple[str, ...]:
-    """Return what is said of files below a directory that are not read."""
+    """Return the notice on files below a directory that are not read."""
     below = Path(path).rglob("*") if Path(path).is_dir() else ()
     shown = (file for file in below if file.is_file() and not file.name.startswith("."))
     others = sorted(str(file) for file in shown if not _is_npy(file))

@@ -23,7 +23,7 @@ class Multiscale:
 
 
 def multiscale_of(attributes: Mapping[str, Any]) -> Multiscale | None:
-    """Return what the attributes of a group say of an image; None if it is no OME-Zarr of one image with axes."""
+    """Return the image that a group's attributes describe; None if it is not an OME-Zarr image with axes."""
     found = attributes.get("ome", attributes)
     images = found.get("multiscales") if isinstance(found, Mapping) else None
     if not isinstance(images, list) or len(images) != 1 or not isinstance(images[0], Mapping):

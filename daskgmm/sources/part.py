@@ -64,7 +64,7 @@ def _part(array: Any, first: int, stop: int) -> Any:
 
 
 def _find_stored_cuts(source: Source, first: int, stop: int) -> Any:
-    """Return where the part is cut in the store: pieces of rows, or for grids the shape of the stored chunks."""
+    """Return the cuts of the part in the store: pieces of rows, or the shape of a grid's stored chunks."""
     stored = source.stored_chunks
     if not stored or len(source.grid) > 1:
         return stored

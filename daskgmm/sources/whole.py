@@ -23,7 +23,7 @@ Stamp = tuple[int, int]  # time of change and size
 
 
 def stamp_of(path: str | Path) -> Stamp:
-    """Return what another file under the same name does not share."""
+    """Return the identity of a file, by which another of the same name is told apart."""
     status = Path(path).stat()
     return status.st_mtime_ns, status.st_size
 

@@ -50,7 +50,7 @@ def open_zarr(options: DataOptions, guard: Guard, weighted: bool) -> Source:
 
 
 def open_node(path: str, storage_options: dict[str, Any]) -> zarr.Group | zarr.Array[Any]:
-    """Return what the path or URL holds; raise DataError where that is no zarr or its file system is not installed."""
+    """Open the zarr at a path or URL; raise DataError if it is none, or its file system is not installed."""
     if is_url(path):
         check_file_system(path)
     try:
@@ -159,7 +159,7 @@ def _fill(array: zarr.Array[Any]) -> Any:
 
 
 def _notices(array: zarr.Array[Any], name: str, raw: bool) -> tuple[str, ...]:
-    """Return what a person should know of a fill value that may be a missing value or none."""
+    """Return the notice on a fill value that may or may not mean a missing value."""
     if raw or not _has_v2_fill(array) or _fill(array) is not None or array.dtype.kind not in "iuf":
         return ()
     return (f"{name}: 0 is its fill value, and is data here; xarray takes it for missing, as data.mask: 0 does",)

@@ -85,7 +85,7 @@ class CheckedStore(StoreWrapper):
         return CheckedStore(store, [prefix.rstrip("/") for prefix in self._blosc], absent)
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        """Return what the key holds; raise ValueError where it is truncated, or was there when the job began."""
+        """Return the value of a key; raise ValueError if it is truncated, or has gone since the job began."""
         value = await super().get(key, prototype, byte_range)
         is_chunk = key.rpartition("/")[-1] not in _METADATA
         if value is None and is_chunk and self._was_there(key):

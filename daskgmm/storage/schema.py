@@ -127,7 +127,7 @@ _TABLE_COLUMNS = {"labels": "label", "clusters": "cluster", "probabilities": "pr
 
 
 def column_stem(spec: ArraySpec) -> str:
-    """Return what a column of a table of results is called; with _0, _1, ... where there is one for each component."""
+    """Return the name of a column of results; with _0, _1, ... if there is one for each component."""
     return _TABLE_COLUMNS.get(spec.name, spec.name)
 
 

@@ -46,7 +46,7 @@ class Tls:
     """The client's private key; cert_file holds it if left out."""
 
     def security(self) -> Security:
-        """Return what a client needs; raise ConfigurationError where a file is missing or is no certificate."""
+        """Return the client's TLS options; raise ConfigurationError if a file is missing or is not a certificate."""
         security = Security(
             require_encryption=True,
             tls_ca_file=self.ca_file,

@@ -83,7 +83,7 @@ class BatchWorkers:
         return {f"DASK_{name}": str(self.compute_threads)}
 
     def scheduler_options(self, interface: str | None) -> dict[str, object]:
-        """Return how the scheduler starts, in this process; it serves HTTP also where no dashboard is wanted."""
+        """Return the options of the scheduler in this process; it serves HTTP even without a dashboard."""
         address = self.dashboard_address or "127.0.0.1:0"
         shown = {"dashboard": self.dashboard_address is not None, "dashboard_address": address}
         return {"interface": interface, **shown, **own_scheduler(self.stall_timeout, self.start_timeout)}

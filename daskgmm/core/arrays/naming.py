@@ -64,12 +64,12 @@ KINDS = ("nan", "inf", "-inf")  # of values that are not finite
 
 
 def name_row(place: Place) -> str:
-    """Return what a message calls the row at a grid index."""
+    """Name the row at a grid index, for a message."""
     return f"row {place[0]}" if len(place) == 1 else f"row {place}"
 
 
 def name_column(features: Collection[str] | None, column: int) -> str:
-    """Return what a message calls a feature: its number, and its name if it has one."""
+    """Name a feature for a message: its number, and its name if it has one."""
     return f"column {column}" + (f" ({tuple(features)[column]})" if features else "")
 
 

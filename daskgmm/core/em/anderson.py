@@ -35,7 +35,7 @@ class Step:
 
 
 def extrapolate(steps: Sequence[Step]) -> tuple[Mixture, float] | None:
-    """Return where the steps, oldest first, lead to, and the gain that is estimated on the way there, nats per row.
+    """Return the extrapolation of the steps, oldest first, and its estimated gain in nats per row.
 
     The step of EM is the gradient of the mean log-likelihood in units of the complete-data information: half its
     product with the way to the maximum is what is gained there, up to third order. None where the steps are too few,

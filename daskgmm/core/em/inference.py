@@ -40,10 +40,10 @@ class Inference(Protocol):
         """Return the mixture after `mixture`, from the statistics of all rows under it: the M-step."""
 
     def objective(self, mixture: Mixture, statistics: Statistics) -> float:
-        """Return what EM raises, from the statistics of a pass under the mixture, in nats per unit of row weight."""
+        """Return the objective of EM in nats per unit of row weight, from the statistics of a pass."""
 
     def penalty(self, mixture: Mixture) -> float:
-        """Return what the objective of all rows has beside their log-likelihood, in nats."""
+        """Return the objective of all rows less their log-likelihood, in nats."""
 
     def plug_in(self, mixture: Mixture) -> Mixture:
         """Return the mixture that predicts: of a posterior, the one with its mean parameters."""

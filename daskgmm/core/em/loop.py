@@ -328,7 +328,7 @@ def _propose_extrapolation(trial: Trial, data_summary: DataSummary, options: EMO
 
 
 def _extrapolate(trial: Trial, options: EMOptions) -> Suggestion | None:
-    """Return where the steps lead to, if anywhere, with covariances that an M-step can make."""
+    """Return the extrapolation of the steps, if there is one, with covariances that an M-step can make."""
     leapt = extrapolate(trial.steps)
     if leapt is None:
         return None

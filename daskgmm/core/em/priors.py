@@ -37,7 +37,7 @@ class NormalWishart:
     scale: Array  # Lambda, what the layout keeps of it: (d, d), (d,), or () as its mean over the features
 
     def pseudo_moments(self, mixture: Mixture) -> ComponentMoments:
-        """Return what the prior of a mean adds to each component: kappa rows at m."""
+        """Return the pseudo-statistics of the prior of a mean: kappa rows at m for each component."""
         k, layout = mixture.n_components, mixture.structure.layout
         own = np.zeros((k, *self.scale.shape))
         counts = np.full(k, self.mean_precision)
@@ -169,7 +169,7 @@ class MaximumAPosteriori:
         return 0.0 if alpha is None else alpha - 1.0
 
     def _prior_share(self, mixture: Mixture) -> float:
-        """Return how much of the prior of a covariance belongs to each component: one of k if they share it."""
+        """Return the share of a covariance's prior for each component: one of k if they share it."""
         return 1.0 / mixture.n_components if mixture.structure.shared else 1.0
 
     def _exponents(self, prior: NormalWishart, mixture: Mixture) -> Array:

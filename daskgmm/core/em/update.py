@@ -149,7 +149,7 @@ class Update:
         return self.base if self.before is None else Continued(self.base, self.before.moments, self.gap)
 
     def keep(self, trial: Trial) -> KeptStatistics:
-        """Return what is kept of all rows by a trial on the new ones."""
+        """Return the moments of all rows, kept and new, by a trial on the new ones."""
         new = keep_statistics(trial, self.data_summary)
         assert new is not None, "low rank keeps nothing that an update could begin with"
         if self.before is None:

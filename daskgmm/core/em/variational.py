@@ -108,7 +108,7 @@ class Posterior:
     degrees_of_freedom: Array  # nu_k (k,)
 
     def n_in_use(self, weight_sum: float) -> int:
-        """Return how many components have at least one of all rows, which weigh `weight_sum`."""
+        """Return the number of components with at least one of all rows, which weigh `weight_sum`."""
         return int((self.shares * weight_sum >= 1).sum())
 
     def state(self, mixture: Mixture) -> Mixture:

@@ -84,7 +84,7 @@ def _halve(found: Responsibilities, components: tuple[int, ...], floor: Floor | 
 
 
 def _gain_alone(found: Responsibilities, part: Expectation, components: tuple[int, ...], floor: Floor | None) -> float:
-    """Return what is gained without a split, if all components share a covariance: by one of their own."""
+    """Return the gain of a component's own covariance without a split, if all components share one."""
     if len(components) > 1 or not found.mixture.structure.shared:
         return 0.0
     options = SeedOptions(1, found.mixture.covariance_type, em=EMOptions(floor=floor))

@@ -65,7 +65,7 @@ class Responsibilities:
         return together
 
     def gain(self, components: Sequence[int], others: Mixture) -> float:
-        """Return what the mixture gains, nats per row, if others take the place and the weight of some components."""
+        """Return the gain in nats per row if others take the place and the weight of some components."""
         resp = self.of_components(components)
         near = np.flatnonzero(resp > _MIN_RESP)
         if not len(near):
@@ -76,7 +76,7 @@ class Responsibilities:
         return float(self.shares[near] @ np.logaddexp(np.log(np.maximum(1 - resp[near], _MIN_SHARE)), own))
 
     def gains(self, pairs: Sequence[tuple[int, int]], others: Mixture) -> Array:
-        """Return what the mixture gains if each of others takes the place of a pair, (m,), one by one.
+        """Return the gains, (m,), if each of others takes the place of a pair, one by one.
 
         The weights of others are in proportion to what they take.
         """

@@ -197,12 +197,12 @@ class _Halved:
 
 
 def _n_exchanges(k: int) -> int:
-    """Return how many ways there are to split one of k components and to merge two others."""
+    """Return the number of ways to split one of k components and to merge two others."""
     return k * (k - 1) * (k - 2) // 2
 
 
 def _affordable(sample: Expectation, mixture: Mixture) -> int:
-    """Return how many exchanges may be tried by EM of the whole mixture."""
+    """Return the number of exchanges that may be tried by EM of the whole mixture."""
     columns = mixture.feature_map.n_columns(mixture.n_features)
     return min(_MAX_TRIED, _STEP_WORK // (len(sample.rows) * mixture.n_components * columns))
 

@@ -116,7 +116,7 @@ def sample_size(n_components: int, n_features: int, covariance_type: str) -> int
 
 
 def n_moved_restarts(n_init: int, n_finalists: int, n_sample: int) -> int:
-    """Return how many restarts go on to moves: all where that is cheap, so that more of them never end lower."""
+    """Return the number of restarts that go on to moves: all if that is cheap, so that more never end lower."""
     return n_init if n_sample <= CHEAP_ROWS else min(max(n_finalists, _MIN_MOVED_RESTARTS), n_init)
 
 

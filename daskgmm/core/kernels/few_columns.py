@@ -61,7 +61,7 @@ def runs_in_few(theta: NDArray[np.floating]) -> bool:
 
 @_shared
 def few_width(n_columns: int) -> int:
-    """Return how many columns there are with those of zeros that fill the last step."""
+    """Return the number of columns, with those of zeros that fill the last step."""
     return 1 + (n_columns + STEP - 2) // STEP * STEP
 
 
@@ -152,7 +152,7 @@ def _pass_few(
 def expect_few(
     rows: NDArray[Any], row_weights: NDArray[Any], args: KernelArgs, theta: NDArray[Any], edges: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Return what `expect_shared` returns: T (k, F), the log-likelihoods (m,) and the sum of the weights."""
+    """Return T (k, F), the log-likelihoods (m,) and the sum of the weights, as `expect_shared` does."""
     k, n_columns = theta.shape
     scratch = _make_scratch(rows, args, theta)
     sums, log_likelihood = np.zeros((len(scratch.joint), len(scratch.phi))), np.zeros(len(edges) - 1)

@@ -136,13 +136,13 @@ def prepare_low_rank(mixture: Mixture, frame: Frame, dtype: DTypeLike = np.float
 
 
 def tile_rows(n_components: int, n_features: int, n_factors: int) -> int:
-    """Return how many rows a tile has; it depends on nothing but these, and so the bits do."""
+    """Return the rows of a tile; they depend on nothing but the arguments, and so do the bits."""
     fewest, most = _TILE_ROWS
     return max(fewest, min(most, _TILE_NUMBERS // tile_columns(n_components, n_features, n_factors)))
 
 
 def tile_columns(n_components: int, n_features: int, n_factors: int) -> int:
-    """Return how many numbers a tile holds for each of its rows."""
+    """Return the count of numbers that a tile has for each of its rows."""
     return n_components * (n_factors + 4) + 1 + 3 * n_features
 
 

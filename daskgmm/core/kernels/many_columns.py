@@ -115,7 +115,7 @@ def many_moments(scratch: Any, linear_part: Any, part: Any, sums: Any) -> None:
 
 @entry
 def expect_many(rows: Any, row_weights: Any, args: Any, theta: Any, edges: Any) -> Any:
-    """Return what `expect_shared` returns: T (k, F), the log-likelihoods (m,) and the sum of the weights."""
+    """Return T (k, F), the log-likelihoods (m,) and the sum of the weights, as `expect_shared` does."""
     d, (k, n_columns) = rows.shape[1], theta.shape
     scratch = many_scratch(rows, theta)
     z, joint = scratch.phi[1:], scratch.joint

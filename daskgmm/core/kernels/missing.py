@@ -99,7 +99,7 @@ def _order(codes: NDArray[np.uint64], d: int) -> NDArray[np.intp]:
 def missing_terms(
     precisions: Matrices, means: Array, log_scale: Array, box: Array | None, *, centred: bool
 ) -> kernels.MissingTerms:
-    """Return what the kernels need for missing values, of components in the coordinates of a frame.
+    """Return the kernels' coefficients for missing values, of components in the coordinates of a frame.
 
     `means` is (k, d), `log_scale` (d,) that of the frame; `centred` says whether each component has its own centre.
     The noise, if there is any, is a last component: uniform on the box (2, d).

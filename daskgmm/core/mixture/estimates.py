@@ -56,7 +56,7 @@ def estimate_above(
 
 
 def _secant(before: tuple[Array, Array], now: tuple[Array, Array]) -> Array:
-    """Return where multipliers (k,) have no spare left, by the last two of them and what was spare there."""
+    """Return the multipliers (k,) without slack, by the last two of them and their slack."""
     (factors_before, spare_before), (factors, spare) = before, now
     simple = np.where(factors > 0, factors / np.maximum(1 + spare, 1 / _MAX_FACTOR), spare < 0)
     with np.errstate(all="ignore"):  # what comes out is looked at

@@ -134,7 +134,7 @@ def least_variances(data_summary: DataSummary, reg_covar: float) -> Array:
 
 
 def _null_part(data_summary: DataSummary) -> Array:
-    """Return what the floor of standardised columns has more in directions in which no rows differ, (d, d)."""
+    """Return the additional floor, (d, d), of standardised columns in directions in which no rows differ."""
     with single_threaded():
         variances, axes = np.linalg.eigh(data_summary.total_covariance)
     null = axes[:, variances <= _NULL_DIRECTION]

@@ -61,10 +61,10 @@ class Layout(Protocol):
         """Return covariances of the layout from those of each component, (k, ...): their mean if all share one."""
 
     def outer(self, vectors: Array) -> Array:
-        """Return what the layout keeps of v v^T for each of vectors (k, d), (k, ...)."""
+        """Return the layout's part of v v^T for each of vectors (k, d), (k, ...)."""
 
     def reduce(self, covariance: Array) -> Array:
-        """Return what the layout keeps for one component, (...), of a covariance (d, d)."""
+        """Return the layout's part of a covariance (d, d) for one component, (...)."""
 
     def prior_exponent(self, degrees_of_freedom: float, d: int) -> float:
         """Return e in the density |Sigma|^(-e/2) exp(-tr(Lambda Sigma^-1) / 2): inverse Wishart or inverse gamma."""

@@ -11,7 +11,7 @@ from .mixture import Mixture
 
 
 def precisions_cholesky(mixture: Mixture) -> Array:
-    """Return what scikit-learn calls so: upper triangular U with U U^T = precision, or reciprocal deviations."""
+    """Return scikit-learn's `precisions_cholesky_`: upper triangular U, U U^T = precision, or 1 / deviations."""
     covariances = mixture.covariances
     if not mixture.structure.layout.dense:
         return 1 / np.sqrt(covariances)

@@ -96,7 +96,7 @@ class Breadth:
     share: float = 1.0
 
     def enough(self, variances: Array, total: float) -> int | None:
-        """Return how many axes of these variances, falling, are taken; None if more have to be known."""
+        """Return the number of axes to take, by their falling variances; None if more must be known."""
         if self.n_features is not None:
             return self.n_features if len(variances) >= self.n_features else None
         shares = np.cumsum(variances) / total

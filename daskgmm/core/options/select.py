@@ -145,7 +145,7 @@ class SelectOptions:
 
 
 def _work(covariance_type: str) -> tuple[bool, int]:
-    """Return what types are ordered by: whether features may be correlated, and the columns that statistics take."""
+    """Return the sort key of types: whether features may be correlated, and the columns of their statistics."""
     family = STRUCTURES[covariance_type]
     return family.layout.dense, family.feature_map.n_columns(_MANY_FEATURES)
 

@@ -46,7 +46,7 @@ class Comparison:
 
 
 def compare(first: Mixture, second: Mixture) -> Comparison:
-    """Return what became of the components of a mixture in another one over the same features.
+    """Match the components of a mixture with those of another one over the same features.
 
     Components are matched one to one by assignment (Kuhn 1955) on D / (1 + D), D the Bhattacharyya distance: it rises
     with D, and is bounded, so that a component without a counterpart draws no other one away from its own. Empty

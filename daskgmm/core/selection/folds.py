@@ -75,7 +75,7 @@ def score(
     first_row: int,
     dealing: FoldSplit,
 ) -> tuple[FoldStatistics, ...]:
-    """Return what rows (n, d), from number `first_row` on, tell of each mixture; row_weights is (n,) or None.
+    """Return the fold statistics of rows (n, d), from number `first_row` on; row_weights is (n,) or None.
 
     Every part is read by every mixture once: its statistics are the sum over the parts that are not held out from it,
     and its own part gives the held-out log-likelihood.

@@ -80,7 +80,7 @@ class SweepOptions:
     leave_early: bool = True  # when it cannot win any more
 
     def em_of(self, name: str) -> EMOptions:
-        """Return when the trials of a state stop.
+        """Return the rule by which the trials of a state stop.
 
         Those of a fold start from a mixture that has seen the rows held out, and what is left of that would be taken
         for skill: they go ten times closer to their limit.

@@ -70,7 +70,7 @@ def _share(value: float) -> str:
 
 
 def certainty(data: ReportData) -> Drawing | None:
-    """Return how certain the labels of the sampled rows are, by component."""
+    """Draw how certain the labels of the sampled rows are, by component."""
     if not len(data.rows) or len(data.mixture.all_weights) < 2:
         return None
     drawn, axes = figure(_WIDTH, _HEIGHT)
@@ -98,7 +98,7 @@ def certainty(data: ReportData) -> Drawing | None:
 
 
 def _of_grey(data: ReportData) -> str:
-    """Return what is grey among the bars: components without a bar of their own, and the noise."""
+    """Return the legend of the grey bars: components without a bar of their own, and the noise."""
     lighter = data.mixture.n_components - _MAX_CELLS
     grey = [f"the {pluralize(lighter, 'lighter component')}"] if lighter > 0 else []
     grey += ["the noise"] if data.mixture.noise is not None else []

@@ -60,7 +60,7 @@ def _marginal(data: ReportData, feature: int, width: float = _WIDTH, height: flo
 
 
 def _range(data: ReportData, feature: int, values: Array) -> tuple[float, float]:
-    """Return what of the feature is drawn: all of it but the most outlying rows, and at least some width."""
+    """Return the range of the feature that is drawn: all but the most outlying rows, with a least width."""
     low, high = data.record.beginning.minimum[feature], data.record.beginning.maximum[feature]
     if len(values):
         inner, outer = spread_of_most(values[:, None], 0.001)[:, 0]

@@ -95,7 +95,7 @@ def _worst_columns(gaps: NDArray[np.bool_], weights: Array) -> NDArray[np.intp]:
 
 
 def _patterns(data: ReportData, gaps: NDArray[np.bool_]) -> list[tuple[str, str]]:
-    """Return what is missing together most often, and the share of the rows."""
+    """Return the features that are most often missing together, and the share of rows in which they are."""
     patterns, inverse = np.unique(gaps, axis=0, return_inverse=True)
     weights = np.bincount(inverse.ravel(), data.row_weights)
     order = np.argsort(-weights, kind="stable")[:_MAX_PATTERNS]

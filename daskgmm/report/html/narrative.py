@@ -28,7 +28,7 @@ def headline(data: ReportData) -> str:
 
 
 def summary(data: ReportData) -> list[str]:
-    """Return what was found, in paragraphs."""
+    """Return the findings, in paragraphs."""
     found = " ".join([*_sizes(data), *_overlaps(data), *_certainty(data)])
     return [f"{_what(data)} {_course(data)}", *([found] if found else [])]
 
@@ -129,7 +129,7 @@ def _course(data: ReportData) -> str:
 
 
 def warnings(data: ReportData) -> list[tuple[str, str]]:
-    """Return what to mind, and the remedy."""
+    """Return the warnings, each with its remedy."""
     found = (
         _unconverged,
         _empty,

@@ -183,7 +183,7 @@ def _facts(data: ReportData) -> list[tuple[str, str]]:
 
 
 def _reduction(data: ReportData) -> list[tuple[str, str]]:
-    """Return what is said of a mixture of principal components."""
+    """Return the sentences about a mixture of principal components."""
     projection = data.model.projection
     if projection is None:
         return []
@@ -202,7 +202,7 @@ def _resolution(data: ReportData) -> str:
 
 
 def _notes(data: ReportData) -> dict[str, str]:
-    """Return what is left out of the table and the figures, where there is too much."""
+    """Return the notes on what the table and the figures leave out."""
     k, d = data.mixture.n_components, data.model.n_features
     shown, drawn, rows = len(data.shown_features), len(data.drawn_features), len(data.shown_components)
     notes = {}

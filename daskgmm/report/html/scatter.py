@@ -79,7 +79,7 @@ def _of_axes(data: ReportData) -> str:
 
 
 def of_hexagons(data: ReportData) -> str:
-    """Return what the hexagons are; nothing if there are none."""
+    """Return the legend of the hexagons; empty if there are none."""
     if not len(data.rows):
         return ""
     return (
@@ -89,7 +89,7 @@ def of_hexagons(data: ReportData) -> str:
 
 
 def of_ellipses(data: ReportData) -> str:
-    """Return what the ellipses are."""
+    """Return the legend of the ellipses."""
     which = all_or(data.filled, _MAX_ELLIPSES, "heaviest components")
     return f"Ellipses mark one and two standard deviations of {which}."
 

@@ -22,7 +22,7 @@ _MAX_ROWS = 20  # of the table, beside those with a remark
 
 
 def title(criterion: str) -> str:
-    """Return what a criterion is called."""
+    """Return the title of a criterion."""
     return CRITERIA[criterion].title
 
 
@@ -37,7 +37,7 @@ def curves(selection: Selection | None) -> tuple[Drawing, ...]:
 
 
 def choice(selection: Selection) -> str:
-    """Return what was chosen, and how far it is ahead, in words."""
+    """Describe the selected model, and by how much it leads."""
     best, others = selection.chosen, [row for row in rank_candidates(selection)[1:] if row.delta is not None]
     tried = pluralize(len(selection.rows), "candidate")
     text = f"{describe(best)} is the best of {tried} by {_inline(selection.criterion)}"
@@ -52,7 +52,7 @@ def choice(selection: Selection) -> str:
 
 
 def asides(selection: Selection) -> list[str]:
-    """Return what else is to be known of a sweep: where the likelihood bends, what collapsed, what failed."""
+    """Return the remarks on a sweep: the elbow of the likelihood, degenerate and failed candidates."""
     sizes = sorted({size for size in selection.elbow.values() if size is not None})
     bends = [f"{size} ({', '.join(kind for kind, at in selection.elbow.items() if at == size)})" for size in sizes]
     collapsed = [row.name for row in selection.rows if row.collapsed]
@@ -89,7 +89,7 @@ def table(selection: Selection | None) -> dict[str, Any] | None:
 
 
 def describe(row: Row) -> str:
-    """Return what a candidate is, in words."""
+    """Describe a candidate."""
     return f"{row.structure} covariance with {row.n_components} component{'s' * (row.n_components > 1)}"
 
 

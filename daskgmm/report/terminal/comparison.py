@@ -12,7 +12,7 @@ from .split_table import split_table
 
 
 def comparison(first: Model, second: Model, names: tuple[str, str] = ("A", "B"), width: int = 100) -> RenderableType:
-    """Return what differs between two fits for that many columns; raise DataError if they are over other features."""
+    """Format the differences between two fits; raise DataError if their features differ."""
     variation, rows = match_components(first, second)
     facts = Table(show_header=False, box=None)
     for letter, name, model in zip("AB", names, (first, second), strict=True):

@@ -19,7 +19,7 @@ _MAX_MULTIPLICATIONS = 2e10  # k^2 d^3 up to which the overlaps are computed: se
 
 
 def inspection(model: Model, width: int = 80) -> RenderableType:
-    """Return what is known of a fit and its components, the heaviest first, for a terminal of that many columns."""
+    """Format a fit and its components, the heaviest first, for a terminal of so many columns."""
     return Group(_facts(model), "", *_components(model, width), *_means(model, width), _legend(model))
 
 
@@ -66,7 +66,7 @@ def _facts(model: Model) -> Table:
 
 
 def reduction_facts(model: Model) -> dict[str, str]:
-    """Return what is said of a model of principal components: likelihood and criteria are theirs."""
+    """Return the note on a model of principal components, whose likelihood and criteria are of the components."""
     if model.projection is None:
         return {}
     n = pluralize(model.projection.n_features, "principal component")

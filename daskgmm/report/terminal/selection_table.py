@@ -69,7 +69,7 @@ def _paired_error(row: Row, selection: Selection) -> str:
 
 
 def _verdict(row: Row, selection: Selection) -> str:
-    """Return what is held against the candidate, in a word or two; evidence is of BIC alone."""
+    """Return why a candidate is worse, in a word or two; evidence is of BIC alone."""
     evidence = row.evidence or "" if selection.criterion == "bic" else ""
     return "failed" if row.failed else "collapsed" if row.collapsed else evidence
 
@@ -90,7 +90,7 @@ def _troubles(selection: Selection) -> Iterator[str]:
 
 
 def remark(row: Row) -> str:
-    """Return what is remarkable of a candidate: it failed, or collapsed, or adds nothing to a smaller one."""
+    """Return the remark on a candidate: failed, degenerate, or dominated by a smaller model."""
     if row.failed:
         return f"failed: {row.stop_reason}"
     if row.collapsed:

@@ -104,7 +104,7 @@ def common_type(kinds: Collection[pa.DataType]) -> pa.DataType | None:
 
 
 def sort_of(kind: pa.DataType) -> str:
-    """Return what the values of an arrow type are: number, text, time, or its name."""
+    """Return the kind of an arrow type's values: number, text, time, or the type's name."""
     from pyarrow import types
 
     kind = _value_type(kind)

@@ -86,7 +86,7 @@ def check_csv_options(options: CsvOptions) -> None:
 
 
 def find_dialect(file: str, start: bytes, options: CsvOptions) -> Dialect:
-    """Return how a file is written, from its first bytes (whole lines, or all).
+    """Return the dialect of a file, from its first bytes (whole lines, or all).
 
     Raise DataError where the first line is not surely the names of the columns, or the delimiter is not sure.
     """

@@ -37,7 +37,7 @@ def judge_field(name: str, values: pa.ChunkedArray, options: CsvOptions, file: s
 
 
 def _first_text(name: str, texts: pa.ChunkedArray, options: CsvOptions, is_alone: bool) -> dict[bytes, bytes]:
-    """Return what the metadata say of the first value that is no number."""
+    """Return the metadata's description of the first value that is not a number."""
     import pyarrow.compute as pc
 
     pattern = _NUMBER.replace("[.]", f"[{options.decimal}]")
@@ -56,7 +56,7 @@ def _first_text(name: str, texts: pa.ChunkedArray, options: CsvOptions, is_alone
 
 
 def remedy_for(text: str, name: str) -> str:
-    """Return what can be done about a text among numbers."""
+    """Return the remedy for a text among numbers."""
     if text.strip().strip('"') == name:
         return "the header stands there again: remove that line"
     hint = _hint(text)

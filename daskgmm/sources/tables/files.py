@@ -102,7 +102,7 @@ def guard_open(name: str, kind: str) -> Iterator[None]:
 
 
 def _answer(error: FileNotFoundError) -> Exception | None:
-    """Return what a server answered, which fsspec tells as a missing file whatever it was."""
+    """Return the server's answer, which fsspec reports as a missing file whatever it was."""
     cause = error.__cause__
     return cause if isinstance(cause, Exception) and not isinstance(cause, LookupError) else None
 

@@ -58,7 +58,7 @@ class TableReader(OfShape):
     dtype: np.dtype[Any]
 
     def __getitem__(self, slices: tuple[slice, ...]) -> NDArray[Any]:
-        """Return what is sliced; raise DataError that names the file whose rows cannot be read."""
+        """Return the sliced rows; raise DataError that names the file if they cannot be read."""
         wanted = range(self.shape[0])[slices[0]]
         start, stop = (min(wanted), max(wanted) + 1) if wanted else (0, 0)
         owners = [column for column, width in enumerate(self.widths) for _ in range(max(width, 1))]
@@ -153,7 +153,7 @@ class Table:
         return self.columns.choose(patterns, left_out)
 
     def notices(self, named: Collection[str]) -> tuple[str, ...]:
-        """Return what a person should know of how the table is read: what is left out unasked, and what is slow."""
+        """Return the notices on how the table is read: columns left out unasked, and slow formats."""
         left = [name for name in self.columns.names if name in self.columns.indices and name not in named]
         packed = [part.file.name for part in self.parts if part.file.ends_with(COMPRESSED)]
         told = []
@@ -220,7 +220,7 @@ class Table:
         raise DataError(f"{self.path}: the first list of the column {name!r} is empty: leave the column out")
 
     def _choose_parsed_type(self, name: str) -> pa.DataType:
-        """Return what text is parsed as: numbers whose first rows are whole need not be whole further on."""
+        """Return the types that text is parsed as: numbers that begin as integers need not go on as such."""
         import pyarrow as pa
 
         return pa.bool_() if self.columns.is_boolean(name) else pa.float64()

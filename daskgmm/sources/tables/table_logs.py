@@ -32,7 +32,7 @@ class Log:
 
 
 def name_of(system: Any, path: str) -> str:
-    """Return what a person calls a path of a file system: a path, or a URL where it is remote."""
+    """Return the path of a local file, or the URL of a remote one, for messages."""
     return path if isinstance(system, LocalFileSystem) else str(system.unstrip_protocol(path))
 
 
@@ -95,7 +95,7 @@ def files_of_a_table(system: Any, path: str, log: Log) -> DataError:
 
 
 def read_log(system: Any, log: Log, metadata: str | None = None) -> LoggedTable:
-    """Return what the log of a table says; `metadata` is the version of an Iceberg table that is asked for.
+    """Return the files of a table by its log; `metadata` is the requested version of an Iceberg table.
 
     Raise DataError for a log that is damaged, and for tables whose files do not hold their rows as they are.
     """

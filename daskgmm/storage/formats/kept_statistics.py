@@ -73,7 +73,7 @@ def shapes_of(mixture_shape: tuple[int, int], covariance_type: str, shape: tuple
 
 
 def read_kept(facts: KeptFacts, arrays: Mapping[ArraySpec, Array], mixture: Mixture) -> KeptStatistics:
-    """Return what is kept of the rows of a mixture; raise ValueError unless it can be that."""
+    """Return the statistics that a model keeps of its rows; raise ValueError if they cannot be of any rows."""
     values = {spec.name: array for spec, array in arrays.items()}
     counts, means = values[KEPT_COUNTS.name], values[KEPT_MEANS.name]
     covariances = values[kept_covariances_spec(mixture.covariance_type).name]

@@ -121,7 +121,7 @@ class ResultKinds:
         return sum(np.dtype(spec.dtype).itemsize * self.width(spec) for specs in self.specs.values() for spec in specs)
 
     def width(self, spec: ArraySpec) -> int:
-        """Return how many values an array holds of each row."""
+        """Return the number of values that an array has for each row."""
         by_component = self.n_components + self.n_noise
         widths = {"component": by_component, "rank": self.top or 1, "feature": len(self.features)}
         return widths.get(spec.dims[-1], 1)

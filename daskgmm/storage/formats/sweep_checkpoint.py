@@ -25,7 +25,7 @@ class _Notes(BaseModel):
 
 
 def notes_of(sweep: Sweep) -> Mapping[str, Any]:
-    """Return what a checkpoint notes of a sweep beside its states."""
+    """Return the part of a sweep's checkpoint that is not states."""
     return {name: getattr(sweep, name) for name in _Notes.model_fields}
 
 

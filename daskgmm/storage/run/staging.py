@@ -113,7 +113,7 @@ class StagedRun:
 
 
 def leftover(directory: Path) -> StagedRun | None:
-    """Return what is unfinished in a directory, if anything is; nothing is changed."""
+    """Return the staged run of a directory, if there is one; nothing is changed."""
     folder = directory / FOLDER
     try:
         plan = _PLAN_TYPE.validate_json((folder / PLAN).read_bytes())
@@ -262,7 +262,7 @@ class _Complete(BaseModel):
 
 
 def _read_complete(folder: Path, known: tuple[str, ...]) -> _Complete:
-    """Return what is to be placed and removed; raise DataError where it names anything but the results of a job."""
+    """Return the files to be placed and removed; raise DataError if any is not a result of a job."""
     try:
         names = _Complete.model_validate_json((folder / COMPLETE).read_bytes(), strict=True)
     except ValueError as error:
