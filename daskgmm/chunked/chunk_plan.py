@@ -12,10 +12,8 @@ Stored = tuple[int, ...] | tuple[tuple[int, ...]] | None  # chunk shape of the g
 
 _TARGET_BYTES = 8 * 2**20
 _MIN_CHUNKS, _MAX_CHUNKS = 16, 1024
-_ROW_MULTIPLE = (
-    1024  # chunks of more rows, which may be cut anywhere, are multiples of it: so results can be cut in turn
-)
-_MAX_CHUNKS = 10**6  # that are planned at all
+_ROW_MULTIPLE = 1024  # chunks of more rows, if cut anywhere, are multiples of it: so results can be cut in turn
+_MAX_PLANNED_CHUNKS = 10**6  # that are planned at all
 _MIN_BYTES, _MAX_BYTES = 64 * 2**10, 256 * 2**20
 
 
@@ -70,9 +68,9 @@ def plan_chunks(
 
 
 def _check_number(n_chunks: int, n_rows: int) -> None:
-    if n_chunks > _MAX_CHUNKS:
+    if n_chunks > _MAX_PLANNED_CHUNKS:
         raise ConfigurationError(
-            f"{n_rows:,} rows would be cut into {n_chunks:,} chunks, and at most {_MAX_CHUNKS:,} can be planned: "
+            f"{n_rows:,} rows would be cut into {n_chunks:,} chunks, and at most {_MAX_PLANNED_CHUNKS:,} can be planned: "
             "raise chunk_bytes (256 MiB at most), or take a part of the rows"
         )
 

@@ -162,7 +162,7 @@ def _check_sizes(result: DataSummary, features: Sequence[str] | None) -> None:
 
 def _data_summary(rows: Rows, *, by_column: bool = False) -> Delayed:
     how = rows.missing, by_column
-    return map_reduce(rows, _summarise_chunk, add_up, how, rows.first_rows, "data summary")
+    return map_reduce(rows, _summarise_chunk, add_up, how, rows.first_rows, "summarise")
 
 
 def _summarise_chunk(

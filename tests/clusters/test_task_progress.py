@@ -106,6 +106,6 @@ def test_the_kind_of_task_that_has_most_to_do_is_the_pass():
     done = {"memory": 0, "erred": 0, "released": 200, "processing": 0, "waiting": 0}
     reading = {"memory": 3, "erred": 0, "released": 26, "processing": 1, "waiting": 0}
     expect = {"memory": 27, "erred": 0, "released": 3, "processing": 4, "waiting": 184}
-    assert tasks_of_pass({"data summary": done, "read": reading, "expect": expect}) == (30, 218)
-    assert tasks_of_pass({"data summary": done}) == (0, 0)
+    assert tasks_of_pass({"summarise": done, "read": reading, "expect": expect}) == (30, 218)
+    assert tasks_of_pass({"summarise": done}) == (0, 0)
     assert tasks_of_pass({}) == (0, 0)
