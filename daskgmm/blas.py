@@ -16,7 +16,7 @@ class _Guard:
     """Counts who is inside; the first sets the limit and the last takes it away (the limit is per process).
 
     threadpoolctl >= 3.8 lets the first living thread that sets a limit control OpenBLAS, and ignores all others. So
-    each change is made by a thread that ends at once: whoever comes next is free to make the next one.
+    each change is made by a thread that ends at once: the next caller is free to make the next one.
     """
 
     def __init__(self) -> None:

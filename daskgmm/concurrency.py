@@ -19,7 +19,7 @@ from annotated_types import Ge
 ReadAhead = Annotated[int, Ge(0)] | Literal["auto"]
 
 READ_AHEAD = "daskgmm.compute.read_ahead"  # key of dask's configuration: what all jobs want
-COMPUTE_THREADS = "daskgmm.compute-threads"  # the slots; set by whoever starts threads, and handed on to workers
+COMPUTE_THREADS = "daskgmm.compute-threads"  # the slots; set where threads are started, and handed on to workers
 
 
 @dataclass(frozen=True)

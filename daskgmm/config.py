@@ -53,7 +53,7 @@ class Config(BaseModel):
     select: SelectOptions = SelectOptions()
     """Which models `daskgmm select` compares, in place of the n_components and covariance_type of `model`."""
     update: UpdateOptions = UpdateOptions()
-    """How `daskgmm update` goes on with new rows; a fit keeps these values for updates of its run."""
+    """How `daskgmm update` continues with new rows; a fit keeps these values for updates of its run."""
 
     def of(self, candidate: Candidate) -> Config:
         """Return the configuration with the model of a candidate."""
@@ -117,7 +117,7 @@ class Config(BaseModel):
 
 
 def _without_secrets(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the storage options that are known to hold no secret; whoever reads the file has keys of his own."""
+    """Return the storage options that are known to hold no secret: readers of the file have their own keys."""
     return {
         name: _without_secrets(value) if isinstance(value, dict) else public(value) if isinstance(value, str) else value
         for name, value in options.items()

@@ -16,7 +16,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Load:
-    """What goes on where a job computes, at this moment."""
+    """The progress of a job's tasks, at this moment."""
 
     n_workers: int  # processes; 1 for the threads of this one
     n_threads: int
@@ -31,7 +31,7 @@ class Connected:
 
     description: str
     dashboard: str | None
-    look: Callable[[], Load | None] | None = None  # says what goes on there, when it is called; None: no answer
+    look: Callable[[], Load | None] | None = None  # reports progress when it is called; None: no answer
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Opened:
 class Iteration:
     """A pass over the full data has led to a better mixture.
 
-    A pass whose proposal was rejected is told of with the next one that was not: its number is left out.
+    A pass whose proposal was rejected is reported with the next one that was not: its number is left out.
     """
 
     iteration: int  # passes so far

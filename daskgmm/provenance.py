@@ -1,4 +1,4 @@
-"""What is kept of a fit for people to look at, beside its model: plain values, gathered without a pass of their own."""
+"""The record of a fit for people to read, in addition to its model: plain values, from no pass of their own."""
 
 from __future__ import annotations
 

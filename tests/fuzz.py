@@ -132,7 +132,7 @@ def _damage(folder: Path, chance: random.Random, damages: tuple[Damage, ...] = D
 
 
 def resume(folder: Path, *overrides: str) -> bool:
-    """Go on with the run; return whether that gave the bits of the whole one, rather than a refusal."""
+    """Continue with the run; return whether that gave the bits of the whole one, rather than a refusal."""
     if not is_done("fit", str(folder / "job.yaml"), *_overrides(folder, "run"), *overrides, "--resume", "--quiet"):
         return False
     assert bits_of(folder / "run") == bits_of(folder / "whole"), "other bits"

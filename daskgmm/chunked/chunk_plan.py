@@ -70,8 +70,8 @@ def plan_chunks(
 def _check_number(n_chunks: int, n_rows: int) -> None:
     if n_chunks > _MAX_PLANNED_CHUNKS:
         raise ConfigurationError(
-            f"{n_rows:,} rows would be cut into {n_chunks:,} chunks, and at most {_MAX_PLANNED_CHUNKS:,} can be planned: "
-            "raise chunk_bytes (256 MiB at most), or take a part of the rows"
+            f"{n_rows:,} rows would be cut into {n_chunks:,} chunks, and at most {_MAX_PLANNED_CHUNKS:,} can be "
+            "planned: raise chunk_bytes (256 MiB at most), or take a part of the rows"
         )
 
 

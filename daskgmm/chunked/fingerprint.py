@@ -1,4 +1,4 @@
-"""Digests of the data: of some of its chunks, so that they cost little beside a pass, or of each."""
+"""Digests of the data: of some of its chunks, so that they cost little compared with a pass, or of each."""
 
 from __future__ import annotations
 

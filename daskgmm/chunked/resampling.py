@@ -1,4 +1,4 @@
-"""The expectation pass of a bootstrap: many mixtures, each with the rows weighted anew, from one read of the data."""
+"""The expectation pass of a bootstrap: many mixtures, each with its own resampling weights, from one read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What our values weigh, told to dask: its schedulers place tasks and watch memory by it."""
+"""The sizes of our values for dask, whose schedulers place tasks and watch memory by them."""
 
 from __future__ import annotations
 

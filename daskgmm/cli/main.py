@@ -85,7 +85,7 @@ def run() -> None:
 def _report_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
     """Print what Python ignores, save in coroutines.
 
-    Where one request of several to a store fails, the others are left and end with the process: its error is told.
+    Where one request of several to a store fails, the others are left and end with the process: its error is reported.
     """
     if not isinstance(unraisable.object, Coroutine):
         sys.__unraisablehook__(unraisable)

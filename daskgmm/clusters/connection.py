@@ -120,7 +120,7 @@ def answers_within(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Within it dask's client logs nothing of what breaks off: that is told by errors of our own."""
+    """Within it dask's client logs nothing of what breaks off: our own errors report it."""
     quiet = {name: _Silence() for name in ("distributed.client", "distributed.batched")} | {"asyncio": _News()}
     for name, kept in quiet.items():
         logging.getLogger(name).addFilter(kept)

@@ -1,4 +1,4 @@
-"""What can be seen of a cluster on which nothing goes on, and what follows from it."""
+"""What can be seen of a cluster without progress, and what follows from it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class ClusterSnapshot:
 class Stall:
     """Since when no task was completed, and how the workers were then."""
 
-    since: float  # seconds, of a clock that only goes on
+    since: float  # seconds, of a monotonic clock
     awaited: frozenset[str]  # keys of the results that the client waits for
     first: ClusterSnapshot | None  # None: the scheduler did not answer
     helps: int = 0  # how often help was tried for these results

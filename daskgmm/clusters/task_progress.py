@@ -1,4 +1,4 @@
-"""What goes on where a job computes, for whoever wants to look at it meanwhile. Nothing is asked unless one looks."""
+"""The progress of a job's tasks, for the user to see meanwhile. Nothing is asked unless one looks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ANSWER_TIMEOUT = 2.0  # seconds for an answer of the scheduler
 
 @contextmanager
 def watch_tasks(client: Client | None, compute_threads: int) -> Iterator[Look]:
-    """Give a function that tells what goes on, each time that it is called, from any thread; None without an answer.
+    """Give a function that reports progress, each time that it is called, from any thread; None without an answer.
 
     Of the threads of each worker, compute_threads compute; others read ahead.
     """

@@ -18,7 +18,7 @@ MAX_LIVES = 20  # of workers, in which nothing is gained
 class Turnover:
     """The workers that have gone since a client was last closer to the results that it waits for."""
 
-    since: float  # seconds, of a clock that only goes on
+    since: float  # seconds, of a monotonic clock
     awaited: frozenset[str]  # keys of the results
     n_left: int  # the fewest tasks that were left for them
     present: frozenset[str]  # addresses of the workers at the last look
@@ -40,7 +40,7 @@ class Turnover:
 def turnover_after(
     before: Turnover | None, awaited: Set[str], look: ClusterSnapshot | None, now: float
 ) -> Turnover | None:
-    """Return the turnover as it is at another look: it begins anew once fewer tasks are left, or other results are."""
+    """Return the turnover as it is at another look: it starts again once fewer tasks are left, or other results are."""
     if look is None or not awaited:
         return before if awaited else None
     present = frozenset(look.workers)

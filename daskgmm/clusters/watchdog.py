@@ -1,6 +1,6 @@
 """A client that waits for a cluster never waits for ever: a thread of it looks whether tasks are completed.
 
-What blocks the client is unknown here, and need not be known: its futures are cancelled, which wakes whoever waits.
+What blocks the client is unknown here, and need not be known: its futures are cancelled, which wakes its threads.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HELP_TIMEOUT = 30.0  # seconds that workers have to start over
 
 @contextmanager
 def watch(client: Client, patience: Timeouts, rescale: Callable[[], None] | None, own: bool) -> Iterator[None]:
-    """Within it, whoever waits for results of the client is woken when none will come; then raise ClusterLostError.
+    """Within it, threads that wait for results are woken when none will come; then raise ClusterLostError.
 
     That is at once where the connection to the scheduler is lost. Where no task was completed for stall_timeout
     help is tried first: workers that are silent (and those that are paused, where the cluster is our own) are started

@@ -149,7 +149,7 @@ class MixtureEstimator(
         )
 
     def _fitted_options(self) -> FittedOptions:
-        """Return the options as they are stored beside a model."""
+        """Return the options as they are stored with a model."""
         model, fit = self._options()
         seed = int(self.random_state) if isinstance(self.random_state, Integral) else None
         return FittedOptions(model, fit, self.missing, seed)
@@ -222,7 +222,7 @@ class MixtureEstimator(
         fitted, now = self._fitted_reduce, self._model_options()[0].reduce
         if fitted != now:
             raise ConfigurationError(
-                f"{what} goes on from the last fit, whose reduce is {fitted}, but it is {now} now: {remedy}"
+                f"{what} continues from the last fit, whose reduce is {fitted}, but it is {now} now: {remedy}"
             )
 
     def _keep(self, best: Trial, inference: Inference = MAXIMUM_LIKELIHOOD, kept: KeptStatistics | None = None) -> None:

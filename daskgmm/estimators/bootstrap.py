@@ -118,7 +118,7 @@ def bootstrap(
 ) -> Bootstrap:
     """Return standard errors and intervals of the parameters of a model that was fitted to the rows X.
 
-    EM goes on from the model on resamples of the rows, which weigh them at random; all resamples share each read of X.
+    EM continues from the model on resamples of the rows, with random weights; all resamples share each read of X.
     Components keep their numbers, since every fit starts at the model. The bootstrap is that of Newton and Raftery
     (1994), for mixtures O'Hagan, Murphy, Scrucca and Gormley (2019).
 

@@ -336,7 +336,7 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
         own = cls(**known)
         own._set_model(model)
         if model.posterior is not None:
-            own._kept = None  # statistics of a posterior are for the other estimator to go on with
+            own._kept = None  # statistics of a posterior are for the other estimator to continue with
         return own
 
     @classmethod

@@ -39,7 +39,7 @@ class Input:
         """An empty table with the same features, for scikit-learn to check their number and names."""
         if self.feature_names is None:
             return np.empty((0, self.array.shape[-1]))
-        import pandas as pd  # an optional backend: whoever hands in named features has it
+        import pandas as pd  # an optional backend: callers with named features have it
 
         return pd.DataFrame(columns=list(self.feature_names))
 
@@ -116,7 +116,7 @@ def _frame_input(data: Any) -> Input:
 
 def _xarray_input(data: Any, dim: str | None) -> Input:
     """Return a Dataset (its variables are the features) or a DataArray (one dimension holds them) as input."""
-    import xarray as xr  # an optional backend: whoever hands in its objects has it
+    import xarray as xr  # an optional backend: callers with its objects have it
 
     if isinstance(data, xr.Dataset):
         data, dim = _stack_variables(data)

@@ -1,4 +1,4 @@
-"""What estimators print of a fit or a sweep that goes on; in a notebook, a progress bar."""
+"""What estimators print of a running fit or sweep; in a notebook, a progress bar."""
 
 from __future__ import annotations
 

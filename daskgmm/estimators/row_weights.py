@@ -50,7 +50,7 @@ def refuse_mask(data: Any, name: str, remedy: str) -> Any:
 
 
 def is_xarray(data: Any) -> bool:
-    """Return whether the data are a Dataset or a DataArray: whoever hands one in has imported xarray."""
+    """Return whether the data are a Dataset or a DataArray: a caller who has one has imported xarray."""
     module = sys.modules.get("xarray")
     return module is not None and isinstance(data, (module.Dataset, module.DataArray))
 
@@ -73,7 +73,7 @@ def _numbers(weights: Any) -> NDArray[Any]:
 
 def _by_dimension(weights: Any, labelled: Any) -> Any:
     """Return the values of a DataArray of weights in the order of the rows' dimensions."""
-    import xarray as xr  # an optional backend: whoever hands in its objects has it
+    import xarray as xr  # an optional backend: callers with its objects have it
 
     if isinstance(weights, xr.Dataset):
         raise DataError("sample_weight is a Dataset: give one of its variables")

@@ -240,7 +240,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         rows = smallest._rows(X, sample_weight)
         if read_labels(y, rows.grid) is not None:
             raise ConfigurationError(
-                "a sweep takes no labels y, since it numbers components anew as it splits and merges them: leave them "
+                "a sweep takes no labels y, since it renumbers components as it splits and merges them: leave them "
                 "out, or compare the bic of a GaussianMixture for each n_components"
             )
         with ready(rows, keep=self.reduce is None and fits(rows, self.persist)) as ready_rows:

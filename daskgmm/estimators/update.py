@@ -1,4 +1,4 @@
-"""Fits that go on with new rows: `update` and `partial_fit`."""
+"""Fits that continue with new rows: `update` and `partial_fit`."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _STEPWISE = "stopped after a step of stepwise EM: its figures are those of the l
 
 
 class UpdateMixin(MixtureEstimator):
-    """Goes on with new rows, by the statistics that a fit leaves."""
+    """Continues with new rows, by the statistics that a fit leaves."""
 
     drift_: Drift
 
     @names_parameters
     def update(self, X: Any, sample_weight: Any = None, *, forget: float = 1.0) -> Self:
-        """Go on with new rows X (n, d), which alone are read; return self.
+        """Continue with new rows X (n, d), which alone are read; return self.
 
         EM runs on the new rows with the statistics of the rows seen before added, weighted by `forget`: 1 counts them
         in full, 0 forgets them. `drift_` says how the new rows differ, and whether a fit to all rows is advised.

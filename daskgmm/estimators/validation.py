@@ -63,7 +63,7 @@ def check_warm_start(
     for name, (before, now) in pairs.items():
         if before != now and not (name == "covariance_type" and same_family(str(before), str(now))):
             raise ConfigurationError(
-                f"{what} goes on from the last fit, whose {name} is {before}, but it is {now} now: {remedy}"
+                f"{what} continues from the last fit, whose {name} is {before}, but it is {now} now: {remedy}"
             )
 
 

@@ -89,7 +89,7 @@ def writable_store(path: Path) -> Store:
 
 @contextmanager
 def write_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` at the end, or remove it after an error."""
+    """Give a temporary path next to `path`; rename it to `path` at the end, or remove it after an error."""
     temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
     try:
         yield temporary
@@ -251,7 +251,7 @@ def guard_write(path: Path, guard: Guard | None = None) -> Iterator[None]:
             ) from error
         if isinstance(error, IsADirectoryError | NotADirectoryError | FileExistsError):
             where = error.filename2 or error.filename or path
-            raise DataError(f"{where} cannot be written: what stands in the way there is to be removed") from error
+            raise DataError(f"{where} cannot be written: remove what is in the way there") from error
         if not is_transient(error) and getattr(error, "errno", None) not in _FULL:
             raise
         if is_url(path) and (why := trouble(public(str(path)), "written", error)):

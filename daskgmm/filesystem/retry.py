@@ -1,4 +1,4 @@
-"""Stores that fail: what may pass and is tried again, what is not permitted, and how either is told."""
+"""Stores that fail: what may pass and is tried again, what is not permitted, and how either is reported."""
 
 from __future__ import annotations
 

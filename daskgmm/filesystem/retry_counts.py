@@ -1,4 +1,4 @@
-"""Reads and writes that were tried again, counted: in this process, or told by a worker to whoever listens."""
+"""Reads and writes that were tried again, counted: in this process, or reported by a worker to listeners."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Fit:
     options: FitOptions
     seed: int
     em: EMOptions
-    labelled: LabelledRows | None = None  # rows beside these, whose components are known; the summary is of them too
+    labelled: LabelledRows | None = None  # further rows, whose components are known; the summary is of them too
     gappy: LabelledGaps | None = None  # and those of them that have gaps
     fingerprints: tuple[str, ...] = ()  # of each block of the rows, if they were asked for
 

@@ -1,4 +1,4 @@
-"""The states of the EM loop told as events, with the time that each took."""
+"""The states of the EM loop as events, with the time that each took."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from .checks import check_family
 from .iteration_events import sweep_events
 from .width import FitConditions, check_width
 
-Keep = Callable[[Sweep, Iteration | None], None]  # takes the sweep after a pass, and what is told of it
+Keep = Callable[[Sweep, Iteration | None], None]  # takes the sweep after a pass, and its event
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def finish_sweep(
         sweep, event = event_of(sweep)
         keep(sweep, event)
         if event is not None:
-            listen(event)  # what is told is kept
+            listen(event)  # what is reported has been kept
         return sweep
 
     return _result_of(run_sweep(sweep, expect, options, tell), options, listen)

@@ -1,4 +1,4 @@
-"""Go on with new rows, for jobs and estimators alike: EM on them with the statistics of the old rows added."""
+"""Continue with new rows, for jobs and estimators alike: EM on them with the statistics of the old rows added."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_forget(forget: float) -> None:
 
 
 def check_updatable(mixture: Mixture) -> None:
-    """Raise ConfigurationError if a model cannot go on with new rows."""
+    """Raise ConfigurationError if a model cannot continue with new rows."""
     if mixture.structure.layout.n_factors:
         raise ConfigurationError(
             "covariance_type low_rank keeps no sum r x x^T of its rows, which other loadings need, so none can be "
@@ -93,7 +93,7 @@ def finish_update(update: Update, best: Trial, model: ModelOptions) -> tuple[Tri
     """Return the trial of EM on the new rows with the state to which that leads, and what is kept of all rows.
 
     The old rows' statistics are those under the state before the update, so EM ends where they still hold it. How they
-    change from there to the new state is taken from drawn rows, and some steps of EM go on with them. The
+    change from there to the new state is taken from drawn rows, and some steps of EM continue with them. The
     log-likelihood that is kept is that before these steps, a lower bound.
     """
     kept = update.keep(best)
@@ -112,7 +112,7 @@ def step_on_all(
 ) -> tuple[Mixture, KeptStatistics]:
     """Return the state to which the statistics of all rows lead, and what is kept of them, by a pass over them.
 
-    `parts` are the old rows and the new ones, each with the share of its weights that counts. Steps of EM go on from
+    `parts` are the old rows and the new ones, each with the share of its weights that counts. Steps of EM continue from
     the pass with drawn rows; if none can be drawn, it makes a single step. The log-likelihood that is kept is a lower
     bound.
     """

@@ -23,7 +23,7 @@ _SUGGESTED_AXES = 50
 
 @dataclass(frozen=True)
 class FitConditions:
-    """What a fit has beside its model, and not every model goes with."""
+    """The conditions of a fit beyond its model, which not every model supports."""
 
     missing: bool = False  # whether values may be missing
     labelled: bool = False  # whether the components of some rows are known

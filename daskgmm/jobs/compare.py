@@ -1,4 +1,4 @@
-"""Finished runs beside each other: what is read of their directories, and the page that is written of them."""
+"""Comparison of finished runs: what is read of their directories, and the page written about them."""
 
 from __future__ import annotations
 

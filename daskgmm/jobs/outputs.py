@@ -46,7 +46,7 @@ class Results:
 
     @property
     def plan(self) -> Plan:
-        """What the results depend on, for a job that goes on with them."""
+        """What the results depend on, for a job that continues with them."""
         return {
             **plan_of_rows(self.rows, self.data, self.strip, _FIT_ONLY_OPTIONS),
             "model": self.attributes["model"],

@@ -77,7 +77,7 @@ def _drawable(directory: Path) -> Iterator[None]:
 
 
 def report_of_fit(directory: Path, listen: Listener) -> None:
-    """Draw the report of a fit that has just ended; that it cannot be drawn is told, and costs nothing of the fit."""
+    """Draw the report of a fit that has just ended; a failure is reported, and does not touch the fit."""
     listen(Phase("report", REPORT))
     try:
         write_report(directory)

@@ -168,7 +168,7 @@ def read_fitted(work: Unfinished, listen: Listener) -> Model | None:
         if not is_fitted(work.path):
             raise DataError(f"what the fit left in {work.path} is not whole")
     except DataError as error:
-        listen(Notice(f"{error}: the fit goes on from a checkpoint"))
+        listen(Notice(f"{error}: the fit continues from a checkpoint"))
         return None
     listen(Notice("going on after the fit: its model is there"))
     return model

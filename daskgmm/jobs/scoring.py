@@ -54,7 +54,7 @@ def write_scores(
 
 
 def options_of(config: Config) -> dict[str, Any]:
-    """Return the options of a fit as they are stored beside its model."""
+    """Return the options of a fit as they are stored with its model."""
     return FittedOptions(config.model, config.fit, config.data.missing, config.fit.random_state).plain()
 
 
@@ -107,7 +107,7 @@ def with_clusters(
 def write_results(
     results: Results, model: Model, work: Unfinished, listen: Listener, *, of_new_rows: bool = False
 ) -> None:
-    """Write the wanted results of all rows, and for an image its segmentation beside the original.
+    """Write the wanted results of all rows, and for an image its segmentation next to the original.
 
     Of new rows it is reported how they compare with those of the fit.
     """

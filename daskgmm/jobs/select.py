@@ -105,12 +105,12 @@ def _check_selectable(config: Config) -> None:
     """Raise ConfigurationError for options that only a fit takes."""
     if config.data.labels is not None:
         raise ConfigurationError(
-            f"data.labels {config.data.labels!r} is for daskgmm fit: a sweep numbers components anew as it splits and "
+            f"data.labels {config.data.labels!r} is for daskgmm fit: a sweep renumbers components as it splits and "
             "merges them; fit each number of components, and take daskgmm compare"
         )
     if config.model.frozen:
         raise ConfigurationError(
-            f"model.frozen {list(config.model.frozen)} is for daskgmm fit: a sweep numbers components anew as it "
+            f"model.frozen {list(config.model.frozen)} is for daskgmm fit: a sweep renumbers components as it "
             "splits and merges them; fit each number of components, and take daskgmm compare"
         )
 
@@ -126,7 +126,7 @@ def read_selected(work: Unfinished, listen: Listener) -> tuple[Model, Selection]
     try:
         return None if model is None else (model, read_selection(work.path / SELECTION))
     except DataError as error:
-        listen(Notice(f"{error}: the sweep goes on from a checkpoint"))
+        listen(Notice(f"{error}: the sweep continues from a checkpoint"))
         return None
 
 
@@ -141,7 +141,7 @@ def select_rows(
         def keep(sweep: Sweep, event: Iteration | None) -> None:
             if event is not None:
                 checkpoints.metrics(event)
-            if sweep.states:  # where all have failed, there is nothing to go on with
+            if sweep.states:  # where all have failed, there is nothing to continue with
                 checkpoints.keep(sweep.states, notes_of(sweep))
 
         if checkpoints.before.states:

@@ -51,7 +51,7 @@ def open_session(plan: FitPlan, listen: Listener) -> Iterator[Rows]:
 
 
 def keep_iterations(checkpoints: Checkpoints, n_rows: int, listen: Listener) -> Callable[[State], None]:
-    """Return a function that keeps each state of a fit, and then tells of it as an iteration: what is told is kept."""
+    """Return a function that keeps each state of a fit, then emits it as an iteration: what is reported is kept."""
     event_of = iteration_events(n_rows)
 
     def keep(state: State) -> None:

@@ -29,7 +29,7 @@ class RunStatus:
     """What a run is doing. What is not known, or does not apply, is None."""
 
     directory: str
-    state: State  # unfinished: it cannot be told whether its process lives
+    state: State  # unfinished: it is unknown whether its process lives
     job: str | None = None  # fit, select, update or prediction
     phase: str | None = None  # fit, predict, or place: all is written and only has to take its place
     iteration: int | None = None
@@ -142,7 +142,7 @@ def _describe_unfinished(directory: Path, work: StagedRun) -> RunStatus:
 
 
 def _state(owner: Owner | None) -> State:
-    """Return whether the process of the owner lives; on another machine that cannot be told."""
+    """Return whether the process of the owner lives; on another machine that is unknown."""
     if owner is None:
         return "interrupted"  # each job holds the lock, and removes it when it ends in good order
     if not owner.is_here:

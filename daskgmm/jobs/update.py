@@ -1,4 +1,4 @@
-"""Update: the data flow of a finished run that goes on with new rows.
+"""Update: the data flow of a finished run that continues with new rows.
 
 open what is new of the source -> data summary -> [ pass over new rows + kept statistics -> M-step ] x iterations
 -> drift pass -> optionally one pass over all rows -> save model -> predict pass
@@ -67,14 +67,14 @@ class FinishedRun:
 
 
 def load_run(run_dir: str, model: Model) -> FinishedRun:
-    """Return a run that can go on with new rows; raise ConfigurationError or DataError if it cannot."""
+    """Return a run that can continue with new rows; raise ConfigurationError or DataError if it cannot."""
     check_updatable(model.mixture)
     path = resolve_location(run_dir)
     history = read_history(path / HISTORY)
     if model.kept is None or history is None:
         raise DataError(
             f"{public(run_dir)} has kept no statistics of its rows, as an older daskgmm wrote it, or it is no run "
-            "directory: fit again to go on with new rows later"
+            "directory: fit again to continue with new rows later"
         )
     return FinishedRun(model, model.kept, history, public(str(path)))
 
@@ -82,7 +82,7 @@ def load_run(run_dir: str, model: Model) -> FinishedRun:
 def update(
     config: Config, run: FinishedRun, listen: Listener = ignore, *, overwrite: bool = False, resume: bool = False
 ) -> Model:
-    """Go on with the new rows that the configuration names; return the model, which the run directory then holds.
+    """Continue with the new rows that the configuration names; return the model, which the run directory then holds.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ def terminal(console: Console, max_iter: int, tol: float | None = None) -> Itera
 
 @contextmanager
 def listen_on(console: Console, max_iter: int, tol: float | None = None) -> Iterator[Listener]:
-    """Give the listener that suits the console; `tol` is what the estimated remaining gain is told against."""
+    """Give the listener that suits the console; `tol` is the bound that the estimated remaining gain is shown with."""
     if console.is_terminal and not console.quiet:
         with terminal(console, max_iter, tol) as listener:
             yield listener

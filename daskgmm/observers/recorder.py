@@ -16,7 +16,7 @@ from ..storage.formats.provenance import curves_of, save_course
 
 
 class Recorder:
-    """Hands events on, and notes what is to be told of them later."""
+    """Hands events on, and records them for the report."""
 
     def __init__(self, listen: Listener) -> None:
         """Hand events on to `listen`."""

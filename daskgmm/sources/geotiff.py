@@ -59,7 +59,7 @@ def _open_raster(path: str) -> Iterator[Any]:
 
 
 def _bands(file: Any, path: str) -> tuple[int, ...]:
-    """Return the numbers of the bands that hold values; raise DataError for a palette, or for images beside."""
+    """Return the numbers of the bands that hold values; raise DataError for a palette, or for several images."""
     if file.subdatasets:
         raise DataError(f"{path} holds {len(file.subdatasets)} images: store the one to be read by itself")
     kinds = [kind.name for kind in file.colorinterp]

@@ -145,7 +145,7 @@ def _check_sources(h5py: Any, dataset: Any, path: str, called: str) -> None:
         folders = (os.environ.get("HDF5_VDS_PREFIX", ""), Path(path).absolute().parent, Path.cwd())
         found = next((file for folder in folders if (file := Path(folder) / name).is_file()), None)
         if found is None:
-            raise DataError(f"{called} takes values from the file {name}, which is not there: put it beside {path}")
+            raise DataError(f"{called} takes values from the file {name}, which is not there: put it next to {path}")
         if inside is not None and not _holds(h5py, found, inside):
             raise DataError(f"{called} takes values from {inside} in {found}, which cannot be read there: restore it")
 

@@ -98,7 +98,7 @@ def _check(source: Source, options: DataOptions) -> None:
 
 
 def _check_named(source: Source, options: DataOptions) -> None:
-    """Raise DataError where the source lacks what is named beside its rows."""
+    """Raise DataError if the source lacks a mask, weights or labels that the options name."""
     if options.weights is not None and source.weights is None:
         raise DataError(f"data.weights: {source.description} has no row weights; they come with named arrays and .npy")
     if options.labels is not None and source.labels is None:

@@ -99,7 +99,7 @@ class DataOptions:
     decimal: Literal[".", ","] = "."
     """Of CSV: the decimal point of numbers."""
     na_values: tuple[str | int | float, ...] = ()
-    """Of CSV: texts or numbers that mean a missing value, beside the empty text, NA, N/A, NaN and null."""
+    """Of CSV: texts or numbers that mean a missing value, besides the empty text, NA, N/A, NaN and null."""
     encoding: Annotated[str, MinLen(1)] = "utf-8"
     """Of CSV: the encoding of its text, such as latin-1 or cp1252."""
     missing_chunks: MissingChunks | None = None

@@ -68,7 +68,7 @@ def _only_series(file: Any, path: str) -> Any:
     series = file.series[0]
     if any(page is None for page in series):  # tifffile would fill it
         raise DataError(
-            f"{path} lacks pages that its description names, or the files that hold them: put them beside it"
+            f"{path} lacks pages that its description names, or the files that hold them: put them next to it"
         )
     return series
 

@@ -31,7 +31,7 @@ class ArraySpec:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """What is written beside the array, after the CF conventions (section 3.5)."""
+        """The attributes of the array, after the CF conventions (section 3.5)."""
         values, meanings = zip(*self.flags, strict=True) if self.flags else ((), ())
         return {"flag_values": list(values), "flag_meanings": " ".join(meanings)} if values else {}
 

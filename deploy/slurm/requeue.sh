@@ -2,7 +2,7 @@
 # The client of a fit whose workers are jobs of their own (kind slurm), as a small job: sbatch deploy/slurm/requeue.sh
 # For sites that end long processes on login nodes, where compute nodes may submit jobs. Workers come and go with their own
 # wall times; before the client's, SLURM signals this shell, the fit writes a checkpoint and cancels its workers, and the
-# client is requeued: it goes on from there, and so at most MAXIMUM_REQUEUES times. A client that fits its wall time is not touched.
+# client is requeued: it continues from there, and so at most MAXIMUM_REQUEUES times. A client that fits its wall time is not touched.
 #SBATCH --job-name=daskgmm-client
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=1

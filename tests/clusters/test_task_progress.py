@@ -1,4 +1,4 @@
-"""What goes on where a job computes."""
+"""The progress of a job's tasks."""
 
 import logging
 from logging.handlers import BufferingHandler

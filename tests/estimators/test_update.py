@@ -1,4 +1,4 @@
-"""Fits that go on with new rows, against the fit to all rows."""
+"""Fits that continue with new rows, against the fit to all rows."""
 
 import dask.array as da
 import numpy as np
@@ -120,9 +120,9 @@ def test_low_rank_is_refused_for_what_it_does_not_keep_even_after_a_fit_of_anoth
 @pytest.mark.parametrize("changed", [{"noise": True}, {"covariance_type": "diag"}, {"n_components": 3}])
 def test_parameters_that_a_fit_has_not_had_are_refused(old, changed):
     model = GaussianMixture(2, random_state=0).fit(old[:100]).set_params(**changed)
-    with pytest.raises(ConfigurationError, match="goes on from the last fit"):
+    with pytest.raises(ConfigurationError, match="continues from the last fit"):
         model.update(old[100:200])
-    with pytest.raises(ConfigurationError, match="goes on from the last fit"):
+    with pytest.raises(ConfigurationError, match="continues from the last fit"):
         model.partial_fit(old[100:200])
 
 

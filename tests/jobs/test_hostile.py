@@ -297,7 +297,7 @@ def test_results_that_are_links_are_replaced_and_not_followed(tmp_path, monkeypa
 
 @pytest.fixture
 def interrupted(tmp_path, monkeypatch):
-    """A prediction that stopped half way, as the working directory; return the command that goes on with it."""
+    """A prediction that stopped half way, as the working directory; return the command that continues with it."""
     monkeypatch.chdir(tmp_path)
     rows = np.random.default_rng(0).standard_normal((1000, 3))
     np.save("rows.npy", rows)

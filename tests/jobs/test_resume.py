@@ -282,7 +282,7 @@ def test_a_damaged_model_is_made_again_from_a_checkpoint(job):
     stop(settings(), at_phase("predict"))
     (job / "run/.unfinished/model.zarr/zarr.json").write_text("{")
     told = notices(settings(), resume=True)
-    assert any("the fit goes on from a checkpoint" in one for one in told)
+    assert any("the fit continues from a checkpoint" in one for one in told)
     assert_as_uninterrupted("run")
 
 
@@ -552,7 +552,7 @@ def test_a_fit_that_stopped_at_max_iter_goes_on_from_there(job):
     assert stopped.summary.n_iter == 1
     assert "already holds a run" in refused("fit", "job.yaml", *SLOWLY, *CHUNKED, *LONGER, code=2)
     told = notices(settings(*LONGER), resume=True)
-    assert "going on from where the fit stopped, after 1 M-steps" in told
+    assert "continuing from where the fit stopped, after 1 M-steps" in told
     model = load_model("run")
     assert model.summary.converged
     assert 1 < model.summary.n_iter <= 300

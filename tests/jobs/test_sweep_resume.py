@@ -65,7 +65,7 @@ def at_phase(name):
 
 
 def resumed(config):
-    """Go on with a sweep; return what it tells and the phases that it has."""
+    """Continue with a sweep; return what it tells and the phases that it has."""
     heard = []
     select(config, heard.append, resume=True)
     told = [event.message for event in heard if isinstance(event, Notice)]
@@ -138,7 +138,7 @@ def test_a_damaged_table_is_made_again_from_a_checkpoint():
     stop(config, at_phase("predict"))
     (resolve_location("damaged") / ".unfinished" / "selection.json").write_text("{")
     told, phases = resumed(config)
-    assert any("goes on from a checkpoint" in one for one in told)
+    assert any("continues from a checkpoint" in one for one in told)
     assert "seed" not in phases
     assert_as_uninterrupted("damaged", "whole-damaged")
 

@@ -1,4 +1,4 @@
-"""A first run without a configuration, and a commented one to go on from."""
+"""A first run without a configuration, and a commented one to continue from."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`daskgmm update`: a finished run goes on with new rows, and knows which it has seen."""
+"""`daskgmm update`: a finished run continues with new rows, and knows which it has seen."""
 
 import dask.array as da
 import numpy as np

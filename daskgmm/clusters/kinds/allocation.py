@@ -22,7 +22,7 @@ from ...text import describe_workers, pluralize
 from ..connection import Connection, await_workers, client_of, hold_cluster
 from .batch import BatchWorkers, check_command
 
-_CLOSE_TIMEOUT = 30.0  # seconds that workers have to end once they are told to
+_CLOSE_TIMEOUT = 30.0  # seconds that workers have to end once they are asked to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ def _check_inside() -> None:
 
 @contextmanager
 def _run_beside(command: list[str], environment: dict[str, str]) -> Iterator[None]:
-    """Run a command beside this process until the end of the context."""
+    """Run a command in parallel to this process until the end of the context."""
     process = subprocess.Popen(command, env={**os.environ, **environment}, stdin=subprocess.DEVNULL)  # noqa: S603
     try:
         yield

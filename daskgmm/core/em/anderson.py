@@ -6,7 +6,7 @@ f_i = g_i - x_i of the last steps, the next point is
     x = g_m - sum_j gamma_j (g_{j+1} - g_j),      gamma = argmin | f_m - sum_j gamma_j (f_{j+1} - f_j) |
 
 (Walker and Ni 2011; Henderson and Varadhan 2019, DAAREM). Whether the log-likelihood has grown there is for the loop to
-see; if not, it goes on from g_m.
+see; if not, it continues from g_m.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class Model:
     summary: FitSummary
     anomaly: Anomaly | None = None  # of the fitted rows, where it was asked for
     posterior: Posterior | None = None  # of the parameters, of which the mixture has the means
-    kept: KeptStatistics | None = None  # of the fitted rows, by which the fit can go on with new ones
+    kept: KeptStatistics | None = None  # of the fitted rows, by which the fit can continue with new ones
     options: Mapping[str, Any] | None = None  # of the fit, as JSON has them
     projection: Projection | None = None  # of the features, on principal components that the mixture is of
 

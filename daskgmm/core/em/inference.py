@@ -1,7 +1,7 @@
 """How parameters are inferred from statistics: what the loop knows of a model.
 
 An inference says in which mixture the E-step computes, what the M-step makes of the statistics, and what both raise.
-Maximum likelihood is here; priors and variational posteriors are beside it.
+Maximum likelihood is here; priors and variational posteriors are in the modules next to it.
 """
 
 from __future__ import annotations

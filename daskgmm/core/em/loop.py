@@ -118,7 +118,7 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Where a fit stands: enough to go on from, bit for bit."""
+    """The state of a fit: enough to continue from, bit for bit."""
 
     data_summary: DataSummary
     trials: tuple[Trial, ...]

@@ -102,7 +102,7 @@ class _Runner:
         k, d = mixture.means.shape
         values = mixture.matrices(self._frame).values.reshape(k, -1, d)
         parts = mixture.weights, self._frame.to_z(mixture.means), values
-        # In the order of C whatever theirs is: for another one the kernel is compiled anew, and has other last digits.
+        # In the order of C whatever theirs is: for another one the kernel is compiled again, and has other last digits.
         at = kernels.Components(*(np.array(part, np.float64, order="C") for part in parts))
         return _Run(mixture, kernels.make_state(self._tiles, at, self._em.max_iter + 1))
 

@@ -51,7 +51,7 @@ class _Corrected:
 
 
 class _OwnCentresError(Exception):
-    """The mixture takes the kernels with own centres, whose statistics cannot be told as a difference."""
+    """The mixture takes the kernels with own centres, whose statistics move with their centres: no corrections."""
 
 
 def propose_surrogate_step(
@@ -59,7 +59,7 @@ def propose_surrogate_step(
 ) -> Suggestion | None:
     """Return the mixture to which the statistics of a trial lead, and its estimated gain there, nats per row.
 
-    In a few steps of EM or, with `far`, in as many as it takes. None where that cannot be told: a component is empty,
+    In a few steps of EM or, with `far`, in as many as it takes. None if that is unknown: a component is empty,
     or they lie too far apart for their sizes.
     """
     closer = _TOL_DIVISOR_IF_CHEAP if len(sample.rows) <= CHEAP_ROWS else _TOL_DIVISOR

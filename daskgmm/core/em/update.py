@@ -1,4 +1,4 @@
-"""A finished fit goes on with new rows: their statistics are added to those of the rows that were seen before.
+"""A finished fit continues with new rows: their statistics are added to those of the rows that were seen before.
 
 With T the statistics of the old rows, which are not read again, and rho what they still count for, EM on the new rows
 raises
@@ -36,7 +36,7 @@ _STEP_POWER = 0.7  # between 1/2 and 1: the steps add up without end, and their 
 
 @dataclass(frozen=True, eq=False)
 class KeptStatistics:
-    """What a fit keeps of its rows, so that it can go on with new ones without reading them again."""
+    """What a fit keeps of its rows, so that it can continue with new ones without reading them again."""
 
     data_summary: DataSummary  # of all of them, by what they count for
     moments: ComponentMoments  # of all of them
@@ -130,7 +130,7 @@ class Continued:
 
 @dataclass(frozen=True, eq=False)
 class Update:
-    """EM on new rows that goes on from a mixture, before its first pass."""
+    """EM on new rows that continues from a mixture, before its first pass."""
 
     mixture: Mixture  # the state that the old rows have led to
     before: KeptStatistics | None  # of the old rows, by what they still count for; None: they are forgotten

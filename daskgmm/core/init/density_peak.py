@@ -1,4 +1,4 @@
-"""The place where rows lie densest beside what one Gaussian expects: a tight group within a broad one."""
+"""The place where rows are densest relative to one Gaussian: a tight group within a broad one."""
 
 from __future__ import annotations
 

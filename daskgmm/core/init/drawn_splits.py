@@ -59,7 +59,7 @@ def halve_components(
 
 
 def split_pairs_again(found: Responsibilities, floor: Floor | None, most: int) -> list[DrawnSplit]:
-    """Return the pairs of components that overlap most, each split anew, with what is gained by it.
+    """Return the pairs of components that overlap most, each split again, with what is gained by it.
 
     Two broad components on one cluster, which holds a tight one too, are a plateau that EM does not leave.
     """

@@ -15,7 +15,7 @@ from ..arrays.types import Array
 
 Labels = NDArray[np.intp]
 
-_MAX_STEPS = 30  # EM goes on from there
+_MAX_STEPS = 30  # EM continues from there
 _MIN_SHIFT = 1e-4  # squared shift of all centres that ends the steps, in mean variances of the columns
 _BLOCK_ROWS = 4096  # rows
 

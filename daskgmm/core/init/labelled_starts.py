@@ -1,4 +1,4 @@
-"""Starts beside labelled rows: each component that has some begins at them, the others at rows far from them."""
+"""Starts with labelled rows: each component that has some begins at them, the others at rows far from them."""
 
 from __future__ import annotations
 

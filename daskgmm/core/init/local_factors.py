@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..arrays.types import Array
 
 _MAX_ROWS = 512  # of a part, whose axes are looked at where there are more features
-_MIN_NOISE = 0.05  # of the variance of a feature in a part: EM goes on from there
+_MIN_NOISE = 0.05  # of the variance of a feature in a part: EM continues from there
 
 
 def local_factors(

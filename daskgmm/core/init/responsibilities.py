@@ -5,7 +5,7 @@ that come, the log-likelihood of the whole mixture gains the mean of
 
     log(1 - r_n + s_n / p_n)
 
-before any more EM. Both what splits gain and what mergers lose is told by it.
+before any more EM. The gains of splits and the losses of mergers are computed with it.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ from .starts import (
 
 Seeded = tuple[Trial, ...] | SingularCovarianceError  # the finalists, best first, or why there is none
 
-_MAX_LONG_RUNS = 3  # starts that go on from there
+_MAX_LONG_RUNS = 3  # starts that continue from there
 _SHORT_STEPS = 10  # EM steps that starts are compared after
 MAX_SPLITS = 4  # of one mixture, that are tried
 _SAME_DISTANCE = 1e-3  # Bhattacharyya distance of a component from one that is not halved again

@@ -76,7 +76,7 @@ class SeedOptions:
     init_params: InitParams = "kmeans"
     n_init: int = 4  # restarts on the sample
     n_finalists: int = 1  # how many of them go on to the full data
-    n_moved: int = 2  # how many of them, at least, go on from the first part of the sample to moves
+    n_moved: int = 2  # how many of them, at least, continue from the first part of the sample to moves
     in_parts: bool = True  # whether the sample is larger than its first part
     em: EMOptions = field(default_factory=EMOptions)
     given: Given = field(default_factory=Given)

@@ -37,7 +37,7 @@ Z_LIMIT = 1e70  # squares and products of z stay finite
 
 
 class KernelArgs(NamedTuple):
-    """What a kernel is told besides the rows and the mixture: the frame, the map, the tile and the flush bound."""
+    """The arguments of a kernel besides rows and mixture: the frame, the map, the tile and the flush bound."""
 
     centre: NDArray[np.float64]  # (d,)
     inverse_scale: NDArray[np.float64]  # (d,); LLVM would move a quotient of the scale into the loop over the rows

@@ -21,7 +21,7 @@ def exp_coefficients(flush: float) -> Any:
     """Return the coefficients (11,) that `exp_flushed` takes, highest power first, as a tuple.
 
     They are those of 1 + r + r^2 q(r), q interpolating (exp(r) - 1 - r) / r^2 at the ten Chebyshev nodes of
-    |r| <= ln(2) / 2: 2e-17 relative. Adding 0 * flush keeps them out of the code: LLVM would load constants anew for
+    |r| <= ln(2) / 2: 2e-17 relative. Adding 0 * flush keeps them out of the code: LLVM would load constants again for
     each vector, and loads are what a loop over exp waits for.
     """
     zero = 0.0 * flush

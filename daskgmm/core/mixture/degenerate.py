@@ -33,7 +33,7 @@ _ROWS_PER_PARAMETER = 2.0  # that a component on the floor must have: one of man
 def overfit(mixture: Mixture, n_rows: int, floor: Floor | None) -> tuple[float, int]:
     """Return by how much the log-likelihood of n_rows rows flatters the mixture, nats per row, and n_unsound.
 
-    n_unsound is the number of components whose likelihood means nothing; by how much these flatter cannot be told.
+    n_unsound is the number of components whose likelihood means nothing; by how much these flatter is unknown.
     """
     if mixture.structure.shared:
         return 0.0, 0

@@ -1,4 +1,4 @@
-"""Precisions of a mixture in the forms that scikit-learn keeps beside the covariances."""
+"""Precisions of a mixture in the forms that scikit-learn keeps in addition to the covariances."""
 
 from __future__ import annotations
 

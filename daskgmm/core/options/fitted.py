@@ -1,4 +1,4 @@
-"""The options that a model was fitted with, as they are stored beside it: a refit takes the same."""
+"""The options that a model was fitted with, as they are stored with it: a refit takes the same."""
 
 from __future__ import annotations
 

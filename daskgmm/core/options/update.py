@@ -12,7 +12,7 @@ from ...options import STRICT
 
 @dataclass(frozen=True)
 class UpdateOptions:
-    """How a finished run goes on with new rows; a fit keeps these for updates of its run."""
+    """How a finished run continues with new rows; a fit keeps these for updates of its run."""
 
     __pydantic_config__: ClassVar = STRICT
 

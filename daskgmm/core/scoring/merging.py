@@ -122,7 +122,7 @@ def merge_by_entropy(n_components: int, sum_gains: SumGains, sum_guide: SumGains
     The gain of a merged cluster with a third one is no function of gains of pairs, so it takes a sum over the rows of
     its own. `sum_guide` returns gains of other rows that are cheap to sum over, such as rows drawn from the mixture:
     the merges that they lead to are expected, and the gains that are then needed are summed in the same call. Where
-    the rows decide otherwise, the tree goes on from there with another call: only the number of calls depends on the
+    the rows decide otherwise, the tree continues from there with another call: only the number of calls depends on the
     guide.
     """
     gains: dict[Pair, float] = {}

@@ -24,7 +24,7 @@ LEFT_OUT = -2  # label of a row that is left out; its probabilities and log-dens
 
 @dataclass(frozen=True)
 class PredictionOutputs:
-    """Which results a prediction holds beside the labels."""
+    """Which results a prediction holds in addition to the labels."""
 
     probabilities: bool = False
     log_density: bool = False

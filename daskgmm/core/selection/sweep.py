@@ -92,7 +92,7 @@ class SweepOptions:
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """Where a sweep stands: enough to go on from, bit for bit.
+    """The state of a sweep: enough to continue from, bit for bit.
 
     `states` has a `State` for each candidate that has not failed, by its name; and with held-out folds one for each
     fold, named `fold_name(candidate, fold)`, whose trial is fitted to the rows outside of the fold.

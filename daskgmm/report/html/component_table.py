@@ -18,7 +18,7 @@ _OF_SIZES, _PER_FEATURE = 46, 3  # characters of all columns but features, and o
 
 
 def component_table(data: ReportData) -> dict[str, Any]:
-    """Return the table that the template shows; features that do not fit beside the sizes are in tables below them."""
+    """Return the table that the template shows; features that do not fit next to the sizes are in tables below them."""
     features = data.shown_features
     rows = [
         *(_row(data, int(component), features) for component in data.shown_components),
@@ -39,7 +39,7 @@ def component_table(data: ReportData) -> dict[str, Any]:
 
 
 def _groups(rows: list[dict[str, Any]], names: tuple[str, ...]) -> list[list[int]]:
-    """Return the places of the features of each table, as many as fit beside each other."""
+    """Return the places of the features of each table, as many as fit next to each other."""
     groups: list[list[int]] = [[]]
     used = _OF_SIZES
     for at, name in enumerate(names):

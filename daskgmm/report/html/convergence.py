@@ -44,7 +44,7 @@ def _drop_unknown(curves: Sequence[TrialHistory]) -> list[TrialHistory]:
 
 
 def _sample(axes: Axes, curves: list[TrialHistory]) -> None:
-    """Draw the restarts, and after the end of the one that was chosen the finalists, which go on from there."""
+    """Draw the restarts, and after the end of the one that was chosen the finalists, which continue from there."""
     restarts = [curve for curve in curves if curve.stage == "restart"]
     finalists = [curve for curve in curves if curve.stage == "finalist"]
     begin = max((len(curve.history) for curve in restarts if curve.chosen), default=0)

@@ -1,4 +1,4 @@
-"""The pictures of a report: an image beside its segmentation, and labels in the colours of their components."""
+"""The pictures of a report: an image next to its segmentation, and labels in the colours of their components."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from .colours import component_rgb, text_on
 from .report_data import ReportData
 
-_MAX_WIDTH = 1200  # pixels of an image beside its segmentation
+_MAX_WIDTH = 1200  # pixels of an image next to its segmentation
 _MAX_LEGEND = 60  # components of a legend
 _MIN_WIDTH = 320  # pixels that a small map is enlarged to
 

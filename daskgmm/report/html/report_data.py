@@ -42,7 +42,7 @@ class ReportData:
     record: Record
     configuration: str  # YAML
     seed: int | None  # None if it was none that can be given again
-    picture: bytes | None = None  # PNG: an image beside its segmentation
+    picture: bytes | None = None  # PNG: an image next to its segmentation
     labels: NDArray[np.integer] | None = None  # (height, width) of an image or of a slice of a grid, thinned out
     labels_of: str = ""  # what of the grid they are
     selection: Selection | None = None  # of a sweep

@@ -1,4 +1,4 @@
-"""A table on a terminal that cuts no cell: columns that do not fit beside each other are in tables below."""
+"""A table on a terminal that cuts no cell: columns that do not fit next to each other are in tables below."""
 
 from __future__ import annotations
 

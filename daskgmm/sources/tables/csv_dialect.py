@@ -28,7 +28,7 @@ class CsvOptions:
     )
     delimiter: str | None = None
     decimal: str = "."
-    na_values: tuple[str, ...] = ()  # texts that mean a missing value, beside MISSING
+    na_values: tuple[str, ...] = ()  # texts that mean a missing value, besides MISSING
     encoding: str = "utf-8"
 
     @property

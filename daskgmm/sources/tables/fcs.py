@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".fcs",)
 _PIECE_ROWS = 131_072
-_MATRICES = {"spill", "spillover", "comp"}  # keywords of compensation, which is a choice of whoever looks at the data
+_MATRICES = {"spill", "spillover", "comp"}  # keywords of compensation, which is a choice of the analyst
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ JSON_FORMAT = 1
 
 
 def export_model(model: Model, run_dir: str | Path, name: str, output: str | None, *, overwrite: bool = False) -> Path:
-    """Write the model in the format of that name to `output`, or else beside the model; return where that is.
+    """Write the model in the format of that name to `output`, or else next to the model; return its path.
 
     Raises ConfigurationError where the file is there already (without `overwrite`) or a package is missing, and
     RunInUseError where a job writes to the run's directory.

@@ -24,7 +24,7 @@ from ..schema import (
 
 
 class KeptFacts(BaseModel):
-    """What is kept beside the arrays."""
+    """The attributes, in addition to the arrays."""
 
     model_config = ConfigDict(strict=True)
 

@@ -92,7 +92,7 @@ def load_model(path: str | Path, storage_options: Mapping[str, Any] | None = Non
 
 
 class _Attributes(BaseModel):
-    """What is kept of a model beside its arrays."""
+    """The attributes of a model, in addition to its arrays."""
 
     model_config = ConfigDict(strict=True)
 

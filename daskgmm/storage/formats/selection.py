@@ -1,4 +1,4 @@
-"""selection.json: the table of a sweep, beside the best model.
+"""selection.json: the table of a sweep, next to the best model.
 
 The format, version 2 (JSON; a value that there is not, or that is not finite, is null):
 

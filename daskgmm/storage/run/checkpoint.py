@@ -1,4 +1,4 @@
-"""Checkpoints: where the EM loop stands, in files that hold all of it bit for bit. JSON and plain arrays; no code.
+"""Checkpoints: the state of the EM loop, in files that hold it bit for bit. JSON and plain arrays; no code.
 
 daskgmm checkpoint SHA-256 of all that follows this line
 {the header: JSON in one line, with the place of each array}
@@ -53,11 +53,11 @@ _DTYPE = "<f8"
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Where a job stands."""
+    """The state of a job."""
 
     states: Mapping[str, State]  # by name: a fit has one, a sweep one for each of its models
     metrics: tuple[str, ...] = ()  # the lines of metrics.jsonl so far
-    notes: Mapping[str, Any] = field(default_factory=dict)  # what else the job goes on with: values that JSON has
+    notes: Mapping[str, Any] = field(default_factory=dict)  # what else the job continues with: values that JSON has
     projection: Projection | None = None  # of the rows that the states are of
 
     @property
@@ -68,7 +68,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write the checkpoint beside the one before it, whole or not at all; return its path. Raise as `guard_write`."""
+    """Write the checkpoint next to the one before it, whole or not at all; return its path. Raise as `guard_write`."""
     with guard_write(folder):
         make_directory(folder)
         before = _names(folder)

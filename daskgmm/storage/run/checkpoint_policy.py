@@ -28,13 +28,13 @@ _TIME_SHARE = 0.1  # of the time that checkpoints may take where they take long
 
 @dataclass
 class Checkpoints:
-    """Keeps where the loop of a job stands."""
+    """Keeps the state of a job's loop."""
 
     folder: Path
     every: int  # iterations; 0: no checkpoints
     metrics: MetricsWriter  # listens to the iterations that it then holds
     listen: Listener
-    before: Checkpoint  # where an interrupted job stood; without states where there is nothing to go on with
+    before: Checkpoint  # where an interrupted job stood; without states where there is nothing to continue with
     projection: Projection | None = None  # of the rows, which is kept with the states
     _kept: Checkpoint | None = field(default=None, init=False)  # what is not written yet
     _n_kept: int = field(default=0, init=False)  # iterations since the last one that was written
@@ -49,7 +49,7 @@ class Checkpoints:
             self.write()
 
     def write(self) -> None:
-        """Write what was kept last, if it is not written; a store that takes it not is told of once.
+        """Write what was kept last, if it is not written; a failing store is reported once.
 
         In a thread of its own: an interruption of this one waits until it is done.
         """

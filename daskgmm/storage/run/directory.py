@@ -48,7 +48,7 @@ class OutputOptions:
     imputed_error: bool = False
     """Write the standard errors of these, 0 where values are observed."""
     checkpoint_every: Annotated[int, Ge(0)] = 1
-    """Iterations between two checkpoints, which --resume goes on from; 0 for none. At most one in two seconds."""
+    """Iterations between two checkpoints, which --resume continues from; 0 for none. At most one in two seconds."""
     mlflow: bool = False
     """Keep parameters, iterations, criteria, model and report in MLflow too, at MLFLOW_TRACKING_URI or here."""
     performance_report: bool = False
@@ -95,7 +95,7 @@ CONTENT = (
 
 
 FIT_FILES = (METRICS, SELECTION, HISTORY)
-"""Files beside the model that are whole if a fit is gone on with after its end."""
+"""Files in addition to the model that must be whole to continue with a fit after its end."""
 
 
 @dataclass(frozen=True)

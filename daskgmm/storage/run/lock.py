@@ -172,7 +172,7 @@ class HeldLock:
 
 @contextmanager
 def _guard_directory(lock: HeldLock) -> Iterator[None]:
-    """Guard the directory; an error of a job that has lost its lock is told as that, which is its most likely cause."""
+    """Guard the directory; an error of a job that has lost its lock is reported as that, its most likely cause."""
     with guard_writes(lock.directory, lock):
         try:
             yield
@@ -194,7 +194,7 @@ def _check_after(lock: HeldLock, error: Exception) -> None:
 
 
 def _release(directory: Path, mine: Owner, listen: Listener) -> None:
-    """Remove the own lock; a store that fails now is told of, and hides no error of the job."""
+    """Remove the own lock; a store that fails now is reported, and hides no error of the job."""
     try:
         if owner(directory) == mine:
             remove(directory / LOCK)

@@ -15,13 +15,13 @@ from .finished_parts import mark_fitted, mark_regions
 from .manifest import Checked, check_run
 from .staging import is_unfinished, reopen, settle
 
-_FIT_RESULTS = (MODEL, *FIT_FILES)  # a fit is gone on with after its end if all of them are whole
+_FIT_RESULTS = (MODEL, *FIT_FILES)  # a fit is continued with after its end if all of them are whole
 
 
 def reopen_damaged(directory: Path, listen: Listener) -> None:
-    """Look whether a run that is finished is whole; let a job go on with what is whole of it where it is not.
+    """Look whether a run that is finished is whole; let a job continue with what is whole of it where it is not.
 
-    Raises DataError where that cannot be told, as its manifest is missing or damaged.
+    Raises DataError if that is unknown, as its manifest is missing or damaged.
     """
     with guard_write(directory):
         settle(directory, CONTENT)
@@ -43,7 +43,7 @@ def reopen_damaged(directory: Path, listen: Listener) -> None:
 
 
 def _keep_whole(directory: Path, checked: Checked, folder: Path) -> None:
-    """Put what is whole of a run, and can be gone on with, into the folder; without a whole fit, nothing."""
+    """Put what is whole of a run, and can be continued with, into the folder; without a whole fit, nothing."""
     fit, record, headers = (_below(checked.manifest.files, names) for names in (_FIT_RESULTS, (RECORD,), RESULTS))
     goes_on = checked.is_whole(fit)
     kept = [names for names in (fit, record, headers) if goes_on and checked.is_whole(names)]

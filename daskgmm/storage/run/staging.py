@@ -4,7 +4,7 @@ A folder `.unfinished` in the output directory holds what is written under its o
 of; a folder without it is none), `checkpoint/` with where the loop of a fit stands, and `done/` with a file for each
 region of the results that is wholly written; `results.json` is what the results are made of.
 An earlier run stays as it is meanwhile. When all is there, `complete.json` names it, with checksums, and it only has to
-take its place: whoever comes next does that, should this process be killed before it has.
+take its place: the next process does that, should this process be killed before it has.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Unfinished:
     def for_results(self, plan: Plan, names: tuple[str, ...], listen: Listener) -> Unfinished:
         """Return the folder for the results (under these names); those of another plan are dropped from it.
 
-        Regions that were written before and are not whole any more are told of: they are to be written again.
+        Regions that were written before and are damaged now are reported: they are to be written again.
         """
         with guard_write(self.path):
             if _read_plan(self.path / _RESULTS) != plan or not (self.path / DONE).is_dir():
@@ -135,7 +135,7 @@ def stage_run(
     """Give the folder to write to; at the end all that it holds takes its place in the directory.
 
     `replaced` names what a job may leave there; what an earlier one did goes then. With `resume` what an interrupted
-    job left is gone on with; where that was another job, raises ConfigurationError, or with `overwrite` starts over.
+    job left is continued with; where that was another job, raises ConfigurationError, or with `overwrite` starts over.
     After an error the folder stays where it holds a checkpoint or a finished region.
     """
     directory = directory.absolute()  # workers have their own working directory

@@ -302,7 +302,7 @@ def assert_whole(directory):
 
 
 def go_on(directory, todo=2, kinds=EVERYTHING, listen=ignore, one_of=prediction, layout=LAYOUT):
-    """Go on with what was stopped: write the first regions that are not done, and stop again where others are left."""
+    """Continue with what was stopped: write the first regions that are not done, and stop again if others are left."""
     with stage_run(directory, PLAN, CONTENT, resume=True) as work:
         work = work.for_results(PLAN, RESULTS, listen)
         write = ZarrWriter.create(work, kinds, layout, {})
