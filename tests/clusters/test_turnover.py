@@ -74,7 +74,7 @@ def replace_workers(cluster, over):
 
 
 def test_a_task_that_takes_longer_than_workers_live_ends_with_what_is_seen(monkeypatch):
-    monkeypatch.setattr(turnovers, "MOST_LIVES", 3)
+    monkeypatch.setattr(turnovers, "MAX_LIVES", 3)
     over = Event()
     with LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0") as cluster:
         cluster.scheduler.allowed_failures = 10**6  # of a task: those of this test are many

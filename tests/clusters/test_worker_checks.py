@@ -286,5 +286,5 @@ def test_a_frozen_scheduler_is_not_waited_for_without_end(stuck):
 def test_a_frozen_worker_is_not_waited_for_without_end(frozen, monkeypatch):
     with answers_within(2.0), pytest.raises(ClusterLostError, match="did not all answer within 2 s"):
         check_packages(frozen, print)
-    monkeypatch.setattr("daskgmm.chunked.worker_usage._PATIENCE", 1.0)
+    monkeypatch.setattr("daskgmm.chunked.worker_usage._ANSWER_TIMEOUT", 1.0)
     assert usage() == {}

@@ -104,19 +104,16 @@ def missing_terms(
     `means` is (k, d), `log_scale` (d,) that of the frame; `centred` says whether each component has its own centre.
     The noise, if there is any, is a last component: uniform on the box (2, d).
     """
-    values = precisions.values
     gradients = np.zeros(means.shape) if centred else precisions.apply(means)
     centres = means if centred else np.zeros(means.shape)
     constants = np.broadcast_to(np.log(2 * np.pi) / 2 + log_scale, means.shape)
     if box is not None:
-        inverse = 12 / (box[1] - box[0]) ** 2  # of the variances of a uniform distribution
-        values = np.concatenate([values, (np.diag(inverse) if values.ndim == 3 else inverse)[None]])
-        gradients = np.concatenate([gradients, np.zeros((1, len(inverse)))])
+        precisions = precisions.append(12 / (box[1] - box[0]) ** 2)  # of a uniform distribution
+        gradients = np.concatenate([gradients, np.zeros((1, means.shape[1]))])
         centres = np.concatenate([centres, box.mean(axis=0)[None]])
         constants = np.concatenate([constants, (np.log(12) / 2 + log_scale)[None]])
-    last = np.moveaxis(values, 0, -1) if values.ndim == 3 else values.T[None]
     origins = centres.T if centred else np.empty((0, len(centres)))
-    parts = last, gradients.T, origins, constants.T, centres.T
+    parts = precisions.component_last(), gradients.T, origins, constants.T, centres.T
     # Copies: what is broadcast is read-only, a type of its own for which all kernels would be compiled once more.
     return kernels.MissingTerms(*(np.array(part, np.float64, order="C") for part in parts))
 

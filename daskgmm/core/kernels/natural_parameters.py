@@ -326,7 +326,8 @@ def _map_parameters(
     precisions, means = gaussians.precisions, gaussians.means
     linear = precisions.apply(means)
     constant = gaussians.log_constants - (means * linear).sum(axis=1) / 2 + share
-    theta = _pack(feature_map, constant, linear, -precisions.values / 2, frame)
+    quadratic = np.empty((len(means), 0)) if feature_map is FeatureMap.LINEAR else -precisions.values / 2
+    theta = _pack(feature_map, constant, linear, quadratic, frame)
     noise = np.zeros((len(gaussians.noise), theta.shape[1]))
     noise[:, 0] = gaussians.noise
     theta = np.concatenate([theta, noise])
@@ -347,10 +348,8 @@ def _make_centred_parameters(
 
 
 def _pack(feature_map: FeatureMap, constant: Array, linear: Array, quadratic: Array, frame: Frame) -> Array:
-    """Return the coefficients (k, F) of constant + linear . z + z^T quadratic z, quadratic dense or its diagonals."""
-    if feature_map is FeatureMap.LINEAR:
-        quadratic = quadratic.reshape(len(quadratic), -1)[:, :0]
-    elif feature_map is FeatureMap.SPHERICAL:
+    """Return the coefficients (k, F) of constant + linear . z + z^T quadratic z, of (k, d, d), (k, d) or (k, 0)."""
+    if feature_map is FeatureMap.SPHERICAL:
         quadratic = (quadratic / frame.isotropy_weights)[:, :1]
     return pack_coefficients(constant, linear, quadratic)
 

@@ -12,6 +12,8 @@ from .floor import Floor
 from .frame import Frame
 from .matrices import DenseMatrices, DiagonalMatrices, Matrices
 
+_MANY_FEATURES = 32  # of which no matrix for each component is made to add them up
+
 
 class Scatter(NamedTuple):
     """What an estimate starts from, in the frame's coordinates."""
@@ -157,7 +159,7 @@ class Tied(_OfMatrices):
 
     def within(self, scatter: Scatter, frame: Frame) -> Array:
         share = scatter.counts / scatter.counts.sum()
-        between = np.einsum("k,kij->ij", share, _outer(scatter.shift))
+        between = _weighted_outer(share, scatter.shift)
         about_own_means = scatter.second.ndim == 3
         total = np.einsum("k,kij->ij", share, scatter.second) if about_own_means else scatter.total_second
         return _to_x(total - between, frame)
@@ -286,6 +288,17 @@ def _square_pivots(covariances: Array) -> Array:
     """Return the squared pivots of covariances (..., d, d), (..., d)."""
     pivots: Array = np.diagonal(np.linalg.cholesky(covariances), axis1=-2, axis2=-1) ** 2
     return pivots
+
+
+def _weighted_outer(share: Array, shift: Array) -> Array:
+    """Return sum_k share_k v_k v_k^T, (d, d): of many features one by one, the same bits in a matrix at a time."""
+    if shift.shape[1] < _MANY_FEATURES:
+        few: Array = np.einsum("k,kij->ij", share, _outer(shift))
+        return few
+    total = np.zeros((shift.shape[1], shift.shape[1]))
+    for own, vector in zip(share, shift, strict=True):
+        total += own * np.outer(vector, vector)
+    return total
 
 
 def _outer(shift: Array) -> Array:

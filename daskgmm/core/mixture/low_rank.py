@@ -99,6 +99,12 @@ class LowRankMatrices:
     def gram(self) -> Matrices:
         return DenseMatrices(self.dense).gram()
 
+    def append(self, diagonal: Array) -> Matrices:
+        return DenseMatrices(self.dense).append(diagonal)
+
+    def component_last(self) -> Array:
+        return DenseMatrices(self.dense).component_last()
+
     def apply(self, vectors: Array) -> Array:
         factors = np.einsum("kdq,kd->kq", self.loadings, vectors)
         product: Array = self.noise * vectors + np.einsum("kdq,kq->kd", self.loadings, factors)

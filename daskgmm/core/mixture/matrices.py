@@ -16,6 +16,7 @@ from ...errors import SingularCovarianceError
 from ..arrays.types import Array
 
 _SMALLEST_PIVOT = 1e-13  # share of a variance that the features before it leave: below it is rounding
+_BLOCK_NUMBERS = 2**20  # of matrices whose terms are computed at once
 
 
 class Matrices(Protocol):
@@ -51,6 +52,12 @@ class Matrices(Protocol):
 
     def apply(self, vectors: Array) -> Array:
         """Return each matrix times a vector of its own, (k, d)."""
+
+    def append(self, diagonal: Array) -> Matrices:
+        """Return the matrices and a diagonal one after them, by its diagonal (d,)."""
+
+    def component_last(self) -> Array:
+        """Return the numbers with the components as last axis: (d, d, k), or (1, d, k) of diagonals."""
 
     def log_det(self) -> Array:
         """Return the log determinants, (k,); raise as `check` does."""
@@ -117,11 +124,18 @@ class DenseMatrices:
         return DenseMatrices(whitening, self.shared), self._spread_out(_log_det_of(factors))
 
     def gram(self) -> DenseMatrices:
-        return DenseMatrices(np.swapaxes(self.values, 1, 2) @ self.values, self.shared)
+        products = np.swapaxes(self._distinct, 1, 2) @ self._distinct
+        return DenseMatrices(np.broadcast_to(products, self.values.shape), self.shared)
 
     def apply(self, vectors: Array) -> Array:
         product: Array = np.einsum("kij,kj->ki", self.values, vectors)
         return product
+
+    def append(self, diagonal: Array) -> DenseMatrices:
+        return DenseMatrices(np.concatenate([self.values, np.diag(diagonal)[None]]))
+
+    def component_last(self) -> Array:
+        return np.moveaxis(self.values, 0, -1)
 
     def log_det(self) -> Array:
         return self._spread_out(_log_det_of(self._factors()))
@@ -132,7 +146,9 @@ class DenseMatrices:
         return squares
 
     def largest_term(self, reach: Array) -> float:
-        return _largest(reach[:, :, None] * self.values * reach[:, None, :])
+        step = max(_BLOCK_NUMBERS // self.values.shape[1] ** 2, 1)
+        blocks = (slice(at, at + step) for at in range(0, len(self.values), step))
+        return max(_largest(reach[own, :, None] * self.values[own] * reach[own, None, :]) for own in blocks)
 
     def mean(self, weights: Array) -> Array:
         total: Array = np.einsum("k,kij->ij", weights, self.values)
@@ -162,7 +178,12 @@ class DenseMatrices:
 
     def _factors(self) -> Array:
         """Return the lower Cholesky factors, (k, d, d), or (1, d, d) where they are the same."""
-        return cholesky(self.values[:1] if self.shared else self.values)
+        return cholesky(self._distinct)
+
+    @property
+    def _distinct(self) -> Array:
+        """The matrices that differ, (k, d, d) or (1, d, d)."""
+        return self.values[:1] if self.shared else self.values
 
     def _spread_out(self, numbers: Array) -> Array:
         return np.broadcast_to(numbers, len(self.values))
@@ -205,6 +226,12 @@ class DiagonalMatrices:
     def apply(self, vectors: Array) -> Array:
         product: Array = vectors * self.values
         return product
+
+    def append(self, diagonal: Array) -> DiagonalMatrices:
+        return DiagonalMatrices(np.concatenate([self.values, diagonal[None]]))
+
+    def component_last(self) -> Array:
+        return self.values.T[None]
 
     def log_det(self) -> Array:
         log_det: Array = np.log(self._check_values()).sum(axis=1)

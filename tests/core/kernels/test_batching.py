@@ -26,7 +26,7 @@ def test_mixtures_of_one_feature_map_make_a_stack_whatever_their_order():
 
 
 def test_a_stack_holds_no_more_components_than_fit_the_cache(monkeypatch):
-    monkeypatch.setattr(stacks, "MOST_COMPONENTS", 5)
+    monkeypatch.setattr(stacks, "MAX_COMPONENTS", 5)
     mixtures = coefficients(("full", 2), ("full", 3), ("full", 1), ("full", 7), ("full", 2))
     assert batch_by_map(mixtures) == [(0, 1), (2,), (3,), (4,)]
 
@@ -41,7 +41,7 @@ def test_mixtures_of_another_precision_or_with_own_centres_stay_apart():
 
 @pytest.mark.parametrize("most", [1, 4, 256])
 def test_each_mixture_gets_its_own_statistics_in_the_order_of_the_mixtures(monkeypatch, most):
-    monkeypatch.setattr(stacks, "MOST_COMPONENTS", most)
+    monkeypatch.setattr(stacks, "MAX_COMPONENTS", most)
     mixtures = coefficients(("spherical", 2), ("full", 2), ("spherical", 3), ("full", 1), ("tied", 4))
     weights = np.random.default_rng(0).uniform(0, 2, len(ROWS))
     for one, together in zip(mixtures, expect(ROWS, weights, mixtures), strict=True):

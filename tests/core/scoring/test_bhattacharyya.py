@@ -71,5 +71,5 @@ def test_distances_do_not_depend_on_units_or_offsets():
 def test_batches_of_pairs_change_nothing(monkeypatch):
     a, b = mixture("full", k=4, seed=1), mixture("diag", k=7, seed=2)
     whole = bhattacharyya_distances(a, b)
-    monkeypatch.setattr(overlap, "_BATCH", 40)
+    monkeypatch.setattr(overlap, "_BATCH_NUMBERS", 40)
     np.testing.assert_array_equal(bhattacharyya_distances(a, b), whole)
