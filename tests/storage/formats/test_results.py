@@ -399,5 +399,5 @@ def test_what_stands_in_the_way_of_a_chunk_is_named(tmp_path):
     stop_after_one(tmp_path)
     remove(tmp_path / FOLDER / CHUNK)
     (tmp_path / FOLDER / CHUNK).mkdir()
-    with pytest.raises(DataError, match=rf"{CHUNK}.* what stands in the way"):
+    with pytest.raises(DataError, match=rf"{CHUNK}.* what is in the way"):
         go_on(tmp_path)
