@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 from ..concurrency import current_execution
 from .placement import hint, scheduled_workers
 
-GROUP_SUFFIX = (
-    "-group"  # ends the name of tasks on several blocks: their keys are (name, first block, block after the last)
-)
+# Ends the name of tasks on several blocks: their keys are (name, first block, block after the last).
+GROUP_SUFFIX = "-group"
 MAX_GROUP = 256  # blocks
 _GROUP_BYTES = 64 * 2**20  # at most: what a worker that is lost, or a task that is moved, takes with it stays small
 _GROUPS_PER_THREAD = 8  # groups, at least: threads wait for the last one of a pass

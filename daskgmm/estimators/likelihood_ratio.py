@@ -19,9 +19,8 @@ from ..errors import ConfigurationError
 from .gaussian_mixture import GaussianMixture
 from .summary import as_text
 
-_ENOUGH_EXCEEDANCES = (
-    20  # resamples at or above the statistic, after which a test is known to be far from any usual level
-)
+# Resamples at or above the statistic, after which a test is known to be far from any usual level.
+_ENOUGH_EXCEEDANCES = 20
 _SEEDS = 2**31 - 1
 
 

@@ -25,9 +25,8 @@ from ..mixture.statistics import Statistics
 from .e_step import Expectation, expect
 from .loop import EMOptions, State, Suggestion, Trial, iterate
 
-_EM_STEPS = (
-    4  # of EM on the sample: more follow what the sample cannot tell, the noise in directions that are nearly flat
-)
+# Of EM on the sample: more follow what the sample cannot tell, the noise in directions that are nearly flat.
+_EM_STEPS = 4
 _MAX_EM_STEPS = 200  # at most, where it is asked whether anything is left to be gained
 _TOL_DIVISOR = 100  # to the limit than tol
 _TOL_DIVISOR_IF_CHEAP = 10_000

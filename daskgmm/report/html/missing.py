@@ -14,9 +14,8 @@ from .report_data import ReportData
 
 _MAX_FEATURES, _MAX_PATTERNS, _MAX_WARNED = 12, 8, 3
 _SIGNIFICANCE = 1e-3  # chance of such a difference between components, for all columns together
-_MIN_EFFECT = (
-    0.2  # difference between the arcsines of the shares that is worth a notice: Cohen's h (1988) of a small effect
-)
+# Difference between the arcsines of the shares that is worth a notice: Cohen's h (1988) of a small effect.
+_MIN_EFFECT = 0.2
 
 
 def missing_values(data: ReportData) -> dict[str, Any] | None:
