@@ -23,7 +23,7 @@ from daskgmm import GaussianMixture
 from .timing import time_call
 
 _ROWS, _UNSEEN = 1_000_000, 20_000
-_PART = 10_000  # rows that are drawn at once
+_ROWS_PER_DRAW = 10_000  # rows that are drawn at once
 _APART, _WITHIN, _NOISE = 0.35, 0.5, 0.05  # standard deviations: of centres, of rows about them, of each feature
 
 
@@ -86,10 +86,10 @@ def _draw(n: int, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
     factors = _WITHIN * (np.eye(q) + 0.6 * rng.standard_normal((k, q, q)) / np.sqrt(q))
     turn = np.linalg.qr(rng.standard_normal((shape.d, q)))[0].T
     rows = np.empty((n, shape.d), np.float32)
-    for at in range(0, n, _PART):
-        part = groups[at : at + _PART]
+    for at in range(0, n, _ROWS_PER_DRAW):
+        part = groups[at : at + _ROWS_PER_DRAW]
         points = np.matmul(rng.standard_normal((len(part), 1, q)), factors[part])[:, 0] + centres[part]
-        rows[at : at + _PART] = points @ turn + _NOISE * rng.standard_normal((len(part), shape.d))
+        rows[at : at + _ROWS_PER_DRAW] = points @ turn + _NOISE * rng.standard_normal((len(part), shape.d))
     return rows, groups
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from .wide import STRUCTURES, job, planned
 
-_MOST = 4.0  # GiB that are planned of a fit that is tried
+_MAX_GIB = 4.0  # planned, of a fit that is tried
 _SHORT = {"n_init": 1, "max_iter": 2}
 # VmHWM is this process's own; getrusage's maximum starts from that of the process that started it.
 _FIT = """
@@ -28,7 +28,7 @@ print(Path("/proc/self/status").read_text())
 
 def run(tiny: bool = False) -> str:
     """Return the table for numbers of features d and of components k."""
-    widths, sizes = ((24,), (2,)) if tiny else ((256, 1024, 4096), (10, 100))
+    widths, sizes = ((24,), (2,)) if tiny else ((256, 1024, 4096), (10, 100, 1000))
     lines = ["GiB measured / planned", f"| d, k, rows | {' | '.join(STRUCTURES)} |"]
     for d in widths:
         with tempfile.TemporaryDirectory() as directory:
@@ -47,7 +47,7 @@ def _line(path: Path, d: int, k: int, n: int, tiny: bool) -> str:
 
 def _compare(text: str) -> str:
     bound = planned(text)
-    if bound == "refused" or float(bound) > _MOST:
+    if bound == "refused" or float(bound) > _MAX_GIB:
         return f"- / {bound}"
     done = subprocess.run([sys.executable, "-c", _FIT, text], capture_output=True, text=True, check=True)
     peak = re.search(r"VmHWM:\s+(\d+) kB", done.stdout)
