@@ -38,6 +38,7 @@ def test_standard_errors_of_one_component_are_those_of_the_mean(faithful):
     np.testing.assert_allclose(upper.means[0] - lower.means[0], 2 * 1.645 * expected, rtol=0.2)
 
 
+@pytest.mark.slow
 def test_kinds_agree_on_the_standard_errors(faithful, model):
     errors = [bootstrap(model, faithful, kind=kind, random_state=0).standard_errors for kind in ("bayesian", "poisson")]
     np.testing.assert_allclose(errors[0].means, errors[1].means, rtol=0.3)

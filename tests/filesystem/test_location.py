@@ -37,7 +37,8 @@ def test_an_object_store_is_written_to_directly():
 
 
 @pytest.mark.parametrize(
-    ("there", "words"), [("file", "remove what is in the way"), ("", "has been removed"), ("folder", "has been removed")]
+    ("there", "words"),
+    [("file", "remove what is in the way"), ("", "has been removed"), ("folder", "has been removed")],
 )
 def test_a_directory_that_is_moved_away_while_another_is_made_in_it_is_not_in_the_way(tmp_path, there, words):
     path = tmp_path / "labels.zarr"

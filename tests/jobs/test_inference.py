@@ -129,6 +129,7 @@ def test_a_sweep_of_posteriors_goes_on_to_the_same_bits(rows):
     assert "Evidence lower bound" in (rows / "stopped/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_posteriors_of_streamed_rows_have_the_same_bits(rows):
     asked = config(rows, "variational")
     streamed = asked.model_copy(update={"compute": type(asked.compute)(persist=False)})
@@ -137,6 +138,7 @@ def test_posteriors_of_streamed_rows_have_the_same_bits(rows):
     assert first.summary.evidence_lower_bound == second.summary.evidence_lower_bound
 
 
+@pytest.mark.slow
 def test_the_bound_of_weighted_rows_is_that_of_repeated_ones(rows):
     weights = np.arange(800) % 3
     stored, folder = zarr.open_array(str(rows / "rows.zarr"))[:], rows / "repeated"

@@ -106,7 +106,9 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant", [pytest.param(one, marks=pytest.mark.slow) if one == "gaps, noise" else one for one in VARIANTS]
+)
 def test_a_sweep_interrupted_at_any_pass_ends_in_the_same_bits(variant):
     options, name = VARIANTS[variant], variant.partition(" ")[0].strip(",")
     whole = f"whole-{name}"
