@@ -111,7 +111,7 @@ def test_labels_of_later_batches_are_refused(old):
 
 def test_low_rank_is_refused_for_what_it_does_not_keep_even_after_a_fit_of_another_type():
     rows = np.random.default_rng(8).normal(size=(300, 4))
-    model = fitted(rows).set_params(covariance_type="low_rank", n_factors=1, n_init=1, max_iter=2).fit(rows)
+    model = fitted(rows).set_params(covariance_type="low_rank", n_factors=1, n_init=1, tol=0.1).fit(rows)
     for go_on in (model.update, model.partial_fit):
         with pytest.raises(ConfigurationError, match="low_rank keeps no sum r x x"):
             go_on(rows)
