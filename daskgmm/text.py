@@ -53,7 +53,7 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else "?" for one in text)
 
 
-_CONTROL_CHARACTERS = re.compile(
+_ACTING_CHARACTERS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters, but for tabs and ends of lines
     "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # what turns the direction of a text, or ends a line
     "\ud800-\udfff]"  # halves of characters, as in names of files that are not UTF-8
@@ -62,7 +62,7 @@ _CONTROL_CHARACTERS = re.compile(
 
 def harmless(text: str) -> str:
     """Return the text of a page with each character that would act, rather than be seen, as a replacement character."""
-    return _CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", text)
+    return _ACTING_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def shorten(text: str, longest: int) -> str:

@@ -49,7 +49,7 @@ def summarise_and_sample(
 def summarise(
     rows: Rows, size: int, seed: int, resolution: Literal["auto"] | Resolution = "auto", *, identify: bool = False
 ) -> Summary:
-    """Return data summary and sample (`summarise_and_sample`); with `identify`, fingerprints of all blocks too."""
+    """Return what `summarise_and_sample` does; with `identify` fingerprints of all blocks too. Raise as it does."""
     marks = (fingerprints(rows),) if identify else ()
     sample = delayed(_shuffle, pure=False)(_draw(rows, size, seed), seed)
     data_summary, sample, *marked = persist(_data_summary(rows), sample, *marks)

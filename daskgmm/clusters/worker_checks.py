@@ -35,15 +35,8 @@ from .numba_internals import compilation_target
 Versions = Mapping[str, str]  # or that it is missing: of a package by worker, or of a worker by package
 _OWN_PACKAGE = "daskgmm"
 _PROTOCOL_PACKAGES = ("dask", "distributed")  # they speak a protocol of their own release
-_NUMERICAL_PACKAGES = (
-    "numpy",
-    "scipy",
-    "numba",
-    "zarr",
-    "threadpoolctl",
-    "pydantic",
-    "fsspec",
-)  # they may differ in the last digits
+# Of one major version; the other digits may differ.
+_SAME_MAJOR_PACKAGES = ("numpy", "scipy", "numba", "zarr", "threadpoolctl", "pydantic", "fsspec")
 _MISSING = "missing"
 _UNKNOWN = "of an unknown version"
 
@@ -77,7 +70,7 @@ def differences(client: Client) -> list[Difference]:
     """List the differences of Python and of needed packages between the workers and here."""
 
     async def ask() -> Any:
-        return await client.get_versions(packages=[*_PROTOCOL_PACKAGES, *_NUMERICAL_PACKAGES])
+        return await client.get_versions(packages=[*_PROTOCOL_PACKAGES, *_SAME_MAJOR_PACKAGES])
 
     versions = _of_workers(client, ask)
     here = _versions(versions["client"])
@@ -232,7 +225,7 @@ def _is_same_major(first: str, second: str) -> bool:
 _COMPARISONS = {
     "python": _is_same_minor,
     **dict.fromkeys(_PROTOCOL_PACKAGES, eq),
-    **dict.fromkeys(_NUMERICAL_PACKAGES, _is_same_major),
+    **dict.fromkeys(_SAME_MAJOR_PACKAGES, _is_same_major),
 }
 
 

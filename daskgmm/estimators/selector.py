@@ -353,7 +353,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         return GaussianMixture(n_components, noise=noise, **options, **shared)
 
     def _search(self, rows: Rows, select: SelectOptions, checked: MixtureEstimator) -> SelectionResult:
-        """Return the sweep; `checked` is called with the projection of the rows."""
+        """Return the result of the sweep, and set the projection of the rows in `checked`."""
         fit = fit_options(self, "variational" if CRITERIA[self.criterion].of_posterior else "em")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         resolution = resolution_option(self.resolution)

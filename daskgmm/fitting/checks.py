@@ -45,7 +45,7 @@ def check_enough_rows(data_summary: DataSummary, n_components: int) -> None:
 
 
 def check_family(covariance_type: str, data_summary: DataSummary) -> None:
-    """Raise ConfigurationError if covariances of a type cannot be fitted to all rows."""
+    """Raise ConfigurationError if covariances of a type cannot be fitted to the rows of a data summary."""
     check_features(covariance_type, data_summary.n_features)
     if data_summary.has_gaps and STRUCTURES[covariance_type].layout.n_factors:
         raise ConfigurationError(NO_MISSING)

@@ -140,7 +140,7 @@ def plan_sweep(config: Config, source: Source) -> FitPlan:
 
 
 def plan_reads(config: Config, n_features: int) -> SweepReads:
-    """Describe in a line how the candidates of a sweep share the reads of its first pass."""
+    """Return the bytes and the batches of the candidates of a sweep that share reads in its first pass."""
     carried = _bytes_of_pass(config, n_features)
     return SweepReads(sum(carried), len(list(batches(carried, config.select.batch_bytes))))
 

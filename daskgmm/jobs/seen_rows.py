@@ -22,7 +22,7 @@ from ..storage.formats.history import Entry, History, SeenRows, read_history, re
 from ..storage.run.directory import HISTORY
 from ..storage.run.staging import Unfinished
 
-_SELECTING_OPTIONS = {
+_ROW_OPTIONS = {
     "columns",
     "weights",
     "labels",
@@ -86,9 +86,7 @@ def _is_same_store(seen: SeenRows, data: DataOptions) -> bool:
     """Return whether rows are of the array that the options name, whatever counts of them."""
     options = _plain(data)
     return seen.path == absolute(data.path) and all(
-        seen.data.get(name) == value
-        for name, value in options.items()
-        if name not in {*_SELECTING_OPTIONS, "path", "format"}
+        seen.data.get(name) == value for name, value in options.items() if name not in {*_ROW_OPTIONS, "path", "format"}
     )
 
 

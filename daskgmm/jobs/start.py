@@ -31,7 +31,7 @@ class SavedModel:
 def find_saved_model(config: Config, directory: RunDirectory, listen: Listener, *, resume: bool) -> SavedModel | None:
     """Return the model that the configuration names, or that of a run that stopped at a smaller max_iter, if any."""
     if resume and (before := find_stopped_fit(directory, config)) is not None:
-        listen(Notice(f"continuing from where the fit stopped, after {before.summary.n_iter} M-steps"))
+        listen(Notice(f"going on from where the fit stopped, after {before.summary.n_iter} M-steps"))
         return SavedModel(before, config.output.directory, continues=True)
     if config.fit.start is None:
         return None
@@ -55,7 +55,7 @@ def start_from(saved: SavedModel | None, options: ModelOptions, source: Source) 
 
 
 def _principal_components(model: Model, options: ModelOptions) -> tuple[object, object]:
-    """Return the numbers of components in the model and asked for; the latter is None if none is asked for."""
+    """Return the numbers of components in the model and asked for, None without any; by share, the model's number."""
     there = None if model.projection is None else model.projection.n_features
     if options.reduce is None:
         return there, None

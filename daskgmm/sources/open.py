@@ -126,8 +126,8 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for one in value:
             yield from _texts(one)
-    elif isinstance(value, str) and len(value) > _MIN_SECRET_LENGTH:
+    elif isinstance(value, str) and len(value) >= _MIN_SECRET_LENGTH:
         yield value
 
 
-_MIN_SECRET_LENGTH = 3  # characters: to hide shorter texts would make messages unreadable
+_MIN_SECRET_LENGTH = 4  # characters: to hide shorter texts would make messages unreadable

@@ -38,10 +38,10 @@ for at in range(0, {n}, 65536):
     part = rows[at : at + 65536]
     part[:] = rng.standard_normal(part.shape) + 4 * rng.integers(8, size=len(part))[:, None]
 held, model, options = Rows.of_memory(rows), ModelOptions(n_components=8), FitOptions(max_iter=3)
-data summary, sample = summarise_and_sample(held, options.n_sample(model, 16), 0)
-mixtures = run_restarts(sample, options.seed_options(model, data summary), 0).mixtures
-state = State(data summary, tuple(Trial(one) for one in mixtures))
-iterate(state, Expectation(held, data summary), options.em(model, data summary))
+data_summary, sample = summarise_and_sample(held, options.n_sample(model, 16), 0)
+mixtures = run_restarts(sample, options.seed_options(model, data_summary), 0).mixtures
+state = State(data_summary, tuple(Trial(one) for one in mixtures))
+iterate(state, Expectation(held, data_summary), options.em(model, data_summary))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 

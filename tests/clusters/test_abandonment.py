@@ -7,7 +7,7 @@ from distributed import Client, Scheduler
 
 from daskgmm.clusters.connection import abandonment_text
 
-HURRIED = abandonment_text().replace("_PATIENCE = 10.0", "_PATIENCE = 0.2").replace("L = 1.0", "L = 0.05")
+HURRIED = abandonment_text().replace("_CLIENT_TIMEOUT = 10.0", "_CLIENT_TIMEOUT = 0.2").replace("L = 1.0", "L = 0.05")
 
 
 def test_a_scheduler_ends_a_while_after_its_last_client():

@@ -552,7 +552,7 @@ def test_a_fit_that_stopped_at_max_iter_goes_on_from_there(job):
     assert stopped.summary.n_iter == 1
     assert "already holds a run" in refused("fit", "job.yaml", *SLOWLY, *CHUNKED, *LONGER, code=2)
     told = notices(settings(*LONGER), resume=True)
-    assert "continuing from where the fit stopped, after 1 M-steps" in told
+    assert "going on from where the fit stopped, after 1 M-steps" in told
     model = load_model("run")
     assert model.summary.converged
     assert 1 < model.summary.n_iter <= 300

@@ -72,7 +72,7 @@ class DrawnRows:
 
 
 def draw_rows(mixture: Mixture, inference: Inference, data_summary: DataSummary) -> DrawnRows | None:
-    """Return rows drawn from a mixture, always the same; None if they would not stand for the rows it was fitted to.
+    """Return rows drawn from a mixture, always the same; None if they would not stand for the summarised rows.
 
     So it is if values are missing, if the noise has a hypervolume but no box to draw from, or if the mixture has too
     many parameters for so few drawn rows.

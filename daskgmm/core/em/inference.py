@@ -37,7 +37,7 @@ class Inference(Protocol):
     def maximize(
         self, mixture: Mixture, statistics: Statistics, data_summary: DataSummary, floor: Floor | None = None
     ) -> Mixture:
-        """Return the mixture after `mixture`, from the statistics of all rows under it: the M-step."""
+        """Return the mixture after `mixture`, from the statistics of rows under it: the M-step."""
 
     def objective(self, mixture: Mixture, statistics: Statistics) -> float:
         """Return the objective of EM in nats per unit of row weight, from the statistics of a pass."""

@@ -23,7 +23,7 @@ EMPTY = 1e-12  # share of the row weight; below it a component's moments are rou
 def maximize(
     mixture: Mixture, statistics: Statistics, data_summary: DataSummary, floor: Floor | None = None
 ) -> Mixture:
-    """Return the next mixture from the statistics of all rows under `mixture`.
+    """Return the next mixture from the statistics of rows under `mixture`.
 
         w_k = N_k / N     mu_k = sum_n r_nk x_n / N_k     Sigma_k = sum_n r_nk (x_n - mu_k)(x_n - mu_k)^T / N_k
 

@@ -28,7 +28,7 @@ from .loop import EMOptions, State, Suggestion, Trial, iterate
 # Of EM on the sample: more follow what the sample cannot tell, the noise in directions that are nearly flat.
 _EM_STEPS = 4
 _MAX_EM_STEPS = 200  # at most, where it is asked whether anything is left to be gained
-_TOL_DIVISOR = 100  # to the limit than tol
+_TOL_DIVISOR = 100  # EM goes so much closer to its limit than tol
 _TOL_DIVISOR_IF_CHEAP = 10_000
 
 

@@ -69,7 +69,7 @@ class KeptStatistics:
 
 
 def keep_statistics(trial: Trial, data_summary: DataSummary) -> KeptStatistics | None:
-    """Return the moments of an evaluated trial, to be kept; None for low rank, which has no moments."""
+    """Return the statistics of an evaluated trial that are kept; None for low rank, which has no moments."""
     statistics = trial.statistics
     assert statistics is not None, "the trial has been evaluated"
     if trial.mixture.structure.layout.n_factors:
@@ -149,7 +149,7 @@ class Update:
         return self.base if self.before is None else Continued(self.base, self.before.moments, self.gap)
 
     def keep(self, trial: Trial) -> KeptStatistics:
-        """Return the moments of all rows, kept and new, by a trial on the new ones."""
+        """Return the statistics of all rows, kept and new, by a trial on the new ones."""
         new = keep_statistics(trial, self.data_summary)
         assert new is not None, "low rank keeps nothing that an update could begin with"
         if self.before is None:

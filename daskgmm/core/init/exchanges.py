@@ -104,7 +104,7 @@ def _coefficients(sample: Expectation, mixture: Mixture) -> Coefficients:
 
 
 def hold_shared(originals: Mixture, replacement: Mixture) -> Mixture:
-    """Return components with the covariance that all share, if they do; theirs are as many as ours."""
+    """Return components with the covariance that all share, if they do; there are as many as there were."""
     return replace(replacement, covariances=originals.covariances) if replacement.structure.shared else replacement
 
 

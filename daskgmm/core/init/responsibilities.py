@@ -25,7 +25,7 @@ from .paired_difference import log_density
 MAX_NUMBERS = 2**23  # responsibilities that are held
 _MIN_RESP = 1e-3  # of a row: what changes less is not counted
 _MIN_OVERLAP = 1e-3  # of the rows: components that share less do not overlap
-_MIN_SHARE = 1e-300
+_TINY = 1e-300
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +70,10 @@ class Responsibilities:
         near = np.flatnonzero(resp > _MIN_RESP)
         if not len(near):
             return 0.0
-        share = max(float(self.mixture.weights[list(components)].sum()), _MIN_SHARE)
+        share = max(float(self.mixture.weights[list(components)].sum()), _TINY)
         part = replace(self.sample, rows=self.sample.rows[near], row_weights=None)
         own = log_density(part, others) + np.log(share) - self.log_density[near]
-        return float(self.shares[near] @ np.logaddexp(np.log(np.maximum(1 - resp[near], _MIN_SHARE)), own))
+        return float(self.shares[near] @ np.logaddexp(np.log(np.maximum(1 - resp[near], _TINY)), own))
 
     def gains(self, pairs: Sequence[tuple[int, int]], others: Mixture) -> Array:
         """Return the gains, (m,), if each of others takes the place of a pair, one by one.
@@ -86,11 +86,11 @@ class Responsibilities:
         assert found.log_density is not None, "it was asked for"
         probabilities = np.nan_to_num(np.asarray(found.probabilities))
         first, second = np.array(pairs).T
-        share = np.maximum(self.mixture.weights[first] + self.mixture.weights[second], _MIN_SHARE).sum()
+        share = np.maximum(self.mixture.weights[first] + self.mixture.weights[second], _TINY).sum()
         relative = np.exp(np.nan_to_num(found.log_density) + np.log(share) - self.log_density)
         left = np.maximum(1 - self.of_rows[:, first] - self.of_rows[:, second], 0.0)
         left += probabilities * relative[:, None]
-        gains: Array = self.shares @ np.log(np.maximum(left, _MIN_SHARE))
+        gains: Array = self.shares @ np.log(np.maximum(left, _TINY))
         return gains
 
     def overlaps(self) -> Array:

@@ -32,9 +32,9 @@ InitParams = Literal["kmeans", "k-means++", "random", "random_from_data"]
 
 _STAGE_ROWS = 10_000
 _STAGE_TOL = 1e-3  # nats per row: enough to see which restarts are hopeless
-_TOL_DIVISOR = 10  # to its limit, where all restarts go on
+_TOL_DIVISOR = 10  # EM goes so much closer to its limit, where all restarts go on
 _SAME_LEVEL = 1e-6  # nats per row: trials that end so close have found the same
-_TOL_PER_OPTIMISM = 0.01  # to the limit of EM, in units of what chance adds to the log-likelihood of the sample
+_TOL_PER_OPTIMISM = 0.01  # tolerance of EM, in units of what chance adds to the log-likelihood of the sample
 _ROWS_PER_PART = 4  # times d + 1
 _MIN_MOVED_RESTARTS = 2  # restarts, at least, that go on after the first stage: they run side by side
 _ROWS_TO_WHITEN = 10  # for each feature

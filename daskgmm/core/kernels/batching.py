@@ -19,7 +19,7 @@ Stack = tuple[int, ...]  # numbers of the mixtures
 
 
 def batch_by_map(coefficients: Sequence[Coefficients]) -> list[Stack]:
-    """Return which mixtures go together: those over one feature map in one precision, up to MOST_COMPONENTS.
+    """Return which mixtures go together: those over one feature map in one precision, up to MAX_COMPONENTS.
 
     A mixture with own centres or of low rank goes alone. The stacks depend on the mixtures alone, so the same pass
     gives the same bits wherever it runs.

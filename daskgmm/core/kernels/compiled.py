@@ -56,7 +56,7 @@ class OutputBuffers(NamedTuple):
 
 
 def tile_rows(n_columns: int) -> int:
-    """Return the rows of a tile: up to 256 while phi stays in a core's own cache, at least 64 unless very wide."""
+    """Return the rows of a tile, in number: 256 while phi stays in a core's own cache, at least 64 unless very wide."""
     tile = 256
     while tile > 64 and tile * n_columns * 8 > _CACHE_BYTES:
         tile //= 2
@@ -193,7 +193,7 @@ def transpose(source: Any, target: Any) -> None:
 
 @inlined
 def columns_at_once(k: int, n_columns: int, tile: int) -> Any:
-    """Return the columns of phi in a product: few enough not to be packed, or many if those were too few."""
+    """Return the number of columns of phi in a product: so few that none is packed, or many if those were too few."""
     step = _SMALL_PRODUCT // (k * tile) // 8 * 8
     return min(step if step >= 48 else _PACKED_STEP, n_columns)
 

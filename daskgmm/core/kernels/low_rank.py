@@ -136,7 +136,7 @@ def prepare_low_rank(mixture: Mixture, frame: Frame, dtype: DTypeLike = np.float
 
 
 def tile_rows(n_components: int, n_features: int, n_factors: int) -> int:
-    """Return the rows of a tile; they depend on nothing but the arguments, and so do the bits."""
+    """Return the number of rows of a tile; it depends on the arguments alone, and so do the bits."""
     fewest, most = _TILE_ROWS
     return max(fewest, min(most, _TILE_NUMBERS // tile_columns(n_components, n_features, n_factors)))
 

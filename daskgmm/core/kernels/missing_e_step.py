@@ -185,7 +185,7 @@ def filled_joint(z: Any, x: Any, n: int, mixture: Any, gaps: Any, difference: An
 
 @entry
 def expect_centred_missing(rows: Any, row_weights: Any, args: Any, mixture: Any, n_columns: int, terms: Any) -> Any:
-    """Return the sums of `expect_shared_missing`, about each own mean; the correction is the whole covariance."""
+    """Return the results of `expect_shared_missing` about own means; the correction is the whole joint log-density."""
     d, k, tile = rows.shape[1], len(mixture.constants), args.tile
     x, z = np.empty((d, tile), rows.dtype), np.empty((d, tile), mixture.means.dtype)
     difference, white, outer = np.empty_like(z), np.empty_like(z), np.empty((d, d), mixture.means.dtype)

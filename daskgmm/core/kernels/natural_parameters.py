@@ -262,7 +262,7 @@ def check_regular(mixture: Mixture, frame: Frame) -> None:
 def prepare(
     mixture: Mixture, data_summary: DataSummary, dtype: DTypeLike = np.float64, *, some_rows: bool = False
 ) -> Coefficients:
-    """Return the mixture's coefficients for a pass over all rows, computed in `dtype`.
+    """Return the mixture's coefficients for a pass over the rows of the data summary, computed in `dtype`.
 
     Where all components share their covariance, the quadratic term is common to all and enters as its mean over the
     rows, -tr(P S) / 2N: wrong row by row, right in the sum over all rows. With `some_rows` the sum may be over

@@ -90,7 +90,7 @@ def centred_part(args: Any, difference: Any, resp: Any, white: Any, outer: Any, 
 
 @entry
 def expect_centred(rows: Any, row_weights: Any, args: Any, mixture: Any, n_columns: int) -> Any:
-    """Return the sums of `expect_shared`, with T_k = sum_n r_nk phi(z_n - m_k): moments about each own mean."""
+    """Return the results of `expect_shared`, with T_k = sum_n r_nk phi(z_n - m_k): moments about own means."""
     d, k = rows.shape[1], len(mixture.constants)
     x, z = np.empty((d, args.tile), rows.dtype), np.empty((d, args.tile), mixture.means.dtype)
     difference, white, outer = np.empty_like(z), np.empty_like(z), np.empty((d, d), mixture.means.dtype)

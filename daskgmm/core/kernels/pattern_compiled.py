@@ -182,7 +182,7 @@ def expect_pattern(own: Any, args: Any, n_tile: int, scratch: Any, theta: Any, s
 
 @inlined
 def expect_pattern_few(own: Any, args: Any, n_tile: int, scratch: Any, theta: Any, sums: Any) -> Any:
-    """Return the sums of `expect_pattern`, by the kernel for few columns."""
+    """Add to sums, and return log-likelihood and weight, as `expect_pattern` does, by the kernel for few columns."""
     (n_columns, k), n_own = theta.shape, len(own.features)
     width, k_even = few_width(n_columns), (k + 1) // 2 * 2
     few_theta = scratch.theta[: k * width].reshape(k, width)
@@ -236,7 +236,7 @@ def expect_patterns(
 def _pass_patterns(
     rows: Any, row_weights: Any, order: Any, edges: Any, args: Any, theta: Any, terms: Any, scratch: Any
 ) -> Any:
-    """Return the sums of `expect_patterns`."""
+    """Return the results of `expect_patterns`: sums, log-likelihood, expected joint log-density and weight."""
     d, (k, n_all), tile = rows.shape[1], theta.shape, args.tile
     whole = np.ascontiguousarray(theta.T).astype(np.float64)
     columns, observed, missing_space = np.empty(n_all, np.int64), np.empty(d, np.int64), np.empty(d, np.int64)

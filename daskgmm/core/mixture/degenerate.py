@@ -12,7 +12,7 @@ log-likelihood less
     p / (m - d - 1) - p / m
 
 with m - d - 1, a little less than the above, so that the smallest components whose covariance is regular, of d + 2
-rows, are still compared and not ruled out; its value at `_MIN_ROWS_FACTOR` times d + 1 rows is subtracted, and from
+rows, are still compared and not ruled out; its value at `_FEW_ROWS_FACTOR` times d + 1 rows is subtracted, and from
 there on it is 0.
 """
 
@@ -24,7 +24,7 @@ from ..arrays.types import Array
 from .floor import Floor
 from .mixture import Mixture
 
-_MIN_ROWS_FACTOR = 6.0  # times the rows with which a covariance is regular
+_FEW_ROWS_FACTOR = 6.0  # times the rows with which a covariance is regular
 _FLOOR_FACTOR = 1.001  # times the floor
 _ROUNDING = 0.01  # rows: responsibilities are not quite 0 or 1
 _ROWS_PER_PARAMETER = 2.0  # that a component on the floor must have: one of many rows is a real group
@@ -39,12 +39,12 @@ def overfit(mixture: Mixture, n_rows: int, floor: Floor | None) -> tuple[float, 
         return 0.0, 0
     n_regular, n_parameters = mixture.structure.per_component(mixture.n_features)
     counts, least = mixture.weights * n_rows, n_regular
-    few = (counts < _MIN_ROWS_FACTOR * least) & (mixture.weights > 0)
+    few = (counts < _FEW_ROWS_FACTOR * least) & (mixture.weights > 0)
     unsound = list(unsound_components(mixture, n_rows, floor))
     few[unsound] = False
     if not few.any():
         return 0.0, len(unsound)
-    excess = _excess(counts[few], least) - _excess(np.array(_MIN_ROWS_FACTOR * least), least)
+    excess = _excess(counts[few], least) - _excess(np.array(_FEW_ROWS_FACTOR * least), least)
     return float((mixture.weights[few] * n_parameters * excess).sum()), len(unsound)
 
 

@@ -20,7 +20,7 @@ class FeatureMap(IntEnum):
     """Which columns phi(z) has; an integer, so that one compiled kernel serves all maps."""
 
     LINEAR = 0  # 1, z
-    SPHERICAL = 1  # 1, z, sum_i g_i z_i^2      (g: the frame's metric)
+    SPHERICAL = 1  # 1, z, sum_i g_i z_i^2      (g: the frame's isotropy weights)
     DIAGONAL = 2  # 1, z, z_i^2
     FULL = 3  # 1, z, z_i z_j (i <= j, row by row)
 

@@ -291,7 +291,7 @@ def _square_pivots(covariances: Array) -> Array:
 
 
 def _weighted_outer(share: Array, shift: Array) -> Array:
-    """Return sum_k share_k v_k v_k^T, (d, d): of many features one by one, the same bits in a matrix at a time."""
+    """Return sum_k share_k v_k v_k^T, (d, d); of many features one component at a time, which saves memory."""
     if shift.shape[1] < _MANY_FEATURES:
         few: Array = np.einsum("k,kij->ij", share, _outer(shift))
         return few

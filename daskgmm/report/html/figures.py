@@ -1,4 +1,4 @@
-"""The figures of a report, each drawn from the story; None where there is nothing to draw."""
+"""The figures of a report, each drawn from the report data; None where there is nothing to draw."""
 
 from __future__ import annotations
 

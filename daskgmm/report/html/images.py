@@ -30,7 +30,7 @@ class Picture:
 
 
 def pictures(data: ReportData) -> tuple[Picture, ...]:
-    """Return the pictures that the story has, if any."""
+    """Return the pictures of the report data, if any."""
     made = []
     if data.picture is not None:
         made.append(_segmentation(data, data.picture))

@@ -183,7 +183,7 @@ def _facts(data: ReportData) -> list[tuple[str, str]]:
 
 
 def _reduction(data: ReportData) -> list[tuple[str, str]]:
-    """Return the sentences about a mixture of principal components."""
+    """Return the facts about a mixture of principal components."""
     projection = data.model.projection
     if projection is None:
         return []

@@ -20,7 +20,7 @@ _DPI = 72  # a unit of the SVG is then a point of the figure
 _IMAGE_DPI = 144  # of images within the SVG
 _STYLE = {
     "svg.fonttype": "none",  # texts stay texts
-    "svg.hashsalt": "daskgmm",  # the same story gives the same bytes
+    "svg.hashsalt": "daskgmm",  # the same data give the same bytes
     "font.size": 12,
     "axes.titlesize": 12,
     "axes.labelsize": 12,

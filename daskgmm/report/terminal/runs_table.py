@@ -10,7 +10,7 @@ from ...text import escape_text
 from ..compared_runs import CAPTION, COLUMNS, Run, rank_runs, table_rows, why_incomparable
 from .split_table import split_table
 
-_NAME_SHARE = 4  # part of the width
+_NAME_DIVISOR = 4  # of the width
 
 
 def runs_table(runs: Sequence[Run], width: int = 100) -> RenderableType:
@@ -21,7 +21,7 @@ def runs_table(runs: Sequence[Run], width: int = 100) -> RenderableType:
     ranked = rank_runs(runs)
     rows = [tuple(map(escape_text, row)) for row in table_rows(ranked)]
     names: list[str] = []
-    if max(len(run.name) for run in ranked) > width // _NAME_SHARE:
+    if max(len(run.name) for run in ranked) > width // _NAME_DIVISOR:
         names = [f"{number}: {row[0]}" for number, row in enumerate(rows, 1)]
         rows = [(str(number), *row[1:]) for number, row in enumerate(rows, 1)]
     tables = split_table(tuple(COLUMNS), rows, width, box=None)

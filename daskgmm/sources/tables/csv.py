@@ -209,7 +209,7 @@ def _count_rows(block: bytes) -> int:
 
 
 def _row_ends(values: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return the positions among the bytes values[2:] at which a line ends that is not empty."""
+    """Return a mask of the bytes values[2:]: whether a line ends there that is not empty."""
     ends = values == _LF
     empty = ends[1:-1] | ((values[1:-1] == _CR) & ends[:-2])
     row_ends: NDArray[np.bool_] = ends[2:] & ~empty

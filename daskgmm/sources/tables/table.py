@@ -220,7 +220,7 @@ class Table:
         raise DataError(f"{self.path}: the first list of the column {name!r} is empty: leave the column out")
 
     def _choose_parsed_type(self, name: str) -> pa.DataType:
-        """Return the types that text is parsed as: numbers that begin as integers need not go on as such."""
+        """Return the type that text is parsed as: numbers that begin as integers need not go on as such."""
         import pyarrow as pa
 
         return pa.bool_() if self.columns.is_boolean(name) else pa.float64()

@@ -19,8 +19,8 @@ def test_centres_and_parts_are_those_of_scikit_learn(n, d, k):
         np.testing.assert_array_equal(draw_centres(points, weights, k, seed), centres)
         _, first = np.unique(centres, axis=0, return_index=True)
         with threadpool_limits(1, user_api="openmp"):
-            replacement = KMeans(len(first), init=centres[np.sort(first)], n_init=1, max_iter=30)
-            expected = replacement.fit(points, sample_weight=weights).labels_
+            reference = KMeans(len(first), init=centres[np.sort(first)], n_init=1, max_iter=30)
+            expected = reference.fit(points, sample_weight=weights).labels_
         np.testing.assert_array_equal(partition_by_k_means(points, weights, k, seed), expected)
 
 

@@ -26,7 +26,7 @@ def mixture(k, d, covariance_type="full", *, apart=4.0, seed=0):
 
 
 def data(of, rows=None, *, names=None, converged=True, n_rows=10_000, **more):
-    """Return the story of a mixture; by default with rows drawn from it."""
+    """Return the report data of a mixture; by default with rows drawn from it."""
     d = of.n_features
     rows = of.sample(600, np.random.default_rng(1))[0] if rows is None else rows
     stop = "converged" if converged else "stopped at max_iter before convergence: raise max_iter"

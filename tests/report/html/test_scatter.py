@@ -10,7 +10,7 @@ from tests.report.html.stories import data, mixture
 
 
 def with_far_component(d, weight, distance=1e4):
-    """Return the story of three components and a light one far off, with a row there."""
+    """Return the report data of three components and a light one far off, with a row there."""
     of = mixture(3, d)
     rows = of.sample(600, np.random.default_rng(1))[0]
     rows[5, :2] = distance, -distance
