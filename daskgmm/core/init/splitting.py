@@ -157,10 +157,8 @@ def halve_each(sample: Expectation, mixture: Mixture, floor: Floor | None, known
     A component that is one of those `known`, or nearly, is not halved again.
     """
     coefficients = prepare_prediction(mixture, missing=sample.data_summary.has_gaps)
-    labels, found = (
-        predict(sample.rows, sample.row_weights, coefficients, mixture.n_components, PredictionOutputs()).labels,
-        [],
-    )
+    found = []
+    labels = predict(sample.rows, sample.row_weights, coefficients, mixture.n_components, PredictionOutputs()).labels
     means = np.array([one.whole.means[0] for one in known]).reshape(len(known), mixture.n_features)
     for component in range(mixture.n_components):
         own = np.flatnonzero(labels == component)

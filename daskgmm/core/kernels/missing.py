@@ -113,7 +113,8 @@ def missing_terms(
         centres = np.concatenate([centres, box.mean(axis=0)[None]])
         constants = np.concatenate([constants, (np.log(12) / 2 + log_scale)[None]])
     origins = centres.T if centred else np.empty((0, len(centres)))
-    parts = precisions.component_last(), gradients.T, origins, constants.T, centres.T
+    last = np.moveaxis(precisions.values.reshape(len(centres), -1, means.shape[1]), 0, -1)
+    parts = last, gradients.T, origins, constants.T, centres.T
     # Copies: what is broadcast is read-only, a type of its own for which all kernels would be compiled once more.
     return kernels.MissingTerms(*(np.array(part, np.float64, order="C") for part in parts))
 

@@ -176,14 +176,12 @@ class CentredParams:
     def expect(self, rows: NDArray[np.floating], row_weights: Array | None) -> Statistics:
         weights = kernels.NO_WEIGHTS if row_weights is None else row_weights
         n_columns = self.feature_map.n_columns(self.frame.n_features)
-        sums, log_likelihood, weight_sum = own_centres.expect_centred(
-            rows, weights, self._kernel_args(), self.mixture, n_columns
-        )
+        sums, log_likelihood, weight_sum = own_centres.expect_centred(rows, weights, self.args, self.mixture, n_columns)
         entropy = log_likelihood - self.expected_joint(sums)
         return Statistics(sums, log_likelihood, entropy, weight_sum, centred=True)
 
     def predict(self, rows: NDArray[np.floating], outputs: kernels.OutputBuffers) -> None:
-        own_centres.predict_centred(rows, self._kernel_args(), self.mixture, outputs)
+        own_centres.predict_centred(rows, self.args, self.mixture, outputs)
 
     def expect_missing(self, rows: NDArray[np.floating], row_weights: Array | None, gaps: Pattern) -> Statistics:
         """Return the statistics of the rows of a block that miss some values."""
@@ -191,7 +189,7 @@ class CentredParams:
         weights = kernels.NO_WEIGHTS if row_weights is None else row_weights[own]
         n_columns = self.feature_map.n_columns(self.frame.n_features)
         sums, missing_sums, log_likelihood, expected, weight_sum = missing_e_step.expect_centred_missing(
-            rows[own], weights, self._kernel_args(), self.mixture, n_columns, self.missing
+            rows[own], weights, self.args, self.mixture, n_columns, self.missing
         )
         entropy = log_likelihood - expected
         return Statistics(sums + missing_sums, log_likelihood, entropy, weight_sum, centred=True)
@@ -199,9 +197,7 @@ class CentredParams:
     def predict_missing(
         self, rows: NDArray[np.floating], outputs: kernels.OutputBuffers, filled: missing_compiled.Filled
     ) -> None:
-        missing_prediction.predict_centred_missing(
-            rows, self._kernel_args(), self.mixture, self.missing, outputs, filled
-        )
+        missing_prediction.predict_centred_missing(rows, self.args, self.mixture, self.missing, outputs, filled)
 
     def expected_joint(self, sums: Array) -> float:
         """Return sum_n sum_k r_nk log(w_k N(x_n|k)), which is linear in the statistics."""
@@ -227,7 +223,8 @@ class CentredParams:
         mixture = own_centres.Centred(*(part[own] for part in self.mixture))
         return replace(self, mixture=mixture, has_noise=False, missing=missing)
 
-    def _kernel_args(self) -> kernels.KernelArgs:
+    @property
+    def args(self) -> kernels.KernelArgs:
         d = self.frame.n_features
         return _kernel_args(self.frame, self.feature_map, d, self.mixture.means.dtype)
 

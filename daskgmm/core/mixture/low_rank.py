@@ -99,11 +99,9 @@ class LowRankMatrices:
     def gram(self) -> Matrices:
         return DenseMatrices(self.dense).gram()
 
-    def append(self, diagonal: Array) -> Matrices:
-        return DenseMatrices(self.dense).append(diagonal)
-
-    def component_last(self) -> Array:
-        return DenseMatrices(self.dense).component_last()
+    def append(self, diagonal: Array) -> LowRankMatrices:
+        noise, loadings = diagonal[None], np.zeros((1, *self.loadings.shape[1:]))
+        return LowRankMatrices(np.concatenate([self.noise, noise]), np.concatenate([self.loadings, loadings]))
 
     def apply(self, vectors: Array) -> Array:
         factors = np.einsum("kdq,kd->kq", self.loadings, vectors)

@@ -56,9 +56,6 @@ class Matrices(Protocol):
     def append(self, diagonal: Array) -> Matrices:
         """Return the matrices and a diagonal one after them, by its diagonal (d,)."""
 
-    def component_last(self) -> Array:
-        """Return the numbers with the components as last axis: (d, d, k), or (1, d, k) of diagonals."""
-
     def log_det(self) -> Array:
         """Return the log determinants, (k,); raise as `check` does."""
 
@@ -133,9 +130,6 @@ class DenseMatrices:
 
     def append(self, diagonal: Array) -> DenseMatrices:
         return DenseMatrices(np.concatenate([self.values, np.diag(diagonal)[None]]))
-
-    def component_last(self) -> Array:
-        return np.moveaxis(self.values, 0, -1)
 
     def log_det(self) -> Array:
         return self._spread_out(_log_det_of(self._factors()))
@@ -229,9 +223,6 @@ class DiagonalMatrices:
 
     def append(self, diagonal: Array) -> DiagonalMatrices:
         return DiagonalMatrices(np.concatenate([self.values, diagonal[None]]))
-
-    def component_last(self) -> Array:
-        return self.values.T[None]
 
     def log_det(self) -> Array:
         log_det: Array = np.log(self._check_values()).sum(axis=1)

@@ -30,6 +30,7 @@ def test_all_that_is_computed_without_dense_matrices_agrees_with_them(matrices):
     }.items():
         np.testing.assert_allclose(getattr(matrices, name)(*arguments), getattr(dense, name)(*arguments), rtol=1e-10)
     np.testing.assert_allclose(matrices.diagonals, dense.diagonals, rtol=1e-12)
+    np.testing.assert_allclose(matrices.append(vectors[0] ** 2).dense, dense.append(vectors[0] ** 2).dense, rtol=1e-12)
     np.testing.assert_allclose(matrices.average(matrices[1:2]).dense, dense.average(dense[1:2]).dense, rtol=1e-12)
 
 
