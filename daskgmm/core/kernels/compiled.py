@@ -55,10 +55,6 @@ class OutputBuffers(NamedTuple):
     log_prob: NDArray[np.float64]  # (n,) or (0,)
 
 
-# Their names before: numba unpickles an older cache of compiled code before it sees that this source is another.
-Setting, Outputs = KernelArgs, OutputBuffers
-
-
 def tile_rows(n_columns: int) -> int:
     """Return the rows of a tile, in number: 256 while phi stays in a core's own cache, at least 64 unless very wide."""
     tile = 256

@@ -7,24 +7,38 @@ from typing import Any
 
 from numba import njit
 
+from .numba_internals import keep_code
+
 # contract: fused multiply-add. reassoc, nsz: sums along a tile may be split over vector lanes. NaN and infinity keep
 # their meaning. Division as NumPy does it: a check for zero is a branch, and a loop with a branch does not vectorise.
 # no_cfunc_wrapper: an inlined function is compiled once more for each of its wrappers, and C calls none of ours.
-_OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+_OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 _FREE_ORDER = {"contract", "reassoc", "nsz"}
 
-entry: Callable[..., Any] = njit(**_OPTIONS, fastmath=_FREE_ORDER)
+
+def _compiler(**options: Any) -> Callable[..., Any]:
+    """Return a decorator that compiles a function with some options more, and keeps its code."""
+
+    def compile_and_keep(function: Callable[..., Any]) -> Any:
+        compiled = njit(**_OPTIONS, **options)(function)
+        keep_code(compiled)
+        return compiled
+
+    return compile_and_keep
+
+
+entry: Callable[..., Any] = _compiler(fastmath=_FREE_ORDER)
 """Compiles a function that Python alone calls."""
 
-inlined: Callable[..., Any] = njit(**_OPTIONS, fastmath=_FREE_ORDER, forceinline=True)
+inlined: Callable[..., Any] = _compiler(fastmath=_FREE_ORDER, forceinline=True)
 """Compiles a function that LLVM inlines wherever it is called.
 
 A function that is called, not inlined, is optimised by itself and again with its caller; a process that compiles takes
 the former, one that loads from the cache the latter, and their sums differ in the last digits.
 """
 
-copied: Callable[..., Any] = njit(**_OPTIONS, fastmath=_FREE_ORDER, inline="always")
+copied: Callable[..., Any] = _compiler(fastmath=_FREE_ORDER, inline="always")
 """Copies a function that one other calls into it before it is compiled, so that it is not compiled by itself too."""
 
-exact: Callable[..., Any] = njit(**_OPTIONS, fastmath={"contract"})
+exact: Callable[..., Any] = _compiler(fastmath={"contract"})
 """Compiles a function in which nothing but fused multiply-add changes the order of operations."""
