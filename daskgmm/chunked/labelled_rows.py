@@ -18,8 +18,9 @@ from ..core.em.labelled_rows import UNKNOWN, LabelledRows
 from ..core.mixture.data_summary import DataSummary, summarise_rows
 from ..errors import DataError
 from .data_summary import summarise_and_sample
-from .map_reduce import FAN_IN, compute, in_slot
-from .rows import Rows, align
+from .known_blocks import KnownBlock, short_name
+from .map_reduce import FAN_IN, compute, in_slot, known_blocks
+from .rows import Rows, align, name_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +31,20 @@ class _Classes:
     gappy: tuple[DataSummary, ...]  # of those with gaps
     first_bad: tuple[int, float] | None = None  # row and label, if it is that of no component
     some_unknown: bool = False  # whether a row of positive weight has no label
+    names: tuple[str, ...] = ()  # of the rows without the labelled ones, of each block
+    label_names: tuple[str, ...] = ()  # of the labels of each block
 
     def __add__(self, other: _Classes) -> _Classes:
         complete = tuple(one + more for one, more in zip(self.complete, other.complete, strict=True))
         gappy = tuple(one + more for one, more in zip(self.gappy, other.gappy, strict=True))
-        return _Classes(complete, gappy, self.first_bad or other.first_bad, self.some_unknown or other.some_unknown)
+        return _Classes(
+            complete,
+            gappy,
+            self.first_bad or other.first_bad,
+            self.some_unknown or other.some_unknown,
+            self.names + other.names,
+            self.label_names + other.label_names,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +62,8 @@ class LabelledSummary:
     complete: LabelledRows  # the moments of those without gaps
     all_rows: LabelledRows  # and of all of them, by the values that they have: for starts on a sample
     has_gaps: bool
+    names: tuple[str, ...]  # of the rows without the labelled ones, of each block (`chunked.known_blocks`)
+    label_names: tuple[str, ...]  # of the labels of each block
 
 
 def summarise_labelled(rows: Rows, labels: da.Array, n_components: int, data_summary: DataSummary) -> LabelledSummary:
@@ -63,7 +75,8 @@ def summarise_labelled(rows: Rows, labels: da.Array, n_components: int, data_sum
     lazy = [labels.rechunk(rows.array.chunks[:-1]), *rows.arrays]
     blocks = zip(*(one.to_delayed().ravel() for one in lazy), strict=True)
     task = delayed(_summarise, pure=False)
-    parts = [task(n_components, first, *block) for first, block in zip(rows.first_rows.values(), blocks, strict=True)]
+    firsts = known_blocks(rows, rows.first_rows) if rows.known else rows.first_rows
+    parts = [task(n_components, first, *block) for first, block in zip(firsts.values(), blocks, strict=True)]
     while len(parts) > 1:
         groups = [parts[at : at + FAN_IN] for at in range(0, len(parts), FAN_IN)]
         parts = [delayed(_merge, pure=False)(group) for group in groups]
@@ -73,17 +86,26 @@ def summarise_labelled(rows: Rows, labels: da.Array, n_components: int, data_sum
 
 
 def _summarise(
-    n_components: int, first_row: int, labels: NDArray[Any], block: NDArray[Any], weights: NDArray[Any] | None = None
+    n_components: int,
+    first: int | KnownBlock,
+    labels: NDArray[Any],
+    block: NDArray[Any],
+    weights: NDArray[Any] | None = None,
 ) -> _Classes:
-    return in_slot(_summarise_block, n_components, first_row, labels, block, weights)  # type: ignore[no-any-return]
+    return in_slot(_summarise_block, n_components, first, labels, block, weights)  # type: ignore[no-any-return]
 
 
 def _summarise_block(
-    n_components: int, first_row: int, labels: NDArray[Any], block: NDArray[Any], weights: NDArray[Any] | None
+    n_components: int,
+    first: int | KnownBlock,
+    labels: NDArray[Any],
+    block: NDArray[Any],
+    weights: NDArray[Any] | None,
 ) -> _Classes:
     flat, own = align(block).reshape(-1, block.shape[-1]), labels.reshape(-1)
-    bad = np.flatnonzero(~np.isin(own, np.arange(UNKNOWN, n_components)))
     weights = None if weights is None else align(weights).reshape(-1)
+    first_row = first.check(flat, weights) if isinstance(first, KnownBlock) else first
+    bad = np.flatnonzero(~np.isin(own, np.arange(UNKNOWN, n_components)))
     has_gaps = np.isnan(flat).any(axis=1)
     complete, gappy = (
         tuple(
@@ -94,7 +116,9 @@ def _summarise_block(
     )
     unknown = own == UNKNOWN if weights is None else (own == UNKNOWN) & (weights != 0)
     first_bad = (first_row + int(bad[0]), float(own[bad[0]])) if len(bad) else None
-    return _Classes(complete, gappy, first_bad, bool(unknown.any()))
+    names = (short_name(flat, _without_labelled(own, weights)),)
+    label_names = (short_name(own[:, None], None),)
+    return _Classes(complete, gappy, first_bad, bool(unknown.any()), names, label_names)
 
 
 def _merge(parts: Sequence[_Classes]) -> _Classes:
@@ -114,11 +138,11 @@ def _check(found: _Classes, rows: Rows, n_components: int) -> None:
 
 
 def _moments(found: _Classes, data_summary: DataSummary) -> LabelledSummary:
-    complete = _of_classes(found.complete)
-    if not any(one.n_rows for one in found.gappy):
-        return LabelledSummary(complete, complete, has_gaps=False)
-    together = (one + more for one, more in zip(found.complete, found.gappy, strict=True))
-    return LabelledSummary(complete, _of_classes([_fill_gaps(one, data_summary) for one in together]), has_gaps=True)
+    complete = all_rows = _of_classes(found.complete)
+    if has_gaps := any(one.n_rows for one in found.gappy):
+        together = (one + more for one, more in zip(found.complete, found.gappy, strict=True))
+        all_rows = _of_classes([_fill_gaps(one, data_summary) for one in together])
+    return LabelledSummary(complete, all_rows, has_gaps, found.names, found.label_names)
 
 
 def _of_classes(data_summaries: Sequence[DataSummary]) -> LabelledRows:
@@ -146,10 +170,36 @@ def lazy_labels(array: Any, rows: Rows) -> da.Array:
 
 def without_labelled(rows: Rows, labels: da.Array) -> Rows:
     """Return the rows with those of known label left out, by the weight 0."""
-    labels = labels.rechunk(rows.array.chunks[:-1])
-    unknown = labels == UNKNOWN
-    weights = unknown if rows.weights is None else da.where(unknown, rows.weights, rows.weights.dtype.type(0))
+    arrays = [labels.rechunk(rows.array.chunks[:-1]), *rows.arrays[1:]]
+    dtype = np.dtype(bool) if rows.weights is None else rows.weights.dtype
+    weights = da.map_blocks(_without_labelled, *arrays, dtype=dtype, meta=np.empty((), dtype))
     return replace(rows, weights=weights).fuse()
+
+
+def _without_labelled(labels: NDArray[Any], weights: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Return the weights of rows, those of known label left out."""
+    unknown = labels == UNKNOWN
+    return unknown if weights is None else np.where(unknown, weights, weights.dtype.type(0))
+
+
+def name_labels(labels: da.Array, rows: Rows, names: tuple[str, ...]) -> da.Array:
+    """Return the labels, whose blocks must have these names whenever they are read; a DataError tells of others."""
+    labels = labels.rechunk(rows.array.chunks[:-1])
+    known = np.empty(labels.numblocks, dtype=object)
+    known.flat = [
+        KnownBlock(name, f"labels of {name_rows(region)}", None)
+        for name, region in zip(names, rows.regions, strict=True)
+    ]
+    blocks = da.from_array(known, chunks=1, name=f"labels-known-{uuid4().hex}")
+    checked: da.Array = da.map_blocks(
+        _check_labels, labels, blocks, dtype=labels.dtype, chunks=labels.chunks, meta=np.empty((), labels.dtype)
+    )
+    return checked
+
+
+def _check_labels(labels: NDArray[Any], known: NDArray[Any]) -> NDArray[Any]:
+    known.item().check(labels.reshape(-1, 1), None)
+    return labels
 
 
 def sample_beside_labelled(rows: Rows, labelled: LabelledRows, size: int, seed: int) -> Delayed:

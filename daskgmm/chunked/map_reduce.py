@@ -63,7 +63,7 @@ def map_reduce(
     of_own = (own,) if isinstance(own, da.Array) else ()
     arguments = _blocks_of(own) if isinstance(own, da.Array) else own
     if rows.known and not of_own:
-        chunk, arguments = partial(_on_known, chunk), _known_blocks(rows, arguments)
+        chunk, arguments = partial(_on_known, chunk), known_blocks(rows, arguments)
     groups = rows.held_groups if len(arguments) == len(rows.block_sizes) else None
     if groups is None:
         layer, dependencies = _block_tasks(rows, name, chunk, shared_key, arguments), rows.arrays
@@ -81,7 +81,7 @@ def map_reduce(
     return Delayed(root, graph, layer=name)
 
 
-def _known_blocks(rows: Rows, own: Mapping[int, Any]) -> dict[int, KnownBlock]:
+def known_blocks(rows: Rows, own: Mapping[int, Any]) -> dict[int, KnownBlock]:
     """Return the arguments of blocks with the names that their rows must have."""
     regions = rows.regions
     return {number: KnownBlock(rows.known[number], name_rows(regions[number]), one) for number, one in own.items()}

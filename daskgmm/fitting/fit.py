@@ -11,7 +11,13 @@ from dask.delayed import Delayed
 from ..chunked.data_summary import summarise
 from ..chunked.e_step import Expectation
 from ..chunked.initialization import run_labelled, run_restarts, starts, suggest_from
-from ..chunked.labelled_rows import LabelledGaps, sample_beside_labelled, summarise_labelled, without_labelled
+from ..chunked.labelled_rows import (
+    LabelledGaps,
+    name_labels,
+    sample_beside_labelled,
+    summarise_labelled,
+    without_labelled,
+)
 from ..chunked.rows import Rows
 from ..core.em.labelled_rows import LabelledRows
 from ..core.em.loop import EMOptions, State, Trial, iterate, no_suggestion
@@ -78,11 +84,13 @@ def prepare_fit(
     summary = summarise(rows, size, seed, model.resolution_of_rows, identify=identify)
     data_summary, sample, names = summary.data_summary, summary.sample, summary.fingerprints
     em = options.em(model, data_summary, accelerate=accelerate)
+    rows = rows.name_blocks(names)
     if labels is None:
-        return Fit(rows.name_blocks(names), data_summary, sample, model, options, seed, em, fingerprints=names)
+        return Fit(rows, data_summary, sample, model, options, seed, em, fingerprints=names)
     found = summarise_labelled(rows, labels, model.n_components, data_summary)
-    gappy = LabelledGaps(rows, labels.rechunk(rows.array.chunks[:-1])) if found.has_gaps else None
-    rows = without_labelled(rows, labels)
+    labels = name_labels(labels, rows, found.label_names)
+    gappy = LabelledGaps(rows, labels) if found.has_gaps else None
+    rows = without_labelled(rows, labels).name_blocks(found.names if identify else ())
     sample = sample_beside_labelled(rows, found.all_rows, size, seed)
     return Fit(rows, data_summary, sample, model, options, seed, em, found.complete, gappy, names)
 

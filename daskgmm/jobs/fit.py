@@ -79,7 +79,7 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
         start = start_from(saved, config.model, source)
         with (
             open_session(plan_fit(config, source), recorder) as stored,
-            directory.write_fit(config.to_yaml(), fit_plan(stored, config), resume, overwrite) as work,
+            directory.write_fit(config.to_yaml(), fit_plan(stored, config, source.labels), resume, overwrite) as work,
         ):
             before = read_fitted(work, recorder)
             known = before.projection if before else start.projection or projection_before(work)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 from ..chunked.fingerprint import digest
+from ..chunked.labelled_rows import lazy_labels
 from ..chunked.rows import Rows
 from ..config import Config
 from ..core.em.fitted_model import Model
@@ -39,10 +41,13 @@ _SWEPT_OPTIONS = {
 }  # of model: what a sweep chooses
 
 
-def fit_plan(rows: Rows, config: Config) -> Plan:
-    """Describe everything that a fit depends on; some chunks of the rows are read for it."""
+def fit_plan(rows: Rows, config: Config, labels: Any | None = None) -> Plan:
+    """Describe everything that a fit depends on; some chunks of the rows, and of their labels, are read for it."""
     options = {**_texts("model", vars(config.model)), **_texts("fit", vars(config.fit))}
-    return {"job": "fit", **plan_of_rows(rows, config.data, None, set()), **options, "content": digest(rows)}
+    content = {"content": digest(rows)}
+    if labels is not None:
+        content["labels"] = digest(replace(rows, weights=lazy_labels(labels, rows)))
+    return {"job": "fit", **plan_of_rows(rows, config.data, None, set()), **options, **content}
 
 
 def select_plan(rows: Rows, config: Config) -> Plan:

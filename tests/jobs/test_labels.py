@@ -8,6 +8,7 @@ import zarr
 from daskgmm import GaussianMixture
 from daskgmm.config import parse_config
 from daskgmm.errors import ConfigurationError, DataError
+from daskgmm.events import Iteration, Listener
 from daskgmm.jobs.fit import fit
 from daskgmm.jobs.select import select
 from tests.estimators.test_labels import IRIS, LABELS
@@ -49,6 +50,64 @@ def test_a_finished_fit_stays_and_one_that_is_run_again_has_the_same_bits(tmp_pa
     one = fit(config(tmp_path, data))
     np.testing.assert_array_equal(fit(config(tmp_path, data), resume=True).mixture.means, one.mixture.means)
     np.testing.assert_array_equal(fit(config(tmp_path, data), overwrite=True).mixture.means, one.mixture.means)
+
+
+STREAMED = (
+    "fit.sample_size=40",
+    "fit.n_init=1",
+    "fit.tol=1e-12",
+    "fit.max_iter=5",
+    "compute.persist=false",
+    "compute.chunk_bytes=1600",
+)
+GAPS = ("data.missing=marginal",)
+
+
+def after_first_pass(act) -> Listener:
+    return lambda event: act() if isinstance(event, Iteration) and event.iteration == 1 else None
+
+
+def with_gap(rows):
+    """Return the rows with a labelled one that lacks a value."""
+    gappy = rows.copy()
+    gappy[np.flatnonzero(LABELS >= 0)[0], 1] = np.nan
+    return gappy
+
+
+@pytest.mark.parametrize("gaps", [(), GAPS])
+@pytest.mark.parametrize(
+    ("file", "change", "what"),
+    [
+        ("known.npy", lambda labels: np.where(labels == 1, 2, labels), r"labels of rows \[\d+:\d+\]"),
+        ("known.npy", lambda labels: np.full_like(labels, -1), r"labels of rows \[\d+:\d+\]"),
+        ("rows.npy", lambda rows: rows[::-1], r"rows \[\d+:\d+\]"),
+    ],
+)
+def test_labels_and_rows_that_change_while_a_job_reads_them_end_it(tmp_path, gaps, file, change, what):
+    data, stored_file = stored(tmp_path, "npy"), tmp_path / file
+    if gaps:
+        np.save(tmp_path / "rows.npy", with_gap(IRIS))
+    settings, before = config(tmp_path, data, *STREAMED, *gaps), np.load(stored_file)
+    whole = fit(config(tmp_path, data, *STREAMED, *gaps, f"output.directory={tmp_path / 'whole'}"))
+    with pytest.raises(DataError, match=f"^{what} of the data are not what they were when this job read them first"):
+        fit(settings, after_first_pass(lambda: np.save(stored_file, change(before))))
+    with pytest.raises((ConfigurationError, DataError)):
+        fit(settings, resume=True)
+    np.save(stored_file, before)
+    np.testing.assert_array_equal(fit(settings, resume=True).mixture.means, whole.mixture.means)
+
+
+def test_other_labels_under_the_same_name_are_not_gone_on_with(tmp_path):
+    settings = config(tmp_path, stored(tmp_path, "npy"), *STREAMED)
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(settings, after_first_pass(stop))
+    np.save(tmp_path / "known.npy", np.where(LABELS == 1, 2, LABELS))
+    with pytest.raises(ConfigurationError, match="its labels was"):
+        fit(settings, resume=True)
 
 
 @pytest.mark.parametrize(
