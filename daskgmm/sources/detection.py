@@ -117,6 +117,8 @@ def check_exists(path: str, chosen: SourceFormat | None) -> None:
         raise DataError(f"data.path {path!r}: {holder} is there, but :: names a dataset of HDF5: {remedy}")
     if not Path(file).exists():
         raise DataError(f"data.path {file!r} does not exist (working directory {Path.cwd()})")
+    if not (Path(file).is_file() or Path(file).is_dir()):
+        raise DataError(f"{file} is a pipe or a device, which cannot be read twice: write it to a file")
 
 
 def check_signature(path: str, chosen: SourceFormat) -> None:

@@ -130,9 +130,10 @@ def test_an_npz_is_no_npy(tmp_path):
         open_source(DataOptions(str(tmp_path / "a.npz"), format="npy"))
 
 
-def test_a_pipe_is_refused(tmp_path):
-    os.mkfifo(tmp_path / "a.csv")
-    assert "is a pipe or a device, which cannot be read twice" in refusal(tmp_path / "a.csv")
+@pytest.mark.parametrize("name", ["csv", "npy", "npz", "h5::a", "h5ad", "nc", "mat", "tif", "png", "nii", "zarr"])
+def test_a_pipe_is_refused(tmp_path, name):
+    os.mkfifo(tmp_path / f"a.{name.partition(':')[0]}")
+    assert "is a pipe or a device, which cannot be read twice" in refusal(tmp_path / f"a.{name}")
 
 
 def test_the_home_directory_is_known(tmp_path, monkeypatch):
