@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from errno import EDQUOT, EFBIG, ENOSPC, EROFS
+from errno import EDQUOT, EFBIG, ELOOP, ENOSPC, EROFS
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, cast
@@ -207,9 +207,16 @@ def size_of_file(path: Path) -> int | None:
     """Return the bytes of a file, None where there is none; raise what a store raises that does not say."""
     try:
         status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    except OSError as error:
+        if means_no_file(error):
+            return None
+        raise
     return int(status.st_size) if S_ISREG(status.st_mode) else None  # a pipe or a device might never end
+
+
+def means_no_file(error: OSError) -> bool:
+    """Return whether an error says that no file is at a path: nothing, a directory, or a link that leads to itself."""
+    return isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError) or error.errno == ELOOP
 
 
 def leads_elsewhere(path: Path, folder: Path) -> bool:

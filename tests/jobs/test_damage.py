@@ -51,7 +51,14 @@ FINISHED = {
     "the iterations": lambda run: (run / "metrics.jsonl").write_bytes(b""),
     "the record": lambda run: shutil.rmtree(run / "record.zarr"),
     "the configuration": lambda run: (run / "config.yaml").write_text("- 1"),
+    "a link to itself": lambda run: link_to_itself(run / "config.yaml"),
+    "a chunk that links to itself": lambda run: link_to_itself(run / CHUNK),
 }
+
+
+def link_to_itself(path):
+    path.unlink()
+    path.symlink_to(path.name)
 
 
 @pytest.mark.parametrize("damage", FINISHED.values(), ids=FINISHED)

@@ -91,6 +91,13 @@ def test_nothing_is_said_of_an_empty_place(tmp_path):
     assert json.loads(run("status", str(tmp_path), "--json", code=3).stdout)["state"] == "nothing"
 
 
+@pytest.mark.parametrize("make", [lambda path: path.mkdir(), lambda path: path.symlink_to(path.name)])
+def test_a_plan_that_is_no_file_is_none(tmp_path, make):
+    (tmp_path / ".unfinished").mkdir()
+    make(tmp_path / ".unfinished/plan.json")
+    assert status_of(tmp_path).state == "nothing"
+
+
 def test_a_finished_fit_tells_its_outcome(job):
     run("fit", "job.yaml")
     status, summary = status_of("run"), load_model("run").summary

@@ -28,6 +28,7 @@ from ...filesystem.location import (
     guard_write,
     leads_elsewhere,
     make_directory,
+    means_no_file,
     remove,
     remove_if_empty,
     replace_path,
@@ -117,8 +118,12 @@ def leftover(directory: Path) -> StagedRun | None:
     folder = directory / FOLDER
     try:
         plan = _PLAN_TYPE.validate_json((folder / PLAN).read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except ValueError:
         return None
+    except OSError as error:
+        if means_no_file(error):
+            return None
+        raise
     return StagedRun(folder, plan, len(list_names(folder / DONE)), (folder / COMPLETE).exists())
 
 
