@@ -30,6 +30,9 @@ _CORE_SCHEMA = [  # tag, plain scalars, their first characters; section 10.3.2 o
 ]
 _KEY_TAGS = {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"}
 _TAGS = {f"tag:yaml.org,2002:{tag}" for tag in ("null", "bool", "int", "float", "merge", "str", "seq", "map")}
+_HALF_CHARACTER = re.compile(
+    "[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]"
+)  # pairs are whole
 _OTHER_VERSION = re.compile(r"^%YAML(?![ \t]+1\.2\s)", re.MULTILINE)
 _AMBIGUOUS = re.compile(r"[-+.]?[0-9].*|[-+]?\..*|=|(?i:y|n|yes|no|on|off)")  # readers of YAML 1.1 take some for others
 
@@ -112,6 +115,12 @@ class _Composer(Composer):
         self.level -= 1
         if str(node.tag) not in _TAGS:
             problem = f"the tag {str(node.tag)[:100]!r} is not known: leave it out, and quote what is a text"
+            raise MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        if isinstance(node, ScalarNode) and (half := _HALF_CHARACTER.search(node.value)):
+            problem = (
+                f"a text holds {half.group()!a}, half a character, as names that are not UTF-8 do: rename the "
+                "file, or write another character"
+            )
             raise MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         return node
 

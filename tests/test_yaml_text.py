@@ -79,6 +79,14 @@ def test_values_that_are_neither_texts_nor_numbers_are_refused(text):
         parse_yaml(f"{{a: {text}}}", "text")
 
 
+def test_half_a_character_is_refused_as_what_it_is():
+    with pytest.raises(
+        ConfigurationError, match=r"text is not YAML: .*'\\udcff', half a character, as names that .*line 1"
+    ):
+        parse_yaml('{a: "secret\\udcff.npy"}', "text")
+    assert len(parse_yaml('"\\ud83d\\ude00"', "text")) == 2  # as JSON writes what lies beyond 16 bits
+
+
 @pytest.mark.parametrize("key", ["1", "1.5", "~", "true", "[a]", "{a: 1}"])
 def test_keys_are_texts(key):
     with pytest.raises(ConfigurationError, match="a key is not a text: put it in quotes"):
