@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
+from os import fstat
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
@@ -62,7 +64,9 @@ class Wrapped:
 
 @dataclass(frozen=True)
 class NpyReader(OfShape):
-    """A .npy file, memory-mapped where it is read."""
+    """A .npy file. Its parts are copied when they are read: a map of a file changes with it, and ends the process where
+    the file has become shorter.
+    """
 
     path: str
     shape: tuple[int, ...]
@@ -84,7 +88,27 @@ class NpyReader(OfShape):
         return cls(str(path.absolute()), array.shape, array.dtype, array.offset, order)
 
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
-        return np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)[slices]
+        given = dict(enumerate(slices))
+        bounds = [given.get(axis, slice(None)).indices(size)[:2] for axis, size in enumerate(self.shape)]
+        in_file = 1 if self.order == "C" else -1  # of the axes: those of Fortran order are C order backwards
+        part = np.empty([max(stop - start, 0) for start, stop in bounds[::in_file]], self.dtype)
+        if part.size:
+            self._fill(part, bounds[::in_file], self.shape[::in_file])
+        return np.ascontiguousarray(part.transpose()) if self.order == "F" else part
+
+    def _fill(self, part: NDArray[Any], bounds: list[tuple[int, int]], shape: tuple[int, ...]) -> None:
+        """Read a part of an array of a shape in C order, one contiguous run after the other."""
+        axis = max((one for one, size in enumerate(part.shape) if size < shape[one]), default=0)
+        strides = [prod(shape[one + 1 :]) for one in range(len(shape))]
+        first = sum(start * stride for (start, _), stride in zip(bounds, strides, strict=True))
+        n_runs = prod(part.shape[:axis])
+        with Path(self.path).open("rb") as file:
+            is_whole = fstat(file.fileno()).st_size >= self.offset + prod(shape) * self.dtype.itemsize
+            for run, index in zip(part.reshape(n_runs, -1), np.ndindex(part.shape[:axis]), strict=True):
+                at = first + sum(i * stride for i, stride in zip(index, strides, strict=False))
+                file.seek(self.offset + at * self.dtype.itemsize)
+                if not is_whole or file.readinto(run.view(np.uint8).data) < run.nbytes:
+                    raise EOFError("the file is shorter than when it was opened: put it back, or start over")
 
 
 @dataclass(frozen=True)

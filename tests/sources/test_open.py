@@ -51,12 +51,12 @@ def test_the_only_array_of_a_group_needs_no_name(tmp_path, values):
     assert open_source(DataOptions(str(tmp_path / "a.zarr"))).array.shape == (100, 3)
 
 
-def test_npy_is_memory_mapped_with_weights_beside_it(tmp_path, values):
+def test_parts_of_npy_are_copied_with_weights_beside_it(tmp_path, values):
     np.save(tmp_path / "rows.npy", values)
     np.save(tmp_path / "w.npy", np.ones(100))
     source = open_source(DataOptions(str(tmp_path / "rows.npy"), weights=str(tmp_path / "w.npy")))
     part = NpyReader.open(tmp_path / "rows.npy")[(slice(10, 20), slice(None))]
-    assert isinstance(part, np.memmap)
+    assert not isinstance(part, np.memmap)  # which would change with the file
     np.testing.assert_array_equal(part, values[10:20])
     assert source.weights.shape == (100,)
 
@@ -363,7 +363,7 @@ def test_an_npy_file_that_is_truncated_after_it_was_opened_is_named(tmp_path, va
     np.save(tmp_path / "a.npy", values)
     source = open_source(DataOptions(str(tmp_path / "a.npy")))
     os.truncate(tmp_path / "a.npy", 200)
-    with pytest.raises(DataError, match=r"part \[0:3, 0:3\] of .*a\.npy cannot be read: mmap length"):
+    with pytest.raises(DataError, match=r"part \[0:3, 0:3\] of .*a\.npy cannot be read: the file is shorter than"):
         source.array[(slice(0, 3), slice(None))]
 
 
