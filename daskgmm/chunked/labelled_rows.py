@@ -186,10 +186,8 @@ def name_labels(labels: da.Array, rows: Rows, names: tuple[str, ...]) -> da.Arra
     """Return the labels, whose blocks must have these names whenever they are read; a DataError tells of others."""
     labels = labels.rechunk(rows.array.chunks[:-1])
     known = np.empty(labels.numblocks, dtype=object)
-    known.flat = [
-        KnownBlock(name, f"labels of {name_rows(region)}", None)
-        for name, region in zip(names, rows.regions, strict=True)
-    ]
+    for index, name, region in zip(np.ndindex(known.shape), names, rows.regions, strict=True):
+        known[index] = KnownBlock(name, f"labels of {name_rows(region)}", None)
     blocks = da.from_array(known, chunks=1, name=f"labels-known-{uuid4().hex}")
     checked: da.Array = da.map_blocks(
         _check_labels, labels, blocks, dtype=labels.dtype, chunks=labels.chunks, meta=np.empty((), labels.dtype)
