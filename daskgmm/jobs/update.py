@@ -40,7 +40,7 @@ from ..observers.mlflow import track
 from ..observers.recorder import Recorder
 from ..report.drift import drift_lines
 from ..sources import Source, open_source
-from ..storage.formats.history import Entry, History, check_unseen, read_history, write_history
+from ..storage.formats.history import Entry, History, SeenRows, check_unseen, read_history, write_history
 from ..storage.formats.model import fingerprint, save_model
 from ..storage.formats.provenance import save_beginning, save_course
 from ..storage.run.checkpoint_policy import keep_checkpoints
@@ -229,7 +229,10 @@ def _step_on_all(
     """Return the state after a step on all rows and what is kept of them; raise DataError if old rows have changed."""
     with ExitStack() as stack:
         parts = [*_old_rows(config, run, stack), (rows, 1.0)]
-        state, kept = step_on_all(parts, best.mixture, update, config.model, config.fit)
+        try:
+            state, kept = step_on_all(parts, best.mixture, update, config.model, config.fit)
+        except DataError as error:
+            raise DataError(f"update.full_pass reads all rows again, but {error}") from None
     expected = update.total.weight_sum
     if abs(kept.weight_sum - expected) > _WEIGHT_TOLERANCE * expected:
         raise DataError(
@@ -247,8 +250,16 @@ def _old_rows(config: Config, run: FinishedRun, stack: ExitStack) -> Iterator[tu
     if config.update.forget == 0:
         return
     for seen, source in old_sources(run.history, config):
-        rows = _as_fitted(source, config, run).fuse()
+        rows = _as_seen(_as_fitted(source, config, run), seen)
         yield stack.enter_context(ready(rows, False, source.description)), config.update.forget * seen.share
+
+
+def _as_seen(rows: Rows, seen: SeenRows) -> Rows:
+    """Return old rows, lazily, in the blocks in which the run saw them, which must be the same when they are read."""
+    if rows.array.chunks[:-1] != seen.chunks:
+        weights = None if rows.weights is None else rows.weights.rechunk(seen.chunks)
+        rows = replace(rows, array=rows.array.rechunk((*seen.chunks, -1)), weights=weights)
+    return rows.fuse().name_blocks(seen.fingerprints)
 
 
 def _as_fitted(source: Source, config: Config, run: FinishedRun) -> Rows:

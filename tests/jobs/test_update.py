@@ -102,6 +102,26 @@ def test_of_a_store_that_has_grown_only_the_new_rows_are_read(job):
     assert "from 750 on" in run("update", "whole", "--dry-run").output
 
 
+@pytest.mark.parametrize("chunk_bytes", [1600, 3200])
+def test_a_full_pass_refuses_old_rows_that_have_changed(job, chunk_bytes):
+    old, name = draw(N_OLD, 0), f"old-{chunk_bytes}"
+    np.save(f"{name}.npy", old)
+    run("fit", "job.yaml", f"data.path={name}.npy", f"output.directory={name}", "output.report=false")
+    again = (
+        "update",
+        name,
+        "data.path=new.npy",
+        f"output.directory={name}-updated",
+        f"compute.chunk_bytes={chunk_bytes}",
+    )
+    np.save(f"{name}.npy", np.concatenate([old[:410], old[411:412], old[411:]]))
+    line = refused(*again, "update.full_pass=true", code=3)
+    assert "update.full_pass reads all rows again, but rows [400:500] of the data are not what they were" in line
+    np.save(f"{name}.npy", old)
+    run(*again, "update.full_pass=true", "output.report=false", "--resume")
+    assert load_model(f"{name}-updated").summary.weight_sum == N_OLD + N_NEW
+
+
 @pytest.mark.parametrize("stored", ["same", "backwards", "some"])
 def test_rows_that_were_seen_are_refused_unless_wanted(job, stored):
     rows = draw(N_OLD, 0)
