@@ -19,8 +19,7 @@ from .chunked.memory import ComputeOptions
 from .clusters.kinds import ClusterOptions, Threads
 from .core.mixture.low_rank import LABELS_AND_LOW_RANK
 from .core.mixture.noise import VOLUME_AND_MISSING
-from .core.options.fit import FitOptions, ModelOptions
-from .core.options.prior import check_prior
+from .core.options.fit import FitOptions, ModelOptions, check_inference
 from .core.options.reduce import REDUCE_AND_MISSING
 from .core.options.select import SelectOptions
 from .core.options.update import UpdateOptions
@@ -103,8 +102,8 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _check_prior(self) -> Config:
-        check_prior(self.fit.inference, self.model.prior, self.model.family)
+    def _check_inference(self) -> Config:
+        check_inference(self.fit.inference, self.model)
         return self
 
     def to_yaml(self) -> str:

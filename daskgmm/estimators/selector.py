@@ -29,7 +29,7 @@ from ..core.selection.table import columns
 from ..errors import ConfigurationError
 from ..events import ignore
 from ..fitting.reduction import reduce_rows
-from ..fitting.sweep import SelectionResult, SelectionSpec, search
+from ..fitting.sweep import SelectionResult, SelectionSpec, check_sweep, search
 from .base import MixtureEstimator, warn_unless_converged
 from .bayesian_mixture import BayesianGaussianMixture, parameters_of_prior
 from .constraints import CONSTRAINTS, Missing, Resolution, Restarts, SampleSize
@@ -359,10 +359,10 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         resolution = resolution_option(self.resolution)
         reduce = reduce_option(self.reduce, {})
         model = ModelOptions(reg_covar=self.reg_covar, resolution=resolution, prior=self._prior(), reduce=reduce)
-        select.check_inference(fit, model)
         spec = SelectionSpec(select, model, fit, seed)
         reduced = reduce_rows(rows, reduce, seed, self.persist, ignore)
         rows, checked.projection_, checked._fitted_reduce = reduced.rows, reduced.projection, reduce
+        check_sweep(spec, rows.n_features, missing=rows.missing)
         size = spec.n_sample(rows.n_features)
         data_summary, sample = summarise_and_sample(rows, size, seed, model.resolution_of_rows)
         return search(rows, data_summary, sample, spec, sweep_listener(self.verbose, len(select.candidates)))

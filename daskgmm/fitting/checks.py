@@ -7,17 +7,29 @@ from collections.abc import Sequence
 from ..core.arrays.naming import name_column
 from ..core.mixture.covariance import STRUCTURES
 from ..core.mixture.data_summary import DataSummary
-from ..core.mixture.low_rank import NO_MISSING
-from ..core.options.fit import ModelOptions
+from ..core.mixture.low_rank import LABELS_AND_LOW_RANK, NO_MISSING
+from ..core.options.fit import ModelOptions, check_inference
+from ..core.options.prior import check_prior_values
 from ..errors import ConfigurationError, DataError
 from ..events import Listener, Notice
+from .width import FitConditions, check_width
+
+
+def check_model(model: ModelOptions, n_features: int, conditions: FitConditions) -> None:
+    """Raise ConfigurationError for a model that rows of so many features cannot carry, whatever their values are."""
+    check_inference(conditions.inference, model)
+    if conditions.labelled and model.has_factors:
+        raise ConfigurationError(LABELS_AND_LOW_RANK)
+    check_prior_values(model.prior, n_features)
+    check_features(model.family, n_features)
+    check_width(model, n_features, conditions)
 
 
 def check_fittable(
     data_summary: DataSummary, model: ModelOptions, names: Sequence[str] | None, listen: Listener
 ) -> None:
     """Raise DataError if the rows cannot carry the model; warn of constant and duplicate columns."""
-    check_enough_rows(data_summary, model.n_components)
+    check_enough_rows(data_summary.n_rows, model.n_components)
     check_family(model.family, data_summary)
     for column in data_summary.constant:
         if model.reg_covar == 0:
@@ -35,12 +47,11 @@ def check_fittable(
             )
 
 
-def check_enough_rows(data_summary: DataSummary, n_components: int) -> None:
+def check_enough_rows(n_rows: int, n_components: int) -> None:
     """Raise DataError where fewer rows count than there are components."""
-    if data_summary.n_rows < n_components:
+    if n_rows < n_components:
         raise DataError(
-            f"{data_summary.n_rows} rows of positive weight cannot be split into {n_components} components: "
-            "decrease n_components"
+            f"{n_rows} rows of positive weight cannot be split into {n_components} components: decrease n_components"
         )
 
 

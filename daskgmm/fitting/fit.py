@@ -23,15 +23,13 @@ from ..core.em.labelled_rows import LabelledRows
 from ..core.em.loop import EMOptions, State, Trial, iterate, no_suggestion
 from ..core.init.starts import Given, RestartResults
 from ..core.mixture.data_summary import DataSummary
-from ..core.mixture.low_rank import LABELS_AND_LOW_RANK
 from ..core.mixture.mixture import Mixture
 from ..core.mixture.projection import Projection
 from ..core.options.fit import FitOptions, ModelOptions
-from ..errors import ConfigurationError
 from ..events import Listener, Phase
 from ..text import pluralize
-from .checks import check_fittable
-from .width import FitConditions, check_width
+from .checks import check_fittable, check_model
+from .width import FitConditions
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +72,10 @@ def prepare_fit(
     """Summarise the rows and draw their sample, in one read; raise DataError if values or weights cannot be used.
 
     `labels` (*grid) are numbers of components, or -1 where they are not known: these rows are the sample's. They take
-    two more reads of the data. `identify` takes fingerprints of the blocks too. Raises ConfigurationError if this
-    machine cannot hold such a mixture.
+    two more reads of the data. `identify` takes fingerprints of the blocks too. Raises ConfigurationError, before
+    any read, for a model that no rows of so many features can carry.
     """
-    check_width(model, rows.n_features, FitConditions(rows.missing, labels is not None, options.inference))
-    if labels is not None and model.n_factors is not None:
-        raise ConfigurationError(LABELS_AND_LOW_RANK)
+    check_model(model, rows.n_features, FitConditions(rows.missing, labels is not None, options.inference))
     size = options.n_sample(model, rows.n_features)
     summary = summarise(rows, size, seed, model.resolution_of_rows, identify=identify)
     data_summary, sample, names = summary.data_summary, summary.sample, summary.fingerprints

@@ -21,9 +21,9 @@ from ..core.selection.sweep import Candidate, Sweep, SweepOptions, best_candidat
 from ..core.selection.table import Selection, selection
 from ..errors import DataError, SingularCovarianceError
 from ..events import Iteration, Listener, Notice, Phase
-from .checks import check_family
+from .checks import check_family, check_model
 from .iteration_events import sweep_events
-from .width import FitConditions, check_width
+from .width import FitConditions
 
 Keep = Callable[[Sweep, Iteration | None], None]  # takes the sweep after a pass, and its event
 
@@ -60,13 +60,21 @@ def search(
     return finish_sweep(start_sweep(data_summary, sample, spec, listen), rows, spec, listen)
 
 
+def check_sweep(spec: SelectionSpec, n_features: int, *, missing: bool) -> None:
+    """Raise ConfigurationError for a sweep that rows of so many features cannot carry, whatever their values are.
+
+    `missing` says whether values may be missing.
+    """
+    spec.select.check_inference(spec.fit, spec.model)
+    conditions = FitConditions(missing, inference=spec.fit.inference)
+    for candidate in spec.select.candidates:
+        check_model(spec.select.model(candidate, spec.model), n_features, conditions)
+
+
 def start_sweep(data_summary: DataSummary, sample: Delayed, spec: SelectionSpec, listen: Listener) -> Sweep:
     """Return the sweep before its first pass: the best starts of each candidate on the sample."""
     for one in spec.select.types:
         check_family(one, data_summary)
-    conditions = FitConditions(data_summary.has_gaps, inference=spec.fit.inference)
-    for candidate in spec.select.candidates:
-        check_width(spec.select.model(candidate, spec.model), data_summary.n_features, conditions)
     n_sample = min(spec.n_sample(data_summary.n_features), data_summary.n_rows)
     listen(Phase("seed", f"{len(spec.select.candidates)} candidates on {n_sample:,} rows"))
     seeds = _seeds(data_summary, sample, spec, n_sample)

@@ -11,7 +11,7 @@ from dask.utils import format_bytes
 
 from ..chunked.memory import MixtureBounds, mixture_bounds
 from ..core.mixture.covariance import STRUCTURES
-from ..core.options.fit import ModelOptions
+from ..core.options.fit import ModelOptions, check_inference
 from ..core.options.prior import InferenceName
 from ..core.options.reduce import Reduce
 from ..errors import ConfigurationError
@@ -31,10 +31,13 @@ class FitConditions:
 
     def allows(self, model: ModelOptions) -> bool:
         """Return whether a model can be fitted: low rank and principal components take no missing values, for one."""
-        by_likelihood = self.inference == "em" and not self.missing
-        return (by_likelihood or model.reduce is None) and (
-            (by_likelihood and not self.labelled) or not model.has_factors
-        )
+        if (self.missing and (model.has_factors or model.reduce is not None)) or (self.labelled and model.has_factors):
+            return False
+        try:
+            check_inference(self.inference, model)
+        except ConfigurationError:
+            return False
+        return True
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import replace
 from ..chunked.memory import fits
 from ..config import Config
 from ..core.mixture.covariance import STRUCTURES
-from ..fitting.width import FitConditions, Width, check_width, machine_bytes, narrower
+from ..fitting.width import Width, machine_bytes, narrower
 from ..sources import Source, open_source
-from .plan import PROCESS_BYTES, FitPlan, plan_fit, plan_reads, plan_sweep
+from .plan import PROCESS_BYTES, FitPlan, check_fit_plan, check_sweep_plan, plan_fit, plan_reads, plan_sweep
 from .update import FinishedRun, check_update, open_new
 
 Planner = Callable[[Config, Source], FitPlan]
@@ -23,16 +23,16 @@ _SMALL_SAMPLE = 20_000  # of the sample, if there is little memory
 
 
 def describe_fit(config: Config) -> str:
-    """Return the plan of a fit as text; raise ConfigurationError if this machine cannot hold such a mixture."""
+    """Return the plan of a fit as text; raise the error of one that no values of the rows could carry."""
     plan = plan_fit(config, open_source(config.data))
-    _check_width(plan)
+    check_fit_plan(plan)
     return _text({**_facts(plan, _with_less(config, plan, plan_fit)), **_count_restarts(plan)})
 
 
 def describe_sweep(config: Config) -> str:
-    """Return the plan of a sweep as text; raise ConfigurationError if this machine cannot hold its largest mixture."""
+    """Return the plan of a sweep as text; raise the error of one that no values of the rows could carry."""
     plan, select = plan_sweep(config, open_source(config.data)), config.select
-    _check_width(plan)
+    check_sweep_plan(plan)
     sizes, types = ", ".join(map(str, select.sizes)), ", ".join(select.types)
     folds = f" with {select.n_folds} folds" if select.n_folds else ""
     shared = plan_reads(config, plan.fitted.n_features)
@@ -56,13 +56,6 @@ def describe_update(config: Config, run: FinishedRun) -> str:
     return _text({"old rows": f"{old}: {again}", "new rows": f"from {new.first:,} on", **_facts(plan)})
 
 
-def _check_width(plan: FitPlan) -> None:
-    """Raise ConfigurationError if this machine cannot hold the mixture, as far as that is known."""
-    if _knows_width(plan):
-        wide = _width_of(plan)
-        check_width(wide.model, wide.n_features, wide.conditions)
-
-
 def _count_restarts(plan: FitPlan) -> dict[str, str]:
     """Return the line of the restarts, unless the fit starts from a model."""
     config = plan.config
@@ -72,16 +65,8 @@ def _count_restarts(plan: FitPlan) -> dict[str, str]:
     return {"restarts": f"{n_restarts} on the sample (fit.n_init {config.fit.n_init})"}
 
 
-def _knows_width(plan: FitPlan) -> bool:
-    """Return whether it is known how many features are fitted; by a share of the variance they are known later."""
-    reduce = plan.config.model.reduce
-    return reduce is None or reduce.features is not None
-
-
 def _width_of(plan: FitPlan) -> Width:
-    config = plan.config
-    conditions = FitConditions(config.data.missing == "marginal", plan.source.labels is not None, config.fit.inference)
-    return Width(config.model, plan.fitted.n_features, conditions)
+    return Width(plan.config.model, plan.fitted.n_features, plan.conditions)
 
 
 def _facts(plan: FitPlan, others: Alternatives = ()) -> dict[str, str]:
@@ -111,7 +96,7 @@ def _suggest_products(plan: FitPlan) -> dict[str, str]:
     wide, advice = _width_of(plan), dict[str, str]()
     if wide.n_features < _MANY_FEATURES:
         return advice
-    if _knows_width(plan) and STRUCTURES[wide.model.family].layout.dense:
+    if plan.knows_width and STRUCTURES[wide.model.family].layout.dense:
         times = {one.name: wide.n_products / one.n_products for one in narrower(wide)}
         fewer = [f"{ratio:.0f} times those of {name}" for name, ratio in times.items() if ratio >= _MANY_PRODUCTS]
         if fewer:

@@ -27,7 +27,7 @@ from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
 from .given import with_given
 from .outputs import results_of
-from .plan import plan_fit
+from .plan import check_fit_plan, plan_fit
 from .record import keep_beginning, mend_record
 from .report import leave_finished, report_of_fit
 from .resume import find_finished_fit, fit_plan, projection_before, read_fitted
@@ -76,9 +76,10 @@ def fit(config: Config, listen: Listener = ignore, *, overwrite: bool = False, r
         overwrite = overwrite or (saved is not None and saved.continues)
         directory.check_writable(overwrite, resume)
         source, recorder = open_source(config.data), Recorder(tell)
-        start = start_from(saved, config.model, source)
+        start, plan = start_from(saved, config.model, source), plan_fit(config, source)
+        check_fit_plan(plan)
         with (
-            open_session(plan_fit(config, source), recorder) as stored,
+            open_session(plan, recorder) as stored,
             directory.write_fit(config.to_yaml(), fit_plan(stored, config, source.labels), resume, overwrite) as work,
         ):
             before = read_fitted(work, recorder)

@@ -19,6 +19,9 @@ from ..core.init.many_components import bytes_of_exchanges
 from ..core.init.splitting import MAX_SPLITS
 from ..core.init.starts import first_stage_rows, n_moved_restarts
 from ..core.mixture.projection import Projection
+from ..fitting.checks import check_enough_rows, check_model
+from ..fitting.sweep import SelectionSpec, check_sweep
+from ..fitting.width import FitConditions
 from ..sources import Source
 from .outputs import bytes_of_results
 
@@ -57,6 +60,18 @@ class FitPlan:
     n_threads: int  # of each process: those that compute, and those that read ahead
     fitted: Rows  # as they are fitted, of which shape and type count: reduced to principal components, or as they are
     other_bytes: int = 0  # of each process: the statistics of the other candidates of a sweep
+
+    @property
+    def conditions(self) -> FitConditions:
+        """What the model must go with."""
+        config = self.config
+        return FitConditions(config.data.missing == "marginal", self.source.labels is not None, config.fit.inference)
+
+    @property
+    def knows_width(self) -> bool:
+        """Whether it is known how many features are fitted; by a share of the variance they are known later."""
+        reduce = self.config.model.reduce
+        return reduce is None or reduce.features is not None
 
     def memory(self, *, keep: bool) -> Memory:
         """Return the peak memory of one process; rows that are kept are spread evenly over the processes."""
@@ -124,10 +139,26 @@ def _axes_bytes(config: Config, rows: Rows) -> int:
     return 8 * _AXES_COPIES * size * d if size else 8 * (FAN_IN + _AXES_COPIES) * d * d
 
 
+def check_fit_plan(plan: FitPlan) -> None:
+    """Raise ConfigurationError or DataError for a fit that no values of the rows could carry, before any is read."""
+    data, model = plan.config.data, plan.config.model
+    if plan.knows_width:
+        check_model(model, plan.fitted.n_features, plan.conditions)
+    if data.mask is None and data.weights is None:
+        check_enough_rows(plan.rows.n_rows, model.n_components)
+
+
+def check_sweep_plan(plan: FitPlan) -> None:
+    """Raise ConfigurationError for a sweep, as above; candidates of too many components may fail among others."""
+    config = plan.config
+    if plan.knows_width:
+        spec = SelectionSpec(config.select, config.model, config.fit, config.fit.random_state)
+        check_sweep(spec, plan.fitted.n_features, missing=plan.conditions.missing)
+
+
 def plan_sweep(config: Config, source: Source) -> FitPlan:
     """Return the plan of a sweep: that of a fit of its largest candidate, with what all of them take together."""
     select = config.select
-    select.check_inference(config.fit, config.model)
     plan = plan_fit(config.of(select.largest), source)
     carried = _bytes_of_pass(config, plan.fitted.n_features)
     most = min(sum(carried), max(select.batch_bytes, *carried))

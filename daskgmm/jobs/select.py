@@ -20,7 +20,7 @@ from ..events import Finished, Iteration, Listener, Notice, ignore
 from ..filesystem.location import guard_write, resolve_location
 from ..fitting.checks import check_fittable, report_mask
 from ..fitting.reduction import Reduced
-from ..fitting.sweep import SelectionResult, SelectionSpec, finish_sweep, start_sweep
+from ..fitting.sweep import SelectionResult, SelectionSpec, check_sweep, finish_sweep, start_sweep
 from ..observers.mlflow import track
 from ..observers.recorder import Recorder
 from ..sources import Source, open_source
@@ -32,7 +32,7 @@ from ..storage.run.checkpoint_policy import keep_checkpoints
 from ..storage.run.directory import CONFIG, MODEL, RECORD, SELECTION, RunDirectory
 from ..storage.run.reopening import reopen_damaged
 from ..storage.run.staging import Unfinished
-from .plan import plan_sweep
+from .plan import check_sweep_plan, plan_sweep
 from .record import keep_beginning, mend_record
 from .report import leave_finished, report_of_fit
 from .resume import find_finished_sweep, projection_before, read_fitted, select_plan
@@ -81,8 +81,10 @@ def select(
             return before
         directory.check_writable(overwrite, resume)
         source, recorder = open_source(config.data), Recorder(tell)
+        plan = plan_sweep(config, source)
+        check_sweep_plan(plan)
         with (
-            open_session(plan_sweep(config, source), recorder) as stored,
+            open_session(plan, recorder) as stored,
             directory.write_fit(config.to_yaml(), select_plan(stored, config), resume, overwrite) as work,
         ):
             before = read_selected(work, recorder)
@@ -158,6 +160,7 @@ def start_sweep_job(
 ) -> Sweep:
     """Return the sweep before the first pass: the data summary, and the starts of all candidates on a sample."""
     rows = reduced.rows
+    check_sweep(spec, rows.n_features, missing=rows.missing)
     size, resolution = spec.n_sample(rows.n_features), spec.model.resolution_of_rows
     summary = summarise(rows, size, spec.seed, resolution, identify=True)
     data_summary, sample = summary.data_summary, summary.sample

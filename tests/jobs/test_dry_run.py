@@ -10,9 +10,11 @@ import pytest
 import zarr
 
 from daskgmm.config import parse_config
-from daskgmm.errors import ConfigurationError
+from daskgmm.errors import ConfigurationError, DataError
 from daskgmm.fitting.width import machine_bytes
-from daskgmm.jobs.dry_run import describe_fit
+from daskgmm.jobs.dry_run import describe_fit, describe_sweep
+from daskgmm.jobs.fit import fit
+from daskgmm.jobs.select import select
 
 _JOB = """
 data: {{path: {path}}}
@@ -83,6 +85,42 @@ def peak_of(config):
     return int(re.search(r"^peak memory: +at most (\d+) MiB in each process", shown, re.MULTILINE)[1])
 
 
+REFUSED = {
+    "factors": ("covariance_type low_rank has 7 factors for 4", "model.covariance_type=low_rank", "model.n_factors=7"),
+    "one feature": ("covariance_type V is for one feature", "model.covariance_type=V"),
+    "prior mean": ("mean has 3 numbers", "fit.inference=map", "model.prior={mean: [1, 2, 3]}"),
+    "freedom": ("must be above 3", "fit.inference=map", "model.prior={degrees_of_freedom: 1}"),
+    "prior covariance": ("positive definite 4 x 4", "fit.inference=map", "model.prior={covariance: [1, 2, 3]}"),
+    "reduce": ("model.reduce acts with em only", "fit.inference=map", "model.reduce={features: 2}"),
+    "noise": ("act with em only", "fit.inference=map", "model.noise=true"),
+    "rows": ("60 rows of positive weight cannot be split into 61 components", "model.n_components=61"),
+    "labels": (
+        "labelled rows are not for covariance_type low_rank",
+        "model.covariance_type=low_rank",
+        "model.n_factors=2",
+        "data.labels=FOLDER/labels.npy",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_no_values_of_the_rows_could_carry_is_refused_before_any_is_read(name, tmp_path):
+    message, *overrides = REFUSED[name]
+    np.save(tmp_path / "rows.npy", np.full((60, 4), np.nan))  # which a job that reads them refuses otherwise
+    np.save(tmp_path / "labels.npy", np.zeros(60))
+    text = _JOB.format(path=tmp_path / "rows.npy")
+    for run in (describe_fit, fit):
+        with pytest.raises((ConfigurationError, DataError), match=message):
+            run(parse_config(text, [one.replace("FOLDER", str(tmp_path)) for one in overrides]))
+
+
+def test_a_sweep_that_no_values_of_the_rows_could_carry_is_refused_before_any_is_read(tmp_path):
+    np.save(tmp_path / "rows.npy", np.full((60, 4), np.nan))
+    for run in (describe_sweep, select):
+        with pytest.raises(ConfigurationError, match="covariance_type V is for one feature"):
+            run(parse_config(_JOB.format(path=tmp_path / "rows.npy"), ["select.covariance_type=[full, V]"]))
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak of a process there")
 @pytest.mark.parametrize("name", STREAMED)
@@ -117,7 +155,7 @@ def test_processes_share_the_rows_that_are_held(path):
 
 def test_many_features_are_refused_or_advised(tmp_path):
     path = tmp_path / "wide.npy"
-    np.lib.format.open_memmap(path, "w+", np.float32, (1000, 4096))  # a hole: takes no room
+    np.lib.format.open_memmap(path, "w+", np.float32, (100_000, 4096))  # a hole: takes no room
     text = f"{{data: {{path: {path}}}, output: {{directory: {tmp_path}/run}}}}"
     with pytest.raises(ConfigurationError, match=r"take .*at most \d+ components"):
         describe_fit(parse_config(text, ["model.n_components=100000"]))

@@ -18,7 +18,7 @@ from ..mixture.floor import DEFAULT_REG_COVAR, Floor
 from ..mixture.low_rank import FACTOR_TYPES, FactorNoise, FactorType, low_rank_name
 from ..mixture.mixture import Mixture, project
 from ..mixture.noise import Noise
-from .prior import InferenceName, Prior, inference_of
+from .prior import InferenceName, Prior, check_prior, inference_of
 from .reduce import Reduce
 
 ComputeDtype = Literal["float64", "float32"]
@@ -168,6 +168,17 @@ class ModelOptions:
         return Floor.of(data_summary, self.reg_covar, dense=STRUCTURES[self.family].layout.dense)
 
 
+def check_inference(name: InferenceName, model: ModelOptions) -> None:
+    """Raise ConfigurationError if a model cannot be fitted by an inference, or its prior cannot act there."""
+    check_prior(name, model.prior, model.family)
+    if name != "em" and model.reduce is not None:
+        raise ConfigurationError(f"fit.inference is {name}, but model.reduce acts with em only: leave one of both out")
+    if name != "em" and (model.noise is not False or model.frozen):
+        raise ConfigurationError(
+            f"fit.inference is {name}, but model.noise and model.frozen act with em only: leave them out"
+        )
+
+
 @dataclass(frozen=True)
 class FitOptions:
     """How it is fitted."""
@@ -198,14 +209,7 @@ class FitOptions:
 
     def em(self, model: ModelOptions, data_summary: DataSummary, *, accelerate: bool = True) -> EMOptions:
         """Return the options of the EM loop over rows of this data summary."""
-        if self.inference != "em" and model.reduce is not None:
-            raise ConfigurationError(
-                f"fit.inference is {self.inference}, but model.reduce acts with em only: leave one of both out"
-            )
-        if self.inference != "em" and (model.noise is not False or model.frozen):
-            raise ConfigurationError(
-                f"fit.inference is {self.inference}, but model.noise and model.frozen act with em only: leave them out"
-            )
+        check_inference(self.inference, model)
         inference = inference_of(self.inference, model.prior, model.family, data_summary)
         return EMOptions(self.tol, self.max_iter, model.floor(data_summary), accelerate, inference)
 

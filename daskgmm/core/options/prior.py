@@ -52,8 +52,8 @@ def inference_of(name: InferenceName, prior: Prior, covariance_type: str, data_s
     if name == "em":
         return MAXIMUM_LIKELIHOOD
     options = prior if isinstance(prior, PriorOptions) else PriorOptions()
-    _check_values(options, data_summary.n_features)
     d = data_summary.n_features
+    check_prior_values(options, d)
     mean = None if options.mean is None else np.array(options.mean, dtype=np.float64)
     covariance = None if options.covariance is None else _matrix(options.covariance, d)
     shared = options.weight_concentration, options.mean_precision, mean, options.degrees_of_freedom, covariance
@@ -93,8 +93,10 @@ def check_prior(name: InferenceName, prior: Prior, covariance_type: str) -> None
         raise ConfigurationError("model.prior.mean_precision must be above 0 with fit.inference variational")
 
 
-def _check_values(prior: PriorOptions, d: int) -> None:
+def check_prior_values(prior: Prior, d: int) -> None:
     """Raise ConfigurationError if a prior is not for d features."""
+    if not isinstance(prior, PriorOptions):
+        return
     if prior.degrees_of_freedom is not None and prior.degrees_of_freedom <= d - 1:
         raise ConfigurationError(
             f"model.prior.degrees_of_freedom is {prior.degrees_of_freedom:g}, but must be above {d - 1} for {d} "
@@ -102,6 +104,8 @@ def _check_values(prior: PriorOptions, d: int) -> None:
         )
     if prior.mean is not None and len(prior.mean) != d:
         raise ConfigurationError(f"model.prior.mean has {len(prior.mean)} numbers, but there are {d} features")
+    if prior.covariance is not None:
+        _matrix(prior.covariance, d)
 
 
 def _matrix(covariance: float | tuple[float, ...] | tuple[tuple[float, ...], ...], d: int) -> Array:
