@@ -94,7 +94,9 @@ class NpyReader(OfShape):
         part = np.empty([max(stop - start, 0) for start, stop in bounds[::in_file]], self.dtype)
         if part.size:
             self._fill(part, bounds[::in_file], self.shape[::in_file])
-        return np.ascontiguousarray(part.transpose()) if self.order == "F" else part
+        found = part.transpose() if self.order == "F" else part
+        steps = tuple(slice(None, None, given.get(axis, slice(None)).step) for axis in range(len(self.shape)))
+        return np.ascontiguousarray(found[steps])
 
     def _fill(self, part: NDArray[Any], bounds: list[tuple[int, int]], shape: tuple[int, ...]) -> None:
         """Read a part of an array of a shape in C order, one contiguous run after the other."""
