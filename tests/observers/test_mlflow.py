@@ -120,7 +120,8 @@ def test_the_environment_says_where(job, monkeypatch):
 
 @needs_mlflow
 def test_a_fit_that_fails_is_kept_as_failed(job, no_database):
-    run("fit", "job.yaml", "output.mlflow=true", "model.n_components=601", code=3)
+    np.save("weights.npy", np.ones(600))  # of which it is known later how many are positive
+    run("fit", "job.yaml", "output.mlflow=true", "model.n_components=601", "data.weights=weights.npy", code=3)
     _, (found,) = kept("mlruns")
     assert found.info.status == "FAILED"
 
