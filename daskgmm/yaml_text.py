@@ -30,9 +30,8 @@ _CORE_SCHEMA = [  # tag, plain scalars, their first characters; section 10.3.2 o
 ]
 _KEY_TAGS = {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"}
 _TAGS = {f"tag:yaml.org,2002:{tag}" for tag in ("null", "bool", "int", "float", "merge", "str", "seq", "map")}
-_HALF_CHARACTER = re.compile(
-    "[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]"
-)  # pairs are whole
+# Of a pair of surrogates one without the other.
+_HALF_CHARACTER = re.compile("[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]")
 _OTHER_VERSION = re.compile(r"^%YAML(?![ \t]+1\.2\s)", re.MULTILINE)
 _AMBIGUOUS = re.compile(r"[-+.]?[0-9].*|[-+]?\..*|=|(?i:y|n|yes|no|on|off)")  # readers of YAML 1.1 take some for others
 

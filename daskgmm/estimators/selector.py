@@ -359,6 +359,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         resolution = resolution_option(self.resolution)
         reduce = reduce_option(self.reduce, {})
         model = ModelOptions(reg_covar=self.reg_covar, resolution=resolution, prior=self._prior(), reduce=reduce)
+        select.check_inference(fit, model)
         spec = SelectionSpec(select, model, fit, seed)
         reduced = reduce_rows(rows, reduce, seed, self.persist, ignore)
         rows, checked.projection_, checked._fitted_reduce = reduced.rows, reduced.projection, reduce

@@ -65,7 +65,6 @@ def check_sweep(spec: SelectionSpec, n_features: int, *, missing: bool) -> None:
 
     `missing` says whether values may be missing.
     """
-    spec.select.check_inference(spec.fit, spec.model)
     conditions = FitConditions(missing, inference=spec.fit.inference)
     for candidate in spec.select.candidates:
         check_model(spec.select.model(candidate, spec.model), n_features, conditions)

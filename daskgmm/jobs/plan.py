@@ -159,6 +159,7 @@ def check_sweep_plan(plan: FitPlan) -> None:
 def plan_sweep(config: Config, source: Source) -> FitPlan:
     """Return the plan of a sweep: that of a fit of its largest candidate, with what all of them take together."""
     select = config.select
+    select.check_inference(config.fit, config.model)
     plan = plan_fit(config.of(select.largest), source)
     carried = _bytes_of_pass(config, plan.fitted.n_features)
     most = min(sum(carried), max(select.batch_bytes, *carried))

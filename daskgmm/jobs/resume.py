@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
-from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -46,7 +45,7 @@ def fit_plan(rows: Rows, config: Config, labels: Any | None = None) -> Plan:
     options = {**_texts("model", vars(config.model)), **_texts("fit", vars(config.fit))}
     content = {"content": digest(rows)}
     if labels is not None:
-        content["labels"] = digest(replace(rows, weights=lazy_labels(labels, rows)))
+        content["labels"] = digest(Rows(lazy_labels(labels, rows)[..., None]))
     return {"job": "fit", **plan_of_rows(rows, config.data, None, set()), **options, **content}
 
 

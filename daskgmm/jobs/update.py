@@ -256,9 +256,8 @@ def _old_rows(config: Config, run: FinishedRun, stack: ExitStack) -> Iterator[tu
 
 def _as_seen(rows: Rows, seen: SeenRows) -> Rows:
     """Return old rows, lazily, in the blocks in which the run saw them, which must be the same when they are read."""
-    if rows.array.chunks[:-1] != seen.chunks:
-        weights = None if rows.weights is None else rows.weights.rechunk(seen.chunks)
-        rows = replace(rows, array=rows.array.rechunk((*seen.chunks, -1)), weights=weights)
+    weights = None if rows.weights is None else rows.weights.rechunk(seen.chunks)
+    rows = replace(rows, array=rows.array.rechunk((*seen.chunks, -1)), weights=weights)
     return rows.fuse().name_blocks(seen.fingerprints)
 
 

@@ -12,7 +12,7 @@ from ..errors import DataError
 from ..filesystem.location import is_url
 from .formats import FORMATS
 from .source_format import OF_CONTAINERS, OF_TABLES, SourceFormat
-from .tables.files import PACKED, find_names
+from .tables.files import PACKED, PIPE, find_names
 
 _BY_SUFFIX = {suffix: one for one in FORMATS.values() for suffix in one.suffixes}
 _CONVERT = {  # formats that are not read, and how they are converted
@@ -118,7 +118,7 @@ def check_exists(path: str, chosen: SourceFormat | None) -> None:
     if not Path(file).exists():
         raise DataError(f"data.path {file!r} does not exist (working directory {Path.cwd()})")
     if not (Path(file).is_file() or Path(file).is_dir()):
-        raise DataError(f"{file} is a pipe or a device, which cannot be read twice: write it to a file")
+        raise DataError(PIPE.format(file))
 
 
 def check_signature(path: str, chosen: SourceFormat) -> None:

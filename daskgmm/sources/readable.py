@@ -64,8 +64,9 @@ class Wrapped:
 
 @dataclass(frozen=True)
 class NpyReader(OfShape):
-    """A .npy file. Its parts are copied when they are read: a map of a file changes with it, and ends the process where
-    the file has become shorter.
+    """A .npy file, of which parts are copied.
+
+    A map of the file would change with it, and end the process where the file has become shorter.
     """
 
     path: str
@@ -88,21 +89,21 @@ class NpyReader(OfShape):
         return cls(str(path.absolute()), array.shape, array.dtype, array.offset, order)
 
     def __getitem__(self, slices: Slices) -> NDArray[Any]:
-        given = dict(enumerate(slices))
-        bounds = [given.get(axis, slice(None)).indices(size)[:2] for axis, size in enumerate(self.shape)]
+        every = [slice(None)] * (len(self.shape) - len(slices))
+        taken = [range(size)[one] for size, one in zip(self.shape, [*slices, *every], strict=True)]  # indices
+        bounds = [(min(one), max(one) + 1) if one else (0, 0) for one in taken]
         in_file = 1 if self.order == "C" else -1  # of the axes: those of Fortran order are C order backwards
-        part = np.empty([max(stop - start, 0) for start, stop in bounds[::in_file]], self.dtype)
+        part = np.empty([stop - start for start, stop in bounds[::in_file]], self.dtype)
         if part.size:
-            self._fill(part, bounds[::in_file], self.shape[::in_file])
-        found = part.transpose() if self.order == "F" else part
-        steps = tuple(slice(None, None, given.get(axis, slice(None)).step) for axis in range(len(self.shape)))
-        return np.ascontiguousarray(found[steps])
+            self._fill(part, [start for start, _ in bounds[::in_file]], self.shape[::in_file])
+        whole = part if self.order == "C" else part.transpose()
+        return np.ascontiguousarray(whole[tuple(slice(None, None, one.step) for one in taken)])
 
-    def _fill(self, part: NDArray[Any], bounds: list[tuple[int, int]], shape: tuple[int, ...]) -> None:
+    def _fill(self, part: NDArray[Any], starts: list[int], shape: tuple[int, ...]) -> None:
         """Read a part of an array of a shape in C order, one contiguous run after the other."""
         axis = max((one for one, size in enumerate(part.shape) if size < shape[one]), default=0)
         strides = [prod(shape[one + 1 :]) for one in range(len(shape))]
-        first = sum(start * stride for (start, _), stride in zip(bounds, strides, strict=True))
+        first = sum(start * stride for start, stride in zip(starts, strides, strict=True))
         n_runs = prod(part.shape[:axis])
         with Path(self.path).open("rb") as file:
             is_whole = fstat(file.fileno()).st_size >= self.offset + prod(shape) * self.dtype.itemsize

@@ -7,7 +7,7 @@ import pytest
 
 from daskgmm.sources.readable import NpyReader
 
-PARTS = [slice(None), slice(1, 3), slice(2, 2), slice(3, 99)]
+PARTS = [slice(None), slice(1, 3), slice(2, 2), slice(3, 99), slice(0, None, 2), slice(None, None, -1), slice(3, 0, -2)]
 
 
 @pytest.mark.parametrize("dtype", ["<f8", ">f4", "i2", "?"])

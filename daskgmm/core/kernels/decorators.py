@@ -16,7 +16,7 @@ _OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 _FREE_ORDER = {"contract", "reassoc", "nsz"}
 
 
-def _compiler(**options: Any) -> Callable[..., Any]:
+def _compile_with(**options: Any) -> Callable[..., Any]:
     """Return a decorator that compiles a function with some options more, and keeps its code."""
 
     def compile_and_keep(function: Callable[..., Any]) -> Any:
@@ -27,18 +27,18 @@ def _compiler(**options: Any) -> Callable[..., Any]:
     return compile_and_keep
 
 
-entry: Callable[..., Any] = _compiler(fastmath=_FREE_ORDER)
+entry: Callable[..., Any] = _compile_with(fastmath=_FREE_ORDER)
 """Compiles a function that Python alone calls."""
 
-inlined: Callable[..., Any] = _compiler(fastmath=_FREE_ORDER, forceinline=True)
+inlined: Callable[..., Any] = _compile_with(fastmath=_FREE_ORDER, forceinline=True)
 """Compiles a function that LLVM inlines wherever it is called.
 
 A function that is called, not inlined, is optimised by itself and again with its caller; a process that compiles takes
 the former, one that loads from the cache the latter, and their sums differ in the last digits.
 """
 
-copied: Callable[..., Any] = _compiler(fastmath=_FREE_ORDER, inline="always")
+copied: Callable[..., Any] = _compile_with(fastmath=_FREE_ORDER, inline="always")
 """Copies a function that one other calls into it before it is compiled, so that it is not compiled by itself too."""
 
-exact: Callable[..., Any] = _compiler(fastmath={"contract"})
+exact: Callable[..., Any] = _compile_with(fastmath={"contract"})
 """Compiles a function in which nothing but fused multiply-add changes the order of operations."""

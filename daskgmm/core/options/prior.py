@@ -47,8 +47,10 @@ Prior = PriorOptions | Literal["default"] | None
 
 
 def inference_of(name: InferenceName, prior: Prior, covariance_type: str, data_summary: DataSummary) -> Inference:
-    """Return the inference for rows of a data summary; raise ConfigurationError if the prior cannot act in it."""
-    check_prior(name, prior, covariance_type)
+    """Return the inference for rows of a data summary, of a prior that `check_prior` lets pass.
+
+    Raises ConfigurationError if the prior is not for so many features, or the inference takes no missing values.
+    """
     if name == "em":
         return MAXIMUM_LIKELIHOOD
     options = prior if isinstance(prior, PriorOptions) else PriorOptions()

@@ -173,6 +173,7 @@ def find_names(path: str, storage_options: Mapping[str, Any]) -> tuple[str, ...]
         return tuple(_visible(root, listed))
 
 
+PIPE = "{} is a pipe or a device, which cannot be read twice: write it to a file"
 _ZARR = ("zarr.json", ".zarray", ".zgroup", ".zmetadata")
 
 
@@ -182,7 +183,7 @@ def _find_files(system: Any, root: str, path: str, suffixes: tuple[str, ...]) ->
         return _list_logged(system, read_log(system, Log(table, "Iceberg"), root))
     matches, is_glob = _matches(system, root)
     if any(info["type"] == "other" for info in matches):
-        raise DataError(f"{path} is a pipe or a device, which cannot be read twice: write it to a file")
+        raise DataError(PIPE.format(path))
     if not is_glob and matches[0]["type"] != "directory":
         return FoundFiles(_describe_stored(system, matches))
     listed = {info["name"].rstrip("/"): _list_files(system, info) for info in matches}
