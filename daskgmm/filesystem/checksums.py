@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic.dataclasses import dataclass as checked
 
 from ..errors import DataError
-from .location import size_of_file
+from .location import read_file, size_of_file
 from .retry import reason, retry
 
 
@@ -38,7 +38,7 @@ def _fits(path: Path, expected: Checksum | None) -> bool:
     size = retry(lambda: size_of_file(path))
     if expected is None:
         return size is None and not path.exists()
-    return size == expected.size and Checksum.of(retry(path.read_bytes)) == expected
+    return size == expected.size and Checksum.of(retry(lambda: read_file(path))) == expected
 
 
 def seal(kind: str, content: bytes) -> bytes:
@@ -57,7 +57,7 @@ def unseal(kind: str, data: bytes, path: Path) -> bytes:
 def read_sealed(kind: str, path: Path) -> bytes:
     """Return the content of the sealed file at `path`; raise DataError where it is damaged or cannot be read."""
     try:
-        data = retry(path.read_bytes)
+        data = retry(lambda: read_file(path))
     except Exception as error:  # stores raise errors of many classes
         raise DataError(f"{path} cannot be read: {reason(error)}") from None
     return unseal(kind, data, path)

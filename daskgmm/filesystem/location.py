@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from errno import EDQUOT, EFBIG, ELOOP, ENOSPC, EROFS
+from errno import EDQUOT, EFBIG, ELOOP, ENOENT, ENOSPC, EROFS
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, cast
@@ -147,7 +147,7 @@ def link_or_copy(source: Path, target: Path) -> None:
         with suppress(OSError):  # a file system without links
             os.link(source, target)
             return
-    write_first(target, source.read_bytes())
+    write_first(target, read_file(source))
 
 
 def files_in(folder: Path, name: str) -> list[str]:
@@ -201,6 +201,23 @@ def remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a file; raise FileNotFoundError where there is none, or what is there might never end."""
+    if not isinstance(path, Path):
+        return cast(bytes, path.read_bytes())
+    with open(path, "rb", opener=_open_at_once) as file:
+        return file.read()
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file without waiting for the writer of a pipe; raise FileNotFoundError for what is no regular file."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise FileNotFoundError(ENOENT, "not a regular file", path)
 
 
 def size_of_file(path: Path) -> int | None:

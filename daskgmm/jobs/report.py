@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import DaskGMMError, DataError
 from ..events import Listener, Notice, Phase
-from ..filesystem.location import guard_read, guard_write, write_whole, zarr_store
+from ..filesystem.location import guard_read, guard_write, read_file, write_whole, zarr_store
 from ..filesystem.retry import reason
 from ..report.html.page import page
 from ..report.html.report_data import ReportData
@@ -96,9 +96,9 @@ def leave_finished(run: RunDirectory, output: OutputOptions, listen: Listener) -
 def story_of(directory: Path) -> ReportData:
     """Return all that the report of the run tells."""
     model, record = load_model(directory), load_record(directory / RECORD)
-    configuration = (directory / CONFIG).read_text()
+    configuration = read_file(directory / CONFIG).decode()
     options = parse_yaml(configuration, str(directory / CONFIG))
-    picture = (directory / PICTURE).read_bytes() if (directory / PICTURE).exists() else None
+    picture = read_file(directory / PICTURE) if (directory / PICTURE).exists() else None
     labels, of = _labels(directory, record.beginning.grid)
     return ReportData(
         model=model,

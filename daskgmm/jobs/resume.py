@@ -16,7 +16,7 @@ from ..core.mixture.projection import Projection
 from ..core.selection.table import Selection
 from ..errors import DataError, without_credentials
 from ..events import Listener, Notice
-from ..filesystem.location import public
+from ..filesystem.location import public, read_file
 from ..provenance import installed_version
 from ..sources import DataOptions
 from ..storage.formats.history import read_history
@@ -131,7 +131,7 @@ def _same(directory: RunDirectory, config: Config, decisive: Callable[[Sections]
     if is_unfinished(directory.path) or not directory.holds_model:
         return None
     try:
-        before = parse_yaml((directory.path / CONFIG).read_text(), CONFIG)
+        before = parse_yaml(read_file(directory.path / CONFIG).decode(), CONFIG)
         same = decisive(before) == decisive(parse_yaml(config.to_yaml(), CONFIG))
         return load_model(directory.path) if same else None
     except (AttributeError, KeyError, OSError, TypeError, ValueError):

@@ -1,9 +1,11 @@
 """Files that tasks write: a worker may die while it does, and another write the same at the same time."""
 
+import os
+
 import pytest
 
 from daskgmm.errors import DataError
-from daskgmm.filesystem.location import guard_write, resolve_location, write_at_once
+from daskgmm.filesystem.location import guard_write, read_file, resolve_location, write_at_once
 
 
 def test_a_file_that_is_not_written_to_its_end_leaves_the_one_before(tmp_path):
@@ -48,3 +50,12 @@ def test_a_directory_that_is_moved_away_while_another_is_made_in_it_is_not_in_th
         path.mkdir()
     with pytest.raises(DataError, match=words), guard_write(tmp_path):
         raise FileExistsError(17, "File exists", str(path))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path), lambda path: None])
+def test_a_file_is_read_whole_and_what_is_none_counts_as_missing(tmp_path, make):
+    (tmp_path / "file").write_bytes(b"\0whole\n")
+    assert read_file(tmp_path / "file") == b"\0whole\n"
+    make(tmp_path / "other")
+    with pytest.raises(FileNotFoundError, match="other"):
+        read_file(tmp_path / "other")

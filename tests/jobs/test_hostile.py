@@ -295,6 +295,27 @@ def test_results_that_are_links_are_replaced_and_not_followed(tmp_path, monkeypa
     assert not (tmp_path / "run/anomaly.zarr").is_symlink()
 
 
+@pytest.mark.parametrize("name", ["config.yaml", "history.json", ".manifest", "metrics.jsonl", "labels.zarr/zarr.json"])
+def test_a_pipe_among_the_files_of_a_run_is_not_waited_for(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    np.save("rows.npy", np.random.default_rng(0).standard_normal((50, 2)))
+    (tmp_path / "job.yaml").write_text(
+        "{data: {path: rows.npy}, model: {n_components: 1}, output: {directory: run, report: false}}"
+    )
+    run("fit", "job.yaml")
+    (tmp_path / "run" / name).unlink()
+    os.mkfifo(tmp_path / "run" / name)
+    if name in {"config.yaml", "history.json"}:
+        assert f"not a regular file: 'run/{name}'" in refused("report", "run", code=3)
+    else:
+        run("report", "run")
+    if name == ".manifest":
+        assert "run/.manifest is damaged" in refused("fit", "job.yaml", "--resume", code=3)
+    else:
+        run("fit", "job.yaml", "--resume")
+        assert (tmp_path / "run" / name).is_file()
+
+
 @pytest.fixture
 def interrupted(tmp_path, monkeypatch):
     """A prediction that stopped half way, as the working directory; return the command that continues with it."""
@@ -312,14 +333,27 @@ def interrupted(tmp_path, monkeypatch):
     return (*again, "--resume")
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("../../../precious", path)])
+def test_what_is_no_file_in_an_unfinished_folder_is_not_written_to(interrupted, tmp_path, make):
+    (tmp_path / "run/predictions" / FOLDER / "config.yaml").unlink()
+    (tmp_path / "precious").write_text("precious")
+    make(tmp_path / "run/predictions" / FOLDER / "config.yaml")
+    run(*interrupted)
+    assert (tmp_path / "run/predictions/config.yaml").is_file()
+    assert not (tmp_path / "run/predictions/config.yaml").is_symlink()
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
 @pytest.mark.parametrize("changes", [{"codecs": [CODEC]}, {"shape": [10**15]}, {"data_type": "object"}])
 def test_results_with_other_metadata_are_not_gone_on_with(interrupted, tmp_path, changes):
     edit(tmp_path / "run/predictions" / FOLDER / "labels.zarr/labels/zarr.json", **changes)
     assert "is not stored as this job stores it: start over with --overwrite" in refused(*interrupted, code=2)
 
 
-def test_a_damaged_plan_is_not_gone_on_with(interrupted, tmp_path):
-    (tmp_path / "run/predictions" / FOLDER / "plan.json").write_text('{"job": ["prediction"]}')
+@pytest.mark.parametrize("damage", [lambda path: path.write_text('{"job": ["prediction"]}'), os.mkfifo])
+def test_a_damaged_plan_is_not_gone_on_with(interrupted, tmp_path, damage):
+    (tmp_path / "run/predictions" / FOLDER / "plan.json").unlink()
+    damage(tmp_path / "run/predictions" / FOLDER / "plan.json")
     assert "cannot be resumed: its plan.json is damaged" in refused(*interrupted, code=2)
 
 

@@ -24,7 +24,7 @@ from pydantic_core import from_json
 from ...core.em.fitted_model import Model
 from ...core.scoring.merging import Clusters, Merge, MergeTree
 from ...errors import DaskGMMError, DataError
-from ...filesystem.location import guard_write
+from ...filesystem.location import guard_write, read_file
 from ...filesystem.retry import reason
 from ...provenance import installed_version
 from ..run.directory import CLUSTERS, CLUSTERS_FOLDER
@@ -64,7 +64,7 @@ def find_clusters(run_dir: Path, model: Model) -> Clusters | None:
 def read_clusters(path: Path, model: Model) -> Clusters | None:
     """Return the clusters at `path`, None if they are of another model; raise DataError where it is damaged."""
     try:
-        content = path.read_bytes()
+        content = read_file(path)
         attributes = from_json(content, allow_inf_nan=False)
         check_version(attributes if isinstance(attributes, dict) else {}, path, "clusters")
         document = _Document.model_validate_json(content)

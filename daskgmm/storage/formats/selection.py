@@ -27,7 +27,7 @@ from pydantic_core import from_json
 from ...core.selection.criterion import Criterion
 from ...core.selection.table import Row, Selection
 from ...errors import DataError
-from ...filesystem.location import guard_write
+from ...filesystem.location import guard_write, read_file
 from ...filesystem.retry import reason
 from ...provenance import installed_version
 from ..schema import FORMAT_VERSION, check_version
@@ -54,7 +54,7 @@ def write_selection(selection: Selection, path: Path) -> None:
 def read_selection(path: Path) -> Selection:
     """Return the table at `path`; raise DataError, naming the file, where it is missing, damaged or none."""
     try:
-        content = path.read_bytes()
+        content = read_file(path)
         attributes = from_json(content, allow_inf_nan=False)
         check_version(attributes if isinstance(attributes, dict) else {}, path, "selection")
         table = _Document.model_validate_json(content)

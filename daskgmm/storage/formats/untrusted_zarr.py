@@ -19,7 +19,7 @@ import zarr
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from ...filesystem.location import guard_write, leads_elsewhere, size_of_file, write_whole, zarr_store
+from ...filesystem.location import guard_write, leads_elsewhere, read_file, size_of_file, write_whole, zarr_store
 from ...provenance import installed_version
 from ..schema import FORMAT_VERSION, ArraySpec
 
@@ -95,7 +95,7 @@ def header_text(folder: Path, array: str = "") -> bytes:
     size = _size(folder, name)
     if size > _MAX_HEADER_BYTES:
         raise ValueError(f"{name} has {size:,} bytes, and at most {_MAX_HEADER_BYTES:,} are read")
-    return (folder / name).read_bytes()
+    return read_file(folder / name)
 
 
 def declared_shape(folder: Path, spec: ArraySpec) -> tuple[int, ...]:
@@ -122,7 +122,7 @@ def read_values(folder: Path, spec: ArraySpec, shape: tuple[int, ...]) -> NDArra
     declared = declared_shape(folder, spec)
     if declared != shape:
         raise ValueError(f"{spec.name} has the shape {declared}, expected {shape}")
-    content = (folder / _chunk(spec)).read_bytes()
+    content = read_file(folder / _chunk(spec))
     return np.frombuffer(content, _little(spec)).reshape(shape).astype(spec.dtype)
 
 

@@ -28,7 +28,7 @@ from ...core.mixture.statistics import Statistics
 from ...errors import DataError
 from ...events import Listener, Notice, ignore
 from ...filesystem.checksums import seal, unseal
-from ...filesystem.location import guard_write, make_directory, remove, write_durably
+from ...filesystem.location import guard_write, make_directory, read_file, remove, write_durably
 from ...filesystem.retry import reason, retry
 from ...provenance import installed_version
 from ..schema import (
@@ -135,7 +135,7 @@ def _names(folder: Path) -> list[str]:
 
 def _read(path: Path) -> bytes:
     try:
-        return retry(path.read_bytes)
+        return retry(lambda: read_file(path))
     except Exception as error:  # stores raise errors of many classes
         raise DataError(f"{path} cannot be read: {reason(error)}") from None
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from ...errors import DataError
 from ...filesystem.checksums import Checksum, Checksums, fit_together, read_sealed, seal
-from ...filesystem.location import make_directory, write_first
+from ...filesystem.location import make_directory, read_file, write_first
 from ...filesystem.retry import reason
 
 DONE = "done"
@@ -38,7 +38,7 @@ def mark_done(folder: Path, region: Region, files: Checksums) -> None:
 
 def mark_fitted(folder: Path, names: tuple[str, ...]) -> None:
     """Note that a fit has ended, and wrote those of these files that are in the folder."""
-    files: Checksums = {name: Checksum.of((folder / name).read_bytes()) for name in names if (folder / name).exists()}
+    files: Checksums = {name: Checksum.of(read_file(folder / name)) for name in names if (folder / name).exists()}
     _mark(folder / _FITTED, files)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import zarr
 from pydantic import BaseModel
 
-from ...filesystem.location import zarr_store
+from ...filesystem.location import read_file, zarr_store
 from ...yaml_text import parse_yaml
 from ..schema import RESULTS
 from .checkpoint import CHECKPOINTS, load_checkpoint
@@ -59,7 +59,7 @@ def _time(path: Path) -> float | None:
 
 def _configuration(path: Path) -> dict[str, Any]:
     try:
-        document = parse_yaml(path.read_text(), CONFIG)
+        document = parse_yaml(read_file(path).decode(), CONFIG)
     except (OSError, ValueError):
         return {}
     return document if isinstance(document, dict) else {}
@@ -68,7 +68,7 @@ def _configuration(path: Path) -> dict[str, Any]:
 def _last_record(folder: Path) -> dict[str, Any] | None:
     """Return the last iteration that the metrics hold, or a checkpoint: object stores get the metrics at the end."""
     try:
-        lines = (folder / METRICS).read_text(errors="replace").splitlines()
+        lines = read_file(folder / METRICS).decode(errors="replace").splitlines()
     except OSError:
         checkpoint = load_checkpoint(folder / CHECKPOINTS)
         lines = [] if checkpoint is None else list(checkpoint.metrics)

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from ...events import Listener, Notice
-from ...filesystem.location import guard_write, link_or_copy, write_first
+from ...filesystem.location import guard_write, link_or_copy, read_file, write_first
 from ..schema import RESULTS
 from .directory import CONTENT, FIT_FILES, MODEL, RECORD, RunDirectory
 from .finished_parts import mark_fitted, mark_regions
@@ -48,7 +48,7 @@ def _keep_whole(directory: Path, checked: Checked, folder: Path) -> None:
     goes_on = checked.is_whole(fit)
     kept = [names for names in (fit, record, headers) if goes_on and checked.is_whole(names)]
     for name in chain.from_iterable(kept):
-        write_first(folder / name, (directory / name).read_bytes())
+        write_first(folder / name, read_file(directory / name))
     if goes_on and fit:
         mark_fitted(folder, FIT_FILES)
     keeps_results = goes_on and checked.is_whole(headers)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -29,6 +30,7 @@ from ...filesystem.location import (
     leads_elsewhere,
     make_directory,
     means_no_file,
+    read_file,
     remove,
     remove_if_empty,
     replace_path,
@@ -117,7 +119,7 @@ def leftover(directory: Path) -> StagedRun | None:
     """Return the staged run of a directory, if there is one; nothing is changed."""
     folder = directory / FOLDER
     try:
-        plan = _PLAN_TYPE.validate_json((folder / PLAN).read_bytes())
+        plan = _PLAN_TYPE.validate_json(read_file(folder / PLAN))
     except ValueError:
         return None
     except OSError as error:
@@ -147,7 +149,9 @@ def stage_run(
     folder, made = _own_folder(directory), not directory.exists()
     with guard_write(directory):
         going_on = resume and is_unfinished(directory) and _is_same(folder, plan, overwrite)
-        if not going_on:
+        if going_on:
+            _clear_way(folder)
+        else:
             _begin(folder, plan)
     try:
         yield Unfinished(folder, going_on)
@@ -183,7 +187,7 @@ def _complete(folder: Path, replaced: tuple[str, ...]) -> _Complete:
     """Note that all is there, which then only has to take its place; return what that is."""
     names = [one.name for one in folder.iterdir() if one.name in replaced and one.name != MANIFEST]
     files = {
-        file: Checksum.of((folder / file).read_bytes())
+        file: Checksum.of(read_file(folder / file))
         for name in names
         for file in files_in(folder, name)
         if not is_chunk_of_results(file)  # which `done` has
@@ -191,7 +195,7 @@ def _complete(folder: Path, replaced: tuple[str, ...]) -> _Complete:
     check_guard(folder)  # again: to read all files takes long
     write_manifest(folder, _read_plan(folder / PLAN), _read_plan(folder / _RESULTS), files)
     names.append(MANIFEST)
-    files[MANIFEST] = Checksum.of((folder / MANIFEST).read_bytes())
+    files[MANIFEST] = Checksum.of(read_file(folder / MANIFEST))
     removed, n_regions = sorted(set(replaced) - set(names)), len(list_names(folder / DONE))
     complete = _Complete(placed=names, removed=removed, files=files, n_regions=n_regions)
     with write_whole(folder / COMPLETE) as temporary:
@@ -269,7 +273,7 @@ class _Complete(BaseModel):
 def _read_complete(folder: Path, known: tuple[str, ...]) -> _Complete:
     """Return the files to be placed and removed; raise DataError if any is not a result of a job."""
     try:
-        names = _Complete.model_validate_json((folder / COMPLETE).read_bytes(), strict=True)
+        names = _Complete.model_validate_json(read_file(folder / COMPLETE), strict=True)
     except ValueError as error:
         raise DataError(f"{folder / COMPLETE} is damaged ({_REMEDY}): {reason(error)}") from None
     if strange := sorted({*names.placed, *names.removed} - set(known)):
@@ -286,6 +290,14 @@ def _begin(folder: Path, plan: Plan) -> None:
     remove(folder)
     make_directory(folder)
     _write_plan(folder / PLAN, plan)
+
+
+def _clear_way(folder: Path) -> None:
+    """Remove links, pipes and devices from the folder of a job that goes on: it made none, and writes there."""
+    if isinstance(folder, Path):
+        for path in folder.iterdir():
+            if not (S_ISREG(mode := path.lstat().st_mode) or S_ISDIR(mode)):
+                path.unlink()
 
 
 def _drop(folder: Path) -> None:
@@ -316,6 +328,10 @@ def _write_plan(path: Path, plan: Plan) -> None:
 def _read_plan(path: Path) -> Plan:
     """Return a plan that was written, an empty one where there is none or it is damaged."""
     try:
-        return _PLAN_TYPE.validate_json(path.read_bytes(), strict=True) if path.exists() else {}
+        return _PLAN_TYPE.validate_json(read_file(path), strict=True)
     except ValueError:
         return {}
+    except OSError as error:
+        if means_no_file(error):
+            return {}
+        raise
