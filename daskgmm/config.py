@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import fields, replace
@@ -150,7 +151,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """
     try:
         with guard_read(resolve_location(path)) if is_url(path) else nullcontext():
-            text = resolve_location(path).read_text()
+            text = resolve_location(path).read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"cannot read the configuration {str(path)!r}: {error.strerror or error}") from None
     except UnicodeDecodeError:
@@ -261,6 +262,11 @@ def _require_kinds(schema: dict[str, Any]) -> None:
 
 def _apply(document: dict[str, Any], override: str) -> None:
     keys, equals, value = override.partition("=")
+    if any("\udc80" <= one <= "\udcff" for one in override):  # as Python hands on what it cannot decode
+        raise ConfigurationError(
+            f"override {override!r} has bytes that are no text in {sys.getfilesystemencoding()}: set PYTHONUTF8=1 if "
+            "they are UTF-8, or rename the file"
+        )
     path = keys.split(".")
     if not equals or not all(path):
         raise ConfigurationError(f"override {override!r} is not of the form key.path=value, as in model.n_components=8")

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Coroutine
 from importlib import import_module
+from io import TextIOWrapper
 from types import ModuleType
 
 import click
@@ -72,6 +73,8 @@ def main() -> None:
 def run() -> None:
     """Run a command as a process; one that a signal interrupted ends at once, though threads still compute."""
     sys.unraisablehook = _report_unraisable
+    if isinstance(sys.stdout, TextIOWrapper):  # a character that the terminal has not is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         main(prog_name="daskgmm")
     except SystemExit as ending:

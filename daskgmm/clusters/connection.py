@@ -173,7 +173,7 @@ def abandonment_text() -> str:
 
     It has no empty lines: a scheduler logs it, and SSHCluster takes an empty line in the log for the end.
     """
-    return "\n".join(filter(str.strip, Path(abandonment.__file__).read_text().splitlines()))
+    return "\n".join(filter(str.strip, Path(abandonment.__file__).read_text(encoding="utf-8").splitlines()))
 
 
 def connect_timeout(start_timeout: float) -> float:

@@ -287,7 +287,8 @@ def _pack(folder: Path) -> str:
     shutil.copytree(_package(), folder / "content" / _OWN_PACKAGE, ignore=ignore)
     metadata = folder / "content" / f"{_OWN_PACKAGE}-{_own_version()}.dist-info" / "METADATA"
     metadata.parent.mkdir()
-    metadata.write_text(f"Metadata-Version: 2.1\nName: {_OWN_PACKAGE}\nVersion: {_own_version()}\n")
+    text = f"Metadata-Version: 2.1\nName: {_OWN_PACKAGE}\nVersion: {_own_version()}\n"
+    metadata.write_text(text, encoding="utf-8")
     return shutil.make_archive(str(folder / _OWN_PACKAGE), "zip", folder / "content")
 
 

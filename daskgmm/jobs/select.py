@@ -95,7 +95,7 @@ def select(
             best, table = before or select_rows(reduced, source, config, work, recorder)
             chosen = config.of(best_of(table, config))
             with guard_write(work.path):
-                (work.path / CONFIG).write_text(chosen.to_yaml())
+                (work.path / CONFIG).write_text(chosen.to_yaml(), encoding="utf-8")
             model = write_scores(best, rows, source, chosen, work, recorder)
         if config.output.report:
             report_of_fit(directory.path, tell)

@@ -1,5 +1,6 @@
 """The beginning of the command line: quick, with the commands of cli/commands."""
 
+import os
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -128,3 +129,35 @@ def test_requests_that_are_left_behind_print_nothing_when_the_process_ends():
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
     assert "different Context" not in done.stderr
     assert "ValueError: of another" in done.stderr
+
+
+@pytest.mark.slow
+def test_files_are_utf_8_whatever_the_terminal_is(tmp_path):
+    """A terminal of ASCII alone: Python would read and write text files as that, and fail at what it cannot print."""
+    rows = np.random.default_rng(0).standard_normal((60, 2))
+    lines = [f"{one},{other}" for one, other in rows]
+    (tmp_path / "rows.csv").write_text("\n".join(["größe,長さ", *lines]), encoding="utf-8")
+    (tmp_path / "job.yaml").write_text(
+        "# größe\n{data: {path: rows.csv, columns: [größe, 長さ]}, model: {n_components: 2}, output: {directory: run}}",
+        encoding="utf-8",
+    )
+    ascii_alone = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
+
+    def run(*arguments, code=0):
+        done = subprocess.run(
+            [sys.executable, "-m", "daskgmm", *arguments],
+            cwd=tmp_path,
+            env=ascii_alone,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        return done
+
+    run("fit", "job.yaml")
+    assert "größe" in (tmp_path / "run/config.yaml").read_text(encoding="utf-8")
+    assert "größe" in (tmp_path / "run/report.html").read_text(encoding="utf-8")
+    assert "nothing is left to do" in run("fit", "job.yaml", "--resume").stdout.decode()
+    assert "gr\\xf6\\xdfe" in run("inspect", "run").stdout.decode("ascii")
+    refused = run("fit", "job.yaml", "data.path=größe.csv", code=2).stderr.decode("ascii")
+    assert "has bytes that are no text in ascii: set PYTHONUTF8=1 if they are UTF-8, or rename the file" in refused

@@ -161,7 +161,7 @@ def _check_address(address: str, tls: Tls | None, name: str) -> None:
 
 def _read_scheduler_file(path: str) -> str:
     try:
-        return str(json.loads(Path(path).read_text())["address"])
+        return str(json.loads(Path(path).read_text(encoding="utf-8"))["address"])
     except OSError as error:
         raise ConfigurationError(
             f"cannot read cluster.scheduler_file {path!r}: {error.strerror}; dask scheduler --scheduler-file writes it"

@@ -47,7 +47,7 @@ def write_clusters(clusters: Clusters, model: Model, path: Path) -> None:
         **asdict(tree),
     }
     with guard_write(path):
-        path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
+        path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def find_clusters(run_dir: Path, model: Model) -> Clusters | None:

@@ -48,7 +48,7 @@ def write_selection(selection: Selection, path: Path) -> None:
         "candidates": [asdict(row) for row in selection.rows],
     }
     with guard_write(path):
-        path.write_text(json.dumps(_finite(document), indent=1, allow_nan=False) + "\n")
+        path.write_text(json.dumps(_finite(document), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_selection(path: Path) -> Selection:

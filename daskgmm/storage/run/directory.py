@@ -166,7 +166,7 @@ class RunDirectory:
         """Give the folder that a fit, or a sweep, writes to; all of it takes the place of an earlier run, or none."""
         with stage_run(self.path, plan, CONTENT, resume=resume, overwrite=overwrite) as work:
             with guard_write(self.path):
-                (work.path / CONFIG).write_text(config_yaml)
+                (work.path / CONFIG).write_text(config_yaml, encoding="utf-8")
             yield work
 
     @contextmanager
@@ -174,5 +174,5 @@ class RunDirectory:
         """Give the folder that a prediction writes to; what is finished of it outlives an interruption."""
         with stage_run(self.path, {"job": "prediction", **plan}, CONTENT, resume=resume, overwrite=overwrite) as work:
             with guard_write(self.path):
-                (work.path / CONFIG).write_text(config_yaml)
+                (work.path / CONFIG).write_text(config_yaml, encoding="utf-8")
             yield work

@@ -228,7 +228,7 @@ def _create(lock: Path, mine: Owner) -> bool:
     except FileExistsError:
         return False
     except OSError:  # a file system without links
-        with suppress(FileExistsError), lock.open("x") as file:
+        with suppress(FileExistsError), lock.open("x", encoding="utf-8") as file:
             file.write(_text(mine))
             return True
         return False
@@ -246,16 +246,16 @@ def _create_object(lock: Any, mine: Owner) -> bool:
     except FileExistsError:
         return False
     except (NotImplementedError, TypeError, ValueError):  # a store without exclusive writes
-        lock.write_text(_text(mine))
+        lock.write_text(_text(mine), encoding="utf-8")
     return owner(lock.parent) == mine
 
 
 def _take_over(lock: Path, stale: Owner, mine: Owner) -> bool:
     """Put the own lock in the place of a stale one, unless another job was faster; return whether it was put."""
     if not isinstance(lock, Path):
-        lock.write_text(_text(mine))
+        lock.write_text(_text(mine), encoding="utf-8")
         return owner(lock.parent) == mine
-    with suppress(FileNotFoundError), lock.open() as file:
+    with suppress(FileNotFoundError), lock.open(encoding="utf-8") as file:
         if fcntl is not None:
             with suppress(OSError):  # not every file system has it
                 fcntl.flock(file, fcntl.LOCK_EX)  # of the file that will be replaced: who waits for it sees that
@@ -286,7 +286,7 @@ def _lives(directory: Path, other: Owner, listen: Listener, heartbeat: Heartbeat
 
 def _read(lock: Any) -> str:
     """Return the text of a lock; of an object by one request: between two, a heartbeat would replace it."""
-    text: str = lock.read_text() if isinstance(lock, Path) else lock.fs.cat_file(lock.path).decode()
+    text: str = lock.read_text(encoding="utf-8") if isinstance(lock, Path) else lock.fs.cat_file(lock.path).decode()
     return text
 
 
@@ -326,7 +326,7 @@ def _show_life(lock: Path, mine: Owner, count: int) -> None:
     if isinstance(lock, Path):
         os.utime(lock)
     else:
-        lock.write_text(_text(mine, beat=count))
+        lock.write_text(_text(mine, beat=count), encoding="utf-8")
 
 
 def _temporary(lock: Path, mine: Owner) -> Path:

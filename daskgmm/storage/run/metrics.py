@@ -55,6 +55,6 @@ class MetricsWriter:
         check_guard(self.path)
         goes_on = self._n_written and isinstance(self.path, Path)
         at, self._n_written = self._n_written if goes_on else 0, 0
-        with self.path.open("a" if goes_on else "w") as file:
+        with self.path.open("a" if goes_on else "w", encoding="utf-8") as file:
             file.write("".join(self.lines[at:]))
         self._n_written = len(self.lines)

@@ -199,7 +199,8 @@ def _complete(folder: Path, replaced: tuple[str, ...]) -> _Complete:
     removed, n_regions = sorted(set(replaced) - set(names)), len(list_names(folder / DONE))
     complete = _Complete(placed=names, removed=removed, files=files, n_regions=n_regions)
     with write_whole(folder / COMPLETE) as temporary:
-        temporary.write_text(complete.model_copy(update={"checksum": complete.own_checksum}).model_dump_json(indent=1))
+        document = complete.model_copy(update={"checksum": complete.own_checksum}).model_dump_json(indent=1)
+        temporary.write_text(document, encoding="utf-8")
     return complete
 
 
@@ -322,7 +323,7 @@ def _is_same(folder: Path, plan: Plan, overwrite: bool) -> bool:
 
 def _write_plan(path: Path, plan: Plan) -> None:
     with write_whole(path) as temporary:
-        temporary.write_text(json.dumps(dict(plan), indent=2))
+        temporary.write_text(json.dumps(dict(plan), indent=2), encoding="utf-8")
 
 
 def _read_plan(path: Path) -> Plan:
