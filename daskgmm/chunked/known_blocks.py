@@ -27,7 +27,7 @@ class KnownBlock:
         if short_name(block, weights) != self.name:
             raise DataError(
                 f"{self.place} of the data are not what they were when this job read them first: put them back, or "
-                "start over with --overwrite"
+                "start over with --overwrite; an array that differs each time it is computed, fit with persist=True"
             )
         return self.argument
 

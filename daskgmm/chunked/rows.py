@@ -12,7 +12,9 @@ import dask
 import dask.array as da
 import numpy as np
 from dask.array.utils import meta_from_array
+from dask.core import flatten
 from dask.highlevelgraph import HighLevelGraph
+from dask.task_spec import Task, TaskRef
 from numpy.typing import NDArray
 
 from ..concurrency import current_execution
@@ -27,6 +29,7 @@ from .placement import place, running_workers
 Region = tuple[slice, ...]
 CHUNK = "-chunk"  # ends the name of tasks that work on one block, whose number is in their key
 _HELD_SUFFIX = "-held"  # ends the name of blocks that workers hold
+_MEMORY_PREFIX = "rows-"  # begins the name of blocks that are views of an array in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +52,11 @@ class Rows:
         """Return rows of a dask array (*grid, d) of known chunks, rechunked where its chunks do not serve."""
         grid_chunks, row_bytes = array.chunks[:-1], array.shape[-1] * array.dtype.itemsize
         planned = keep_or_plan(grid_chunks, max(row_bytes, 1), chunk_bytes)
-        array = array.rechunk((*planned, array.shape[-1]))
+        chunks = (*planned, (array.shape[-1],))
+        array = array if chunks == array.chunks else as_declared(array).rechunk(chunks)
         if weights is not None:
             _check_weights(array, weights)
-            weights = weights.rechunk(array.chunks[:-1])
+            weights = weights if weights.chunks == planned else as_declared(weights, "weights").rechunk(planned)
         return cls(array, weights).fuse()
 
     @classmethod
@@ -149,6 +153,12 @@ class Rows:
         return self.groups if self.groups is not None and self.groups.names == names else None
 
     @property
+    def are_read_again(self) -> bool:
+        """Whether each pass reads the rows: they are neither in the memory of this process, nor held by workers."""
+        name = self.array.name
+        return self.groups is None and not name.endswith(_HELD_SUFFIX) and not name.startswith(_MEMORY_PREFIX)
+
+    @property
     def arrays(self) -> tuple[da.Array, ...]:
         """The array and, if there are any, the weights."""
         return (self.array,) if self.weights is None else (self.array, self.weights)
@@ -185,7 +195,7 @@ class Rows:
 
         Rows that are held in memory are not read again.
         """
-        return self if self.array.name.endswith(_HELD_SUFFIX) or self.groups is not None else replace(self, known=names)
+        return replace(self, known=names) if self.are_read_again else self
 
     def fuse(self) -> Rows:
         """Return the same rows with the reading of each block as one task, since every pass builds on this graph."""
@@ -290,7 +300,7 @@ def _lazy(array: Any, chunks: tuple[Any, ...]) -> da.Array:
 
 def _views(array: NDArray[Any], chunks: tuple[tuple[int, ...], ...]) -> da.Array:
     """Return a dask array whose blocks are views of `array` (da.from_array copies it)."""
-    name = f"rows-{uuid4().hex}"
+    name = f"{_MEMORY_PREFIX}{uuid4().hex}"
     layer = {
         (name, *index): array[part]
         for index, part in zip(
@@ -299,6 +309,29 @@ def _views(array: NDArray[Any], chunks: tuple[tuple[int, ...], ...]) -> da.Array
     }
     graph = HighLevelGraph.from_collections(name, layer, dependencies=[])
     return da.Array(graph, name, chunks, dtype=array.dtype)
+
+
+def as_declared(array: da.Array, what: str = "rows") -> da.Array:
+    """Return the array, of which a block that is not as large as its chunks say is refused when it is computed.
+
+    Passes look at that themselves; rechunking would cut such blocks, or put them together, in silence.
+    """
+    name = f"{array.name}-declared"
+    layer: dict[Any, Any] = {}
+    for key, shape in zip(flatten(array.__dask_keys__()), product(*array.chunks), strict=True):
+        layer[(name, *key[1:])] = Task((name, *key[1:]), check_shape, TaskRef(key), shape, what)
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=[array])
+    return da.Array(graph, name, array.chunks, meta=meta_from_array(array))
+
+
+def check_shape(block: Any, shape: tuple[int, ...], what: str = "rows") -> Any:
+    """Return a block of an array; raise DataError unless it is as large as the array says."""
+    if block.shape != shape:
+        raise DataError(
+            f"a block of {what} has the shape {block.shape}, where its dask array says {shape}: call "
+            "compute_chunk_sizes() on the array, or give map_blocks the chunks that its function makes"
+        )
+    return block
 
 
 def _check_weights(array: Any, weights: Any) -> None:

@@ -183,7 +183,8 @@ class MixtureEstimator(
         rows = reduced.rows
         # From given parameters on, steps of EM alone, but for low rank: there they take thousands near bounds of noise.
         accelerate = start.mixture is None or model.n_factors is not None
-        fit = prepare_fit(rows, model, options, seed, accelerate=accelerate, labels=labels)
+        again = rows.are_read_again
+        fit = prepare_fit(rows, model, options, seed, accelerate=accelerate, labels=labels, identify=again)
         state, _ = initial_state(fit, start, ignore)
         listen = iteration_listener(self.verbose, self.verbose_interval, rows.n_rows, self.max_iter, self.tol)
         best = run_em(fit, state, listen).best

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ..chunked.data_summary import summarise_and_sample
+from ..chunked.data_summary import summarise
 from ..chunked.memory import Persist, fits
 from ..chunked.read_ahead import ready
 from ..chunked.rows import Rows
@@ -365,8 +365,10 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         rows, checked.projection_, checked._fitted_reduce = reduced.rows, reduced.projection, reduce
         check_sweep(spec, rows.n_features, missing=rows.missing)
         size = spec.n_sample(rows.n_features)
-        data_summary, sample = summarise_and_sample(rows, size, seed, model.resolution_of_rows)
-        return search(rows, data_summary, sample, spec, sweep_listener(self.verbose, len(select.candidates)))
+        summary = summarise(rows, size, seed, model.resolution_of_rows, identify=rows.are_read_again)
+        rows = rows.name_blocks(summary.fingerprints)
+        listen = sweep_listener(self.verbose, len(select.candidates))
+        return search(rows, summary.data_summary, summary.sample, spec, listen)
 
     def _keep(self, found: SelectionResult, checked: MixtureEstimator) -> None:
         """Set the fitted attributes; `checked` has those of the data."""

@@ -9,8 +9,9 @@ import pytest
 import scipy.sparse as sp
 import xarray as xr
 import zarr
+from sklearn.base import clone
 
-from daskgmm import GaussianMixture
+from daskgmm import GaussianMixture, GaussianMixtureSelector
 from daskgmm.errors import DataError
 
 ROWS = np.random.default_rng(0).normal(size=(60, 2)) + 8 * (np.arange(60) % 2)[:, None]
@@ -176,3 +177,52 @@ def test_a_row_with_some_numbers_is_refused_by_its_name(bad):
     holed[7, 1] = bad
     with pytest.raises(DataError, match=f"row 7, column 1 is {bad}: .*fill or drop"):
         model.predict(holed)
+
+
+def halved(block):
+    return block[: len(block) // 2]
+
+
+def doubled(block):
+    return np.concatenate([block, block])
+
+
+def without_a_column(block):
+    return block[:, 1:]
+
+
+@pytest.mark.parametrize("make", [halved, doubled, without_a_column])
+@pytest.mark.parametrize("persist", [True, False])
+def test_blocks_of_other_shapes_than_their_array_says_are_refused(make, persist):
+    rows = da.from_array(np.random.default_rng(0).standard_normal((400, 3)), chunks=(100, 3))
+    with pytest.raises(DataError, match=r"a block of rows has the shape .*, where its dask array says \(100, 3\)"):
+        GaussianMixture(2, persist=persist).fit(rows.map_blocks(make, dtype=float, meta=np.empty((0, 0))))
+
+
+def test_weights_of_other_shapes_than_their_array_says_are_refused():
+    rows, weights = da.ones((400, 3), chunks=(100, 3)), da.ones(400, chunks=100)
+    with pytest.raises(
+        DataError, match=r"a block of weights has the shape \(50,\), where its dask array says \(100,\)"
+    ):
+        GaussianMixture(2).fit(rows, sample_weight=weights.map_blocks(halved, dtype=float, meta=np.empty(0)))
+
+
+class Wandering:
+    """Rows that are others at each read."""
+
+    def __init__(self):
+        self.n_reads = 0
+
+    def __call__(self, block):
+        self.n_reads += 1
+        return block + self.n_reads / 1000
+
+
+@pytest.mark.parametrize("estimator", [GaussianMixture(2), GaussianMixtureSelector([1, 2])])
+def test_rows_that_differ_at_each_read_are_refused_unless_they_are_held(estimator):
+    values = np.concatenate([np.random.default_rng(0).standard_normal((200, 3)), np.full((200, 3), 9.0)])
+    values[200:] += np.random.default_rng(1).standard_normal((200, 3))
+    rows = da.from_array(values, chunks=(100, 3)).map_blocks(Wandering(), dtype=float, meta=np.empty((0, 0)), token=1)
+    with pytest.raises(DataError, match=r"rows \[.*\] of the data are not what they were .* fit with persist=True"):
+        clone(estimator).set_params(persist=False).fit(rows)
+    clone(estimator).set_params(persist=True).fit(rows)
