@@ -30,6 +30,7 @@ from .filesystem.location import PUBLIC_OPTIONS, guard_read, is_url, public, res
 from .options import field_texts
 from .sources import DataOptions
 from .storage.run.directory import OutputOptions
+from .text import is_text
 from .yaml_text import format_yaml, parse_yaml
 
 
@@ -262,10 +263,11 @@ def _require_kinds(schema: dict[str, Any]) -> None:
 
 def _apply(document: dict[str, Any], override: str) -> None:
     keys, equals, value = override.partition("=")
-    if any("\udc80" <= one <= "\udcff" for one in override):  # as Python hands on what it cannot decode
+    encoding = sys.getfilesystemencoding()
+    if not is_text(override):
         raise ConfigurationError(
-            f"override {override!r} has bytes that are no text in {sys.getfilesystemencoding()}: set PYTHONUTF8=1 if "
-            "they are UTF-8, or rename the file"
+            f"override {override!r} has bytes that are no text in {encoding}: "
+            f"{'rename the file' if encoding == 'utf-8' else 'set PYTHONUTF8=1 if they are UTF-8, or rename the file'}"
         )
     path = keys.split(".")
     if not equals or not all(path):

@@ -60,6 +60,11 @@ _ACTING_CHARACTERS = re.compile(
 )
 
 
+def is_text(name: str) -> bool:
+    """Return whether a name from the system is text throughout: Python hands on bytes of no text as half characters."""
+    return not any("\ud800" <= one <= "\udfff" for one in name)
+
+
 def harmless(text: str) -> str:
     """Return the text of a page with each character that would act, rather than be seen, as a replacement character."""
     return _ACTING_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -19,7 +19,7 @@ from ..core.mixture.resolution import Resolution, find_steps, steps_of
 from ..errors import DataError
 from .fingerprint import fingerprints
 from .map_reduce import add_up, compute, map_reduce, persist
-from .rows import Rows, check_shape
+from .rows import Rows
 
 Drawn = tuple[NDArray[Any], NDArray[Any] | None]  # rows (m, d) and their weights (m,)
 
@@ -161,31 +161,21 @@ def _check_sizes(result: DataSummary, features: Sequence[str] | None) -> None:
 
 
 def _data_summary(rows: Rows, *, by_column: bool = False) -> Delayed:
-    how = rows.n_features, rows.missing, by_column
-    places = dict(enumerate(zip(rows.first_rows.values(), rows.block_sizes, strict=True)))
-    return map_reduce(rows, _summarise_chunk, add_up, how, places, "summarise")
+    how = rows.missing, by_column
+    return map_reduce(rows, _summarise_chunk, add_up, how, rows.first_rows, "summarise")
 
 
 def _summarise_chunk(
-    block: NDArray[Any], weights: NDArray[Any] | None, how: tuple[int, bool, bool], place: tuple[int, int]
+    block: NDArray[Any], weights: NDArray[Any] | None, how: tuple[bool, bool], first_row: int
 ) -> DataSummary:
-    (n_features, missing, by_column), (first_row, size) = how, place
-    _check_shapes(block, weights, (size, n_features))
+    missing, by_column = how
     return summarise_rows(block, weights, first_row, missing=missing, by_column=by_column)
-
-
-def _check_shapes(block: NDArray[Any], weights: NDArray[Any] | None, shape: tuple[int, int]) -> None:
-    """Raise DataError unless a block (m, d) and its weights (m,) are as large as their arrays say."""
-    check_shape(block, shape)
-    if weights is not None:
-        check_shape(weights, shape[:1], "weights")
 
 
 def _draw(rows: Rows, size: int, seed: int) -> Delayed:
     """Return min(size, n) rows and their weights, lazily, in the order of the data."""
     chosen = _choose(_positive_rows(rows), size, seed)
-    own = dict(enumerate(zip(chosen, rows.block_sizes, strict=True)))
-    return map_reduce(rows, _take_chunk, _take_combine, rows.n_features, own, "sample")
+    return map_reduce(rows, _take_chunk, _take_combine, None, dict(enumerate(chosen)), "sample")
 
 
 def _positive_rows(rows: Rows) -> list[int]:
@@ -213,14 +203,17 @@ def _choose(block_sizes: Sequence[int], size: int, seed: int) -> list[NDArray[np
 
 
 def _take_chunk(
-    block: NDArray[Any], weights: NDArray[Any] | None, n_features: int, own: tuple[NDArray[np.int64] | None, int]
+    block: NDArray[Any], weights: NDArray[Any] | None, shared: None, chosen: NDArray[np.int64] | None
 ) -> Drawn:
-    chosen, size = own
-    _check_shapes(block, weights, (size, n_features))
     taken: Any = slice(None) if chosen is None else chosen
     if weights is None:
         return block[taken], None
-    positive = np.flatnonzero(weights > 0)[taken]
+    positive = np.flatnonzero(weights > 0)
+    if chosen is not None and len(chosen) and chosen[-1] >= len(positive):
+        raise DataError(
+            "row weights are not what they were a moment ago: give such as are the same whenever they are computed"
+        )
+    positive = positive[taken]
     return block[positive], None if weights.dtype == bool else weights[positive]  # what a mask leaves weighs the same
 
 

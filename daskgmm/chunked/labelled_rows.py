@@ -20,7 +20,7 @@ from ..errors import DataError
 from .data_summary import summarise_and_sample
 from .known_blocks import KnownBlock, short_name
 from .map_reduce import FAN_IN, compute, in_slot, known_blocks
-from .rows import Rows, align, name_rows
+from .rows import Rows, align, as_declared, name_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ def summarise_labelled(rows: Rows, labels: da.Array, n_components: int, data_sum
     `labels` (*grid) are whole numbers from 0 to n_components - 1, or -1. Raises DataError for others, and if no row is
     without label.
     """
-    lazy = [labels.rechunk(rows.array.chunks[:-1]), *rows.arrays]
+    lazy = [_cut_like(labels, rows), *rows.arrays]
     blocks = zip(*(one.to_delayed().ravel() for one in lazy), strict=True)
     task = delayed(_summarise, pure=False)
     firsts = known_blocks(rows, rows.first_rows) if rows.known else rows.first_rows
@@ -168,9 +168,14 @@ def lazy_labels(array: Any, rows: Rows) -> da.Array:
     return da.from_array(array, chunks=rows.array.chunks[:-1], name=f"labels-{uuid4().hex}", asarray=True)
 
 
+def _cut_like(labels: da.Array, rows: Rows) -> da.Array:
+    """Return the labels (*grid) in the chunks of the rows; blocks that are not as large as they say are refused."""
+    return as_declared(labels, "labels").rechunk(rows.array.chunks[:-1])
+
+
 def without_labelled(rows: Rows, labels: da.Array) -> Rows:
     """Return the rows with those of known label left out, by the weight 0."""
-    arrays = [labels.rechunk(rows.array.chunks[:-1]), *rows.arrays[1:]]
+    arrays = [_cut_like(labels, rows), *rows.arrays[1:]]
     dtype = np.dtype(bool) if rows.weights is None else rows.weights.dtype
     weights = da.map_blocks(_without_labelled, *arrays, dtype=dtype, meta=np.empty((), dtype))
     return replace(rows, weights=weights).fuse()
@@ -184,7 +189,7 @@ def _without_labelled(labels: NDArray[Any], weights: NDArray[Any] | None = None)
 
 def name_labels(labels: da.Array, rows: Rows, names: tuple[str, ...]) -> da.Array:
     """Return the labels, whose blocks must have these names whenever they are read; a DataError tells of others."""
-    labels = labels.rechunk(rows.array.chunks[:-1])
+    labels = _cut_like(labels, rows)
     known = np.empty(labels.numblocks, dtype=object)
     for index, name, region in zip(np.ndindex(known.shape), names, rows.regions, strict=True):
         known[index] = KnownBlock(name, f"labels of {name_rows(region)}", None)

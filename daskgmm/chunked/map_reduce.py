@@ -32,7 +32,7 @@ from . import sizeof as sizes
 from .groups import GROUP_SUFFIX, Groups, Held
 from .known_blocks import KnownBlock
 from .placement import hint, holders
-from .rows import CHUNK, Rows, align, name_rows
+from .rows import CHUNK, Rows, Shape, align, check_shape, name_rows
 
 FAN_IN = 16
 
@@ -56,7 +56,8 @@ def map_reduce(
     `own` names the blocks that are taken by their numbers, in rising order: all or some. Or it is an array (*grid) in
     the chunks of the rows: all are taken, each with its own block of that.
 
-    `shared` enters the graph once, as a task of its own; on a cluster each worker fetches it once.
+    `shared` enters the graph once, as a task of its own; on a cluster each worker fetches it once. A task raises
+    DataError for a block that is not as large as its array says.
     """
     name = f"{name}-{uuid4().hex}"
     shared_key = f"{name}-shared"
@@ -71,7 +72,7 @@ def map_reduce(
     else:
         n_levels, n_parts = _levels_in(groups.size)
         work = partial(_on_group, chunk, combine, n_levels)
-        layer, dependencies = _group_tasks(groups, name, work, shared_key, list(arguments.values())), groups.held
+        layer, dependencies = _group_tasks(groups, rows.block_shapes, name, work, shared_key, arguments), groups.held
         first, fan_in = partial(_combine_parts, combine), FAN_IN // n_parts
     hints = _hints(layer, groups) if groups else {}
     root = _add_tree(layer, f"{name}-combine", first, combine, fan_in)
@@ -96,22 +97,31 @@ def _on_known(
 def _block_tasks(rows: Rows, name: str, chunk: ChunkFunction, shared_key: str, own: Mapping[int, Any]) -> Layer:
     """Return a task for each block, in their order."""
     layer: Layer = {}
-    block_keys = rows.block_keys
+    block_keys, shapes = rows.block_keys, rows.block_shapes
     for number, argument in own.items():
         block, weights = block_keys[number]
         key = (f"{name}{CHUNK}", number)
         weights_ref = None if weights is None else TaskRef(weights)
-        layer[key] = Task(key, _on_block, chunk, TaskRef(block), weights_ref, TaskRef(shared_key), argument)
+        arguments = TaskRef(block), weights_ref, shapes[number], TaskRef(shared_key), argument
+        layer[key] = Task(key, _on_block, chunk, *arguments)
     return layer
 
 
-def _group_tasks(groups: Groups, name: str, work: Callable[..., Any], shared_key: str, own: Sequence[Any]) -> Layer:
+def _group_tasks(
+    groups: Groups,
+    shapes: Sequence[Shape],
+    name: str,
+    work: Callable[..., Any],
+    shared_key: str,
+    own: Mapping[int, Any],
+) -> Layer:
     """Return a task for each group of blocks, in their order."""
     layer: Layer = {}
+    arguments = list(own.values())
     for first, held in zip(range(0, len(own), groups.size), groups.held, strict=True):
-        arguments = own[first : first + groups.size]
-        key = (f"{name}{GROUP_SUFFIX}", first, first + len(arguments))
-        layer[key] = Task(key, work, TaskRef(held.key), TaskRef(shared_key), List(*arguments))
+        part = slice(first, min(first + groups.size, len(own)))
+        key = (f"{name}{GROUP_SUFFIX}", first, part.stop)
+        layer[key] = Task(key, work, TaskRef(held.key), shapes[part], TaskRef(shared_key), List(*arguments[part]))
     return layer
 
 
@@ -212,19 +222,22 @@ def _n_slots() -> int | None:
     return slots
 
 
-def _on_block(chunk: ChunkFunction, block: NDArray[Any], weights: NDArray[Any] | None, shared: Any, own: Any) -> Any:
-    flat = align(block).reshape(-1, block.shape[-1])
-    return in_slot(chunk, flat, None if weights is None else align(weights).reshape(-1), shared, own)
+def _on_block(
+    chunk: ChunkFunction, block: NDArray[Any], weights: NDArray[Any] | None, shape: Shape, shared: Any, own: Any
+) -> Any:
+    flat = check_shape(align(block), shape).reshape(-1, shape[-1])
+    flat_weights = None if weights is None else check_shape(align(weights), shape[:-1], "weights").reshape(-1)
+    return in_slot(chunk, flat, flat_weights, shared, own)
 
 
 def _on_group(
-    chunk: ChunkFunction, combine: Combine, n_levels: int, held: Held, shared: Any, own: list[Any]
+    chunk: ChunkFunction, combine: Combine, n_levels: int, held: Held, shapes: list[Shape], shared: Any, own: list[Any]
 ) -> list[Any]:
     """Return the parts that are left of a group after `n_levels` of the tree."""
     blocks, weights = held
-    each = zip(blocks, weights or repeat(None, len(blocks)), own, strict=True)
+    each = zip(blocks, weights or repeat(None, len(blocks)), shapes, own, strict=True)
     with single_threaded():  # once for all blocks: it takes longer than a small one
-        parts = [_on_block(chunk, block, row_weights, shared, argument) for block, row_weights, argument in each]
+        parts = [_on_block(chunk, block, own_weights, shape, shared, one) for block, own_weights, shape, one in each]
     for _ in range(n_levels):
         parts = [combine(parts[at : at + FAN_IN]) for at in range(0, len(parts), FAN_IN)]
     return parts

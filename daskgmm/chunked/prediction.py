@@ -22,7 +22,7 @@ from ..core.scoring.prediction import LEFT_OUT, Prediction, PredictionOutputs, p
 from ..core.scoring.quantile_sketch import Counts
 from ..errors import DataError
 from .map_reduce import add_up, compute, map_reduce, out_of_slot
-from .rows import Region, Rows, align, place_in
+from .rows import Region, Rows, check_columns, place_in
 
 Write = Callable[[Region, Prediction], None]
 
@@ -268,7 +268,7 @@ def predict_lazily(
     shape = {"chunks": (*array.chunks[:-1], (width,))} if by_component else {"drop_axis": features}
     meta = np.empty((0,) * (array.ndim if by_component else features), dtype)
     scored: da.Array = da.map_blocks(
-        _score_block, array, coefficients, k, result, clusters, dtype=dtype, meta=meta, **shape
+        _score_block, array, array.shape[-1], coefficients, k, result, clusters, dtype=dtype, meta=meta, **shape
     )
     return scored
 
@@ -285,19 +285,22 @@ def impute_lazily(array: da.Array, mixture: Mixture, *, errors: bool = False) ->
     dtype = np.dtype(np.float64) if errors else array.dtype
     meta = np.empty((0,) * array.ndim, dtype)
     filled: da.Array = da.map_blocks(
-        _impute_block, array, coefficients, mixture.n_components, errors, dtype=dtype, meta=meta
+        _impute_block, array, array.shape[-1], coefficients, mixture.n_components, errors, dtype=dtype, meta=meta
     )
     return filled
 
 
-def _impute_block(block: NDArray[Any], coefficients: Coefficients, n_components: int, errors: bool) -> NDArray[Any]:
-    found = impute(align(block).reshape(-1, block.shape[-1]), coefficients, n_components, errors=errors)
+def _impute_block(
+    block: NDArray[Any], n_features: int, coefficients: Coefficients, n_components: int, errors: bool
+) -> NDArray[Any]:
+    found = impute(check_columns(block, n_features), coefficients, n_components, errors=errors)
     values: NDArray[Any] = found.values if found.errors is None else found.errors
     return values.reshape(block.shape)
 
 
 def _score_block(
     block: NDArray[Any],
+    n_features: int,
     coefficients: Coefficients,
     n_components: int,
     result: Result,
@@ -308,7 +311,7 @@ def _score_block(
         log_density=result == "log_density",
         clusters=clusters if result == "clusters" else None,
     )
-    flat = align(block).reshape(-1, block.shape[-1])
+    flat = check_columns(block, n_features)
     present = _presence(flat) if coefficients.missing is None else None
     values: NDArray[Any] = getattr(predict(flat, present, coefficients, n_components, outputs), result)
     if clusters is not None and result == "probabilities":

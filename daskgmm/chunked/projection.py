@@ -21,7 +21,7 @@ from ..errors import DataError
 from .data_summary import Drawn, columns_and_rows
 from .map_reduce import compute, in_slot
 from .prediction import check_n_features
-from .rows import Region, Rows, align, place_in
+from .rows import Region, Rows, check_columns, place_in
 
 _MAX_COLUMNS = 512  # whose scatter over all rows is computed
 _MAX_ROWS = 2**15  # of the sample, if there are more columns
@@ -105,7 +105,7 @@ def _project_block(
 ) -> NDArray[Any]:
     """Return a block (*grid, d) in the coordinates of the projection, (*grid, p)."""
     projection, naming = shared
-    flat = align(block).reshape(-1, block.shape[-1])
+    flat = check_columns(block, projection.n_columns)
     projected = projection.project(flat)
     suspect = ~np.isfinite(projected).all(axis=1)
     if weights is not None:

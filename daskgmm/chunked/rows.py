@@ -27,9 +27,9 @@ from .mask import presence
 from .placement import place, running_workers
 
 Region = tuple[slice, ...]
+Shape = tuple[int, ...]
 CHUNK = "-chunk"  # ends the name of tasks that work on one block, whose number is in their key
 _HELD_SUFFIX = "-held"  # ends the name of blocks that workers hold
-_MEMORY_PREFIX = "rows-"  # begins the name of blocks that are views of an array in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,7 @@ class Rows:
     missing: bool = False  # whether NaN is a missing value, not a fault
     groups: Groups | None = None  # of the blocks and their weights, if they are held so
     known: tuple[str, ...] = ()  # names of the blocks, as an earlier read has found them: passes check them
+    in_memory: bool = False  # whether the blocks are views of an array of this process, or are made of such
 
     @classmethod
     def of(cls, array: da.Array, weights: da.Array | None = None, chunk_bytes: ChunkBytes = "auto") -> Rows:
@@ -69,7 +70,8 @@ class Rows:
         row_bytes = max(array.shape[-1] * array.dtype.itemsize, 1)
         chunks = plan_chunks(array.shape[:-1], row_bytes, None, chunk_bytes)
         blocks = da.core.normalize_chunks((*chunks, array.shape[-1]), shape=array.shape)
-        return cls(_views(array, blocks), None if weights is None else _views(np.asarray(weights), blocks[:-1]))
+        lazy_weights = None if weights is None else _views(np.asarray(weights), blocks[:-1])
+        return cls(_views(array, blocks), lazy_weights, in_memory=True)
 
     @classmethod
     def of_readable(
@@ -140,6 +142,11 @@ class Rows:
         return [prod(sizes) for sizes in product(*self.array.chunks[:-1])]
 
     @property
+    def block_shapes(self) -> list[Shape]:
+        """The shape of each block, (*grid, d)."""
+        return [(*sizes, self.n_features) for sizes in product(*self.array.chunks[:-1])]
+
+    @property
     def block_keys(self) -> list[tuple[Any, Any]]:
         """The keys of each block and of its weights (None without), in the order of the blocks."""
         indices = list(product(*(range(len(sizes)) for sizes in self.array.chunks[:-1])))
@@ -153,10 +160,14 @@ class Rows:
         return self.groups if self.groups is not None and self.groups.names == names else None
 
     @property
+    def are_held(self) -> bool:
+        """Whether workers hold the blocks."""
+        return self.groups is not None or self.array.name.endswith(_HELD_SUFFIX)
+
+    @property
     def are_read_again(self) -> bool:
         """Whether each pass reads the rows: they are neither in the memory of this process, nor held by workers."""
-        name = self.array.name
-        return self.groups is None and not name.endswith(_HELD_SUFFIX) and not name.startswith(_MEMORY_PREFIX)
+        return not (self.in_memory or self.are_held)
 
     @property
     def arrays(self) -> tuple[da.Array, ...]:
@@ -195,7 +206,7 @@ class Rows:
 
         Rows that are held in memory are not read again.
         """
-        return replace(self, known=names) if self.are_read_again else self
+        return self if self.are_held else replace(self, known=names)
 
     def fuse(self) -> Rows:
         """Return the same rows with the reading of each block as one task, since every pass builds on this graph."""
@@ -300,7 +311,7 @@ def _lazy(array: Any, chunks: tuple[Any, ...]) -> da.Array:
 
 def _views(array: NDArray[Any], chunks: tuple[tuple[int, ...], ...]) -> da.Array:
     """Return a dask array whose blocks are views of `array` (da.from_array copies it)."""
-    name = f"{_MEMORY_PREFIX}{uuid4().hex}"
+    name = f"rows-{uuid4().hex}"
     layer = {
         (name, *index): array[part]
         for index, part in zip(
@@ -324,14 +335,22 @@ def as_declared(array: da.Array, what: str = "rows") -> da.Array:
     return da.Array(graph, name, array.chunks, meta=meta_from_array(array))
 
 
-def check_shape(block: Any, shape: tuple[int, ...], what: str = "rows") -> Any:
+def check_shape(block: Any, shape: Shape, what: str = "rows") -> Any:
     """Return a block of an array; raise DataError unless it is as large as the array says."""
-    if block.shape != shape:
+    found = getattr(block, "shape", None)
+    if found != shape:
         raise DataError(
-            f"a block of {what} has the shape {block.shape}, where its dask array says {shape}: call "
+            f"a block of {what} has the shape {found}, where its dask array says {shape}: call "
             "compute_chunk_sizes() on the array, or give map_blocks the chunks that its function makes"
         )
     return block
+
+
+def check_columns(block: NDArray[Any], n_features: int) -> NDArray[Any]:
+    """Return the rows (m, n_features) of a block (*grid, n_features), aligned; raise DataError for another width."""
+    block = align(block)
+    checked: NDArray[Any] = check_shape(block, (*block.shape[:-1], n_features))
+    return checked.reshape(-1, n_features)
 
 
 def _check_weights(array: Any, weights: Any) -> None:

@@ -10,7 +10,7 @@ from rich.table import Table
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ..chunked.data_summary import summarise_and_sample
+from ..chunked.data_summary import summarise
 from ..chunked.memory import fits
 from ..chunked.read_ahead import ready
 from ..chunked.resampling import ResampledExpectation
@@ -161,7 +161,8 @@ def bootstrap(
     given = model._scored_rows(X, sample_weight)
     with ready(given, keep=fits(given, model.persist)) as rows:
         n_sample = fit.n_sample(options, rows.n_features)  # of which steps and correlations are taken
-        data_summary, _ = summarise_and_sample(rows, n_sample, 0, options.resolution_of_rows)
+        summary = summarise(rows, n_sample, 0, options.resolution_of_rows, identify=rows.are_read_again)
+        data_summary, rows = summary.data_summary, rows.name_blocks(summary.fingerprints)
         em = replace(fit.em(options, data_summary), tol=_GAIN_LEFT / data_summary.weight_sum)
         expect = ResampledExpectation(rows, data_summary, resampling)
         trials = fit_resamples(model._mixture(), data_summary, n_resamples, expect, em)

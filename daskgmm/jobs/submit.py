@@ -92,7 +92,7 @@ class BatchJob:
         command = ["sbatch", "--parsable", f"--comment={_comment(directory)}"]
         if after:
             command.append(f"--dependency=afterany:{':'.join(after)}")
-        done = subprocess.run(command, input=self.script, capture_output=True, text=True, check=False)  # noqa: S603
+        done = _run(command, self.script)
         if done.returncode != 0:
             raise ConfigurationError(f"slurm refused the job: {done.stderr.strip()}")
         return done.stdout.strip().split(";")[0]  # number;cluster where there are several
@@ -103,9 +103,17 @@ def find_jobs_that_write(directory: str) -> list[str]:
     if shutil.which("squeue") is None:
         return []
     command = ["squeue", "--me", "--noheader", "--format=%A %k"]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    told = _run(command)
     jobs = (line.strip().partition(" ") for line in told.stdout.splitlines())
     return [number for number, _, comment in jobs if comment == _comment(directory)]
+
+
+def _run(command: Sequence[str], script: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command of SLURM; text goes to it and comes from it as paths do, whatever the locale is."""
+    encoding = sys.getfilesystemencoding()
+    return subprocess.run(  # noqa: S603
+        command, input=script, capture_output=True, check=False, encoding=encoding, errors="surrogateescape"
+    )
 
 
 def _comment(directory: str) -> str:

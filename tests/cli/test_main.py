@@ -161,3 +161,16 @@ def test_files_are_utf_8_whatever_the_terminal_is(tmp_path):
     assert "gr\\xf6\\xdfe" in run("inspect", "run").stdout.decode("ascii")
     refused = run("fit", "job.yaml", "data.path=größe.csv", code=2).stderr.decode("ascii")
     assert "has bytes that are no text in ascii: set PYTHONUTF8=1 if they are UTF-8, or rename the file" in refused
+
+
+@pytest.mark.slow
+def test_a_folder_whose_name_is_no_text_is_refused_before_any_work(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/gr\xf6"
+    os.mkdir(folder)
+    np.save(os.fsdecode(folder) + "/rows.npy", np.zeros((8, 2)))
+    done = subprocess.run(
+        [sys.executable, "-m", "daskgmm", "fit", "rows.npy", "-k", "1", "-o", "run"],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "has bytes that are no text: rename the folder" in done.stderr

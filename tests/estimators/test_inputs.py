@@ -11,7 +11,7 @@ import xarray as xr
 import zarr
 from sklearn.base import clone
 
-from daskgmm import GaussianMixture, GaussianMixtureSelector
+from daskgmm import GaussianMixture, GaussianMixtureSelector, bootstrap
 from daskgmm.errors import DataError
 
 ROWS = np.random.default_rng(0).normal(size=(60, 2)) + 8 * (np.arange(60) % 2)[:, None]
@@ -191,20 +191,60 @@ def without_a_column(block):
     return block[:, 1:]
 
 
-@pytest.mark.parametrize("make", [halved, doubled, without_a_column])
-@pytest.mark.parametrize("persist", [True, False])
-def test_blocks_of_other_shapes_than_their_array_says_are_refused(make, persist):
-    rows = da.from_array(np.random.default_rng(0).standard_normal((400, 3)), chunks=(100, 3))
-    with pytest.raises(DataError, match=r"a block of rows has the shape .*, where its dask array says \(100, 3\)"):
-        GaussianMixture(2, persist=persist).fit(rows.map_blocks(make, dtype=float, meta=np.empty((0, 0))))
+def twice_the_columns(block):
+    return np.concatenate([block, block], axis=1)
 
 
-def test_weights_of_other_shapes_than_their_array_says_are_refused():
-    rows, weights = da.ones((400, 3), chunks=(100, 3)), da.ones(400, chunks=100)
-    with pytest.raises(
-        DataError, match=r"a block of weights has the shape \(50,\), where its dask array says \(100,\)"
-    ):
+def as_list(block):
+    return block.tolist()
+
+
+SHAPED = np.concatenate([np.random.default_rng(0).standard_normal((8000, 3)), np.full((8000, 3), 9.0)])
+SHAPED[8000:] += np.random.default_rng(1).standard_normal((8000, 3))
+
+
+def that_lies(make, chunk=4000):
+    """Return rows in blocks that a function makes others of than dask is told; of 100 rows they are rechunked."""
+    return da.from_array(SHAPED, chunks=(chunk, 3)).map_blocks(make, dtype=float, meta=np.empty((0, 0)))
+
+
+@pytest.mark.parametrize("chunk", [4000, 100])
+@pytest.mark.parametrize("make", [halved, doubled, without_a_column, twice_the_columns, as_list])
+def test_blocks_of_other_shapes_than_their_array_says_are_refused(make, chunk):
+    fitted = GaussianMixture(2, random_state=0).fit(SHAPED)
+    rows = that_lies(make, chunk)
+    for use in (GaussianMixture(2).fit, GaussianMixture(2, persist=False).fit, fitted.score, fitted.bic):
+        with pytest.raises(DataError, match=r"a block (of rows has the shape .*, where its dask|is of type list)"):
+            use(rows)
+
+
+@pytest.mark.parametrize("make", [without_a_column, twice_the_columns])
+def test_results_of_blocks_of_other_widths_are_refused(make):
+    fitted, gaps = (GaussianMixture(2, random_state=0, missing=one).fit(SHAPED) for one in ("error", "marginal"))
+    reduced = GaussianMixture(2, random_state=0, reduce={"features": 2}).fit(SHAPED)
+    rows = that_lies(make)
+    for lazy in (fitted.predict(rows), fitted.predict_proba(rows), gaps.impute(rows), reduced.predict(rows)):
+        with pytest.raises(DataError, match=r"a block of rows has the shape .*, where its dask array says"):
+            lazy.compute()
+
+
+def test_blocks_of_a_grid_that_are_turned_are_refused():
+    grid = da.from_array(SHAPED.reshape(160, 100, 3), chunks=(80, 100, 3))
+    turned = grid.map_blocks(lambda block: block.swapaxes(0, 1), dtype=float, meta=np.empty((0, 0, 0)))
+    weights = np.ones((160, 100))
+    with pytest.raises(DataError, match=r"the shape \(100, 80, 3\), where its dask array says \(80, 100, 3\)"):
+        GaussianMixture(2).fit(turned, sample_weight=weights)
+
+
+@pytest.mark.parametrize("chunk", [4000, 100])
+def test_weights_and_labels_of_other_shapes_than_their_array_says_are_refused(chunk):
+    rows, weights = da.from_array(SHAPED, chunks=(4000, 3)), da.ones(16000, chunks=chunk)
+    with pytest.raises(DataError, match=r"a block of weights has the shape \(.*,\), where its dask array says"):
         GaussianMixture(2).fit(rows, sample_weight=weights.map_blocks(halved, dtype=float, meta=np.empty(0)))
+    labels = da.from_array(np.where(np.arange(16000) % 2, -1, np.arange(16000) // 8000), chunks=chunk)
+    for make in (halved, doubled):
+        with pytest.raises(DataError, match=r"a block of labels has the shape \(.*,\), where its dask array says"):
+            GaussianMixture(2).fit(rows, labels.map_blocks(make, dtype=int, meta=np.empty(0, int)))
 
 
 class Wandering:
@@ -225,4 +265,7 @@ def test_rows_that_differ_at_each_read_are_refused_unless_they_are_held(estimato
     rows = da.from_array(values, chunks=(100, 3)).map_blocks(Wandering(), dtype=float, meta=np.empty((0, 0)), token=1)
     with pytest.raises(DataError, match=r"rows \[.*\] of the data are not what they were .* fit with persist=True"):
         clone(estimator).set_params(persist=False).fit(rows)
-    clone(estimator).set_params(persist=True).fit(rows)
+    held = clone(estimator).set_params(persist=True).fit(rows)
+    if isinstance(held, GaussianMixture):
+        with pytest.raises(DataError, match="are not what they were"):
+            bootstrap(held.set_params(persist=False), rows, n_resamples=3)

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import tracemalloc
 from pathlib import Path
 
@@ -348,6 +349,16 @@ def test_what_is_no_file_in_an_unfinished_folder_is_not_written_to(interrupted, 
 def test_results_with_other_metadata_are_not_gone_on_with(interrupted, tmp_path, changes):
     edit(tmp_path / "run/predictions" / FOLDER / "labels.zarr/labels/zarr.json", **changes)
     assert "is not stored as this job stores it: start over with --overwrite" in refused(*interrupted, code=2)
+
+
+def test_a_link_below_an_unfinished_folder_is_not_written_through(interrupted, tmp_path):
+    chunks = tmp_path / "run/predictions" / FOLDER / "labels.zarr/labels/c"
+    (tmp_path / "outside").mkdir()
+    shutil.rmtree(chunks, ignore_errors=True)
+    chunks.symlink_to(tmp_path / "outside")
+    run(*interrupted)
+    assert list((tmp_path / "outside").iterdir()) == []
+    assert not (tmp_path / "run/predictions/labels.zarr/labels/c").is_symlink()
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.write_text('{"job": ["prediction"]}'), os.mkfifo])

@@ -16,6 +16,7 @@ from ...events import Listener, ignore
 from ...filesystem.location import guard_write, public, remove_if_empty, write_first
 from ...filesystem.retry import reason, trouble
 from ...options import STRICT
+from ...text import is_text
 from ..schema import RESULTS
 from .lock import hold_lock
 from .manifest import MANIFEST, Plan
@@ -136,6 +137,8 @@ class RunDirectory:
         self._probe()
 
     def _probe(self) -> None:
+        if isinstance(self.path, Path) and not is_text(full := str(self.path.absolute())):
+            raise ConfigurationError(f"output.directory {full!r} has bytes that are no text: rename the folder")
         try:
             existed = self.path.exists()
             probe = self.path / f".probe-{uuid4().hex[:8]}"

@@ -296,7 +296,7 @@ def _begin(folder: Path, plan: Plan) -> None:
 def _clear_way(folder: Path) -> None:
     """Remove links, pipes and devices from the folder of a job that goes on: it made none, and writes there."""
     if isinstance(folder, Path):
-        for path in folder.iterdir():
+        for path in folder.rglob("*"):  # which follows no links
             if not (S_ISREG(mode := path.lstat().st_mode) or S_ISDIR(mode)):
                 path.unlink()
 
