@@ -115,7 +115,9 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-LONG = {"docs/merging.md", "docs/uncertainty.md"}  # take some seconds
+LONG = {
+    f"docs/{page}.md" for page in ("merging", "outputs", "selection", "uncertainty", "updating")
+}  # take some seconds
 
 
 @pytest.mark.parametrize(

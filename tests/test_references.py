@@ -5,7 +5,7 @@ import pytest
 from tests.references.__main__ import CHECKS, check_of, main, row
 from tests.references.answers import Answer, Folder
 
-SLOW = {"bootstrap_lrt", "noise"}  # fits from own starts
+SLOW = {"bootstrap_lrt", "families_faithful", "missing", "noise"}  # fits from own starts, or of many types
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

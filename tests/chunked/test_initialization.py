@@ -117,12 +117,14 @@ def test_restarts_run_in_compute_slots(sample, n_slots):
     assert 1 <= max(watched.seen) <= n_slots
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 13])
 def test_other_restarts_are_made_if_em_leads_from_all_of_them_to_a_component_of_a_single_row(seed):
     rows = np.random.default_rng(seed).normal(size=(40, 1))
     assert 40 * GaussianMixture(2, random_state=0).fit(rows).weights_.min() > 2
 
 
+@pytest.mark.slow
 def test_of_restarts_that_are_all_degenerate_one_with_the_fewest_such_components_goes_on():
     """EM leads from all starts to a component of two rows that nearly repeat; a second such one has a higher level."""
     rows = np.random.default_rng(18).normal(size=(100, 1))

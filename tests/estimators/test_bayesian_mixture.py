@@ -28,6 +28,7 @@ def test_components_without_use_are_left_empty_and_the_bound_is_no_worse_than_sc
     assert model.evidence_lower_bound_ == pytest.approx(model.lower_bound_ * len(rows))
 
 
+@pytest.mark.slow
 def test_every_kind_of_input_gives_the_same(tmp_path):
     rows = two_groups()
     stored = zarr.create_array(str(tmp_path / "rows.zarr"), shape=rows.shape, chunks=(100, 2), dtype="f8")

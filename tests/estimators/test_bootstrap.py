@@ -16,6 +16,7 @@ def model(faithful):
     return GaussianMixture(2, random_state=0).fit(faithful)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "EVE"])
 def test_a_resample_gives_the_fit_of_the_weighted_rows(faithful, covariance_type):
     model = GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(faithful)
@@ -54,6 +55,7 @@ def test_chunks_change_rounding_alone_and_weights_of_rows_count(faithful, model)
         np.testing.assert_allclose(doubled.means, other.means, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_noise_gaps_and_factors_are_resampled_too(faithful):
     scattered = np.concatenate([faithful, np.random.default_rng(0).uniform((0, 0), (8, 150), size=(30, 2))])
     noisy = GaussianMixture(2, noise=True, random_state=0).fit(scattered)

@@ -351,6 +351,7 @@ def test_pipeline_and_grid_search(rows):
     assert search.best_params_ == {"gaussianmixture__n_components": 3}
 
 
+@pytest.mark.slow
 def test_weights_are_routed_through_a_pipeline(rows):
     import sklearn
 

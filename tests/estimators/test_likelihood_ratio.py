@@ -12,6 +12,7 @@ from daskgmm.estimators.likelihood_ratio import LikelihoodRatioTest, LikelihoodR
 STATISTICS = {"faithful": 319.065353531528, "iris": 331.119851503513}
 
 
+@pytest.mark.slow
 def test_the_statistics_are_those_of_mclust(faithful):
     for name, rows in (("faithful", faithful), ("iris", load_iris().data)):
         found = likelihood_ratio_test(

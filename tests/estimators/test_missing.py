@@ -30,6 +30,7 @@ def gappy():
     return rng.permutation(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reference", REFERENCE, ids=IDS)
 @pytest.mark.parametrize("covariance_type", ["full", "diag"])
 def test_own_starts_end_no_lower_than_the_reference(reference, covariance_type):
@@ -131,6 +132,7 @@ def test_the_limit_of_each_family_is_a_fixed_point_of_the_naive_step(gappy, name
     np.testing.assert_allclose(model.impute(rows), naive.imputed, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["VVV", "EEI"])
 def test_a_prior_of_rows_with_gaps_is_raised_by_each_step(gappy, name):
     model = GaussianMixture(3, covariance_type=name, missing="marginal", prior="default", random_state=0, tol=1e-8)
@@ -173,6 +175,7 @@ def test_a_sweep_finds_the_groups_of_rows_with_gaps(gappy):
     assert selector.predict(gappy).shape == (300,)
 
 
+@pytest.mark.slow
 def test_a_sweep_of_families_and_noise_ends_as_their_own_fits(gappy):
     shared = {"missing": "marginal", "random_state": 0, "tol": 1e-8}
     families = ["EVI", "VEV"]

@@ -187,6 +187,7 @@ def test_a_saved_estimator_with_noise_is_loaded_as_it_was(tmp_path):
     np.testing.assert_array_equal(again.predict(ROWS), model.predict(ROWS))
 
 
+@pytest.mark.slow
 def test_clusters_of_components_leave_the_noise_as_it_is(tmp_path):
     model = noisy(4).fit(ROWS)
     merged, resp = model.merge_components(ROWS, n_clusters=2), model.predict_proba(ROWS)

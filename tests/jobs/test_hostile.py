@@ -317,54 +317,69 @@ def test_a_pipe_among_the_files_of_a_run_is_not_waited_for(tmp_path, monkeypatch
         assert (tmp_path / "run" / name).is_file()
 
 
-@pytest.fixture
-def interrupted(tmp_path, monkeypatch):
-    """A prediction that stopped half way, as the working directory; return the command that continues with it."""
-    monkeypatch.chdir(tmp_path)
+AGAIN = ("predict", "run", "data.path=new.npy", "cluster.n_workers=1")
+
+
+@pytest.fixture(scope="module")
+def half_way(tmp_path_factory):
+    """A folder with a prediction that stopped half way, beside a copy of it: the run knows where its data are."""
+    folder = tmp_path_factory.mktemp("half-way") / "work"
+    folder.mkdir()
     rows = np.random.default_rng(0).standard_normal((1000, 3))
-    np.save("rows.npy", rows)
-    (tmp_path / "job.yaml").write_text(
-        "{data: {path: rows.npy}, model: {n_components: 2}, output: {directory: run, report: false}}"
-    )
-    run("fit", "job.yaml", "compute.chunk_bytes=2400")
-    np.save("new.npy", np.where(np.arange(3000).reshape(1000, 3) == 1950, np.nan, rows))
-    again = ("predict", "run", "data.path=new.npy", "cluster.n_workers=1")
-    refused(*again, code=3)
-    np.save("new.npy", rows)
-    return (*again, "--resume")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        np.save("rows.npy", rows)
+        Path("job.yaml").write_text(
+            "{data: {path: rows.npy}, model: {n_components: 2}, output: {directory: run, report: false}}"
+        )
+        run("fit", "job.yaml", "compute.chunk_bytes=2400")
+        np.save("new.npy", np.where(np.arange(3000).reshape(1000, 3) == 1950, np.nan, rows))
+        refused(*AGAIN, code=3)
+        np.save("new.npy", rows)
+    shutil.copytree(folder, folder.parent / "kept")
+    return folder
+
+
+@pytest.fixture
+def interrupted(half_way, monkeypatch):
+    """The prediction that stopped half way, as the working directory; return the command that continues with it."""
+    shutil.rmtree(half_way)
+    shutil.copytree(half_way.parent / "kept", half_way)
+    monkeypatch.chdir(half_way)
+    return (*AGAIN, "--resume")
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("../../../precious", path)])
-def test_what_is_no_file_in_an_unfinished_folder_is_not_written_to(interrupted, tmp_path, make):
-    (tmp_path / "run/predictions" / FOLDER / "config.yaml").unlink()
-    (tmp_path / "precious").write_text("precious")
-    make(tmp_path / "run/predictions" / FOLDER / "config.yaml")
+def test_what_is_no_file_in_an_unfinished_folder_is_not_written_to(interrupted, make):
+    (Path("run/predictions") / FOLDER / "config.yaml").unlink()
+    Path("precious").write_text("precious")
+    make(Path("run/predictions") / FOLDER / "config.yaml")
     run(*interrupted)
-    assert (tmp_path / "run/predictions/config.yaml").is_file()
-    assert not (tmp_path / "run/predictions/config.yaml").is_symlink()
-    assert (tmp_path / "precious").read_text() == "precious"
+    assert Path("run/predictions/config.yaml").is_file()
+    assert not Path("run/predictions/config.yaml").is_symlink()
+    assert Path("precious").read_text() == "precious"
 
 
 @pytest.mark.parametrize("changes", [{"codecs": [CODEC]}, {"shape": [10**15]}, {"data_type": "object"}])
-def test_results_with_other_metadata_are_not_gone_on_with(interrupted, tmp_path, changes):
-    edit(tmp_path / "run/predictions" / FOLDER / "labels.zarr/labels/zarr.json", **changes)
+def test_results_with_other_metadata_are_not_gone_on_with(interrupted, changes):
+    edit(Path("run/predictions") / FOLDER / "labels.zarr/labels/zarr.json", **changes)
     assert "is not stored as this job stores it: start over with --overwrite" in refused(*interrupted, code=2)
 
 
-def test_a_link_below_an_unfinished_folder_is_not_written_through(interrupted, tmp_path):
-    chunks = tmp_path / "run/predictions" / FOLDER / "labels.zarr/labels/c"
-    (tmp_path / "outside").mkdir()
+def test_a_link_below_an_unfinished_folder_is_not_written_through(interrupted):
+    chunks = Path("run/predictions") / FOLDER / "labels.zarr/labels/c"
+    Path("outside").mkdir()
     shutil.rmtree(chunks, ignore_errors=True)
-    chunks.symlink_to(tmp_path / "outside")
+    chunks.symlink_to(Path("outside").absolute())
     run(*interrupted)
-    assert list((tmp_path / "outside").iterdir()) == []
-    assert not (tmp_path / "run/predictions/labels.zarr/labels/c").is_symlink()
+    assert list(Path("outside").iterdir()) == []
+    assert not Path("run/predictions/labels.zarr/labels/c").is_symlink()
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.write_text('{"job": ["prediction"]}'), os.mkfifo])
-def test_a_damaged_plan_is_not_gone_on_with(interrupted, tmp_path, damage):
-    (tmp_path / "run/predictions" / FOLDER / "plan.json").unlink()
-    damage(tmp_path / "run/predictions" / FOLDER / "plan.json")
+def test_a_damaged_plan_is_not_gone_on_with(interrupted, damage):
+    (Path("run/predictions") / FOLDER / "plan.json").unlink()
+    damage(Path("run/predictions") / FOLDER / "plan.json")
     assert "cannot be resumed: its plan.json is damaged" in refused(*interrupted, code=2)
 
 

@@ -53,6 +53,7 @@ def test_the_posterior_is_stored_beside_the_mixture_of_its_means(rows, weights):
     assert again.posterior.n_in_use(800.0) == 2
 
 
+@pytest.mark.slow
 def test_a_fit_from_a_posterior_starts_where_it_ended(rows):
     first = fit(config(rows, "variational"))
     second = config(rows, "variational", "second")
@@ -62,6 +63,7 @@ def test_a_fit_from_a_posterior_starts_where_it_ended(rows):
     assert again.summary.evidence_lower_bound == pytest.approx(first.summary.evidence_lower_bound, abs=0.1)
 
 
+@pytest.mark.slow
 def test_map_keeps_the_objective_apart_from_the_log_likelihood(rows):
     model = fit(config(rows, "map", prior="default"))
     summary = load_model(rows / "run").summary

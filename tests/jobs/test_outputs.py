@@ -168,6 +168,7 @@ def test_a_full_disk_is_said_in_a_line_and_the_earlier_run_is_untouched(job, sma
     assert {one: one.read_bytes() for one in left if one.is_file()} == before
 
 
+@pytest.mark.slow
 def test_a_run_may_live_in_an_object_store(job):
     run("fit", "job.yaml", "output.directory=memory://bucket/run", "output.anomaly_quantile=0.1", *CHUNKED)
     model = load_model("memory://bucket/run")

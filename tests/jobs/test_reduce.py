@@ -86,6 +86,7 @@ def test_checkpoints_hold_the_projection(run):
         np.testing.assert_array_equal(getattr(again, name), getattr(projection, name))
 
 
+@pytest.mark.slow
 def test_a_fit_that_is_continued_keeps_its_projection(run, path, tmp_path):
     fit(config(path, tmp_path / "run", "fit.max_iter=1", "fit.tol=0", "model.n_components=6"))
     before = load_model(tmp_path / "run").projection
@@ -100,6 +101,7 @@ def test_a_fit_that_is_continued_keeps_its_projection(run, path, tmp_path):
         fit(config(path, tmp_path / "fourth", f"fit.start={run}", "model.reduce=null"))
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_goes_on_to_the_same_bits(run, path, tmp_path):
     class StopError(Exception):
         pass

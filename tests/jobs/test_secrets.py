@@ -56,6 +56,7 @@ def test_secrets_of_storage_options_stay_out_of_a_run_and_its_prediction(job):
     assert_no_secret_in(job)
 
 
+@pytest.mark.slow
 def test_secrets_stay_out_of_the_plan_of_an_interrupted_prediction(job):
     local = ("output.directory=run", "output.storage_options={}", "output.report=false", "compute.chunk_bytes=1600")
     assert told("fit", "job.yaml", *local).exit_code == 0

@@ -217,6 +217,7 @@ def test_a_directory_whose_name_looks_like_markup_is_named_as_it_is(here):
     assert "results in runs/[/x]" in run("select", CONFIG, *overrides).output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", ["bic", "heldout"])
 def test_no_sweep_takes_more_iterations_than_it_says(here, criterion):
     overrides = ["select.n_components=[4]", "fit.max_iter=2", "fit.tol=1e-9", f"select.criterion={criterion}"]

@@ -318,6 +318,7 @@ def test_an_update_leaves_a_small_gap_to_the_refit_and_a_pass_over_all_rows_a_sm
     assert -1e-9 < gaps[1] < gaps[0] < 1e-5
 
 
+@pytest.mark.slow
 def test_a_run_on_principal_components_takes_new_rows_in_their_columns_and_keeps_its_axes(job):
     turn = np.random.default_rng(5).normal(size=(2, 4))
     wide = [draw(n, seed) @ turn + [0, 10, 0, 500] for n, seed in ((N_OLD, 0), (N_NEW, 2), (N_NEW, 3))]

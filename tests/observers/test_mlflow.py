@@ -71,6 +71,7 @@ def test_a_run_is_kept_where_mlflow_ui_looks_for_it(job):
     assert "report.html" in {one.path for one in client.list_artifacts(found.info.run_id)}
 
 
+@pytest.mark.slow
 @needs_mlflow
 def test_a_file_store_holds_parameters_iterations_criteria_data_and_the_model(job, no_database):
     before = {name for name in os.environ if name.startswith("MLFLOW")}
@@ -154,6 +155,7 @@ def test_threads_have_no_performance_report(job):
 LOCAL = ("cluster.kind=local", "cluster.n_workers=1", "output.performance_report=true")
 
 
+@pytest.mark.slow
 @needs_bokeh
 def test_the_performance_report_lies_in_the_run_directory_and_goes_with_it(job):
     run("fit", "job.yaml", *LOCAL)

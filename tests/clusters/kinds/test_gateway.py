@@ -93,6 +93,7 @@ def password(monkeypatch):
     monkeypatch.setenv(PASSWORD, "open{sesame}")
 
 
+@pytest.mark.slow
 @needs_server
 def test_a_cluster_is_started_and_stopped_with_the_block(server):
     with server.cluster(n_workers=2, cluster_options={"worker_cores": 2}).connect() as connection:

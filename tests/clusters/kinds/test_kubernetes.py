@@ -187,6 +187,7 @@ def loopback(**fields):
     return Kubernetes(image="daskgmm", name="test", memory="1GiB", service_type="LoadBalancer", **fields)
 
 
+@pytest.mark.slow
 def test_pods_compute_and_are_deleted_after_the_job(serve, schema):
     server = serve()
     with loopback(n_workers=2, threads_per_worker=2).connect() as connection:
