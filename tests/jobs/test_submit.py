@@ -204,10 +204,11 @@ def test_a_submitted_fit_that_is_told_of_its_wall_time_is_requeued_and_ends(slur
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_submitted_fit_is_not_requeued_more_often_than_allowed(slurm, tmp_path):
     job = finished(daskgmm("submit", write_config(tmp_path), "cluster.maximum_requeues=0")).strip()
     metrics = tmp_path / "run" / ".unfinished" / "metrics.jsonl"
-    wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") >= 1, seconds=180)
+    wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") >= 1, seconds=400)
     slurm.cancel(int(job), "--batch", "--signal=USR1")
     assert slurm.wait_until_ended(job) == "FAILED"
     assert (slurm.field(job, "ExitCode"), slurm.field(job, "Restarts")) == ("5:0", "0")
