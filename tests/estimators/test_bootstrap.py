@@ -16,7 +16,7 @@ def model(faithful):
     return GaussianMixture(2, random_state=0).fit(faithful)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "EVE"])
 def test_a_resample_gives_the_fit_of_the_weighted_rows(faithful, covariance_type):
     model = GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(faithful)

@@ -75,7 +75,7 @@ def save_two(tmp_path, first, second, **parameters):
     return np.concatenate([first, second])
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(
     ("noise", "missing"), [(True, "error"), (True, "marginal"), (200.0, "error")], ids=["box", "missing", "volume"]
 )

@@ -186,7 +186,7 @@ def test_the_bound_of_an_update_is_below_the_log_likelihood_of_all_rows(old):
     assert every - 1e-3 < model.lower_bound_ <= every
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(every=4)
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
 def test_a_posterior_goes_on(old, tmp_path, covariance_type):
     new, every = draw(100, 12), np.concatenate([old[:500], draw(100, 12)])
