@@ -29,7 +29,7 @@ class Summary:
     """What one read of all rows gives."""
 
     data_summary: DataSummary
-    sample: Delayed  # of a core.Expectation
+    sample: Delayed  # of a core.Expectation, or of rows and weights as they are drawn
     fingerprints: tuple[str, ...] = ()  # of each block, if they were asked for
 
 
@@ -64,15 +64,17 @@ def summarise(
     return Summary(replace(result, steps=steps), sample, tuple(names[0]) if names else ())
 
 
-def columns_and_rows(rows: Rows, size: int, seed: int, *, by_column: bool) -> tuple[DataSummary, Delayed]:
+def summarise_and_draw(rows: Rows, size: int, seed: int, *, by_column: bool, identify: bool) -> Summary:
     """Return the data summary of all rows, and min(size, n) of them as drawn: a lazy pair of rows and weights.
 
-    `by_column` leaves the scatter of the columns out but for its diagonal. Raises DataError as `summarise_and_sample`.
+    `by_column` leaves the scatter of the columns out but for its diagonal; `identify` takes fingerprints of all blocks
+    too. Raises DataError as `summarise_and_sample`.
     """
-    data_summary, drawn = persist(_data_summary(rows, by_column=by_column), _draw(rows, size, seed))
-    (result,) = compute(data_summary)
+    marks = (fingerprints(rows),) if identify else ()
+    data_summary, drawn, *marked = persist(_data_summary(rows, by_column=by_column), _draw(rows, size, seed), *marks)
+    result, *names = compute(data_summary, *marked)
     check(result, rows)
-    return result, drawn
+    return Summary(result, drawn, tuple(names[0]) if names else ())
 
 
 def _with_correlations_of(sample: Delayed, result: DataSummary, naming: Naming) -> DataSummary:

@@ -16,20 +16,18 @@ _HASHED_BYTES = 2**20  # of a block that its name is made of, evenly spread over
 
 @dataclass(frozen=True)
 class KnownBlock:
-    """A block whose rows have been read, and the argument that a task over it takes."""
+    """What an earlier read has found of a block."""
 
     name: str  # of its rows and weights, as `short_name` has it
     place: str  # which rows these are, in words
-    argument: Any
 
-    def check(self, block: NDArray[Any], weights: NDArray[Any] | None) -> Any:
-        """Return the argument; raise DataError if these are other rows."""
+    def check(self, block: NDArray[Any], weights: NDArray[Any] | None) -> None:
+        """Raise DataError if rows (m, d) and weights (m,) are not those that were read."""
         if short_name(block, weights) != self.name:
             raise DataError(
-                f"{self.place} of the data are not what they were when this job read them first: put them back, or "
-                "start over with --overwrite; an array that differs each time it is computed, fit with persist=True"
+                f"{self.place} of the data are not what they were when they were read first: put them back, or start "
+                "over, a job with --overwrite; of an array that differs each time it is computed, fit array.persist()"
             )
-        return self.argument
 
 
 def short_name(block: NDArray[Any], weights: NDArray[Any] | None) -> str:

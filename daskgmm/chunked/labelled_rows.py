@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any
 from uuid import uuid4
 
@@ -19,28 +18,30 @@ from ..core.mixture.data_summary import DataSummary, summarise_rows
 from ..errors import DataError
 from .data_summary import summarise_and_sample
 from .known_blocks import KnownBlock, short_name
-from .map_reduce import FAN_IN, compute, in_slot, known_blocks
-from .rows import Rows, align, as_declared, name_rows
+from .map_reduce import add_up, compute, map_reduce
+from .rows import Rows, as_declared, name_rows
 
 
 @dataclass(frozen=True, eq=False)
 class _Classes:
-    """What rows tell of the classes that they are labelled with; merges by `+`."""
+    """What rows tell of the classes that they are labelled with; those of rows and of the next ones merge by `+`."""
 
+    n_rows: int
     complete: tuple[DataSummary, ...]  # of the rows without gaps
     gappy: tuple[DataSummary, ...]  # of those with gaps
-    first_bad: tuple[int, float] | None = None  # row and label, if it is that of no component
-    some_unknown: bool = False  # whether a row of positive weight has no label
-    names: tuple[str, ...] = ()  # of the rows without the labelled ones, of each block
-    label_names: tuple[str, ...] = ()  # of the labels of each block
+    first_bad: tuple[int, float] | None  # row and label, if it is that of no component
+    some_unknown: bool  # whether a row of positive weight has no label
+    names: tuple[str, ...]  # of the rows without the labelled ones, of each block
+    label_names: tuple[str, ...]  # of the labels of each block
 
     def __add__(self, other: _Classes) -> _Classes:
         complete = tuple(one + more for one, more in zip(self.complete, other.complete, strict=True))
         gappy = tuple(one + more for one, more in zip(self.gappy, other.gappy, strict=True))
         return _Classes(
+            self.n_rows + other.n_rows,
             complete,
             gappy,
-            self.first_bad or other.first_bad,
+            self.first_bad or (other.first_bad and (self.n_rows + other.first_bad[0], other.first_bad[1])),
             self.some_unknown or other.some_unknown,
             self.names + other.names,
             self.label_names + other.label_names,
@@ -69,60 +70,32 @@ class LabelledSummary:
 def summarise_labelled(rows: Rows, labels: da.Array, n_components: int, data_summary: DataSummary) -> LabelledSummary:
     """Return the moments of the labelled rows of each component, from a pass over the rows of the data summary.
 
-    `labels` (*grid) are whole numbers from 0 to n_components - 1, or -1. Raises DataError for others, and if no row is
-    without label.
+    `labels` (*grid), in the chunks of the rows, are whole numbers from 0 to n_components - 1, or -1. Raises DataError
+    for others, and if no row is without label.
     """
-    lazy = [_cut_like(labels, rows), *rows.arrays]
-    blocks = zip(*(one.to_delayed().ravel() for one in lazy), strict=True)
-    task = delayed(_summarise, pure=False)
-    firsts = known_blocks(rows, rows.first_rows) if rows.known else rows.first_rows
-    parts = [task(n_components, first, *block) for first, block in zip(firsts.values(), blocks, strict=True)]
-    while len(parts) > 1:
-        groups = [parts[at : at + FAN_IN] for at in range(0, len(parts), FAN_IN)]
-        parts = [delayed(_merge, pure=False)(group) for group in groups]
-    (found,) = compute(parts[0])
+    (found,) = compute(map_reduce(rows, _summarise_chunk, add_up, n_components, labels, "classes"))
     _check(found, rows, n_components)
     return _moments(found, data_summary)
 
 
-def _summarise(
-    n_components: int,
-    first: int | KnownBlock,
-    labels: NDArray[Any],
-    block: NDArray[Any],
-    weights: NDArray[Any] | None = None,
+def _summarise_chunk(
+    block: NDArray[Any], weights: NDArray[Any] | None, n_components: int, labels: NDArray[Any]
 ) -> _Classes:
-    return in_slot(_summarise_block, n_components, first, labels, block, weights)  # type: ignore[no-any-return]
-
-
-def _summarise_block(
-    n_components: int,
-    first: int | KnownBlock,
-    labels: NDArray[Any],
-    block: NDArray[Any],
-    weights: NDArray[Any] | None,
-) -> _Classes:
-    flat, own = align(block).reshape(-1, block.shape[-1]), labels.reshape(-1)
-    weights = None if weights is None else align(weights).reshape(-1)
-    first_row = first.check(flat, weights) if isinstance(first, KnownBlock) else first
+    own = labels.reshape(-1)
     bad = np.flatnonzero(~np.isin(own, np.arange(UNKNOWN, n_components)))
-    has_gaps = np.isnan(flat).any(axis=1)
+    has_gaps = np.isnan(block).any(axis=1)
     complete, gappy = (
         tuple(
-            summarise_rows(flat[one], None if weights is None else weights[one], missing=True)
+            summarise_rows(block[one], None if weights is None else weights[one], missing=True)
             for one in (chosen & (own == component) for component in range(n_components))
         )
         for chosen in (~has_gaps, has_gaps)
     )
     unknown = own == UNKNOWN if weights is None else (own == UNKNOWN) & (weights != 0)
-    first_bad = (first_row + int(bad[0]), float(own[bad[0]])) if len(bad) else None
-    names = (short_name(flat, _without_labelled(own, weights)),)
+    first_bad = (int(bad[0]), float(own[bad[0]])) if len(bad) else None
+    names = (short_name(block, _without_labelled(own, weights)),)
     label_names = (short_name(own[:, None], None),)
-    return _Classes(complete, gappy, first_bad, bool(unknown.any()), names, label_names)
-
-
-def _merge(parts: Sequence[_Classes]) -> _Classes:
-    return reduce(lambda one, other: one + other, parts)
+    return _Classes(len(own), complete, gappy, first_bad, bool(unknown.any()), names, label_names)
 
 
 def _check(found: _Classes, rows: Rows, n_components: int) -> None:
@@ -168,14 +141,14 @@ def lazy_labels(array: Any, rows: Rows) -> da.Array:
     return da.from_array(array, chunks=rows.array.chunks[:-1], name=f"labels-{uuid4().hex}", asarray=True)
 
 
-def _cut_like(labels: da.Array, rows: Rows) -> da.Array:
+def cut_labels(labels: da.Array, rows: Rows) -> da.Array:
     """Return the labels (*grid) in the chunks of the rows; blocks that are not as large as they say are refused."""
     return as_declared(labels, "labels").rechunk(rows.array.chunks[:-1])
 
 
 def without_labelled(rows: Rows, labels: da.Array) -> Rows:
-    """Return the rows with those of known label left out, by the weight 0."""
-    arrays = [_cut_like(labels, rows), *rows.arrays[1:]]
+    """Return the rows with those of known label left out, by the weight 0; labels (*grid) are in their chunks."""
+    arrays = [labels, *rows.arrays[1:]]
     dtype = np.dtype(bool) if rows.weights is None else rows.weights.dtype
     weights = da.map_blocks(_without_labelled, *arrays, dtype=dtype, meta=np.empty((), dtype))
     return replace(rows, weights=weights).fuse()
@@ -188,11 +161,13 @@ def _without_labelled(labels: NDArray[Any], weights: NDArray[Any] | None = None)
 
 
 def name_labels(labels: da.Array, rows: Rows, names: tuple[str, ...]) -> da.Array:
-    """Return the labels, whose blocks must have these names whenever they are read; a DataError tells of others."""
-    labels = _cut_like(labels, rows)
+    """Return labels (*grid) in the chunks of the rows, whose blocks must have these names whenever they are read.
+
+    A DataError tells of others.
+    """
     known = np.empty(labels.numblocks, dtype=object)
     for index, name, region in zip(np.ndindex(known.shape), names, rows.regions, strict=True):
-        known[index] = KnownBlock(name, f"labels of {name_rows(region)}", None)
+        known[index] = KnownBlock(name, f"labels of {name_rows(region)}")
     blocks = da.from_array(known, chunks=1, name=f"labels-known-{uuid4().hex}")
     checked: da.Array = da.map_blocks(
         _check_labels, labels, blocks, dtype=labels.dtype, chunks=labels.chunks, meta=np.empty((), labels.dtype)

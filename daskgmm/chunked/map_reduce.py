@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial, reduce
 from itertools import repeat
 from operator import add
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import dask
@@ -32,7 +32,7 @@ from . import sizeof as sizes
 from .groups import GROUP_SUFFIX, Groups, Held
 from .known_blocks import KnownBlock
 from .placement import hint, holders
-from .rows import CHUNK, Rows, Shape, align, check_shape, name_rows
+from .rows import CHUNK, Rows, Shape, align, check_shape
 
 FAN_IN = 16
 
@@ -41,6 +41,13 @@ sizes.register()
 Layer = dict[Any, Any]  # tasks by their keys
 Combine = Callable[[list[Any]], Any]
 ChunkFunction = Callable[..., Any]  # (rows (m, d), weights (m,) or None, argument shared by all, own argument) -> value
+
+
+class _Expected(NamedTuple):
+    """What a block must be."""
+
+    shape: Shape  # (*grid, d)
+    known: KnownBlock | None  # what an earlier read has found
 
 
 def map_reduce(
@@ -57,14 +64,12 @@ def map_reduce(
     the chunks of the rows: all are taken, each with its own block of that.
 
     `shared` enters the graph once, as a task of its own; on a cluster each worker fetches it once. A task raises
-    DataError for a block that is not as large as its array says.
+    DataError for a block that is not as large as its array says, or not what an earlier read has found.
     """
     name = f"{name}-{uuid4().hex}"
     shared_key = f"{name}-shared"
     of_own = (own,) if isinstance(own, da.Array) else ()
     arguments = _blocks_of(own) if isinstance(own, da.Array) else own
-    if rows.known and not of_own:
-        chunk, arguments = partial(_on_known, chunk), known_blocks(rows, arguments)
     groups = rows.held_groups if len(arguments) == len(rows.block_sizes) else None
     if groups is None:
         layer, dependencies = _block_tasks(rows, name, chunk, shared_key, arguments), rows.arrays
@@ -72,7 +77,7 @@ def map_reduce(
     else:
         n_levels, n_parts = _levels_in(groups.size)
         work = partial(_on_group, chunk, combine, n_levels)
-        layer, dependencies = _group_tasks(groups, rows.block_shapes, name, work, shared_key, arguments), groups.held
+        layer, dependencies = _group_tasks(groups, rows, name, work, shared_key, arguments), groups.held
         first, fan_in = partial(_combine_parts, combine), FAN_IN // n_parts
     hints = _hints(layer, groups) if groups else {}
     root = _add_tree(layer, f"{name}-combine", first, combine, fan_in)
@@ -82,47 +87,35 @@ def map_reduce(
     return Delayed(root, graph, layer=name)
 
 
-def known_blocks(rows: Rows, own: Mapping[int, Any]) -> dict[int, KnownBlock]:
-    """Return the arguments of blocks with the names that their rows must have."""
-    regions = rows.regions
-    return {number: KnownBlock(rows.known[number], name_rows(regions[number]), one) for number, one in own.items()}
-
-
-def _on_known(
-    chunk: ChunkFunction, block: NDArray[Any], weights: NDArray[Any] | None, shared: Any, own: KnownBlock
-) -> Any:
-    return chunk(block, weights, shared, own.check(block, weights))
-
-
 def _block_tasks(rows: Rows, name: str, chunk: ChunkFunction, shared_key: str, own: Mapping[int, Any]) -> Layer:
     """Return a task for each block, in their order."""
     layer: Layer = {}
-    block_keys, shapes = rows.block_keys, rows.block_shapes
+    block_keys, expected = rows.block_keys, _expected_blocks(rows)
     for number, argument in own.items():
         block, weights = block_keys[number]
         key = (f"{name}{CHUNK}", number)
         weights_ref = None if weights is None else TaskRef(weights)
-        arguments = TaskRef(block), weights_ref, shapes[number], TaskRef(shared_key), argument
+        arguments = TaskRef(block), weights_ref, expected[number], TaskRef(shared_key), argument
         layer[key] = Task(key, _on_block, chunk, *arguments)
     return layer
 
 
 def _group_tasks(
-    groups: Groups,
-    shapes: Sequence[Shape],
-    name: str,
-    work: Callable[..., Any],
-    shared_key: str,
-    own: Mapping[int, Any],
+    groups: Groups, rows: Rows, name: str, work: Callable[..., Any], shared_key: str, own: Mapping[int, Any]
 ) -> Layer:
     """Return a task for each group of blocks, in their order."""
     layer: Layer = {}
-    arguments = list(own.values())
+    arguments, expected = list(own.values()), _expected_blocks(rows)
     for first, held in zip(range(0, len(own), groups.size), groups.held, strict=True):
         part = slice(first, min(first + groups.size, len(own)))
         key = (f"{name}{GROUP_SUFFIX}", first, part.stop)
-        layer[key] = Task(key, work, TaskRef(held.key), shapes[part], TaskRef(shared_key), List(*arguments[part]))
+        layer[key] = Task(key, work, TaskRef(held.key), expected[part], TaskRef(shared_key), List(*arguments[part]))
     return layer
+
+
+def _expected_blocks(rows: Rows) -> list[_Expected]:
+    """Return what each block must be."""
+    return list(map(_Expected, rows.block_shapes, rows.known_blocks))
 
 
 def _hints(layer: Layer, groups: Groups) -> dict[Any, Sequence[str]]:
@@ -223,21 +216,41 @@ def _n_slots() -> int | None:
 
 
 def _on_block(
-    chunk: ChunkFunction, block: NDArray[Any], weights: NDArray[Any] | None, shape: Shape, shared: Any, own: Any
+    chunk: ChunkFunction, block: NDArray[Any], weights: NDArray[Any] | None, expected: _Expected, shared: Any, own: Any
 ) -> Any:
+    shape, known = expected
     flat = check_shape(align(block), shape).reshape(-1, shape[-1])
     flat_weights = None if weights is None else check_shape(align(weights), shape[:-1], "weights").reshape(-1)
-    return in_slot(chunk, flat, flat_weights, shared, own)
+    return in_slot(_on_known, known, chunk, flat, flat_weights, shared, own)
+
+
+def _on_known(
+    known: KnownBlock | None,
+    chunk: ChunkFunction,
+    block: NDArray[Any],
+    weights: NDArray[Any] | None,
+    shared: Any,
+    own: Any,
+) -> Any:
+    if known is not None:
+        known.check(block, weights)
+    return chunk(block, weights, shared, own)
 
 
 def _on_group(
-    chunk: ChunkFunction, combine: Combine, n_levels: int, held: Held, shapes: list[Shape], shared: Any, own: list[Any]
+    chunk: ChunkFunction,
+    combine: Combine,
+    n_levels: int,
+    held: Held,
+    expected: list[_Expected],
+    shared: Any,
+    own: list[Any],
 ) -> list[Any]:
     """Return the parts that are left of a group after `n_levels` of the tree."""
     blocks, weights = held
-    each = zip(blocks, weights or repeat(None, len(blocks)), shapes, own, strict=True)
+    each = zip(blocks, weights or repeat(None, len(blocks)), expected, own, strict=True)
     with single_threaded():  # once for all blocks: it takes longer than a small one
-        parts = [_on_block(chunk, block, own_weights, shape, shared, one) for block, own_weights, shape, one in each]
+        parts = [_on_block(chunk, block, own_weights, one, shared, two) for block, own_weights, one, two in each]
     for _ in range(n_levels):
         parts = [combine(parts[at : at + FAN_IN]) for at in range(0, len(parts), FAN_IN)]
     return parts

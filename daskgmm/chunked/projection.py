@@ -18,7 +18,8 @@ from ..core.mixture.frame import Frame
 from ..core.mixture.projection import Breadth, Projection, project_on_rows, project_on_scatter
 from ..core.options.reduce import Reduce
 from ..errors import DataError
-from .data_summary import Drawn, columns_and_rows
+from .data_summary import Drawn, summarise_and_draw
+from .known_blocks import KnownBlock
 from .map_reduce import compute, in_slot
 from .prediction import check_n_features
 from .rows import Region, Rows, check_columns, place_in
@@ -37,22 +38,22 @@ def sampled_rows(reduce: Reduce, n_columns: int) -> int:
     return max(min(_MAX_ROWS, _MAX_BYTES // (8 * n_columns)), least)
 
 
-def find_projection(rows: Rows, reduce: Reduce, seed: int) -> Projection:
-    """Return the projection of rows, from one read of them.
+def find_projection(rows: Rows, reduce: Reduce, seed: int) -> tuple[Projection, Rows]:
+    """Return the projection of rows, from one read of them, and the rows that later reads must find the same.
 
     Up to 512 columns the axes are those of the scatter of all rows, of more those of a sample. Raises
     ConfigurationError if there are too few columns, and DataError if values or weights cannot be used.
     """
     reduce.check(rows.n_features)
     size = sampled_rows(reduce, rows.n_features)
-    data_summary, drawn = columns_and_rows(rows, max(size, 1), seed, by_column=size > 0)
+    summary = summarise_and_draw(rows, max(size, 1), seed, by_column=size > 0, identify=rows.are_read_again)
+    found, rows = summary.data_summary, rows.name_blocks(summary.fingerprints)
     if not size:
-        return project_on_scatter(data_summary.mean, data_summary.frame, data_summary.total_covariance, reduce.breadth)
+        return project_on_scatter(found.mean, found.frame, found.total_covariance, reduce.breadth), rows
     (projection,) = compute(
-        delayed(in_slot, pure=False)(_project_drawn, data_summary.frame, drawn, reduce.breadth, seed)
+        delayed(in_slot, pure=False)(_project_drawn, found.frame, summary.sample, reduce.breadth, seed)
     )
-    found: Projection = projection
-    return found
+    return projection, rows
 
 
 def _project_drawn(frame: Frame, drawn: Drawn, breadth: Breadth, seed: int) -> Projection:
@@ -63,20 +64,21 @@ def project_rows(rows: Rows, projection: Projection) -> Rows:
     """Return the rows in the coordinates of a projection, each block projected where it is loaded.
 
     Rows of weight 0 are not looked at. Tasks raise DataError for values of others that are not finite, but for rows of
-    which all values are NaN.
+    which all values are NaN; and for blocks that are not those that an earlier read has found.
     """
     check_n_features(rows.n_features, projection.n_columns)
     name = f"project-{uuid4().hex}"
     shared, indices = f"{name}-axes", [key[1:] for key, _ in rows.block_keys]
     layer: dict[Any, Any] = {shared: DataNode(shared, (projection, rows.naming))}
-    for index, (block, weights), region in zip(indices, rows.block_keys, rows.regions, strict=True):
+    each = zip(indices, rows.block_keys, rows.regions, rows.known_blocks, strict=True)
+    for index, (block, weights), region, known in each:
         weights_ref = None if weights is None else TaskRef(weights)
         key = (name, *index)
-        layer[key] = Task(key, in_slot, _project_block, TaskRef(block), weights_ref, TaskRef(shared), region)
+        layer[key] = Task(key, in_slot, _project_block, TaskRef(block), weights_ref, TaskRef(shared), region, known)
     graph = HighLevelGraph.from_collections(name, layer, dependencies=rows.arrays)
     chunks = (*rows.array.chunks[:-1], (projection.n_features,))
     array = da.Array(graph, name, chunks, dtype=projection.dtype(rows.array.dtype))
-    return replace(rows, array=array, naming=replace(rows.naming, features=projection.names)).fuse()
+    return replace(rows, array=array, naming=replace(rows.naming, features=projection.names), known=()).fuse()
 
 
 def project_lazily(array: da.Array, projection: Projection) -> da.Array:
@@ -101,11 +103,17 @@ def project_lazily(array: da.Array, projection: Projection) -> da.Array:
 
 
 def _project_block(
-    block: NDArray[Any], weights: NDArray[Any] | None, shared: tuple[Projection, Naming], region: Region | None
+    block: NDArray[Any],
+    weights: NDArray[Any] | None,
+    shared: tuple[Projection, Naming],
+    region: Region | None,
+    known: KnownBlock | None = None,
 ) -> NDArray[Any]:
     """Return a block (*grid, d) in the coordinates of the projection, (*grid, p)."""
     projection, naming = shared
     flat = check_columns(block, projection.n_columns)
+    if known is not None:
+        known.check(flat, None if weights is None else weights.reshape(-1))
     projected = projection.project(flat)
     suspect = ~np.isfinite(projected).all(axis=1)
     if weights is not None:

@@ -23,6 +23,7 @@ from ..core.arrays.naming import UNNAMED, Naming
 from ..errors import DataError
 from .chunk_plan import ChunkBytes, Stored, keep_or_plan, plan_chunks
 from .groups import GROUP_SUFFIX, Groups, block_in, group_size, group_tasks, weights_in
+from .known_blocks import KnownBlock
 from .mask import presence
 from .placement import place, running_workers
 
@@ -207,6 +208,13 @@ class Rows:
         Rows that are held in memory are not read again.
         """
         return self if self.are_held else replace(self, known=names)
+
+    @property
+    def known_blocks(self) -> list[KnownBlock | None]:
+        """What an earlier read has found of each block, None where nothing is known."""
+        if not self.known:
+            return [None] * len(self.block_sizes)
+        return [KnownBlock(name, name_rows(region)) for name, region in zip(self.known, self.regions, strict=True)]
 
     def fuse(self) -> Rows:
         """Return the same rows with the reading of each block as one task, since every pass builds on this graph."""

@@ -11,7 +11,7 @@ from rich.table import Table
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from ..chunked.data_summary import summarise_and_sample
+from ..chunked.data_summary import first_rows, summarise_and_sample
 from ..core.arrays.types import Array
 from ..core.mixture.data_summary import DataSummary
 from ..core.mixture.mixture import Mixture
@@ -108,7 +108,9 @@ def likelihood_ratio_test(
     sizes = sorted(set(n_components))
     _check(model, sizes, n_resamples, level)
     rows = model._input(X, reset=True).rows()
-    data_summary, _ = summarise_and_sample(rows, rows.n_rows, 0, model._model_options()[0].resolution)
+    data_summary, sample = summarise_and_sample(rows, rows.n_rows, 0, model._model_options()[0].resolution)
+    if rows.are_read_again:  # they are held in memory like the resamples: no two fits are of different reads
+        X = first_rows(sample, rows.n_rows)[0]
     random, own = check_random_state(random_state), clone(model).set_params(resolution=data_summary.steps, verbose=0)
     tests: list[LikelihoodRatioTest] = []
     fitted: dict[int, GaussianMixture] = {}

@@ -13,6 +13,7 @@ from ..chunked.e_step import Expectation
 from ..chunked.initialization import run_labelled, run_restarts, starts, suggest_from
 from ..chunked.labelled_rows import (
     LabelledGaps,
+    cut_labels,
     name_labels,
     sample_beside_labelled,
     summarise_labelled,
@@ -83,6 +84,7 @@ def prepare_fit(
     rows = rows.name_blocks(names)
     if labels is None:
         return Fit(rows, data_summary, sample, model, options, seed, em, fingerprints=names)
+    labels = cut_labels(labels, rows)
     found = summarise_labelled(rows, labels, model.n_components, data_summary)
     labels = name_labels(labels, rows, found.label_names)
     gappy = LabelledGaps(rows, labels) if found.has_gaps else None

@@ -40,7 +40,7 @@ def reduce_rows(
         if reduce is None:
             return Reduced(rows, None)
         listen(Phase("reduce", f"principal components of {pluralize(rows.n_features, 'column')}"))
-        before = find_projection(rows, reduce, seed)
+        before, rows = find_projection(rows, reduce, seed)
     return Reduced(in_projection(rows, before, persist), before)
 
 

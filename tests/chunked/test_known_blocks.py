@@ -6,7 +6,9 @@ import pytest
 
 from daskgmm.chunked.fingerprint import fingerprints
 from daskgmm.chunked.map_reduce import add_up, compute, map_reduce
+from daskgmm.chunked.projection import find_projection, project_rows
 from daskgmm.chunked.rows import Rows
+from daskgmm.core.options.reduce import Reduce
 from daskgmm.errors import DataError
 
 
@@ -44,9 +46,24 @@ def test_a_pass_over_other_rows_than_before_ends_with_their_place(store, weighte
     changed = weights if weighted else store
     changed.rows[5] += 1
     assert summed(known, [0, 2]) == summed(rows, [0, 2])  # its block is not read
-    changed_rows = r"^rows \[4:8\] of the data are not what they were .* --overwrite; .*, fit with persist=True$"
+    changed_rows = r"^rows \[4:8\] of the data are not what they were .* --overwrite; .*, fit array.persist\(\)$"
     with pytest.raises(DataError, match=changed_rows):
         summed(known, [0, 1, 2])
+
+
+def test_passes_with_an_array_beside_the_rows_and_projections_check_them_too(store):
+    rows = Rows.of_readable(store, chunk_bytes=64)
+    projection, known = find_projection(rows, Reduce(features=1), seed=0)
+    others = da.ones(12, chunks=rows.array.chunks[:1])
+    passes = (
+        lambda: compute(map_reduce(known, sum_chunk, add_up, None, others, "sum"))[0].sum(),
+        lambda: project_rows(known, projection).array.compute().shape,
+    )
+    assert [one() for one in passes] == [4 * 276, (12, 1)]
+    store.rows[5, 0] += 1
+    for one in passes:
+        with pytest.raises(DataError, match=r"^rows \[4:8\] of the data are not what they were"):
+            one()
 
 
 def test_rows_in_memory_are_not_checked():

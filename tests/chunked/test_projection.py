@@ -31,7 +31,7 @@ def test_rows_are_projected_on_the_components_of_all_of_them(d, weighted):
     rows = wide_rows(900, d)
     weights = np.random.default_rng(1).integers(0, 3, 900).astype(float) if weighted else None
     data = chunked(rows, weights)
-    projection = find_projection(data, Reduce(features=4), seed=0)
+    projection, _ = find_projection(data, Reduce(features=4), seed=0)
     expected, residual = principal_components(rows, weights, 4)
     found = project_rows(data, projection).array.compute()
     np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-7)
@@ -44,15 +44,15 @@ def test_as_many_components_are_taken_as_hold_the_share_of_the_variance():
     correlations = np.corrcoef(rows, rowvar=False)
     shares = np.cumsum(np.linalg.eigvalsh(correlations)[::-1]) / 600
     for share in (0.5, 0.9):
-        found = find_projection(chunked(rows), Reduce(variance=share), seed=0)
+        found, _ = find_projection(chunked(rows), Reduce(variance=share), seed=0)
         assert found.n_features == np.searchsorted(shares, share) + 1
-    assert find_projection(chunked(rows[:, :20]), Reduce(variance=0.9), seed=0).n_features < 20
+    assert find_projection(chunked(rows[:, :20]), Reduce(variance=0.9), seed=0)[0].n_features < 20
 
 
 def test_float32_rows_stay_float32_and_lazy_rows_are_projected_alike():
     rows = wide_rows(600, 12).astype(np.float32)
     data = chunked(rows)
-    projection = find_projection(data, Reduce(features=3), seed=0)
+    projection, _ = find_projection(data, Reduce(features=3), seed=0)
     found = project_rows(data, projection).array
     lazily = project_lazily(data.array.rechunk((200, 5)), projection)
     assert found.dtype == lazily.dtype == np.float32
@@ -61,7 +61,7 @@ def test_float32_rows_stay_float32_and_lazy_rows_are_projected_alike():
 
 def test_rows_of_weight_0_are_not_looked_at_and_others_are_named():
     rows = wide_rows(600, 12)
-    projection = find_projection(chunked(rows), Reduce(features=3), seed=0)
+    projection, _ = find_projection(chunked(rows), Reduce(features=3), seed=0)
     rows[250, 7] = np.nan
     weights = np.ones(600)
     with pytest.raises(DataError, match="row 250, column 7 is nan"):
@@ -82,7 +82,7 @@ def test_what_cannot_be_projected_is_refused():
     for reduce in (Reduce(features=5), Reduce(variance=0.9)):
         with pytest.raises(DataError, match="all rows are the same"):
             find_projection(chunked(np.ones((300, 8))), reduce, seed=0)
-    projection = find_projection(chunked(rows), Reduce(features=2), seed=0)
+    projection, _ = find_projection(chunked(rows), Reduce(features=2), seed=0)
     for project in (project_rows, lambda data, projection: project_lazily(data.array, projection)):
         with pytest.raises(DataError, match="the data have 7 features, but the model was fitted on 8"):
             project(chunked(rows[:, :7]), projection)
@@ -91,6 +91,6 @@ def test_what_cannot_be_projected_is_refused():
 def test_constant_columns_have_no_part_in_the_axes():
     rows = wide_rows(300, 8)
     rows[:, 2] = 5.0
-    projection = find_projection(chunked(rows), Reduce(features=3), seed=0)
+    projection, _ = find_projection(chunked(rows), Reduce(features=3), seed=0)
     np.testing.assert_allclose(projection.axes[2], 0, atol=1e-12)
     assert projection.residual[2] < 1e-12

@@ -11,7 +11,7 @@ import xarray as xr
 import zarr
 from sklearn.base import clone
 
-from daskgmm import GaussianMixture, GaussianMixtureSelector, bootstrap
+from daskgmm import GaussianMixture, GaussianMixtureSelector, bootstrap, likelihood_ratio_test
 from daskgmm.errors import DataError
 
 ROWS = np.random.default_rng(0).normal(size=(60, 2)) + 8 * (np.arange(60) % 2)[:, None]
@@ -258,14 +258,28 @@ class Wandering:
         return block + self.n_reads / 1000
 
 
-@pytest.mark.parametrize("estimator", [GaussianMixture(2), GaussianMixtureSelector([1, 2])])
-def test_rows_that_differ_at_each_read_are_refused_unless_they_are_held(estimator):
+def wandering_rows():
     values = np.concatenate([np.random.default_rng(0).standard_normal((200, 3)), np.full((200, 3), 9.0)])
     values[200:] += np.random.default_rng(1).standard_normal((200, 3))
-    rows = da.from_array(values, chunks=(100, 3)).map_blocks(Wandering(), dtype=float, meta=np.empty((0, 0)), token=1)
-    with pytest.raises(DataError, match=r"rows \[.*\] of the data are not what they were .* fit with persist=True"):
-        clone(estimator).set_params(persist=False).fit(rows)
-    held = clone(estimator).set_params(persist=True).fit(rows)
-    if isinstance(held, GaussianMixture):
-        with pytest.raises(DataError, match="are not what they were"):
-            bootstrap(held.set_params(persist=False), rows, n_resamples=3)
+    lazy = da.from_array(values, chunks=(100, 3))
+    return lazy.map_blocks(Wandering(), dtype=float, meta=np.empty((0, 0)), token=1)
+
+
+@pytest.mark.parametrize("reduce", [None, {"features": 2}])
+@pytest.mark.parametrize("estimator", [GaussianMixture(2), GaussianMixtureSelector([1, 2])])
+def test_rows_that_differ_at_each_read_are_refused_unless_they_are_held(estimator, reduce):
+    rows, streamed = wandering_rows(), clone(estimator).set_params(persist=False, reduce=reduce)
+    with pytest.raises(DataError, match=r"rows \[.*\] of the data are not what they were .* fit array.persist\(\)"):
+        clone(streamed).fit(rows)
+    clone(streamed).fit(rows.persist())
+    if reduce is None:
+        clone(streamed).set_params(persist=True).fit(rows)
+
+
+def test_fits_that_are_compared_are_of_one_read():
+    rows, fitted = wandering_rows(), GaussianMixture(2, persist=True, n_init=1)
+    with pytest.raises(DataError, match="are not what they were"):
+        bootstrap(fitted.fit(rows).set_params(persist=False), rows, n_resamples=3)
+    streamed = clone(fitted).set_params(persist=False)
+    tested = likelihood_ratio_test(streamed, rows, [1], n_resamples=1, level=0.5, random_state=0)
+    assert tested.tests[0].statistic > 0

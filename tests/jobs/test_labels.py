@@ -89,7 +89,7 @@ def test_labels_and_rows_that_change_while_a_job_reads_them_end_it(tmp_path, gap
         np.save(tmp_path / "rows.npy", with_gap(IRIS))
     settings, before = config(tmp_path, data, *STREAMED, *gaps), np.load(stored_file)
     whole = fit(config(tmp_path, data, *STREAMED, *gaps, f"output.directory={tmp_path / 'whole'}"))
-    with pytest.raises(DataError, match=f"^{what} of the data are not what they were when this job read them first"):
+    with pytest.raises(DataError, match=f"^{what} of the data are not what they were when they were read first"):
         fit(settings, after_first_pass(lambda: np.save(stored_file, change(before))))
     with pytest.raises((ConfigurationError, DataError)):
         fit(settings, resume=True)
