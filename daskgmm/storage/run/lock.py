@@ -31,7 +31,7 @@ import psutil
 from ...errors import DataError, LostLockError, RunInUseError
 from ...events import Listener, Notice, ignore
 from ...filesystem.guards import guard_writes
-from ...filesystem.location import make_directory, remove, remove_if_empty, write_first
+from ...filesystem.location import make_directory, read_file, remove, remove_if_empty, write_first
 from ...filesystem.retry import reason, retry
 
 _LOGGER = logging.getLogger(__name__)
@@ -286,8 +286,8 @@ def _lives(directory: Path, other: Owner, listen: Listener, heartbeat: Heartbeat
 
 def _read(lock: Any) -> str:
     """Return the text of a lock; of an object by one request: between two, a heartbeat would replace it."""
-    text: str = lock.read_text(encoding="utf-8") if isinstance(lock, Path) else lock.fs.cat_file(lock.path).decode()
-    return text
+    content: bytes = read_file(lock) if isinstance(lock, Path) else lock.fs.cat_file(lock.path)
+    return content.decode()
 
 
 def _pulse(lock: Any) -> object:

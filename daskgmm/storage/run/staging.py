@@ -118,14 +118,9 @@ class StagedRun:
 def leftover(directory: Path) -> StagedRun | None:
     """Return the staged run of a directory, if there is one; nothing is changed."""
     folder = directory / FOLDER
-    try:
-        plan = _PLAN_TYPE.validate_json(read_file(folder / PLAN))
-    except ValueError:
+    plan = _read_plan(folder / PLAN)
+    if plan is None:
         return None
-    except OSError as error:
-        if means_no_file(error):
-            return None
-        raise
     return StagedRun(folder, plan, len(list_names(folder / DONE)), (folder / COMPLETE).exists())
 
 
@@ -193,7 +188,7 @@ def _complete(folder: Path, replaced: tuple[str, ...]) -> _Complete:
         if not is_chunk_of_results(file)  # which `done` has
     }
     check_guard(folder)  # again: to read all files takes long
-    write_manifest(folder, _read_plan(folder / PLAN), _read_plan(folder / _RESULTS), files)
+    write_manifest(folder, _read_plan(folder / PLAN) or {}, _read_plan(folder / _RESULTS) or {}, files)
     names.append(MANIFEST)
     files[MANIFEST] = Checksum.of(read_file(folder / MANIFEST))
     removed, n_regions = sorted(set(replaced) - set(names)), len(list_names(folder / DONE))
@@ -308,7 +303,7 @@ def _drop(folder: Path) -> None:
 
 def _is_same(folder: Path, plan: Plan, overwrite: bool) -> bool:
     """Return whether the job there is the one of the plan; raise where it is another, unless that may be given up."""
-    before = _read_plan(folder / PLAN)
+    before = _read_plan(folder / PLAN) or {}
     if not before and not overwrite:
         raise ConfigurationError(f"{folder} cannot be resumed: its {PLAN} is damaged; start over with --overwrite")
     changed = [
@@ -326,13 +321,13 @@ def _write_plan(path: Path, plan: Plan) -> None:
         temporary.write_text(json.dumps(dict(plan), indent=2), encoding="utf-8")
 
 
-def _read_plan(path: Path) -> Plan:
-    """Return a plan that was written, an empty one where there is none or it is damaged."""
+def _read_plan(path: Path) -> Plan | None:
+    """Return a plan that was written, None where there is none or it is damaged."""
     try:
         return _PLAN_TYPE.validate_json(read_file(path), strict=True)
     except ValueError:
-        return {}
+        return None
     except OSError as error:
         if means_no_file(error):
-            return {}
+            return None
         raise
