@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from glob import glob, has_magic
 from pathlib import Path
@@ -10,6 +12,7 @@ from urllib.parse import urlsplit
 
 from ..errors import DataError
 from ..filesystem.location import is_url
+from ..text import is_text
 from .formats import FORMATS
 from .source_format import OF_CONTAINERS, OF_TABLES, SourceFormat
 from .tables.files import PACKED, PIPE, find_names
@@ -100,6 +103,7 @@ def _format_of_files(path: str, names: Sequence[str]) -> SourceFormat:
 
 def check_exists(path: str, chosen: SourceFormat | None) -> None:
     """Raise DataError where nothing is at a local path, or more than the format (None: not known yet) is read from."""
+    _check_encoding(path)
     file = path.partition("::")[0] if chosen is not None and chosen.names_inside else path
     if has_magic(file) and not Path(file).exists():
         many = chosen is not None and chosen.from_many
@@ -119,6 +123,17 @@ def check_exists(path: str, chosen: SourceFormat | None) -> None:
         raise DataError(f"data.path {file!r} does not exist (working directory {Path.cwd()})")
     if not (Path(file).is_file() or Path(file).is_dir()):
         raise DataError(PIPE.format(file))
+
+
+def _check_encoding(path: str) -> None:
+    """Raise DataError for a path that is no text throughout, as the files of a run hold it, or none in this locale."""
+    if not is_text(whole := str(Path(path).absolute())):
+        raise DataError(f"data.path {whole!r} has bytes that are no text: rename the folder or the file")
+    try:
+        os.fsencode(whole)
+    except UnicodeEncodeError:
+        encoding = sys.getfilesystemencoding()
+        raise DataError(f"data.path {path!r} is no name of a file in {encoding}: set PYTHONUTF8=1") from None
 
 
 def check_signature(path: str, chosen: SourceFormat) -> None:

@@ -161,6 +161,9 @@ def test_files_are_utf_8_whatever_the_terminal_is(tmp_path):
     assert "gr\\xf6\\xdfe" in run("inspect", "run").stdout.decode("ascii")
     refused = run("fit", "job.yaml", "data.path=größe.csv", code=2).stderr.decode("ascii")
     assert "has bytes that are no text in ascii: set PYTHONUTF8=1 if they are UTF-8, or rename the file" in refused
+    (tmp_path / "other.yaml").write_text("{data: {path: größe.csv}, model: {n_components: 2}}", encoding="utf-8")
+    refused = run("fit", "other.yaml", code=3).stderr.decode()
+    assert refused == "daskgmm: data.path 'größe.csv' is no name of a file in ascii: set PYTHONUTF8=1\n"
 
 
 @pytest.mark.slow
@@ -168,9 +171,11 @@ def test_a_folder_whose_name_is_no_text_is_refused_before_any_work(tmp_path):
     folder = os.fsencode(tmp_path) + b"/gr\xf6"
     os.mkdir(folder)
     np.save(os.fsdecode(folder) + "/rows.npy", np.zeros((8, 2)))
-    done = subprocess.run(
-        [sys.executable, "-m", "daskgmm", "fit", "rows.npy", "-k", "1", "-o", "run"],
-        cwd=folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert "has bytes that are no text: rename the folder" in done.stderr
+    for output, code in (("run", 2), (tmp_path / "run", 3)):
+        done = subprocess.run(
+            [sys.executable, "-m", "daskgmm", "fit", "rows.npy", "-k", "1", "-o", str(output)],
+            cwd=folder, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == code
+        assert "has bytes that are no text: rename the folder" in done.stderr
+    assert not (tmp_path / "run").exists()
