@@ -69,6 +69,8 @@ def map_reduce(
     name = f"{name}-{uuid4().hex}"
     shared_key = f"{name}-shared"
     of_own = (own,) if isinstance(own, da.Array) else ()
+    if isinstance(own, da.Array) and own.chunks != rows.array.chunks[:-1]:
+        raise ValueError(f"an array of the chunks {own.chunks} beside rows of {rows.array.chunks[:-1]}")
     arguments = _blocks_of(own) if isinstance(own, da.Array) else own
     groups = rows.held_groups if len(arguments) == len(rows.block_sizes) else None
     if groups is None:
@@ -219,9 +221,9 @@ def _on_block(
     chunk: ChunkFunction, block: NDArray[Any], weights: NDArray[Any] | None, expected: _Expected, shared: Any, own: Any
 ) -> Any:
     shape, known = expected
-    flat = check_shape(align(block), shape).reshape(-1, shape[-1])
-    flat_weights = None if weights is None else check_shape(align(weights), shape[:-1], "weights").reshape(-1)
-    return in_slot(_on_known, known, chunk, flat, flat_weights, shared, own)
+    block = check_shape(align(block), shape)
+    weights = None if weights is None else check_shape(align(weights), shape[:-1], "weights")
+    return in_slot(_on_known, known, chunk, block, weights, shared, own)
 
 
 def _on_known(
@@ -233,8 +235,9 @@ def _on_known(
     own: Any,
 ) -> Any:
     if known is not None:
-        known.check(block, weights)
-    return chunk(block, weights, shared, own)
+        known.check_held(block, weights)
+    flat_weights = None if weights is None else weights.reshape(-1)
+    return chunk(block.reshape(-1, block.shape[-1]), flat_weights, shared, own)
 
 
 def _on_group(
@@ -250,7 +253,10 @@ def _on_group(
     blocks, weights = held
     each = zip(blocks, weights or repeat(None, len(blocks)), expected, own, strict=True)
     with single_threaded():  # once for all blocks: it takes longer than a small one
-        parts = [_on_block(chunk, block, own_weights, one, shared, two) for block, own_weights, one, two in each]
+        parts = [
+            _on_block(chunk, block, own_weights, one_expected, shared, argument)
+            for block, own_weights, one_expected, argument in each
+        ]
     for _ in range(n_levels):
         parts = [combine(parts[at : at + FAN_IN]) for at in range(0, len(parts), FAN_IN)]
     return parts

@@ -46,7 +46,7 @@ def find_projection(rows: Rows, reduce: Reduce, seed: int) -> tuple[Projection, 
     """
     reduce.check(rows.n_features)
     size = sampled_rows(reduce, rows.n_features)
-    summary = summarise_and_draw(rows, max(size, 1), seed, by_column=size > 0, identify=rows.are_read_again)
+    summary = summarise_and_draw(rows, max(size, 1), seed, by_column=size > 0, identify=rows.may_change)
     found, rows = summary.data_summary, rows.name_blocks(summary.fingerprints)
     if not size:
         return project_on_scatter(found.mean, found.frame, found.total_covariance, reduce.breadth), rows

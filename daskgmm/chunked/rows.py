@@ -161,14 +161,12 @@ class Rows:
         return self.groups if self.groups is not None and self.groups.names == names else None
 
     @property
-    def are_held(self) -> bool:
-        """Whether workers hold the blocks."""
-        return self.groups is not None or self.array.name.endswith(_HELD_SUFFIX)
+    def may_change(self) -> bool:
+        """Whether a later pass may find other rows: they are not in the memory of this process.
 
-    @property
-    def are_read_again(self) -> bool:
-        """Whether each pass reads the rows: they are neither in the memory of this process, nor held by workers."""
-        return not (self.in_memory or self.are_held)
+        Those that a worker held are read again if it is lost.
+        """
+        return not self.in_memory
 
     @property
     def arrays(self) -> tuple[da.Array, ...]:
@@ -203,11 +201,8 @@ class Rows:
         return place_in(self.regions[block], int(row - (ends[block] - self.block_sizes[block])))
 
     def name_blocks(self, names: tuple[str, ...]) -> Rows:
-        """Return the same rows whose blocks must have these names (`chunked.known_blocks`) whenever they are read.
-
-        Rows that are held in memory are not read again.
-        """
-        return self if self.are_held else replace(self, known=names)
+        """Return the same rows whose blocks must have these names (`chunked.known_blocks`) whenever they are read."""
+        return replace(self, known=names)
 
     @property
     def known_blocks(self) -> list[KnownBlock | None]:

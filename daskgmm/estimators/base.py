@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from numbers import Integral
 from pathlib import Path
@@ -58,6 +59,9 @@ _NOT_CONVERGED = (
 )
 
 
+_FEATURES = "n_features_in_", "feature_names_in_"
+
+
 class MixtureEstimator(
     ScoringMixin,
     ConditionalMixin,
@@ -87,6 +91,7 @@ class MixtureEstimator(
     _kept: KeptStatistics | None = None  # of the rows of the fit, for updates
     _fitted_reduce: Reduce | None = None  # the option of the last fit
     _posterior: Posterior | None = None  # of the fitted parameters, if the fit has one
+    _has_labels: bool = False  # whether rows of the fit were labelled
 
     @abstractmethod
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -154,9 +159,42 @@ class MixtureEstimator(
         seed = int(self.random_state) if isinstance(self.random_state, Integral) else None
         return FittedOptions(model, fit, self.missing, seed)
 
+    @contextmanager
+    def _keep_features_on_error(self) -> Iterator[None]:
+        """Give the estimator number and names of the features of its last fit again, if one fails."""
+        before = {name: self.__dict__[name] for name in _FEATURES if name in self.__dict__}
+        try:
+            yield
+        except BaseException:
+            for name in _FEATURES:
+                self.__dict__.pop(name, None)
+            self.__dict__.update(before)
+            raise
+
+    def _labelled_rows(self, X: Any, y: Any, sample_weight: Any) -> tuple[Rows, da.Array | None]:
+        """Check X, the labels y and the weights, and return them as rows and labels (*grid), None if y has none."""
+        before = getattr(self, "feature_names_in_", None)
+        given = self._input(X, reset=True)
+        self._check_same_names(before)
+        rows = self._rows_of(given, sample_weight)
+        return rows, read_labels(y, rows.grid, given.grid)
+
+    def _check_same_names(self, before: Any) -> None:
+        """Raise ConfigurationError if this fit goes on from the last one, whose features had other names."""
+        names = getattr(self, "feature_names_in_", None)
+        goes_on = self.warm_start and hasattr(self, "converged_")
+        if goes_on and before is not None and names is not None and list(before) != list(names):
+            raise ConfigurationError(
+                f"warm_start continues from the last fit, of the features {', '.join(before)}, but X has "
+                f"{', '.join(names)}: give them in that order, or set warm_start=False"
+            )
+
     def _rows(self, X: Any, sample_weight: Any) -> Rows:
         """Check X and the weights, and return them as rows."""
-        rows = self._input(X, reset=True).rows(sample_weight, missing=self._fills_gaps)
+        return self._rows_of(self._input(X, reset=True), sample_weight)
+
+    def _rows_of(self, given: Input, sample_weight: Any) -> Rows:
+        rows = given.rows(sample_weight, missing=self._fills_gaps)
         if rows.n_rows < self.n_components:
             raise ValueError(
                 "Expected n_samples >= n_components but got "
@@ -164,9 +202,8 @@ class MixtureEstimator(
             )
         return rows
 
-    def _run_fit(self, rows: Rows, y: Any, start: Start) -> None:
-        """Run EM over all rows, with labels y, and set the fitted attributes."""
-        labels = read_labels(y, rows.grid)
+    def _run_fit(self, rows: Rows, labels: da.Array | None, start: Start) -> None:
+        """Run EM over all rows, with labels (*grid) if there are any, and set the fitted attributes."""
         try:
             keep = self._model_options()[0].reduce is None and fits(rows, self.persist)
             with ready(rows, keep) as ready_rows:
@@ -174,6 +211,7 @@ class MixtureEstimator(
         except SingularCovarianceError as error:
             raise SingularCovarianceError(f"{_SINGULAR} In short: {error}") from None
         self._keep(best, fit.em.inference, keep_statistics(best, fit.data_summary))
+        self._has_labels = labels is not None
 
     def _search(self, rows: Rows, labels: da.Array | None, start: Start) -> tuple[Fit, Trial]:
         """Return the fit and the best trial of EM over all rows."""
@@ -183,7 +221,7 @@ class MixtureEstimator(
         rows = reduced.rows
         # From given parameters on, steps of EM alone, but for low rank: there they take thousands near bounds of noise.
         accelerate = start.mixture is None or model.n_factors is not None
-        again = rows.are_read_again
+        again = rows.may_change
         fit = prepare_fit(rows, model, options, seed, accelerate=accelerate, labels=labels, identify=again)
         state, _ = initial_state(fit, start, ignore)
         listen = iteration_listener(self.verbose, self.verbose_interval, rows.n_rows, self.max_iter, self.tol)

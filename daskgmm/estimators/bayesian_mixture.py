@@ -185,9 +185,10 @@ class BayesianGaussianMixture(UpdateMixin):
 
         Labels y are taken as by `GaussianMixture.fit`.
         """
-        rows = self._rows(X, sample_weight)
-        self._check_prior(rows.n_features)
-        self._run_fit(rows, y, self._start(rows.n_features))
+        with self._keep_features_on_error():
+            rows, labels = self._labelled_rows(X, y, sample_weight)
+            self._check_prior(rows.n_features)
+            self._run_fit(rows, labels, self._start(rows.n_features))
         warn_unless_converged(converged=self.converged_)
         return self
 

@@ -145,7 +145,8 @@ def bootstrap(
     Raises
     ------
     ConfigurationError
-        For fewer than two resamples, an unknown kind, or a variational posterior, which tells its own uncertainty.
+        For fewer than two resamples, an unknown kind, a fit with labels, which resamples would leave out, or a
+        variational posterior, which tells its own uncertainty.
     DataError
         If fewer than two resamples converge, or the rows cannot be used.
     """
@@ -157,11 +158,15 @@ def bootstrap(
     options, fit = model._options()
     if fit.inference == "variational":
         raise ConfigurationError("a variational posterior tells its own uncertainty: bootstrap a GaussianMixture")
+    if model._has_labels:
+        raise ConfigurationError(
+            "the model was fitted with labels, which resamples would leave out: bootstrap a fit without y"
+        )
     resampling = Resampling(kind, int(check_random_state(random_state).randint(2**31 - 1)))
     given = model._scored_rows(X, sample_weight)
     with ready(given, keep=fits(given, model.persist)) as rows:
         n_sample = fit.n_sample(options, rows.n_features)  # of which steps and correlations are taken
-        summary = summarise(rows, n_sample, 0, options.resolution_of_rows, identify=rows.are_read_again)
+        summary = summarise(rows, n_sample, 0, options.resolution_of_rows, identify=rows.may_change)
         data_summary, rows = summary.data_summary, rows.name_blocks(summary.fingerprints)
         em = replace(fit.em(options, data_summary), tol=_GAIN_LEFT / data_summary.weight_sum)
         expect = ResampledExpectation(rows, data_summary, resampling)

@@ -32,6 +32,7 @@ from .sklearn_internals import Interval, StrOptions, fit_context
 from .update import UpdateMixin
 from .validation import (
     STARTS,
+    check_columns,
     check_given,
     noise_option,
     prior_of,
@@ -292,9 +293,10 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
         (semi-supervised). Labelled rows count by log(w_k N(x | k)) of their own component alone. Any other y is
         ignored, as in scikit-learn.
         """
-        rows = self._rows(X, sample_weight)
-        reduce_option(self.reduce, {name: getattr(self, name) for name in STARTS})
-        self._run_fit(rows, y, self._start(rows.n_features))
+        with self._keep_features_on_error():
+            rows, labels = self._labelled_rows(X, y, sample_weight)
+            reduce_option(self.reduce, {name: getattr(self, name) for name in STARTS})
+            self._run_fit(rows, labels, self._start(rows.n_features))
         warn_unless_converged(converged=self.converged_ or self.max_iter == 0)
         return self
 
@@ -384,6 +386,7 @@ class GaussianMixture(UpdateMixin, FactorsMixin):
 
     def _check_given(self, n_features: int) -> Given:
         """Check the initial parameters that the user gives, and return them."""
+        check_columns(self.means_init, getattr(self, "feature_names_in_", None), "means_init")
         given = check_given(
             self.n_components,
             n_features,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from typing import Any
@@ -74,11 +74,26 @@ def lazy_input(data: Any, dim: str | None = None, *, missing: bool = False) -> I
         return Input(_check_array(data), None, lambda result: result)
     if _is_zarr(data):
         _check_types([("the array", data.dtype)])
+        _check_packing(data.attrs)
         rows = Rows.of_readable(data, (data.shards or data.chunks)[: max(data.ndim - 1, 1)]).fuse()
         return Input(_check_array(rows.array), None, lambda result: result)
     if _is_frame(data):
         return _frame_input(data)
     return _xarray_input(data, dim)
+
+
+def _check_packing(attributes: Mapping[str, Any]) -> None:
+    """Raise DataError for a zarr array whose attributes say that its numbers are packed, or which of them are none."""
+    packed = [name for name in ("scale_factor", "add_offset", "_FillValue", "missing_value") if name in attributes]
+    if any(one in ("scale_factor", "add_offset") or not _is_nan(attributes[one]) for one in packed):
+        raise DataError(
+            f"the zarr array has the attribute {packed[0]!r}, which says how its numbers are to be read: open it with "
+            "xarray.open_zarr, or fit it by a job (daskgmm.jobs.fit), which follow it"
+        )
+
+
+def _is_nan(value: Any) -> bool:
+    return str(value).lower() == "nan" or (isinstance(value, float) and np.isnan(value))
 
 
 def memory_input(data: NDArray[Any]) -> Input:
@@ -146,6 +161,13 @@ def _stack_variables(data: Any) -> tuple[Any, str]:
     if not data.data_vars:
         raise DataError("the Dataset has no variables: give one for each feature")
     _check_types((f"variable {name!r}", one.dtype) for name, one in data.data_vars.items())
+    first, *others = data.data_vars.items()
+    for name, one in others:
+        if {*one.dims} != {*first[1].dims}:
+            raise DataError(
+                f"the variables {first[0]!r} and {name!r} of the Dataset have the dimensions {first[1].dims} and "
+                f"{one.dims}, and rows are of one grid: give those of the same, such as data[[{first[0]!r}]]"
+            )
     dim = _find_unused_name("feature", {*data.dims, *data.coords, *data.data_vars})
     return data.to_dataarray(dim=dim), dim
 

@@ -107,11 +107,12 @@ def likelihood_ratio_test(
     """
     sizes = sorted(set(n_components))
     _check(model, sizes, n_resamples, level)
-    rows = model._input(X, reset=True).rows()
+    own = clone(model).set_params(verbose=0)
+    rows = own._input(X, reset=True).rows()
     data_summary, sample = summarise_and_sample(rows, rows.n_rows, 0, model._model_options()[0].resolution)
-    if rows.are_read_again:  # they are held in memory like the resamples: no two fits are of different reads
+    if rows.may_change:  # they are held in memory like the resamples: no two fits are of different reads
         X = first_rows(sample, rows.n_rows)[0]
-    random, own = check_random_state(random_state), clone(model).set_params(resolution=data_summary.steps, verbose=0)
+    random, own = check_random_state(random_state), own.set_params(resolution=data_summary.steps)
     tests: list[LikelihoodRatioTest] = []
     fitted: dict[int, GaussianMixture] = {}
     for k in sizes:

@@ -21,7 +21,7 @@ def row_weights(weights: Any, grid: tuple[int, ...], labelled: Any = None) -> ND
     lack some dimensions. Raises DataError for anything else.
     """
     if is_xarray(weights):
-        weights = _by_dimension(weights, labelled)
+        weights = by_dimension(weights, labelled, "sample_weight")
     if hasattr(weights, "to_dask_array"):
         weights = weights.to_dask_array()
     refuse_mask(weights, "sample_weight", "fill them with 0")
@@ -71,22 +71,25 @@ def _numbers(weights: Any) -> NDArray[Any]:
         raise DataError(f"sample_weight is not an array of numbers: {error}") from None
 
 
-def _by_dimension(weights: Any, labelled: Any) -> Any:
-    """Return the values of a DataArray of weights in the order of the rows' dimensions."""
+def by_dimension(values: Any, labelled: Any, name: str) -> Any:
+    """Return the values of a DataArray, one for each row, in the order of the rows' dimensions; `name` for messages.
+
+    Raises DataError for other dimensions or coordinates than those of the rows, where these have any.
+    """
     import xarray as xr  # an optional backend: callers with its objects have it
 
-    if isinstance(weights, xr.Dataset):
-        raise DataError("sample_weight is a Dataset: give one of its variables")
+    if isinstance(values, xr.Dataset):
+        raise DataError(f"{name} is a Dataset: give one of its variables")
     if labelled is None:
-        return weights.data
-    other = [dim for dim in weights.dims if dim not in labelled.dims]
+        return values.data
+    other = [dim for dim in values.dims if dim not in labelled.dims]
     if other:
-        raise DataError(f"sample_weight has the dimension {other[0]!r}, but the rows have {labelled.dims}: reduce it")
+        raise DataError(f"{name} has the dimension {other[0]!r}, but the rows have {labelled.dims}: reduce it")
     try:
-        xr.align(labelled, weights, join="exact", copy=False)
+        xr.align(labelled, values, join="exact", copy=False)
     except ValueError as error:
         raise DataError(
-            f"sample_weight and the rows differ in their coordinates ({str(error).splitlines()[0]}): give it the "
+            f"{name} and the rows differ in their coordinates ({str(error).splitlines()[0]}): give it the "
             "coordinates of the rows (reindex_like), or its values alone"
         ) from None
-    return weights.broadcast_like(labelled).transpose(*labelled.dims).data
+    return values.broadcast_like(labelled).transpose(*labelled.dims).data

@@ -365,7 +365,7 @@ class GaussianMixtureSelector(DensityMixin, BaseEstimator):  # type: ignore[misc
         rows, checked.projection_, checked._fitted_reduce = reduced.rows, reduced.projection, reduce
         check_sweep(spec, rows.n_features, missing=rows.missing)
         size = spec.n_sample(rows.n_features)
-        summary = summarise(rows, size, seed, model.resolution_of_rows, identify=rows.are_read_again)
+        summary = summarise(rows, size, seed, model.resolution_of_rows, identify=rows.may_change)
         rows = rows.name_blocks(summary.fingerprints)
         listen = sweep_listener(self.verbose, len(select.candidates))
         return search(rows, summary.data_summary, summary.sample, spec, listen)

@@ -43,6 +43,13 @@ def check_given(
     )
 
 
+def check_columns(values: Any, names: Any, what: str) -> None:
+    """Raise ValueError for a table of other columns than the features of X, or in another order; `what` names it."""
+    columns = list(getattr(values, "columns", ()))
+    if names is not None and columns and all(isinstance(one, str) for one in columns) and columns != list(names):
+        raise ValueError(f"{what} has the columns {', '.join(columns)}, but X has {', '.join(names)}, in this order")
+
+
 def check_warm_start(
     fitted: Mixture,
     n_components: int,

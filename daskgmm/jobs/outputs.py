@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -74,14 +75,19 @@ def _strip(rows: Rows, kinds: ResultKinds) -> int:
 
 def bytes_of_results(rows: Rows, config: Config) -> int:
     """Return the bytes that a task takes for results at once: those of a strip, and the scratch of their products."""
-    k, has_noise = config.model.n_components, config.model.noise is not False
-    clusters = None if config.output.clusters is None else tuple(range(k))  # as many as they can be
-    kinds = _kinds(config.output, rows, k, config.output.anomaly_quantile, clusters, has_noise=has_noise)
+    kinds, k = kinds_of(rows, config), config.model.n_components
     if not kinds.specs:
         return 0
     n_rows = _strip(rows, kinds) * prod(max(sizes) for sizes in rows.array.chunks[1:-1])
     scratch = resp_bytes(n_rows, k) if kinds.probabilities or kinds.clusters else 0
     return int(n_rows * (_RESULT_COPIES * kinds.row_bytes + _SCORE_BYTES) + scratch)
+
+
+def kinds_of(rows: Rows, config: Config) -> ResultKinds:
+    """Return the results that the configuration asks for, before a model is known; raise as `_kinds`."""
+    k, has_noise = config.model.n_components, config.model.noise is not False
+    clusters = None if config.output.clusters is None else tuple(range(k))  # as many as they can be
+    return _kinds(config.output, rows, k, config.output.anomaly_quantile, clusters, has_noise=has_noise)
 
 
 def _kinds(
@@ -93,13 +99,24 @@ def _kinds(
     *,
     has_noise: bool,
 ) -> ResultKinds:
-    """Return the results that the options name; raise ConfigurationError if rows without gaps would be imputed."""
+    """Return the results that the options name.
+
+    Raises ConfigurationError if rows without gaps would be imputed, or if two columns of results had one name.
+    """
     if (output.imputed or output.imputed_error) and not rows.missing:
         raise ConfigurationError("output.imputed fills missing values, but data.missing is error: set it to marginal")
     kinds = ResultKinds.of(output, n_components, threshold, clusters, has_noise=has_noise)
     dtype = rows.array.dtype if rows.array.dtype.kind == "f" else np.dtype(np.float64)
     features = rows.naming.features or tuple(map(str, range(rows.n_features)))
-    return kinds.with_imputed(output, dtype.newbyteorder("=").name, tuple(features))
+    kinds = kinds.with_imputed(output, dtype.newbyteorder("=").name, tuple(features))
+    columns = Counter(name for specs in kinds.specs.values() for spec in specs for name in kinds.columns(spec))
+    twice = next((name for name, n in columns.items() if n > 1), None)
+    if twice is not None:
+        raise ConfigurationError(
+            f"two columns of results would be named {twice!r}: rename the feature that makes it one, or ask for "
+            "output.imputed or output.imputed_error alone"
+        )
+    return kinds
 
 
 def results_of(rows: Rows, source: Source, model: Model, config: Config, clusters: Clusters | None = None) -> Results:

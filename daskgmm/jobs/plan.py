@@ -23,7 +23,7 @@ from ..fitting.checks import check_enough_rows, check_model
 from ..fitting.sweep import SelectionSpec, check_sweep
 from ..fitting.width import FitConditions
 from ..sources import Source
-from .outputs import bytes_of_results
+from .outputs import bytes_of_results, kinds_of
 
 PROCESS_BYTES = 480 * 2**20  # libraries, kernels while they are compiled, and what allocators keep; measured 360 to 460
 _AXES_COPIES = 4  # of the rows that principal components are found on: as drawn, scaled, and their products
@@ -97,8 +97,9 @@ class SweepReads:
 
 
 def plan_fit(config: Config, source: Source) -> FitPlan:
-    """Return the plan of a fit or a prediction."""
+    """Return the plan of a fit or a prediction; raise ConfigurationError for results that cannot be written."""
     rows = rows_of(source, config.compute)
+    kinds_of(rows, config)
     fitted = _fitted_rows(rows, config)
     needs = estimate(fitted, config.model.n_components, config.model.family)
     if config.model.reduce is not None:

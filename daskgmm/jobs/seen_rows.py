@@ -125,7 +125,7 @@ def seen_rows(
     )
 
 
-def keep_seen(seen: SeenRows, job: Literal["fit", "select"], work: Unfinished) -> None:
+def keep_seen(seen: SeenRows, job: Literal["fit", "select", "update"], work: Unfinished) -> None:
     """Write which rows a job reads; raise DataError if it continues with others than those that it began with."""
     names = _names_left(work)
     if names and names != seen.fingerprints:

@@ -52,7 +52,7 @@ from .record import keep_beginning, mend_record
 from .report import leave_finished, report_of_fit
 from .resume import find_finished_update, read_fitted, update_plan
 from .scoring import check_clusters, options_of, write_scores
-from .seen_rows import NewRows, absolute, check_old_rows, new_rows, old_sources, seen_rows
+from .seen_rows import NewRows, absolute, check_old_rows, keep_seen, new_rows, old_sources, seen_rows
 from .session import keep_iterations, open_session, reduce_rows_of
 
 
@@ -166,6 +166,7 @@ def update_rows(
         if not config.update.repeat:
             _check_rows(new, config, run)
             check_unseen(seen, run.history, "update.repeat=true")
+        keep_seen(seen, "update", work)
         update = update_of(
             summary.data_summary, run.model.state, run.kept, config.model, config.fit, config.update.forget
         )

@@ -103,7 +103,7 @@ def _format_of_files(path: str, names: Sequence[str]) -> SourceFormat:
 
 def check_exists(path: str, chosen: SourceFormat | None) -> None:
     """Raise DataError where nothing is at a local path, or more than the format (None: not known yet) is read from."""
-    _check_encoding(path)
+    _check_encoding(path.partition("::")[0])
     file = path.partition("::")[0] if chosen is not None and chosen.names_inside else path
     if has_magic(file) and not Path(file).exists():
         many = chosen is not None and chosen.from_many
@@ -126,14 +126,16 @@ def check_exists(path: str, chosen: SourceFormat | None) -> None:
 
 
 def _check_encoding(path: str) -> None:
-    """Raise DataError for a path that is no text throughout, as the files of a run hold it, or none in this locale."""
+    """Raise DataError for a path that has bytes which are not text, or letters that file names cannot have here."""
     if not is_text(whole := str(Path(path).absolute())):
         raise DataError(f"data.path {whole!r} has bytes that are no text: rename the folder or the file")
     try:
         os.fsencode(whole)
     except UnicodeEncodeError:
         encoding = sys.getfilesystemencoding()
-        raise DataError(f"data.path {path!r} is no name of a file in {encoding}: set PYTHONUTF8=1") from None
+        raise DataError(
+            f"data.path {path!r} cannot be a file's name in the encoding {encoding} of this locale: set PYTHONUTF8=1"
+        ) from None
 
 
 def check_signature(path: str, chosen: SourceFormat) -> None:

@@ -56,7 +56,8 @@ class MatlabFile:
         return self.file.path
 
     def names(self) -> list[str]:
-        return [name for name in self.file.names() if attribute_of(self.path, name, "MATLAB_class") in _NUMBERS]
+        numbers = (one for one in self.file.names() if attribute_of(self.path, one, "MATLAB_class") in _NUMBERS)
+        return [one for one in numbers if not attribute_of(self.path, one, "MATLAB_empty")]  # its data are its size
 
     def default(self, besides: set[str | None], feature_axis: int | str | None) -> dict[str, Any]:
         """Return the only matrix."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_RESULT = re.compile(r"label|log_density|anomaly|(probability|component)_\d+|imputed_.+")
+_RESULT = re.compile(r"label|cluster|log_density|anomaly|(probability|component)_\d+|imputed_.+")
 
 
 def is_result_column(name: str) -> bool:

@@ -4,6 +4,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
+from daskgmm.chunked import known_blocks
 from daskgmm.chunked.fingerprint import fingerprints
 from daskgmm.chunked.map_reduce import add_up, compute, map_reduce
 from daskgmm.chunked.projection import find_projection, project_rows
@@ -19,7 +20,7 @@ class Store:
         self.rows, self.shape, self.dtype, self.ndim = rows, rows.shape, rows.dtype, rows.ndim
 
     def __getitem__(self, part):
-        return self.rows[part]
+        return self.rows[part].copy()
 
 
 def sum_chunk(block, weights, shared, own):
@@ -66,6 +67,37 @@ def test_passes_with_an_array_beside_the_rows_and_projections_check_them_too(sto
             one()
 
 
-def test_rows_in_memory_are_not_checked():
-    rows = Rows(da.zeros((6, 2), chunks=(3, 2))).persist()
-    assert rows.name_blocks(("other", "others")) is rows
+@pytest.mark.parametrize("weighted", [False, True])
+def test_rows_that_are_held_are_looked_at_once_and_again_if_they_are_read_again(store, weighted, monkeypatch):
+    weights = Store(np.ones(12)) if weighted else None
+    rows = Rows.of_readable(store, weights=weights, chunk_bytes=64)
+    held, looked_at = rows.persist(), []
+    short_name = known_blocks.short_name
+    monkeypatch.setattr(known_blocks, "short_name", lambda *block: looked_at.append(1) or short_name(*block))
+    (names,) = compute(fingerprints(held))
+    known = held.name_blocks(tuple(names))
+    total = summed(known, [0, 1, 2])
+    assert [summed(known, [0, 1, 2]) for _ in range(3)] == [total] * 3
+    assert len(looked_at) == 3
+    store.rows[5] += 1
+    assert summed(known, [0, 1, 2]) == total
+    again = rows.persist().name_blocks(tuple(names))
+    with pytest.raises(DataError, match=r"^rows \[4:8\] of the data are not what they were"):
+        summed(again, [0, 1, 2])
+
+
+def test_what_was_looked_at_is_forgotten_with_its_memory():
+    block = np.arange(6.0).reshape(3, 2)
+    known_blocks.KnownBlock(known_blocks.short_name(block, None), "rows").check_held(block, None)
+    number = id(block)
+    assert number in known_blocks._CHECKED
+    with pytest.raises(DataError, match="are not what they were"):
+        known_blocks.KnownBlock("another", "rows").check_held(block, None)
+    del block
+    assert number not in known_blocks._CHECKED
+
+
+def test_an_array_in_other_chunks_than_the_rows_is_refused(store):
+    rows = Rows.of_readable(store, chunk_bytes=64)
+    with pytest.raises(ValueError, match="beside rows of"):
+        map_reduce(rows, sum_chunk, add_up, None, da.ones(12, chunks=5), "sum")

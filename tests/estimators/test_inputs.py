@@ -10,9 +10,10 @@ import scipy.sparse as sp
 import xarray as xr
 import zarr
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from daskgmm import GaussianMixture, GaussianMixtureSelector, bootstrap, likelihood_ratio_test
-from daskgmm.errors import DataError
+from daskgmm.errors import ConfigurationError, DataError
 
 ROWS = np.random.default_rng(0).normal(size=(60, 2)) + 8 * (np.arange(60) % 2)[:, None]
 GRID = ROWS.reshape(6, 10, 2)
@@ -283,3 +284,49 @@ def test_fits_that_are_compared_are_of_one_read():
     streamed = clone(fitted).set_params(persist=False)
     tested = likelihood_ratio_test(streamed, rows, [1], n_resamples=1, level=0.5, random_state=0)
     assert tested.tests[0].statistic > 0
+
+
+def test_a_fit_that_fails_leaves_the_features_of_the_one_before():
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"])
+    model = GaussianMixture(1).fit(frame)
+    swapped = frame[["b", "a"]].copy()
+    swapped.iloc[3, 0] = np.nan
+    with pytest.raises(DataError):
+        model.fit(swapped)
+    assert list(model.feature_names_in_) == ["a", "b"]
+    likelihood_ratio_test(model, frame.values[:30], [1], n_resamples=1, level=0.5, random_state=0)
+    with pytest.raises(ValueError, match="same order"):
+        model.score(frame[["b", "a"]])
+    fresh = GaussianMixture(1)
+    with pytest.raises(DataError):
+        fresh.fit(swapped)
+    with pytest.raises(NotFittedError):
+        fresh.predict(frame)
+
+
+def test_a_start_goes_by_the_names_of_the_features():
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"])
+    model = GaussianMixture(1, warm_start=True).fit(frame)
+    with pytest.raises(ConfigurationError, match="of the features a, b, but X has b, a: give them in that order"):
+        model.fit(frame[["b", "a"]])
+    model.fit(frame.values)  # without names there is nothing to compare
+    means = pd.DataFrame([[0.0, 1.0]], columns=["b", "a"])
+    with pytest.raises(ValueError, match="means_init has the columns b, a, but X has a, b, in this order"):
+        GaussianMixture(1, means_init=means).fit(frame)
+    GaussianMixture(1, means_init=means[["a", "b"]]).fit(frame)
+
+
+def test_variables_of_other_grids_and_packed_zarr_arrays_are_refused():
+    values = np.random.default_rng(0).normal(size=(60, 3))
+    data = xr.Dataset({"t": ("time", values[:, 0]), "s": ("time", values[:, 1])})
+    assert GaussianMixture(1).fit(data).n_features_in_ == 2
+    with pytest.raises(DataError, match=r"'t' and 'bounds' of the Dataset have the dimensions \('time',\) and"):
+        GaussianMixture(1).fit(data.assign(bounds=(("time", "nv"), values[:, 1:])))
+    packed = zarr.array((values * 100).astype("i2"), chunks=(30, 3))
+    GaussianMixture(1).fit(packed)
+    for name, value in (("scale_factor", 0.01), ("_FillValue", -32768)):
+        packed.attrs.put({name: value})
+        with pytest.raises(DataError, match=f"the zarr array has the attribute '{name}'"):
+            GaussianMixture(1).fit(packed)
+    plain = zarr.array(values, chunks=(30, 3), attributes={"_FillValue": "NaN"})
+    GaussianMixture(1).fit(plain)

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import multivariate_normal
 from sklearn.datasets import load_iris
 
-from daskgmm import GaussianMixture
+from daskgmm import GaussianMixture, bootstrap
 from daskgmm.core.mixture.covariance import FAMILIES
 from daskgmm.errors import ConfigurationError, DataError
 from tests import oracles
@@ -181,3 +181,30 @@ def test_targets_that_are_no_labels_are_ignored(y):
 def test_labels_that_cannot_be_are_refused(labels, options, error, message):
     with pytest.raises(error, match=message):
         fitted(labels=labels, **options)
+
+
+def test_the_first_row_of_a_label_that_is_none_is_named_in_any_block():
+    labels = LABELS.copy()
+    labels[[97, 120]] = 7
+    for chunk in (150, 40, 7):
+        with pytest.raises(DataError, match="row 97 has the label 7: "):
+            fitted(da.from_array(IRIS, chunks=(chunk, 4)), da.from_array(labels, chunks=chunk))
+
+
+def test_labels_of_a_grid_go_by_dimensions_and_coordinates_and_masked_ones_are_refused():
+    xr = pytest.importorskip("xarray")
+    coords = {"y": np.arange(15.0), "x": np.arange(10.0)}
+    rows = xr.DataArray(IRIS.reshape(15, 10, 4), dims=("y", "x", "feature"), coords=coords)
+    labels = xr.DataArray(LABELS.reshape(15, 10), dims=("y", "x"), coords=coords)
+    expected = fitted(rows, labels).means_
+    np.testing.assert_array_equal(fitted(rows, labels.transpose("x", "y")).means_, expected)
+    with pytest.raises(DataError, match="y and the rows differ in their coordinates"):
+        fitted(rows, labels.assign_coords(y=coords["y"][::-1]))
+    with pytest.raises(DataError, match="y is a masked array with 30 masked values: fill them with -1"):
+        fitted(IRIS, np.ma.masked_array(LABELS, LABELS >= 0))
+
+
+def test_a_bootstrap_of_a_fit_with_labels_is_refused():
+    with pytest.raises(ConfigurationError, match="was fitted with labels, which resamples would leave out"):
+        bootstrap(fitted(), IRIS, n_resamples=3)
+    bootstrap(fitted().fit(IRIS), IRIS, n_resamples=3)

@@ -114,3 +114,12 @@ def test_a_checkpoint_keeps_the_gaps_of_the_summary_bit_for_bit(tmp_path, rows):
     kept = from_bytes(to_bytes(Checkpoint({"fit": state})), tmp_path).states["fit"].data_summary
     assert (kept.n_gaps, kept.value_weights) == (summary.n_gaps, summary.value_weights)
     np.testing.assert_array_equal(kept.total_covariance, summary.total_covariance)
+
+
+def test_results_of_which_two_columns_would_have_one_name_are_refused_before_the_fit(tmp_path, rows):
+    masked = [pa.array(column, mask=np.isnan(column)) for column in rows.T]
+    pq.write_table(pa.table(masked, names=["a", "error_a"]), tmp_path / "rows.parquet")
+    both = config_of(tmp_path / "rows.parquet", tmp_path / "run", output=", imputed: true, imputed_error: true")
+    with pytest.raises(ConfigurationError, match="two columns of results would be named 'imputed_error_a'"):
+        fit(both)
+    assert not (tmp_path / "run").exists()

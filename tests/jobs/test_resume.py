@@ -187,6 +187,18 @@ def test_rows_that_change_while_a_job_reads_them_end_it(job, when):
     assert_as_uninterrupted("run")
 
 
+def test_rows_that_changed_before_a_job_is_resumed_end_it_though_it_keeps_them_in_memory(job):
+    kept = settings("compute.persist=true")
+    stop(kept, interrupt_at(in_results))
+    add_to_row(450, 0.5)  # as above
+    with pytest.raises(DataError, match=r"^rows \[400:500\] of the data are not what they were"):
+        fit(kept, resume=True)
+    add_to_row(450, -0.5)
+    fit(settings("output.directory=whole"))
+    fit(kept, resume=True)
+    assert_as_uninterrupted("run")
+
+
 def test_an_interruption_says_how_to_go_on(job):
     (note,) = stop(settings(), at_iteration(2)).__notes__
     assert note == f"what is finished is kept in {job}/run/.unfinished: --resume continues from it"

@@ -228,10 +228,11 @@ def test_keys_of_csv_come_back_as_they_are_written_in_the_order_of_the_rows(here
     assert parquet.read_table(here / "run/results.parquet")["zip"].to_pylist() == codes
 
 
-def test_a_key_that_a_result_would_overwrite_is_refused_before_the_fit(here):
-    write_job(here, {**as_parquet(here), "keep": ["label"]})
+@pytest.mark.parametrize("name", ["label", "cluster"])
+def test_a_key_that_a_result_would_overwrite_is_refused_before_the_fit(here, name):
+    write_job(here, {**as_parquet(here), "keep": [name]})
     message = refused("fit", "job.yaml", code=2)
-    assert "data.keep: the results have a column 'label' of their own" in message
+    assert f"data.keep: the results have a column {name!r} of their own" in message
     assert not (here / "run").exists()
 
 

@@ -7,6 +7,7 @@ import zarr
 
 from daskgmm import GaussianMixture
 from daskgmm.config import load_config
+from daskgmm.errors import DaskGMMError
 from daskgmm.events import Iteration, Opened
 from daskgmm.jobs.update import load_run, update
 from daskgmm.storage.formats.history import read_history
@@ -171,6 +172,29 @@ def test_rows_that_are_forgotten_do_not_count(job):
     assert half.summary.weight_sum == N_OLD / 2 + N_NEW
     shares = [one.rows.share for one in read_history(job / "half/history.json").entries]
     assert shares == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("persist", ["true", "false"])
+def test_an_interrupted_update_does_not_go_on_with_other_rows(job, persist):
+    new, name = draw(320, 2), f"changed-{persist}"
+    config = (f"data.path={name}.npy", "compute.chunk_bytes=1024", f"compute.persist={persist}")
+    np.save(f"{name}.npy", new)
+
+    def stop(event):
+        if isinstance(event, Iteration):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        updated(*config, f"output.directory={name}", listen=stop)
+    for chunk in range(5):  # three are compared by the plan
+        changed = new.copy()
+        changed[64 * chunk] += 1
+        np.save(f"{name}.npy", changed)
+        with pytest.raises(DaskGMMError, match=r"cannot be resumed|does not hold the rows with which the job"):
+            updated(*config, f"output.directory={name}", resume=True)
+    np.save(f"{name}.npy", new)
+    expected = updated(*config, f"output.directory={name}-whole")
+    assert_same_bits(updated(*config, f"output.directory={name}", resume=True), expected)
 
 
 @pytest.mark.parametrize("at", [pytest.param(1, marks=pytest.mark.slow), 2])

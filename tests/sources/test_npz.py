@@ -73,3 +73,13 @@ def test_a_pickle_inside_is_not_loaded(tmp_path):
     np.savez(tmp_path / "a.npz", X=np.array([{}], dtype=object))
     with pytest.raises(DataError, match=r"a\.npz cannot be read"):
         open_source(DataOptions(str(tmp_path / "a.npz")))
+
+
+def test_an_empty_matrix_whose_file_holds_its_size_alone_is_not_taken_for_rows(tmp_path):
+    write_mat73(tmp_path / "new.mat", X=X, E=np.array([[0, 5]], dtype="u8"))
+    with h5py.File(tmp_path / "new.mat", "r+") as file:
+        file["E"].attrs["MATLAB_empty"] = np.uint8(1)
+    path = str(tmp_path / "new.mat")
+    assert open_source(DataOptions(path)).array.shape == (6, 2)
+    with pytest.raises(DataError, match=r"there is no .* 'E'; the file holds X"):
+        open_source(DataOptions(path, array="E"))

@@ -162,7 +162,7 @@ def _index_rows(
     edges, rows, open_line = [dialect.first_row], 0, False
     pieces: list[int] = []
     decoder = codecs.getincrementaldecoder(encoding)()
-    before = _LINE_START
+    before, alone, blank = _LINE_START, len(dialect.names) == 1, None
     for start in range(dialect.first_row, file.size, piece_bytes):
         stop = min(start + piece_bytes, file.size)
         block = before + file.read(start, stop)
@@ -170,6 +170,8 @@ def _index_rows(
             decoder.decode(block[2:], final=stop == file.size)
         except UnicodeDecodeError as error:
             raise _undecodable(file.name, block, error, sum(pieces) + rows, dialect, encoding) from None
+        if alone and blank is None and (within := _rows_before_blank(block)) is not None:
+            blank = sum(pieces) + rows + within
         rows += _count_rows(block)
         line_end = block.rfind(b"\n", 2)
         if line_end >= 0 and rows:
@@ -181,6 +183,11 @@ def _index_rows(
     if open_line:  # the last line need not end
         pieces = [*pieces[:-1], pieces[-1] + 1] if pieces else [1]
         edges = [*edges[: len(pieces)], file.size]
+    if blank is not None and blank < sum(pieces):
+        raise DataError(
+            f"{file.name}: an empty line is before row {blank} of its only column, which may be a missing value: write "
+            "it as NaN, or take it out"
+        )
     return tuple(edges), tuple(pieces)
 
 
@@ -199,6 +206,14 @@ def _undecodable(
         f"{file} is not {encoded} text: row {row}{name} holds {quote(line.strip())} if it is latin-1: {remedy}, "
         "such as latin-1 or cp1252"
     )
+
+
+def _rows_before_blank(block: bytes) -> int | None:
+    """Return the number of rows that end before the first empty line that ends in block[2:], None without."""
+    values = np.frombuffer(block, np.uint8)
+    row_ends = _row_ends(values)
+    blanks = np.flatnonzero((values[2:] == _LF) & ~row_ends)
+    return int(np.count_nonzero(row_ends[: blanks[0]])) if len(blanks) else None
 
 
 def _count_rows(block: bytes) -> int:

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from daskgmm.errors import ConfigurationError, DataError
 from daskgmm.sources import DataOptions, open_source
+from daskgmm.sources.tables.csv import PIECE_BYTES, open_csv
+from daskgmm.sources.tables.files import find_files
 
 EVERYTHING = (slice(None), slice(None))
 ROWS = [f"{i / 4},{-i / 2},{i}.5" for i in range(1, 301)]
@@ -281,3 +283,20 @@ def test_what_people_write_around_numbers_is_refused_in_one_line(source, lines):
         _ = source(lines).array[EVERYTHING]
     assert "\n" not in str(caught.value)
     assert "x.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize("piece_bytes", [PIECE_BYTES, 3])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_an_empty_line_among_the_values_of_an_only_column_is_refused(tmp_path, piece_bytes, end):
+    """A missing value looks so, as pyarrow writes it."""
+    path = tmp_path / "x.csv"
+    for lines, row in ((["a", "1", "", "3", "4"], 1), (["a", "", "3"], 0), (["a", "1", "3", "", "", "5"], 2)):
+        path.write_bytes(end.join(lines).encode())
+        with pytest.raises(DataError, match=f"x.csv: an empty line is before row {row} of its only column"):
+            open_csv(find_files(str(path), (".csv",), {}).files, piece_bytes=piece_bytes)
+    path.write_bytes(end.join(["a", "1", "3", "", ""]).encode())
+    ((part, _),) = open_csv(find_files(str(path), (".csv",), {}).files, piece_bytes=piece_bytes)
+    assert sum(part.pieces) == 2
+    path.write_bytes(end.join(["a,b", "1,2", "", "3,4"]).encode())  # nothing else than an empty line
+    ((part, _),) = open_csv(find_files(str(path), (".csv",), {}).files, piece_bytes=piece_bytes)
+    assert sum(part.pieces) == 2
