@@ -29,7 +29,7 @@ class Summary:
     """What one read of all rows gives."""
 
     data_summary: DataSummary
-    sample: Delayed  # of a core.Expectation, or of rows and weights as they are drawn
+    sample: Delayed  # of a core.Expectation
     fingerprints: tuple[str, ...] = ()  # of each block, if they were asked for
 
 
@@ -50,31 +50,37 @@ def summarise(
     rows: Rows, size: int, seed: int, resolution: Literal["auto"] | Resolution = "auto", *, identify: bool = False
 ) -> Summary:
     """Return what `summarise_and_sample` does; with `identify` fingerprints of all blocks too. Raise as it does."""
-    marks = (fingerprints(rows),) if identify else ()
-    sample = delayed(_shuffle, pure=False)(_draw(rows, size, seed), seed)
-    data_summary, sample, *marked = persist(_data_summary(rows), sample, *marks)
-    result, *names = compute(data_summary, *marked)
-    check(result, rows)
+    shuffled = delayed(_shuffle, pure=False)(_draw(rows, size, seed), seed)
+    result, sample, names = _in_one_read(rows, _data_summary(rows), shuffled, identify=identify)
     if result.has_gaps:
         result = _with_correlations_of(sample, result, rows.naming)
     if isinstance(resolution, str):
         (steps,) = compute(delayed(_steps, pure=False)(sample))
     else:
         steps = steps_of(resolution, rows.n_features)
-    return Summary(replace(result, steps=steps), sample, tuple(names[0]) if names else ())
+    return Summary(replace(result, steps=steps), sample, names)
 
 
-def summarise_and_draw(rows: Rows, size: int, seed: int, *, by_column: bool, identify: bool) -> Summary:
+def summarise_and_draw(
+    rows: Rows, size: int, seed: int, *, by_column: bool, identify: bool
+) -> tuple[DataSummary, Delayed, tuple[str, ...]]:
     """Return the data summary of all rows, and min(size, n) of them as drawn: a lazy pair of rows and weights.
 
     `by_column` leaves the scatter of the columns out but for its diagonal; `identify` takes fingerprints of all blocks
-    too. Raises DataError as `summarise_and_sample`.
+    too, which come last. Raises DataError as `summarise_and_sample`.
     """
+    return _in_one_read(rows, _data_summary(rows, by_column=by_column), _draw(rows, size, seed), identify=identify)
+
+
+def _in_one_read(
+    rows: Rows, data_summary: Delayed, drawn: Delayed, *, identify: bool
+) -> tuple[DataSummary, Delayed, tuple[str, ...]]:
+    """Return the data summary, the drawn rows, which stay where they are, and the fingerprints of all blocks or ()."""
     marks = (fingerprints(rows),) if identify else ()
-    data_summary, drawn, *marked = persist(_data_summary(rows, by_column=by_column), _draw(rows, size, seed), *marks)
+    data_summary, drawn, *marked = persist(data_summary, drawn, *marks)
     result, *names = compute(data_summary, *marked)
     check(result, rows)
-    return Summary(result, drawn, tuple(names[0]) if names else ())
+    return result, drawn, tuple(names[0]) if names else ()
 
 
 def _with_correlations_of(sample: Delayed, result: DataSummary, naming: Naming) -> DataSummary:

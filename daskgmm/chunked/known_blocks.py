@@ -41,7 +41,7 @@ class KnownBlock:
         if short_name(block, weights) != self.name:
             raise DataError(
                 f"{self.place} of the data are not what they were when they were read first: put them back, or start "
-                "over, a job with --overwrite; of an array that differs each time it is computed, fit array.persist()"
+                "over, a job with --overwrite; if an array differs each time it is computed, fit array.persist()"
             )
 
 

@@ -46,13 +46,11 @@ def find_projection(rows: Rows, reduce: Reduce, seed: int) -> tuple[Projection, 
     """
     reduce.check(rows.n_features)
     size = sampled_rows(reduce, rows.n_features)
-    summary = summarise_and_draw(rows, max(size, 1), seed, by_column=size > 0, identify=rows.may_change)
-    found, rows = summary.data_summary, rows.name_blocks(summary.fingerprints)
+    found, drawn, names = summarise_and_draw(rows, max(size, 1), seed, by_column=size > 0, identify=rows.may_change)
+    rows = rows.name_blocks(names)
     if not size:
         return project_on_scatter(found.mean, found.frame, found.total_covariance, reduce.breadth), rows
-    (projection,) = compute(
-        delayed(in_slot, pure=False)(_project_drawn, found.frame, summary.sample, reduce.breadth, seed)
-    )
+    (projection,) = compute(delayed(in_slot, pure=False)(_project_drawn, found.frame, drawn, reduce.breadth, seed))
     return projection, rows
 
 

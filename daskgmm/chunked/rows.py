@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise, product
 from math import prod
 from typing import Any
@@ -204,7 +205,7 @@ class Rows:
         """Return the same rows whose blocks must have these names (`chunked.known_blocks`) whenever they are read."""
         return replace(self, known=names)
 
-    @property
+    @cached_property  # of each pass
     def known_blocks(self) -> list[KnownBlock | None]:
         """What an earlier read has found of each block, None where nothing is known."""
         if not self.known:

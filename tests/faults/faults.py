@@ -361,7 +361,7 @@ FAULTS = [
     Fault("no worker until there are tasks", tasks_bring_workers, ADDRESS, n_workers=0),
     Fault("SIGUSR1 to all processes", to_the_group(in_pass, signal.SIGUSR1), message="stopped by SIGUSR1"),
     Fault("chunk that kills each worker", poison, message=f"rows [{POISONED * 500}:{POISONED * 500 + 500}] of"),
-    Fault("read that never ends", hanging_store, {**LOCAL, "stall_timeout": 8}, STALLED),
+    Fault("read that never ends", hanging_store, {**LOCAL, "stall_timeout": 20}, STALLED),  # workers start in that time
     Fault(
         "all workers lost for good",
         all_lost,
