@@ -83,7 +83,7 @@ def lazy_input(data: Any, dim: str | None = None, *, missing: bool = False) -> I
 
 
 def _check_packing(attributes: Mapping[str, Any]) -> None:
-    """Raise DataError for a zarr array whose attributes say that its numbers are packed, or which of them are none."""
+    """Raise DataError for a zarr array whose attributes say that its numbers are packed, or some of them missing."""
     packed = [name for name in ("scale_factor", "add_offset", "_FillValue", "missing_value") if name in attributes]
     if any(one in ("scale_factor", "add_offset") or not _is_nan(attributes[one]) for one in packed):
         raise DataError(
