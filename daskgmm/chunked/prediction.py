@@ -224,16 +224,17 @@ def check_weights(weights: NDArray[Any], region: Region, at: int) -> NDArray[np.
 
 
 def _sums(prediction: Prediction, weights: NDArray[np.float64] | None) -> Likelihood:
-    """Return the sums of a strip, in which rows of weight 0 have no log-density."""
+    """Return the sums of a strip, in which rows of weight 0 have no log-density, and those without a value no label."""
     density = prediction.log_density
     assert density is not None
     weights = np.ones(len(density)) if weights is None else weights
     counted = weights > 0
     resp = prediction.probabilities
+    labelled = counted & (prediction.labels != LEFT_OUT)
     entropy = np.zeros(len(density)) if resp is None else -(resp * np.log(np.where(resp > 0, resp, 1.0))).sum(axis=1)
     return Likelihood(
         float(weights[counted] @ density[counted]),
-        float(weights[counted] @ entropy[counted]),
+        float(weights[labelled] @ entropy[labelled]),
         float(weights.sum()),
     )
 

@@ -39,7 +39,7 @@ from ..fitting.fit import Fit, Start, initial_state, prepare_fit, run_em
 from ..fitting.reduction import reduce_rows
 from .conditional import ConditionalMixin
 from .constraints import Missing, Restarts, SampleSize
-from .inputs import Input, is_lazy, lazy_input, memory_input, without_mask
+from .inputs import Input, is_lazy, lazy_input, memory_input, refuse_times, without_mask
 from .labels import read_labels
 from .parameters import mixture_of, set_parameters
 from .posterior import set_fitted_posterior
@@ -286,7 +286,7 @@ class MixtureEstimator(
         self._set_mixture(model.mixture)
         self._summary, self._kept = model.summary, model.kept
         self.converged_, self.n_iter_ = model.summary.converged, model.summary.n_iter
-        self.lower_bound_ = model.summary.log_likelihood if model.summary.objective is None else model.summary.objective
+        self.lower_bound_ = model.summary.lower_bound
         self.lower_bounds_ = [self.lower_bound_]
         if model.feature_names is not None:
             self.feature_names_in_ = np.array(model.feature_names, dtype=object)
@@ -314,6 +314,7 @@ class MixtureEstimator(
             self._check_features(data, reset=reset)
             return data
         fewest = 2 if reset else 1
+        refuse_times(X)
         plain = without_mask(X, missing=missing)
         checked = validate_data(
             self, plain, dtype="numeric", reset=reset, ensure_min_samples=fewest, ensure_all_finite=False

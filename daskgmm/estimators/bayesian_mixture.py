@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..chunked.memory import Persist
 from ..core.em.fitted_model import Model
-from ..core.em.variational import Posterior, WeightPrior
+from ..core.em.variational import Posterior, Variational, WeightPrior
 from ..core.init.starts import InitParams
 from ..core.mixture.covariance import DEFAULT_TYPES, STRUCTURES
 from ..core.mixture.floor import DEFAULT_REG_COVAR
@@ -24,7 +24,7 @@ from .base import warn_unless_converged
 from .constraints import CONSTRAINTS, CONSTRAINTS_OF_ONE_MIXTURE, Missing, Resolution, Restarts, SampleSize
 from .messages import names_parameters
 from .parameters import copy_fitted, fitted_options, parameters_of
-from .posterior import set_posterior
+from .posterior import set_fitted_posterior, set_posterior
 from .sklearn_internals import Interval, StrOptions, fit_context
 from .update import UpdateMixin
 from .validation import as_tuples, resolution_option
@@ -193,7 +193,11 @@ class BayesianGaussianMixture(UpdateMixin):
         return self
 
     def to_sklearn(self) -> SklearnBayesianGaussianMixture:
-        """Return a scikit-learn BayesianGaussianMixture that predicts the same."""
+        """Return a scikit-learn BayesianGaussianMixture with the same posterior.
+
+        It predicts by expectations over the posterior, where this estimator predicts by the mixture of the posterior
+        means: of few rows, probabilities and log-densities differ, and labels between two components.
+        """
         check_is_fitted(self)
         shared = set(SklearnBayesianGaussianMixture().get_params())
         given = {name: value for name, value in self.get_params().items() if name in shared}
@@ -201,7 +205,10 @@ class BayesianGaussianMixture(UpdateMixin):
 
     @classmethod
     def from_sklearn(cls, model: SklearnBayesianGaussianMixture) -> Self:
-        """Return the estimator with the parameters and attributes of a scikit-learn BayesianGaussianMixture."""
+        """Return the estimator with the parameters and attributes of a scikit-learn BayesianGaussianMixture.
+
+        It predicts by the mixture of the posterior means, where scikit-learn takes expectations; see `to_sklearn`.
+        """
         check_is_fitted(model)
         own: Self = copy_fitted(model, cls(**model.get_params()))
         own._fitted_covariance_type = model.covariance_type
@@ -224,8 +231,14 @@ class BayesianGaussianMixture(UpdateMixin):
         options = fitted_options(model)
         own = cls(**parameters_of(model), **parameters_of_prior(None if options is None else options.model.prior))
         own._set_model(model)
-        set_posterior(own, model.posterior)
-        own.evidence_lower_bound_ = own.lower_bound_ * model.summary.weight_sum
+        if model.kept is None:
+            set_posterior(own, model.posterior)
+            own.evidence_lower_bound_ = own.lower_bound_ * model.summary.weight_sum
+        else:
+            model_options, fit_options = own._options()
+            inference = fit_options.em(model_options, model.kept.data_summary).inference
+            assert isinstance(inference, Variational), "this estimator has no other one"
+            set_fitted_posterior(own, model.state, inference)
         return own
 
     def _model_options(self) -> tuple[ModelOptions, InferenceName]:

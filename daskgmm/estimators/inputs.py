@@ -215,6 +215,16 @@ def _check_types(types: Iterable[tuple[str, Any]]) -> None:
             )
 
 
+def refuse_times(data: Any) -> None:
+    """Raise DataError for a column of times of a DataFrame: pandas finds no dtype for it and for numbers."""
+    if hasattr(data, "columns") and hasattr(getattr(data, "dtypes", None), "items"):
+        _check_types(
+            (f"column {name!r}", dtype)
+            for name, dtype in data.dtypes.items()
+            if getattr(dtype, "kind", "") in ("m", "M")
+        )
+
+
 def _find_unused_name(stem: str, taken: Collection[Any]) -> str:
     """Return the stem, or the first of stem_1, stem_2, ... that is not taken."""
     return next(name for name in chain([stem], (f"{stem}_{i}" for i in count(1))) if name not in taken)

@@ -53,7 +53,8 @@ class UpdateMixin(MixtureEstimator):
             update = prepare_update(held, state, kept, model, options, forget)
             best, kept_of_all = finish_update(update, run_update(held, update, model, options).best, model)
             self._keep(best, update.base, kept_of_all)
-            self.drift_ = measure_drift(held, old, self._mixture(), kept.mean_log_likelihood)
+            inference = options.em(model, kept.data_summary).inference
+            self.drift_ = measure_drift(held, old, self._mixture(), state, kept, inference)
         return self
 
     @names_parameters
@@ -76,7 +77,7 @@ class UpdateMixin(MixtureEstimator):
         self.n_iter_ += 1
         summary = FitSummary.of_state(state, inference, kept, _STEPWISE, n_iter=self.n_iter_)
         self._set_state(state, inference, summary, kept)
-        self.lower_bound_ = kept.mean_log_likelihood
+        self.lower_bound_ = summary.lower_bound
         self.lower_bounds_ = [*self.lower_bounds_, self.lower_bound_]
         return self
 

@@ -84,9 +84,20 @@ def initial_update(update: Update) -> State:
     return State(update.data_summary, (Trial(update.mixture),))
 
 
-def measure_drift(rows: Rows, old: Mixture, new: Mixture, level: float) -> Drift:
-    """Return the drift of new rows from old ones of mean log-density `level`, by a pass over the new ones."""
-    return drift(density_moments(rows, old), level, old, new)
+def measure_drift(
+    rows: Rows, old: Mixture, new: Mixture, state: Mixture, kept: KeptStatistics, inference: Inference
+) -> Drift:
+    """Return the drift of new rows from those whose statistics are kept, by a pass over the new ones.
+
+    `state` is that of the old rows' inference, and `old` and `new` are the mixtures before and after the new ones. What
+    is kept of the old rows is their log-likelihood in the E-step. Where that is not their log-density under `old`, as
+    in variational inference, that of the new rows is compared with it, by another pass.
+    """
+    density, natural = density_moments(rows, old), inference.natural_parameters(state)
+    if natural is not state:
+        (statistics,) = Expectation(rows, kept.data_summary)((natural,))
+        density = replace(density, mean=statistics.mean_log_likelihood)
+    return drift(density, kept.mean_log_likelihood, old, new)
 
 
 def finish_update(update: Update, best: Trial, model: ModelOptions) -> tuple[Trial, KeptStatistics]:

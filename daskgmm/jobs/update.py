@@ -183,7 +183,8 @@ def update_rows(
         keep = keep_iterations(checkpoints, update.data_summary.n_rows, listen)
         state = run_update(rows, update, config.model, config.fit, state, keep)
     model = _model(rows, state.best, update, config, run, listen)
-    drift = measure_drift(rows, run.model.mixture, model.mixture, run.kept.mean_log_likelihood)
+    inference = config.fit.em(config.model, run.kept.data_summary).inference
+    drift = measure_drift(rows, run.model.mixture, model.mixture, run.model.state, run.kept, inference)
     entry = Entry(
         job="update",
         model=fingerprint(run.model),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from daskgmm.chunked.rows import Rows
+from daskgmm.core.em.inference import MAXIMUM_LIKELIHOOD
 from daskgmm.core.em.update import KeptStatistics, keep_statistics
 from daskgmm.core.mixture.mixture import Mixture
 from daskgmm.core.options.fit import FitOptions, ModelOptions
@@ -80,7 +81,7 @@ def _update(first: Result, new: np.ndarray, old: np.ndarray | None) -> Result:
     state = run_update(rows, update, _MODEL, _OPTIONS)
     best, kept = finish_update(update, state.best, _MODEL)
     mixture = best.mixture
-    measure_drift(rows, first.mixture, mixture, first.kept.mean_log_likelihood)
+    measure_drift(rows, first.mixture, mixture, first.mixture, first.kept, MAXIMUM_LIKELIHOOD)
     n_read = len(new) * (2 + state.iteration)
     if old is None:
         return Result(mixture, kept, n_read)

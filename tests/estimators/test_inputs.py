@@ -52,6 +52,7 @@ REFUSED = {
     "text, Dataset": (lambda: xr.Dataset({"a": ("t", TEXT[:, 0]), "b": ("t", ROWS[:30, 0])}), "variable 'a'.*<U3"),
     "text, frame": (lambda: dd.from_pandas(NAMED.assign(b="x"), npartitions=2), "column 'b' is of dtype"),
     "time, dask": (lambda: in_dask(TIMES), "dtype datetime64"),
+    "time, pandas": (lambda: NAMED.assign(when=TIMES[0, 0]), "column 'when' is of dtype datetime64"),
     "time, xarray": (lambda: xr.DataArray(TIMES), "dtype datetime64"),
     "time difference": (lambda: in_dask(TIMES - TIMES[0]), "dtype timedelta64"),
     "time, frame": (lambda: dd.from_pandas(NAMED.assign(b=TIMES[0, 1]), npartitions=2), "column 'b' is of dtype"),

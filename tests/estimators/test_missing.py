@@ -167,6 +167,18 @@ def test_a_row_without_any_value_is_scored_0_and_has_a_label_of_its_own(gappy):
     assert model.score(gappy) == pytest.approx(model.lower_bound_, abs=1e-9)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_rows_without_any_value_leave_icl_as_it_is(gappy, weighted):
+    rows = np.array(gappy)
+    weights = np.random.default_rng(0).uniform(0.5, 1.5, len(rows)) if weighted else None
+    model = GaussianMixture(2, missing="marginal", random_state=0).fit(rows, sample_weight=weights)
+    empty = np.full((40, rows.shape[1]), np.nan)
+    more = None if weights is None else np.append(weights, np.ones(40))
+    before, after = model.icl(rows, sample_weight=weights), model.icl(np.concatenate([rows, empty]), sample_weight=more)
+    n = len(rows) if weights is None else weights.sum()
+    assert after - before == pytest.approx(model._n_parameters() * np.log((n + 40) / n), rel=1e-6)
+
+
 def test_a_sweep_finds_the_groups_of_rows_with_gaps(gappy):
     selector = GaussianMixtureSelector(
         range(1, 4), covariance_type=("full", "spherical"), criterion="heldout", missing="marginal", random_state=0

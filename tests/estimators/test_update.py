@@ -20,6 +20,10 @@ def old():
     return draw(20_000, 0)
 
 
+def with_prior():
+    return GaussianMixture(1, prior="default", random_state=0)
+
+
 def fitted(rows, **parameters):
     return GaussianMixture(2, random_state=0, tol=1e-8, **parameters).fit(rows)
 
@@ -205,6 +209,24 @@ def test_a_posterior_goes_on(old, tmp_path, covariance_type):
     assert refit.score(every) - batch.score(every) < 0.05
     with pytest.raises(DataError, match="nothing is known"):
         GaussianMixture.load(tmp_path / "model.zarr").update(new)
+
+
+def test_rows_that_a_posterior_has_seen_have_not_drifted(old):
+    model = BayesianGaussianMixture(n_components=2, random_state=0).fit(old[:200])
+    mean = model.update(old[:200]).drift_.mean_log_density
+    assert mean == pytest.approx(0, abs=1e-9)
+    shifted = BayesianGaussianMixture(n_components=2, random_state=0).fit(old[:200]).update(old[:200] + 3)
+    assert shifted.drift_.refit_advised
+
+
+@pytest.mark.parametrize("make", [lambda: BayesianGaussianMixture(random_state=0), with_prior])
+def test_bounds_of_stepwise_em_are_those_of_the_fit(old, make, tmp_path):
+    model = make().partial_fit(old[:300]).partial_fit(old[300:600])
+    assert model.lower_bound_ == model.lower_bounds_[-1]
+    model.save(tmp_path / "model.zarr")
+    assert type(model).load(tmp_path / "model.zarr").lower_bound_ == model.lower_bound_
+    assert model.lower_bound_ != pytest.approx(model.score(old[:600]), abs=1e-3)
+    assert model.lower_bound_ == pytest.approx(make().fit(old[:600]).lower_bound_, abs=0.1)
 
 
 def scattered(n, seed, width=10.0):

@@ -37,6 +37,11 @@ class FitSummary:
     evidence_lower_bound: float | None = None  # of a posterior, total, in nats
 
     @property
+    def lower_bound(self) -> float:
+        """What was maximised, nats per row: the objective of a prior or a posterior, or else the log-likelihood."""
+        return self.log_likelihood if self.objective is None else self.objective
+
+    @property
     def aicc(self) -> float:
         """AIC for few rows; infinite where there are no more rows than parameters."""
         n_parameters = round(self.aic / 2 + self.log_likelihood * self.weight_sum)

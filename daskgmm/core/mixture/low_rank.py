@@ -266,16 +266,22 @@ class LowRankFamily:
         return self.layout.feature_map
 
     def n_parameters(self, k: int, d: int) -> int:
-        """Return the free parameters of the covariances: loadings up to a rotation, and noise."""
-        q = self.n_factors
+        """Return the free parameters of the covariances: loadings up to a rotation, and noise.
+
+        There are no more than those of whole covariances, which few features with many factors can all be.
+        """
         noise = {"own": k * d, "common": d, "isotropic": k}[self.noise]
-        return k * (d * q - q * (q - 1) // 2) + noise
+        return min(k * self._n_loadings(d) + noise, k * d * (d + 1) // 2)
 
     def per_component(self, d: int) -> tuple[int, int]:
         """Return with how many rows more than that a component's noise is not 0, and its free parameters."""
-        q = self.n_factors
         noise = {"own": d, "common": 0, "isotropic": 1}[self.noise]
-        return q + 1, d + d * q - q * (q - 1) // 2 + noise
+        return self.n_factors + 1, d + min(self._n_loadings(d) + noise, d * (d + 1) // 2)
+
+    def _n_loadings(self, d: int) -> int:
+        """Return the free parameters of a component's loadings: a rotation of the factors changes nothing."""
+        q = self.n_factors
+        return d * q - q * (q - 1) // 2
 
     def estimate(
         self, counts: Array, covariances: Array, previous: Array | None = None, floor: Floor | None = None

@@ -122,7 +122,7 @@ def _rows_seen(data: ReportData) -> str:
 
 def _course(data: ReportData) -> str:
     summary, spans = data.model.summary, data.record.course.spans
-    passes = f"{pluralize(summary.n_iter + 1, 'pass')} over all rows"
+    passes = f"{pluralize(summary.n_iter + 1, 'pass')} over {data.passed}"
     how = "EM converged" if summary.converged else "EM stopped before it converged,"
     time = f"; the whole job took {duration(sum(span.seconds for span in spans))}" if spans else ""
     return f"{how} after {passes}{time}."
@@ -192,7 +192,7 @@ def _narrow(data: ReportData) -> Iterator[tuple[str, str]]:
 
 
 def _small(data: ReportData) -> Iterator[tuple[str, str]]:
-    d, sizes = data.mixture.n_features, data.mixture.weights * data.record.beginning.n_rows
+    d, sizes = data.mixture.n_features, data.mixture.weights * data.n_rows
     small = np.sort(data.filled[sizes[data.filled] < d + 1])
     if len(small) and data.mixture.n_components > 1:
         yield (
@@ -204,7 +204,7 @@ def _small(data: ReportData) -> Iterator[tuple[str, str]]:
 
 
 def _few_rows(data: ReportData) -> Iterator[tuple[str, str]]:
-    rows, parameters = data.record.beginning.n_rows, data.mixture.n_parameters
+    rows, parameters = data.n_rows, data.mixture.n_parameters
     if rows < _MIN_ROWS_PER_PARAMETER * parameters:
         yield (
             f"{rows:,} rows are few for {parameters:,} parameters: part of what was found may be chance.",

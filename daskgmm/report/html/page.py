@@ -108,7 +108,7 @@ def _tiles(data: ReportData) -> list[tuple[str, str]]:
         ("ICL", f"{summary.icl:,.0f}"),
         *([] if sure is None else [("certain labels", f"{100 * sure:.0f} %")]),
         *_of_posterior(data),
-        ("passes over all rows", str(summary.n_iter + 1)),
+        (f"passes over {data.passed}", str(summary.n_iter + 1)),
         *_of_time(data),
     ]
     return [(name, format_signed(value)) for name, value in tiles]

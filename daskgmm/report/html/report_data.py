@@ -66,6 +66,11 @@ class ReportData:
         return "sampled new rows" if self.history else "sampled rows"
 
     @property
+    def passed(self) -> str:
+        """What the rows are called that the passes of EM were over."""
+        return "the new rows" if self.history else "all rows"
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of all features of the mixture: those of the rows, or principal components."""
         return self.model.mixture_names

@@ -66,6 +66,22 @@ def test_noise_of_zero_is_singular(matrices):
         LowRankMatrices(noise, matrices.loadings).log_det()
 
 
+@pytest.mark.parametrize(
+    ("name", "d", "n"),
+    [
+        ("low_rank_1", 2, 2 * 3),  # 2 + 2 would be more than a whole covariance has
+        ("low_rank_2", 4, 2 * 10),
+        ("low_rank_2", 5, 2 * (5 + 9)),
+        ("low_rank_2_common", 5, 5 + 2 * 9),
+        ("low_rank_1_isotropic", 2, 2 * 3),
+    ],
+)
+def test_no_more_parameters_are_counted_than_whole_covariances_have(name, d, n):
+    assert STRUCTURES[name].n_parameters(2, d) == n
+    if "common" not in name:
+        assert STRUCTURES[name].per_component(d)[1] == d + n // 2
+
+
 def test_names_and_options_are_each_others_inverse():
     assert types_of(["low_rank_4_common", "full"]) == ("low_rank_4_common", "full")
     options = {"covariance_type": "low_rank", "n_factors": 4, "factor_noise": "common"}

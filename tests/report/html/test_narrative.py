@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -83,6 +84,19 @@ def test_after_an_update_the_rows_that_are_shown_are_called_new():
     updated = replace(told, history=(("new.npy", 600, None),))
     assert (told.sampled, updated.sampled) == ("sampled rows", "sampled new rows")
     assert "percent of the new rows belong to their cluster" in " ".join(summary(updated))
+
+
+def test_after_an_update_a_model_is_judged_by_all_rows_and_its_passes_are_over_new_ones():
+    of = replace(mixture(2, 2, apart=20.0), weights=np.array([0.9, 0.1]))
+    told = data(of, n_rows=15)
+    assert "Too few rows for a covariance" in said(told)
+    assert "15 rows are few" in said(told)
+    assert "4 passes over all rows" in " ".join(summary(told))
+    kept = SimpleNamespace(data_summary=SimpleNamespace(n_rows=3_015))
+    updated = replace(told, history=(("new.npy", 15, None),), model=replace(told.model, kept=kept))
+    assert "rows are few" not in said(updated)
+    assert "Too few rows" not in said(updated)
+    assert "4 passes over the new rows" in " ".join(summary(updated))
 
 
 def test_restarts_that_the_finalists_left_behind_are_not_told_of():
