@@ -15,6 +15,7 @@ from ..chunked.rows import Rows
 from ..chunked.sweep import batches, bytes_in_pass
 from ..concurrency import n_reading_ahead
 from ..config import Config
+from ..core.em.short_runs import bytes_of_short_runs
 from ..core.init.many_components import bytes_of_exchanges
 from ..core.init.splitting import MAX_SPLITS
 from ..core.init.starts import first_stage_rows, n_moved_restarts
@@ -215,5 +216,6 @@ def _sample_bytes(config: Config, rows: Rows, n_sample: int, needs: Estimate) ->
     drawn = _DRAWN_COPIES * n_sample * rows.n_features * int(rows.array.dtype.itemsize)
     drawn += _SUMMARY_COPIES * needs.scatter
     points = first_stage_rows(n_sample) * (_POINT_COPIES * rows.n_features + _DISTANCES) * 8
-    moving = max(_MOVE_BYTES * n_sample, n_moving * bytes_of_exchanges(n_sample, config.model.n_components))
+    exchanges = n_moving * bytes_of_exchanges(n_sample, config.model.n_components)
+    moving = max(_MOVE_BYTES * n_sample, exchanges + bytes_of_short_runs(n_sample, rows.n_features))
     return drawn + max(n_restarts * (points + mixtures), moving + n_moving * mixtures)

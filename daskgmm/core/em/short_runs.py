@@ -28,6 +28,7 @@ from .inference import MaximumLikelihood
 from .loop import EMOptions, StopReason, Trial
 
 _TILE_ROWS, _WIDE_TILE_ROWS, _WIDE_FEATURES = 128, 64, 16  # rows of a tile, and from so many features on
+_BLOCK_NUMBERS = 2**16  # of rows that are brought into tiles at a time
 _STOPS = {
     kernels.GOES_ON: StopReason.MAX_ITER,
     kernels.CONVERGED: StopReason.CONVERGED,
@@ -62,14 +63,21 @@ def can_run(rows: Expectation, mixture: Mixture, em: EMOptions) -> bool:
     return own and isinstance(em.inference, MaximumLikelihood) and not rows.data_summary.has_gaps
 
 
-def run_short(rows: Expectation, starts: Sequence[Mixture], em: EMOptions, stages: Sequence[int]) -> tuple[Trial, ...]:
+def run_short(
+    rows: Expectation,
+    starts: Sequence[Mixture],
+    em: EMOptions,
+    stages: Sequence[int],
+    background: Array | None = None,
+) -> tuple[Trial, ...]:
     """Return the trials of EM from starts of one family, in order; those whose start is singular are left out.
 
-    After each of the stages, of so many steps, the worse half of those that go on is given up. Raises
+    After each of the stages, of so many steps, the worse half of those that go on is given up. `background` (n,) is the
+    logarithm of a density that stays and is added to that of the components, whose weights add up to 1. Raises
     SingularCovarianceError where all starts are singular.
     """
     with single_threaded():
-        runner = _Runner(rows, starts[0], em)
+        runner = _Runner(rows, starts[0], em, background)
         runs = [runner.start(mixture) for mixture in starts]
         going = list(range(len(runs)))
         for n_steps in stages:
@@ -87,14 +95,16 @@ def run_short(rows: Expectation, starts: Sequence[Mixture], em: EMOptions, stage
 class _Runner:
     """Rows, and what mixtures of one family are held to on them, made ready for compiled runs."""
 
-    def __init__(self, rows: Expectation, like: Mixture, em: EMOptions) -> None:
+    def __init__(self, rows: Expectation, like: Mixture, em: EMOptions, background: Array | None) -> None:
         """`like` is a mixture of the family; its parameters do not matter."""
         layout, own = like.structure.layout, rows.data_summary.frame
         self._isotropic, self._dense = layout.feature_map is FeatureMap.SPHERICAL, layout.dense
         scale = np.full(own.n_features, np.sqrt(own.unit)) if self._isotropic else own.scale
         self._frame, self._em, self._n_rows = Frame(own.centre, scale), em, rows.data_summary.n_rows
         self._log_scale = float(np.log(scale).sum())
-        self._tiles = _tiles(self._frame.to_z(np.asarray(rows.rows, np.float64)), rows.row_weights)
+        if background is not None:  # as the kernel has densities of z: without the factor (2 pi)^(-d/2)
+            background = background + self._log_scale + own.n_features * np.log(2 * np.pi) / 2
+        self._tiles = _tiles(rows.rows, self._frame, rows.row_weights, background)
         self._bound = kernels.Bound(self._floor(em.floor), self._isotropic, like.structure.shared)
 
     def start(self, mixture: Mixture) -> _Run:
@@ -152,13 +162,28 @@ class _Runner:
         return True
 
 
-def _tiles(z: Array, row_weights: Rows | None) -> kernels.Tiles:
-    """Return rows (n, d) in tiles; rows of weight 0 may hold anything."""
-    n, d = z.shape
+def bytes_of_short_runs(n_rows: int, n_features: int) -> int:
+    """Return the most bytes that rows take in compiled runs on part of them: that part, and its tiles."""
+    return 8 * 2 * n_rows * n_features
+
+
+def _tiles(rows: Rows, frame: Frame, row_weights: Rows | None, background: Array | None) -> kernels.Tiles:
+    """Return rows (n, d) in tiles of z; rows of weight 0 may hold anything."""
+    n, d = rows.shape
     tile = _TILE_ROWS if d < _WIDE_FEATURES else _WIDE_TILE_ROWS
     n_tiles = -(-n // tile)
-    padded, weights = np.zeros((n_tiles * tile, d)), np.zeros(n_tiles * tile)
-    padded[:n], weights[:n] = z, 1.0 if row_weights is None else row_weights
-    padded[weights == 0] = 0.0
-    parts = np.ascontiguousarray(padded.reshape(n_tiles, tile, d).transpose(0, 2, 1))
-    return kernels.Tiles(parts, weights.reshape(n_tiles, tile), float(weights.sum()))
+    weights, parts = np.zeros(n_tiles * tile), np.zeros((n_tiles, d, tile))
+    weights[:n] = 1.0 if row_weights is None else row_weights
+    step = max(_BLOCK_NUMBERS // (tile * d), 1) * tile
+    for at in range(0, n, step):
+        z = frame.to_z(np.asarray(rows[at : at + step], np.float64))
+        z[weights[at : at + len(z)] == 0] = 0.0
+        padded = np.zeros((-(-len(z) // tile) * tile, d))
+        padded[: len(z)] = z
+        first = at // tile
+        parts[first : first + len(padded) // tile] = padded.reshape(-1, tile, d).transpose(0, 2, 1)
+    beside = np.zeros((0 if background is None else 1, n_tiles * tile))
+    beside[:, :n] = 0.0 if background is None else background
+    return kernels.Tiles(
+        parts, weights.reshape(n_tiles, tile), float(weights.sum()), beside.reshape(len(beside), n_tiles, tile)
+    )

@@ -17,6 +17,7 @@ import numpy as np
 from ...errors import SingularCovarianceError
 from ..em.e_step import Expectation
 from ..em.loop import Trial
+from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture, merge_pairs
 from .drawn_splits import DrawnSplit, halve_components, split_pairs_again
 from .exchanges import Merger, apply_exchanges, bound_mergers, disjoint
@@ -61,14 +62,19 @@ def try_exchanges(
     if mixture.n_components < 2:
         return ()
     try:
-        found = Responsibilities.of(sample, mixture)
-        splits = halve_components(found, options.em.floor, known)
-        known += [one for one in splits if all(one.pair is not other.pair for other in known)]
-        again = [_split_again(one) for one in split_pairs_again(found, options.em.floor, _N_SPLIT_AGAIN)]
-        starts = [apply_exchanges(mixture, made) for made in _choose([*_combine(found, splits), *again])]
+        ranked = rank_candidates(Responsibilities.of(sample, mixture), options.em.floor, known)
+        starts = [apply_exchanges(mixture, made) for made in _choose(ranked)]
         return short_runs(sample, options, starts, _STAGE_STEPS) if starts else ()
     except (SingularCovarianceError, np.linalg.LinAlgError):
         return ()
+
+
+def rank_candidates(found: Responsibilities, floor: Floor | None, known: list[DrawnSplit]) -> list[Candidate]:
+    """Return exchanges, the most promising first by what they gain without any EM; split components join `known`."""
+    splits = halve_components(found, floor, known)
+    known += [one for one in splits if all(one.pair is not other.pair for other in known)]
+    again = [_split_again(one) for one in split_pairs_again(found, floor, _N_SPLIT_AGAIN)]
+    return sorted([*_combine(found, splits), *again], key=lambda one: -one.gain)
 
 
 def bytes_of_exchanges(n_rows: int, n_components: int) -> int:
@@ -78,15 +84,14 @@ def bytes_of_exchanges(n_rows: int, n_components: int) -> int:
     return 8 * numbers
 
 
-def _choose(exchanges: Sequence[Candidate]) -> list[list[Candidate]]:
+def _choose(ranked: Sequence[Candidate]) -> list[list[Candidate]]:
     """Return the exchanges that are made at once: those that gain without any EM, half of them, and the best alone."""
-    ranked = sorted(exchanges, key=lambda one: -one.gain)
     gaining = disjoint(one for one in ranked if one.gain > 0)
     together = [gaining, gaining[: len(gaining) // 2]] if len(gaining) > 3 else [gaining]
-    return [*(some for some in together if len(some) > 1), *([one] for one in _vary(ranked)[:_MAX_TRIED])]
+    return [*(some for some in together if len(some) > 1), *([one] for one in vary(ranked)[:_MAX_TRIED])]
 
 
-def _vary(ranked: Iterable[Candidate]) -> list[Candidate]:
+def vary(ranked: Iterable[Candidate]) -> list[Candidate]:
     """Return the exchanges in order, without those whose split or merger two others before have."""
     seen = Counter[object]()
     chosen = []

@@ -14,9 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..arrays.types import Array
 from ..em.e_step import Expectation
+from ..em.loop import EMOptions
+from ..em.short_runs import run_short
 from ..kernels.natural_parameters import prepare_prediction
 from ..mixture.mixture import Mixture
 from ..scoring.prediction import PredictionOutputs, predict
@@ -26,6 +29,17 @@ MAX_NUMBERS = 2**23  # responsibilities that are held
 _MIN_RESP = 1e-3  # of a row: what changes less is not counted
 _MIN_OVERLAP = 1e-3  # of the rows: components that share less do not overlap
 _TINY = 1e-300
+_LOG_NOTHING = -1e300  # for the logarithm of 0 that takes part in sums
+_LOG_FLUSHED = -60.0  # relative log-densities below which those matter whose responsibilities are given as 0
+
+
+@dataclass(frozen=True, eq=False)
+class PartialRun:
+    """Where EM of some components has led, nats per row of the sample."""
+
+    mixture: Mixture  # of the components
+    gain: float  # of the log-likelihood with all others as they are
+    remaining_gain: float  # estimated, still to come; infinite while nothing can be said
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +49,7 @@ class Responsibilities:
     sample: Expectation
     mixture: Mixture
     of_rows: Array  # (n, k); 0 for rows of weight 0
+    of_noise: Array  # (n,)
     log_density: Array  # (n,)
     shares: Array  # (n,) of the rows in all weights
 
@@ -47,17 +62,18 @@ class Responsibilities:
         found = predict(rows.rows, rows.row_weights, coefficients, k, outputs)
         assert found.log_density is not None, "it was asked for"
         weights = np.ones(len(rows.rows)) if rows.row_weights is None else np.asarray(rows.row_weights, np.float64)
-        of_rows = np.nan_to_num(np.asarray(found.probabilities, np.float64)[:, :k], copy=False)
-        return cls(rows, mixture, of_rows, np.nan_to_num(found.log_density), weights / weights.sum())
+        probabilities = np.nan_to_num(np.asarray(found.probabilities, np.float64), copy=False)
+        of_noise = probabilities[:, k:].sum(axis=1)
+        density = np.nan_to_num(found.log_density)
+        return cls(rows, mixture, probabilities[:, :k], of_noise, density, weights / weights.sum())
 
     def first(self, n: int) -> Responsibilities:
         """Return those of the first n rows."""
         if len(self.shares) <= n:
             return self
         shares = self.shares[:n] / self.shares[:n].sum()
-        return Responsibilities(
-            first_rows(self.sample, n), self.mixture, self.of_rows[:n], self.log_density[:n], shares
-        )
+        of_rows, of_noise, density = self.of_rows[:n], self.of_noise[:n], self.log_density[:n]
+        return Responsibilities(first_rows(self.sample, n), self.mixture, of_rows, of_noise, density, shares)
 
     def of_components(self, components: Sequence[int]) -> Array:
         """Return the responsibilities of some components together, (n,)."""
@@ -66,14 +82,13 @@ class Responsibilities:
 
     def gain(self, components: Sequence[int], others: Mixture) -> float:
         """Return the gain in nats per row if others take the place and the weight of some components."""
-        resp = self.of_components(components)
-        near = np.flatnonzero(resp > _MIN_RESP)
+        near = np.flatnonzero(self.of_components(components) > _MIN_RESP)
         if not len(near):
             return 0.0
-        share = max(float(self.mixture.weights[list(components)].sum()), _TINY)
         part = replace(self.sample, rows=self.sample.rows[near], row_weights=None)
-        own = log_density(part, others) + np.log(share) - self.log_density[near]
-        return float(self.shares[near] @ np.logaddexp(np.log(np.maximum(1 - resp[near], _TINY)), own))
+        own, before = log_density(part, others) + np.log(self._share(components)), self.log_density[near]
+        rest = self._log_rest(components, near, own - before < _LOG_FLUSHED)
+        return float(self.shares[near] @ (np.logaddexp(rest, own) - before))
 
     def gains(self, pairs: Sequence[tuple[int, int]], others: Mixture) -> Array:
         """Return the gains, (m,), if each of others takes the place of a pair, one by one.
@@ -92,6 +107,61 @@ class Responsibilities:
         left += probabilities * relative[:, None]
         gains: Array = self.shares @ np.log(np.maximum(left, _TINY))
         return gains
+
+    def run_partial_em(
+        self,
+        components: Sequence[int],
+        start: Mixture,
+        em: EMOptions,
+        min_resp: float,
+        max_rows: int | None,
+    ) -> PartialRun:
+        """Run EM from a start in place of some components, while all others stay as they are.
+
+        Rows take part for which the components have more than `min_resp` of the responsibility: all of them, or
+        max_rows that are spread over all. Raises SingularCovarianceError for a singular start.
+        """
+        near = np.flatnonzero(self.of_components(components) > min_resp)
+        step = 1 if max_rows is None else max(-(-len(near) // max_rows), 1)
+        near = near[::step]
+        if not len(near):
+            return PartialRun(start, 0.0, 0.0)
+        log_share = np.log(self._share(components))
+        weights = None if self.sample.row_weights is None else self.sample.row_weights[near]
+        part = replace(self.sample, rows=self.sample.rows[near], row_weights=weights, some_rows=True)
+        rest = self._log_rest(components, near, np.full(len(near), True))
+        (trial,) = run_short(part, [start], em, [em.max_iter], rest - log_share)
+        shares = step * self.shares[near]
+        total = float(shares.sum())
+        gain = total * (trial.history[-1] + log_share) - float(shares @ self.log_density[near])
+        return PartialRun(trial.mixture, gain, total * trial.remaining_gain)
+
+    def _share(self, components: Sequence[int] | NDArray[np.intp]) -> float:
+        return max(float(self.mixture.weights[list(components)].sum()), _TINY)
+
+    def _log_rest(self, components: Sequence[int], rows: NDArray[np.intp], exact: NDArray[np.bool_]) -> Array:
+        """Return the logarithm of the density of some rows by all other components and the noise; it is finite.
+
+        It is not taken from 1 minus the responsibility of the components: of rows that are theirs alone that would be
+        rounding. Of such rows it is computed where it is to be `exact` (m,), and else left out.
+        """
+        stays = np.setdiff1d(np.arange(self.mixture.n_components), components)
+        rest = (self.of_rows @ np.isin(np.arange(self.mixture.n_components), stays) + self.of_noise)[rows]
+        log_rest = np.where(rest > 0, np.log(np.maximum(rest, _TINY)) + self.log_density[rows], _LOG_NOTHING)
+        alone = np.flatnonzero((rest == 0) & exact)
+        if len(alone):
+            log_rest[alone] = self._joint_log_density(stays, rows[alone])
+        return log_rest
+
+    def _joint_log_density(self, components: NDArray[np.intp], rows: NDArray[np.intp]) -> Array:
+        """Return the logarithm of the density of some rows by some components and the noise; it is finite."""
+        part = replace(self.sample, rows=self.sample.rows[rows], row_weights=None)
+        joint, noise = np.full(len(rows), _LOG_NOTHING), self.mixture.noise
+        if self.mixture.weights[components].any():
+            joint = np.maximum(
+                log_density(part, self.mixture.take(components)) + np.log(self._share(components)), joint
+            )
+        return joint if noise is None else np.logaddexp(joint, noise.log_density(part.rows))
 
     def overlaps(self) -> Array:
         """Return the share of the rows that each pair of components has in common, (k, k), upper triangle."""

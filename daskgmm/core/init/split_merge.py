@@ -2,7 +2,8 @@
 
 A component whose split gains much is split and two others, whose merger loses little, are merged (Ueda, Nakano,
 Ghahramani and Hinton 2000, SMEM algorithm). Several of these exchanges are tried by a few steps of EM of the whole
-mixture on part of the rows; where that takes too long few are, chosen by what they change in the log-likelihood (see
+mixture on part of the rows. Where that takes too long they are tried by EM of the components near them alone (see
+partial_em.py), or in families without such runs few are, chosen by what they change in the log-likelihood (see
 many_components.py). From the best of them EM goes on, and they stand if they have raised the log-likelihood by more
 than chance does.
 
@@ -18,6 +19,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ...blas import single_threaded
 from ...errors import SingularCovarianceError
 from ..em.e_step import Expectation
 from ..em.loop import Trial
@@ -26,6 +28,7 @@ from .drawn_splits import DrawnSplit
 from .exchanges import TRIED_PER_SPLIT_AGAIN, Halve, apply_exchanges, propose
 from .many_components import try_exchanges
 from .paired_difference import Comparison
+from .partial_em import can_improve, improve_exchanges
 from .splitting import Split, halve_each, short_runs
 from .starts import Restart, SeedOptions, distinct, expected_optimism, in_memory, rank, run_em_to_sampling_error
 
@@ -43,14 +46,15 @@ _SAME_LEVEL = 1e-5  # nats per row: trials that end so close are taken for the s
 _MAX_CANDIDATES = 6  # trials that rows do not tell from the best
 
 
+@single_threaded()  # the same bits whatever the number of threads
 def split_merge(
     sample: Expectation, options: SeedOptions, mixtures: Sequence[Mixture], n_moved: int | None = None
 ) -> tuple[Restart, ...]:
     """Return the trials after EM from the mixtures and moves from the n_moved best of them, the best first.
 
     If EM fails from all mixtures, their errors are returned. Without n_moved, moves are made from all in their order,
-    and from the best two exchanges are tried together if one gains nothing and that is cheap; and of a part of the
-    sample those trials are returned too that it does not tell from the best.
+    and from the best two exchanges are tried together if one gains nothing and EM of the whole mixture is cheap; and of
+    a part of the sample those trials are returned too that it does not tell from the best.
     """
     search = _Search(sample, options)
     if n_moved is not None and len(mixtures) > n_moved:
@@ -137,6 +141,10 @@ class _Search:
         if self._known(trial) is not None:
             return None
         tries = _Tries(self._sample, self._options, self._halve, trial)
+        if tries.n_tried < _MAX_TRIED and can_improve(self._sample, trial.mixture, self._options):
+            self._explored.append(_Explored(trial, tries, []))
+            improved = improve_exchanges(self._sample, self._options, trial.mixture, self._split, self._least)
+            return self._find_better(improved, trial)
         if tries.n_tried < _MIN_TRIED:
             self._explored.append(_Explored(trial, tries, []))
             found = try_exchanges(self._sample, self._options, trial.mixture, self._split)

@@ -5,10 +5,14 @@ In coordinates z, and with components about their own centres, D = z - m_k, a st
     W_k  = L_k^-1,  L_k L_k^T = S_k                          (Cholesky; W_k holds 1 / deviations where S_k is diagonal)
     l_nk = log w_k - log det S_k / 2 - |W_k D_n|^2 / 2       r_nk = softmax_k l_nk, times the weight of the row
     N_k  = sum_n r_nk      s_k = sum_n r_nk D_n / N_k        C_k = sum_n r_nk D_n D_n^T / N_k - s_k s_k^T
-    w_k  = N_k / N         m_k = m_k + s_k                   S_k = C_k, raised to the floor
+    w_k  = N_k / sum_j N_j m_k = m_k + s_k                   S_k = C_k, raised to the floor
 
 Own centres hold their precision wherever the components lie, and W_k and C_k as triangles take half the arithmetic of
 whole matrices. Rows come in tiles (tiles, d, tile), so that inner loops run along contiguous rows.
+
+With a background, r_nk = exp(l_nk) / (sum_j exp(l_nj) + exp(b_n)): EM of some components of a mixture, whose others
+stay as they are (Ueda et al. 2000, partial EM). b_n is the logarithm of what the others add to the density of z,
+divided by the weight of all those that move and without the factor (2 pi)^(-d/2), as l_nk is.
 
 Where a dense C_k lies below the floor in some direction the run comes back, for `Floor` to raise it, and goes on.
 """
@@ -37,6 +41,7 @@ class Tiles(NamedTuple):
     z: NDArray[np.float64]  # (tiles, d, tile)
     weights: NDArray[np.float64]  # (tiles, tile), 0 behind the last row
     weight_sum: float
+    background: NDArray[np.float64]  # (1, tiles, tile), b_n; (0, tiles, tile) without
 
 
 class Bound(NamedTuple):
@@ -65,7 +70,7 @@ class Scratch(NamedTuple):
     second: NDArray[np.float64]  # (k, r, d)
     square: NDArray[np.float64]  # (d, d)
     difference: NDArray[np.float64]  # (d, tile)
-    joint: NDArray[np.float64]  # (k, tile)
+    joint: NDArray[np.float64]  # (k, tile), or (k + 1, tile) with a background
     of_rows: NDArray[np.float64]  # (3, tile): a feature of W D, log-densities, sums over components
 
 
@@ -82,7 +87,8 @@ def make_state(tiles: Tiles, at: Components, most: int) -> State:
     """Return the state of a run that begins with components, whose arrays it changes, for so many levels at most."""
     (k, r, d), tile = at.covariances.shape, tiles.z.shape[2]
     of_components = (np.zeros(shape) for shape in ((k, r, d), (k,), (k,), (k, d), (k, r, d), (d, d)))
-    scratch = Scratch(*of_components, *(aligned(n, tile, np.float64) for n in (d, k, 3)))
+    n_joint = k + len(tiles.background)
+    scratch = Scratch(*of_components, *(aligned(n, tile, np.float64) for n in (d, n_joint, 3)))
     return State(at, Components(*(part.copy() for part in at)), scratch, np.empty(most))
 
 
@@ -240,6 +246,9 @@ def expect_run(tiles: Any, mixture: Any, scratch: Any) -> Any:
         z = tiles.z[t]
         for c in range(k):
             tile_joint(z, mixture.means[c], whitening[c], scratch.constants[c], difference, white, joint[c])
+        for c in range(k, len(joint)):
+            for b in range(len(white)):
+                joint[c, b] = tiles.background[c - k, t, b]
         softmax(joint, _FLUSH, log_prob, total)
         level += weigh(joint, total, tiles.weights[t], log_prob)
         for c in range(k):
@@ -255,6 +264,8 @@ def maximize_run(bound: Any, scratch: Any, mixture: Any) -> None:
     total, kept = 0.0, 0.0
     for c in range(k):
         total += counts[c]
+    if total == 0.0:
+        return  # all rows are the background's
     for c in range(k):
         mixture.weights[c] = counts[c] if counts[c] > _EMPTY * total else 0.0
         kept += mixture.weights[c]

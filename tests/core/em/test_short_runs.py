@@ -105,3 +105,33 @@ def test_rows_of_which_values_are_missing_take_the_loop():
     rows = np.random.default_rng(0).normal(size=(50, 2))
     rows[3, 1] = np.nan
     assert not can_run(in_memory(rows, None), problem("full", 2)[1], EMOptions())
+
+
+@pytest.mark.parametrize("d", [1, 2, 18])
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
+def test_beside_a_background_steps_are_those_of_a_mixture_of_which_one_component_stays(covariance_type, d):
+    sample, start = problem(covariance_type, d)
+    stays, moving = (
+        oracles.Parameters(covariance_type, one.weights, one.means, one.covariances)
+        for one in (start.take([0]), start.take([1, 2]))
+    )
+    background = np.log(0.3 / 0.7) + oracles.joint_log_prob(sample.rows, stays)[:, 0]
+    trial = run_short(sample, [start.take([1, 2])], EMOptions(0, 4, None), [4], background)[0]
+    levels = []
+    for _ in trial.history:
+        joint = np.column_stack([oracles.joint_log_prob(sample.rows, moving), background])
+        log_prob = np.array([oracles.log_sum_exp(one) for one in joint])
+        levels.append(np.average(log_prob, weights=sample.row_weights))
+        last, resp = moving, np.exp(joint - log_prob[:, None])[:, :2]
+        moving = oracles.m_step(sample.rows, sample.row_weights, resp, covariance_type)
+        moving = moving._replace(weights=moving.weights / moving.weights.sum())
+    np.testing.assert_allclose(trial.history, levels, rtol=1e-9)
+    oracles.assert_agree(trial.mixture, last, rtol=1e-7)
+    assert len(trial.history) > 2
+
+
+def test_components_that_a_background_leaves_no_row_keep_their_parameters():
+    sample, start = problem("full", 2)
+    (trial,) = run_short(sample, [start], EMOptions(0, 4, None), [4], np.full(len(sample.rows), 1e3))
+    np.testing.assert_allclose(trial.mixture.weights, start.weights)
+    np.testing.assert_allclose(trial.mixture.means, start.means)

@@ -20,7 +20,8 @@ from tests.core.init.test_split_merge import EM, FLOOR, wrong
 def choose(sample, mixture, floor=FLOOR):
     """Return what is made at once, the most promising first."""
     found = Responsibilities.of(sample, mixture)
-    return _choose(_combine(found, halve_components(found, floor)))
+    ranked = sorted(_combine(found, halve_components(found, floor)), key=lambda one: -one.gain)
+    return _choose(ranked)
 
 
 def first_alone(sample, mixture, floor=FLOOR):

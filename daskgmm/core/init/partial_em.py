@@ -1,0 +1,139 @@
+"""Exchanges that are tried by EM of the components near them alone, while all others stay as they are.
+
+With p_n the density of row n, r_n the responsibility of the components that go, and w their weight, EM of those that
+come, of which q_n is the density, maximises
+
+    mean of log((1 - r_n) p_n + w q_n)
+
+(Ueda, Nakano, Ghahramani and Hinton 2000, partial EM). On all rows each of its steps raises the log-likelihood of the
+whole mixture, so what an exchange gains at least is known after steps that cost k^2 / m^2 times less than steps of all
+k components, if m of them and the rows near these take part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...errors import SingularCovarianceError
+from ..arrays.types import Array
+from ..em.e_step import Expectation
+from ..em.loop import EMOptions
+from ..em.short_runs import can_run
+from ..em.surrogate import CHEAP_ROWS
+from ..mixture.floor import Floor
+from ..mixture.mixture import Mixture
+from .drawn_splits import DrawnSplit
+from .exchanges import apply_exchanges, disjoint
+from .many_components import Candidate, rank_candidates, vary
+from .responsibilities import PartialRun, Responsibilities
+from .starts import SeedOptions
+
+_MIN_TRIED, _MAX_TRIED = 6, 20  # exchanges, and half as many as there are components between these
+_N_NEIGHBOURS = 3  # components that overlap most with those of an exchange, and move with them
+_MIN_OVERLAP = 1e-3  # of the rows of an exchange: components that share less with it do not move with it
+_TOL = 1e-5  # nats per row that is near
+_FIRST_STEPS, _LAST_STEPS = 16, 8  # on some of the rows that are near, and of the better half of the exchanges on all
+_FIRST_RESP, _LAST_RESP = 0.05, 1e-3  # rows of which the components have less are left out of these steps
+_FIRST_ROWS, _FIRST_ROWS_PER_PARAMETER = 4_000, 20  # of those rows, at most
+_N_RETURNED = 2  # mixtures
+
+
+@dataclass(frozen=True, eq=False)
+class Improved:
+    """Components in place of as many others, after EM of them alone."""
+
+    components: tuple[int, ...]
+    run: PartialRun
+
+    @property
+    def replacement(self) -> Mixture:
+        """What takes the place of the components."""
+        return self.run.mixture
+
+
+def can_improve(sample: Expectation, mixture: Mixture, options: SeedOptions) -> bool:
+    """Return whether exchanges are tried so: the compiled runs know the family, and there are rows to save."""
+    compiled = can_run(sample, mixture, options.em) and not mixture.structure.shared
+    return compiled and mixture.n_components > 2 and len(sample.rows) > CHEAP_ROWS
+
+
+def improve_exchanges(
+    sample: Expectation, options: SeedOptions, mixture: Mixture, known: list[DrawnSplit], least: float
+) -> list[Mixture]:
+    """Return the mixtures after exchanges that are expected to gain more than half of `least`, nats per row.
+
+    The first is that after all exchanges of different components together that have gained it, or else after the best.
+    `known` are the components that were split before, to which those that are split now are added.
+    """
+    floor = options.em.floor
+    try:
+        found = Responsibilities.of(sample, mixture)
+        ranked = rank_candidates(found, floor, known)
+    except (SingularCovarianceError, np.linalg.LinAlgError):
+        return []
+    n = min(max(mixture.n_components // 2, _MIN_TRIED), _MAX_TRIED)
+    tried = _begin(found, vary(ranked)[:n], floor)
+    ended = _finish(found, _choose(tried, (n + 1) // 2), floor)
+    expected = _rank([one for one in ended if one.run.gain + one.run.remaining_gain > least / 2])
+    together = disjoint(one for one in expected if one.run.gain > least / 2)
+    made = [*([together] if len(together) > 1 else []), *([one] for one in expected)]
+    return [apply_exchanges(mixture, some) for some in made[:_N_RETURNED]]
+
+
+def _begin(found: Responsibilities, exchanges: Sequence[Candidate], floor: Floor | None) -> list[Improved]:
+    """Return exchanges after EM of their components and neighbours on some of the rows; those not singular."""
+    overlaps = found.overlaps()
+    overlaps = overlaps + overlaps.T
+    em = EMOptions(_TOL, _FIRST_STEPS, floor)
+    improved = []
+    for one in exchanges:
+        components = (*one.components, *_neighbours(found.mixture, overlaps, one.components))
+        start = found.mixture.take(components).replace([(range(len(one.components)), one.replacement)])
+        max_rows = max(_FIRST_ROWS, _FIRST_ROWS_PER_PARAMETER * start.n_parameters)
+        improved.append(_run(found, components, start, em, _FIRST_RESP, max_rows))
+    return [one for one in improved if one is not None]
+
+
+def _neighbours(mixture: Mixture, overlaps: Array, components: Sequence[int]) -> list[int]:
+    """Return the components that overlap most with some; `overlaps` (k, k) are shares of the rows, symmetric."""
+    shared = overlaps[list(components)].sum(axis=0)
+    shared[list(components)] = 0
+    nearest = np.argsort(-shared, kind="stable")[:_N_NEIGHBOURS]
+    kept: list[int] = nearest[shared[nearest] > _MIN_OVERLAP * mixture.weights[list(components)].sum()].tolist()
+    return kept
+
+
+def _choose(tried: Sequence[Improved], n: int) -> list[Improved]:
+    """Return the n exchanges that gain most, if they gain anything; those that can be made together come first."""
+    promising = _rank([one for one in tried if one.run.gain > 0])
+    apart = disjoint(promising)
+    return [*apart, *(one for one in promising if one not in apart)][:n]
+
+
+def _finish(found: Responsibilities, promising: Sequence[Improved], floor: Floor | None) -> list[Improved]:
+    """Return exchanges after EM on all rows that are near; those not singular."""
+    em = EMOptions(_TOL, _LAST_STEPS, floor)
+    ended = [_run(found, one.components, one.replacement, em, _LAST_RESP, None) for one in promising]
+    return [one for one in ended if one is not None]
+
+
+def _rank(ended: Sequence[Improved]) -> list[Improved]:
+    return sorted(ended, key=lambda one: -one.run.gain)
+
+
+def _run(
+    found: Responsibilities,
+    components: tuple[int, ...],
+    start: Mixture,
+    em: EMOptions,
+    min_resp: float,
+    max_rows: int | None,
+) -> Improved | None:
+    """Return components after EM, None if they are singular."""
+    try:
+        return Improved(components, found.run_partial_em(components, start, em, min_resp, max_rows))
+    except (SingularCovarianceError, np.linalg.LinAlgError):
+        return None

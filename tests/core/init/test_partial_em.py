@@ -1,0 +1,121 @@
+"""Exchanges that are tried by EM of the components near them alone."""
+
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from daskgmm.core.em.loop import EMOptions, State, Trial, iterate
+from daskgmm.core.em.priors import MaximumAPosteriori, PriorValues
+from daskgmm.core.em.short_runs import bytes_of_short_runs, run_short
+from daskgmm.core.init.many_components import bytes_of_exchanges
+from daskgmm.core.init.partial_em import can_improve, improve_exchanges
+from daskgmm.core.init.responsibilities import Responsibilities
+from daskgmm.core.init.split_merge import split_merge
+from daskgmm.core.init.starts import SeedOptions, in_memory
+from daskgmm.core.mixture.floor import Floor
+from daskgmm.core.mixture.mixture import Mixture
+from tests.core.init.test_many_components import gain_of
+from tests.core.init.test_split_merge import EM
+
+CENTRES = np.array([[0.0, 0.0], [20.0, 0.0], [26.0, 0.0], [0.0, 20.0], [20.0, 20.0], [26.0, 20.0]])
+
+
+def row_of_clusters(covariance_type="full", weighted=False):
+    """Return 30,000 rows of six clusters, and where EM is stuck with two components on each of two of them."""
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(np.concatenate([rng.normal(centre, 1, (5_000, 2)) for centre in CENTRES]))
+    weights = rng.uniform(0.5, 1.5, len(rows)) if weighted else None
+    means = np.array([[-0.5, 0], [0.5, 0], [23, 0], [-0.5, 20], [0.5, 20], [23, 20]])
+    variances = np.array([[1.0, 1.0], [1.0, 1.0], [10.0, 1.0]] * 2)
+    covariances = {"full": np.array(list(map(np.diag, variances))), "diag": variances}[covariance_type]
+    mixture = Mixture(covariance_type, np.array([1, 1, 4, 1, 1, 4]) / 12, means, covariances)
+    sample = in_memory(rows, weights)
+    return sample, iterate(State(sample.data_summary, (Trial(mixture),)), sample, EM).best.mixture
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_what_is_gained_is_the_gain_of_the_whole_mixture(covariance_type, weighted):
+    sample, mixture = row_of_clusters(covariance_type, weighted)
+    found = Responsibilities.of(sample, mixture)
+    components = (0, 1, 2)
+    right = Mixture(covariance_type, np.full(3, 1 / 3), CENTRES[:3], mixture.covariances[[0, 0, 0]])
+    run = found.run_partial_em(components, right, EMOptions(0, 6, EM.floor), 1e-3, None)
+    assert run.gain > 0.1
+    assert run.gain == pytest.approx(gain_of(sample, mixture, mixture.replace([(components, run.mixture)])), rel=1e-3)
+    few = found.run_partial_em(components, right, EMOptions(0, 6, EM.floor), 0.05, 3_000)
+    assert few.gain == pytest.approx(run.gain, rel=0.05)
+    np.testing.assert_allclose(few.mixture.means, run.mixture.means, atol=0.1)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_exchanges_of_different_components_are_made_together_and_the_best_alone(covariance_type):
+    sample, mixture = row_of_clusters(covariance_type)
+    options, known = SeedOptions(6, covariance_type, em=EM), []
+    together, alone = improve_exchanges(sample, options, mixture, known, 1e-3)
+    found = together.means[np.lexsort((together.means[:, 0].round(), together.means[:, 1].round()))]
+    np.testing.assert_allclose(found, CENTRES, atol=0.2)
+    assert gain_of(sample, mixture, together) > gain_of(sample, mixture, alone) > 0.1
+    assert len(known) == 6
+    assert improve_exchanges(sample, options, together, known, 1e-3) == []
+
+
+def test_components_that_are_all_of_a_mixture_take_the_steps_of_its_em():
+    sample, mixture = row_of_clusters()
+    few = mixture.take([0, 1, 2])
+    moved = replace(few, means=few.means + np.array([[0.0, 0.0], [8.0, 0.0], [0.0, 0.0]]))
+    run = Responsibilities.of(sample, few).run_partial_em((0, 1, 2), moved, EMOptions(0, 12, EM.floor), 1e-3, None)
+    whole = run_short(sample, [moved], EMOptions(0, 12, EM.floor), [12])[0]
+    np.testing.assert_allclose(run.mixture.means, whole.mixture.means, atol=1e-6)
+    assert run.gain == pytest.approx(gain_of(sample, few, whole.mixture), rel=1e-6)
+
+
+def test_rows_far_from_all_other_components_are_not_lost_to_them():
+    sample, mixture = row_of_clusters()
+    rows = np.concatenate([sample.rows, [[500.0, 0.0], [500.0, 1.0], [501.0, 0.0]]])
+    sample = in_memory(rows, None)
+    wide = np.array([[4e4, 0.0], [0.0, 1.0]])  # alone has these rows
+    means = np.concatenate([mixture.means[:2], [[250.0, 0.0]], mixture.means[3:]])
+    covariances = np.concatenate([mixture.covariances[:2], [wide], mixture.covariances[3:]])
+    found = Responsibilities.of(sample, Mixture("full", mixture.weights, means, covariances))
+    narrow = found.mixture.take([0, 1, 2])
+    narrow = replace(narrow, covariances=np.repeat(np.eye(2)[None], 3, axis=0), means=CENTRES[:3])
+    run = found.run_partial_em((0, 1, 2), narrow, EMOptions(0, 3, EM.floor), 1e-3, None)
+    better = found.mixture.replace([((0, 1, 2), run.mixture)])
+    assert run.gain == pytest.approx(gain_of(sample, found.mixture, better), rel=1e-3)
+    lost = gain_of(sample, found.mixture, found.mixture.replace([((0, 1, 2), narrow)]))
+    assert found.gain((0, 1, 2), narrow) == pytest.approx(lost, rel=1e-3)  # not 690 nats for each row at most
+
+
+def test_exchanges_of_wide_rows_are_tried_in_the_memory_that_is_planned():
+    rng, n, d = np.random.default_rng(0), 21_000, 60
+    means = 0.3 * rng.normal(size=(4, d))
+    sample = in_memory(means[rng.integers(4, size=n)] + rng.normal(size=(n, d)), None)
+    mixture = Mixture("diag", np.full(4, 0.25), means, np.ones((4, d)))
+    options = SeedOptions(4, "diag", em=replace(EM, floor=Floor.of(sample.data_summary, 1e-6, dense=False)))
+    tracemalloc.start()
+    improve_exchanges(sample, options, mixture, [], 1e-9)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak <= bytes_of_exchanges(n, 4) + bytes_of_short_runs(n, d) <= 2 * peak
+
+
+def test_moves_lead_from_there_to_the_clusters():
+    sample, mixture = row_of_clusters()
+    trial = split_merge(sample, SeedOptions(6, em=EM), [mixture])[0]
+    found = trial.mixture.means[np.lexsort((trial.mixture.means[:, 0].round(), trial.mixture.means[:, 1].round()))]
+    np.testing.assert_allclose(found, CENTRES, atol=0.2)
+
+
+def test_few_rows_shared_covariances_and_priors_take_other_ways():
+    sample, mixture = row_of_clusters()
+    options = SeedOptions(6, em=EM)
+    assert can_improve(sample, mixture, options)
+    assert not can_improve(in_memory(sample.rows[:20_000], None), mixture, options)
+    assert not can_improve(sample, mixture.take([0, 1]), options)
+    tied = Mixture("tied", mixture.weights, mixture.means, mixture.covariances[0])
+    assert not can_improve(sample, tied, options)
+    prior = MaximumAPosteriori(PriorValues(sample.data_summary))
+    assert not can_improve(sample, mixture, replace(options, em=replace(EM, inference=prior)))
