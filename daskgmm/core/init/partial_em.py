@@ -13,7 +13,7 @@ k components, if m of them and the rows near these take part.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,14 +21,14 @@ from ...errors import SingularCovarianceError
 from ..arrays.types import Array
 from ..em.e_step import Expectation
 from ..em.loop import EMOptions
-from ..em.short_runs import can_run
+from ..em.short_runs import can_run, run_short
 from ..em.surrogate import CHEAP_ROWS
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
 from .drawn_splits import DrawnSplit
 from .exchanges import apply_exchanges, disjoint
 from .many_components import Candidate, rank_candidates, vary
-from .responsibilities import PartialRun, Responsibilities
+from .responsibilities import Responsibilities
 from .starts import SeedOptions
 
 _MIN_TRIED, _MAX_TRIED = 6, 20  # exchanges, and half as many as there are components between these
@@ -46,12 +46,9 @@ class Improved:
     """Components in place of as many others, after EM of them alone."""
 
     components: tuple[int, ...]
-    run: PartialRun
-
-    @property
-    def replacement(self) -> Mixture:
-        """What takes the place of the components."""
-        return self.run.mixture
+    replacement: Mixture
+    gain: float  # of the log-likelihood with all others as they are, nats per row of the sample
+    remaining_gain: float  # estimated, still to come; infinite while nothing can be said
 
 
 def can_improve(sample: Expectation, mixture: Mixture, options: SeedOptions) -> bool:
@@ -77,8 +74,8 @@ def improve_exchanges(
     n = min(max(mixture.n_components // 2, _MIN_TRIED), _MAX_TRIED)
     tried = _begin(found, vary(ranked)[:n], floor)
     ended = _finish(found, _choose(tried, (n + 1) // 2), floor)
-    expected = _rank([one for one in ended if one.run.gain + one.run.remaining_gain > least / 2])
-    together = disjoint(one for one in expected if one.run.gain > least / 2)
+    expected = _rank([one for one in ended if one.gain + one.remaining_gain > least / 2])
+    together = disjoint(one for one in expected if one.gain > least / 2)
     made = [*([together] if len(together) > 1 else []), *([one] for one in expected)]
     return [apply_exchanges(mixture, some) for some in made[:_N_RETURNED]]
 
@@ -108,7 +105,7 @@ def _neighbours(mixture: Mixture, overlaps: Array, components: Sequence[int]) ->
 
 def _choose(tried: Sequence[Improved], n: int) -> list[Improved]:
     """Return the n exchanges that gain most, if they gain anything; those that can be made together come first."""
-    promising = _rank([one for one in tried if one.run.gain > 0])
+    promising = _rank([one for one in tried if one.gain > 0])
     apart = disjoint(promising)
     return [*apart, *(one for one in promising if one not in apart)][:n]
 
@@ -121,7 +118,7 @@ def _finish(found: Responsibilities, promising: Sequence[Improved], floor: Floor
 
 
 def _rank(ended: Sequence[Improved]) -> list[Improved]:
-    return sorted(ended, key=lambda one: -one.run.gain)
+    return sorted(ended, key=lambda one: -one.gain)
 
 
 def _run(
@@ -134,6 +131,35 @@ def _run(
 ) -> Improved | None:
     """Return components after EM, None if they are singular."""
     try:
-        return Improved(components, found.run_partial_em(components, start, em, min_resp, max_rows))
+        return run_partial_em(found, components, start, em, min_resp, max_rows)
     except (SingularCovarianceError, np.linalg.LinAlgError):
         return None
+
+
+def run_partial_em(
+    found: Responsibilities,
+    components: tuple[int, ...],
+    start: Mixture,
+    em: EMOptions,
+    min_resp: float,
+    max_rows: int | None,
+) -> Improved:
+    """Run EM from a start in place of some components, while all others stay as they are.
+
+    Rows take part for which the components have more than `min_resp` of the responsibility: all of them, or max_rows
+    that are spread over all. Raises SingularCovarianceError for a singular start.
+    """
+    near = np.flatnonzero(found.of_components(components) > min_resp)
+    step = 1 if max_rows is None else max(-(-len(near) // max_rows), 1)
+    near = near[::step]
+    if not len(near):
+        return Improved(components, start, 0.0, 0.0)
+    sample, log_share = found.sample, np.log(found.share(components))
+    weights = None if sample.row_weights is None else sample.row_weights[near]
+    part = replace(sample, rows=sample.rows[near], row_weights=weights, some_rows=True)
+    rest = found.log_rest(components, near, exact=True)
+    (trial,) = run_short(part, [start], em, [em.max_iter], rest - log_share)
+    shares = step * found.shares[near]
+    total = float(shares.sum())
+    gain = total * (trial.history[-1] + log_share) - float(shares @ found.log_density[near])
+    return Improved(components, trial.mixture, gain, total * trial.remaining_gain)

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from ..arrays.types import Array
 from ..em.e_step import Expectation
-from ..em.loop import EMOptions
-from ..em.short_runs import run_short
 from ..kernels.natural_parameters import prepare_prediction
 from ..mixture.mixture import Mixture
 from ..scoring.prediction import PredictionOutputs, predict
@@ -31,15 +29,6 @@ _MIN_OVERLAP = 1e-3  # of the rows: components that share less do not overlap
 _TINY = 1e-300
 _LOG_NOTHING = -1e300  # for the logarithm of 0 that takes part in sums
 _LOG_FLUSHED = -60.0  # relative log-densities below which those matter whose responsibilities are given as 0
-
-
-@dataclass(frozen=True, eq=False)
-class PartialRun:
-    """Where EM of some components has led, nats per row of the sample."""
-
-    mixture: Mixture  # of the components
-    gain: float  # of the log-likelihood with all others as they are
-    remaining_gain: float  # estimated, still to come; infinite while nothing can be said
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +75,8 @@ class Responsibilities:
         if not len(near):
             return 0.0
         part = replace(self.sample, rows=self.sample.rows[near], row_weights=None)
-        own, before = log_density(part, others) + np.log(self._share(components)), self.log_density[near]
-        rest = self._log_rest(components, near, own - before < _LOG_FLUSHED)
+        own, before = log_density(part, others) + np.log(self.share(components)), self.log_density[near]
+        rest = self.log_rest(components, near, own - before < _LOG_FLUSHED)
         return float(self.shares[near] @ (np.logaddexp(rest, own) - before))
 
     def gains(self, pairs: Sequence[tuple[int, int]], others: Mixture) -> Array:
@@ -108,49 +97,22 @@ class Responsibilities:
         gains: Array = self.shares @ np.log(np.maximum(left, _TINY))
         return gains
 
-    def run_partial_em(
-        self,
-        components: Sequence[int],
-        start: Mixture,
-        em: EMOptions,
-        min_resp: float,
-        max_rows: int | None,
-    ) -> PartialRun:
-        """Run EM from a start in place of some components, while all others stay as they are.
-
-        Rows take part for which the components have more than `min_resp` of the responsibility: all of them, or
-        max_rows that are spread over all. Raises SingularCovarianceError for a singular start.
-        """
-        near = np.flatnonzero(self.of_components(components) > min_resp)
-        step = 1 if max_rows is None else max(-(-len(near) // max_rows), 1)
-        near = near[::step]
-        if not len(near):
-            return PartialRun(start, 0.0, 0.0)
-        log_share = np.log(self._share(components))
-        weights = None if self.sample.row_weights is None else self.sample.row_weights[near]
-        part = replace(self.sample, rows=self.sample.rows[near], row_weights=weights, some_rows=True)
-        rest = self._log_rest(components, near, np.full(len(near), True))
-        (trial,) = run_short(part, [start], em, [em.max_iter], rest - log_share)
-        shares = step * self.shares[near]
-        total = float(shares.sum())
-        gain = total * (trial.history[-1] + log_share) - float(shares @ self.log_density[near])
-        return PartialRun(trial.mixture, gain, total * trial.remaining_gain)
-
-    def _share(self, components: Sequence[int] | NDArray[np.intp]) -> float:
+    def share(self, components: Sequence[int] | NDArray[np.intp]) -> float:
+        """Return the weight of some components together, more than 0."""
         return max(float(self.mixture.weights[list(components)].sum()), _TINY)
 
-    def _log_rest(self, components: Sequence[int], rows: NDArray[np.intp], exact: NDArray[np.bool_]) -> Array:
+    def log_rest(self, components: Sequence[int], rows: NDArray[np.intp], exact: NDArray[np.bool_] | bool) -> Array:
         """Return the logarithm of the density of some rows by all other components and the noise; it is finite.
 
         It is not taken from 1 minus the responsibility of the components: of rows that are theirs alone that would be
-        rounding. Of such rows it is computed where it is to be `exact` (m,), and else left out.
+        rounding. Of such rows it is computed where it is to be `exact`, and else left out.
         """
-        stays = np.setdiff1d(np.arange(self.mixture.n_components), components)
-        rest = (self.of_rows @ np.isin(np.arange(self.mixture.n_components), stays) + self.of_noise)[rows]
+        stays = ~np.isin(np.arange(self.mixture.n_components), components)
+        rest = (self.of_rows @ stays + self.of_noise)[rows]
         log_rest = np.where(rest > 0, np.log(np.maximum(rest, _TINY)) + self.log_density[rows], _LOG_NOTHING)
         alone = np.flatnonzero((rest == 0) & exact)
         if len(alone):
-            log_rest[alone] = self._joint_log_density(stays, rows[alone])
+            log_rest[alone] = self._joint_log_density(np.flatnonzero(stays), rows[alone])
         return log_rest
 
     def _joint_log_density(self, components: NDArray[np.intp], rows: NDArray[np.intp]) -> Array:
@@ -158,9 +120,7 @@ class Responsibilities:
         part = replace(self.sample, rows=self.sample.rows[rows], row_weights=None)
         joint, noise = np.full(len(rows), _LOG_NOTHING), self.mixture.noise
         if self.mixture.weights[components].any():
-            joint = np.maximum(
-                log_density(part, self.mixture.take(components)) + np.log(self._share(components)), joint
-            )
+            joint = np.maximum(log_density(part, self.mixture.take(components)) + np.log(self.share(components)), joint)
         return joint if noise is None else np.logaddexp(joint, noise.log_density(part.rows))
 
     def overlaps(self) -> Array:
