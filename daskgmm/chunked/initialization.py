@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from dask.delayed import Delayed, delayed
 
+from ..core.em.e_step import Expectation
 from ..core.em.loop import EMOptions, Suggest, Suggestion, Trial
 from ..core.em.surrogate import propose_surrogate_step
 from ..core.init.labelled_starts import restart_labelled
@@ -25,6 +27,8 @@ from ..core.init.starts import (
 from ..core.mixture.data_summary import DataSummary
 from ..core.mixture.mixture import Mixture
 from .map_reduce import compute, in_slot
+
+T = TypeVar("T")
 
 _MORE_RESTARTS = 2  # times as many restarts, if all have collapsed
 
@@ -56,11 +60,32 @@ def _restart(part: Delayed, options: SeedOptions, seed: int) -> list[Restart]:
     """
     seeds = restart_seeds(seed, (1 + _MORE_RESTARTS) * options.n_init)
     own, others = seeds[: options.n_init], seeds[options.n_init :]
-    stages: list[Restart] = list(compute(*(delayed(in_slot, pure=False)(restart, part, options, one) for one in own)))
+    stages = _for_each(own, restart, part, options)
     if any(isinstance(one, Trial) and one.sound for one in stages):
         return stages
     near_rows = replace(options, init_params="random_from_data")
-    return stages + list(compute(*(delayed(in_slot, pure=False)(restart, part, near_rows, one) for one in others)))
+    return stages + _for_each(others, restart, part, near_rows)
+
+
+def _for_each(
+    seeds: Sequence[int], function: Callable[[Expectation, SeedOptions, int], T], part: Delayed, options: SeedOptions
+) -> list[T]:
+    """Return what the function makes of the part for each seed, in a task each, or if they are cheap in a single one.
+
+    Threads that compute small arrays wait for each other's interpreter more than they compute.
+    """
+    each = [seeds] if options.cheap else [[one] for one in seeds]
+    found = compute(*(delayed(in_slot, pure=False)(_call_each, function, part, options, some) for some in each))
+    return [one for some in found for one in some]
+
+
+def _call_each(
+    function: Callable[[Expectation, SeedOptions, int], T],
+    part: Expectation,
+    options: SeedOptions,
+    seeds: Sequence[int],
+) -> list[T]:
+    return [function(part, options, seed) for seed in seeds]
 
 
 def _move_components(
@@ -89,12 +114,11 @@ def suggest_from(sample: Delayed, data_summary: DataSummary, options: EMOptions)
 def run_labelled(sample: Delayed, options: SeedOptions, seed: int) -> RestartResults:
     """Return the restarts on a sample with labelled rows, whose components keep their numbers: no moves are made."""
     seeds = restart_seeds(seed, options.n_init)
-    found = compute(*(delayed(in_slot, pure=False)(restart_labelled, sample, options, one) for one in seeds))
-    best = rank(found)
+    best = rank(_for_each(seeds, restart_labelled, sample, options))
     return RestartResults(tuple(best), tuple(best[: options.n_finalists]))
 
 
 def starts(sample: Delayed, options: SeedOptions, seed: int) -> tuple[Mixture, ...]:
     """Return n_init mixtures of partitions of the sample, without any EM on it."""
     seeds = restart_seeds(seed, options.n_init)
-    return compute(*(delayed(in_slot, pure=False)(start, sample, options, one) for one in seeds))
+    return tuple(_for_each(seeds, start, sample, options))

@@ -22,6 +22,7 @@ from ..arrays.types import Array
 from ..mixture.mixture import Mixture, hold
 
 MAX_MEMORY = 5  # differences of steps that are combined
+_AT_ONCE = 2**16  # numbers of covariances, of which coordinates are computed together
 _RIDGE = 1e-6  # relative, of the least squares: differences become parallel near the limit
 
 
@@ -52,8 +53,8 @@ def extrapolate(steps: Sequence[Step]) -> tuple[Mixture, float] | None:
 def _extrapolate(steps: Sequence[Step]) -> tuple[Mixture, float] | None:
     at = steps[-1].image
     chart = _FactorChart(at) if at.structure.layout.n_factors else _Chart(at)
-    points = np.array([chart.point(step.mixture) for step in steps])
-    images = np.array([chart.point(step.image) for step in steps])
+    points = chart.points([step.mixture for step in steps])
+    images = chart.points([step.image for step in steps])
     residuals = images - points
     if not np.isfinite(images).all() or not np.isfinite(points).all():
         return None
@@ -82,7 +83,7 @@ class _Chart:
         self._at, self._weight_root = at, np.sqrt(at.all_weights)
         self._root = self._weight_root[:k]
         self._dense = at.structure.layout.dense
-        self._factors = self._factors_of(at)
+        (self._factors,) = self._factors_of([at])
         whitening = np.linalg.inv(self._factors) if self._dense else 1 / self._factors
         self._whitening = np.broadcast_to(whitening, (k, *whitening.shape[1:]))
         shared = self._root if at.structure.layout.stacked else np.ones(1)
@@ -90,18 +91,23 @@ class _Chart:
         self._diagonal = np.sqrt(2.0 * d / self._factors.shape[-1])
         self._lower = np.tril_indices(d, -1)
 
-    def point(self, mixture: Mixture) -> Array:
-        """Return the coordinates (n,) of a mixture."""
-        weights = self._weight_root * np.log(mixture.all_weights / self._at.all_weights)
-        means = self._root[:, None] * self._apply(self._whitening, mixture.means - self._at.means)
-        factors = self._factors_of(mixture)
-        if not self._dense:
-            spread = self._spread_root * self._diagonal * np.log(factors / self._factors)
-            return np.concatenate([weights, means.ravel(), spread.ravel()])
-        seen = self._whitening[: len(factors)] @ factors
-        diagonals = self._spread_root * self._diagonal * np.log(np.diagonal(seen, axis1=1, axis2=2))
-        others = self._spread_root * seen[:, *self._lower]
-        return np.concatenate([weights, means.ravel(), diagonals.ravel(), others.ravel()])
+    def points(self, mixtures: Sequence[Mixture]) -> Array:
+        """Return the coordinates of mixtures, (m, n)."""
+        n = max(_AT_ONCE // self._at.covariances.size, 1)
+        return np.concatenate([self._points(mixtures[first : first + n]) for first in range(0, len(mixtures), n)])
+
+    def _points(self, mixtures: Sequence[Mixture]) -> Array:
+        shares = np.array([one.all_weights for one in mixtures]) / self._at.all_weights
+        shifts = np.array([one.means for one in mixtures]) - self._at.means
+        factors = self._factors_of(mixtures)
+        parts = [self._weight_root * np.log(shares), self._root[:, None] * self._apply(self._whitening, shifts)]
+        if self._dense:
+            seen = self._whitening[: factors.shape[1]] @ factors
+            diagonals = np.log(np.diagonal(seen, axis1=-2, axis2=-1))
+            parts += [self._spread_root * self._diagonal * diagonals, self._spread_root * seen[..., *self._lower]]
+        else:
+            parts.append(self._spread_root * self._diagonal * np.log(factors / self._factors))
+        return np.concatenate([part.reshape(len(mixtures), -1) for part in parts], axis=1)
 
     def mixture(self, point: Array) -> Mixture:
         """Return the mixture of coordinates (n,)."""
@@ -128,16 +134,17 @@ class _Chart:
         product: Array = factors @ factors.transpose(0, 2, 1)
         return product
 
-    def _factors_of(self, mixture: Mixture) -> Array:
-        """Return Cholesky factors (k, d, d), one where it is shared, or deviations: (k, d), or (k, 1) if isotropic."""
+    def _factors_of(self, mixtures: Sequence[Mixture]) -> Array:
+        """Return Cholesky factors (m, k, d, d), or (m, 1, d, d) of shared ones; or deviations (m, k, d or 1)."""
+        covariances, d = np.array([one.covariances for one in mixtures]), self._at.n_features
         if self._dense:
-            d = mixture.n_features
-            return np.linalg.cholesky(mixture.covariances.reshape(-1, d, d)).astype(np.float64, copy=False)
-        deviations: Array = np.sqrt(mixture.covariances.reshape(mixture.n_components, -1))
+            factors = np.linalg.cholesky(covariances.reshape(len(mixtures), -1, d, d))
+            return factors.astype(np.float64, copy=False)
+        deviations: Array = np.sqrt(covariances.reshape(len(mixtures), self._at.n_components, -1))
         return deviations
 
     def _apply(self, maps: Array, vectors: Array) -> Array:
-        product: Array = np.einsum("kij,kj->ki", maps, vectors) if self._dense else maps * vectors
+        product: Array = np.einsum("kij,...kj->...ki", maps, vectors) if self._dense else maps * vectors
         return product
 
 
@@ -152,13 +159,9 @@ class _FactorChart:
         self._noise = at.covariances[:, :, 0]
         self._unit = (self._root[:, None] / np.sqrt(self._noise))[:, :, None]
 
-    def point(self, mixture: Mixture) -> Array:
-        """Return the coordinates (n,) of a mixture."""
-        noise, loadings = mixture.covariances[:, :, 0], mixture.covariances[:, :, 1:]
-        weights = self._root * np.log(mixture.weights / self._at.weights)
-        spread = self._root[:, None] * np.log(noise / self._noise) / np.sqrt(2)
-        location = np.concatenate([(mixture.means - self._at.means)[:, :, None], loadings], axis=2)
-        return np.concatenate([weights, spread.ravel(), (self._unit * location).ravel()])
+    def points(self, mixtures: Sequence[Mixture]) -> Array:
+        """Return the coordinates of mixtures, (m, n)."""
+        return np.array([self._point(one) for one in mixtures])
 
     def mixture(self, point: Array) -> Mixture:
         """Return the mixture of coordinates (n,)."""
@@ -169,3 +172,10 @@ class _FactorChart:
         location = location.reshape(k, d, -1) / self._unit
         covariances = np.concatenate([noise[:, :, None], location[:, :, 1:]], axis=2)
         return Mixture(at.covariance_type, weights / weights.sum(), at.means + location[:, :, 0], covariances)
+
+    def _point(self, mixture: Mixture) -> Array:
+        noise, loadings = mixture.covariances[:, :, 0], mixture.covariances[:, :, 1:]
+        weights = self._root * np.log(mixture.weights / self._at.weights)
+        spread = self._root[:, None] * np.log(noise / self._noise) / np.sqrt(2)
+        location = np.concatenate([(mixture.means - self._at.means)[:, :, None], loadings], axis=2)
+        return np.concatenate([weights, spread.ravel(), (self._unit * location).ravel()])

@@ -82,6 +82,7 @@ class SeedOptions:
     given: Given = field(default_factory=Given)
     noise: Noise | None = None  # of which the starts choose the weight
     frozen: tuple[int, ...] = ()  # components whose given means and covariances stay
+    cheap: bool = False  # whether restarts take no longer one after the other than side by side
 
 
 Restart = Trial | SingularCovarianceError

@@ -26,6 +26,7 @@ ComputeDtype = Literal["float64", "float32"]
 _N_RESTARTS = 4
 _N_RESTARTS_IF_CHEAP = 10  # of few rows the best of four is often not the best that there is
 _CHEAP_PRODUCT = 10_000  # rows x features x components up to which a restart takes a tenth of a second or less
+_PRODUCT_OF_ONE_TASK = 100_000  # up to which threads wait for the interpreter rather than compute
 
 
 @dataclass(frozen=True)
@@ -229,6 +230,7 @@ class FitOptions:
             given or Given(),
             model.noise_of(data_summary),
             tuple(sorted(model.frozen)),
+            n_sample * data_summary.n_features * model.n_components <= _PRODUCT_OF_ONE_TASK,
         )
 
     def n_sample(self, model: ModelOptions, n_features: int) -> int:
