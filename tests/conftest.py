@@ -33,6 +33,7 @@ settings.load_profile("daskgmm")
 PROCESSES_OF_ALL_TESTS = 3  # some tests wait for processes of theirs: this keeps two cores busy
 PROCESSES_OF_SLOW_TESTS = 4  # these wait more than they compute
 DAYS_OF_SAMPLED_TESTS = 3  # in which all cases of tests with `sampled` have run, if none is named
+DAYS_OF_SLOW_TESTS = 2  # in which all other slow tests have run, but those with `rotated`
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -79,18 +80,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def cases_of_other_days(items: list[pytest.Item], day: int) -> list[pytest.Item]:
-    """Return the slow cases of tests with `sampled` or `rotated` that are not of this day."""
+    """Return the slow cases of other days: of each test with `sampled` or `rotated`, and of all others together."""
     seen: Counter[str] = Counter()
     others = []
     for item in items:
-        rotated, sampled = item.get_closest_marker("rotated"), item.get_closest_marker("sampled")
-        if item.get_closest_marker("slow") is None or (rotated is None and sampled is None):
+        if item.get_closest_marker("slow") is None:
             continue
-        every = rotated.kwargs["every"] if rotated else DAYS_OF_SAMPLED_TESTS
-        name = item.nodeid.partition("[")[0]
-        if (seen[name] + day) % every:
+        together, every = item.nodeid.partition("[")[0], DAYS_OF_SAMPLED_TESTS
+        if rotated := item.get_closest_marker("rotated"):
+            every = rotated.kwargs["every"]
+        elif item.get_closest_marker("sampled") is None:
+            together, every = "", DAYS_OF_SLOW_TESTS
+        if (seen[together] + day) % every:
             others.append(item)
-        seen[name] += 1
+        seen[together] += 1
     return others
 
 

@@ -11,7 +11,7 @@ _LIMIT = 500  # seconds: beside other tests on two slow cores some take minutes
 
 @pytest.mark.slow
 @pytest.mark.timeout(_LIMIT + 30)
-@pytest.mark.rotated(every=4)
+@pytest.mark.rotated(every=8)
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_still_runs(name):
     command = [sys.executable, "-m", "tests.benchmarks", name, "--tiny"]

@@ -5,7 +5,7 @@ import pytest
 from .faults.faults import FAULTS
 from .faults.trying import reference, tried
 
-pytestmark = [pytest.mark.slow, pytest.mark.rotated(every=3)]
+pytestmark = [pytest.mark.slow, pytest.mark.rotated(every=5)]
 
 
 @pytest.fixture(scope="module")

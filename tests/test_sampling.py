@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from .conftest import DAYS_OF_SAMPLED_TESTS, cases_of_other_days, mark_sampled
+from .conftest import DAYS_OF_SAMPLED_TESTS, DAYS_OF_SLOW_TESTS, cases_of_other_days, mark_sampled
 
 
 class Case:
@@ -51,6 +51,12 @@ def test_sampled_cases_run_by_default_each_day_and_the_others_in_turn():
     assert sum(len(day) - 4 for day in days) == 16
 
 
-def test_other_slow_tests_run_each_day():
+def test_other_slow_tests_run_every_other_day():
     items = cases(slow=pytest.mark.slow)
-    assert len(chosen(items, 1)) == len(chosen(items, 2)) == 20
+    days = [chosen(items, day) for day in range(739000, 739000 + DAYS_OF_SLOW_TESTS)]
+    assert sorted(chain.from_iterable(days)) == sorted(item.nodeid for item in items)
+    assert {len(day) for day in days} == {20 // DAYS_OF_SLOW_TESTS}
+
+
+def test_others_run_each_day():
+    assert len(chosen(cases(), 1)) == len(chosen(cases(), 2)) == 20

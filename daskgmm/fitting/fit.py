@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import dask.array as da
 from dask.delayed import Delayed
 
+from ..blas import single_threaded
 from ..chunked.data_summary import summarise
 from ..chunked.e_step import Expectation
 from ..chunked.initialization import run_labelled, run_restarts, starts, suggest_from
@@ -60,6 +61,7 @@ class Fit:
     fingerprints: tuple[str, ...] = ()  # of each block of the rows, if they were asked for
 
 
+@single_threaded()  # all the while: to set the limit takes as long as a pass over few rows
 def prepare_fit(
     rows: Rows,
     model: ModelOptions,
@@ -93,6 +95,7 @@ def prepare_fit(
     return Fit(rows, data_summary, sample, model, options, seed, em, found.complete, gappy, names)
 
 
+@single_threaded()
 def initial_state(fit: Fit, start: Start, listen: Listener) -> tuple[State, RestartResults]:
     """Return the state before the first pass, and the restarts on the sample that led to it, if any.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dask.delayed import Delayed
 
+from ..blas import single_threaded
 from ..chunked.rows import Rows
 from ..chunked.sweep import Starts, SweepExpectation, seed_all
 from ..core.em.inference import Inference
@@ -53,6 +54,7 @@ class SelectionResult:
     inference: Inference  # by which it was found
 
 
+@single_threaded()
 def search(
     rows: Rows, data_summary: DataSummary, sample: Delayed, spec: SelectionSpec, listen: Listener
 ) -> SelectionResult:

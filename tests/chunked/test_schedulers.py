@@ -138,6 +138,7 @@ def references(fit):
         return {name: fit(make(), model, OPTIONS) for name, (make, model) in CASES.items()}
 
 
+@pytest.mark.sampled(every=5)  # each case and each scheduler is among them
 @pytest.mark.parametrize("case", CASES)
 def test_models_are_the_same_bits(scheduler, fit, references, case):
     make, model = CASES[case]
@@ -169,6 +170,7 @@ def swept():
         return {criterion: sweep(dask_array(True), criterion) for criterion in ("bic", "heldout")}
 
 
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("criterion", ["bic", "heldout"])
 def test_sweeps_are_the_same_bits(scheduler, swept, criterion):
     with scheduler():

@@ -68,6 +68,7 @@ CASES = [
 ]
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(("estimator", "test", "case"), CASES)
 def test_their_test_passes(estimator, test, case, monkeypatch):
     monkeypatch.setattr(TESTS[estimator], estimator.__name__, estimator)

@@ -55,9 +55,9 @@ class _Run:
 def can_run(rows: Expectation, mixture: Mixture, em: EMOptions) -> bool:
     """Return whether compiled runs know the mixture and the objective, and no values are missing.
 
-    They know families without parts in common, and neither noise nor frozen components.
+    They know families without parts in common, and neither noise, frozen components nor labelled rows.
     """
-    if mixture.noise is not None or mixture.frozen:
+    if mixture.noise is not None or mixture.frozen or rows.labelled is not None:
         return False
     own = not mixture.structure.coupled and not mixture.structure.layout.n_factors
     return own and isinstance(em.inference, MaximumLikelihood) and not rows.data_summary.has_gaps
