@@ -55,6 +55,7 @@ def test_galaxies_have_three_clusters_of_unequal_variances(galaxies):
     assert round(-table.chosen.bic, 3) >= -441.612
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("leave_early", [True, False])
 def test_the_log_likelihood_never_decreases_with_the_size_of_a_structure(faithful, leave_early):
     table = sweep(faithful, "1..8", leave_early=leave_early).selection
@@ -71,6 +72,7 @@ def test_leaving_early_changes_the_passes_and_not_the_choice(faithful):
     assert n_passes[0] < n_passes[1]
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("criterion", ["bic", "heldout"])
 def test_any_chunking_leads_to_the_same_table(criterion):
     array = clusters(600)

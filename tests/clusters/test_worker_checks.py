@@ -276,6 +276,7 @@ def stuck(tmp_path):
         os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.slow
 def test_a_frozen_scheduler_is_not_waited_for_without_end(stuck):
     for ask in (memory_limits, most_threads, lambda client: check_packages(client, print)):
         with answers_within(0.5), pytest.raises(ClusterLostError, match=r"scheduler did not answer within 0\.5"):

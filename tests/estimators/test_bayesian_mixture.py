@@ -68,6 +68,7 @@ def test_missing_values_are_refused():
         BayesianGaussianMixture(n_components=2).fit(rows)
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
 def test_a_shift_of_all_rows_shifts_the_means(covariance_type):
     rows, parameters = two_groups(50), {"n_components": 3, "covariance_type": covariance_type, "random_state": 0}

@@ -402,6 +402,7 @@ def test_one_axis_is_refused_with_its_shape():
         GaussianMixture().fit(da.zeros(10, chunks=5))
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_a_fit_of_numpy_rows_makes_no_copy_of_them(dtype):
     rows = np.random.default_rng(3).normal(size=(1_000_000, 8)).astype(dtype)

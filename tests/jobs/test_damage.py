@@ -61,6 +61,7 @@ def link_to_itself(path):
     path.symlink_to(path.name)
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("damage", FINISHED.values(), ids=FINISHED)
 def test_what_is_damaged_of_a_finished_run_is_written_again_at_resume(folder, damage):
     run = copied(folder / "whole", folder / "run")

@@ -36,6 +36,7 @@ def config(folder, inference, run="run", **model):
     return parse_config(json.dumps(text))
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("weights", ["dirichlet_process", "dirichlet_distribution"])
 def test_the_posterior_is_stored_beside_the_mixture_of_its_means(rows, weights):
     model = fit(config(rows, "variational", prior={"weights": weights, "weight_concentration": 0.1}))

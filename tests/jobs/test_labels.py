@@ -74,6 +74,7 @@ def with_gap(rows):
     return gappy
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("gaps", [(), GAPS])
 @pytest.mark.parametrize(
     ("file", "change", "what"),

@@ -113,6 +113,7 @@ def test_a_directory_without_a_fit_is_refused_in_a_line(tmp_path):
     assert "there is no fitted model" in done.output
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize("name", ["labels.zarr/labels/c/0/0", "labels.zarr/labels/zarr.json", "segmentation.png"])
 def test_what_is_damaged_of_a_run_is_a_line(tmp_path, name):
     pixels = np.random.default_rng(0).integers(0, 255, (30, 20, 3), dtype=np.uint8)

@@ -106,9 +106,8 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize(
-    "variant", [pytest.param(one, marks=pytest.mark.slow) if one == "gaps, noise" else one for one in VARIANTS]
-)
+@pytest.mark.sampled(every=3)
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_a_sweep_interrupted_at_any_pass_ends_in_the_same_bits(variant):
     options, name = VARIANTS[variant], variant.partition(" ")[0].strip(",")
     whole = f"whole-{name}"

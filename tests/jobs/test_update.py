@@ -212,6 +212,7 @@ def test_an_interrupted_update_goes_on_to_the_same_bits(job, at):
     assert_same_bits(updated(*config, resume=True), expected)
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(
     "options",
     [

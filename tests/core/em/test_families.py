@@ -91,6 +91,7 @@ def test_an_empty_component_stays_out_of_what_the_others_have_in_common(name):
     np.testing.assert_allclose(own, theirs.covariances, rtol=1e-6, atol=1e-9 * np.abs(own).max())
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_constant_column_and_a_copy_are_fitted_above_the_floor(name):
     rows, _ = example(seed=4)

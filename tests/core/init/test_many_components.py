@@ -177,6 +177,7 @@ def test_two_broad_components_on_a_cluster_with_a_tight_one_are_split_again():
     assert split.pair.weights.min() == pytest.approx(200 / 4200, abs=0.02)
 
 
+@pytest.mark.slow
 def test_exchanges_of_many_components_are_chosen_in_the_memory_that_is_planned():
     rng, k, n = np.random.default_rng(0), 300, 3000
     means = 3 * rng.normal(size=(k, 4))
