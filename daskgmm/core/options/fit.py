@@ -26,7 +26,7 @@ ComputeDtype = Literal["float64", "float32"]
 _N_RESTARTS = 4
 _N_RESTARTS_IF_CHEAP = 10  # of few rows the best of four is often not the best that there is
 _CHEAP_PRODUCT = 10_000  # rows x features x components up to which a restart takes a tenth of a second or less
-_PRODUCT_OF_ONE_TASK = 100_000  # up to which threads wait for the interpreter rather than compute
+_WORK_OF_ONE_TASK = 500_000  # products of a pass over the sample up to which threads wait rather than compute
 
 
 @dataclass(frozen=True)
@@ -218,6 +218,7 @@ class FitOptions:
         """Return the options of the starts; on the sample EM goes ten times closer to its limit than on all rows."""
         n_sample = min(self.n_sample(model, data_summary.n_features), data_summary.n_rows)
         n_init = self.n_restarts(model, n_sample, data_summary.n_features)
+        n_columns = STRUCTURES[model.family].feature_map.n_columns(data_summary.n_features)
         return SeedOptions(
             model.n_components,
             model.family,
@@ -230,7 +231,7 @@ class FitOptions:
             given or Given(),
             model.noise_of(data_summary),
             tuple(sorted(model.frozen)),
-            n_sample * data_summary.n_features * model.n_components <= _PRODUCT_OF_ONE_TASK,
+            n_sample * model.n_components * n_columns <= _WORK_OF_ONE_TASK,
         )
 
     def n_sample(self, model: ModelOptions, n_features: int) -> int:
