@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import dask
-import jsonschema
 import pytest
+from jsonschema import Draft202012Validator
 
 from daskgmm.clusters.kinds import Local, Threads
 from daskgmm.config import Config, config_schema, load_config, parse_config
@@ -18,11 +18,17 @@ CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 MINIMAL = "data: {path: 'sample:iris'}"
 
 
+@pytest.fixture(scope="module")
+def schema():
+    """The schema of configurations, which takes longer to make than to use."""
+    return Draft202012Validator(config_schema())
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_every_configuration_of_the_project_is_valid(path):
+def test_every_configuration_of_the_project_is_valid(path, schema):
     config = load_config(path)
     assert parse_config(config.to_yaml()) == config
-    jsonschema.validate(parse_yaml(config.to_yaml(), ""), config_schema())
+    schema.validate(parse_yaml(config.to_yaml(), ""))
 
 
 def test_there_are_configurations():

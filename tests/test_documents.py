@@ -116,7 +116,7 @@ def folder(tmp_path, monkeypatch):
 
 
 LONG = {
-    f"docs/{page}.md" for page in ("merging", "outputs", "selection", "uncertainty", "updating")
+    f"docs/{page}.md" for page in ("getting-started", "merging", "outputs", "selection", "uncertainty", "updating")
 }  # take some seconds
 
 

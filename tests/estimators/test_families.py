@@ -93,6 +93,7 @@ def test_chunks_and_schedulers_give_the_same_bits(name):
         np.testing.assert_array_equal(getattr(first, attribute), getattr(second, attribute))
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_integer_weights_fit_as_repeated_rows_do(name):
     times = np.random.default_rng(0).integers(1, 4, len(IRIS))

@@ -112,6 +112,7 @@ def moments_of(naive):
     return naive.counts, means, naive.second / naive.counts[:, None, None] - outer
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_limit_of_each_family_is_a_fixed_point_of_the_naive_step(gappy, name):
     rows, weights = gappy[:80], np.random.default_rng(2).integers(0, 3, 80)

@@ -23,6 +23,7 @@ def test_what_is_left_at_any_moment_is_gone_on_with(folder, moment):
     assert resume(folder)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("kind", KINDS)
 def test_damage_gives_the_same_bits_or_a_refusal(folder, kind, seed):

@@ -72,7 +72,7 @@ def assert_sound(found, rows):
         np.testing.assert_allclose(found.predict_proba(rows).sum(axis=1), 1, rtol=1e-6)
 
 
-@pytest.mark.sampled(every=3)
+@pytest.mark.sampled(every=5)
 @pytest.mark.parametrize("covariance_type", TYPES)
 @pytest.mark.parametrize("rows", TROUBLE.values(), ids=TROUBLE)
 def test_trouble_is_a_sound_model_or_one_line(rows, covariance_type):
@@ -136,6 +136,7 @@ def job(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.sampled(every=3)
 @pytest.mark.parametrize(
     ("name", "covariance_type"),
     [

@@ -123,6 +123,7 @@ def test_nothing_to_resume_is_a_fresh_start(job):
     assert "already holds a run" in refused("predict", "run", "--resume", code=2)
 
 
+@pytest.mark.slow
 def test_a_prediction_that_is_killed_goes_on(job):
     rows = np.tile(np.load("rows.npy"), (1000, 1))
     np.save("many.npy", rows)

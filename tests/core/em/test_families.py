@@ -21,6 +21,7 @@ def example(seed=0, n=240, d=3):
     return rows * np.array([1.0, 20.0, 0.05])[:d], rng.uniform(0, 2, n)
 
 
+@pytest.mark.sampled(every=2)
 @pytest.mark.parametrize("accelerate", [False, True])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_objective_never_falls_and_the_limit_is_of_the_family(name, accelerate):
