@@ -6,7 +6,9 @@ from threading import Lock
 import dask
 import numpy as np
 import pytest
+from dask.callbacks import Callback
 from dask.delayed import delayed
+from dask.utils import key_split
 
 from daskgmm import GaussianMixture
 from daskgmm.chunked.data_summary import summarise_and_sample
@@ -35,7 +37,7 @@ def score(sample, mixture):
 
 @pytest.mark.parametrize("n_finalists", [1, 2, 4])
 def test_finalists_are_restarts_refined_best_first(sample, n_finalists):
-    """On a sample that is one heat, so that refining one of them does not depend on the others."""
+    """On a sample that is one stage, so that refining one of them does not depend on the others."""
 
     def finalists(n):
         em = EMOptions(tol=1e-3, max_iter=500)
@@ -69,6 +71,21 @@ def test_the_same_seed_gives_the_same_mixtures_and_another_seed_others(sample):
     first, again, other = (run_restarts(sample, options, seed).mixtures[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.means, again.means)
     assert not np.array_equal(first.means, other.means)
+
+
+def test_restarts_in_one_task_are_those_in_a_task_each(sample):
+    options = SeedOptions(3, n_init=3, in_parts=False, em=EMOptions(tol=1e-4))
+
+    def run(cheap):
+        tasks = []
+        with Callback(pretask=lambda key, *_: tasks.append(key_split(key))):
+            return run_restarts(sample, replace(options, cheap=cheap), 2), tasks.count("in_slot")
+
+    (together, n_together), (apart, n_apart) = run(True), run(False)
+    assert n_apart - n_together == 2
+    for one, other in zip(together.restarts, apart.restarts, strict=True):
+        assert one.history == other.history
+        np.testing.assert_array_equal(one.mixture.means, other.mixture.means)
 
 
 def test_more_restarts_never_end_lower(sample):
