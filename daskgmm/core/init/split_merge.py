@@ -39,9 +39,10 @@ _STEP_WORK = 60_000_000  # numbers of joint log-densities times columns for each
 _N_CONTINUED = 4  # exchanges, the best after a few steps of EM of the whole mixture, from which a second one is tried
 _N_RUN_TO_LIMIT = 2  # of them, that go on to the limit of EM
 _MAX_TRIED, _MIN_TRIED = 24, 6  # exchanges that are tried so, or else as in many_components.py
+_TRIED_TOGETHER = 6  # second exchanges, after each of the best first ones
 _SHORT_STAGES = 4, 6, 10  # steps of EM of the whole mixture, after which the worse half is given up
 _CHECK_STAGES = 4, 6  # on all rows, of those that fewer do not tell from the mixture before
-_TRY_ROWS, _TRY_ROWS_PER_PARAMETER = 10_000, 40  # at least, on which that is done
+_TRY_ROWS, _TRY_ROWS_PER_PARAMETER = 5_000, 40  # at least, on which that is done
 _SAME_LEVEL = 1e-5  # nats per row: trials that end so close are taken for the same
 _MAX_CANDIDATES = 6  # trials that rows do not tell from the best
 
@@ -149,7 +150,7 @@ class _Search:
             self._explored.append(_Explored(trial, tries, []))
             found = try_exchanges(self._sample, self._options, trial.mixture, self._split)
             return self._find_better(self._select_in_reach(found, trial), trial)
-        tried = tries.best(trial.mixture, tries.n_tried // TRIED_PER_SPLIT_AGAIN)
+        tried = tries.best(trial.mixture, tries.n_tried, tries.n_tried // TRIED_PER_SPLIT_AGAIN)
         self._explored.append(_Explored(trial, tries, tried))
         return self._find_better(self._select_promising(tries, tried), trial)
 
@@ -158,7 +159,8 @@ class _Search:
         known = self._known(trial)
         if known is None or known.tries.n_tried < _MAX_TRIED or _n_exchanges(trial.mixture.n_components) <= _MAX_TRIED:
             return None
-        beyond = (self._select_promising(known.tries, known.tries.best(one.mixture)) for one in known.tried)
+        tries = known.tries
+        beyond = (self._select_promising(tries, tries.best(one.mixture, _TRIED_TOGETHER)) for one in known.tried)
         two = (self._find_better(mixtures, trial) for mixtures in beyond)
         return next((one for one in two if one is not None), None)
 
@@ -229,10 +231,10 @@ class _Tries:
         """How many exchanges are tried."""
         return _affordable(self.sample, self.trial.mixture)
 
-    def best(self, mixture: Mixture, n_again: int = 0) -> list[Trial]:
-        """Return the trials of exchanges that are best after a few steps, the best first."""
+    def best(self, mixture: Mixture, most: int, n_again: int = 0) -> list[Trial]:
+        """Return the trials that are best after a few steps, of `most` exchanges and n_again that split pairs again."""
         try:
-            proposed = propose(self.sample, self.options, mixture, self.n_tried, self.halve, n_again)
+            proposed = propose(self.sample, self.options, mixture, most, self.halve, n_again)
             starts = [apply_exchanges(mixture, [one]) for one in proposed]
             return distinct(rank(self._run(starts, _SHORT_STAGES)), _SAME_LEVEL)[:_N_CONTINUED] if starts else []
         except (SingularCovarianceError, np.linalg.LinAlgError):
