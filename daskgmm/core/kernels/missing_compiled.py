@@ -258,8 +258,10 @@ def centred_gradients(z: Any, n: int, terms: Any, gaps: Any) -> None:
             gradient(terms, row, observed, missing, g)
         else:
             g[:] = 0.0
-        for a in range(len(missing)):
-            gaps.by_feature[gaps.places[gaps.first[b] + a], :] = g[a]
+        for a in range(len(missing)):  # not g[a] as a whole: the message for other shapes takes two seconds to compile
+            place = gaps.places[gaps.first[b] + a]
+            for c in range(k):
+                gaps.by_feature[place, c] = g[a, c]
 
 
 @inlined

@@ -114,6 +114,14 @@ def add_correction(joint: Any, correction: Any, n: int) -> None:
 
 
 @inlined
+def copy_joint(joint: Any, copy: Any) -> None:
+    """Copy joint log-densities (k, tile); as whole arrays the message for other shapes takes two seconds to compile."""
+    for c in range(joint.shape[0]):
+        for b in range(joint.shape[1]):
+            copy[c, b] = joint[c, b]
+
+
+@inlined
 def expected_correction(joint: Any, correction: Any, n: int) -> Any:
     """Return the sum of the correction times responsibilities (k, tile) of n rows."""
     total = 0.0
@@ -202,7 +210,7 @@ def expect_centred_missing(rows: Any, row_weights: Any, args: Any, mixture: Any,
         fill_tile(n, terms, gaps)
         filled_joint(z, x, n, mixture, gaps, difference, white, joint)
         add_correction(joint, gaps.correction, n)
-        gaps.correction[:] = joint
+        copy_joint(joint, gaps.correction)
         softmax(joint, args.flush, log_prob, total)
         log_likelihood += weigh(joint, total, weights, log_prob)
         expected += expected_correction(joint, gaps.correction, n)
