@@ -88,7 +88,8 @@ def test_a_task_that_kills_its_workers_is_blamed_all_the_same():
             with pytest.raises(KilledWorker):
                 client.submit(os._exit, 1).result(120)
     finally:
-        with suppress(TimeoutError):  # a cluster whose nanny is just starting a worker may never close
+        # A nanny that is just starting a worker may never close, or fail since it "can only join a started process".
+        with suppress(TimeoutError, AssertionError):
             cluster.close(timeout=20)
 
 
