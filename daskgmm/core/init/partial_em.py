@@ -13,6 +13,7 @@ k components, if m of them and the rows near these take part.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,6 +40,7 @@ _FIRST_STEPS, _LAST_STEPS = 16, 8  # on some of the rows that are near, and of t
 _FIRST_RESP, _LAST_RESP = 0.05, 1e-3  # rows of which the components have less are left out of these steps
 _FIRST_ROWS, _FIRST_ROWS_PER_PARAMETER = 4_000, 20  # of those rows, at most
 _N_RETURNED = 2  # mixtures
+_SINGULAR = SingularCovarianceError, np.linalg.LinAlgError
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +71,7 @@ def improve_exchanges(
     try:
         found = Responsibilities.of(sample, mixture)
         ranked = rank_candidates(found, floor, known)
-    except (SingularCovarianceError, np.linalg.LinAlgError):
+    except _SINGULAR:
         return []
     n = min(max(mixture.n_components // 2, _MIN_TRIED), _MAX_TRIED)
     tried = _begin(found, vary(ranked)[:n], floor)
@@ -90,8 +92,9 @@ def _begin(found: Responsibilities, exchanges: Sequence[Candidate], floor: Floor
         components = (*one.components, *_neighbours(found.mixture, overlaps, one.components))
         start = found.mixture.take(components).replace([(range(len(one.components)), one.replacement)])
         max_rows = max(_FIRST_ROWS, _FIRST_ROWS_PER_PARAMETER * start.n_parameters)
-        improved.append(_run(found, components, start, em, _FIRST_RESP, max_rows))
-    return [one for one in improved if one is not None]
+        with suppress(*_SINGULAR):
+            improved.append(run_partial_em(found, components, start, em, _FIRST_RESP, max_rows))
+    return improved
 
 
 def _neighbours(mixture: Mixture, overlaps: Array, components: Sequence[int]) -> list[int]:
@@ -113,27 +116,15 @@ def _choose(tried: Sequence[Improved], n: int) -> list[Improved]:
 def _finish(found: Responsibilities, promising: Sequence[Improved], floor: Floor | None) -> list[Improved]:
     """Return exchanges after EM on all rows that are near; those not singular."""
     em = EMOptions(_TOL, _LAST_STEPS, floor)
-    ended = [_run(found, one.components, one.replacement, em, _LAST_RESP, None) for one in promising]
-    return [one for one in ended if one is not None]
+    ended = []
+    for one in promising:
+        with suppress(*_SINGULAR):
+            ended.append(run_partial_em(found, one.components, one.replacement, em, _LAST_RESP, None))
+    return ended
 
 
 def _rank(ended: Sequence[Improved]) -> list[Improved]:
     return sorted(ended, key=lambda one: -one.gain)
-
-
-def _run(
-    found: Responsibilities,
-    components: tuple[int, ...],
-    start: Mixture,
-    em: EMOptions,
-    min_resp: float,
-    max_rows: int | None,
-) -> Improved | None:
-    """Return components after EM, None if they are singular."""
-    try:
-        return run_partial_em(found, components, start, em, min_resp, max_rows)
-    except (SingularCovarianceError, np.linalg.LinAlgError):
-        return None
 
 
 def run_partial_em(
