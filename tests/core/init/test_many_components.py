@@ -184,6 +184,7 @@ def test_exchanges_of_many_components_are_chosen_in_the_memory_that_is_planned()
     sample = in_memory(means[rng.integers(k, size=n)] + rng.normal(size=(n, 4)), None)
     mixture = Mixture("diag", np.full(k, 1 / k), means, np.ones((k, 4)))
     options = SeedOptions(k, "diag", em=replace(EM, floor=Floor.of(sample.data_summary, 1e-6, dense=False)))
+    try_exchanges(sample, options, mixture, [])  # so that kernels are compiled or loaded before
     tracemalloc.start()
     try_exchanges(sample, options, mixture, [])
     peak = tracemalloc.get_traced_memory()[1]

@@ -97,6 +97,7 @@ def test_exchanges_of_wide_rows_are_tried_in_the_memory_that_is_planned():
     sample = in_memory(means[rng.integers(4, size=n)] + rng.normal(size=(n, d)), None)
     mixture = Mixture("diag", np.full(4, 0.25), means, np.ones((4, d)))
     options = SeedOptions(4, "diag", em=replace(EM, floor=Floor.of(sample.data_summary, 1e-6, dense=False)))
+    improve_exchanges(sample, options, mixture, [], 1e-9)  # so that kernels are compiled or loaded before
     tracemalloc.start()
     improve_exchanges(sample, options, mixture, [], 1e-9)
     peak = tracemalloc.get_traced_memory()[1]
