@@ -407,6 +407,7 @@ def test_one_axis_is_refused_with_its_shape():
 def test_a_fit_of_numpy_rows_makes_no_copy_of_them(dtype):
     rows = np.random.default_rng(3).normal(size=(1_000_000, 8)).astype(dtype)
     estimator = GaussianMixture(2, sample_size=1000, max_iter=2, random_state=0)
+    clone(estimator).set_params(max_iter=100).fit(rows[:5000])  # so that kernels are compiled or loaded before
     tracemalloc.start()
     try:
         with warnings.catch_warnings():
