@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ...blas import single_threaded
 from ...errors import SingularCovarianceError
@@ -27,7 +28,8 @@ from .e_step import Expectation, Rows
 from .inference import MaximumLikelihood
 from .loop import EMOptions, StopReason, Trial
 
-_TILE_ROWS, _WIDE_TILE_ROWS, _WIDE_FEATURES = 128, 64, 16  # rows of a tile, and from so many features on
+_TILE_ROWS = 128
+_MIN_WIDTH = 1e-3  # of a component in units of how far from 0 it lies: its square is 17 times the rounding of float32
 _BLOCK_NUMBERS = 2**16  # of rows that are brought into tiles at a time
 _STOPS = {
     kernels.GOES_ON: StopReason.MAX_ITER,
@@ -77,7 +79,7 @@ def run_short(
     SingularCovarianceError where all starts are singular.
     """
     with single_threaded():
-        runner = _Runner(rows, starts[0], em, background)
+        runner = _Runner(rows, starts, em, background)
         runs = [runner.start(mixture) for mixture in starts]
         going = list(range(len(runs)))
         for n_steps in stages:
@@ -95,17 +97,30 @@ def run_short(
 class _Runner:
     """Rows, and what mixtures of one family are held to on them, made ready for compiled runs."""
 
-    def __init__(self, rows: Expectation, like: Mixture, em: EMOptions, background: Array | None) -> None:
-        """`like` is a mixture of the family; its parameters do not matter."""
-        layout, own = like.structure.layout, rows.data_summary.frame
+    def __init__(self, rows: Expectation, starts: Sequence[Mixture], em: EMOptions, background: Array | None) -> None:
+        like, own = starts[0], rows.data_summary.frame
+        layout = like.structure.layout
         self._isotropic, self._dense = layout.feature_map is FeatureMap.SPHERICAL, layout.dense
         scale = np.full(own.n_features, np.sqrt(own.unit)) if self._isotropic else own.scale
         self._frame, self._em, self._n_rows = Frame(own.centre, scale), em, rows.data_summary.n_rows
         self._log_scale = float(np.log(scale).sum())
         if background is not None:  # as the kernel has densities of z: without the factor (2 pi)^(-d/2)
             background = background + self._log_scale + own.n_features * np.log(2 * np.pi) / 2
-        self._tiles = _tiles(rows.rows, self._frame, rows.row_weights, background)
+        dtype = self._choose_type(rows.dtype, starts)
+        self._tiles = _tiles(rows.rows, self._frame, rows.row_weights, background, dtype)
         self._bound = kernels.Bound(self._floor(em.floor), self._isotropic, like.structure.shared)
+
+    def _choose_type(self, dtype: DTypeLike, starts: Sequence[Mixture]) -> DTypeLike:
+        """Return the type that rows are computed in: float64 where components are too narrow for another."""
+        fine = dtype == np.float64 or all(self._narrowest(one) > _MIN_WIDTH for one in starts)
+        return dtype if fine else np.float64
+
+    def _narrowest(self, mixture: Mixture) -> float:
+        """Return the least width of a component in any direction, in units of how far from 0 it lies, at least 1."""
+        values, means = mixture.matrices(self._frame).values, self._frame.to_z(mixture.means)
+        variances = np.linalg.eigvalsh(values) if self._dense else values
+        least = variances.reshape(len(means), -1).min(axis=1)
+        return float((np.sqrt(np.maximum(least, 0.0)) / np.maximum(np.abs(means).max(axis=1), 1.0)).min())
 
     def start(self, mixture: Mixture) -> _Run:
         """Return the run that begins with a mixture."""
@@ -167,12 +182,13 @@ def bytes_of_short_runs(n_rows: int, n_features: int) -> int:
     return 8 * 2 * n_rows * n_features
 
 
-def _tiles(rows: Rows, frame: Frame, row_weights: Rows | None, background: Array | None) -> kernels.Tiles:
-    """Return rows (n, d) in tiles of z; rows of weight 0 may hold anything."""
+def _tiles(
+    rows: Rows, frame: Frame, row_weights: Rows | None, background: Array | None, dtype: DTypeLike
+) -> kernels.Tiles:
+    """Return rows (n, d) in tiles of z of a type; rows of weight 0 may hold anything."""
     n, d = rows.shape
-    tile = _TILE_ROWS if d < _WIDE_FEATURES else _WIDE_TILE_ROWS
-    n_tiles = -(-n // tile)
-    weights, parts = np.zeros(n_tiles * tile), np.zeros((n_tiles, d, tile))
+    tile, n_tiles = _TILE_ROWS, -(-n // _TILE_ROWS)
+    weights, parts = np.zeros(n_tiles * tile), np.zeros((n_tiles, d, tile), dtype)
     weights[:n] = 1.0 if row_weights is None else row_weights
     step = max(_BLOCK_NUMBERS // (tile * d), 1) * tile
     for at in range(0, n, step):

@@ -15,6 +15,9 @@ stay as they are (Ueda et al. 2000, partial EM). b_n is the logarithm of what th
 divided by the weight of all those that move and without the factor (2 pi)^(-d/2), as l_nk is.
 
 Where a dense C_k lies below the floor in some direction the run comes back, for `Floor` to raise it, and goes on.
+
+Rows, and what is computed of each of them, are float64 or float32, parameters and sums over tiles always float64. In
+float32 twice as many rows are computed at a time; D loses what z rounds, 6e-8 |z|.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ _ROUNDING = 1e-13  # relative: gains below it are none
 class Tiles(NamedTuple):
     """Rows for compiled runs."""
 
-    z: NDArray[np.float64]  # (tiles, d, tile)
+    z: NDArray[np.floating]  # (tiles, d, tile), of the type in which rows are computed
     weights: NDArray[np.float64]  # (tiles, tile), 0 behind the last row
     weight_sum: float
     background: NDArray[np.float64]  # (1, tiles, tile), b_n; (0, tiles, tile) without
@@ -63,15 +66,18 @@ class Components(NamedTuple):
 class Scratch(NamedTuple):
     """What a run computes on the way. NumPy makes it: compiled code that makes arrays takes longer to compile."""
 
-    whitening: NDArray[np.float64]  # (k, r, d)
+    whitening: NDArray[np.floating]  # (k, r, d), as the four others below of the type of the rows
+    centres: NDArray[np.floating]  # (k, d), the means
     constants: NDArray[np.float64]  # (k,), log w_k - log det S_k / 2
     counts: NDArray[np.float64]  # (k,)
     first: NDArray[np.float64]  # (k, d)
     second: NDArray[np.float64]  # (k, r, d)
     square: NDArray[np.float64]  # (d, d)
-    difference: NDArray[np.float64]  # (d, tile)
-    joint: NDArray[np.float64]  # (k, tile), or (k + 1, tile) with a background
-    of_rows: NDArray[np.float64]  # (3, tile): a feature of W D, log-densities, sums over components
+    inverse: NDArray[np.float64]  # (d, d)
+    difference: NDArray[np.floating]  # (d, tile)
+    joint: NDArray[np.floating]  # (k, tile), or (k + 1, tile) with a background
+    white: NDArray[np.floating]  # (1, tile), a feature of W D
+    of_rows: NDArray[np.float64]  # (2, tile): log-densities, sums over components
 
 
 class State(NamedTuple):
@@ -85,10 +91,11 @@ class State(NamedTuple):
 
 def make_state(tiles: Tiles, at: Components, most: int) -> State:
     """Return the state of a run that begins with components, whose arrays it changes, for so many levels at most."""
-    (k, r, d), tile = at.covariances.shape, tiles.z.shape[2]
-    of_components = (np.zeros(shape) for shape in ((k, r, d), (k,), (k,), (k, d), (k, r, d), (d, d)))
-    n_joint = k + len(tiles.background)
-    scratch = Scratch(*of_components, *(aligned(n, tile, np.float64) for n in (d, n_joint, 3)))
+    (k, r, d), tile, own = at.covariances.shape, tiles.z.shape[2], tiles.z.dtype
+    sums = (np.zeros(shape) for shape in ((k,), (k,), (k, d), (k, r, d), (d, d), (d, d)))
+    of_tile = (aligned(n, tile, own) for n in (d, k + len(tiles.background), 1))
+    rounded = (np.zeros(shape, own) for shape in ((k, r, d), (k, d)))
+    scratch = Scratch(*(*rounded, *sums, *of_tile, aligned(2, tile, np.float64)))
     return State(at, Components(*(part.copy() for part in at)), scratch, np.empty(most))
 
 
@@ -123,13 +130,19 @@ def factor(matrix: Any, root: Any, inverse: Any) -> Any:
 
 @copied
 def prepare_run(mixture: Any, scratch: Any) -> Any:
-    """Fill W and the constants; return whether all covariances are regular."""
-    whitening = scratch.whitening
+    """Fill W, the centres and the constants; return whether all covariances are regular.
+
+    Means are rounded to the type of the rows, so that sums about them are about what they are.
+    """
+    whitening, centres, inverse = scratch.whitening, scratch.centres, scratch.inverse
     k, r, d = whitening.shape
     for c in range(k):
         log_det = 0.0
         if r == d and d > 1:
-            log_det = factor(mixture.covariances[c], scratch.square, whitening[c])
+            log_det = factor(mixture.covariances[c], scratch.square, inverse)
+            for i in range(d):
+                for j in range(i + 1):
+                    whitening[c, i, j] = inverse[i, j]
         else:
             for i in range(d):
                 variance = mixture.covariances[c, 0, i]
@@ -137,6 +150,9 @@ def prepare_run(mixture: Any, scratch: Any) -> Any:
                 whitening[c, 0, i] = 1 / np.sqrt(variance)
         if np.isnan(log_det):
             return False
+        for i in range(d):
+            centres[c, i] = mixture.means[c, i]
+            mixture.means[c, i] = centres[c, i]
         log_weight = np.log(mixture.weights[c]) if mixture.weights[c] > 0 else _LOG_ZERO
         scratch.constants[c] = log_weight - log_det / 2
     return True
@@ -183,11 +199,11 @@ def tile_joint(z: Any, mean: Any, whitening: Any, constant: Any, difference: Any
 @inlined
 def add_products(i: int, weighted: Any, difference: Any, second: Any) -> None:
     """Add the products of weighted (tile,) with the features up to i, or with i alone where `second` is a diagonal."""
-    tile = len(weighted)
+    tile, zero = len(weighted), weighted.dtype.type(0)
     row = min(i, len(second) - 1)
     j = 0 if len(second) > 1 else i
     while j < i:
-        one, two = 0.0, 0.0
+        one, two = zero, zero
         for b in range(tile):
             one += weighted[b] * difference[j, b]
             two += weighted[b] * difference[j + 1, b]
@@ -195,7 +211,7 @@ def add_products(i: int, weighted: Any, difference: Any, second: Any) -> None:
         second[row, j + 1] += two
         j += 2
     if j == i:
-        one = 0.0
+        one = zero
         for b in range(tile):
             one += weighted[b] * difference[j, b]
         second[row, j] += one
@@ -204,14 +220,14 @@ def add_products(i: int, weighted: Any, difference: Any, second: Any) -> None:
 @inlined
 def add_tile(z: Any, mean: Any, resp: Any, difference: Any, weighted: Any, first: Any, second: Any) -> Any:
     """Add the sums of a component to first (d,) and second (r, d), its lower triangle; return that of resp (tile,)."""
-    d, tile = z.shape
-    count = 0.0
+    (d, tile), zero = z.shape, z.dtype.type(0)
+    count = zero
     for b in range(tile):
         count += resp[b]
-    if count == 0.0:
+    if count == zero:
         return count
     for i in range(d):
-        total = 0.0
+        total = zero
         for b in range(tile):
             difference[i, b] = z[i, b] - mean[i]
             weighted[b] = resp[b] * difference[i, b]
@@ -235,17 +251,17 @@ def clear_sums(scratch: Any) -> None:
 
 
 @copied
-def expect_run(tiles: Any, mixture: Any, scratch: Any) -> Any:
+def expect_run(tiles: Any, scratch: Any) -> Any:
     """Fill the sums N (k,), (k, d) and (k, r, d) about the means; return the mean of the log-densities of z."""
     (n_tiles, d, _), k = tiles.z.shape, len(scratch.constants)
-    whitening, difference, joint = scratch.whitening, scratch.difference, scratch.joint
-    white, log_prob, total = scratch.of_rows[0], scratch.of_rows[1], scratch.of_rows[2]
+    whitening, centres, difference, joint = scratch.whitening, scratch.centres, scratch.difference, scratch.joint
+    white, log_prob, total = scratch.white[0], scratch.of_rows[0], scratch.of_rows[1]
     clear_sums(scratch)
     level = 0.0
     for t in range(n_tiles):
         z = tiles.z[t]
         for c in range(k):
-            tile_joint(z, mixture.means[c], whitening[c], scratch.constants[c], difference, white, joint[c])
+            tile_joint(z, centres[c], whitening[c], scratch.constants[c], difference, white, joint[c])
         for c in range(k, len(joint)):
             for b in range(len(white)):
                 joint[c, b] = tiles.background[c - k, t, b]
@@ -253,7 +269,7 @@ def expect_run(tiles: Any, mixture: Any, scratch: Any) -> Any:
         level += weigh(joint, total, tiles.weights[t], log_prob)
         for c in range(k):
             own = scratch.first[c], scratch.second[c]
-            scratch.counts[c] += add_tile(z, mixture.means[c], joint[c], difference, white, own[0], own[1])
+            scratch.counts[c] += add_tile(z, centres[c], joint[c], difference, white, own[0], own[1])
     return level / tiles.weight_sum - d * np.log(2 * np.pi) / 2
 
 
@@ -314,13 +330,13 @@ def covariance_run(bound: Any, count: Any, shift: Any, second: Any, covariance: 
 @copied
 def hold_to_floor(bound: Any, scratch: Any, mixture: Any) -> Any:
     """Raise variances to the floor; return whether dense covariances are above it in all directions."""
-    (k, r, d), above, inverse = mixture.covariances.shape, scratch.second[0], scratch.whitening[0]
+    (k, r, d), above = mixture.covariances.shape, scratch.second[0]
     for c in range(k):
         if r == d and d > 1:
             for i in range(d):
                 for j in range(d):
                     above[i, j] = mixture.covariances[c, i, j] - bound.floor[i, j]
-            if np.isnan(factor(above, scratch.square, inverse)):
+            if np.isnan(factor(above, scratch.square, scratch.inverse)):
                 return False
         else:
             for i in range(d):
@@ -368,7 +384,7 @@ def run(tiles: Any, bound: Any, state: Any, n: Any, until: Any, tol: Any) -> Any
     while n < until:
         if not prepare_run(mixture, scratch):
             return n, SINGULAR
-        level = expect_run(tiles, mixture, scratch)
+        level = expect_run(tiles, scratch)
         if not np.isfinite(level):
             return n, SINGULAR
         if n > 0 and level < levels[n - 1]:

@@ -1,5 +1,7 @@
 """Short runs of EM as compiled calls."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,39 @@ def test_steps_are_those_of_the_naive_em(covariance_type, d):
     np.testing.assert_allclose(trial.history, levels, rtol=1e-10)
     oracles.assert_agree(trial.mixture, last, rtol=1e-8)
     assert len(trial.history) > 2
+
+
+@pytest.mark.parametrize("d", [1, 2, 18])
+@pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
+def test_rows_in_float32_give_about_the_same_steps(covariance_type, d):
+    sample, start = problem(covariance_type, d)
+    coarse, fine = (
+        run_short(replace(sample, dtype=dtype), [start], EMOptions(0, 4, None), [4])[0]
+        for dtype in (np.float32, np.float64)
+    )
+    n = len(coarse.history)  # which ends where gains are its rounding
+    np.testing.assert_allclose(coarse.history, fine.history[:n], rtol=2e-6)
+    assert coarse.history != fine.history[:n]
+    oracles.assert_agree(coarse.mixture, oracles.Parameters(covariance_type, *parameters_of(fine.mixture)), rtol=1e-4)
+
+
+def parameters_of(mixture):
+    return mixture.weights, mixture.means, mixture.covariances
+
+
+def test_narrow_components_far_from_the_centre_are_computed_in_float64():
+    rng = np.random.default_rng(0)
+    means = np.array([[-1.0, 0.0], [1.0, 0.0]])
+    for width, same in ((3e-3, False), (3e-4, True)):
+        rows = np.concatenate([mean + width * rng.normal(size=(500, 2)) for mean in means])
+        start = Mixture("full", np.full(2, 0.5), means + width / 2, np.array([width**2 * np.eye(2)] * 2))
+        sample = in_memory(rows, None)
+        coarse, fine = (
+            run_short(replace(sample, dtype=dtype), [start], EMOptions(0, 1, None), [1])[0]
+            for dtype in (np.float32, np.float64)
+        )
+        assert (coarse.history == fine.history) == same
+        np.testing.assert_allclose(coarse.mixture.means, fine.mixture.means, atol=1e-3 * width)
 
 
 @pytest.mark.parametrize("covariance_type", oracles.STRUCTURES)
