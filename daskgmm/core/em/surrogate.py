@@ -23,13 +23,17 @@ from ..mixture.data_summary import DataSummary
 from ..mixture.mixture import Mixture
 from ..mixture.statistics import Statistics
 from .e_step import Expectation, expect
-from .loop import EMOptions, State, Suggestion, Trial, iterate
+from .inference import MaximumLikelihood
+from .loop import EMOptions, State, StopReason, Suggestion, Trial, iterate
 
 # Of EM on the sample: more follow what the sample cannot tell, the noise in directions that are nearly flat.
 _EM_STEPS = 4
 _MAX_EM_STEPS = 200  # at most, where it is asked whether anything is left to be gained
+_MAX_CORRECTED_STEPS = 20  # of them, if the sample is not all rows: far from the pass its correction means little
 _TOL_DIVISOR = 100  # EM goes so much closer to its limit than tol
+_CORRECTED_TOL_DIVISOR = 10
 _TOL_DIVISOR_IF_CHEAP = 10_000
+_ROWS_PER_PARAMETER = 0.5  # in the sample: components of fewer take a step of EM on all rows alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,22 +62,59 @@ def propose_surrogate_step(
 ) -> Suggestion | None:
     """Return the mixture to which the statistics of a trial lead, and its estimated gain there, nats per row.
 
-    In a few steps of EM or, with `far`, in as many as it takes. None if that is unknown: a component is empty,
-    or they lie too far apart for their sizes.
+    In a few steps of EM or, with `far`, in so many that a plateau is left. None if that is unknown: a component is
+    empty, or in the long run becomes singular, as one may of which the difference says more than the rows of the
+    sample, or they lie too far apart for their sizes.
     """
-    closer = _TOL_DIVISOR_IF_CHEAP if len(sample.rows) <= CHEAP_ROWS else _TOL_DIVISOR
-    em = replace(options, max_iter=_MAX_EM_STEPS if far else _EM_STEPS, tol=options.tol / closer, accelerate=far)
+    em = _options(sample, data_summary, options, far)
+    corrected = len(sample.rows) < data_summary.n_rows
+    small = _small_components(sample, trial.mixture, options) if corrected else []
+    start = replace(trial.mixture, frozen=tuple(sorted({*trial.mixture.frozen, *small})))
     try:
         found = iterate(
-            State(data_summary, (Trial(trial.mixture),)), _control_pass(sample, data_summary, trial, options), em
+            State(data_summary, (Trial(start),)), _control_pass(sample, data_summary, trial, options), em
         ).best
     except _OwnCentresError:
-        if len(sample.rows) < data_summary.n_rows:
+        if corrected:
             return None
         found = iterate(State(data_summary, (Trial(trial.mixture),)), sample, em).best
-    if found.mixture.empty:
+    if found.mixture.empty or (far and found.stop is StopReason.COLLAPSED):
         return None
-    return Suggestion(found.mixture, found.history[-1] - found.history[0])
+    return Suggestion(
+        _step_of(small, found.mixture, trial, data_summary, options), found.history[-1] - found.history[0]
+    )
+
+
+def _options(sample: Expectation, data_summary: DataSummary, options: EMOptions, far: bool) -> EMOptions:
+    """Return when EM on the sample stops."""
+    if len(sample.rows) < data_summary.n_rows:
+        closer, most = _CORRECTED_TOL_DIVISOR, _MAX_CORRECTED_STEPS
+    else:
+        closer, most = _TOL_DIVISOR, _MAX_EM_STEPS
+    if len(sample.rows) <= CHEAP_ROWS:
+        closer = _TOL_DIVISOR_IF_CHEAP
+    return replace(options, max_iter=most if far else _EM_STEPS, tol=options.tol / closer, accelerate=far)
+
+
+def _small_components(sample: Expectation, mixture: Mixture, options: EMOptions) -> list[int]:
+    """Return the components of too few rows in the sample for a correction: it would say more than these rows."""
+    structure = mixture.structure
+    if structure.coupled or structure.layout.n_factors or not isinstance(options.inference, MaximumLikelihood):
+        return []
+    least = _ROWS_PER_PARAMETER * structure.per_component(mixture.n_features)[1]
+    few: list[int] = np.flatnonzero(mixture.weights * len(sample.rows) < least).tolist()
+    return few
+
+
+def _step_of(small: list[int], found: Mixture, trial: Trial, data_summary: DataSummary, options: EMOptions) -> Mixture:
+    """Return the mixture with the small components after a step of EM on all rows, and frozen ones as in the trial."""
+    means, covariances = found.means, found.covariances
+    if small:
+        assert trial.statistics is not None, "the trial has not been evaluated"
+        image = options.inference.maximize(trial.mixture, trial.statistics, data_summary, options.floor)
+        means, covariances = means.copy(), covariances.copy()
+        means[small], covariances[small] = image.means[small], image.covariances[small]
+    return replace(found, means=means, covariances=covariances, frozen=trial.mixture.frozen)
 
 
 def _control_pass(sample: Expectation, data_summary: DataSummary, trial: Trial, options: EMOptions) -> _Corrected:

@@ -66,3 +66,44 @@ def test_nothing_is_suggested_while_a_component_is_empty():
     whole, sample, mixture = data()
     empty = Mixture("full", np.array([0.5, 0.5, 0.0]), mixture.means, mixture.covariances)
     assert propose_surrogate_step(sample, whole.data_summary, Trial(empty, statistics=whole((empty,))[0]), EM) is None
+
+
+def test_where_the_difference_leads_to_a_singular_component_nothing_is_suggested_in_the_long_run():
+    """Of a component of ten rows the difference says more than they do."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(20_000, 4)) + (rng.random(20_000) < 0.1)[:, None]
+    mixture = Mixture("full", np.array([0.9, 0.1]), np.array([np.zeros(4), np.ones(4)]), np.array([np.eye(4)] * 2))
+    whole, sample = in_memory(rows, None), in_memory(rows[:100], None)
+    trial = Trial(mixture, statistics=whole((mixture,))[0])
+    near, far = (propose_surrogate_step(sample, whole.data_summary, trial, EM, far) for far in (False, True))
+    assert near.gain > 0
+    assert far is None
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_components_of_few_rows_in_the_sample_take_a_step_of_em_on_all_rows(far):
+    rng = np.random.default_rng(0)
+    small = rng.random(20_000) < 0.01
+    rows = rng.normal(size=(20_000, 4)) + np.where(small, 3.0, 0.0)[:, None]
+    means = np.array([np.full(4, 0.1), np.full(4, 2.5)])
+    mixture = Mixture("full", np.array([0.985, 0.015]), means, np.array([np.eye(4)] * 2), frozen=())
+    whole, sample = in_memory(rows, None), in_memory(rows[:400], None)
+    (statistics,) = whole((mixture,))
+    trial = Trial(mixture, statistics=statistics)
+    image = EM.inference.maximize(mixture, statistics, whole.data_summary, EM.floor)
+    found = propose_surrogate_step(sample, whole.data_summary, trial, EM, far).mixture
+    np.testing.assert_array_equal(found.means[1], image.means[1])
+    np.testing.assert_array_equal(found.covariances[1], image.covariances[1])
+    assert np.abs(found.means[0] - image.means[0]).max() > 0
+    assert found.frozen == ()
+
+
+def test_where_the_sample_is_all_rows_small_components_move_as_all_others():
+    rows = np.random.default_rng(0).normal(size=(12, 4))
+    rows[6:] += 3
+    whole = in_memory(rows, None)
+    mixture = Mixture("full", np.full(2, 0.5), np.array([np.zeros(4), np.full(4, 2.0)]), np.array([np.eye(4)] * 2))
+    (statistics,) = whole((mixture,))
+    found = propose_surrogate_step(whole, whole.data_summary, Trial(mixture, statistics=statistics), EM).mixture
+    steps = iterate(State(whole.data_summary, (Trial(mixture),)), whole, EMOptions(0, 4)).best.mixture
+    np.testing.assert_allclose(found.means, steps.means, rtol=1e-6)
