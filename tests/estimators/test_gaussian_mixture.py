@@ -431,3 +431,14 @@ def test_few_rows_get_ten_restarts_by_default_and_many_get_four():
     rows = np.random.default_rng(0).normal(size=(60, 2))
     default, ten = (GaussianMixture(2, random_state=0, **options).fit(rows) for options in ({}, {"n_init": 10}))
     np.testing.assert_array_equal(default.means_, ten.means_)
+
+
+def test_many_rows_with_a_column_that_others_add_up_to_are_fitted_as_closely_from_all_seeds():
+    """Starts in float32 would not resolve the direction without width, and EM would end below the floor there."""
+    rng = np.random.default_rng(0)
+    rows = 2 * rng.normal(size=(5, 8))[rng.integers(5, size=25_000)] + rng.normal(size=(25_000, 8))
+    rows[:, 7] = rows[:, 0] + rows[:, 1]
+    fits = [GaussianMixture(5, random_state=seed).fit(rows) for seed in (0, 1)]
+    assert fits[0].lower_bound_ == pytest.approx(fits[1].lower_bound_, abs=1e-3)
+    least = [np.linalg.eigvalsh(one)[0] for fit in fits for one in fit.covariances_]
+    assert min(least) > 0.5 * max(least)  # all on the floor

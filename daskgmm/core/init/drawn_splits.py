@@ -63,7 +63,7 @@ def split_pairs_again(found: Responsibilities, floor: Floor | None, most: int) -
 
     Two broad components on one cluster, which holds a tight one too, are a plateau that EM does not leave.
     """
-    splits = (_halve(found, pair, floor) for pair in rank_overlaps(found.overlaps())[:most])
+    splits = (_halve(found, pair, floor) for pair in rank_overlaps(found.overlaps)[:most])
     return sorted((one for one in splits if one is not None), key=lambda one: -one.gain)
 
 

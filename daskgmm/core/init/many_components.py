@@ -25,11 +25,11 @@ from .responsibilities import MAX_NUMBERS, Responsibilities
 from .splitting import short_runs
 from .starts import SeedOptions
 
-_MERGER_ROWS = 10_000  # of the sample, on which mergers are compared
+_MERGER_ROWS = 5_000  # of the sample, on which mergers are compared
 _MERGERS_PER_COMPONENT = 3  # for each component, whose loss is computed: those that their moments tell are the cheapest
 _N_COMBINED = 20  # splits, and mergers, the best, of which all pairs are looked at
 _RESP_COPIES = 3  # of the responsibilities of a mixture, while components are chosen
-_GAIN_COPIES = 6  # of those of mergers: as they are scored, and what is left of each density
+_GAIN_COPIES = 9  # of those of mergers: as they are scored, which rows are near, and what is left of each density
 _MAX_TRIED = 4  # exchanges that are tried one by one
 _MAX_REPEATS = 2  # of them with the same split, or the same merger
 _N_SPLIT_AGAIN = 4  # pairs that are split again

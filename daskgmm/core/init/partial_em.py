@@ -21,20 +21,22 @@ import numpy as np
 from ...errors import SingularCovarianceError
 from ..arrays.types import Array
 from ..em.e_step import Expectation
-from ..em.loop import EMOptions
+from ..em.loop import EMOptions, StopReason
 from ..em.short_runs import can_run, run_short
 from ..em.surrogate import CHEAP_ROWS
+from ..mixture.degenerate import overfit
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
 from .drawn_splits import DrawnSplit
 from .exchanges import apply_exchanges, disjoint
 from .many_components import Candidate, rank_candidates, vary
 from .responsibilities import Responsibilities
-from .starts import SeedOptions
+from .starts import SeedOptions, first_stage_rows
 
 _MIN_TRIED, _MAX_TRIED = 6, 20  # exchanges, and half as many as there are components between these
-_N_NEIGHBOURS = 3  # components that overlap most with those of an exchange, and move with them
+_N_NEIGHBOURS = 2  # components that overlap most with those of an exchange, and move with them
 _MIN_OVERLAP = 1e-3  # of the rows of an exchange: components that share less with it do not move with it
+_RANK_ROWS = 25_000  # at least, on which exchanges are ranked: the last, since EM has seen the first for longer
 _TOL = 1e-5  # nats per row that is near
 _FIRST_STEPS, _LAST_STEPS = 16, 8  # on some of the rows that are near, and of the better half of the exchanges on all
 _FIRST_RESP, _LAST_RESP = 0.05, 1e-3  # rows of which the components have less are left out of these steps
@@ -49,7 +51,7 @@ class Improved:
 
     components: tuple[int, ...]
     replacement: Mixture
-    gain: float  # of the log-likelihood with all others as they are, nats per row of the sample
+    gain: float  # of the log-likelihood less overfit, with all others as they are, nats per row of the sample
     remaining_gain: float  # estimated, still to come; infinite while nothing can be said
 
 
@@ -70,7 +72,7 @@ def improve_exchanges(
     floor = options.em.floor
     try:
         found = Responsibilities.of(sample, mixture)
-        ranked = rank_candidates(found, floor, known)
+        ranked = rank_candidates(found.last(max(_RANK_ROWS, first_stage_rows(len(sample.rows)))), floor, known)
     except _SINGULAR:
         return []
     n = min(max(mixture.n_components // 2, _MIN_TRIED), _MAX_TRIED)
@@ -84,7 +86,7 @@ def improve_exchanges(
 
 def _begin(found: Responsibilities, exchanges: Sequence[Candidate], floor: Floor | None) -> list[Improved]:
     """Return exchanges after EM of their components and neighbours on some of the rows; those not singular."""
-    overlaps = found.overlaps()
+    overlaps = found.overlaps
     overlaps = overlaps + overlaps.T
     em = EMOptions(_TOL, _FIRST_STEPS, floor)
     improved = []
@@ -138,7 +140,8 @@ def run_partial_em(
     """Run EM from a start in place of some components, while all others stay as they are.
 
     Rows take part for which the components have more than `min_resp` of the responsibility: all of them, or max_rows
-    that are spread over all. Raises SingularCovarianceError for a singular start.
+    that are spread over all. Raises SingularCovarianceError for a singular start, and where a component ends with too
+    few rows for a covariance, which EM would not give it back.
     """
     near = np.flatnonzero(found.of_components(components) > min_resp)
     step = 1 if max_rows is None else max(-(-len(near) // max_rows), 1)
@@ -153,4 +156,19 @@ def run_partial_em(
     shares = step * found.shares[near]
     total = float(shares.sum())
     gain = total * (trial.history[-1] + log_share) - float(shares @ found.log_density[near])
-    return Improved(components, trial.mixture, gain, total * trial.remaining_gain)
+    gain -= _more_overfit(found, components, trial.mixture, em.floor)
+    remaining = 0.0 if trial.stop is StopReason.CONVERGED else total * trial.remaining_gain
+    return Improved(components, trial.mixture, gain, remaining)
+
+
+def _more_overfit(found: Responsibilities, components: tuple[int, ...], other: Mixture, floor: Floor | None) -> float:
+    """Return by how much more the log-likelihood flatters others in place of some components, nats per row.
+
+    Raises SingularCovarianceError if more of them are empty, or have too few rows for a covariance.
+    """
+    share, own = found.share(components), found.mixture.take(components)
+    n_rows = int(share * len(found.log_density))
+    (before, n_before), (after, n_after) = (overfit(one, n_rows, floor) for one in (own, other))
+    if n_after + len(other.empty) > n_before + len(own.empty):
+        raise SingularCovarianceError("a component has too few rows")
+    return share * (after - before)

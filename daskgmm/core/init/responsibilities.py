@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ from .paired_difference import log_density
 MAX_NUMBERS = 2**23  # responsibilities that are held
 _MIN_RESP = 1e-3  # of a row: what changes less is not counted
 _MIN_OVERLAP = 1e-3  # of the rows: components that share less do not overlap
+_MIN_REST = 1e-6  # below it, 1 minus a responsibility has fewer than 10 digits
+_OVERLAP_ROWS = 20_000  # on which is seen what components share
 _TINY = 1e-300
 _LOG_NOTHING = -1e300  # for the logarithm of 0 that takes part in sums
 _LOG_FLUSHED = -60.0  # relative log-densities below which those matter whose responsibilities are given as 0
@@ -37,7 +40,7 @@ class Responsibilities:
 
     sample: Expectation
     mixture: Mixture
-    of_rows: Array  # (n, k); 0 for rows of weight 0
+    of_rows: Array  # (n, k), in the order of Fortran; 0 for rows of weight 0
     of_noise: Array  # (n,)
     log_density: Array  # (n,)
     shares: Array  # (n,) of the rows in all weights
@@ -45,24 +48,32 @@ class Responsibilities:
     @classmethod
     def of(cls, sample: Expectation, mixture: Mixture) -> Responsibilities:
         """Return those of the first rows of the sample: all, unless there are many components."""
-        rows = first_rows(sample, max(MAX_NUMBERS // mixture.n_components, 1))
+        rows = take_rows(sample, slice(max(MAX_NUMBERS // mixture.n_components, 1)))
         coefficients, k = prepare_prediction(mixture, missing=rows.data_summary.has_gaps), mixture.n_components
         outputs = PredictionOutputs(probabilities=True, log_density=True)
         found = predict(rows.rows, rows.row_weights, coefficients, k, outputs)
         assert found.log_density is not None, "it was asked for"
         weights = np.ones(len(rows.rows)) if rows.row_weights is None else np.asarray(rows.row_weights, np.float64)
-        probabilities = np.nan_to_num(np.asarray(found.probabilities, np.float64), copy=False)
+        # Columns are taken one by one.
+        probabilities = np.nan_to_num(np.array(found.probabilities, np.float64, order="F"), copy=False)
         of_noise = probabilities[:, k:].sum(axis=1)
         density = np.nan_to_num(found.log_density)
         return cls(rows, mixture, probabilities[:, :k], of_noise, density, weights / weights.sum())
 
     def first(self, n: int) -> Responsibilities:
         """Return those of the first n rows."""
-        if len(self.shares) <= n:
+        return self._take(slice(n), n)
+
+    def last(self, n: int) -> Responsibilities:
+        """Return those of the last n rows."""
+        return self._take(slice(-n, None), n)
+
+    def _take(self, own: slice, n: int) -> Responsibilities:
+        if len(self.shares) <= n or not self.shares[own].any():
             return self
-        shares = self.shares[:n] / self.shares[:n].sum()
-        of_rows, of_noise, density = self.of_rows[:n], self.of_noise[:n], self.log_density[:n]
-        return Responsibilities(first_rows(self.sample, n), self.mixture, of_rows, of_noise, density, shares)
+        shares = self.shares[own] / self.shares[own].sum()
+        of_rows, of_noise, density = self.of_rows[own], self.of_noise[own], self.log_density[own]
+        return Responsibilities(take_rows(self.sample, own), self.mixture, of_rows, of_noise, density, shares)
 
     def of_components(self, components: Sequence[int]) -> Array:
         """Return the responsibilities of some components together, (n,)."""
@@ -88,13 +99,15 @@ class Responsibilities:
         outputs = PredictionOutputs(probabilities=True, log_density=True)
         found = predict(self.sample.rows, self.sample.row_weights, coefficients, len(pairs), outputs)
         assert found.log_density is not None, "it was asked for"
-        probabilities = np.nan_to_num(np.asarray(found.probabilities))
         first, second = np.array(pairs).T
+        together = self.of_rows[:, first] + self.of_rows[:, second]
+        number, row = np.nonzero(together.T > _MIN_RESP)
         share = np.maximum(self.mixture.weights[first] + self.mixture.weights[second], _TINY).sum()
         relative = np.exp(np.nan_to_num(found.log_density) + np.log(share) - self.log_density)
-        left = np.maximum(1 - self.of_rows[:, first] - self.of_rows[:, second], 0.0)
-        left += probabilities * relative[:, None]
-        gains: Array = self.shares @ np.log(np.maximum(left, _TINY))
+        comes = np.nan_to_num(np.asarray(found.probabilities)[row, number]) * relative[row]
+        left = np.maximum(1 - together[row, number], 0.0)
+        changes = self.shares[row] * np.log(np.maximum(left + comes, _TINY))
+        gains: Array = np.bincount(number, changes, len(pairs)).astype(np.float64, copy=False)
         return gains
 
     def share(self, components: Sequence[int] | NDArray[np.intp]) -> float:
@@ -104,11 +117,13 @@ class Responsibilities:
     def log_rest(self, components: Sequence[int], rows: NDArray[np.intp], exact: NDArray[np.bool_] | bool) -> Array:
         """Return the logarithm of the density of some rows by all other components and the noise; it is finite.
 
-        It is not taken from 1 minus the responsibility of the components: of rows that are theirs alone that would be
-        rounding. Of such rows it is computed where it is to be `exact`, and else left out.
+        Of rows that are almost the components' own, 1 minus their responsibility would be rounding: those of the others
+        are added up there. Of rows that are theirs alone it is computed where it is to be `exact`, and else left out.
         """
         stays = ~np.isin(np.arange(self.mixture.n_components), components)
-        rest = (self.of_rows @ stays + self.of_noise)[rows]
+        rest = 1 - self.of_components(components)[rows]
+        few = np.flatnonzero(rest < _MIN_REST)
+        rest[few] = self.of_rows[rows[few]] @ stays + self.of_noise[rows[few]]
         log_rest = np.where(rest > 0, np.log(np.maximum(rest, _TINY)) + self.log_density[rows], _LOG_NOTHING)
         alone = np.flatnonzero((rest == 0) & exact)
         if len(alone):
@@ -123,9 +138,11 @@ class Responsibilities:
             joint = np.maximum(log_density(part, self.mixture.take(components)) + np.log(self.share(components)), joint)
         return joint if noise is None else np.logaddexp(joint, noise.log_density(part.rows))
 
+    @cached_property
     def overlaps(self) -> Array:
-        """Return the share of the rows that each pair of components has in common, (k, k), upper triangle."""
-        shared: Array = np.triu(self.of_rows.T @ (self.of_rows * self.shares[:, None]), k=1)
+        """The share of the first rows that each pair of components has in common, (k, k), upper triangle."""
+        some = self.first(_OVERLAP_ROWS)
+        shared: Array = np.triu(some.of_rows.T @ (some.of_rows * some.shares[:, None]), k=1)
         return shared
 
 
@@ -136,9 +153,10 @@ def rank_overlaps(shared: Array) -> list[tuple[int, int]]:
     return list(zip(firsts.tolist(), seconds.tolist(), strict=True))
 
 
-def first_rows(sample: Expectation, n: int) -> Expectation:
-    """Return the first n rows of the sample."""
-    if len(sample.rows) <= n:
+def take_rows(sample: Expectation, own: slice) -> Expectation:
+    """Return some rows of the sample."""
+    rows = sample.rows[own]
+    if len(rows) == len(sample.rows):
         return sample
-    row_weights = None if sample.row_weights is None else sample.row_weights[:n]
-    return replace(sample, rows=sample.rows[:n], row_weights=row_weights, some_rows=True)
+    row_weights = None if sample.row_weights is None else sample.row_weights[own]
+    return replace(sample, rows=rows, row_weights=row_weights, some_rows=True)

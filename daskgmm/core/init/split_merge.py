@@ -14,7 +14,7 @@ difference are kept, and more rows decide.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -23,20 +23,32 @@ from ...blas import single_threaded
 from ...errors import SingularCovarianceError
 from ..em.e_step import Expectation
 from ..em.loop import Trial
+from ..em.short_runs import can_run
+from ..em.surrogate import CHEAP_ROWS
 from ..mixture.mixture import Mixture
 from .drawn_splits import DrawnSplit
 from .exchanges import TRIED_PER_SPLIT_AGAIN, Halve, apply_exchanges, propose
 from .many_components import try_exchanges
-from .paired_difference import Comparison
+from .paired_difference import Comparison, mean_log_density
 from .partial_em import can_improve, improve_exchanges
+from .responsibilities import take_rows
 from .splitting import Split, halve_each, short_runs
-from .starts import Restart, SeedOptions, distinct, expected_optimism, in_memory, rank, run_em_to_sampling_error
+from .starts import (
+    Restart,
+    SeedOptions,
+    distinct,
+    expected_optimism,
+    first_stage_rows,
+    in_memory,
+    rank,
+    run_em_to_sampling_error,
+)
 
 _MAX_ROUNDS = 8
 _MIN_GAIN = 20  # times the tolerance of EM on the sample: moves that gain less are not worth their time
 
 _STEP_WORK = 60_000_000  # numbers of joint log-densities times columns for each step of all exchanges together
-_N_CONTINUED = 4  # exchanges, the best after a few steps of EM of the whole mixture, from which a second one is tried
+_N_CONTINUED = 2  # exchanges, the best after a few steps of EM of the whole mixture, from which a second one is tried
 _N_RUN_TO_LIMIT = 2  # of them, that go on to the limit of EM
 _MAX_TRIED, _MIN_TRIED = 24, 6  # exchanges that are tried so, or else as in many_components.py
 _TRIED_TOGETHER = 6  # second exchanges, after each of the best first ones
@@ -57,9 +69,9 @@ def split_merge(
     and from the best two exchanges are tried together if one gains nothing and EM of the whole mixture is cheap; and of
     a part of the sample those trials are returned too that it does not tell from the best.
     """
-    search = _Search(sample, options)
+    search = _Search(sample, options, mixtures[0])
     if n_moved is not None and len(mixtures) > n_moved:
-        mixtures = _choose_foremost(sample, options, mixtures, n_moved + 1)
+        mixtures = _choose_foremost(sample, mixtures, n_moved + 1)
     ends = []
     for mixture in mixtures:
         ends.append(search.run_em(mixture))
@@ -76,13 +88,19 @@ def split_merge(
     return tuple(distinct(rank(search.ends), _SAME_LEVEL))
 
 
-def _choose_foremost(sample: Expectation, options: SeedOptions, mixtures: Sequence[Mixture], n: int) -> list[Mixture]:
-    """Return the n mixtures that a few steps of EM lead farthest, or all if none can be computed."""
+def _choose_foremost(sample: Expectation, mixtures: Sequence[Mixture], n: int) -> list[Mixture]:
+    """Return the n mixtures that fit best to rows they have not seen, all but the first part of the sample.
+
+    The best comes first. Those that were given are returned if one is singular.
+    """
+    n_seen = first_stage_rows(len(sample.rows))
+    unseen = sample if n_seen == len(sample.rows) else take_rows(sample, slice(n_seen, None))
     try:
-        trials = rank(short_runs(sample, options, mixtures, _CHECK_STAGES))
-        return [trial.mixture for trial in distinct(trials, _SAME_LEVEL)][:n]
+        levels = [mean_log_density(unseen, mixture) for mixture in mixtures]
     except SingularCovarianceError:
         return list(mixtures)
+    order = sorted(range(len(mixtures)), key=lambda number: -levels[number])
+    return [mixtures[number] for number in order[:n]]
 
 
 def _may_move(trial: Trial, options: SeedOptions) -> bool:
@@ -94,11 +112,13 @@ def _may_move(trial: Trial, options: SeedOptions) -> bool:
 class _Search:
     """The moves on rows; from what was found so far none are made again."""
 
-    def __init__(self, sample: Expectation, options: SeedOptions) -> None:
+    def __init__(self, sample: Expectation, options: SeedOptions, like: Mixture) -> None:
+        """`like` is a mixture of the family; its parameters do not matter."""
         self.ends = list[Trial]()  # to which EM has led
         self._short_ends = list[Trial]()  # after a few steps
         self._sample, self._options = sample, options
-        self._halve = _Halved(sample, options)
+        self._coarse = _coarsen(sample, options, like)
+        self._halve = _Halved(self._coarse, options)
         self._split = list[DrawnSplit]()  # components of mixtures of many
         self._explored = list[_Explored]()
         self._least = max(expected_optimism(sample, options, 1), _MIN_GAIN * options.em.tol)
@@ -141,14 +161,14 @@ class _Search:
         """Return the trial after the exchanges that are found to gain, None if they gain too little or were tried."""
         if self._known(trial) is not None:
             return None
-        tries = _Tries(self._sample, self._options, self._halve, trial)
+        tries = _Tries(self._coarse, self._options, self._halve, trial)
         if tries.n_tried < _MAX_TRIED and can_improve(self._sample, trial.mixture, self._options):
             self._explored.append(_Explored(trial, tries, []))
-            improved = improve_exchanges(self._sample, self._options, trial.mixture, self._split, self._least)
+            improved = improve_exchanges(self._coarse, self._options, trial.mixture, self._split, self._least)
             return self._find_better(improved, trial)
         if tries.n_tried < _MIN_TRIED:
             self._explored.append(_Explored(trial, tries, []))
-            found = try_exchanges(self._sample, self._options, trial.mixture, self._split)
+            found = try_exchanges(self._coarse, self._options, trial.mixture, self._split)
             return self._find_better(self._select_in_reach(found, trial), trial)
         tried = tries.best(trial.mixture, tries.n_tried, tries.n_tried // TRIED_PER_SPLIT_AGAIN)
         self._explored.append(_Explored(trial, tries, tried))
@@ -169,7 +189,7 @@ class _Search:
         may = tries.select_promising(tried, self._least)
         if not tries.in_part or not may:
             return may
-        found = rank(short_runs(self._sample, self._options, may, _CHECK_STAGES))
+        found = rank(short_runs(self._coarse, self._options, may, _CHECK_STAGES))
         self._short_ends += found
         return self._select_in_reach(found, tries.trial)
 
@@ -204,6 +224,15 @@ class _Halved:
         known = {id(one.pair) for one in self._known}
         self._known += [one for one in found if id(one.pair) not in known]
         return found
+
+
+def _coarsen(sample: Expectation, options: SeedOptions, like: Mixture) -> Expectation:
+    """Return the rows as moves are tried on them: in float32 where compiled runs do so, unless there are few rows.
+
+    What a move gains is decided by EM on the sample in float64.
+    """
+    few = len(sample.rows) <= CHEAP_ROWS
+    return sample if few or not can_run(sample, like, options.em) else replace(sample, dtype=np.float32)
 
 
 def _n_exchanges(k: int) -> int:

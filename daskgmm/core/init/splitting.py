@@ -48,7 +48,9 @@ MAX_SPLITS = 4  # of one mixture, that are tried
 _SAME_DISTANCE = 1e-3  # Bhattacharyya distance of a component from one that is not halved again
 _SPLIT_STEPS = 8  # EM steps of the two halves of a component
 _SPLIT_TOL = 1e-3  # nats per row of the component, of that EM
-_SPLIT_ROWS = 4_000  # of a component, at most (and 20 for each feature): the gain of its split is estimated on them
+# Of a component, at most: on how many rows the gain of its split is estimated. In many features a small group hides.
+_MIN_SPLIT_ROWS, _MAX_SPLIT_ROWS = 2_000, 4_000
+_SPLIT_ROWS_PER_FEATURE, _MIN_ROWS_PER_FEATURE = 125, 20
 
 
 def partitions(sample: Expectation, options: SeedOptions, seeds: Sequence[int]) -> tuple[Labels, ...]:
@@ -198,7 +200,8 @@ def find_same(known: Sequence[OfWhole], whole: Mixture, means: Array, within: fl
 
 def most_split_rows(n_features: int) -> int:
     """Return on how many rows of a component, at most, its split is estimated."""
-    return max(_SPLIT_ROWS, 20 * (n_features + 1))
+    wanted = min(max(_MIN_SPLIT_ROWS, _SPLIT_ROWS_PER_FEATURE * (n_features + 1)), _MAX_SPLIT_ROWS)
+    return max(wanted, _MIN_ROWS_PER_FEATURE * (n_features + 1))
 
 
 def first_of(sample: Expectation, chosen: NDArray[np.intp]) -> Expectation:

@@ -117,6 +117,7 @@ def test_components_that_an_exchange_narrows_are_held_to_the_floor():
 
 def test_rows_of_weight_zero_change_nothing():
     sample, mixture = wrong()
+    sample = in_memory(sample.rows[::2], None)  # all of them are looked at, one more or not
     rows = np.concatenate([np.full((1, 2), np.nan), sample.rows])
     weighted = in_memory(rows, np.append(0.0, np.ones(len(sample.rows))))
     alone, found = (first_alone(one, mixture) for one in (sample, weighted))
@@ -190,3 +191,16 @@ def test_exchanges_of_many_components_are_chosen_in_the_memory_that_is_planned()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak <= bytes_of_exchanges(n, k) <= 2 * peak
+
+
+def test_the_last_rows_are_those_unless_they_have_no_weight():
+    sample, mixture = wrong()
+    weights = np.ones(len(sample.rows))
+    found = Responsibilities.of(in_memory(sample.rows, weights), mixture)
+    part = found.last(1_000)
+    np.testing.assert_array_equal(part.of_rows, found.of_rows[-1_000:])
+    np.testing.assert_array_equal(part.sample.rows, sample.rows[-1_000:])
+    assert part.shares.sum() == pytest.approx(1)
+    weights[-1_000:] = 0
+    found = Responsibilities.of(in_memory(sample.rows, weights), mixture)
+    assert found.last(1_000) is found

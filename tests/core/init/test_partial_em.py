@@ -14,8 +14,10 @@ from daskgmm.core.init.partial_em import can_improve, improve_exchanges, run_par
 from daskgmm.core.init.responsibilities import Responsibilities
 from daskgmm.core.init.split_merge import split_merge
 from daskgmm.core.init.starts import SeedOptions, in_memory
+from daskgmm.core.mixture.degenerate import overfit
 from daskgmm.core.mixture.floor import Floor
 from daskgmm.core.mixture.mixture import Mixture
+from daskgmm.errors import SingularCovarianceError
 from tests.core.init.test_many_components import gain_of
 from tests.core.init.test_split_merge import EM
 
@@ -67,11 +69,34 @@ def test_exchanges_of_different_components_are_made_together_and_the_best_alone(
 def test_components_that_are_all_of_a_mixture_take_the_steps_of_its_em():
     sample, mixture = row_of_clusters()
     few = mixture.take([0, 1, 2])
-    moved = replace(few, means=few.means + np.array([[0.0, 0.0], [8.0, 0.0], [0.0, 0.0]]))
+    moved = replace(few, means=few.means + np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 0.0]]))
     run = run_partial_em(Responsibilities.of(sample, few), (0, 1, 2), moved, EMOptions(0, 12, EM.floor), 1e-3, None)
     whole = run_short(sample, [moved], EMOptions(0, 12, EM.floor), [12])[0]
     np.testing.assert_allclose(run.replacement.means, whole.mixture.means, atol=1e-6)
     assert run.gain == pytest.approx(gain_of(sample, few, whole.mixture), rel=1e-6)
+
+
+def test_an_exchange_that_leaves_a_component_without_rows_is_none():
+    sample, mixture = row_of_clusters()
+    found = Responsibilities.of(sample, mixture)
+    away = mixture.take([0, 1, 2])
+    away = replace(away, means=away.means + np.array([[0.0, 0.0], [500.0, 500.0], [0.0, 0.0]]))
+    with pytest.raises(SingularCovarianceError, match="too few rows"):
+        run_partial_em(found, (0, 1, 2), away, EMOptions(0, 6, EM.floor), 1e-3, None)
+    empty = replace(mixture, weights=np.array([2.0, 0.0, 4.0, 1.0, 1.0, 4.0]) / 12)  # one that has no rows before
+    run = run_partial_em(Responsibilities.of(sample, empty), (0, 1, 2), away, EMOptions(0, 6, EM.floor), 1e-3, None)
+    assert run.replacement.empty == (1,)
+
+
+def test_what_components_of_few_rows_fit_of_their_noise_is_no_gain():
+    sample, mixture = row_of_clusters()
+    found = Responsibilities.of(sample, mixture)
+    few = Mixture("full", np.array([0.4992, 0.5, 0.0008]), mixture.means[:3], 0.3 * mixture.covariances[:3])
+    run = run_partial_em(found, (0, 1, 2), few, EMOptions(0, 0, EM.floor), 1e-3, None)
+    gained = gain_of(sample, mixture, mixture.replace([((0, 1, 2), run.replacement)]))
+    flattered = overfit(run.replacement, 15_000, EM.floor)[0] / 2
+    assert flattered > 1e-5
+    assert run.gain == pytest.approx(gained - flattered, rel=1e-5)
 
 
 def test_rows_far_from_all_other_components_are_not_lost_to_them():

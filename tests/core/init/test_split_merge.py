@@ -7,7 +7,7 @@ import pytest
 
 from daskgmm.core.em.loop import EMOptions, State, StopReason, Trial, iterate
 from daskgmm.core.init.exchanges import apply_exchanges, combine_exchanges, split_again
-from daskgmm.core.init.split_merge import split_merge
+from daskgmm.core.init.split_merge import _choose_foremost, split_merge
 from daskgmm.core.init.splitting import halve_each
 from daskgmm.core.init.starts import SeedOptions, in_memory
 from daskgmm.core.mixture.floor import Floor
@@ -186,3 +186,19 @@ def test_nothing_is_lost_by_more_starts():
     starts = [Mixture("full", np.full(2, 0.5), rng.random((2, 4)), np.array([np.eye(4) / 10] * 2)) for _ in range(4)]
     levels = [split_merge(sample, options, starts[:n])[0].history[-1] for n in (1, 2, 4)]
     assert levels == sorted(levels)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_mixtures_are_chosen_for_the_whole_sample_by_rows_that_they_have_not_seen(weighted):
+    rng = np.random.default_rng(6)
+    rows = np.concatenate([rng.normal(0, 1, (10_000, 2)), rng.normal(3, 1, (4_000, 2)), np.full((2_000, 2), np.nan)])
+    weights = np.repeat([1.0, 1.0, 0.0], [10_000, 4_000, 2_000])
+    sample = in_memory(rows, weights) if weighted else in_memory(rows[:14_000], None)
+    seen, between, unseen = (
+        Mixture("full", np.ones(1), np.full((1, 2), at), np.eye(2)[None]) for at in (0.0, 2.0, 3.0)
+    )
+    assert _choose_foremost(sample, [seen, between, unseen], 2) == [unseen, between]
+    part = in_memory(rows[:4_000], None)  # of which all were seen
+    assert _choose_foremost(part, [unseen, between, seen], 1) == [seen]
+    singular = replace(seen, covariances=np.zeros((1, 2, 2)))
+    assert _choose_foremost(sample, [singular, seen], 1) == [singular, seen]
