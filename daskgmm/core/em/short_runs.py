@@ -31,6 +31,7 @@ from .loop import EMOptions, StopReason, Trial
 _TILE_ROWS = 128
 _MIN_WIDTH = 1e-3  # of a component in units of how far from 0 it lies: its square is 17 times the rounding of float32
 _BLOCK_NUMBERS = 2**16  # of rows that are brought into tiles at a time
+_BLOCK_COPIES = 4  # of them: rows, z twice, and z as it is laid out
 _STOPS = {
     kernels.GOES_ON: StopReason.MAX_ITER,
     kernels.CONVERGED: StopReason.CONVERGED,
@@ -178,8 +179,11 @@ class _Runner:
 
 
 def bytes_of_short_runs(n_rows: int, n_features: int) -> int:
-    """Return the most bytes that rows take in compiled runs on part of them: that part, and its tiles."""
-    return 8 * 2 * n_rows * n_features
+    """Return the most bytes that rows take in compiled runs on part of them: that part, its tiles, and blocks of both.
+
+    Weight and background of each row count as a feature.
+    """
+    return 8 * (2 * n_rows * (n_features + 1) + _BLOCK_COPIES * _BLOCK_NUMBERS)
 
 
 def _tiles(

@@ -29,6 +29,7 @@ _MIN_RESP = 1e-3  # of a row: what changes less is not counted
 _MIN_OVERLAP = 1e-3  # of the rows: components that share less do not overlap
 _MIN_REST = 1e-6  # below it, 1 minus a responsibility has fewer than 10 digits
 _OVERLAP_ROWS = 20_000  # on which is seen what components share
+_AT_ONCE = 2**18  # numbers of pairs and rows, of which gains are computed together
 _TINY = 1e-300
 _LOG_NOTHING = -1e300  # for the logarithm of 0 that takes part in sums
 _LOG_FLUSHED = -60.0  # relative log-densities below which those matter whose responsibilities are given as 0
@@ -100,15 +101,23 @@ class Responsibilities:
         found = predict(self.sample.rows, self.sample.row_weights, coefficients, len(pairs), outputs)
         assert found.log_density is not None, "it was asked for"
         first, second = np.array(pairs).T
-        together = self.of_rows[:, first] + self.of_rows[:, second]
-        number, row = np.nonzero(together.T > _MIN_RESP)
         share = np.maximum(self.mixture.weights[first] + self.mixture.weights[second], _TINY).sum()
         relative = np.exp(np.nan_to_num(found.log_density) + np.log(share) - self.log_density)
-        comes = np.nan_to_num(np.asarray(found.probabilities)[row, number]) * relative[row]
+        probabilities, n = np.asarray(found.probabilities), max(_AT_ONCE // len(relative), 1)
+        some = (slice(at, at + n) for at in range(0, len(pairs), n))
+        return np.concatenate([self._gains(first[one], second[one], probabilities[:, one], relative) for one in some])
+
+    def _gains(self, first: NDArray[np.intp], second: NDArray[np.intp], probabilities: Array, relative: Array) -> Array:
+        """Return the gains, (m,), if others of these probabilities (n, m) take the place of the pairs.
+
+        `relative` (n,) is the density of all others in units of that of the mixture.
+        """
+        together = self.of_rows[:, first] + self.of_rows[:, second]
+        number, row = np.nonzero(together.T > _MIN_RESP)
+        comes = np.nan_to_num(probabilities[row, number]) * relative[row]
         left = np.maximum(1 - together[row, number], 0.0)
         changes = self.shares[row] * np.log(np.maximum(left + comes, _TINY))
-        gains: Array = np.bincount(number, changes, len(pairs)).astype(np.float64, copy=False)
-        return gains
+        return np.bincount(number, changes, len(first)).astype(np.float64, copy=False)
 
     def share(self, components: Sequence[int] | NDArray[np.intp]) -> float:
         """Return the weight of some components together, more than 0."""
