@@ -62,12 +62,11 @@ def propose_surrogate_step(
 ) -> Suggestion | None:
     """Return the mixture to which the statistics of a trial lead, and its estimated gain there, nats per row.
 
-    In a few steps of EM or, with `far`, in so many that a plateau is left. None if that is unknown: a component is
-    empty, or in the long run becomes singular, as one may of which the difference says more than the rows of the
-    sample, or they lie too far apart for their sizes.
+    In a few steps of EM or, with `far`, in as many as tell a plateau from a limit. None if that is unknown: a component
+    is empty, the steps with `far` make one singular, or components lie too far apart for their sizes.
     """
-    em = _options(sample, data_summary, options, far)
     corrected = len(sample.rows) < data_summary.n_rows
+    em = _options(len(sample.rows), options, corrected=corrected, far=far)
     small = _small_components(sample, trial.mixture, options) if corrected else []
     start = replace(trial.mixture, frozen=tuple(sorted({*trial.mixture.frozen, *small})))
     try:
@@ -80,18 +79,17 @@ def propose_surrogate_step(
         found = iterate(State(data_summary, (Trial(trial.mixture),)), sample, em).best
     if found.mixture.empty or (far and found.stop is StopReason.COLLAPSED):
         return None
-    return Suggestion(
-        _step_of(small, found.mixture, trial, data_summary, options), found.history[-1] - found.history[0]
-    )
+    reached = _step_of(small, found.mixture, trial, data_summary, options)
+    return Suggestion(reached, found.history[-1] - found.history[0])
 
 
-def _options(sample: Expectation, data_summary: DataSummary, options: EMOptions, far: bool) -> EMOptions:
-    """Return when EM on the sample stops."""
-    if len(sample.rows) < data_summary.n_rows:
+def _options(n_sample: int, options: EMOptions, *, corrected: bool, far: bool) -> EMOptions:
+    """Return when EM on a sample of so many rows stops; `corrected` if these are not all rows."""
+    if corrected:
         closer, most = _CORRECTED_TOL_DIVISOR, _MAX_CORRECTED_STEPS
     else:
         closer, most = _TOL_DIVISOR, _MAX_EM_STEPS
-    if len(sample.rows) <= CHEAP_ROWS:
+    if n_sample <= CHEAP_ROWS:
         closer = _TOL_DIVISOR_IF_CHEAP
     return replace(options, max_iter=most if far else _EM_STEPS, tol=options.tol / closer, accelerate=far)
 
