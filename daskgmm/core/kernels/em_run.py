@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import aligned, softmax, weigh
-from .decorators import copied, entry, inlined
+from .decorators import copied, entry_in_place, inlined
 
 GOES_ON, CONVERGED, SINGULAR, BELOW_FLOOR = range(4)  # how a call ends
 _SMALLEST_PIVOT = 1e-13  # share of a variance that the features before it leave: below it is rounding
@@ -374,7 +374,7 @@ def remaining(levels: Any, n: Any) -> Any:
     return last * ratio / (1 - ratio) if ratio < 1 else np.inf
 
 
-@entry
+@entry_in_place
 def run(tiles: Any, bound: Any, state: Any, n: Any, until: Any, tol: Any) -> Any:
     """Evaluate mixtures until there are `until` levels; return how many there are, and how it ended.
 

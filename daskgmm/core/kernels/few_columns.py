@@ -32,7 +32,7 @@ from .compiled import (
     softmax,
     weigh,
 )
-from .decorators import entry, inlined
+from .decorators import entry_in_place, inlined
 
 MAX_COLUMNS = 91  # of full covariances of 12 features: beyond, BLAS of the widest vectors is the quicker one
 STEP = 5  # columns
@@ -124,7 +124,7 @@ def add_five(sums: Any, f: int, one: float, two: float, three: float, four: floa
     sums[f + 4] += five
 
 
-@entry
+@entry_in_place
 def _pass_few(
     rows: Any, row_weights: Any, args: Any, edges: Any, scratch: Any, sums: Any, log_likelihood: Any, outputs: Any
 ) -> Any:

@@ -1,4 +1,4 @@
-"""What the cache of compiled kernels needs of numba that is not documented: all of it is here, with a test.
+"""What compiled kernels and their cache need of numba that is not documented: all of it is here, with a test.
 
 Numba's own files are not used. They count as new while the file of the function itself is unchanged, though functions
 of other files are compiled into it; two processes that save at once can leave the code of one under the signature of
@@ -22,6 +22,8 @@ import numba
 from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
 from numba.core.serialize import dumps
+
+NO_REFERENCES = {"_nrt": False}  # an option of njit: references to arrays are not counted, and none can be made
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from numba.core.caching import CompileResultCacheImpl
+from numba.core.caching import CompileResultCacheImpl, NullCache
 from numba.core.dispatcher import Dispatcher
 
 from daskgmm.core import kernels
@@ -113,13 +113,15 @@ def test_compiled_modules_take_nothing_from_other_packages_of_ours():
             assert levels <= {0, 1}, module.name
 
 
-def test_all_kernels_are_kept_by_these_files():
+def test_all_kernels_that_are_called_are_kept_by_these_files():
     names = (f"{kernels.__name__}.{module.name}" for module in pkgutil.iter_modules(kernels.__path__))
     compiled = {
         value for name in names for value in vars(import_module(name)).values() if isinstance(value, Dispatcher)
     }
-    assert len(compiled) > 20
-    assert {type(one._cache) for one in compiled} == {numba_internals._KernelCache}
+    inlined = {one for one in compiled if one.targetoptions.get("forceinline") or "inline" in one.targetoptions}
+    assert len(compiled) > 60
+    assert {type(one._cache) for one in compiled - inlined} == {numba_internals._KernelCache}
+    assert {type(one._cache) for one in inlined} == {NullCache}  # their callers have their code
 
 
 def test_kernels_run_where_no_folder_can_be_written(monkeypatch, caplog):
