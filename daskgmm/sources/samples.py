@@ -5,9 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from importlib.resources import as_file, files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from ..errors import ConfigurationError, DataError
 from .base import Source
@@ -31,17 +34,25 @@ def open_sample(options: DataOptions, guard: Guard, weighted: bool) -> Source:
 
 
 def _china(options: DataOptions, guard: Guard) -> Source:
-    from sklearn.datasets import load_sample_image  # takes a second, for which files have no need
-
-    photograph = load_sample_image("china.jpg")
-    return Source(photograph, "scikit-learn's photograph of china", feature_names=_RGB, is_image=True)
+    with Image.open(_file_of_scikit_learn("images", "china.jpg")) as photograph:
+        pixels = np.asarray(photograph)
+    return Source(pixels, "scikit-learn's photograph of china", feature_names=_RGB, is_image=True)
 
 
 def _iris(options: DataOptions, guard: Guard) -> Source:
-    from sklearn.datasets import load_iris  # as above
+    flowers = np.loadtxt(_file_of_scikit_learn("data", "iris.csv"), delimiter=",", skiprows=1)
+    return Source(flowers[:, :-1], "Fisher's iris", feature_names=_IRIS)  # the last column is the species
 
-    data = load_iris()
-    return Source(data.data, "Fisher's iris", feature_names=tuple(data.feature_names))
+
+def _file_of_scikit_learn(*parts: str) -> Path:
+    """Return a file of scikit-learn's data sets: to import them takes a second, a third of a small job."""
+    package = find_spec("sklearn")
+    assert package is not None, "it is required"
+    assert package.origin is not None, "it is no namespace"
+    path = Path(package.origin).parent.joinpath("datasets", *parts)
+    if not path.is_file():
+        raise DataError(f"scikit-learn has no {path}, the data of a sample: install it anew, or use other data")
+    return path
 
 
 def _blue_marble(options: DataOptions, guard: Guard) -> Source:
@@ -70,6 +81,7 @@ def _synthetic(options: DataOptions, guard: Guard) -> Source:
     return Source(SyntheticReader(options.synthetic), "synthetic mixture")
 
 
+_IRIS = "sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"
 _RGB = ("red", "green", "blue")
 _SAMPLES: dict[str, Callable[[DataOptions, Guard], Source]] = {
     "china": _china,

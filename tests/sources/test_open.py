@@ -1,14 +1,16 @@
 import os
 import pickle
 import warnings
+from importlib.machinery import ModuleSpec
 
 import numpy as np
 import pytest
 import zarr
 from PIL import Image
+from sklearn.datasets import load_iris, load_sample_image
 
 from daskgmm.errors import ConfigurationError, DataError
-from daskgmm.sources import DataOptions, open_source
+from daskgmm.sources import DataOptions, open_source, samples
 from daskgmm.sources.images import open_picture
 from daskgmm.sources.readable import NpyReader, SyntheticOptions, SyntheticReader
 
@@ -109,9 +111,17 @@ def test_image_colours_arrive(tmp_path):
     np.testing.assert_array_equal(pixels.reshape(-1, 3), [[10, 20, 30]] * 6)
 
 
-@pytest.mark.parametrize(("name", "shape"), [("china", (427, 640, 3)), ("iris", (150, 4))])
-def test_samples(name, shape):
-    assert open_source(DataOptions(f"sample:{name}")).array.shape == shape
+def test_samples_are_those_of_scikit_learn():
+    china, iris, flowers = *(open_source(DataOptions(f"sample:{name}")) for name in ("china", "iris")), load_iris()
+    np.testing.assert_array_equal(china.array, load_sample_image("china.jpg"))
+    np.testing.assert_array_equal(iris.array, flowers.data)
+    assert list(iris.feature_names) == flowers.feature_names
+
+
+def test_samples_that_scikit_learn_has_no_more_are_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(samples, "find_spec", lambda name: ModuleSpec(name, None, origin=str(tmp_path / "__init__.py")))
+    with pytest.raises(DataError, match=r"no .*iris\.csv, the data of a sample: install it anew"):
+        open_source(DataOptions("sample:iris"))
 
 
 def test_blue_marble_has_14_million_pixels():
