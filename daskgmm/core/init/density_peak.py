@@ -23,13 +23,14 @@ def densest_place(white: Array) -> NDArray[np.bool_] | None:
     A ball around a row that holds the share s of the rows, where a Gaussian has the share q, gains by a component of
     its own about s log(s / q) + (1 - s) log((1 - s) / (1 - q)) nats per row.
     """
+    white = white.astype(np.float32)  # most of the time goes into partitions, which take half of it so
     n, d = white.shape
     counts = [int(share * n) for share in _GROUP_SHARES if share * n >= _MIN_ROWS * d]
     if not counts:
         return None
     places = white[:: max(n // _N_PLACES, 1)]
     squares = (places**2).sum(axis=1)[:, None] - 2 * places @ white.T + (white**2).sum(axis=1)
-    radii = _radii(np.maximum(squares, 0.0), counts)
+    radii = _radii(np.maximum(squares, 0), counts).astype(np.float64)
     near, shares = _dense(radii, places), np.array(counts) / n
     lengths = (places[near] ** 2).sum(axis=2)
     expected = np.clip(chndtr(np.take_along_axis(radii, near, axis=0), d, lengths), 1e-300, 1 - 1e-12)

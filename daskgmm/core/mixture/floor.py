@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.lapack import dpotrf
 
 from ...blas import single_threaded
 from ..arrays.types import NO_MATRIX, Array, for_each
@@ -75,9 +76,12 @@ class Floor:
         """Return covariances (..., d, d), with no direction below the floor."""
         with single_threaded():  # the same bits whatever the number of threads
             stack = covariances.reshape(-1, *self.matrix.shape)
-            if _is_positive(stack - self.matrix):
+            low = [number for number, one in enumerate(stack) if not _is_positive(one - self.matrix)]
+            if not low:
                 return covariances
-            raised = np.stack([self._raise(one) for one in stack])
+            raised = stack.copy()
+            for number in low:
+                raised[number] = self._raise(stack[number])
         return raised.reshape(covariances.shape)
 
     def load(self, covariances: Array) -> Array:
@@ -115,8 +119,6 @@ class Floor:
         return 1 / shares - 1, units[:, None] * (root @ axes[:, ::-1])
 
     def _raise(self, covariance: Array) -> Array:
-        if _is_positive((covariance - self.matrix)[None]):
-            return covariance
         try:
             ratios, directions = self.relative(covariance)
         except np.linalg.LinAlgError:  # no floor in a direction without width: the M-step then finds it singular
@@ -155,10 +157,7 @@ def _trace_of_ratio(matrix: Array, covariance: Array) -> float:
     return float(np.trace(np.linalg.solve(root.T, halved)))
 
 
-def _is_positive(matrices: Array) -> bool:
-    """Return whether all of matrices (n, d, d) are positive definite."""
-    try:
-        np.linalg.cholesky(matrices)
-    except np.linalg.LinAlgError:
-        return False
-    return True
+def _is_positive(matrix: Array) -> bool:
+    """Return whether a matrix (d, d) is positive definite; NumPy takes five times as long if it is small."""
+    _, first_not_positive = dpotrf(matrix, lower=1, clean=0)
+    return bool(first_not_positive == 0)
