@@ -7,14 +7,19 @@ with them the memory, are as many as the threads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from threading import BoundedSemaphore
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from annotated_types import Ge
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 ReadAhead = Annotated[int, Ge(0)] | Literal["auto"]
 
@@ -93,6 +98,54 @@ def compute_slot(compute_threads: int | None) -> AbstractContextManager[object]:
     if compute_threads is None:
         return nullcontext()
     return _SLOTS.setdefault(compute_threads, BoundedSemaphore(compute_threads))
+
+
+_MIN_WORK = 350_000  # of an item, in numbers: threads that compute less wait for the interpreter more than they help
+_HELPING: ContextVar[BoundedSemaphore | None] = ContextVar("daskgmm-helping", default=None)
+
+
+@contextmanager
+def helped_slot(compute_threads: int | None) -> Iterator[None]:
+    """Be in a slot as in `compute_slot`; within it `map_helped` takes others that are free."""
+    with compute_slot(compute_threads):
+        token = _HELPING.set(None if compute_threads is None else _SLOTS[compute_threads])
+        try:
+            yield
+        finally:
+            _HELPING.reset(token)
+
+
+def map_helped(function: Callable[[T], R], items: Sequence[T], work: float) -> Iterator[R]:
+    """Yield what a function makes of each of the items, in their order, whoever computes it.
+
+    In a `helped_slot` threads help for as many slots as are free when it begins, if an item is enough work: that many
+    numbers, of rows times components times columns of the feature map. What threads call is helped by none. No more
+    results wait than there are threads.
+    """
+    slots = _HELPING.get()
+    n_helpers = 0 if slots is None or work < _MIN_WORK else _take_free(slots, len(items) - 1)
+    if slots is None or not n_helpers:
+        yield from map(function, items)
+        return
+    try:
+        with ThreadPoolExecutor(n_helpers + 1, "daskgmm-helper") as pool:  # for the time being, this thread waits
+            going = deque[Future[R]]()
+            for item in items:
+                if len(going) > n_helpers:
+                    yield going.popleft().result()
+                going.append(pool.submit(function, item))
+            while going:
+                yield going.popleft().result()
+    finally:
+        slots.release(n_helpers)
+
+
+def _take_free(slots: BoundedSemaphore, most: int) -> int:
+    """Take slots that are free, so many at most; return how many."""
+    taken = 0
+    while taken < most and slots.acquire(blocking=False):
+        taken += 1
+    return taken
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """How many threads compute at once."""
 
-from threading import Barrier, Event, Thread
+from contextlib import ExitStack
+from threading import Barrier, Event, Thread, get_ident
 
 import pytest
 
-from daskgmm.concurrency import compute_slot, n_reading_ahead, slot_lent
+from daskgmm.concurrency import compute_slot, helped_slot, map_helped, n_reading_ahead, slot_lent
 
 
 def test_there_is_no_slot_beyond_the_last_until_one_is_left():
@@ -69,3 +70,59 @@ def test_a_slot_that_is_lent_is_anothers_until_it_is_given_back():
     thread.join()
     with slot_lent(None):
         pass
+
+
+ENOUGH = 1e9  # work
+
+
+def test_free_slots_help_and_results_keep_their_order():
+    at_once = Barrier(3, timeout=30)
+
+    def wait_for_others(number):
+        at_once.wait()  # nobody passes before three are here
+        return number, get_ident()
+
+    with helped_slot(3):
+        found = list(map_helped(wait_for_others, range(9), ENOUGH))
+    assert [number for number, _ in found] == list(range(9))
+    assert len({thread for _, thread in found}) == 3
+
+
+@pytest.mark.parametrize(("items", "work"), [(range(5), 100.0), ([1], ENOUGH), ([], ENOUGH)])
+def test_little_work_and_single_items_are_not_worth_a_thread(items, work):
+    with helped_slot(4):
+        threads = list(map_helped(lambda _: get_ident(), items, work))
+    assert threads == [get_ident()] * len(items)
+
+
+def test_nobody_helps_outside_of_a_helped_slot_nor_within_a_helper_nor_where_all_slots_are_taken():
+    def by_whom(_):
+        return get_ident()
+
+    def nested(_):
+        return set(map_helped(by_whom, range(3), ENOUGH)), get_ident()
+
+    own = {get_ident()}
+    with compute_slot(5):
+        assert set(map_helped(by_whom, range(3), ENOUGH)) == own
+    with helped_slot(None):
+        assert set(map_helped(by_whom, range(3), ENOUGH)) == own
+    with compute_slot(2), helped_slot(2):
+        assert set(map_helped(by_whom, range(3), ENOUGH)) == own
+    with helped_slot(6):
+        assert all(inner == {outer} for inner, outer in map_helped(nested, range(3), ENOUGH))
+
+
+def test_the_first_failure_in_order_is_raised_and_all_slots_are_free_again():
+    def fail(number):
+        raise ValueError(number)
+
+    with helped_slot(7), pytest.raises(ValueError, match="0"):
+        list(map_helped(fail, range(9), ENOUGH))
+    with helped_slot(7):
+        given_up = map_helped(str, range(9), ENOUGH)
+        assert next(given_up) == "0"
+        given_up.close()
+    with ExitStack() as all_slots:
+        for _ in range(7):
+            all_slots.enter_context(compute_slot(7))

@@ -26,7 +26,7 @@ from ..core.init.starts import (
 )
 from ..core.mixture.data_summary import DataSummary
 from ..core.mixture.mixture import Mixture
-from .map_reduce import compute, in_slot
+from .map_reduce import compute, in_helped_slot
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ def _for_each(
     Threads that compute small arrays wait for each other's interpreter more than they compute.
     """
     each = [seeds] if options.cheap else [[one] for one in seeds]
-    found = compute(*(delayed(in_slot, pure=False)(_call_each, function, part, options, some) for some in each))
+    found = compute(*(delayed(in_helped_slot, pure=False)(_call_each, function, part, options, some) for some in each))
     return [one for some in found for one in some]
 
 
@@ -93,7 +93,7 @@ def _move_components(
 ) -> list[Trial]:
     """Return the trials after moves on a part of the sample, the best first."""
     mixtures = [trial.mixture for trial in trials]
-    (found,) = compute(delayed(in_slot, pure=False)(split_merge, part, options, mixtures, n_moved))
+    (found,) = compute(delayed(in_helped_slot, pure=False)(split_merge, part, options, mixtures, n_moved))
     return rank(found)
 
 
@@ -103,7 +103,7 @@ def suggest_from(sample: Delayed, data_summary: DataSummary, options: EMOptions)
     def suggest(trial: Trial, far: bool) -> Suggestion | None:
         evaluated = Trial(trial.mixture, statistics=trial.statistics)
         (found,) = compute(
-            delayed(in_slot, pure=False)(propose_surrogate_step, sample, data_summary, evaluated, options, far)
+            delayed(in_helped_slot, pure=False)(propose_surrogate_step, sample, data_summary, evaluated, options, far)
         )
         suggestion: Suggestion | None = found
         return suggestion

@@ -26,7 +26,7 @@ from distributed.scheduler import NoValidWorkerError, NoWorkerError
 from numpy.typing import NDArray
 
 from ..blas import single_threaded
-from ..concurrency import COMPUTE_THREADS, compute_slot, current_execution, slot_lent
+from ..concurrency import COMPUTE_THREADS, compute_slot, current_execution, helped_slot, slot_lent
 from ..errors import ClusterLostError
 from . import sizeof as sizes
 from .groups import GROUP_SUFFIX, Groups, Held
@@ -201,6 +201,12 @@ def describe_lost_task(what: str, error: KilledWorker) -> str:
 def in_slot(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call the function in one of the compute slots of the process that runs the task."""
     with compute_slot(_n_slots()):
+        return function(*arguments)
+
+
+def in_helped_slot(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the function in a compute slot as `in_slot` does; threads help it while other slots are free."""
+    with helped_slot(_n_slots()):
         return function(*arguments)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import dask
@@ -31,7 +31,9 @@ def ready(rows: Rows, keep: bool, name: str = "the data") -> Iterator[Rows]:
                 yield rows
                 return
             held = rows.persist()
-        yield held
+        execution = _find_execution(rows)
+        with nullcontext() if execution is None else execute_in(execution):
+            yield held
 
 
 @contextmanager
@@ -52,7 +54,7 @@ def read_rows_ahead(rows: Rows) -> Iterator[None]:
 
     Another scheduler has the threads that it was started with.
     """
-    execution = current_execution() or _configured_threads(rows)
+    execution = _find_execution(rows)
     if execution is None or not execution.n_threads:
         yield
         return
@@ -65,8 +67,14 @@ def read_rows_ahead(rows: Rows) -> Iterator[None]:
         pool.shutdown(wait=False, cancel_futures=True)  # after an error its reads may go on for long
 
 
-def _configured_threads(rows: Rows) -> Execution | None:
-    """Return the threads that dask's configuration asks for; None for another scheduler, or threads of the user."""
+def _find_execution(rows: Rows) -> Execution | None:
+    """Return the job's own execution or the threads that dask's configuration asks for.
+
+    None for another scheduler, or threads of the user.
+    """
+    own = current_execution()
+    if own is not None:
+        return own
     if get_scheduler(collections=[rows.array]) is not threaded_get or dask.config.get("pool", None) is not None:
         return None
     return Execution("threads", dask.config.get("num_workers", None) or CPU_COUNT)

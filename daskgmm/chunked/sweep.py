@@ -19,7 +19,7 @@ from ..core.mixture.feature_map import FeatureMap
 from ..core.mixture.mixture import Mixture
 from ..core.selection.folds import Fold, FoldSplit, FoldStatistics, score
 from ..core.selection.sweep import Candidate
-from .map_reduce import add_up_each, compute, in_slot, map_reduce
+from .map_reduce import add_up_each, compute, in_helped_slot, map_reduce
 from .rows import Rows
 
 Parts = tuple[FoldStatistics, ...]
@@ -41,11 +41,11 @@ def seed_all(sample: Delayed, starts: Starts, seed: int) -> dict[str, Seeded]:
         size = one.n_components, one.noise is not False
         if size not in parts:
             seeds = _seeds(options, seed)
-            parts[size] = delayed(in_slot, pure=False)(partitions, first, options, seeds)
+            parts[size] = delayed(in_helped_slot, pure=False)(partitions, first, options, seeds)
         smaller, labels = last.get(one.structure), parts[size]
-        found = delayed(in_slot, pure=False)(start_candidate, first, options, labels, smaller)
+        found = delayed(in_helped_slot, pure=False)(start_candidate, first, options, labels, smaller)
         last[one.structure] = found
-        finals[one.name] = delayed(in_slot, pure=False)(refine_finalists, sample, on_sample, found)
+        finals[one.name] = delayed(in_helped_slot, pure=False)(refine_finalists, sample, on_sample, found)
     return dict(zip(finals, compute(*finals.values()), strict=True))
 
 

@@ -17,6 +17,7 @@ from ..concurrency import n_reading_ahead
 from ..config import Config
 from ..core.em.short_runs import bytes_of_short_runs
 from ..core.init.many_components import bytes_of_exchanges
+from ..core.init.partial_em import bytes_of_partial_em
 from ..core.init.splitting import MAX_SPLITS
 from ..core.init.starts import first_stage_rows, n_moved_restarts
 from ..core.mixture.projection import Projection
@@ -216,6 +217,7 @@ def _sample_bytes(config: Config, rows: Rows, n_sample: int, needs: Estimate) ->
     drawn = _DRAWN_COPIES * n_sample * rows.n_features * int(rows.array.dtype.itemsize)
     drawn += _SUMMARY_COPIES * needs.scatter
     points = first_stage_rows(n_sample) * (_POINT_COPIES * rows.n_features + _DISTANCES) * 8
-    exchanges = n_moving * bytes_of_exchanges(n_sample, config.model.n_components)
-    moving = max(_MOVE_BYTES * n_sample, exchanges + bytes_of_short_runs(n_sample, rows.n_features))
+    k, d = config.model.n_components, rows.n_features
+    runs = max(bytes_of_short_runs(n_sample, d), bytes_of_partial_em(n_sample, k, d, config.cluster.compute_threads))
+    moving = max(_MOVE_BYTES * n_sample, n_moving * bytes_of_exchanges(n_sample, k) + runs)
     return drawn + max(n_restarts * (points + mixtures), moving + n_moving * mixtures)

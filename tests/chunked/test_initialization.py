@@ -79,7 +79,7 @@ def test_restarts_in_one_task_are_those_in_a_task_each(sample):
     def run(cheap):
         tasks = []
         with Callback(pretask=lambda key, *_: tasks.append(key_split(key))):
-            return run_restarts(sample, replace(options, cheap=cheap), 2), tasks.count("in_slot")
+            return run_restarts(sample, replace(options, cheap=cheap), 2), tasks.count("in_helped_slot")
 
     (together, n_together), (apart, n_apart) = run(True), run(False)
     assert n_apart - n_together == 2

@@ -99,7 +99,7 @@ def test_rows_in_memory_get_no_more_threads():
             assert execution is not None
             assert (execution.n_threads, execution.pool._max_workers) == (2, 4)
         with ready(rows, keep=True):
-            assert current_execution() is None
+            assert current_execution() == Execution("threads", 2)
 
 
 def test_jobs_of_threads_at_once_leave_the_configuration_and_each_other_alone():

@@ -50,11 +50,22 @@ def blocks(
     which a block is summed up to. The cut depends on these and the shape alone, so that type and layout do not change
     the order of sums. No rows are one block of none.
     """
-    dtype, step = native_dtype(rows.dtype), block_rows(max(rows.shape[1], width), n_sums)
-    for start in range(0, max(len(rows), 1), step):
-        part = slice(start, start + step)
-        weights = None if row_weights is None else _plain(row_weights[part], np.dtype(np.float64))
-        yield _plain(rows[part], dtype), weights
+    for part in cut(rows, width, n_sums):
+        yield take_block(rows, row_weights, part)
+
+
+def cut(rows: NDArray[np.number], width: int = 0, n_sums: int = 0) -> list[slice]:
+    """Return the rows of each block, as `blocks` yields them."""
+    step = block_rows(max(rows.shape[1], width), n_sums)
+    return [slice(start, start + step) for start in range(0, max(len(rows), 1), step)]
+
+
+def take_block(
+    rows: NDArray[np.number], row_weights: NDArray[np.number] | None, part: slice
+) -> tuple[NDArray[np.floating], Array | None]:
+    """Return the block (m, d) of some of the rows, and its weights (m,) float64 or None."""
+    weights = None if row_weights is None else _plain(row_weights[part], np.dtype(np.float64))
+    return _plain(rows[part], native_dtype(rows.dtype)), weights
 
 
 def _plain(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ...blas import single_threaded
-from ..arrays.blocks import blocks
+from ...concurrency import map_helped
+from ..arrays.blocks import cut, take_block
 from ..kernels.batching import batch_by_map, expect_stacked, expect_with_gaps
 from ..kernels.low_rank import LowRank
 from ..kernels.natural_parameters import Coefficients, FeatureMapParams, prepare
@@ -28,10 +29,14 @@ def expect(rows: Rows, row_weights: Rows | None, coefficients: tuple[Coefficient
     stacks = batch_by_map(coefficients)
     expect_block = expect_stacked if coefficients[0].missing is None else expect_with_gaps
     n_sums = sum(one.theta.size for one in coefficients if isinstance(one, FeatureMapParams))
+
+    def expect_part(part: slice) -> tuple[Statistics, ...]:
+        return expect_block(coefficients, stacks, *take_block(rows, row_weights, part))
+
     with single_threaded():
-        cut = blocks(rows, row_weights, n_sums=n_sums)
-        parts = (expect_block(coefficients, stacks, block, weights) for block, weights in cut)
-        return reduce(_add_each, parts)  # as they come: for many features the sums of a block take more than its rows
+        # As they come: for many features the sums of a block take more than its rows.
+        parts = cut(rows, n_sums=n_sums)
+        return reduce(_add_each, map_helped(expect_part, parts, work=len(rows) / len(parts) * n_sums))
 
 
 def _add_each(first: tuple[Statistics, ...], second: tuple[Statistics, ...]) -> tuple[Statistics, ...]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from ...blas import single_threaded
+from ...concurrency import map_helped
 from ...errors import SingularCovarianceError
 from ..arrays.types import Array
 from ..kernels import em_run as kernels
@@ -82,10 +83,13 @@ def run_short(
     with single_threaded():
         runner = _Runner(rows, starts, em, background)
         runs = [runner.start(mixture) for mixture in starts]
+        like = starts[0]
+        work = len(rows.rows) * like.n_components * like.feature_map.n_columns(like.n_features)
         going = list(range(len(runs)))
         for n_steps in stages:
-            for number in going:
-                runs[number] = runner.go_on(runs[number], n_steps)
+            gone_on = map_helped(partial(runner.go_on, n_steps=n_steps), [runs[number] for number in going], work)
+            for number, run in zip(going, gone_on, strict=True):
+                runs[number] = run
             going = sorted(going, key=lambda number: -runs[number].level)[: (len(going) + 1) // 2]
         trials = tuple(runner.trial(one) for one in runs if one.n)
     if not trials:

@@ -6,12 +6,13 @@ split. Rows that are only labelled with a component end where others begin, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...concurrency import map_helped
 from ...errors import SingularCovarianceError
 from ..em.e_step import Expectation
 from ..em.loop import EMOptions
@@ -42,20 +43,18 @@ def halve_components(
 
     A component that is one of those `known`, or nearly, is not halved again.
     """
-    mixture, splits = found.mixture, []
+    mixture = found.mixture
     means = np.array([one.whole.means[0] for one in known]).reshape(len(known), mixture.n_features)
-    for component in range(mixture.n_components):
-        if component in mixture.empty:
-            continue
+
+    def halve(component: int) -> DrawnSplit | None:
         whole = mixture.take([component])
         same = find_same(known, whole, means, _SAME_DISTANCE)
         if same is None:
-            split = _halve(found, (component,), floor)
-        else:
-            split = _with_gain(found, replace(same, components=(component,)))
-        if split is not None:
-            splits.append(split)
-    return sorted(splits, key=lambda one: -one.gain)
+            return _halve(found, (component,), floor)
+        return _with_gain(found, replace(same, components=(component,)))
+
+    components = [one for one in range(mixture.n_components) if one not in mixture.empty]
+    return _rank(map_helped(halve, components, _most_work(mixture)))
 
 
 def split_pairs_again(found: Responsibilities, floor: Floor | None, most: int) -> list[DrawnSplit]:
@@ -63,7 +62,16 @@ def split_pairs_again(found: Responsibilities, floor: Floor | None, most: int) -
 
     Two broad components on one cluster, which holds a tight one too, are a plateau that EM does not leave.
     """
-    splits = (_halve(found, pair, floor) for pair in rank_overlaps(found.overlaps)[:most])
+    pairs = rank_overlaps(found.overlaps)[:most]
+    return _rank(map_helped(lambda pair: _halve(found, pair, floor), pairs, _most_work(found.mixture)))
+
+
+def _most_work(mixture: Mixture) -> int:
+    """Return how much a step of EM of two halves is at most, as `map_helped` counts it."""
+    return most_split_rows(mixture.n_features) * 2 * mixture.feature_map.n_columns(mixture.n_features)
+
+
+def _rank(splits: Iterable[DrawnSplit | None]) -> list[DrawnSplit]:
     return sorted((one for one in splits if one is not None), key=lambda one: -one.gain)
 
 

@@ -12,17 +12,18 @@ k components, if m of them and the rows near these take part.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ...concurrency import map_helped
 from ...errors import SingularCovarianceError
 from ..arrays.types import Array
 from ..em.e_step import Expectation
 from ..em.loop import EMOptions, StopReason
-from ..em.short_runs import can_run, run_short
+from ..em.short_runs import bytes_of_short_runs, can_run, run_short
 from ..em.surrogate import CHEAP_ROWS
 from ..mixture.degenerate import overfit
 from ..mixture.floor import Floor
@@ -34,6 +35,7 @@ from .responsibilities import Responsibilities
 from .starts import SeedOptions, first_stage_rows
 
 _MIN_TRIED, _MAX_TRIED = 6, 20  # exchanges, and half as many as there are components between these
+_N_EXCHANGED = 3  # components: one that is split, and two that are merged
 _N_NEIGHBOURS = 2  # components that overlap most with those of an exchange, and move with them
 _MIN_OVERLAP = 1e-3  # of the rows of an exchange: components that share less with it do not move with it
 _RANK_ROWS = 25_000  # at least, on which exchanges are ranked: the last, since EM has seen the first for longer
@@ -89,14 +91,16 @@ def _begin(found: Responsibilities, exchanges: Sequence[Candidate], floor: Floor
     overlaps = found.overlaps
     overlaps = overlaps + overlaps.T
     em = EMOptions(_TOL, _FIRST_STEPS, floor)
-    improved = []
-    for one in exchanges:
+
+    def begin(one: Candidate) -> Improved | None:
         components = (*one.components, *_neighbours(found.mixture, overlaps, one.components))
         start = found.mixture.take(components).replace([(range(len(one.components)), one.replacement)])
         max_rows = max(_FIRST_ROWS, _FIRST_ROWS_PER_PARAMETER * start.n_parameters)
         with suppress(*_SINGULAR):
-            improved.append(run_partial_em(found, components, start, em, _FIRST_RESP, max_rows))
-    return improved
+            return run_partial_em(found, components, start, em, _FIRST_RESP, max_rows)
+        return None
+
+    return _regular(map_helped(begin, exchanges, _least_work(found.mixture)))
 
 
 def _neighbours(mixture: Mixture, overlaps: Array, components: Sequence[int]) -> list[int]:
@@ -118,11 +122,31 @@ def _choose(tried: Sequence[Improved], n: int) -> list[Improved]:
 def _finish(found: Responsibilities, promising: Sequence[Improved], floor: Floor | None) -> list[Improved]:
     """Return exchanges after EM on all rows that are near; those not singular."""
     em = EMOptions(_TOL, _LAST_STEPS, floor)
-    ended = []
-    for one in promising:
+
+    def finish(one: Improved) -> Improved | None:
         with suppress(*_SINGULAR):
-            ended.append(run_partial_em(found, one.components, one.replacement, em, _LAST_RESP, None))
-    return ended
+            return run_partial_em(found, one.components, one.replacement, em, _LAST_RESP, None)
+        return None
+
+    return _regular(map_helped(finish, promising, _least_work(found.mixture)))
+
+
+def _least_work(mixture: Mixture) -> int:
+    """Return how much a step of a run is at least, as `map_helped` counts it."""
+    return _FIRST_ROWS * (_N_EXCHANGED + _N_NEIGHBOURS) * mixture.feature_map.n_columns(mixture.n_features)
+
+
+def bytes_of_partial_em(n_rows: int, n_components: int, n_features: int, n_threads: int) -> int:
+    """Return the most bytes that runs of so many threads take, on a sample of so many rows.
+
+    A run takes the rows that are near its components: twice those of as many equal components, and never more than all.
+    """
+    share = min(2 * (_N_EXCHANGED + _N_NEIGHBOURS) / n_components, 1.0)
+    return n_threads * bytes_of_short_runs(int(share * n_rows), n_features)
+
+
+def _regular(improved: Iterable[Improved | None]) -> list[Improved]:
+    return [one for one in improved if one is not None]
 
 
 def _rank(ended: Sequence[Improved]) -> list[Improved]:

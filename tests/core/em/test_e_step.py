@@ -7,6 +7,7 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
+from daskgmm.concurrency import helped_slot
 from daskgmm.core.arrays.blocks import block_rows
 from daskgmm.core.em.e_step import expect
 from daskgmm.core.em.m_step import maximize
@@ -326,3 +327,14 @@ def test_the_entropy_of_one_component_is_zero():
     rows, _, mixture, _ = problem("full", False, (40, 2, 1))
     statistics, _ = results(rows, None, mixture)
     assert statistics.entropy == pytest.approx(0, abs=1e-10)
+
+
+def test_a_pass_by_several_threads_has_the_same_bits():
+    rows = np.random.default_rng(0).normal(size=(3 * block_rows(64) + 7, 64))
+    mixture = Mixture("full", np.full(3, 1 / 3), rows[:3], np.tile(np.eye(64), (3, 1, 1)))
+    coefficients = (prepare(mixture, summarise_rows(rows, None)),)
+    (alone,) = expect(rows, None, coefficients)
+    with helped_slot(4):
+        (helped,) = expect(rows, None, coefficients)
+    assert alone.log_likelihood == helped.log_likelihood
+    np.testing.assert_array_equal(alone.sums, helped.sums)

@@ -2,13 +2,16 @@
 
 import tracemalloc
 from dataclasses import replace
+from threading import get_ident
 
 import numpy as np
 import pytest
 
+from daskgmm.concurrency import helped_slot
 from daskgmm.core.em.loop import EMOptions, State, Trial, iterate
 from daskgmm.core.em.priors import MaximumAPosteriori, PriorValues
 from daskgmm.core.em.short_runs import bytes_of_short_runs, run_short
+from daskgmm.core.init import partial_em
 from daskgmm.core.init.many_components import bytes_of_exchanges
 from daskgmm.core.init.partial_em import can_improve, improve_exchanges, run_partial_em
 from daskgmm.core.init.responsibilities import Responsibilities
@@ -128,6 +131,28 @@ def test_exchanges_of_wide_rows_are_tried_in_the_memory_that_is_planned():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak <= bytes_of_exchanges(n, 4) + bytes_of_short_runs(n, d) <= 2 * peak
+
+
+def test_threads_that_help_change_no_bit(monkeypatch):
+    rng, n, d = np.random.default_rng(0), 21_000, 8
+    means = 2 * rng.normal(size=(5, d))
+    sample = in_memory(means[rng.integers(5, size=n)] + rng.normal(size=(n, d)), None)
+    mixture = Mixture("full", np.full(5, 0.2), means[[0, 0, 1, 2, 3]] + 0.1, np.tile(np.eye(d), (5, 1, 1)))
+    options, threads = SeedOptions(5, em=replace(EM, floor=Floor.of(sample.data_summary, 1e-6))), set()
+
+    def run(*arguments):
+        threads.add(get_ident())
+        return run_partial_em(*arguments)
+
+    monkeypatch.setattr(partial_em, "run_partial_em", run)
+    alone = improve_exchanges(sample, options, mixture, [], 1e-9)
+    assert threads == {get_ident()}
+    with helped_slot(3):
+        helped = improve_exchanges(sample, options, mixture, [], 1e-9)
+    assert len(threads) > 2
+    for one, other in zip(alone, helped, strict=True):
+        np.testing.assert_array_equal(one.means, other.means)
+        np.testing.assert_array_equal(one.covariances, other.covariances)
 
 
 def test_moves_lead_from_there_to_the_clusters():
