@@ -24,7 +24,7 @@ from ..mixture.mixture import Mixture
 from ..mixture.statistics import Statistics
 from .e_step import Expectation, expect
 from .inference import MaximumLikelihood
-from .loop import EMOptions, State, StopReason, Suggestion, Trial, iterate
+from .loop import EMOptions, State, StopReason, Suggestion, Trial, advance, iterate
 
 # Of EM on the sample: more follow what the sample cannot tell, the noise in directions that are nearly flat.
 _EM_STEPS = 4
@@ -45,10 +45,13 @@ class _Corrected:
     control: Array  # (k, F)
 
     def __call__(self, mixtures: tuple[Mixture, ...]) -> tuple[Statistics, ...]:
-        return tuple(self._correct(_shared_parameters(mixture, self.data_summary)) for mixture in mixtures)
+        return tuple(self._expect(_shared_parameters(mixture, self.data_summary)) for mixture in mixtures)
 
-    def _correct(self, coefficients: FeatureMapParams) -> Statistics:
-        found = _pass(self.sample, coefficients)
+    def _expect(self, coefficients: FeatureMapParams) -> Statistics:
+        return self.correct(_pass(self.sample, coefficients), coefficients)
+
+    def correct(self, found: Statistics, coefficients: FeatureMapParams) -> Statistics:
+        """Return the statistics of the sample as the surrogate has them."""
         level = found.log_likelihood + float(np.vdot(coefficients.theta, self.control))
         return replace(found, sums=found.sums + self.control, log_likelihood=level)
 
@@ -69,14 +72,14 @@ def propose_surrogate_step(
     em = _options(len(sample.rows), options, corrected=corrected, far=far)
     small = _small_components(sample, trial.mixture, options) if corrected else []
     start = replace(trial.mixture, frozen=tuple(sorted({*trial.mixture.frozen, *small})))
+    state = State(data_summary, (Trial(start),))
     try:
-        found = iterate(
-            State(data_summary, (Trial(start),)), _control_pass(sample, data_summary, trial, options), em
-        ).best
+        expect, evaluated = _correct_sample(sample, data_summary, trial, options)
+        found = iterate(advance(state, (evaluated,), em), expect, em).best
     except _OwnCentresError:
         if corrected:
             return None
-        found = iterate(State(data_summary, (Trial(trial.mixture),)), sample, em).best
+        found = iterate(state, sample, em).best
     if found.mixture.empty or (far and found.stop is StopReason.COLLAPSED):
         return None
     reached = _step_of(small, found.mixture, trial, data_summary, options)
@@ -115,13 +118,17 @@ def _step_of(small: list[int], found: Mixture, trial: Trial, data_summary: DataS
     return replace(found, means=means, covariances=covariances, frozen=trial.mixture.frozen)
 
 
-def _control_pass(sample: Expectation, data_summary: DataSummary, trial: Trial, options: EMOptions) -> _Corrected:
-    """Return the pass over the sample that has the statistics of all rows at the trial's mixture."""
+def _correct_sample(
+    sample: Expectation, data_summary: DataSummary, trial: Trial, options: EMOptions
+) -> tuple[_Corrected, Statistics]:
+    """Return the pass over the sample that has the statistics of all rows at the trial's mixture, and these."""
     assert trial.statistics is not None, "the trial has not been evaluated"
     evaluated, statistics = options.inference.natural_parameters(trial.mixture), trial.statistics
-    found = _pass(sample, _shared_parameters(evaluated, data_summary))
+    coefficients = _shared_parameters(evaluated, data_summary)
+    found = _pass(sample, coefficients)
     control = statistics.sums * (found.weight_sum / statistics.weight_sum) - found.sums
-    return _Corrected(sample, data_summary, control)
+    corrected = _Corrected(sample, data_summary, control)
+    return corrected, corrected.correct(found, coefficients)
 
 
 def _pass(sample: Expectation, coefficients: Coefficients) -> Statistics:
