@@ -1,7 +1,7 @@
 """Start-up: whole processes from a cold compile on, imports, a small fit; each command in a process of its own.
 
-Compiled kernels are kept in numba's cache; the cold compile has an empty one of its own, which the run after it, and
-the workers of a cluster, then find.
+Compiled kernels are kept in numba's cache; the cold compile has an empty one of its own, which the runs after it then
+find, and the workers of a cluster another. Python keeps its bytecode, as it does unless it is told not to.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def run(tiny: bool = False) -> str:
         cache = {"NUMBA_CACHE_DIR": str(Path(folder) / "cache")}
         job = _job(Path(folder))
         cold, cold_processor = _measure([sys.executable, "-c", _FIT], cache)
-        first, second = (_told([sys.executable, _script(Path(folder))], one) for one in (_empty(folder), cache))
+        first, second = (_told([sys.executable, _script(Path(folder))], _empty(folder)) for _ in range(2))
         lines = [
             _line("python -c pass", ["-c", "pass"], rounds, cache),
             _line("import daskgmm", ["-c", "import daskgmm"], rounds, cache),
@@ -94,13 +94,15 @@ def _told(command: list[str], environment: dict[str, str]) -> float:
 
 
 def _output(command: list[str], environment: dict[str, str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | environment
+    done = subprocess.run(command, capture_output=True, text=True, env=own, check=False)
     if done.returncode:
         raise RuntimeError(f"{command} ended with {done.returncode}: {done.stderr}")
     return done.stdout
 
 
 def _empty(folder: str) -> dict[str, str]:
+    """Return a cache that is empty until workers have run."""
     return {"NUMBA_CACHE_DIR": str(Path(folder) / "cache-of-workers")}
 
 
