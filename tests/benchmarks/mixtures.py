@@ -75,8 +75,9 @@ SUITE = (
 def compile_kernels(fit: Callable[[Hard, np.ndarray], object], tiny: bool) -> None:
     """Fit parts of some mixtures, so that all kernels are compiled before anything is timed.
 
-    Few and many rows, and few, more and many columns take kernels of their own.
+    Few and many rows, few, more and many columns, and components far apart for their sizes take kernels of their own.
     """
     for n in (2_000,) if tiny else (2_000, 110_000):
-        for hard in (SUITE[0], SUITE[6], SUITE[10]):
-            fit(replace(hard, k=3, smallest=0.2), hard.rows(n))
+        for hard in (SUITE[0], SUITE[6], SUITE[10], replace(SUITE[6], spread=1e7)):
+            some = replace(hard, k=3, smallest=0.2)
+            fit(some, some.rows(n))
