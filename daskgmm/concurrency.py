@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Lock
 from typing import Annotated, Any, Literal, TypeVar
 
 from annotated_types import Ge
@@ -65,7 +65,36 @@ def enter_pool(execution: Execution) -> None:
     _EXECUTION.set(execution)
 
 
-_SLOTS: dict[int, BoundedSemaphore] = {}  # of this process, by their number
+class _Slots(BoundedSemaphore):
+    """Slots: one that is free goes to whoever waits for it before it goes to a helper."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__(n)
+        self._counting, self._n_waiting = Lock(), 0
+
+    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
+        """Take a slot, as a semaphore does; return whether it was free."""
+        self._count(1)
+        try:
+            return super().acquire(blocking, timeout)
+        finally:
+            self._count(-1)
+
+    __enter__ = acquire
+
+    def take_free(self, most: int) -> int:
+        """Take slots that are free and nobody waits for, so many at most; return how many."""
+        taken = 0
+        while taken < most and not self._n_waiting and super().acquire(blocking=False):
+            taken += 1
+        return taken
+
+    def _count(self, change: int) -> None:
+        with self._counting:
+            self._n_waiting += change
+
+
+_SLOTS: dict[int, _Slots] = {}  # of this process, by their number
 
 
 _READ_AHEAD: ContextVar[ReadAhead | None] = ContextVar("daskgmm-read-ahead", default=None)
@@ -97,11 +126,11 @@ def compute_slot(compute_threads: int | None) -> AbstractContextManager[object]:
     """Return a context in which no more than this many threads of the process are at once; None sets no limit."""
     if compute_threads is None:
         return nullcontext()
-    return _SLOTS.setdefault(compute_threads, BoundedSemaphore(compute_threads))
+    return _SLOTS.setdefault(compute_threads, _Slots(compute_threads))
 
 
 _MIN_WORK = 350_000  # of an item, in numbers: threads that compute less wait for the interpreter more than they help
-_HELPING: ContextVar[BoundedSemaphore | None] = ContextVar("daskgmm-helping", default=None)
+_HELPING: ContextVar[_Slots | None] = ContextVar("daskgmm-helping", default=None)
 
 
 @contextmanager
@@ -123,7 +152,7 @@ def map_helped(function: Callable[[T], R], items: Sequence[T], work: float) -> I
     results wait than there are threads.
     """
     slots = _HELPING.get()
-    n_helpers = 0 if slots is None or work < _MIN_WORK else _take_free(slots, len(items) - 1)
+    n_helpers = 0 if slots is None or work < _MIN_WORK else slots.take_free(len(items) - 1)
     if slots is None or not n_helpers:
         yield from map(function, items)
         return
@@ -138,14 +167,6 @@ def map_helped(function: Callable[[T], R], items: Sequence[T], work: float) -> I
                 yield going.popleft().result()
     finally:
         slots.release(n_helpers)
-
-
-def _take_free(slots: BoundedSemaphore, most: int) -> int:
-    """Take slots that are free, so many at most; return how many."""
-    taken = 0
-    while taken < most and slots.acquire(blocking=False):
-        taken += 1
-    return taken
 
 
 @contextmanager

@@ -113,6 +113,29 @@ def test_nobody_helps_outside_of_a_helped_slot_nor_within_a_helper_nor_where_all
         assert all(inner == {outer} for inner, outer in map_helped(nested, range(3), ENOUGH))
 
 
+def test_whoever_waits_for_a_slot_gets_it_before_helpers_do():
+    came = Event()
+
+    def wait():
+        with compute_slot(8):
+            came.set()
+
+    def help_for_long():
+        with helped_slot(8), ExitStack() as all_others:
+            for _ in range(6):
+                all_others.enter_context(compute_slot(8))
+            for _ in range(1_000):  # or until the slot is another's for a moment
+                if list(map_helped(lambda _: came.wait(0.01), range(4), ENOUGH))[-1]:
+                    return
+
+    helped, waiting = Thread(target=help_for_long), Thread(target=wait)
+    helped.start()
+    waiting.start()
+    assert came.wait(timeout=5)
+    helped.join()
+    waiting.join()
+
+
 def test_the_first_failure_in_order_is_raised_and_all_slots_are_free_again():
     def fail(number):
         raise ValueError(number)
