@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from threading import BoundedSemaphore, Lock
 from typing import Annotated, Any, Literal, TypeVar
@@ -148,8 +148,8 @@ def map_helped(function: Callable[[T], R], items: Sequence[T], work: float) -> I
     """Yield what a function makes of each of the items, in their order, whoever computes it.
 
     In a `helped_slot` threads help for as many slots as are free when it begins, if an item is enough work: that many
-    numbers, of rows times components times columns of the feature map. What threads call is helped by none. No more
-    results wait than there are threads.
+    numbers, of rows times components times columns of the feature map. What threads call is helped by none, and has the
+    context of the caller, such as NumPy's errstate. No more results wait than there are threads.
     """
     slots = _HELPING.get()
     n_helpers = 0 if slots is None or work < _MIN_WORK else slots.take_free(len(items) - 1)
@@ -162,11 +162,17 @@ def map_helped(function: Callable[[T], R], items: Sequence[T], work: float) -> I
             for item in items:
                 if len(going) > n_helpers:
                     yield going.popleft().result()
-                going.append(pool.submit(function, item))
+                going.append(pool.submit(copy_context().run, _call_alone, function, item))
             while going:
                 yield going.popleft().result()
     finally:
         slots.release(n_helpers)
+
+
+def _call_alone(function: Callable[[T], R], item: T) -> R:
+    """Call a function that nobody helps."""
+    _HELPING.set(None)
+    return function(item)
 
 
 @contextmanager

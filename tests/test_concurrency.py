@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 from threading import Barrier, Event, Thread, get_ident
 
+import numpy as np
 import pytest
 
 from daskgmm.concurrency import compute_slot, helped_slot, map_helped, n_reading_ahead, slot_lent
@@ -111,6 +112,13 @@ def test_nobody_helps_outside_of_a_helped_slot_nor_within_a_helper_nor_where_all
         assert set(map_helped(by_whom, range(3), ENOUGH)) == own
     with helped_slot(6):
         assert all(inner == {outer} for inner, outer in map_helped(nested, range(3), ENOUGH))
+
+
+def test_helpers_have_the_context_of_the_caller():
+    with helped_slot(3), np.errstate(over="raise"):
+        found = list(map_helped(lambda _: (np.geterr()["over"], get_ident()), range(6), ENOUGH))
+    assert {name for name, _ in found} == {"raise"}
+    assert get_ident() not in {thread for _, thread in found}
 
 
 def test_whoever_waits_for_a_slot_gets_it_before_helpers_do():

@@ -23,6 +23,7 @@ from .rows import Rows, name_rows
 def ready(rows: Rows, keep: bool, name: str = "the data") -> Iterator[Rows]:
     """Give the rows as passes take them: held in the workers' memory if they are to be kept, else read ahead.
 
+    Within it the job's threads are counted, so that no more compute than there are, and those that are free can help.
     A block that no worker survives is named, as rows of what has this name.
     """
     with _blocks_named(rows, name):

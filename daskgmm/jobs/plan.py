@@ -218,6 +218,7 @@ def _sample_bytes(config: Config, rows: Rows, n_sample: int, needs: Estimate) ->
     drawn += _SUMMARY_COPIES * needs.scatter
     points = first_stage_rows(n_sample) * (_POINT_COPIES * rows.n_features + _DISTANCES) * 8
     k, d = config.model.n_components, rows.n_features
-    runs = max(bytes_of_short_runs(n_sample, d), bytes_of_partial_em(n_sample, k, d, config.cluster.compute_threads))
+    threads = config.cluster.compute_threads
+    runs = max(bytes_of_short_runs(n_sample, d), bytes_of_partial_em(n_sample, k, d, config.model.family, threads))
     moving = max(_MOVE_BYTES * n_sample, n_moving * bytes_of_exchanges(n_sample, k) + runs)
     return drawn + max(n_restarts * (points + mixtures), moving + n_moving * mixtures)

@@ -34,8 +34,8 @@ def expect(rows: Rows, row_weights: Rows | None, coefficients: tuple[Coefficient
         return expect_block(coefficients, stacks, *take_block(rows, row_weights, part))
 
     with single_threaded():
-        # As they come: for many features the sums of a block take more than its rows.
         parts = cut(rows, n_sums=n_sums)
+        # Added as they come: for many features the sums of a block take more than its rows.
         return reduce(_add_each, map_helped(expect_part, parts, work=len(rows) / len(parts) * n_sums))
 
 

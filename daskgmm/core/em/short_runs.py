@@ -87,7 +87,7 @@ def run_short(
         work = len(rows.rows) * like.n_components * like.feature_map.n_columns(like.n_features)
         going = list(range(len(runs)))
         for n_steps in stages:
-            gone_on = map_helped(partial(runner.go_on, n_steps=n_steps), [runs[number] for number in going], work)
+            gone_on = list(map_helped(partial(runner.go_on, n_steps=n_steps), [runs[number] for number in going], work))
             for number, run in zip(going, gone_on, strict=True):
                 runs[number] = run
             going = sorted(going, key=lambda number: -runs[number].level)[: (len(going) + 1) // 2]

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ...blas import single_threaded
 from ..arrays.types import Array
 from ..kernels.natural_parameters import Coefficients, FeatureMapParams, prepare
 from ..mixture.data_summary import DataSummary
@@ -60,6 +61,7 @@ class _OwnCentresError(Exception):
     """The mixture takes the kernels with own centres, whose statistics move with their centres: no corrections."""
 
 
+@single_threaded()
 def propose_surrogate_step(
     sample: Expectation, data_summary: DataSummary, trial: Trial, options: EMOptions, far: bool = False
 ) -> Suggestion | None:

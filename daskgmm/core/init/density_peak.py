@@ -14,6 +14,7 @@ _N_PLACES = 64  # rows that are looked at
 _N_DENSEST = 16  # of them, those that seem densest, whose share under a Gaussian is computed
 _GROUP_SHARES = (0.01, 0.04, 0.15)  # of the rows, that may be the group
 _MIN_ROWS = 10  # for each feature, in the smallest group
+_FAR = 1e9  # deviations: farther rows, whose squares float32 does not hold, are in no group
 _MIN_GAIN = 0.003  # nats per row: less is found in rows of one Gaussian too
 
 
@@ -23,7 +24,7 @@ def densest_place(white: Array) -> NDArray[np.bool_] | None:
     A ball around a row that holds the share s of the rows, where a Gaussian has the share q, gains by a component of
     its own about s log(s / q) + (1 - s) log((1 - s) / (1 - q)) nats per row.
     """
-    white = white.astype(np.float32)  # most of the time goes into partitions, which take half of it so
+    white = np.clip(white, -_FAR, _FAR).astype(np.float32)  # partitions, most of the time, take half of it so
     n, d = white.shape
     counts = [int(share * n) for share in _GROUP_SHARES if share * n >= _MIN_ROWS * d]
     if not counts:

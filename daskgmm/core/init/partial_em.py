@@ -25,6 +25,7 @@ from ..em.e_step import Expectation
 from ..em.loop import EMOptions, StopReason
 from ..em.short_runs import bytes_of_short_runs, can_run, run_short
 from ..em.surrogate import CHEAP_ROWS
+from ..mixture.covariance import STRUCTURES
 from ..mixture.degenerate import overfit
 from ..mixture.floor import Floor
 from ..mixture.mixture import Mixture
@@ -77,9 +78,9 @@ def improve_exchanges(
         ranked = rank_candidates(found.last(max(_RANK_ROWS, first_stage_rows(len(sample.rows)))), floor, known)
     except _SINGULAR:
         return []
-    n = min(max(mixture.n_components // 2, _MIN_TRIED), _MAX_TRIED)
+    n = _count_tried(mixture.n_components)
     tried = _begin(found, vary(ranked)[:n], floor)
-    ended = _finish(found, _choose(tried, (n + 1) // 2), floor)
+    ended = _finish(found, _choose(tried, _count_ended(n)), floor)
     expected = _rank([one for one in ended if one.gain + one.remaining_gain > least / 2])
     together = disjoint(one for one in expected if one.gain > least / 2)
     made = [*([together] if len(together) > 1 else []), *([one] for one in expected)]
@@ -95,9 +96,8 @@ def _begin(found: Responsibilities, exchanges: Sequence[Candidate], floor: Floor
     def begin(one: Candidate) -> Improved | None:
         components = (*one.components, *_neighbours(found.mixture, overlaps, one.components))
         start = found.mixture.take(components).replace([(range(len(one.components)), one.replacement)])
-        max_rows = max(_FIRST_ROWS, _FIRST_ROWS_PER_PARAMETER * start.n_parameters)
         with suppress(*_SINGULAR):
-            return run_partial_em(found, components, start, em, _FIRST_RESP, max_rows)
+            return run_partial_em(found, components, start, em, _FIRST_RESP, _count_first_rows(start.n_parameters))
         return None
 
     return _regular(map_helped(begin, exchanges, _least_work(found.mixture)))
@@ -136,13 +136,31 @@ def _least_work(mixture: Mixture) -> int:
     return _FIRST_ROWS * (_N_EXCHANGED + _N_NEIGHBOURS) * mixture.feature_map.n_columns(mixture.n_features)
 
 
-def bytes_of_partial_em(n_rows: int, n_components: int, n_features: int, n_threads: int) -> int:
-    """Return the most bytes that runs of so many threads take, on a sample of so many rows.
+def bytes_of_partial_em(n_rows: int, n_components: int, n_features: int, covariance_type: str, n_threads: int) -> int:
+    """Return the most bytes that runs take which threads make at once; 0 for families without such runs.
 
-    A run takes the rows that are near its components: twice those of as many equal components, and never more than all.
+    All rows of the sample may be near each of them.
     """
-    share = min(2 * (_N_EXCHANGED + _N_NEIGHBOURS) / n_components, 1.0)
-    return n_threads * bytes_of_short_runs(int(share * n_rows), n_features)
+    m, structure, n = _N_EXCHANGED + _N_NEIGHBOURS, STRUCTURES[covariance_type], _count_tried(n_components)
+    if structure.shared or structure.coupled or structure.layout.n_factors:
+        return 0
+    n_first = min(_count_first_rows(m * (1 + n_features) + structure.n_parameters(m, n_features)), n_rows)
+    first = min(n_threads, n) * bytes_of_short_runs(n_first, n_features)
+    return max(first, min(n_threads, _count_ended(n)) * bytes_of_short_runs(n_rows, n_features))
+
+
+def _count_tried(n_components: int) -> int:
+    return min(max(n_components // 2, _MIN_TRIED), _MAX_TRIED)
+
+
+def _count_ended(n_tried: int) -> int:
+    """Return how many exchanges go on to all rows that are near, of so many that were tried."""
+    return (n_tried + 1) // 2
+
+
+def _count_first_rows(n_parameters: int) -> int:
+    """Return on how many rows exchanges of components with so many parameters are tried first, at most."""
+    return max(_FIRST_ROWS, _FIRST_ROWS_PER_PARAMETER * n_parameters)
 
 
 def _regular(improved: Iterable[Improved | None]) -> list[Improved]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from daskgmm.core.em.loop import EMOptions
+from daskgmm.core.init.density_peak import densest_place
 from daskgmm.core.init.splitting import grow, partitions, refine_finalists, short_runs, splits, start_candidate
 from daskgmm.core.init.starts import SeedOptions, in_memory
 from daskgmm.core.mixture.mixture import Mixture
@@ -90,3 +91,13 @@ def test_partitions_serve_all_structures_and_depend_on_the_seed():
     for other in drawn[1:]:
         np.testing.assert_array_equal(other, drawn[0])
     assert not np.array_equal(*drawn[0])
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_tight_group_is_found_beside_rows_that_float32_does_not_hold():
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal(size=(3000, 3)), 1 + 0.01 * rng.normal(size=(300, 3)), 1e45 * np.eye(3)])
+    inside = densest_place(rows)
+    assert inside[3000:3300].sum() > 0.03 * len(rows)
+    assert inside[:3000].mean() < 0.01
+    assert not inside[3300:].any()
