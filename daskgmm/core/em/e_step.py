@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from ...blas import single_threaded
 from ...concurrency import map_helped
 from ..arrays.blocks import cut, take_block
+from ..arrays.types import Array
 from ..kernels.batching import batch_by_map, expect_stacked, expect_with_gaps
 from ..kernels.low_rank import LowRank
 from ..kernels.natural_parameters import Coefficients, FeatureMapParams, prepare
@@ -78,6 +79,11 @@ class Expectation:
     dtype: DTypeLike = np.float64  # of the products
     some_rows: bool = False  # whether the data summary is of more rows than these
     labelled: LabelledRows | None = None  # other rows, whose components are known
+
+    @property
+    def weights(self) -> Array:
+        """The weights of the rows in float64, (n,), 1 where they have none."""
+        return np.ones(len(self.rows)) if self.row_weights is None else np.asarray(self.row_weights, np.float64)
 
     def __call__(self, mixtures: tuple[Mixture, ...]) -> tuple[Statistics, ...]:
         some_rows = self.some_rows or self.labelled is not None

@@ -32,13 +32,9 @@ def log_density(rows: Expectation, mixture: Mixture) -> Array:
 
 def mean_log_density(rows: Expectation, mixture: Mixture) -> float:
     """Return the weighted mean of log p over the rows, 0 if all weights are; rows of weight 0 may hold anything."""
-    weights = _weights(rows)
+    weights = rows.weights
     total = np.where(weights > 0, log_density(rows, mixture), 0.0) @ weights
     return float(total / weights.sum()) if weights.any() else 0.0
-
-
-def _weights(rows: Expectation) -> Array:
-    return np.ones(len(rows.rows)) if rows.row_weights is None else np.asarray(rows.row_weights, np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +51,7 @@ class Comparison:
 
     def may_be_better(self, mixture: Mixture, gain: float = 0.0) -> bool:
         """Return whether a mixture may be better by `gain`, nats per row, on all rows of which these are a part."""
-        weights = _weights(self.rows)
+        weights = self.rows.weights
         difference = np.where(weights > 0, log_density(self.rows, mixture) - self.density, 0.0)
         mean = np.average(difference, weights=weights)
         variance = np.average((difference - mean) ** 2, weights=weights) * (weights**2).sum() / weights.sum() ** 2

@@ -33,7 +33,7 @@ from .drawn_splits import DrawnSplit
 from .exchanges import apply_exchanges, disjoint
 from .many_components import Candidate, rank_candidates, vary
 from .responsibilities import Responsibilities
-from .starts import SeedOptions, first_stage_rows
+from .starts import SeedOptions, count_parameters, first_stage_rows
 
 _MIN_TRIED, _MAX_TRIED = 6, 20  # exchanges, and half as many as there are components between these
 _N_EXCHANGED = 3  # components: one that is split, and two that are merged
@@ -144,7 +144,7 @@ def bytes_of_partial_em(n_rows: int, n_components: int, n_features: int, covaria
     m, structure, n = _N_EXCHANGED + _N_NEIGHBOURS, STRUCTURES[covariance_type], _count_tried(n_components)
     if structure.shared or structure.coupled or structure.layout.n_factors:
         return 0
-    n_first = min(_count_first_rows(m * (1 + n_features) + structure.n_parameters(m, n_features)), n_rows)
+    n_first = min(_count_first_rows(count_parameters(covariance_type, m, n_features)), n_rows)
     first = min(n_threads, n) * bytes_of_short_runs(n_first, n_features)
     return max(first, min(n_threads, _count_ended(n)) * bytes_of_short_runs(n_rows, n_features))
 

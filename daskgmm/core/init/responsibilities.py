@@ -54,7 +54,7 @@ class Responsibilities:
         outputs = PredictionOutputs(probabilities=True, log_density=True)
         found = predict(rows.rows, rows.row_weights, coefficients, k, outputs)
         assert found.log_density is not None, "it was asked for"
-        weights = np.ones(len(rows.rows)) if rows.row_weights is None else np.asarray(rows.row_weights, np.float64)
+        weights = rows.weights
         # Columns are taken one by one.
         probabilities = np.nan_to_num(np.array(found.probabilities, np.float64, order="F"), copy=False)
         of_noise = probabilities[:, k:].sum(axis=1)

@@ -192,9 +192,14 @@ def run_em_to_sampling_error(sample: Expectation, options: SeedOptions, mixture:
 
 def expected_optimism(sample: Expectation, options: SeedOptions, n_components: int) -> float:
     """Return the expected optimism of the in-sample log-likelihood, p / 2n, in nats per row."""
-    d = sample.rows.shape[1]
-    n_parameters = n_components * (1 + d) + STRUCTURES[options.covariance_type].n_parameters(n_components, d)
+    n_parameters = count_parameters(options.covariance_type, n_components, sample.rows.shape[1])
     return float(n_parameters / (2 * len(sample.rows)))
+
+
+def count_parameters(covariance_type: str, n_components: int, n_features: int) -> int:
+    """Return the number of parameters of some components of a mixture, all of their weights among them."""
+    own: int = n_components * (1 + n_features)
+    return own + STRUCTURES[covariance_type].n_parameters(n_components, n_features)
 
 
 def run_em_on_sample(sample: Expectation, options: SeedOptions, mixture: Mixture) -> Restart:
@@ -319,7 +324,7 @@ def restart_seeds(entropy: int | Sequence[int], n: int) -> list[int]:
 def standardise(sample: Expectation) -> tuple[Array, Array]:
     """Return the rows of the sample in the coordinates of its frame, (n, d), without gaps, and their weights, (n,)."""
     z = sample.data_summary.frame.to_z(np.asarray(fill(sample.rows, sample.data_summary), dtype=np.float64))
-    return z, np.ones(len(z)) if sample.row_weights is None else np.asarray(sample.row_weights, dtype=np.float64)
+    return z, sample.weights
 
 
 def partition_with_noise(
