@@ -1,5 +1,6 @@
 """The time of a pass over many chunks on hundreds of workers, all in one process, whose tasks do nothing or wait."""
 
+import gc
 import time
 import tracemalloc
 from collections import Counter
@@ -20,7 +21,8 @@ _D, _K = 32, 16
 _CHUNK_SECONDS = 2.9  # what the kernel takes for a chunk of 256 MiB of float32: 2.1 million rows of 1.38 us
 _READ_SECONDS = 1.0  # what a store takes for one: without this, the first workers would have read all before others
 
-# Hundreds of workers in one process would else spend its time on looking how the process is.
+# Hundreds of workers in one process would else spend its time on looking how the process is (and on looking for garbage
+# among all of what they hold: what there is before a pass is no garbage).
 _ALONE = {
     "distributed.admin.system-monitor.interval": "1h",
     "distributed.admin.tick.interval": "10s",
@@ -64,18 +66,23 @@ def _timed(n_chunks: int, shared: object, rounds: int, chunk_seconds: float = 0.
     held = Rows.of_readable(source, ((1,) * n_chunks,), chunk_bytes=1).persist()
     wait([one for lazy in (held.groups.held if held.groups else held.arrays) for one in futures_of(lazy)])
     own, seconds, cpu, peak, fullest = dict.fromkeys(range(n_chunks)), [], [], 0, 0
-    for number in range(rounds + 1):
-        tracemalloc.start()
-        lazy = map_reduce(held, partial(_count, chunk_seconds), _add, shared, own, "pass")
-        peak = max(peak, tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-        start, cpu_start = time.perf_counter(), time.process_time()
-        (chunks_of,) = compute(lazy)
-        assert chunks_of.total() == n_chunks
-        if number:
-            seconds.append(time.perf_counter() - start)
-            cpu.append(time.process_time() - cpu_start)
-            fullest = max(fullest, *chunks_of.values())
+    gc.collect()
+    gc.freeze()
+    try:
+        for number in range(rounds + 1):
+            tracemalloc.start()
+            lazy = map_reduce(held, partial(_count, chunk_seconds), _add, shared, own, "pass")
+            peak = max(peak, tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+            start, cpu_start = time.perf_counter(), time.process_time()
+            (chunks_of,) = compute(lazy)
+            assert chunks_of.total() == n_chunks
+            if number:
+                seconds.append(time.perf_counter() - start)
+                cpu.append(time.process_time() - cpu_start)
+                fullest = max(fullest, *chunks_of.values())
+    finally:
+        gc.unfreeze()
     best = float(np.median(seconds))
     return (
         f"{n_chunks:6d} chunks: {best:7.2f} s a pass, {best / n_chunks * 1e3:5.2f} ms a chunk "

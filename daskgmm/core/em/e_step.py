@@ -85,6 +85,14 @@ class Expectation:
         """The weights of the rows in float64, (n,), 1 where they have none."""
         return np.ones(len(self.rows)) if self.row_weights is None else np.asarray(self.row_weights, np.float64)
 
+    def take(self, own: slice) -> Expectation:
+        """Return the pass over some of the rows, in the frame of all, with all labelled ones."""
+        rows = self.rows[own]
+        if len(rows) == len(self.rows):
+            return self
+        row_weights = None if self.row_weights is None else self.row_weights[own]
+        return replace(self, rows=rows, row_weights=row_weights, some_rows=True)
+
     def __call__(self, mixtures: tuple[Mixture, ...]) -> tuple[Statistics, ...]:
         some_rows = self.some_rows or self.labelled is not None
         coefficients = tuple(

@@ -27,6 +27,7 @@ from .e_step import Expectation, expect
 from .inference import MaximumLikelihood
 from .loop import EMOptions, State, StopReason, Suggestion, Trial, advance, iterate
 
+CHEAP_ROWS = 20_000  # of a sample on which all restarts go on
 # Of EM on the sample: more follow what the sample cannot tell, the noise in directions that are nearly flat.
 _EM_STEPS = 4
 _MAX_EM_STEPS = 200  # at most, where it is asked whether anything is left to be gained
@@ -34,7 +35,9 @@ _MAX_CORRECTED_STEPS = 20  # of them, if the sample is not all rows: far from th
 _TOL_DIVISOR = 100  # EM goes so much closer to its limit than tol
 _CORRECTED_TOL_DIVISOR = 10
 _TOL_DIVISOR_IF_CHEAP = 10_000
-_ROWS_PER_PARAMETER = 0.5  # in the sample: components of fewer take a step of EM on all rows alone
+_SHARE_OF_SAMPLE, _SHARE_OF_ROWS = 0.5, 0.1  # that steps are made on, and on no fewer rows than
+_ROWS_FOR_STEPS = 10  # for each parameter
+_ROWS_PER_PARAMETER = 0.5  # on which steps are made: components of fewer take a step of EM on all rows alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +75,8 @@ def propose_surrogate_step(
     """
     corrected = len(sample.rows) < data_summary.n_rows
     em = _options(len(sample.rows), options, corrected=corrected, far=far)
+    if corrected and not far:
+        sample = _cut(sample, data_summary.n_rows, trial.mixture)
     small = _small_components(sample, trial.mixture, options) if corrected else []
     start = replace(trial.mixture, frozen=tuple(sorted({*trial.mixture.frozen, *small})))
     state = State(data_summary, (Trial(start),))
@@ -86,6 +91,15 @@ def propose_surrogate_step(
         return None
     reached = _step_of(small, found.mixture, trial, data_summary, options)
     return Suggestion(reached, found.history[-1] - found.history[0])
+
+
+def _cut(sample: Expectation, n_rows: int, mixture: Mixture) -> Expectation:
+    """Return the rows of the sample that steps are made on, of n_rows rows in all.
+
+    Half of it, unless that is little beside all rows, where steps cost little, or beside the parameters.
+    """
+    shares = int(_SHARE_OF_SAMPLE * len(sample.rows)), int(_SHARE_OF_ROWS * n_rows)
+    return sample.take(slice(max(*shares, CHEAP_ROWS, _ROWS_FOR_STEPS * mixture.n_parameters)))
 
 
 def _options(n_sample: int, options: EMOptions, *, corrected: bool, far: bool) -> EMOptions:
@@ -142,6 +156,3 @@ def _shared_parameters(mixture: Mixture, data_summary: DataSummary) -> FeatureMa
     if not isinstance(coefficients, FeatureMapParams):
         raise _OwnCentresError
     return coefficients
-
-
-CHEAP_ROWS = 20_000  # of a sample on which all restarts go on

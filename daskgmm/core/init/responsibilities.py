@@ -49,7 +49,7 @@ class Responsibilities:
     @classmethod
     def of(cls, sample: Expectation, mixture: Mixture) -> Responsibilities:
         """Return those of the first rows of the sample: all, unless there are many components."""
-        rows = take_rows(sample, slice(max(MAX_NUMBERS // mixture.n_components, 1)))
+        rows = sample.take(slice(max(MAX_NUMBERS // mixture.n_components, 1)))
         coefficients, k = prepare_prediction(mixture, missing=rows.data_summary.has_gaps), mixture.n_components
         outputs = PredictionOutputs(probabilities=True, log_density=True)
         found = predict(rows.rows, rows.row_weights, coefficients, k, outputs)
@@ -74,7 +74,7 @@ class Responsibilities:
             return self
         shares = self.shares[own] / self.shares[own].sum()
         of_rows, of_noise, density = self.of_rows[own], self.of_noise[own], self.log_density[own]
-        return Responsibilities(take_rows(self.sample, own), self.mixture, of_rows, of_noise, density, shares)
+        return Responsibilities(self.sample.take(own), self.mixture, of_rows, of_noise, density, shares)
 
     def of_components(self, components: Sequence[int]) -> Array:
         """Return the responsibilities of some components together, (n,)."""
@@ -160,12 +160,3 @@ def rank_overlaps(shared: Array) -> list[tuple[int, int]]:
     order = np.argsort(-shared, axis=None, kind="stable")
     firsts, seconds = np.unravel_index(order[: np.count_nonzero(shared >= _MIN_OVERLAP)], shared.shape)
     return list(zip(firsts.tolist(), seconds.tolist(), strict=True))
-
-
-def take_rows(sample: Expectation, own: slice) -> Expectation:
-    """Return some rows of the sample."""
-    rows = sample.rows[own]
-    if len(rows) == len(sample.rows):
-        return sample
-    row_weights = None if sample.row_weights is None else sample.row_weights[own]
-    return replace(sample, rows=rows, row_weights=row_weights, some_rows=True)

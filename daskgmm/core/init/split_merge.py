@@ -31,7 +31,6 @@ from .exchanges import TRIED_PER_SPLIT_AGAIN, Halve, apply_exchanges, propose
 from .many_components import try_exchanges
 from .paired_difference import Comparison, mean_log_density
 from .partial_em import can_improve, improve_exchanges
-from .responsibilities import take_rows
 from .splitting import Split, halve_each, short_runs
 from .starts import (
     Restart,
@@ -94,7 +93,7 @@ def _choose_foremost(sample: Expectation, mixtures: Sequence[Mixture], n: int) -
     The best comes first. Those that were given are returned if one is singular.
     """
     n_seen = first_stage_rows(len(sample.rows))
-    unseen = sample if n_seen == len(sample.rows) else take_rows(sample, slice(n_seen, None))
+    unseen = sample if n_seen == len(sample.rows) else sample.take(slice(n_seen, None))
     try:
         levels = [mean_log_density(unseen, mixture) for mixture in mixtures]
     except SingularCovarianceError:

@@ -107,3 +107,32 @@ def test_where_the_sample_is_all_rows_small_components_move_as_all_others():
     found = propose_surrogate_step(whole, whole.data_summary, Trial(mixture, statistics=statistics), EM).mixture
     steps = iterate(State(whole.data_summary, (Trial(mixture),)), whole, EMOptions(0, 4)).best.mixture
     np.testing.assert_allclose(found.means, steps.means, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("n", "far", "on_half"), [(120_000, False, True), (120_000, True, False), (400_000, False, False)]
+)
+def test_steps_are_made_on_half_of_a_sample_that_is_large_beside_all_rows(n, far, on_half):
+    whole, _, mixture = data(n=n)
+    trial = Trial(mixture, statistics=whole((mixture,))[0])
+    samples = [whole.rows[:60_000], np.concatenate([whole.rows[:30_000], whole.rows[60_000:90_000]])]
+    found, other = (
+        propose_surrogate_step(in_memory(rows, None), whole.data_summary, trial, EM, far).mixture for rows in samples
+    )
+    assert np.array_equal(found.means, other.means) == on_half
+
+
+def test_steps_are_made_on_ten_rows_for_each_parameter_if_there_are():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(70_000, 12)) + 3 * rng.integers(3, size=(70_000, 12))
+    mixture = Mixture("full", np.full(40, 1 / 40), rows[:40], np.array([3 * np.eye(12)] * 40))
+    n = 10 * mixture.n_parameters
+    assert 30_000 < n < 50_000
+    whole = in_memory(rows, None)
+    trial = Trial(mixture, statistics=whole((mixture,))[0])
+    samples = [rows[:50_000], *(np.concatenate([rows[:m], rows[50_000 : 100_000 - m]]) for m in (n, n - 10))]
+    found, same, other = (
+        propose_surrogate_step(in_memory(one, None), whole.data_summary, trial, EM).mixture for one in samples
+    )
+    np.testing.assert_array_equal(found.means, same.means)
+    assert np.abs(found.means - other.means).max() > 0
