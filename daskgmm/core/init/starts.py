@@ -170,8 +170,9 @@ def restart(sample: Expectation, options: SeedOptions, seed: int) -> Restart:
         mixture = start(sample, options, seed)
         if len(sample.rows) <= CHEAP_ROWS and not options.in_parts:
             return run_em_to_sampling_error(sample, options, mixture)
-        tol = max(options.em.tol, _STAGE_TOL, _sampling_error(sample, options))
-        return run_em_on_sample(sample, replace(options, em=replace(options.em, tol=tol)), mixture)
+        return run_em_on_sample(
+            sample, replace(options, em=replace(options.em, tol=max(options.em.tol, _STAGE_TOL))), mixture
+        )
     except SingularCovarianceError as error:
         return error
 
@@ -185,13 +186,8 @@ def run_em_to_sampling_error(sample: Expectation, options: SeedOptions, mixture:
         return run_em_on_sample(
             sample, replace(options, em=replace(options.em, tol=options.em.tol / _TOL_DIVISOR)), mixture
         )
-    tol = max(options.em.tol, _sampling_error(sample, options))
+    tol = max(options.em.tol, _TOL_PER_OPTIMISM * expected_optimism(sample, options, options.n_components))
     return run_em_on_sample(sample, replace(options, em=replace(options.em, tol=tol)), mixture)
-
-
-def _sampling_error(sample: Expectation, options: SeedOptions) -> float:
-    """Return the tolerance of EM, nats per row, beyond which it follows the noise of the sample."""
-    return _TOL_PER_OPTIMISM * expected_optimism(sample, options, options.n_components)
 
 
 def expected_optimism(sample: Expectation, options: SeedOptions, n_components: int) -> float:
