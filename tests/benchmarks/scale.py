@@ -21,8 +21,7 @@ _D, _K = 32, 16
 _CHUNK_SECONDS = 2.9  # what the kernel takes for a chunk of 256 MiB of float32: 2.1 million rows of 1.38 us
 _READ_SECONDS = 1.0  # what a store takes for one: without this, the first workers would have read all before others
 
-# Hundreds of workers in one process would else spend its time on looking how the process is (and on looking for garbage
-# among all of what they hold: what there is before a pass is no garbage).
+# Hundreds of workers in one process would else spend its time on looking how the process is.
 _ALONE = {
     "distributed.admin.system-monitor.interval": "1h",
     "distributed.admin.tick.interval": "10s",
@@ -67,7 +66,7 @@ def _timed(n_chunks: int, shared: object, rounds: int, chunk_seconds: float = 0.
     wait([one for lazy in (held.groups.held if held.groups else held.arrays) for one in futures_of(lazy)])
     own, seconds, cpu, peak, fullest = dict.fromkeys(range(n_chunks)), [], [], 0, 0
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # or else half of the time goes into looking for garbage among all that these workers hold
     try:
         for number in range(rounds + 1):
             tracemalloc.start()

@@ -85,8 +85,8 @@ class Expectation:
         """The weights of the rows in float64, (n,), 1 where they have none."""
         return np.ones(len(self.rows)) if self.row_weights is None else np.asarray(self.row_weights, np.float64)
 
-    def take(self, own: slice) -> Expectation:
-        """Return the pass over some of the rows, in the frame of all, with all labelled ones."""
+    def take(self, own: slice | NDArray[np.intp]) -> Expectation:
+        """Return the pass over some of the rows, in their order, in the frame of all, with all labelled ones."""
         rows = self.rows[own]
         if len(rows) == len(self.rows):
             return self

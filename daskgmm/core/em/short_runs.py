@@ -19,6 +19,7 @@ from ...errors import SingularCovarianceError
 from ..arrays.types import Array
 from ..kernels import em_run as kernels
 from ..kernels.natural_parameters import check_regular
+from ..mixture.covariance import CovarianceFamily
 from ..mixture.degenerate import overfit
 from ..mixture.feature_map import FeatureMap
 from ..mixture.floor import Floor
@@ -56,15 +57,20 @@ class _Run:
         return float(self.state.levels[self.n - 1]) if self.n else -np.inf
 
 
+def knows_family(family: CovarianceFamily) -> bool:
+    """Return whether compiled runs know a family: its covariances are estimated one by one, or pooled."""
+    return not family.coupled and not family.layout.n_factors
+
+
 def can_run(rows: Expectation, mixture: Mixture, em: EMOptions) -> bool:
     """Return whether compiled runs know the mixture and the objective, and no values are missing.
 
-    They know families without parts in common, and neither noise, frozen components nor labelled rows.
+    They know neither noise, frozen components nor labelled rows.
     """
     if mixture.noise is not None or mixture.frozen or rows.labelled is not None:
         return False
-    own = not mixture.structure.coupled and not mixture.structure.layout.n_factors
-    return own and isinstance(em.inference, MaximumLikelihood) and not rows.data_summary.has_gaps
+    likely = isinstance(em.inference, MaximumLikelihood)
+    return likely and knows_family(mixture.structure) and not rows.data_summary.has_gaps
 
 
 def run_short(

@@ -35,9 +35,9 @@ _MAX_CORRECTED_STEPS = 20  # of them, if the sample is not all rows: far from th
 _TOL_DIVISOR = 100  # EM goes so much closer to its limit than tol
 _CORRECTED_TOL_DIVISOR = 10
 _TOL_DIVISOR_IF_CHEAP = 10_000
-_SHARE_OF_SAMPLE, _SHARE_OF_ROWS = 0.5, 0.1  # that steps are made on, and on no fewer rows than
-_ROWS_FOR_STEPS = 10  # for each parameter
-_ROWS_PER_PARAMETER = 0.5  # on which steps are made: components of fewer take a step of EM on all rows alone
+_SHARE_OF_SAMPLE = 0.5  # that steps are made on
+_LEAST_SHARE_OF_ROWS, _LEAST_PER_PARAMETER = 0.1, 10  # rows that steps are made on at least, if the sample has them
+_ROWS_PER_PARAMETER = 0.5  # of these rows: components of fewer take a step of EM on all rows alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +98,8 @@ def _cut(sample: Expectation, n_rows: int, mixture: Mixture) -> Expectation:
 
     Half of it, unless that is little beside all rows, where steps cost little, or beside the parameters.
     """
-    shares = int(_SHARE_OF_SAMPLE * len(sample.rows)), int(_SHARE_OF_ROWS * n_rows)
-    return sample.take(slice(max(*shares, CHEAP_ROWS, _ROWS_FOR_STEPS * mixture.n_parameters)))
+    least = int(_LEAST_SHARE_OF_ROWS * n_rows), CHEAP_ROWS, _LEAST_PER_PARAMETER * mixture.n_parameters
+    return sample.take(slice(max(int(_SHARE_OF_SAMPLE * len(sample.rows)), *least)))
 
 
 def _options(n_sample: int, options: EMOptions, *, corrected: bool, far: bool) -> EMOptions:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from ...errors import SingularCovarianceError
 from ..arrays.types import Array
 from ..em.e_step import Expectation
 from ..em.loop import EMOptions, StopReason
-from ..em.short_runs import bytes_of_short_runs, can_run, run_short
+from ..em.short_runs import bytes_of_short_runs, can_run, knows_family, run_short
 from ..em.surrogate import CHEAP_ROWS
 from ..mixture.covariance import STRUCTURES
 from ..mixture.degenerate import overfit
@@ -142,7 +142,7 @@ def bytes_of_partial_em(n_rows: int, n_components: int, n_features: int, covaria
     All rows of the sample may be near each of them.
     """
     m, structure, n = _N_EXCHANGED + _N_NEIGHBOURS, STRUCTURES[covariance_type], _count_tried(n_components)
-    if structure.shared or structure.coupled or structure.layout.n_factors:
+    if structure.shared or not knows_family(structure):
         return 0
     n_first = min(_count_first_rows(count_parameters(covariance_type, m, n_features)), n_rows)
     first = min(n_threads, n) * bytes_of_short_runs(n_first, n_features)
@@ -191,10 +191,8 @@ def run_partial_em(
     if not len(near):
         return Improved(components, start, 0.0, 0.0)
     sample, log_share = found.sample, np.log(found.share(components))
-    weights = None if sample.row_weights is None else sample.row_weights[near]
-    part = replace(sample, rows=sample.rows[near], row_weights=weights, some_rows=True)
     rest = found.log_rest(components, near, exact=True)
-    (trial,) = run_short(part, [start], em, [em.max_iter], rest - log_share)
+    (trial,) = run_short(sample.take(near), [start], em, [em.max_iter], rest - log_share)
     shares = step * found.shares[near]
     total = float(shares.sum())
     gain = total * (trial.history[-1] + log_share) - float(shares @ found.log_density[near])
