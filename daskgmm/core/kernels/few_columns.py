@@ -1,10 +1,12 @@
 """The kernel with a shared centre if phi has few columns: products without BLAS, five columns at a time.
 
 BLAS packs and transposes small matrices for longer than it multiplies them. Here the vectors lie along the rows of
-a tile, and five coefficients or ten sums stay in registers (sixteen of them are there at least):
+a tile, and ten coefficients or ten sums stay in registers (sixteen of them are there at least):
 
     L[c, b] += t_0 phi[f, b] + ... + t_4 phi[f + 4, b]
-    T[c, f .. f + 4] += sum_b R[c, b] phi[f .. f + 4, b], for two components at once
+    T[c, f .. f + 4] += sum_b R[c, b] phi[f .. f + 4, b]
+
+both for two components at once, so that each number of phi is loaded half as often.
 
 The first column of phi is 1: it costs no product. Full covariances of 2, 3, 4 features have 5, 9, 14 others.
 
@@ -45,12 +47,12 @@ _NO_SUMS = np.empty((0, 0))
 class Scratch(NamedTuple):
     """The coefficients and the tile of a pass, from boundaries of cache lines on."""
 
-    theta: NDArray[Any]  # (k, width), zeros behind its columns
+    theta: NDArray[Any]  # (height, width), zeros behind its components and columns
     x: NDArray[Any]  # (d, tile), of the type of the rows
     phi: NDArray[Any]  # (width, tile)
     z: NDArray[Any]  # (d, tile), a part of phi
     features: NDArray[Any]  # (F, tile), a part of phi
-    joint: NDArray[Any]  # (k, tile), k rounded up to an even number
+    joint: NDArray[Any]  # (height, tile)
     of_rows: NDArray[np.float64]  # (3, tile): weights, log-densities, sums over components
 
 
@@ -65,23 +67,42 @@ def few_width(n_columns: int) -> int:
     return 1 + (n_columns + STEP - 2) // STEP * STEP
 
 
+@_shared
+def few_height(k: int) -> int:
+    """Return the number of components, with one of zeros that makes it even."""
+    return k + k % 2
+
+
 @inlined
 def few_joint(theta: Any, phi: Any, joint: Any) -> None:
-    """Fill joint (k, tile) with Theta phi; theta (k, F) and phi (F, tile) have 1 + 5 m columns, the last of them 0."""
+    """Fill joint (k, tile) with Theta phi; theta (k, F) and phi (F, tile) have 1 + 5 m columns, the last of them 0.
+
+    k is even.
+    """
     (k, n_columns), tile = theta.shape, phi.shape[1]
-    for c in range(k):
-        one, two, three, four, five = theta[c, 1], theta[c, 2], theta[c, 3], theta[c, 4], theta[c, 5]
-        constant = theta[c, 0]
-        for b in range(tile):
-            first = one * phi[1, b] + two * phi[2, b] + three * phi[3, b]
-            joint[c, b] = constant + (first + four * phi[4, b] + five * phi[5, b])
-    for f in range(1 + STEP, n_columns, STEP):
-        for c in range(k):
-            one, two, three = theta[c, f], theta[c, f + 1], theta[c, f + 2]
-            four, five = theta[c, f + 3], theta[c, f + 4]
-            for b in range(tile):
-                first = one * phi[f, b] + two * phi[f + 1, b] + three * phi[f + 2, b]
-                joint[c, b] += first + four * phi[f + 3, b] + five * phi[f + 4, b]
+    for f in range(1, n_columns, STEP):
+        for c in range(0, k, 2):
+            one, two, three, four, five = five_of(theta[c], f)
+            other_one, other_two, other_three, other_four, other_five = five_of(theta[c + 1], f)
+            if f == 1:
+                constant, other_constant = theta[c, 0], theta[c + 1, 0]
+                for b in range(tile):
+                    first = one * phi[1, b] + two * phi[2, b] + three * phi[3, b]
+                    joint[c, b] = constant + (first + four * phi[4, b] + five * phi[5, b])
+                    other = other_one * phi[1, b] + other_two * phi[2, b] + other_three * phi[3, b]
+                    joint[c + 1, b] = other_constant + (other + other_four * phi[4, b] + other_five * phi[5, b])
+            else:
+                for b in range(tile):
+                    first = one * phi[f, b] + two * phi[f + 1, b] + three * phi[f + 2, b]
+                    joint[c, b] += first + four * phi[f + 3, b] + five * phi[f + 4, b]
+                    other = other_one * phi[f, b] + other_two * phi[f + 1, b] + other_three * phi[f + 2, b]
+                    joint[c + 1, b] += other + other_four * phi[f + 3, b] + other_five * phi[f + 4, b]
+
+
+@inlined
+def five_of(coefficients: Any, f: int) -> Any:
+    """Return five coefficients from the f-th on."""
+    return coefficients[f], coefficients[f + 1], coefficients[f + 2], coefficients[f + 3], coefficients[f + 4]
 
 
 @inlined
@@ -169,9 +190,9 @@ def predict_few(rows: NDArray[Any], args: KernelArgs, theta: NDArray[Any], outpu
 def _make_scratch(rows: NDArray[Any], args: KernelArgs, theta: NDArray[Any]) -> Scratch:
     """Return scratch for rows (n, d), and theta (k, F) in it."""
     (k, n_columns), d, tile = theta.shape, rows.shape[1], args.tile
-    width = few_width(n_columns)
-    filled, space = np.zeros((k, width), theta.dtype), aligned(width + (k + 1) // 2 * 2, tile, theta.dtype)
-    filled[:, :n_columns] = theta
+    width, height = few_width(n_columns), few_height(k)
+    filled, space = np.zeros((height, width), theta.dtype), aligned(width + height, tile, theta.dtype)
+    filled[:k, :n_columns] = theta
     phi, joint = space[:width], space[width:]
     x, of_rows = aligned(d, tile, rows.dtype), aligned(3, tile, np.float64)
     return Scratch(filled, x, phi, phi[1 : 1 + d], phi[:n_columns], joint, of_rows)

@@ -30,7 +30,7 @@ from .compiled import (
     weigh,
 )
 from .decorators import entry, inlined
-from .few_columns import MAX_COLUMNS, STEP, few_joint, few_moments, few_width
+from .few_columns import MAX_COLUMNS, STEP, few_height, few_joint, few_moments, few_width
 from .missing_compiled import MissingTerms, observed_of
 from .pattern_regression import add_missing_sums, columns_of, marginal_theta, regress
 
@@ -148,7 +148,7 @@ def _make_scratch(rows: NDArray[Any], theta: NDArray[Any], tile: int) -> Scratch
         aligned(1, width * tile, dtype)[0],
         aligned(1, (k + 1) * tile, dtype)[0],
         aligned(1, k * tile, dtype)[0],
-        aligned(1, k * width, dtype)[0],
+        aligned(1, (k + 1) * width, dtype)[0],
         aligned(1, k * n_columns, dtype)[0],
         aligned(tile, k, dtype),
         aligned(3, tile, np.float64),
@@ -184,12 +184,12 @@ def expect_pattern(own: Any, args: Any, n_tile: int, scratch: Any, theta: Any, s
 def expect_pattern_few(own: Any, args: Any, n_tile: int, scratch: Any, theta: Any, sums: Any) -> Any:
     """Add to sums, and return log-likelihood and weight, as `expect_pattern` does, by the kernel for few columns."""
     (n_columns, k), n_own = theta.shape, len(own.features)
-    width, k_even = few_width(n_columns), (k + 1) // 2 * 2
-    few_theta = scratch.theta[: k * width].reshape(k, width)
+    width, height = few_width(n_columns), few_height(k)
+    few_theta = scratch.theta[: height * width].reshape(height, width)
     phi = scratch.phi[: width * n_tile].reshape(width, n_tile)
-    joint = scratch.joint[: k_even * n_tile].reshape(k_even, n_tile)
+    joint = scratch.joint[: height * n_tile].reshape(height, n_tile)
     weights, log_prob, total = scratch.of_rows[0, :n_tile], scratch.of_rows[1, :n_tile], scratch.of_rows[2, :n_tile]
-    few_sums = np.zeros((k_even, width))
+    few_sums = np.zeros((height, width))
     few_theta[:], joint[:], phi[0] = 0.0, 0.0, 1.0
     phi[n_columns:] = 0.0
     for f in range(n_columns):
