@@ -36,4 +36,4 @@ def write_segmentation(
 ) -> None:
     """Write the picture of `segmentation` as PNG."""
     with path.open("wb") as file:
-        segmentation(original, labels, means).save(file, format="PNG", optimize=True)
+        segmentation(original, labels, means).save(file, format="PNG")
