@@ -30,9 +30,9 @@ from .e_step import Expectation, Rows
 from .inference import MaximumLikelihood
 from .loop import EMOptions, StopReason, Trial
 
-_TILE_ROWS = {4: 192, 8: 128}  # by the bytes of a number: as many as a core's fastest cache takes of many features
+_TILE_ROWS = {4: 192, 8: 128}  # by the bytes of a number: the quickest of 64 to 512 for 1 to 32 features
 _MIN_WIDTH = 1e-3  # of a component in units of how far from 0 it lies: its square is 17 times the rounding of float32
-_BLOCK_NUMBERS = 2**16  # of rows that are brought into tiles at a time
+_BLOCK_NUMBERS = 2**16  # of rows that are brought into tiles at a time, at least a tile
 _BLOCK_COPIES = 4  # of them: rows, z twice, and z as it is laid out
 _STOPS = {
     kernels.GOES_ON: StopReason.MAX_ITER,
@@ -191,9 +191,11 @@ class _Runner:
 def bytes_of_short_runs(n_rows: int, n_features: int) -> int:
     """Return the most bytes that rows take in compiled runs on part of them: that part, its tiles, and blocks of both.
 
-    Weight and background of each row count as a feature.
+    Weight and background of each row count as a feature. The last tile is a whole one, and so is the least block.
     """
-    return 8 * (2 * n_rows * (n_features + 1) + _BLOCK_COPIES * _BLOCK_NUMBERS)
+    tile = max(_TILE_ROWS.values())
+    n_in_tiles, block = -(-n_rows // tile) * tile, max(_BLOCK_NUMBERS, tile * n_features)
+    return 8 * ((n_rows + n_in_tiles) * (n_features + 1) + _BLOCK_COPIES * block)
 
 
 def _tiles(

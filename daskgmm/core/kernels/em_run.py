@@ -72,8 +72,8 @@ class Scratch(NamedTuple):
     counts: NDArray[np.float64]  # (k,)
     first: NDArray[np.float64]  # (k, d)
     second: NDArray[np.float64]  # (k, r, d)
-    square: NDArray[np.float64]  # (d, d)
-    inverse: NDArray[np.float64]  # (d, d)
+    square: NDArray[np.float64]  # (r, d), as the next: a matrix (d, d) where there are dense ones
+    inverse: NDArray[np.float64]
     difference: NDArray[np.floating]  # (d, tile)
     joint: NDArray[np.floating]  # (k, tile), or (k + 1, tile) with a background
     white: NDArray[np.floating]  # (1, tile), a feature of W D
@@ -92,7 +92,7 @@ class State(NamedTuple):
 def make_state(tiles: Tiles, at: Components, most: int) -> State:
     """Return the state of a run that begins with components, whose arrays it changes, for so many levels at most."""
     (k, r, d), tile, own = at.covariances.shape, tiles.z.shape[2], tiles.z.dtype
-    sums = (np.zeros(shape) for shape in ((k,), (k,), (k, d), (k, r, d), (d, d), (d, d)))
+    sums = (np.zeros(shape) for shape in ((k,), (k,), (k, d), (k, r, d), (r, d), (r, d)))
     of_tile = (aligned(n, tile, own) for n in (d, k + len(tiles.background), 1))
     rounded = (np.zeros(shape, own) for shape in ((k, r, d), (k, d)))
     scratch = Scratch(*(*rounded, *sums, *of_tile, aligned(2, tile, np.float64)))

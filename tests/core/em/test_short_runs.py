@@ -1,5 +1,6 @@
 """Short runs of EM as compiled calls."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from daskgmm.core.em.loop import EMOptions, State, StopReason, Trial, iterate
 from daskgmm.core.em.priors import MaximumAPosteriori, PriorValues
-from daskgmm.core.em.short_runs import can_run, run_short
+from daskgmm.core.em.short_runs import bytes_of_short_runs, can_run, run_short
 from daskgmm.core.init.starts import in_memory
 from daskgmm.core.mixture.floor import Floor
 from daskgmm.core.mixture.mixture import Mixture
@@ -170,3 +171,19 @@ def test_components_that_a_background_leaves_no_row_keep_their_parameters():
     (trial,) = run_short(sample, [start], EMOptions(0, 4, None), [4], np.full(len(sample.rows), 1e3))
     np.testing.assert_allclose(trial.mixture.weights, start.weights)
     np.testing.assert_allclose(trial.mixture.means, start.means)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("n", "d"), [(21_000, 6), (385, 600), (200, 2000), (100, 3000)])
+def test_rows_take_no_more_memory_than_is_planned(n, d, dtype):
+    rows = np.random.default_rng(0).normal(size=(n, d))
+    sample = replace(in_memory(rows, np.ones(n)), dtype=dtype)
+    start = Mixture("spherical", np.ones(1), np.zeros((1, d)), np.ones(1))
+    em, background, every = EMOptions(0, 1, None), np.zeros(n), np.arange(n)
+    run_short(sample, [start], em, [1], background)  # so that the kernel is compiled or loaded before
+    tracemalloc.start()
+    run_short(sample.take(every), [start], em, [1], background)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    of_the_run = 100 * 8 * (d + 1)  # a mixture and its sums
+    assert peak <= bytes_of_short_runs(n, d) + of_the_run
