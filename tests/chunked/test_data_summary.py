@@ -134,6 +134,7 @@ def test_a_sample_has_its_size_and_no_row_twice_and_does_not_depend_on_the_chunk
     np.testing.assert_array_equal(drawn.rows, whole.rows)
 
 
+@pytest.mark.slow
 def test_each_row_is_drawn_as_often_as_any_other():
     array = np.arange(20.0)[:, None]
     rows = chunked(array, ((1, 9, 10),))

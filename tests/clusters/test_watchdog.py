@@ -24,11 +24,13 @@ def spin(seconds):
     return "done"
 
 
+@pytest.mark.slow
 def test_a_task_that_computes_may_take_longer(scheduler_file):
     with Address(scheduler_file=str(scheduler_file), stall_timeout=2).connect() as connection:
         assert connection.client.submit(spin, 6).result() == "done"
 
 
+@pytest.mark.slow
 def test_a_client_that_waits_for_nothing_is_left_alone(scheduler_file):
     with Address(scheduler_file=str(scheduler_file), stall_timeout=0.5).connect() as connection:
         held = connection.client.submit(spin, 0)

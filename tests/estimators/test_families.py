@@ -113,6 +113,7 @@ def test_integer_weights_fit_as_repeated_rows_do(name):
     assert weighted == pytest.approx(repeated, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_sweep_over_all_families_names_each_once_and_ranks_them():
     selector = GaussianMixtureSelector((1, 2, 3), covariance_type="all", random_state=0).fit(IRIS)
     assert set(selector.results_["covariance_type"]) == set(FAMILIES)

@@ -109,6 +109,7 @@ def test_a_sweep_whose_criterion_does_not_compare_what_is_inferred_is_refused(ro
         select(asked)
 
 
+@pytest.mark.slow
 def test_a_sweep_of_posteriors_goes_on_to_the_same_bits(rows):
     asked = config(rows, "variational", prior={"weight_concentration": 0.1})
     options = type(asked.select)((1, 2, 3), ("full", "diag"), criterion="evidence")

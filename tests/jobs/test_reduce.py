@@ -118,6 +118,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_bits(run, path, tmp_path):
     assert not [one for one in told if getattr(one, "name", "") == "reduce"]
 
 
+@pytest.mark.slow
 def test_a_sweep_compares_candidates_of_one_projection(path, tmp_path):
     model, table = select(config(path, tmp_path / "sweep", "select.n_components=[2, 3]"))
     assert model.projection.n_features == P

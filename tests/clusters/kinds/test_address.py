@@ -79,7 +79,7 @@ def assert_no_client_is_left():
         default_client()
 
 
-@pytest.mark.parametrize("reach", [by_file, by_address])
+@pytest.mark.parametrize("reach", [pytest.param(by_file, marks=pytest.mark.slow), by_address])
 def test_a_cluster_that_runs_is_used_and_left_running(plain, reach):
     cluster = reach(plain, n_workers=N_WORKERS)
     assert_computes(cluster)  # all its processes are there
@@ -148,7 +148,7 @@ def encrypted(tmp_path_factory, certificates):
         yield scheduler_file
 
 
-@pytest.mark.parametrize("reach", [by_file, by_address])
+@pytest.mark.parametrize("reach", [pytest.param(by_file, marks=pytest.mark.slow), by_address])
 def test_an_encrypted_cluster_takes_a_client_with_its_certificate(encrypted, certificates, reach):
     cluster = reach(encrypted, tls=certificates["ours"])
     assert_computes(cluster)
@@ -187,6 +187,7 @@ def test_a_client_without_a_certificate_is_refused(encrypted, certificates, tmp_
     assert_refused(fit(tmp_path, untrusting), 5, "certificate verify failed")
 
 
+@pytest.mark.slow
 def test_an_encrypted_client_does_not_speak_to_a_plain_scheduler(plain, certificates, tmp_path):
     tls = address_of(plain).replace("tcp://", "tls://")
     cluster = {"kind": "address", "address": tls, "tls": asdict(certificates["ours"]), "start_timeout": 2}

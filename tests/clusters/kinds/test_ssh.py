@@ -112,6 +112,7 @@ def test_workers_start_on_the_hosts_and_end_with_the_block(server):
         default_client()
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_an_error_within_ends_what_was_started(server):
     def fail():
