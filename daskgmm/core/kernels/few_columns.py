@@ -82,27 +82,30 @@ def few_joint(theta: Any, phi: Any, joint: Any) -> None:
     (k, n_columns), tile = theta.shape, phi.shape[1]
     for f in range(1, n_columns, STEP):
         for c in range(0, k, 2):
-            one, two, three, four, five = five_of(theta[c], f)
-            other_one, other_two, other_three, other_four, other_five = five_of(theta[c + 1], f)
+            own, other = five_of(theta[c], f), five_of(theta[c + 1], f)
             if f == 1:
                 constant, other_constant = theta[c, 0], theta[c + 1, 0]
                 for b in range(tile):
-                    first = one * phi[1, b] + two * phi[2, b] + three * phi[3, b]
-                    joint[c, b] = constant + (first + four * phi[4, b] + five * phi[5, b])
-                    other = other_one * phi[1, b] + other_two * phi[2, b] + other_three * phi[3, b]
-                    joint[c + 1, b] = other_constant + (other + other_four * phi[4, b] + other_five * phi[5, b])
+                    joint[c, b] = constant + five_terms(own, phi, f, b)
+                    joint[c + 1, b] = other_constant + five_terms(other, phi, f, b)
             else:
                 for b in range(tile):
-                    first = one * phi[f, b] + two * phi[f + 1, b] + three * phi[f + 2, b]
-                    joint[c, b] += first + four * phi[f + 3, b] + five * phi[f + 4, b]
-                    other = other_one * phi[f, b] + other_two * phi[f + 1, b] + other_three * phi[f + 2, b]
-                    joint[c + 1, b] += other + other_four * phi[f + 3, b] + other_five * phi[f + 4, b]
+                    joint[c, b] += five_terms(own, phi, f, b)
+                    joint[c + 1, b] += five_terms(other, phi, f, b)
 
 
 @inlined
 def five_of(coefficients: Any, f: int) -> Any:
     """Return five coefficients from the f-th on."""
     return coefficients[f], coefficients[f + 1], coefficients[f + 2], coefficients[f + 3], coefficients[f + 4]
+
+
+@inlined
+def five_terms(coefficients: Any, phi: Any, f: int, b: int) -> Any:
+    """Return the sum of five coefficients times the columns of phi (F, tile) from f on, for row b."""
+    one, two, three, four, five = coefficients
+    first = one * phi[f, b] + two * phi[f + 1, b] + three * phi[f + 2, b]
+    return first + four * phi[f + 3, b] + five * phi[f + 4, b]
 
 
 @inlined
