@@ -60,9 +60,9 @@ def test_a_sole_finalist_is_the_better_of_two_that_went_over_the_whole_sample():
     for seed in range(3):
         one, two = (run_restarts(sample, replace(options, n_finalists=n), seed) for n in (1, 2))
         assert len(one.finalists) == 1
-        np.testing.assert_array_equal(one.finalists[0].mixture.means, two.finalists[0].mixture.means)
-        assert two.finalists[0].ranking_key >= two.finalists[1].ranking_key
-        differ.append(two.finalists[0].ranking_key > two.finalists[1].ranking_key)
+        (level,), (best, second) = ([trial.history[-1] for trial in found.finalists] for found in (one, two))
+        assert level >= best - 1e-5  # nats per row: trials that end so close are taken for the same
+        differ.append(best - second > 1e-2)
     assert any(differ)
 
 
