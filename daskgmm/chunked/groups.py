@@ -1,10 +1,15 @@
-"""Groups of consecutive blocks that one worker holds, and that one task of a pass works on: for many small blocks."""
+"""Groups of consecutive blocks that one worker holds, for many small blocks; a task of a pass works on one or several.
+
+What a task of a pass costs client and scheduler, half a millisecond, does not depend on how large it is.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+from math import ceil
 from typing import Any
 from uuid import uuid4
 
@@ -19,16 +24,29 @@ from distributed import Future
 from numpy.typing import NDArray
 
 from ..concurrency import current_execution
-from .placement import hint, scheduled_workers
+from .placement import hint, holders, scheduled_workers, threads_of_workers
 
 # Ends the name of tasks on several blocks: their keys are (name, first block, block after the last).
 GROUP_SUFFIX = "-group"
 MAX_GROUP = 256  # blocks
 _GROUP_BYTES = 64 * 2**20  # at most: what a worker that is lost, or a task that is moved, takes with it stays small
 _GROUPS_PER_THREAD = 8  # groups, at least: threads wait for the last one of a pass
+_FEW_TASKS = 200  # of a pass; with more threads, one for each
 
 Key = Any  # of a task
 Held = tuple[list[NDArray[Any]], list[NDArray[Any]]]  # blocks of a group, and their weights (none without)
+
+
+@dataclass(frozen=True)
+class Span:
+    """Consecutive groups that one task of a pass works on, and the workers that hold them."""
+
+    first: int
+    stop: int
+    workers: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return self.stop - self.first
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +55,7 @@ class Groups:
 
     names: tuple[str, ...]  # of the arrays that the blocks, and their weights, are of
     size: int
-    held: tuple[Delayed, ...]  # a `Held` for each group
+    held: tuple[Delayed, ...]  # a `Held` for each group, all of one graph
 
     def persist(self, **keywords: Any) -> Groups:
         """Return the groups held in the memory of the scheduler's workers.
@@ -49,6 +67,11 @@ class Groups:
         results = {key: value for one in held for key, value in one.__dask_graph__().items()}
         whole = HighLevelGraph.from_collections(name, results)
         return replace(self, held=tuple(Delayed(one.key, whole, layer=name) for one in held))
+
+    def share_out(self) -> list[Span]:
+        """Return the groups in spans, one for each task of a pass, by the workers that hold them now."""
+        held = holders([one.key for one in self.held])
+        return spans([held.get(one.key, ()) for one in self.held], threads_of_workers())
 
     def array(self, like: da.Array, keys: Sequence[Key], take: Callable[[Held, int], NDArray[Any]]) -> da.Array:
         """Return an array like another one, whose blocks have these keys and are taken from the groups."""
@@ -79,6 +102,36 @@ def _computing_threads() -> int:
         return execution.n_threads
     workers = scheduled_workers()
     return int(CPU_COUNT) if workers is None else sum(int(worker["nthreads"]) for worker in workers.values())
+
+
+def spans(held: Sequence[Sequence[str]], threads: Mapping[str, int]) -> list[Span]:
+    """Return spans of groups, in their order, from the addresses of the workers that hold each, and their threads.
+
+    They are as many as threads, or few, if the groups are spread evenly. Where a worker holds more, it has more spans:
+    others may take some. Groups of which no worker is known are alone.
+    """
+    most = ceil(len(held) / max(sum(threads.values()), _FEW_TASKS))
+    found, first = list[Span](), 0
+    for owner, run in groupby(_choose_owners(held, threads)):
+        n = len(list(run))
+        n_spans = n if owner is None else ceil(n / most)
+        edges = [first + ceil(n * number / n_spans) for number in range(n_spans + 1)]
+        found += [Span(a, b, () if owner is None else (owner,)) for a, b in pairwise(edges)]
+        first += n
+    return found
+
+
+def _choose_owners(held: Sequence[Sequence[str]], threads: Mapping[str, int]) -> list[str | None]:
+    """Return one of the workers that hold each group: that of the group before, or the one with least work so far."""
+    owners, counts = list[str | None](), Counter[str]()
+    for addresses in held:
+        known = [one for one in addresses if one in threads]
+        last = owners[-1] if owners else None
+        owner = last if last in known else min(known, key=lambda one: counts[one] / threads[one], default=None)
+        owners.append(owner)
+        if owner is not None:
+            counts[owner] += 1
+    return owners
 
 
 def group_tasks(

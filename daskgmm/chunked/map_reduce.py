@@ -1,13 +1,13 @@
 """One task for each block, then a tree of combinations in the order of the blocks, never of arrival.
 
-Where blocks are held in groups, one task does the part of this tree that is over its group.
+Where blocks are held in groups, one task does the parts of this tree that are over its groups.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, reduce
-from itertools import repeat
+from itertools import islice, repeat
 from operator import add
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -29,9 +29,9 @@ from ..blas import single_threaded
 from ..concurrency import COMPUTE_THREADS, compute_slot, current_execution, helped_slot, slot_lent
 from ..errors import ClusterLostError
 from . import sizeof as sizes
-from .groups import GROUP_SUFFIX, Groups, Held
+from .groups import GROUP_SUFFIX, Groups, Held, Span
 from .known_blocks import KnownBlock
-from .placement import hint, holders
+from .placement import hint
 from .rows import CHUNK, Rows, Shape, align, check_shape
 
 FAN_IN = 16
@@ -74,15 +74,16 @@ def map_reduce(
     arguments = _blocks_of(own) if isinstance(own, da.Array) else own
     groups = rows.held_groups if len(arguments) == len(rows.block_sizes) else None
     if groups is None:
-        layer, dependencies = _block_tasks(rows, name, chunk, shared_key, arguments), rows.arrays
-        first, fan_in = combine, FAN_IN
+        layer, dependencies, hints = _block_tasks(rows, name, chunk, shared_key, arguments), rows.arrays, {}
+        root = _add_tree(layer, f"{name}-combine", combine)
     else:
+        spans, dependencies = groups.share_out(), groups.held[:1]  # all are of one graph
         n_levels, n_parts = _levels_in(groups.size)
-        work = partial(_on_group, chunk, combine, n_levels)
-        layer, dependencies = _group_tasks(groups, rows, name, work, shared_key, arguments), groups.held
-        first, fan_in = partial(_combine_parts, combine), FAN_IN // n_parts
-    hints = _hints(layer, groups) if groups else {}
-    root = _add_tree(layer, f"{name}-combine", first, combine, fan_in)
+        work = partial(_on_groups, chunk, combine, n_levels)
+        layer = _group_tasks(groups, spans, rows, name, work, shared_key, arguments)
+        hints = {key: span.workers for key, span in zip(layer, spans, strict=True)}
+        lengths = [len(span) * n_parts for span in spans]
+        root = _add_tree_of_lists(layer, f"{name}-combine", combine, lengths)
     layer[shared_key] = DataNode(shared_key, shared)
     with hint(hints):
         graph = HighLevelGraph.from_collections(name, layer, dependencies=(*dependencies, *of_own))
@@ -103,27 +104,28 @@ def _block_tasks(rows: Rows, name: str, chunk: ChunkFunction, shared_key: str, o
 
 
 def _group_tasks(
-    groups: Groups, rows: Rows, name: str, work: Callable[..., Any], shared_key: str, own: Mapping[int, Any]
+    groups: Groups,
+    spans: Sequence[Span],
+    rows: Rows,
+    name: str,
+    work: Callable[..., Any],
+    shared_key: str,
+    own: Mapping[int, Any],
 ) -> Layer:
-    """Return a task for each group of blocks, in their order."""
+    """Return a task for each span of groups, in their order."""
     layer: Layer = {}
     arguments, expected = list(own.values()), _expected_blocks(rows)
-    for first, held in zip(range(0, len(own), groups.size), groups.held, strict=True):
-        part = slice(first, min(first + groups.size, len(own)))
-        key = (f"{name}{GROUP_SUFFIX}", first, part.stop)
-        layer[key] = Task(key, work, TaskRef(held.key), expected[part], TaskRef(shared_key), List(*arguments[part]))
+    for span in spans:
+        part = slice(span.first * groups.size, min(span.stop * groups.size, len(own)))
+        key = (f"{name}{GROUP_SUFFIX}", part.start, part.stop)
+        held = List(*(TaskRef(one.key) for one in groups.held[span.first : span.stop]))
+        layer[key] = Task(key, work, held, expected[part], TaskRef(shared_key), List(*arguments[part]))
     return layer
 
 
 def _expected_blocks(rows: Rows) -> list[_Expected]:
     """Return what each block must be."""
     return list(map(_Expected, rows.block_shapes, rows.known_blocks))
-
-
-def _hints(layer: Layer, groups: Groups) -> dict[Any, Sequence[str]]:
-    """Return the workers that hold the groups, by the keys of the tasks on them."""
-    addresses = holders([held.key for held in groups.held])
-    return {key: addresses.get(held.key, ()) for key, held in zip(layer, groups.held, strict=True)}
 
 
 def _levels_in(size: int) -> tuple[int, int]:
@@ -134,17 +136,35 @@ def _levels_in(size: int) -> tuple[int, int]:
     return n_levels, size
 
 
-def _add_tree(layer: Layer, name: str, first: Combine, combine: Combine, fan_in: int) -> Any:
-    """Add a tree of combinations of all tasks in their order; return its root. `first` and `fan_in` are of level 1."""
-    keys, level = list(layer), 0
+def _add_tree(layer: Layer, name: str, combine: Combine, level: int = 0, keys: Sequence[Any] | None = None) -> Any:
+    """Add a tree of combinations of tasks in their order; return its root.
+
+    Those of `keys` are of this level; without, they are all tasks there are.
+    """
+    keys = list(layer) if keys is None else keys
     while len(keys) > 1 or level == 0:
         level += 1
-        together = [keys[at : at + fan_in] for at in range(0, len(keys), fan_in)]
+        together = [keys[at : at + FAN_IN] for at in range(0, len(keys), FAN_IN)]
         keys = [(name, level, number) for number in range(len(together))]
         for key, parts in zip(keys, together, strict=True):
-            layer[key] = Task(key, first, List(*map(TaskRef, parts)))
-        first, fan_in = combine, FAN_IN
+            layer[key] = Task(key, combine, List(*map(TaskRef, parts)))
     return keys[0]
+
+
+def _add_tree_of_lists(layer: Layer, name: str, combine: Combine, lengths: Sequence[int]) -> Any:
+    """Add the tree over the members of the lists that the tasks there are return, of these lengths; return its root.
+
+    The last list may be shorter.
+    """
+    members = [(key, at) for key, length in zip(list(layer), lengths, strict=True) for at in range(length)]
+    keys = [(name, 1, number) for number in range(-(-len(members) // FAN_IN))]
+    for key, first in zip(keys, range(0, len(members), FAN_IN), strict=True):
+        numbers: dict[Any, list[int]] = {}
+        for of, at in members[first : first + FAN_IN]:
+            numbers.setdefault(of, []).append(at)
+        sections = [slice(some[0], some[-1] + 1) for some in numbers.values()]
+        layer[key] = Task(key, _combine_sections, combine, List(*map(TaskRef, numbers)), sections)
+    return _add_tree(layer, name, combine, 1, keys)
 
 
 def _blocks_of(array: da.Array) -> dict[int, TaskRef]:
@@ -246,27 +266,31 @@ def _on_known(
     return chunk(block.reshape(-1, block.shape[-1]), flat_weights, shared, own)
 
 
-def _on_group(
+def _on_groups(
     chunk: ChunkFunction,
     combine: Combine,
     n_levels: int,
-    held: Held,
+    groups: list[Held],
     expected: list[_Expected],
     shared: Any,
     own: list[Any],
 ) -> list[Any]:
-    """Return the parts that are left of a group after `n_levels` of the tree."""
-    blocks, weights = held
-    each = zip(blocks, weights or repeat(None, len(blocks)), expected, own, strict=True)
+    """Return the parts that are left of groups after `n_levels` of the tree over each."""
+    left: list[Any] = []
+    rest = zip(expected, own, strict=True)
     with single_threaded():  # once for all blocks: it takes longer than a small one
-        parts = [
-            _on_block(chunk, block, own_weights, one_expected, shared, argument)
-            for block, own_weights, one_expected, argument in each
-        ]
-    for _ in range(n_levels):
-        parts = [combine(parts[at : at + FAN_IN]) for at in range(0, len(parts), FAN_IN)]
-    return parts
+        for blocks, weights in groups:
+            each = zip(blocks, weights or repeat(None, len(blocks)), islice(rest, len(blocks)), strict=True)
+            parts = [
+                _on_block(chunk, block, own_weights, one_expected, shared, argument)
+                for block, own_weights, (one_expected, argument) in each
+            ]
+            for _ in range(n_levels):
+                parts = [combine(parts[at : at + FAN_IN]) for at in range(0, len(parts), FAN_IN)]
+            left += parts
+    return left
 
 
-def _combine_parts(combine: Combine, lists: list[list[Any]]) -> Any:
-    return combine([part for parts in lists for part in parts])
+def _combine_sections(combine: Combine, lists: list[list[Any]], sections: list[slice]) -> Any:
+    """Return the combination of sections of lists."""
+    return combine([part for parts, section in zip(lists, sections, strict=True) for part in parts[section]])

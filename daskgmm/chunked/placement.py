@@ -76,11 +76,21 @@ def holders(keys: Sequence[Any]) -> dict[Any, Sequence[str]]:
 
     It is a hint: without a client, or if its scheduler does not answer in time, there is none.
     """
+    return _ask("who_has", keys=list(keys))
+
+
+def threads_of_workers() -> dict[str, int]:
+    """Return the number of threads of each worker there is now, by address; a hint as `holders` is."""
+    return _ask("ncores")
+
+
+def _ask(question: str, **arguments: Any) -> dict[Any, Any]:
+    """Return what the scheduler of the default client answers by address or key; nothing where there is no answer."""
     try:
         client = default_client()
         if client.status != "running":
             return {}
-        return dict(client.sync(client.scheduler.who_has, keys=list(keys), callback_timeout=_ANSWER_TIMEOUT))
+        return dict(client.sync(getattr(client.scheduler, question), callback_timeout=_ANSWER_TIMEOUT, **arguments))
     except (ValueError, OSError, RuntimeError):  # none, lost (TimeoutError is an OSError), or closed just now
         return {}
 

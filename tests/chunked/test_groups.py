@@ -1,15 +1,20 @@
 """Blocks held in groups: the same tree, the same bits, each block read once."""
 
+from itertools import pairwise
+
 import dask
 import dask.array as da
 import numpy as np
 import pytest
 from dask.task_spec import Task, TaskRef
-from distributed import Client, KilledWorker, LocalCluster
+from distributed import Client, KilledWorker, LocalCluster, futures_of, wait
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
+from daskgmm.chunked import groups
 from daskgmm.chunked.e_step import Expectation
-from daskgmm.chunked.groups import GROUP_SUFFIX, MAX_GROUP, group_size, group_tasks
+from daskgmm.chunked.groups import GROUP_SUFFIX, MAX_GROUP, Span, group_size, group_tasks, spans
 from daskgmm.chunked.labelled_rows import without_labelled
 from daskgmm.chunked.map_reduce import compute, map_reduce
 from daskgmm.chunked.read_ahead import ready
@@ -80,6 +85,55 @@ def test_a_pass_over_groups_has_a_task_for_each(one_thread):
     assert len(graph) == 2 * 10 + 3 + 1  # held and worked on, combined, shared
 
 
+@pytest.mark.parametrize("n_blocks", [n for n, size in SIZES.items() if size])
+@given(data=st.data())
+@settings(max_examples=15, deadline=None)
+def test_the_tree_over_spans_of_any_lengths_is_that_over_blocks(n_blocks, data):
+    with execute_in(ONE_THREAD), pytest.MonkeyPatch.context() as patch:
+        held = rows_of(n_blocks).persist()
+        n = len(held.held_groups.held)
+        edges = sorted({0, n, *data.draw(st.lists(st.integers(1, n), max_size=6))})
+        patch.setattr(groups, "spans", lambda *_: [Span(a, b) for a, b in pairwise(edges)])
+        lazy = map_reduce(held, first_value, list, None, {number: -number for number in range(n_blocks)}, "test")
+        (tree,) = compute(lazy)
+    assert tree == tree_over(n_blocks, False)
+    assert sum(GROUP_SUFFIX in str(key) and "test" in str(key) for key in lazy.__dask_graph__()) == len(edges) - 1
+
+
+def lengths(found):
+    return [(one.workers[0] if one.workers else None, len(one)) for one in found]
+
+
+ONE_EACH = dict.fromkeys("abcd", 1)  # threads
+
+
+@pytest.mark.parametrize(
+    ("held", "threads", "expected"),
+    [
+        (["a"] * 5 + ["b"] * 5 + ["c"] * 4 + ["d"] * 5, ONE_EACH, [("a", 5), ("b", 5), ("c", 4), ("d", 5)]),
+        (["a"] * 9, {"a": 4}, [("a", 3)] * 3),
+        (["a"] * 20, ONE_EACH, [("a", 5)] * 4),  # the others came later, and may take some
+        (["a"] * 7 + ["b"], {"a": 1, "b": 1}, [("a", 4), ("a", 3), ("b", 1)]),
+        (["a", "", "", "a", "a"], {"a": 1}, [("a", 1), (None, 1), (None, 1), ("a", 2)]),
+        (["a", "a", "gone"], {"a": 1}, [("a", 2), (None, 1)]),  # its worker is not known
+        (["ba", "ab", "b", "ab"], {"a": 1, "b": 2}, [("b", 2), ("b", 2)]),  # held twice
+        (["a", "b", "ab"], {"a": 1, "b": 1}, [("a", 1), ("b", 2)]),
+        ([], {"a": 1}, []),
+    ],
+)
+def test_spans_are_as_many_as_threads(held, threads, expected, monkeypatch):
+    monkeypatch.setattr(groups, "_FEW_TASKS", 1)
+    addresses = [(one,) if one == "gone" else tuple(one) for one in held]
+    found = spans(addresses, threads)
+    assert lengths(found) == expected
+    assert [number for one in found for number in range(one.first, one.stop)] == list(range(len(held)))
+
+
+def test_few_groups_have_a_task_each():
+    assert lengths(spans(["a"] * 200, {"a": 2})) == [("a", 1)] * 200
+    assert lengths(spans(["a"] * 201, {"a": 2}))[0] == ("a", 2)
+
+
 def test_some_blocks_of_groups_can_be_taken(one_thread):
     rows = rows_of(70, weighted=True)
     assert tree_of(rows.persist(), [3, 40, 69]) == tree_of(rows, [3, 40, 69])
@@ -124,10 +178,10 @@ def test_blocks_of_what_workers_hold_are_not_grouped():
 def test_what_several_groups_need_is_a_task_of_its_own():
     shared = Task("shared", np.ones, 2)
     blocks = {("x", i): Task(("x", i), np.add, shared.ref(), i) for i in range(4)}
-    groups = group_tasks({"shared": shared, **blocks}, ("x",), list(blocks), (), 2)
-    graph = dict(groups.held[0].__dask_graph__())
-    assert set(graph) == {"shared", *(one.key for one in groups.held)}
-    for (held, _), first in zip(dask.compute(*groups.held, scheduler="synchronous"), (0, 2), strict=True):
+    found = group_tasks({"shared": shared, **blocks}, ("x",), list(blocks), (), 2)
+    graph = dict(found.held[0].__dask_graph__())
+    assert set(graph) == {"shared", *(one.key for one in found.held)}
+    for (held, _), first in zip(dask.compute(*found.held, scheduler="synchronous"), (0, 2), strict=True):
         assert_array_equal(held, [np.ones(2) + first, np.ones(2) + first + 1])
 
 
@@ -151,7 +205,8 @@ def test_a_group_that_no_worker_survives_is_named_by_its_rows():
 
 
 @pytest.mark.slow
-def test_groups_of_a_lost_worker_are_read_again_and_give_the_same_bits():
+def test_groups_of_a_lost_worker_are_read_again_and_give_the_same_bits(monkeypatch):
+    monkeypatch.setattr(groups, "_FEW_TASKS", 1)
     array, mixture = problem(3, 2, 4000)
     rows, data_summary = Rows.of_memory(array, chunk_bytes=2400), summarise_rows(array)
     with dask.config.set(scheduler="synchronous"):
@@ -162,6 +217,8 @@ def test_groups_of_a_lost_worker_are_read_again_and_give_the_same_bits():
     ):
         held = rows.persist()
         pass_ = Expectation(held, data_summary)
+        wait([one for lazy in held.held_groups.held for one in futures_of(lazy)])
+        assert len(held.held_groups.share_out()) < len(held.held_groups.held)
         (first,) = pass_((mixture,))
         client.restart_workers([next(iter(client.scheduler_info()["workers"]))])
         (second,) = pass_((mixture,))
