@@ -50,7 +50,7 @@ def summarise(
     rows: Rows, size: int, seed: int, resolution: Literal["auto"] | Resolution = "auto", *, identify: bool = False
 ) -> Summary:
     """Return what `summarise_and_sample` does; with `identify` fingerprints of all blocks too. Raise as it does."""
-    shuffled = delayed(_shuffle, pure=False)(_draw(rows, size, seed), seed)
+    shuffled = delayed(_shuffle, pure=False)(_draw(rows, size, seed), seed, rows.missing)
     result, sample, names = _in_one_read(rows, _data_summary(rows), shuffled, identify=identify)
     if result.has_gaps:
         result = _with_correlations_of(sample, result, rows.naming)
@@ -230,7 +230,7 @@ def _take_combine(parts: list[Drawn]) -> Drawn:
     return np.concatenate([rows for rows, _ in parts]), np.concatenate(weights) if weights else None
 
 
-def _shuffle(drawn: Drawn, seed: int) -> Any:
+def _shuffle(drawn: Drawn, seed: int, missing: bool) -> Expectation:
     rows, weights = drawn
     order = np.random.default_rng([seed, 1]).permutation(len(rows))
-    return in_memory(rows[order], None if weights is None else weights[order])
+    return in_memory(rows[order], None if weights is None else weights[order], missing=missing)

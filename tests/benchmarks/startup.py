@@ -23,6 +23,15 @@ rng = np.random.default_rng(0)
 GaussianMixture(2, random_state=0).fit(rng.standard_normal((272, 2)) + 4 * rng.integers(2, size=(272, 1)))
 """
 
+_FIT_WITH_GAPS = """
+import numpy as np
+from daskgmm import GaussianMixture
+rng = np.random.default_rng(0)
+rows = rng.standard_normal((272, 2)) + 4 * rng.integers(2, size=(272, 1))
+rows[rng.random(272) < 0.1, 1] = np.nan
+GaussianMixture(2, missing="marginal", random_state=0).fit(rows)
+"""
+
 _CLUSTER = """
 import time
 from distributed import Client, LocalCluster
@@ -47,10 +56,11 @@ def run(tiny: bool = False) -> str:
     """Return medians of whole processes: seconds, and those of the processor."""
     rounds = 1 if tiny else 7
     with tempfile.TemporaryDirectory() as folder:
-        cache = {"NUMBA_CACHE_DIR": str(Path(folder) / "cache")}
+        cache = _cache(folder, "fits")
         job = _job(Path(folder))
         cold, cold_processor = _measure([sys.executable, "-c", _FIT], cache)
-        first, second = (_told([sys.executable, _script(Path(folder))], _empty(folder)) for _ in range(2))
+        gaps, gaps_processor = _measure([sys.executable, "-c", _FIT_WITH_GAPS], _cache(folder, "gaps"))
+        first, second = (_told([sys.executable, _script(Path(folder))], _cache(folder, "workers")) for _ in range(2))
         lines = [
             _line("python -c pass", ["-c", "pass"], rounds, cache),
             _line("import daskgmm", ["-c", "import daskgmm"], rounds, cache),
@@ -59,6 +69,7 @@ def run(tiny: bool = False) -> str:
             ),
             _line("daskgmm --help", ["-m", "daskgmm", "--help"], rounds, cache),
             f"{'fit of 272 x 2, empty cache (compiles)':42s} {cold:6.2f} s, {cold_processor:6.2f} s of processor",
+            f"{'the same with missing values':42s} {gaps:6.2f} s, {gaps_processor:6.2f} s of processor",
             _line("fit of 272 x 2, warm", ["-c", _FIT], rounds, cache),
             _line("daskgmm fit of 272 x 2, warm", job, rounds, cache),
             _line("the same, output.report=false", [*job, "output.report=false"], rounds, cache),
@@ -101,9 +112,9 @@ def _output(command: list[str], environment: dict[str, str]) -> str:
     return done.stdout
 
 
-def _empty(folder: str) -> dict[str, str]:
-    """Return a cache that is empty until workers have run."""
-    return {"NUMBA_CACHE_DIR": str(Path(folder) / "cache-of-workers")}
+def _cache(folder: str, name: str) -> dict[str, str]:
+    """Return a cache that is empty until it is used first."""
+    return {"NUMBA_CACHE_DIR": str(Path(folder) / name)}
 
 
 def _script(folder: Path) -> str:

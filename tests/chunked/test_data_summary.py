@@ -1,5 +1,7 @@
 """The pass of the data summary and the sample drawn with it."""
 
+from dataclasses import replace
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ from hypothesis import strategies as st
 
 from daskgmm.chunked.data_summary import summarise_and_sample
 from daskgmm.chunked.rows import Rows
+from daskgmm.core.em.m_step import maximize
+from daskgmm.core.init import gaps
 from daskgmm.core.mixture.data_summary import summarise_rows
 from daskgmm.errors import DataError
 
@@ -62,6 +66,18 @@ def test_a_value_that_is_not_finite_is_named_by_its_place_in_a_grid(chunks):
     array[4, 8, 2] = np.nan
     with pytest.raises(DataError, match=r"^1 values are not finite, the first in row \(4, 8\), column 2"):
         summarise_and_sample(chunked(array, chunks), 10, 0)
+
+
+def test_nan_that_is_no_missing_value_is_refused_before_em_runs_on_it(monkeypatch):
+    array, _ = example()
+    array[::3, 1] = np.nan
+    rows, steps = chunked(array, ((60,),)), []
+    monkeypatch.setattr(gaps, "maximize", lambda *_: steps.append(1) or maximize(*_))
+    with pytest.raises(DataError, match=r"^20 values are not finite"):
+        summarise_and_sample(rows, 60, 0)
+    assert not steps
+    assert summarise_and_sample(replace(rows, missing=True), 60, 0)[0].has_gaps
+    assert steps
 
 
 @pytest.mark.parametrize("bad", [-0.5, np.nan, np.inf])

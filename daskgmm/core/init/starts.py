@@ -129,9 +129,15 @@ def first_stage_rows(n_sample: int) -> int:
     return min(max(_STAGE_ROWS, n_sample // 4), n_sample)
 
 
-def in_memory(rows: Rows, row_weights: Rows | None, dtype: DTypeLike = np.float64) -> Expectation:
-    """Return the pass over rows in memory, with their data summary."""
-    return with_fitted_scatter(Expectation(rows, row_weights, summarise_rows(rows, row_weights, missing=True), dtype))
+def in_memory(
+    rows: Rows, row_weights: Rows | None, dtype: DTypeLike = np.float64, *, missing: bool = True
+) -> Expectation:
+    """Return the pass over rows in memory, with their data summary; NaN is a fault, or with `missing` a missing value.
+
+    Of rows with faults the summary tells these alone.
+    """
+    data_summary = summarise_rows(rows, row_weights, missing=missing)
+    return with_fitted_scatter(Expectation(rows, row_weights, data_summary, dtype))
 
 
 def first_stage(sample: Expectation) -> Expectation:

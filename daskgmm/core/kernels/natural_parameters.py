@@ -119,21 +119,33 @@ class FeatureMapParams:
     def expect_missing(self, rows: NDArray[np.floating], row_weights: Array | None, gaps: Pattern) -> Statistics:
         """Return the statistics of the rows of a block that miss some values.
 
-        Rows of frequent patterns take the pattern form, others the fill form; the choice is by the rows alone.
+        Rows of frequent patterns take the pattern form, others the fill form; the choice is by the rows alone. A form
+        that no row takes is not called: a first fit would compile it.
         """
-        weights, args = kernels.NO_WEIGHTS if row_weights is None else row_weights, self.args
+        weights = kernels.NO_WEIGHTS if row_weights is None else row_weights
         if self.feature_map is not FeatureMap.FULL:
             return self._expect_diagonal(rows, weights, gaps)
         order, edges, others = gaps.split(_ROWS_OF_PATTERN * rows.shape[1])
+        frequent = self._expect_patterns(rows, weights, order, edges) if len(order) else self.zero
+        if not len(others):
+            return frequent
+        return frequent + self._expect_filled(rows[others], weights if row_weights is None else weights[others])
+
+    def _expect_patterns(
+        self, rows: NDArray[np.floating], weights: Array, order: NDArray[np.intp], edges: NDArray[np.intp]
+    ) -> Statistics:
+        """Return the statistics of runs of rows that miss the same values."""
         sums, log_likelihood, expected, weight_sum = pattern_compiled.expect_patterns(
-            rows, weights, order, edges, args, self.theta, self.missing
+            rows, weights, order, edges, self.args, self.theta, self.missing
         )
-        frequent = Statistics(sums, log_likelihood, log_likelihood - expected, weight_sum, centred=False)
-        own = weights if row_weights is None else weights[others]
-        done = missing_e_step.expect_shared_missing(rows[others], own, args, self.theta, self.missing)
-        sums, missing_sums, log_likelihood, correction, weight_sum = done
+        return Statistics(sums, log_likelihood, log_likelihood - expected, weight_sum, centred=False)
+
+    def _expect_filled(self, rows: NDArray[np.floating], weights: Array) -> Statistics:
+        """Return the statistics of rows, sorted by how many values they miss, that are filled one by one."""
+        found = missing_e_step.expect_shared_missing(rows, weights, self.args, self.theta, self.missing)
+        sums, missing_sums, log_likelihood, correction, weight_sum = found
         entropy = log_likelihood - float(np.vdot(self.theta, sums)) - correction
-        return frequent + Statistics(sums + missing_sums, log_likelihood, entropy, weight_sum, centred=False)
+        return Statistics(sums + missing_sums, log_likelihood, entropy, weight_sum, centred=False)
 
     def _expect_diagonal(self, rows: NDArray[np.floating], weights: Array, gaps: Pattern) -> Statistics:
         """Return the statistics of rows with missing values if covariances are diagonal, by counts of these."""

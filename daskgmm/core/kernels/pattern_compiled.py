@@ -30,7 +30,7 @@ from .compiled import (
     weigh,
 )
 from .decorators import entry, inlined
-from .few_columns import MAX_COLUMNS, STEP, few_height, few_joint, few_moments, few_width
+from .few_columns import MAX_COLUMNS, STEP, few_height, few_joint, few_moments, few_width, runs_in_few
 from .missing_compiled import MissingTerms, observed_of
 from .pattern_regression import add_missing_sums, columns_of, marginal_theta, regress
 
@@ -225,18 +225,21 @@ def expect_patterns(
     Run p is the rows order[edges[p] : edges[p + 1]], which miss the same values. Covariances are dense. The expected
     joint log-density is the sum over rows and components of responsibility times log w_k N(x_o | k).
     """
-    scratch = _make_scratch(rows, theta, args.tile)
+    scratch, may_have_many = _make_scratch(rows, theta, args.tile), None if runs_in_few(theta) else True
     found: tuple[NDArray[np.float64], float, float, float] = _pass_patterns(
-        rows, row_weights, order, edges, args, theta, terms, scratch
+        rows, row_weights, order, edges, args, theta, terms, scratch, may_have_many
     )
     return found
 
 
 @entry
 def _pass_patterns(
-    rows: Any, row_weights: Any, order: Any, edges: Any, args: Any, theta: Any, terms: Any, scratch: Any
+    rows: Any, row_weights: Any, order: Any, edges: Any, args: Any, theta: Any, terms: Any, scratch: Any, many: Any
 ) -> Any:
-    """Return the results of `expect_patterns`: sums, log-likelihood, expected joint log-density and weight."""
+    """Return the results of `expect_patterns`: sums, log-likelihood, expected joint log-density and weight.
+
+    `many` is None if no pattern has many columns of phi: what these take is left out then, and is not compiled.
+    """
     d, (k, n_all), tile = rows.shape[1], theta.shape, args.tile
     whole = np.ascontiguousarray(theta.T).astype(np.float64)
     columns, observed, missing_space = np.empty(n_all, np.int64), np.empty(d, np.int64), np.empty(d, np.int64)
@@ -254,7 +257,7 @@ def _pass_patterns(
         n_own = len(own_rows.order)
         n_tiles = (n_own + tile - 1) // tile
         n_tile = ((n_own + n_tiles - 1) // n_tiles + 15) // 16 * 16
-        if n_columns <= MAX_COLUMNS:
+        if many is None or n_columns <= MAX_COLUMNS:
             found = expect_pattern_few(own_rows, args, n_tile, scratch, own_theta, own_sums)
         else:
             found = expect_pattern(own_rows, args, n_tile, scratch, own_theta, own_sums)

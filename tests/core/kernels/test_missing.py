@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskgmm.core.em.e_step import expect
+from daskgmm.core.kernels import missing_e_step, pattern_compiled
 from daskgmm.core.kernels.missing import pattern
 from daskgmm.core.kernels.natural_parameters import CentredParams, FeatureMapParams, prepare, prepare_prediction
 from daskgmm.core.mixture.data_summary import summarise_rows
@@ -150,6 +151,23 @@ def test_the_noise_is_uniform_on_the_box_of_what_a_row_has(covariance_type, narr
 def of_gaussians(statistics):
     """Return the statistics without the row of the noise, which is the last of three."""
     return replace(statistics, sums=statistics.sums[:2])
+
+
+@pytest.mark.parametrize(("each_its_own", "called"), [(False, "patterns"), (True, "filled")])
+def test_a_form_that_no_row_takes_is_not_compiled_for_it(each_its_own, called, monkeypatch):
+    rows = np.random.default_rng(0).normal(size=(40, 8))
+    if each_its_own:
+        rows[np.unpackbits(np.arange(40, dtype=np.uint8)[:, None], axis=1) == 1] = np.nan
+    else:
+        rows[::2, :3] = np.nan
+    forms = []
+    kinds = {"patterns": (pattern_compiled, "expect_patterns"), "filled": (missing_e_step, "expect_shared_missing")}
+    for name, (module, function) in kinds.items():
+        own = getattr(module, function)
+        monkeypatch.setattr(module, function, lambda *_, name=name, own=own: forms.append(name) or own(*_))
+    mixture = Mixture("full", np.ones(1), np.zeros((1, 8)), np.eye(8)[None])
+    expect(rows, None, (prepare(mixture, summarise_rows(rows, missing=True)),))
+    assert forms == [called]
 
 
 def test_a_row_without_any_value_has_the_log_density_0_the_weights_and_the_label_of_rows_left_out():
