@@ -46,6 +46,7 @@ def test_errors_of_a_cluster_that_is_there_are_left_alone(scheduler_file):
         default_client()
 
 
+@pytest.mark.slow
 def test_a_task_that_waits_for_ever_ends_with_what_is_seen(scheduler_file):
     seen = r"no task was completed for \d+ s: 1 workers have the same 1 tasks since, such as sleep-.*stall_timeout$"
     with (  # the worker is not free again for a while: this test is the last
