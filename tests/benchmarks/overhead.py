@@ -1,15 +1,19 @@
 """What a pass on a cluster of two local workers takes beyond the kernel, and how often the mixtures travel.
 
-The processor time is of this process: client and scheduler.
+The processor time is of this process: client and scheduler. Of a pass over thousands of chunks that are too large for
+groups, on a thousand threads, the time until the first of them is computed.
 """
 
 import time
 import warnings
+from unittest.mock import patch
 
 import numpy as np
-from distributed import Client, LocalCluster, Worker
+from distributed import Client, LocalCluster, Worker, futures_of, wait
 
+from daskgmm.chunked import groups
 from daskgmm.chunked.e_step import Expectation
+from daskgmm.chunked.map_reduce import compute, map_reduce
 from daskgmm.chunked.rows import Rows
 from daskgmm.core.em.e_step import expect
 from daskgmm.core.kernels.natural_parameters import prepare
@@ -28,6 +32,7 @@ def run(tiny: bool = False) -> str:
     with cluster, Client(cluster) as client, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sending large graph")  # the rows themselves, once
         lines = [_overhead(n_chunks, tiny) for n_chunks in counts]
+        lines += [_begin(*((40, 10) if tiny else (4769, 1000)), rounds=1 if tiny else 7)]
         return "\n".join([*lines, *_travels(client, *shape, n_chunks=counts[0])])
 
 
@@ -52,6 +57,30 @@ def _overhead(n_chunks: int, tiny: bool) -> str:
         f"({min(beyond) * 1e3:.1f} to {max(beyond) * 1e3:.1f}); "
         f"{timings.of_processor('pass') * 1e3:.1f} ms of processor in client and scheduler"
     )
+
+
+def _begin(n_chunks: int, n_threads: int, rounds: int) -> str:
+    """Time passes over chunks of no work, held one by one, with as many tasks as if there were so many threads."""
+    rows, own = np.zeros((n_chunks, 1)), dict.fromkeys(range(n_chunks))
+    with patch.multiple(groups, _GROUP_BYTES=0, _FEW_TASKS=n_threads):
+        held = Rows.of_memory(rows, chunk_bytes=rows.itemsize).persist()
+        wait([one for lazy in held.groups.held for one in futures_of(lazy)])
+        seconds, processor = [], []
+        for _ in range(rounds + 1):
+            start, start_processor = time.time(), time.process_time()
+            (first,) = compute(map_reduce(held, _now, min, None, own, "pass"))
+            seconds.append(first - start)
+            processor.append(time.process_time() - start_processor)
+        n_tasks = len(held.groups.share_out())
+    return (
+        f"{n_chunks:5d} chunks held one by one, {n_tasks} tasks: the first is computed after "
+        f"{np.median(seconds[1:]):.2f} s ({min(seconds[1:]):.2f} to {max(seconds[1:]):.2f}); "
+        f"{np.median(processor[1:]):.2f} s of processor in client and scheduler"
+    )
+
+
+def _now(*_: object) -> float:
+    return time.time()
 
 
 def _travels(client: Client, k: int, d: int, n_chunks: int) -> list[str]:
