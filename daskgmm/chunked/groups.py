@@ -31,7 +31,9 @@ GROUP_SUFFIX = "-group"
 MAX_GROUP = 256  # blocks
 _GROUP_BYTES = 64 * 2**20  # at most: what a worker that is lost, or a task that is moved, takes with it stays small
 _GROUPS_PER_THREAD = 8  # groups, at least: threads wait for the last one of a pass
-_FEW_TASKS = 200  # of a pass; with more threads, one for each
+# Of a pass; with more threads, one for each. Of more, other workers could take some from a slow one, but to move blocks
+# takes about as long as to work on them.
+_FEW_TASKS = 200
 
 Key = Any  # of a task
 Held = tuple[list[NDArray[Any]], list[NDArray[Any]]]  # blocks of a group, and their weights (none without)
