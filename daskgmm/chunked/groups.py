@@ -31,9 +31,8 @@ GROUP_SUFFIX = "-group"
 MAX_GROUP = 256  # blocks
 _GROUP_BYTES = 64 * 2**20  # at most: what a worker that is lost, or a task that is moved, takes with it stays small
 _GROUPS_PER_THREAD = 8  # groups, at least: threads wait for the last one of a pass
-# Of a pass; with more threads, one for each. Of more, other workers could take some from a slow one, but to move blocks
-# takes about as long as to work on them.
-_FEW_TASKS = 200
+_FEW_TASKS = 200  # of a pass: about so many on the threads of all workers, or one for each if there are more threads
+_MOST_IN_SPAN = 8  # groups that a task works on: it needs all of them in the memory of one worker
 
 Key = Any  # of a task
 Held = tuple[list[NDArray[Any]], list[NDArray[Any]]]  # blocks of a group, and their weights (none without)
@@ -41,13 +40,14 @@ Held = tuple[list[NDArray[Any]], list[NDArray[Any]]]  # blocks of a group, and t
 
 @dataclass(frozen=True)
 class Span:
-    """Consecutive groups that one task of a pass works on, and the workers that hold them."""
+    """Consecutive groups that one task of a pass works on, and a worker that holds all of them, if one is known."""
 
     first: int
     stop: int
-    workers: Sequence[str] = ()
+    owner: str | None = None
 
-    def __len__(self) -> int:
+    @property
+    def n_groups(self) -> int:
         return self.stop - self.first
 
 
@@ -70,10 +70,11 @@ class Groups:
         whole = HighLevelGraph.from_collections(name, results)
         return replace(self, held=tuple(Delayed(one.key, whole, layer=name) for one in held))
 
-    def share_out(self) -> list[Span]:
-        """Return the groups in spans, one for each task of a pass, by the workers that hold them now."""
+    def share_out(self, most: int = _MOST_IN_SPAN) -> list[Span]:
+        """Return the groups in spans of at most so many, one for each task of a pass, by the workers that hold them."""
         held = holders([one.key for one in self.held])
-        return spans([held.get(one.key, ()) for one in self.held], threads_of_workers())
+        threads = threads_of_workers() if held else {}
+        return cut_spans([held.get(one.key, ()) for one in self.held], threads, min(most, _MOST_IN_SPAN))
 
     def array(self, like: da.Array, keys: Sequence[Key], take: Callable[[Held, int], NDArray[Any]]) -> da.Array:
         """Return an array like another one, whose blocks have these keys and are taken from the groups."""
@@ -106,30 +107,42 @@ def _computing_threads() -> int:
     return int(CPU_COUNT) if workers is None else sum(int(worker["nthreads"]) for worker in workers.values())
 
 
-def spans(held: Sequence[Sequence[str]], threads: Mapping[str, int]) -> list[Span]:
-    """Return spans of groups, in their order, from the addresses of the workers that hold each, and their threads.
+def cut_spans(held: Sequence[Sequence[str]], threads: Mapping[str, int], most: int) -> list[Span]:
+    """Return spans of at most so many groups, in the order of these.
 
-    They are as many as threads, or few, if the groups are spread evenly. Where a worker holds more, it has more spans:
-    others may take some. Groups of which no worker is known are alone.
+    `held` are the addresses of the workers that hold each group, and `threads` the threads of all workers. Those of a
+    worker are cut into as many spans as its threads, or a multiple of that: all threads then end at about the same
+    time. It has more spans if it holds more than its share, so that others may take some. Groups of which no worker is
+    known are alone, and no span goes on beyond a group of another worker.
     """
-    most = ceil(len(held) / max(sum(threads.values()), _FEW_TASKS))
+    n_threads = max(sum(threads.values()), 1)
+    most = min(most, ceil(len(held) / (n_threads * max(round(_FEW_TASKS / n_threads), 1))))
+    owners = _choose_owners(held, threads)
+    n_owned = Counter(owners)
     found, first = list[Span](), 0
-    for owner, run in groupby(_choose_owners(held, threads)):
-        n = len(list(run))
-        n_spans = n if owner is None else ceil(n / most)
+    for owner, run in groupby(owners):
+        n = n_spans = len(list(run))
+        if owner is not None:
+            n_rounds = ceil(n_owned[owner] / (most * threads[owner]))
+            n_spans = min(n, ceil(n * n_rounds * threads[owner] / n_owned[owner]))
         edges = [first + ceil(n * number / n_spans) for number in range(n_spans + 1)]
-        found += [Span(a, b, () if owner is None else (owner,)) for a, b in pairwise(edges)]
+        found += [Span(a, b, owner) for a, b in pairwise(edges)]
         first += n
     return found
 
 
 def _choose_owners(held: Sequence[Sequence[str]], threads: Mapping[str, int]) -> list[str | None]:
-    """Return one of the workers that hold each group: that of the group before, or the one with least work so far."""
+    """Return one of the workers that hold each group: that of the group before, until it has its share of all.
+
+    Else it is the one that has fewest for its threads; None where none is known.
+    """
+    share = len(held) / max(sum(threads.values()), 1)
     owners, counts = list[str | None](), Counter[str]()
     for addresses in held:
-        known = [one for one in addresses if one in threads]
-        last = owners[-1] if owners else None
-        owner = last if last in known else min(known, key=lambda one: counts[one] / threads[one], default=None)
+        known = [one for one in addresses if threads.get(one)]
+        owner = owners[-1] if owners else None
+        if owner not in known or counts[owner] >= share * threads[owner]:
+            owner = min(known, key=lambda one: counts[one] / threads[one], default=None)
         owners.append(owner)
         if owner is not None:
             counts[owner] += 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, reduce
-from itertools import islice, repeat
+from itertools import repeat
 from operator import add
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -77,12 +77,12 @@ def map_reduce(
         layer, dependencies, hints = _block_tasks(rows, name, chunk, shared_key, arguments), rows.arrays, {}
         root = _add_tree(layer, f"{name}-combine", combine)
     else:
-        spans, dependencies = groups.share_out(), groups.held[:1]  # all are of one graph
         n_levels, n_parts = _levels_in(groups.size)
+        spans, dependencies = groups.share_out(FAN_IN // n_parts), groups.held[:1]  # all are of one graph
         work = partial(_on_groups, chunk, combine, n_levels)
         layer = _group_tasks(groups, spans, rows, name, work, shared_key, arguments)
-        hints = {key: span.workers for key, span in zip(layer, spans, strict=True)}
-        lengths = [len(span) * n_parts for span in spans]
+        hints = {key: (span.owner,) for key, span in zip(layer, spans, strict=True) if span.owner}
+        lengths = [span.n_groups * n_parts for span in spans]
         root = _add_tree_of_lists(layer, f"{name}-combine", combine, lengths)
     layer[shared_key] = DataNode(shared_key, shared)
     with hint(hints):
@@ -154,7 +154,7 @@ def _add_tree(layer: Layer, name: str, combine: Combine, level: int = 0, keys: S
 def _add_tree_of_lists(layer: Layer, name: str, combine: Combine, lengths: Sequence[int]) -> Any:
     """Add the tree over the members of the lists that the tasks there are return, of these lengths; return its root.
 
-    The last list may be shorter.
+    The last group may have fewer parts than others, and the last list be that much shorter than is said here.
     """
     members = [(key, at) for key, length in zip(list(layer), lengths, strict=True) for at in range(length)]
     keys = [(name, 1, number) for number in range(-(-len(members) // FAN_IN))]
@@ -276,18 +276,18 @@ def _on_groups(
     own: list[Any],
 ) -> list[Any]:
     """Return the parts that are left of groups after `n_levels` of the tree over each."""
-    left: list[Any] = []
-    rest = zip(expected, own, strict=True)
+    left, at = list[Any](), 0
     with single_threaded():  # once for all blocks: it takes longer than a small one
         for blocks, weights in groups:
-            each = zip(blocks, weights or repeat(None, len(blocks)), islice(rest, len(blocks)), strict=True)
+            part = slice(at, at + len(blocks))
+            each = zip(blocks, weights or repeat(None, len(blocks)), expected[part], own[part], strict=True)
             parts = [
                 _on_block(chunk, block, own_weights, one_expected, shared, argument)
-                for block, own_weights, (one_expected, argument) in each
+                for block, own_weights, one_expected, argument in each
             ]
             for _ in range(n_levels):
-                parts = [combine(parts[at : at + FAN_IN]) for at in range(0, len(parts), FAN_IN)]
-            left += parts
+                parts = [combine(parts[first : first + FAN_IN]) for first in range(0, len(parts), FAN_IN)]
+            left, at = left + parts, part.stop
     return left
 
 

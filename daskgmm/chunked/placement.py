@@ -88,7 +88,7 @@ def _ask(question: str, **arguments: Any) -> dict[Any, Any]:
     """Return what the scheduler of the default client answers by address or key; nothing where there is no answer."""
     try:
         client = default_client()
-        if client.status != "running":
+        if client.status != "running" or client.asynchronous:
             return {}
         return dict(client.sync(getattr(client.scheduler, question), callback_timeout=_ANSWER_TIMEOUT, **arguments))
     except (ValueError, OSError, RuntimeError):  # none, lost (TimeoutError is an OSError), or closed just now

@@ -1,5 +1,6 @@
 """Blocks held in groups: the same tree, the same bits, each block read once."""
 
+from heapq import heapreplace
 from itertools import pairwise
 
 import dask
@@ -14,7 +15,7 @@ from numpy.testing import assert_array_equal
 
 from daskgmm.chunked import groups
 from daskgmm.chunked.e_step import Expectation
-from daskgmm.chunked.groups import GROUP_SUFFIX, MAX_GROUP, Span, group_size, group_tasks, spans
+from daskgmm.chunked.groups import GROUP_SUFFIX, MAX_GROUP, Span, cut_spans, group_size, group_tasks
 from daskgmm.chunked.labelled_rows import without_labelled
 from daskgmm.chunked.map_reduce import compute, map_reduce
 from daskgmm.chunked.read_ahead import ready
@@ -93,7 +94,7 @@ def test_the_tree_over_spans_of_any_lengths_is_that_over_blocks(n_blocks, data):
         held = rows_of(n_blocks).persist()
         n = len(held.held_groups.held)
         edges = sorted({0, n, *data.draw(st.lists(st.integers(1, n), max_size=6))})
-        patch.setattr(groups, "spans", lambda *_: [Span(a, b) for a, b in pairwise(edges)])
+        patch.setattr(groups, "cut_spans", lambda *_: [Span(a, b) for a, b in pairwise(edges)])
         lazy = map_reduce(held, first_value, list, None, {number: -number for number in range(n_blocks)}, "test")
         (tree,) = compute(lazy)
     assert tree == tree_over(n_blocks, False)
@@ -101,7 +102,7 @@ def test_the_tree_over_spans_of_any_lengths_is_that_over_blocks(n_blocks, data):
 
 
 def lengths(found):
-    return [(one.workers[0] if one.workers else None, len(one)) for one in found]
+    return [(one.owner, one.n_groups) for one in found]
 
 
 ONE_EACH = dict.fromkeys("abcd", 1)  # threads
@@ -111,27 +112,41 @@ ONE_EACH = dict.fromkeys("abcd", 1)  # threads
     ("held", "threads", "expected"),
     [
         (["a"] * 5 + ["b"] * 5 + ["c"] * 4 + ["d"] * 5, ONE_EACH, [("a", 5), ("b", 5), ("c", 4), ("d", 5)]),
-        (["a"] * 9, {"a": 4}, [("a", 3)] * 3),
+        (["a"] * 9, {"a": 4}, [("a", 3), ("a", 2), ("a", 2), ("a", 2)]),
+        (["a"] * 9, {"a": 1}, [("a", 5), ("a", 4)]),  # 8 at most
         (["a"] * 20, ONE_EACH, [("a", 5)] * 4),  # the others came later, and may take some
         (["a"] * 7 + ["b"], {"a": 1, "b": 1}, [("a", 4), ("a", 3), ("b", 1)]),
         (["a", "", "", "a", "a"], {"a": 1}, [("a", 1), (None, 1), (None, 1), ("a", 2)]),
         (["a", "a", "gone"], {"a": 1}, [("a", 2), (None, 1)]),  # its worker is not known
-        (["ba", "ab", "b", "ab"], {"a": 1, "b": 2}, [("b", 2), ("b", 2)]),  # held twice
-        (["a", "b", "ab"], {"a": 1, "b": 1}, [("a", 1), ("b", 2)]),
+        (["ba", "ab", "b", "ab"], {"a": 1, "b": 2}, [("b", 2), ("b", 1), ("a", 1)]),  # held twice
+        (["abc"] * 6, dict.fromkeys("abc", 1), [("a", 2), ("b", 2), ("c", 2)]),
         ([], {"a": 1}, []),
     ],
 )
-def test_spans_are_as_many_as_threads(held, threads, expected, monkeypatch):
+def test_spans_of_a_worker_are_as_many_as_its_threads(held, threads, expected, monkeypatch):
     monkeypatch.setattr(groups, "_FEW_TASKS", 1)
     addresses = [(one,) if one == "gone" else tuple(one) for one in held]
-    found = spans(addresses, threads)
+    found = cut_spans(addresses, threads, 8)
     assert lengths(found) == expected
     assert [number for one in found for number in range(one.first, one.stop)] == list(range(len(held)))
 
 
+@given(st.integers(1, 40), st.sampled_from([1, 2, 8, 32]), st.integers(1, 70), st.integers(1, 8))
+def test_threads_of_workers_that_hold_as_much_end_together(n_workers, n_threads, n_each, most):
+    """The last one ends at most two groups, or an eighth, after what could be without spans."""
+    threads = {f"w{i}": n_threads for i in range(n_workers)}
+    found = cut_spans([(one,) for one in threads for _ in range(n_each * n_threads)], threads, most)
+    assert max(one.n_groups for one in found) <= most
+    ends = [0] * n_threads
+    for one in found:
+        if one.owner == "w0":
+            heapreplace(ends, ends[0] + one.n_groups)
+    assert max(ends) <= max(n_each + 2, 1.125 * n_each)
+
+
 def test_few_groups_have_a_task_each():
-    assert lengths(spans(["a"] * 200, {"a": 2})) == [("a", 1)] * 200
-    assert lengths(spans(["a"] * 201, {"a": 2}))[0] == ("a", 2)
+    assert lengths(cut_spans(["a"] * 200, {"a": 2}, 8)) == [("a", 1)] * 200
+    assert lengths(cut_spans(["a"] * 202, {"a": 2}, 8))[0] == ("a", 2)
 
 
 def test_some_blocks_of_groups_can_be_taken(one_thread):
