@@ -126,6 +126,15 @@ class PatternRows(NamedTuple):
     features: NDArray[np.int64]  # that are observed
 
 
+class Runs(NamedTuple):
+    """Rows of a block, sorted into runs that miss the same values: run p is order[edges[p] : edges[p + 1]]."""
+
+    rows: NDArray[Any]  # (n, d), all of the block
+    row_weights: NDArray[Any]  # (n,), or none
+    order: NDArray[np.int64]
+    edges: NDArray[np.int64]
+
+
 class Scratch(NamedTuple):
     """Scratch for the tiles of a pattern; flat, since patterns differ in their columns and tiles."""
 
@@ -225,21 +234,19 @@ def expect_patterns(
     Run p is the rows order[edges[p] : edges[p + 1]], which miss the same values. Covariances are dense. The expected
     joint log-density is the sum over rows and components of responsibility times log w_k N(x_o | k).
     """
-    scratch, may_have_many = _make_scratch(rows, theta, args.tile), None if runs_in_few(theta) else True
-    found: tuple[NDArray[np.float64], float, float, float] = _pass_patterns(
-        rows, row_weights, order, edges, args, theta, terms, scratch, may_have_many
-    )
+    runs, scratch = Runs(rows, row_weights, order, edges), _make_scratch(rows, theta, args.tile)
+    many = None if runs_in_few(theta) else True
+    found: tuple[NDArray[np.float64], float, float, float] = _pass_patterns(runs, args, theta, terms, scratch, many)
     return found
 
 
 @entry
-def _pass_patterns(
-    rows: Any, row_weights: Any, order: Any, edges: Any, args: Any, theta: Any, terms: Any, scratch: Any, many: Any
-) -> Any:
+def _pass_patterns(runs: Any, args: Any, theta: Any, terms: Any, scratch: Any, many: Any) -> Any:
     """Return the results of `expect_patterns`: sums, log-likelihood, expected joint log-density and weight.
 
     `many` is None if no pattern has many columns of phi: what these take is left out then, and is not compiled.
     """
+    rows, order, edges = runs.rows, runs.order, runs.edges
     d, (k, n_all), tile = rows.shape[1], theta.shape, args.tile
     whole = np.ascontiguousarray(theta.T).astype(np.float64)
     columns, observed, missing_space = np.empty(n_all, np.int64), np.empty(d, np.int64), np.empty(d, np.int64)
@@ -253,7 +260,7 @@ def _pass_patterns(
         own_theta, own_sums = theta_space[:n_columns], sums_space[:n_columns]
         own_sums[:] = 0.0
         marginal_theta(whole, columns, terms, missing, regression, own_theta)
-        own_rows = PatternRows(rows, row_weights, order[edges[run] : edges[run + 1]], own)
+        own_rows = PatternRows(rows, runs.row_weights, order[edges[run] : edges[run + 1]], own)
         n_own = len(own_rows.order)
         n_tiles = (n_own + tile - 1) // tile
         n_tile = ((n_own + n_tiles - 1) // n_tiles + 15) // 16 * 16
