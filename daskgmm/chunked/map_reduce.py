@@ -67,30 +67,34 @@ def map_reduce(
     DataError for a block that is not as large as its array says, or not what an earlier read has found.
     """
     name = f"{name}-{uuid4().hex}"
-    shared_key = f"{name}-shared"
     of_own = (own,) if isinstance(own, da.Array) else ()
     if isinstance(own, da.Array) and own.chunks != rows.array.chunks[:-1]:
         raise ValueError(f"an array of the chunks {own.chunks} beside rows of {rows.array.chunks[:-1]}")
     arguments = _blocks_of(own) if isinstance(own, da.Array) else own
     groups = rows.held_groups if len(arguments) == len(rows.block_sizes) else None
     if groups is None:
-        layer, dependencies, hints = _block_tasks(rows, name, chunk, shared_key, arguments), rows.arrays, {}
+        layer, dependencies, hints = _block_tasks(rows, name, chunk, arguments), rows.arrays, {}
         root = _add_tree(layer, f"{name}-combine", combine)
     else:
         n_levels, n_parts = _levels_in(groups.size)
         spans, dependencies = groups.share_out(FAN_IN // n_parts), groups.held[:1]  # all are of one graph
         work = partial(_on_groups, chunk, combine, n_levels)
-        layer = _group_tasks(groups, spans, rows, name, work, shared_key, arguments)
+        layer = _group_tasks(groups, spans, rows, name, work, arguments)
         hints = {key: (span.owner,) for key, span in zip(layer, spans, strict=True) if span.owner}
         lengths = [span.n_groups * n_parts for span in spans]
         root = _add_tree_of_lists(layer, f"{name}-combine", combine, lengths)
-    layer[shared_key] = DataNode(shared_key, shared)
+    layer[_shared_key(name)] = DataNode(_shared_key(name), shared)
     with hint(hints):
         graph = HighLevelGraph.from_collections(name, layer, dependencies=(*dependencies, *of_own))
     return Delayed(root, graph, layer=name)
 
 
-def _block_tasks(rows: Rows, name: str, chunk: ChunkFunction, shared_key: str, own: Mapping[int, Any]) -> Layer:
+def _shared_key(name: str) -> str:
+    """Return the key of the argument that all tasks of a pass share."""
+    return f"{name}-shared"
+
+
+def _block_tasks(rows: Rows, name: str, chunk: ChunkFunction, own: Mapping[int, Any]) -> Layer:
     """Return a task for each block, in their order."""
     layer: Layer = {}
     block_keys, expected = rows.block_keys, _expected_blocks(rows)
@@ -98,7 +102,7 @@ def _block_tasks(rows: Rows, name: str, chunk: ChunkFunction, shared_key: str, o
         block, weights = block_keys[number]
         key = (f"{name}{CHUNK}", number)
         weights_ref = None if weights is None else TaskRef(weights)
-        arguments = TaskRef(block), weights_ref, expected[number], TaskRef(shared_key), argument
+        arguments = TaskRef(block), weights_ref, expected[number], TaskRef(_shared_key(name)), argument
         layer[key] = Task(key, _on_block, chunk, *arguments)
     return layer
 
@@ -109,7 +113,6 @@ def _group_tasks(
     rows: Rows,
     name: str,
     work: Callable[..., Any],
-    shared_key: str,
     own: Mapping[int, Any],
 ) -> Layer:
     """Return a task for each span of groups, in their order."""
@@ -119,7 +122,7 @@ def _group_tasks(
         part = slice(span.first * groups.size, min(span.stop * groups.size, len(own)))
         key = (f"{name}{GROUP_SUFFIX}", part.start, part.stop)
         held = List(*(TaskRef(one.key) for one in groups.held[span.first : span.stop]))
-        layer[key] = Task(key, work, held, expected[part], TaskRef(shared_key), List(*arguments[part]))
+        layer[key] = Task(key, work, held, expected[part], TaskRef(_shared_key(name)), List(*arguments[part]))
     return layer
 
 
